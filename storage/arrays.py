@@ -1,0 +1,163 @@
+"""Arrays on disk and what they mean. NumPy only: workers import this and never meet the database.
+
+Axes are (Z, Y, X[, C]); a 2D image has Z = 1. A slice of axis 0 has rows y and columns x, of axis 1 rows z and
+columns x, of axis 2 rows z and columns y. Every array is stored in display order: rows go down the screen and
+columns to the right (a scan with known anatomy runs x to the left, y to the back and z to the feet of the patient).
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKGROUND = 0
+MAX_CLASS = 253
+ERASED = 254  # in a patch only: what was said here before is taken back, the voxel is unknown again
+UNLABELLED = 255  # nothing is said here; losses and metrics ignore it
+
+
+class TornFile(OSError):
+    """A file of the project is missing, cut short or damaged."""
+
+
+@dataclass(frozen=True, order=True)
+class SliceRef:
+    """The unit of annotation. A 2D image is a volume of one slice: axis 0, index 0."""
+
+    image_id: int
+    axis: int  # 0 z, 1 y, 2 x
+    index: int
+
+    def __post_init__(self) -> None:
+        if self.axis not in (0, 1, 2):
+            raise ValueError(f"an axis is 0 (z), 1 (y) or 2 (x), got {self.axis}")
+        if self.index < 0:
+            raise ValueError(f"a slice index counts from 0, got {self.index}")
+
+
+@dataclass(frozen=True)
+class Box:
+    """Half-open pixel rectangle on a slice: rows r0 <= r < r1, columns c0 <= c < c1."""
+
+    r0: int
+    c0: int
+    r1: int
+    c1: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.r0 < self.r1 and 0 <= self.c0 < self.c1):
+            raise ValueError(
+                f"a box needs 0 <= r0 < r1 and 0 <= c0 < c1, got {(self.r0, self.c0, self.r1, self.c1)}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.r1 - self.r0, self.c1 - self.c0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What one label event says about a rectangle of one slice."""
+
+    box: Box
+    classes: NDArray[
+        np.uint8
+    ]  # (h, w): 0 background, 1..253 a class, 254 ERASED, 255 UNLABELLED (says nothing)
+    instances: NDArray[np.uint16] | None = None  # (h, w) object number within its class, 0 = none
+
+    def __post_init__(self) -> None:
+        if self.classes.dtype != np.uint8 or self.classes.shape != self.box.shape:
+            raise ValueError(
+                f"a patch of box {self.box.shape} needs uint8 classes of that shape, "
+                f"got {self.classes.dtype} {self.classes.shape}"
+            )
+        if self.instances is not None and (
+            self.instances.dtype != np.uint16 or self.instances.shape != self.box.shape
+        ):
+            raise ValueError(f"instances are uint16 of shape {self.box.shape}, got {self.instances.dtype}")
+
+
+def plane(volume: NDArray, axis: int, index: int) -> NDArray:
+    """The slice as a view of the volume: (Z, Y, X[, C]) -> (rows, columns[, C])."""
+    return volume[(slice(None),) * axis + (index,)]
+
+
+def slice_shape(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+    """Rows and columns of a slice of a (Z, Y, X[, C]) volume."""
+    rows, columns = (n for i, n in enumerate(shape[:3]) if i != axis)
+    return rows, columns
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Durable and all-or-nothing: temporary file, fsync, rename, fsync of the directory."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename in this directory survive a power cut. Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_npy(path: Path, array: NDArray) -> None:
+    """As `write_bytes`, streaming: the array is not copied in memory."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def open_npy(path: Path) -> NDArray:
+    """The array memory-mapped and read-only; raises TornFile where the file is missing or cut short."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TornFile(
+            f"the pixels in {path.name} cannot be read ({error}); import the image again"
+        ) from error
+
+
+def write_patch(path: Path, patch: Patch) -> None:
+    """One .npz with a checksum per array; any NumPy reads it."""
+    arrays = {"classes": patch.classes}
+    if patch.instances is not None:
+        arrays["instances"] = patch.instances
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_patch(path: Path, box: Box) -> Patch:
+    """Raises TornFile where the file is missing, damaged or not a patch of this box."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Patch(box, arrays["classes"], arrays["instances"] if "instances" in arrays else None)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise TornFile(f"the label file {path.name} cannot be read ({error})") from error

@@ -1,0 +1,46 @@
+"""The schema, as migrations: append a function, never edit one that has shipped."""
+
+from sqlite_utils.db import Database
+from sqlite_utils.migrations import Migrations
+
+migration = Migrations("slicewise")
+
+
+@migration()
+def m001_tables(db: Database) -> None:
+    """Images, classes and the label events. AUTOINCREMENT, because a label's id is the clock: never reused."""
+    db.executescript("""
+        create table images (
+            id integer primary key autoincrement,
+            uid text not null unique,               -- names the pixel file; never from outside
+            digest text not null,                   -- of name and pixels: the same import twice is one image
+            name text not null unique,
+            z integer not null, y integer not null, x integer not null, channels integer not null,
+            dtype text not null,
+            facts text not null,                    -- JSON: spacing, marks, geometry, window, range, presets
+            modality text, source text not null,
+            created_at text not null default current_timestamp
+        );
+        create index images_digest on images(digest);
+        create table classes (
+            id integer primary key, name text not null unique, color text not null, removed integer not null default 0
+        );
+        create table labels (
+            id integer primary key autoincrement,   -- the clock
+            uid text unique,                        -- names the patch file; null where there is none
+            client_id text not null unique,         -- made by whoever sent it: a repeat is not a second event
+            image_id integer not null references images(id),
+            kind text not null check (kind in ('patch', 'complete', 'revoke')),
+            axis integer, slice integer,
+            r0 integer, c0 integer, r1 integer, c1 integer,
+            classes text not null default '[]',     -- JSON: the class values this event says
+            source text not null, author text not null, seconds real not null default 0,
+            prompts text not null default '{}', instance integer not null default 0,
+            revokes integer references labels(id),  -- a row that only takes an earlier one back
+            live integer not null default 1,        -- kept in step with `revokes` inside the same transaction
+            created_at text not null default current_timestamp
+        );
+        create index labels_image on labels(image_id, live, id);
+        create index labels_author on labels(author, live, id);
+        create table settings (key text primary key, value text not null);
+    """)

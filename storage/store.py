@@ -1,0 +1,368 @@
+"""A project on disk: SQLite holds every fact, files hold arrays. A file is written once, then recorded."""
+
+import errno
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from sqlite_utils import Database as Tables
+
+from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
+from storage.database import Database, StorageFull
+from storage.lock import ProjectLock
+from storage.rows import ClassRow, Event, ImageRow, LabelRow, NewLabel
+from storage.scan import Scan
+
+PALETTE = (
+    "#ef5350 #42a5f5 #66bb6a #ffca28 #ab47bc #26c6da #ff7043 #9ccc65 #ec407a #5c6bc0 #8d6e63 #26a69a".split()
+)
+HISTORY = 500  # steps of undo kept within reach
+DIRECTORIES = ("images", "labels")
+
+
+class Store:
+    """Thread-safe. Labels are only appended; the id of the newest one is the clock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in DIRECTORIES:
+            (root / name).mkdir(parents=True, exist_ok=True)
+        self._lock: ProjectLock | None = ProjectLock(root)
+        try:
+            self._db = Database(root / "project.db")
+        except BaseException:
+            self._lock.release()
+            raise
+        self._sweep()
+
+    @classmethod
+    def read_only(cls, root: Path) -> "Store":
+        """For a look at a project that is perhaps open elsewhere; every write fails."""
+        store = cls.__new__(cls)
+        store.root, store._lock = root, None
+        store._db = Database(root / "project.db", read_only=True)
+        return store
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock:
+            self._lock.release()
+
+    # images
+
+    def add_image(self, scan: Scan) -> int:
+        """Pixels first, then the row; the id. Raises StorageFull, or ValueError where it is there already."""
+        digest = digest_of(scan)
+        if known := self.find_image(scan, digest):
+            raise ValueError(f"{scan.name} is in the project already, as image {known}")
+        uid = uuid.uuid4().hex
+        with _full_disk_told():
+            write_npy(self.root / "images" / f"{uid}.npy", scan.pixels)
+        with self._db.transaction() as tables:
+            row = {"uid": uid, "digest": digest, "name": self._free_name(scan.name), **_image_row(scan)}
+            return int(tables.table("images").insert(row).last_pk or 0)
+
+    def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
+        """The id of the image with this source, name and these pixels, if it was imported before."""
+        return self._db.value("select id from images where digest = ?", [digest or digest_of(scan)])
+
+    def images(self, offset: int = 0, limit: int = 100, search: str = "") -> tuple[int, list[ImageRow]]:
+        """How many images match, and a page of them in the order in which they came."""
+        pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        total = self._db.value("select count(*) from images where name like ? escape '\\'", [pattern])
+        sql = "select * from images where name like ? escape '\\' order by id limit ? offset ?"
+        return total, [self._image(row) for row in self._db.rows(sql, [pattern, limit, offset])]
+
+    def image(self, image_id: int) -> ImageRow:
+        rows = self._db.rows("select * from images where id = ?", [image_id])
+        if not rows:
+            raise LookupError(f"there is no image {image_id} in this project")
+        return self._image(rows[0])
+
+    def pixels(self, image_id: int) -> NDArray:
+        """(Z, Y, X[, 3]) memory-mapped, read-only; raises TornFile where the file is damaged or gone."""
+        return open_npy(self.image(image_id).path)
+
+    # classes
+
+    def classes(self) -> list[ClassRow]:
+        rows = self._db.rows("select id, name, color from classes where not removed order by id")
+        return [ClassRow(**row) for row in rows]
+
+    def add_class(self, name: str, color: str | None = None) -> ClassRow:
+        """A new class, or the removed one of that name again. Raises ValueError where the name is taken."""
+        name = _clean_name(name)
+        with self._db.transaction() as tables:
+            old = next(tables.query("select id, removed from classes where name = ?", [name]), None)
+            if old and not old["removed"]:
+                raise ValueError(f"there is a class {name!r} already; choose another name")
+            class_id = old["id"] if old else _next_class(tables)
+            row = {
+                "id": class_id,
+                "name": name,
+                "color": color or PALETTE[(class_id - 1) % len(PALETTE)],
+                "removed": 0,
+            }
+            tables.table("classes").upsert(row, pk="id")
+        return ClassRow(class_id, name, row["color"])
+
+    def rename_class(self, class_id: int, name: str) -> None:
+        self._update_class(class_id, name=_clean_name(name))
+
+    def recolor_class(self, class_id: int, color: str) -> None:
+        self._update_class(class_id, color=color)
+
+    def remove_class(self, class_id: int) -> None:
+        """Take a class off the list; refused while labels use it, so that no mask loses its name."""
+        used = "select count(*) from labels, json_each(labels.classes) where live and json_each.value = ?"
+        if count := self._db.value(used, [class_id]):
+            raise ValueError(f"{count} labels use this class; take them back or relabel them first")
+        self._update_class(class_id, removed=1)
+
+    # labels
+
+    def add_label(self, new: NewLabel) -> LabelRow:
+        """Durable when it returns. The same client id again gives the row that is there."""
+        return self.add_labels([new])[0]
+
+    def add_labels(self, new: Sequence[NewLabel]) -> list[LabelRow]:
+        """Several events in one transaction: all of them or none. Files first, then rows."""
+        uids = [uuid.uuid4().hex if label.patch is not None else None for label in new]
+        with _full_disk_told():
+            for uid, label in zip(uids, new, strict=True):
+                if uid and label.patch is not None:
+                    write_patch(self._label_path(uid), label.patch)
+        with self._db.transaction() as tables:
+            ids = [self._insert_label(tables, uid, label) for uid, label in zip(uids, new, strict=True)]
+        return [self._label(self._label_row(label_id)) for label_id in ids]
+
+    def revoke(self, target: str, *, client_id: str, author: str) -> LabelRow:
+        """Take an event of one's own back, or take the taking-back back; answers with the drawn event concerned."""
+        with self._db.transaction() as tables:
+            row = next(tables.query("select * from labels where client_id = ?", [target]), None)
+            if row is None or row["author"] != author:
+                raise LookupError("there is no such step of yours to take back")
+            if not next(tables.query("select 1 from labels where client_id = ?", [client_id]), None):
+                self._insert_revoke(tables, row, client_id, author)
+        return self._label(self._label_row(row["revokes"] or row["id"]))
+
+    def find_label(self, client_id: str) -> int | None:
+        """The id of the event with this client id, live or not."""
+        return self._db.value("select id from labels where client_id = ?", [client_id])
+
+    def labels(self, image_id: int) -> list[LabelRow]:
+        """The live events of an image, oldest first."""
+        sql = "select * from labels where image_id = ? and live and kind != 'revoke' order by id"
+        return [self._label(row) for row in self._db.rows(sql, [image_id])]
+
+    def newest_label(self, image_id: int | None = None) -> int:
+        """The clock: of the project, or of one image. Revocations move it too."""
+        if image_id is None:
+            return self._db.value("select coalesce(max(id), 0) from labels")
+        return self._db.value("select coalesce(max(id), 0) from labels where image_id = ?", [image_id])
+
+    def slice_states(self, image_id: int) -> list[tuple[int, int, str]]:
+        """(axis, index, "labelled" or "complete") of every slice that somebody worked on."""
+        sql = """select axis, slice, max(kind = 'complete') as complete from labels
+                 where image_id = ? and live and kind != 'revoke' group by axis, slice order by axis, slice"""
+        rows = self._db.rows(sql, [image_id])
+        return [(r["axis"], r["slice"], "complete" if r["complete"] else "labelled") for r in rows]
+
+    def slice_counts(self, image_ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+        """Per image: slices labelled, slices complete, newest event. Images without events are left out."""
+        marks = ",".join("?" * len(image_ids))
+        sql = f"""select image_id, count(distinct iif(live and kind != 'revoke', axis * 1000000 + slice, null)) as labelled,
+                  count(distinct iif(live and kind = 'complete', axis * 1000000 + slice, null)) as complete,
+                  max(id) as rev from labels where image_id in ({marks}) group by image_id"""
+        return {
+            r["image_id"]: (r["labelled"], r["complete"], r["rev"]) for r in self._db.rows(sql, image_ids)
+        }
+
+    def history(self, author: str) -> tuple[list[Event], list[Event]]:
+        """What this author can undo, and what redo: newest last. A new label ends what can be redone."""
+        undo = self._events("author = ? and live and kind != 'revoke'", author)
+        redo = self._events(
+            """author = ?1 and live and kind = 'revoke' and id >
+               (select coalesce(max(id), 0) from labels where author = ?1 and kind != 'revoke')
+               and revokes in (select id from labels where kind != 'revoke')""",
+            author,
+        )
+        return undo, redo
+
+    # settings
+
+    def setting(self, key: str) -> str | None:
+        return self._db.value("select value from settings where key = ?", [key])
+
+    def set_setting(self, key: str, value: str) -> None:
+        with self._db.transaction() as tables:
+            tables.table("settings").upsert({"key": key, "value": value}, pk="key")
+
+    # helpers
+
+    def _image(self, row: dict[str, Any]) -> ImageRow:
+        facts = json.loads(row["facts"])
+        return ImageRow(
+            id=row["id"],
+            name=row["name"],
+            shape=(row["z"], row["y"], row["x"]),
+            channels=row["channels"],
+            dtype=row["dtype"],
+            spacing_mm=tuple(facts["spacing_mm"]) if facts["spacing_mm"] else None,
+            marks=tuple((low, high) for low, high in facts["marks"]) if facts["marks"] else None,
+            geometry=facts["geometry"],
+            window=tuple(facts["window"]),
+            value_range=tuple(facts["value_range"]),
+            presets=tuple((name, low, high) for name, low, high in facts["presets"]),
+            modality=row["modality"],
+            source=row["source"],
+            created_at=row["created_at"],
+            path=self.root / "images" / f"{row['uid']}.npy",
+        )
+
+    def _free_name(self, name: str) -> str:
+        taken = {
+            r["name"]
+            for r in self._db.rows("select name from images where substr(name, 1, ?) = ?", [len(name), name])
+        }
+        candidates = (name if n == 1 else f"{name} ({n})" for n in range(1, len(taken) + 2))
+        return next(c for c in candidates if c not in taken)
+
+    def _update_class(self, class_id: int, **changes: Any) -> None:
+        if class_id not in {c.id for c in self.classes()}:
+            raise LookupError(f"there is no class {class_id} in this project")
+        if any(c.name == changes.get("name") and c.id != class_id for c in self.classes()):
+            raise ValueError(f"there is a class {changes['name']!r} already; choose another name")
+        with self._db.transaction() as tables:
+            tables.table("classes").update(class_id, changes)
+
+    def _insert_label(self, tables: Tables, uid: str | None, new: NewLabel) -> int:
+        old = next(tables.query("select id from labels where client_id = ?", [new.client_id]), None)
+        if old:
+            if uid:
+                self._label_path(uid).unlink(missing_ok=True)
+            return old["id"]
+        box = new.patch.box if new.patch else None
+        row = {
+            "uid": uid,
+            "client_id": new.client_id,
+            "image_id": new.ref.image_id,
+            "kind": new.kind,
+            "axis": new.ref.axis,
+            "slice": new.ref.index,
+            **({"r0": box.r0, "c0": box.c0, "r1": box.r1, "c1": box.c1} if box else {}),
+            "classes": json.dumps(new.classes),
+            "source": new.source,
+            "author": new.author,
+            "seconds": new.seconds,
+            "prompts": json.dumps(new.prompts),
+            "instance": new.instance,
+        }
+        return int(tables.table("labels").insert(row).last_pk or 0)
+
+    def _insert_revoke(self, tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
+        if not row["live"]:
+            raise ValueError("that step is taken back already")
+        keep = {key: row[key] for key in ("image_id", "axis", "slice")}
+        new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
+        tables.table("labels").insert({**new, "revokes": row["id"]})
+        tables.table("labels").update(row["id"], {"live": 0})
+        if row["revokes"]:
+            tables.table("labels").update(row["revokes"], {"live": 1})
+
+    def _label_row(self, label_id: int) -> dict[str, Any]:
+        return self._db.rows("select * from labels where id = ?", [label_id])[0]
+
+    def _label(self, row: dict[str, Any]) -> LabelRow:
+        return LabelRow(
+            id=row["id"],
+            client_id=row["client_id"],
+            image_id=row["image_id"],
+            axis=row["axis"],
+            index=row["slice"],
+            kind=row["kind"],
+            box=Box(row["r0"], row["c0"], row["r1"], row["c1"]) if row["kind"] == "patch" else None,
+            source=row["source"],
+            author=row["author"],
+            seconds=row["seconds"],
+            prompts=json.loads(row["prompts"]),
+            instance=row["instance"],
+            created_at=row["created_at"],
+            path=self._label_path(row["uid"]) if row["uid"] else None,
+            classes=tuple(json.loads(row["classes"])),
+        )
+
+    def _label_path(self, uid: str) -> Path:
+        return self.root / "labels" / f"{uid}.npz"
+
+    def _events(self, where: str, author: str) -> list[Event]:
+        sql = f"select client_id, image_id, axis, slice from labels where {where} order by id desc limit {HISTORY}"
+        rows = self._db.rows(sql, [author])
+        return [Event(r["client_id"], _ref(r)) for r in reversed(rows)]
+
+    def _sweep(self) -> None:
+        """After a crash: half-written files go, whole ones that no row knows are set aside, not deleted."""
+        for directory, table in (("images", "images"), ("labels", "labels")):
+            known = {r["uid"] for r in self._db.rows(f"select uid from {table}")}
+            for path in (self.root / directory).iterdir():
+                if path.suffix == ".tmp":
+                    path.unlink(missing_ok=True)
+                elif path.stem not in known:
+                    aside = self.root / "set-aside"
+                    aside.mkdir(exist_ok=True)
+                    path.replace(aside / path.name)
+
+
+def digest_of(scan: Scan) -> str:
+    """A fingerprint of where an image came from, its name and its pixels."""
+    digest = hashlib.blake2b(f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode(), digest_size=16)
+    for part in scan.pixels:
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def _image_row(scan: Scan) -> dict[str, Any]:
+    z, y, x = scan.shape
+    facts = {
+        "spacing_mm": scan.spacing_mm,
+        "marks": scan.marks,
+        "geometry": scan.geometry,
+        "window": scan.window,
+        "value_range": scan.value_range,
+        "presets": scan.presets,
+    }
+    row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
+    return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}
+
+
+def _ref(row: dict[str, Any]) -> SliceRef:
+    return SliceRef(row["image_id"], row["axis"], row["slice"])
+
+
+def _next_class(tables: Tables) -> int:
+    newest = tables.execute("select coalesce(max(id), 0) from classes").fetchone()[0]
+    if newest >= 253:
+        raise ValueError("a project holds at most 253 classes; rename one that is not used")
+    return newest + 1
+
+
+def _clean_name(name: str) -> str:
+    cleaned = " ".join(name.split())
+    if not cleaned or len(cleaned) > 80 or not cleaned.isprintable():
+        raise ValueError("a class name has 1 to 80 printable characters")
+    return cleaned
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise StorageFull("the disk is full; free some space, nothing was lost") from error
+        raise
