@@ -1,8 +1,8 @@
 """Arrays on disk and what they mean. NumPy only: workers import this and never meet the database.
 
-Axes are (Z, Y, X[, C]); a 2D image has Z = 1. A slice of axis 0 has rows y and columns x, of axis 1 rows z and
-columns x, of axis 2 rows z and columns y. Every array is stored in display order: rows go down the screen and
-columns to the right (a scan with known anatomy runs x to the left, y to the back and z to the feet of the patient).
+Axes are (Z, Y, X[, C]); a 2D image has Z = 1. A slice of axis 0 has rows y and columns x, of axis 1 rows z
+and columns x, of axis 2 rows z and columns y. Every array is stored in display order: rows go down the screen
+and columns to the right (known anatomy runs x to the patient's left, y to the back, z to the feet).
 """
 
 import io
@@ -158,6 +158,6 @@ def read_patch(path: Path, box: Box) -> Patch:
     """Raises TornFile where the file is missing, damaged or not a patch of this box."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Patch(box, arrays["classes"], arrays["instances"] if "instances" in arrays else None)
+            return Patch(box, arrays["classes"], arrays.get("instances"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TornFile(f"the label file {path.name} cannot be read ({error})") from error

@@ -1,5 +1,6 @@
 """Label events laid over one another: what is known about every voxel of an image."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,7 @@ Region = tuple[int, int, int, int, int, int]  # (z0, z1, y0, y1, x0, x1), half-o
 
 @dataclass
 class Folded:
-    """The labels of one image. `classes` holds what was drawn; `known` adds the background of complete slices."""
+    """The labels of one image. `classes` holds what was drawn; `known` adds complete slices' background."""
 
     classes: NDArray[np.uint8]  # (Z, Y, X), UNLABELLED where nobody drew
     instances: NDArray[np.uint16] | None = None  # (Z, Y, X), made when the first object number comes
@@ -50,7 +51,7 @@ class Folded:
 
 
 def fold(shape: tuple[int, int, int], labels: Iterable[LabelRow]) -> Folded:
-    """Newest wins where it says something. `labels` are the live events, oldest first; torn files become problems."""
+    """Newest wins where it says something. `labels`: the live events, oldest first. Torn files: problems."""
     folded = Folded(np.full(shape, UNLABELLED, np.uint8))
     for label in labels:
         apply(folded, label)
@@ -64,26 +65,37 @@ def apply(folded: Folded, label: LabelRow, patch: Patch | None = None) -> None:
         folded.complete.add((label.axis, label.index))
         return
     try:
-        patch = patch or _load(folded, label)
+        _lay(folded, _whole(folded.classes.shape), label, patch or _load(folded.classes.shape, label))
     except TornFile as error:
         folded.problems.append(f"label {label.id} is lost: {error}")
-        return
-    _lay(folded, label.axis, label.index, patch)
 
 
 def refold(folded: Folded, region: Region, labels: Sequence[LabelRow]) -> None:
     """Work a box out anew from all live labels of the image, in place: what undo needs."""
-    window = tuple(slice(a, b) for a, b in zip(region[::2], region[1::2], strict=True))
-    part = Folded(np.full(tuple(s.stop - s.start for s in window), UNLABELLED, np.uint8))
+    window = _window(region)
+    part = Folded(np.full(folded.classes[window].shape, UNLABELLED, np.uint8))
     for label in labels:
-        if label.box is not None and overlap(region_of(label.axis, label.index, label.box), region):
-            _refold_one(part, folded, label, region)
+        if label.box is None or not overlap(region_of(label.axis, label.index, label.box), region):
+            continue
+        with contextlib.suppress(TornFile):  # said once, when the image was opened
+            _lay(part, region, label, _load(folded.classes.shape, label))
     folded.classes[window] = part.classes
     if part.instances is not None and folded.instances is None:
         folded.instances = np.zeros(folded.classes.shape, np.uint16)
     if folded.instances is not None:
         folded.instances[window] = 0 if part.instances is None else part.instances
     folded.complete = {(row.axis, row.index) for row in labels if row.kind == "complete"}
+
+
+def said(labels: Iterable[LabelRow], shape: tuple[int, int, int], region: Region) -> NDArray[np.uint8]:
+    """What these patches say about a box: as their files, ERASED included, UNLABELLED where they are silent."""
+    out = np.full(tuple(s.stop - s.start for s in _window(region)), UNLABELLED, np.uint8)
+    for label in labels:
+        assert label.box is not None
+        here, there = _shared(region, region_of(label.axis, label.index, label.box))
+        source = np.expand_dims(_load(shape, label).classes, label.axis)[there]
+        out[here] = np.where(source == UNLABELLED, out[here], source)
+    return out
 
 
 def region_of(axis: int, index: int, box: Box) -> Region:
@@ -104,40 +116,43 @@ def overlap(a: Region, b: Region) -> bool:
     return all(a[i] < b[i + 1] and b[i] < a[i + 1] for i in (0, 2, 4))
 
 
-def _load(folded: Folded, label: LabelRow) -> Patch:
+def _load(shape: tuple[int, ...], label: LabelRow) -> Patch:
     assert label.path is not None and label.box is not None  # the schema writes both for every patch
-    rows, columns = slice_shape(folded.classes.shape, label.axis)
-    if label.box.r1 > rows or label.box.c1 > columns or label.index >= folded.classes.shape[label.axis]:
+    rows, columns = slice_shape(shape, label.axis)
+    if label.box.r1 > rows or label.box.c1 > columns or label.index >= shape[label.axis]:
         raise TornFile(f"its box {label.box} lies outside the image")
     return read_patch(label.path, label.box)
 
 
-def _lay(folded: Folded, axis: int, index: int, patch: Patch) -> None:
-    box = patch.box
-    cut = plane(folded.classes, axis, index)[box.r0 : box.r1, box.c0 : box.c1]
-    said = patch.classes != UNLABELLED
-    cut[said] = np.where(patch.classes == ERASED, UNLABELLED, patch.classes)[said]
+def _lay(folded: Folded, at: Region, label: LabelRow, patch: Patch) -> None:
+    """Lay a patch on arrays that stand at the box `at` of the volume."""
+    here, there = _shared(at, region_of(label.axis, label.index, patch.box))
+    classes = np.expand_dims(patch.classes, label.axis)[there]
+    spoken = classes != UNLABELLED
+    folded.classes[here][spoken] = np.where(classes == ERASED, UNLABELLED, classes)[spoken]
     if patch.instances is None and folded.instances is None:
         return
     if folded.instances is None:
         folded.instances = np.zeros(folded.classes.shape, np.uint16)
-    numbers = np.uint16(0) if patch.instances is None else patch.instances[said]
-    plane(folded.instances, axis, index)[box.r0 : box.r1, box.c0 : box.c1][said] = numbers
+    if patch.instances is None:
+        folded.instances[here][spoken] = 0
+    else:
+        folded.instances[here][spoken] = np.expand_dims(patch.instances, label.axis)[there][spoken]
 
 
-def _refold_one(part: Folded, folded: Folded, label: LabelRow, region: Region) -> None:
-    """Lay a label on the box `part`, which stands at `region` of the volume."""
-    try:
-        patch = _load(folded, label)
-    except TornFile:
-        return  # said once, when the image was opened
-    lows = list(region[::2])
-    sizes = part.classes.shape
-    index = label.index - lows.pop(label.axis)
-    rows, columns = (n for i, n in enumerate(sizes) if i != label.axis)
-    r0, c0 = patch.box.r0 - lows[0], patch.box.c0 - lows[1]
-    top, left = max(0, r0), max(0, c0)
-    bottom, right = min(rows, patch.box.r1 - lows[0]), min(columns, patch.box.c1 - lows[1])
-    inner = (slice(top - r0, bottom - r0), slice(left - c0, right - c0))
-    instances = None if patch.instances is None else patch.instances[inner]
-    _lay(part, label.axis, index, Patch(Box(top, left, bottom, right), patch.classes[inner], instances))
+def _shared(a: Region, b: Region) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What two boxes have in common, as an index into each."""
+    lows = [max(a[i], b[i]) for i in (0, 2, 4)]
+    highs = [max(low, min(a[i], b[i])) for low, i in zip(lows, (1, 3, 5))]
+    return (
+        tuple(slice(low - a[2 * i], high - a[2 * i]) for i, (low, high) in enumerate(zip(lows, highs))),
+        tuple(slice(low - b[2 * i], high - b[2 * i]) for i, (low, high) in enumerate(zip(lows, highs))),
+    )
+
+
+def _window(region: Region) -> tuple[slice, ...]:
+    return tuple(slice(a, b) for a, b in zip(region[::2], region[1::2]))
+
+
+def _whole(shape: tuple[int, ...]) -> Region:
+    return 0, shape[0], 0, shape[1], 0, shape[2]

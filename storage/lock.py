@@ -1,4 +1,4 @@
-"""One owner for a project: a lock that the operating system drops when the owner dies, and a note saying who it is."""
+"""One owner for a project: a lock that the system drops when the owner dies, and a note of who it is."""
 
 import json
 import os

@@ -58,7 +58,7 @@ class LabelRow:
     author: str
     seconds: float
     prompts: dict[str, Any]
-    instance: int
+    instance: int  # the highest object number in it, 0 for none
     created_at: str
     path: Path | None
     classes: tuple[int, ...] = ()  # the class values it says
@@ -98,6 +98,12 @@ class NewLabel:
         """The class values this event says, background among them; an erasure says none."""
         values = np.unique(self.patch.classes).tolist() if self.patch is not None else [BACKGROUND]
         return [value for value in values if value not in (ERASED, UNLABELLED)]
+
+    @property
+    def highest_instance(self) -> int:
+        """The highest object number in this event, 0 for none."""
+        numbers = self.patch.instances if self.patch is not None else None
+        return self.instance if numbers is None else max(self.instance, int(numbers.max()))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ migration = Migrations("slicewise")
 
 @migration()
 def m001_tables(db: Database) -> None:
-    """Images, classes and the label events. AUTOINCREMENT, because a label's id is the clock: never reused."""
+    """Images, classes and label events. AUTOINCREMENT: a label's id is the clock, so none is used twice."""
     db.executescript("""
         create table images (
             id integer primary key autoincrement,
@@ -23,7 +23,8 @@ def m001_tables(db: Database) -> None:
         );
         create index images_digest on images(digest);
         create table classes (
-            id integer primary key, name text not null unique, color text not null, removed integer not null default 0
+            id integer primary key, name text not null unique, color text not null,
+            removed integer not null default 0
         );
         create table labels (
             id integer primary key autoincrement,   -- the clock

@@ -94,6 +94,10 @@ class Store:
         rows = self._db.rows("select id, name, color from classes where not removed order by id")
         return [ClassRow(**row) for row in rows]
 
+    def newest_class(self) -> int:
+        """The highest class id ever given, 0 for none: labels may use any up to here."""
+        return self._db.value("select coalesce(max(id), 0) from classes")
+
     def add_class(self, name: str, color: str | None = None) -> ClassRow:
         """A new class, or the removed one of that name again. Raises ValueError where the name is taken."""
         name = _clean_name(name)
@@ -142,14 +146,34 @@ class Store:
         return [self._label(self._label_row(label_id)) for label_id in ids]
 
     def revoke(self, target: str, *, client_id: str, author: str) -> LabelRow:
-        """Take an event of one's own back, or take the taking-back back; answers with the drawn event concerned."""
+        """Take an event of one's own back; answers with that event. The same client id again changes nothing."""
         with self._db.transaction() as tables:
-            row = next(tables.query("select * from labels where client_id = ?", [target]), None)
-            if row is None or row["author"] != author:
-                raise LookupError("there is no such step of yours to take back")
-            if not next(tables.query("select 1 from labels where client_id = ?", [client_id]), None):
-                self._insert_revoke(tables, row, client_id, author)
-        return self._label(self._label_row(row["revokes"] or row["id"]))
+            event = _own_event(tables, target, author)
+            if not _sent_before(tables, client_id):
+                _insert_revoke(tables, event, client_id, author)
+        return self._label(event)
+
+    def restore(self, target: str, *, client_id: str, author: str) -> LabelRow:
+        """Take the taking-back of an event back; answers with that event."""
+        with self._db.transaction() as tables:
+            event = _own_event(tables, target, author)
+            if not _sent_before(tables, client_id):
+                revocation = next(
+                    tables.query("select * from labels where revokes = ? and live", [event["id"]]), None
+                )
+                if revocation is None:
+                    raise LookupError("that step stands already; there is nothing to redo")
+                _insert_revoke(tables, revocation, client_id, author)
+        return self._label(event)
+
+    def reopen_slice(self, ref: SliceRef, *, client_id: str, author: str) -> None:
+        """Take back that a slice is complete, whoever said so."""
+        sql = """select * from labels where image_id = ? and axis = ? and slice = ?
+                 and kind = 'complete' and live"""
+        with self._db.transaction() as tables:
+            if not _sent_before(tables, client_id):
+                for event in list(tables.query(sql, [ref.image_id, ref.axis, ref.index])):
+                    _insert_revoke(tables, event, client_id, author)
 
     def find_label(self, client_id: str) -> int | None:
         """The id of the event with this client id, live or not."""
@@ -159,6 +183,17 @@ class Store:
         """The live events of an image, oldest first."""
         sql = "select * from labels where image_id = ? and live and kind != 'revoke' order by id"
         return [self._label(row) for row in self._db.rows(sql, [image_id])]
+
+    def labels_since(self, image_id: int, rev: int, not_by: str) -> list[LabelRow]:
+        """What others drew on an image after an event, oldest first."""
+        sql = """select * from labels where image_id = ? and id > ? and author != ?
+                 and live and kind = 'patch' order by id"""
+        return [self._label(row) for row in self._db.rows(sql, [image_id, rev, not_by])]
+
+    def next_instance(self, image_id: int) -> int:
+        """An object number that no label event on this image carries."""
+        sql = "select coalesce(max(instance), 0) from labels where image_id = ?"
+        return self._db.value(sql, [image_id]) + 1
 
     def newest_label(self, image_id: int | None = None) -> int:
         """The clock: of the project, or of one image. Revocations move it too."""
@@ -176,23 +211,24 @@ class Store:
     def slice_counts(self, image_ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
         """Per image: slices labelled, slices complete, newest event. Images without events are left out."""
         marks = ",".join("?" * len(image_ids))
-        sql = f"""select image_id, count(distinct iif(live and kind != 'revoke', axis * 1000000 + slice, null)) as labelled,
-                  count(distinct iif(live and kind = 'complete', axis * 1000000 + slice, null)) as complete,
-                  max(id) as rev from labels where image_id in ({marks}) group by image_id"""
+        place = "axis * 1000000 + slice"
+        sql = f"""select image_id, max(id) as rev,
+                  count(distinct iif(live and kind != 'revoke', {place}, null)) as labelled,
+                  count(distinct iif(live and kind = 'complete', {place}, null)) as complete
+                  from labels where image_id in ({marks}) group by image_id"""
         return {
             r["image_id"]: (r["labelled"], r["complete"], r["rev"]) for r in self._db.rows(sql, image_ids)
         }
 
     def history(self, author: str) -> tuple[list[Event], list[Event]]:
         """What this author can undo, and what redo: newest last. A new label ends what can be redone."""
-        undo = self._events("author = ? and live and kind != 'revoke'", author)
-        redo = self._events(
-            """author = ?1 and live and kind = 'revoke' and id >
-               (select coalesce(max(id), 0) from labels where author = ?1 and kind != 'revoke')
-               and revokes in (select id from labels where kind != 'revoke')""",
-            author,
-        )
-        return undo, redo
+        undo = """select client_id, image_id, axis, slice from labels
+                  where author = ? and live and kind != 'revoke' order by id desc limit ?"""
+        redo = """select e.client_id, e.image_id, e.axis, e.slice
+                  from labels r join labels e on r.revokes = e.id where r.author = ?1 and r.live and e.kind != 'revoke'
+                  and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and kind != 'revoke')
+                  order by r.id desc limit ?2"""
+        return self._events(undo, author), self._events(redo, author)
 
     # settings
 
@@ -261,19 +297,9 @@ class Store:
             "author": new.author,
             "seconds": new.seconds,
             "prompts": json.dumps(new.prompts),
-            "instance": new.instance,
+            "instance": new.highest_instance,
         }
         return int(tables.table("labels").insert(row).last_pk or 0)
-
-    def _insert_revoke(self, tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
-        if not row["live"]:
-            raise ValueError("that step is taken back already")
-        keep = {key: row[key] for key in ("image_id", "axis", "slice")}
-        new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
-        tables.table("labels").insert({**new, "revokes": row["id"]})
-        tables.table("labels").update(row["id"], {"live": 0})
-        if row["revokes"]:
-            tables.table("labels").update(row["revokes"], {"live": 1})
 
     def _label_row(self, label_id: int) -> dict[str, Any]:
         return self._db.rows("select * from labels where id = ?", [label_id])[0]
@@ -300,10 +326,8 @@ class Store:
     def _label_path(self, uid: str) -> Path:
         return self.root / "labels" / f"{uid}.npz"
 
-    def _events(self, where: str, author: str) -> list[Event]:
-        sql = f"select client_id, image_id, axis, slice from labels where {where} order by id desc limit {HISTORY}"
-        rows = self._db.rows(sql, [author])
-        return [Event(r["client_id"], _ref(r)) for r in reversed(rows)]
+    def _events(self, sql: str, author: str) -> list[Event]:
+        return [Event(row["client_id"], _ref(row)) for row in reversed(self._db.rows(sql, [author, HISTORY]))]
 
     def _sweep(self) -> None:
         """After a crash: half-written files go, whole ones that no row knows are set aside, not deleted."""
@@ -338,6 +362,29 @@ def _image_row(scan: Scan) -> dict[str, Any]:
     }
     row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
     return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}
+
+
+def _own_event(tables: Tables, client_id: str, author: str) -> dict[str, Any]:
+    sql = "select * from labels where client_id = ? and author = ? and kind != 'revoke'"
+    event = next(tables.query(sql, [client_id, author]), None)
+    if event is None:
+        raise LookupError("there is no such step of yours to take back")
+    return event
+
+
+def _sent_before(tables: Tables, client_id: str) -> bool:
+    return next(tables.query("select 1 from labels where client_id = ?", [client_id]), None) is not None
+
+
+def _insert_revoke(tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
+    if not row["live"]:
+        raise LookupError("that step is taken back already")
+    keep = {key: row[key] for key in ("image_id", "axis", "slice")}
+    new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
+    tables.table("labels").insert({**new, "revokes": row["id"]})
+    tables.table("labels").update(row["id"], {"live": 0})
+    if row["revokes"]:
+        tables.table("labels").update(row["revokes"], {"live": 1})
 
 
 def _ref(row: dict[str, Any]) -> SliceRef:

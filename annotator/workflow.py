@@ -1,0 +1,225 @@
+"""What a person can do: see, prompt, commit, take back, choose. Synchronous and thread-safe; no widgets, no HTTP."""
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.commits import Commits, Outcome, Refused, check_ref
+from annotator.folds import Folds
+from annotator.prompting import Prompting
+from annotator.render import for_wire, pack_candidates, wire_dtype
+from annotator.wire import unpack_bits
+from models.prompt import Prompts, Scribble
+from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
+from storage.database import StorageFull
+from storage.rows import ImageRow
+from storage.store import Store
+
+__all__ = ["Outcome", "Refused", "Workflow"]
+
+Message = dict[str, Any]
+
+
+class Workflow:
+    """Shared by every tab of one server. Answers are the messages of docs/protocol.md."""
+
+    def __init__(self, store: Store, prompting: Prompting) -> None:
+        self.store, self.prompting = store, prompting
+        self.folds = Folds(store)
+        self._commits = Commits(store, self.folds)
+
+    def close(self) -> None:
+        self.prompting.close()
+        self.store.close()
+
+    # see
+
+    def project(self, user: str) -> Message:
+        classes = [{"id": c.id, "name": c.name, "color": c.color} for c in self.store.classes()]
+        return {
+            "name": self.store.root.name,
+            "user": user,
+            "can_write": True,
+            "classes": classes,
+            "models": self.prompting.models(),
+            "images_total": self.store.images(limit=0)[0],
+        }
+
+    def images(self, offset: int, limit: int, search: str) -> Message:
+        total, rows = self.store.images(offset, limit, search)
+        counts = self.store.slice_counts([row.id for row in rows])
+        return {"total": total, "items": [_item(row, *counts.get(row.id, (0, 0, 0))) for row in rows]}
+
+    def image(self, image_id: int) -> Message:
+        image = self.store.image(image_id)
+        with self.folds.lock:
+            folded = self.folds.get(image_id)
+            rev, problems = folded.rev, list(folded.problems)
+        return {
+            **_item(image, 0, 0, rev),
+            "channels": image.channels,
+            "dtype": wire_dtype(image.dtype),
+            "spacing_mm": image.spacing_mm,
+            "marks": image.marks,
+            "window": image.window,
+            "range": image.value_range,
+            "presets": [{"name": name, "lo": low, "hi": high} for name, low, high in image.presets],
+            "modality": image.modality,
+            "slices": self.store.slice_states(image_id),
+            "problems": problems,
+        }
+
+    def pixels(self, image_id: int, z0: int, z1: int) -> NDArray:
+        """(z1 - z0, Y, X[, 3]) in a wire type."""
+        volume = self.store.pixels(image_id)
+        _check_slab(volume.shape, z0, z1)
+        return for_wire(volume[z0:z1])
+
+    def slice(self, ref: SliceRef) -> NDArray:
+        """(rows, columns[, 3]) in a wire type."""
+        volume = self.store.pixels(ref.image_id)
+        check_ref(volume.shape[:3], ref)
+        return for_wire(plane(volume, ref.axis, ref.index))
+
+    def labels(self, image_id: int, z0: int, z1: int) -> tuple[NDArray[np.uint8], int]:
+        """(z1 - z0, Y, X) classes, 255 where nothing is known, and the revision they show."""
+        with self.folds.lock:
+            folded = self.folds.get(image_id)
+            _check_slab(folded.classes.shape, z0, z1)
+            return folded.known(z0, z1), folded.rev
+
+    def instances(self, image_id: int, z0: int, z1: int) -> tuple[NDArray[np.uint16], int]:
+        """(z1 - z0, Y, X) object numbers, 0 for none, and the revision they show."""
+        with self.folds.lock:
+            folded = self.folds.get(image_id)
+            _check_slab(folded.classes.shape, z0, z1)
+            if folded.instances is None:
+                return np.zeros((z1 - z0, *folded.classes.shape[1:]), np.uint16), folded.rev
+            return folded.instances[z0:z1].astype("<u2"), folded.rev
+
+    def history(self, user: str) -> Message:
+        undo, redo = self.store.history(user)
+        return {"undo": [_event(e) for e in undo], "redo": [_event(e) for e in redo]}
+
+    # say
+
+    def commit(self, user: str, message: Message, payload: bytes) -> Outcome:
+        """Take a label, complete, undo or redo message. Durable when it returns; raises Refused."""
+        try:
+            return self._commits.take(user, message, payload)
+        except (StorageFull, TornFile) as error:
+            raise Refused(str(error), retry=True) from error
+        except (LookupError, ValueError) as error:
+            raise Refused(_sentence(error)) from error
+
+    def edit_classes(self, change: Message) -> list[Message]:
+        """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""
+        if change["op"] == "add":
+            self.store.add_class(change["name"], change.get("color"))
+        elif change["op"] == "rename":
+            self.store.rename_class(change["id"], change["name"])
+        elif change["op"] == "recolor":
+            self.store.recolor_class(change["id"], change["color"])
+        elif change["op"] == "remove":
+            self.store.remove_class(change["id"])
+        else:
+            raise ValueError(f"a class can be added, renamed, recolored or removed, not {change['op']!r}")
+        return [{"id": c.id, "name": c.name, "color": c.color} for c in self.store.classes()]
+
+    # prompt
+
+    def predict(self, message: Message, payload: bytes) -> tuple[Message, bytes]:
+        """The mask message for a predict message, and its packed candidates."""
+        ref = SliceRef(message["image"], message["axis"], message["index"])
+        try:
+            shape = self.store.image(ref.image_id).shape
+            check_ref(shape, ref)
+            prompts = _prompts(message, payload, slice_shape(shape, ref.axis))
+            started = time.perf_counter()
+            answer = self.prompting.predict(ref, _window(message), prompts)
+        except (LookupError, ValueError, TornFile) as error:
+            raise Refused(_sentence(error)) from error
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        candidates, bits = pack_candidates(answer.prediction)
+        head = {"t": "mask", "seq": message["seq"], "model": answer.model, "ms": milliseconds}
+        return {**head, "candidates": candidates}, bits
+
+    def look(self, message: Message) -> None:
+        """This slice is open now: get its embedding ready, then its neighbours'."""
+        ref = SliceRef(message["image"], message["axis"], message["index"])
+        check_ref(self.store.image(ref.image_id).shape, ref)
+        self.prompting.look(ref, _window(message), message["direction"])
+
+    def choose_model(self, name: str) -> None:
+        """Raises LookupError for an unknown model, ValueError for one that is not ready."""
+        self.prompting.choose(name)
+
+    def answering(self) -> Message:
+        """Which model answers, and why."""
+        return {"t": "model", **self.prompting.answering()}
+
+
+def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "kind": "volume" if row.is_volume else "image",
+        "shape": row.shape,
+        "slices_labelled": labelled,
+        "slices_complete": complete,
+        "rev": rev,
+    }
+
+
+def _event(event: Any) -> Message:
+    return {
+        "id": event.client_id,
+        "image": event.ref.image_id,
+        "axis": event.ref.axis,
+        "index": event.ref.index,
+    }
+
+
+def _window(message: Message) -> tuple[float, float]:
+    low, high = message["window"]
+    return float(low), float(high)
+
+
+def _prompts(message: Message, payload: bytes, shape: tuple[int, int]) -> Prompts:
+    mask = None
+    if message.get("mask_box"):
+        box = Box(*message["mask_box"])
+        if box.r1 > shape[0] or box.c1 > shape[1]:
+            raise ValueError("the mask to refine reaches outside its slice; click again")
+        mask = np.zeros(shape, np.bool_)
+        mask[box.r0 : box.r1, box.c0 : box.c1] = unpack_bits(payload, box.shape)
+    return Prompts(
+        points_rc=tuple((float(r), float(c)) for r, c in message["points"]),
+        labels=tuple(message["labels"]),
+        box=_four(message.get("box")),
+        scribbles=tuple(_scribble(s) for s in message.get("scribbles") or ()),
+        mask=mask,
+        view=_four(message.get("view")),
+    )
+
+
+def _scribble(value: Message) -> Scribble:
+    return Scribble(value["label"], tuple((float(r), float(c)) for r, c in value["points"]))
+
+
+def _four(values: Any) -> tuple[float, float, float, float] | None:
+    if not values:
+        return None
+    r0, c0, r1, c1 = (float(v) for v in values)
+    return r0, c0, r1, c1
+
+
+def _check_slab(shape: tuple[int, ...], z0: int, z1: int) -> None:
+    if not 0 <= z0 < z1 <= shape[0]:
+        raise LookupError(f"the image has slices 0 to {shape[0] - 1}, no slab {z0} to {z1}")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error.args[0]) if error.args else str(error)

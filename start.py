@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Set everything up and run Slicewise; or set everything up and pass the tests.
+
+    python3 start.py                          open the app on the demo project
+    python3 start.py DATA --project FOLDER    open it on your own file or folder
+    python3 start.py test [pytest options]    run the tests
+    python3 start.py setup                    only set up
+    python3 start.py COMMAND --help           any other command of app.py: import, export, status, ...
+
+Needs Python 3.11 or newer and nothing else. Safe to run again: what is there is kept.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("SLICEWISE_VENV", ROOT / ".venv"))
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
+TORCH = ("torch==2.13.0", "torchvision==0.28.0")  # the same pins as in requirements.txt
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):
+        print("Slicewise needs Python 3.11 or newer; this is " + sys.version.split()[0], file=sys.stderr)
+        return 2
+    arguments = sys.argv[1:]
+    testing = arguments[:1] == ["test"]
+    try:
+        set_up("requirements-dev.txt" if testing else "requirements.txt")
+        if testing:
+            os.environ["CHROMIUM"] = browser()
+    except subprocess.CalledProcessError as error:
+        print(
+            f"set-up stopped: {' '.join(map(str, error.cmd))} failed; mend it and run this again",
+            file=sys.stderr,
+        )
+        return 1
+    if arguments[:1] == ["setup"]:
+        print("everything is set up")
+        return 0
+    if testing:
+        return subprocess.call([str(PYTHON), "-m", "pytest", *arguments[1:]], cwd=ROOT)
+    return subprocess.call([str(PYTHON), str(ROOT / "app.py"), *arguments])
+
+
+def set_up(requirements: str) -> None:
+    """A virtual environment with the pinned libraries; nothing to do where a stamp says so."""
+    wanted = hashlib.sha256(
+        b"".join(path.read_bytes() for path in sorted(ROOT.glob("requirements*.txt")))
+    ).hexdigest()
+    stamp = VENV / f"slicewise-{requirements}.stamp"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    if not PYTHON.exists():
+        say(f"1/3 making a virtual environment in {VENV}")
+        _make_environment()
+    say("2/3 installing PyTorch in the build that fits this machine")
+    _install_torch()
+    say(f"3/3 installing the other libraries ({requirements}); the first time takes a few minutes")
+    _pip("-r", str(ROOT / requirements))
+    stamp.write_text(wanted)
+
+
+def browser() -> str:
+    """A Chromium for the browser tests: the system's, or installed now."""
+    if found := next(filter(None, map(shutil.which, BROWSERS)), None):
+        return found
+    if shutil.which("apt-get") and _can_be_root():
+        say("installing Debian's chromium for the browser tests")
+        _apt("chromium")
+        return shutil.which("chromium") or "chromium"
+    say("fetching a Chromium for the browser tests")
+    subprocess.run([PYTHON, "-m", "playwright", "install", "chromium"], check=True)
+    return ""
+
+
+def say(line: str) -> None:
+    print(f"[slicewise] {line}", flush=True)
+
+
+def _make_environment() -> None:
+    if importlib.util.find_spec("ensurepip") is None and shutil.which("apt-get") and _can_be_root():
+        say("this Python lacks its venv module; installing Debian's python3-venv")
+        _apt(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV, ignore_errors=True)
+        print("this Python cannot make virtual environments; install python3-venv first", file=sys.stderr)
+        raise
+
+
+def _install_torch() -> None:
+    """Without a GPU the CPU build, from PyTorch's own index where it can be reached; else the configured index's."""
+    if _installed("torch", TORCH[0]):
+        return
+    if sys.platform == "darwin" or _has_nvidia() or not _reachable(CPU_WHEELS + "/torch/"):
+        _pip(*TORCH)
+    else:
+        _pip(*TORCH, "--index-url", CPU_WHEELS)
+
+
+def _installed(package: str, pin: str) -> bool:
+    code = f"import importlib.metadata as m; print('{package}==' + m.version('{package}').split('+')[0])"
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() == pin
+
+
+def _has_nvidia() -> bool:
+    program = shutil.which("nvidia-smi")
+    return bool(program) and subprocess.run([program, "-L"], capture_output=True).returncode == 0
+
+
+def _reachable(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=8) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        say("PyTorch's own index cannot be reached; taking torch from the configured one")
+        return False
+
+
+def _pip(*arguments: str) -> None:
+    subprocess.run([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *arguments], check=True)
+
+
+def _can_be_root() -> bool:
+    if os.geteuid() == 0:
+        return True
+    return (
+        bool(shutil.which("sudo"))
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    )
+
+
+def _apt(package: str) -> None:
+    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*root, "apt-get", "update", "-qq"], check=True, env=quiet)
+    subprocess.run([*root, "apt-get", "install", "-y", "-qq", package], check=True, env=quiet)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
