@@ -1,0 +1,54 @@
+"""What a person is told about an error: one sentence, a status, and whether trying again can help."""
+
+import errno
+import logging
+from dataclasses import dataclass
+
+from annotator.commits import Refused
+from annotator.jobs import Busy
+from annotator.wire import BadFrame
+from storage.arrays import TornFile
+from storage.database import StorageFull
+
+log = logging.getLogger(__name__)
+
+FULL = "The disk is full; free some space and try again, nothing that was saved is lost."
+
+
+@dataclass(frozen=True)
+class Fault:
+    line: str
+    status: int  # for HTTP
+    retry: bool = False  # the same request may succeed later
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Errors that nobody foresaw are logged with their traceback."""
+    if isinstance(error, Refused):
+        return Fault(_sentence(error.message), 503 if error.retry else 409, error.retry)
+    if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return Fault(FULL, 507, retry=True)
+    if isinstance(error, TornFile):
+        return Fault(_sentence(str(error)), 500, retry=True)
+    if isinstance(error, Busy):
+        return Fault(str(error), 409, retry=True)
+    if type(error) is LookupError:
+        return Fault(_sentence(str(error)), 404)
+    if type(error) in (ValueError, BadFrame):
+        return Fault(_sentence(str(error)), 400)
+    return _unforeseen(error)
+
+
+def _unforeseen(error: BaseException) -> Fault:
+    log.error("an error nobody expected", exc_info=error)
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return Fault(f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True)
+    # sqlite3 stays inside storage; its errors pass (the database is locked, the disk fails), a defect of ours does not
+    passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
+    line = f"Something went wrong here ({type(error).__name__}); the server's log says more."
+    return Fault(line, 500, retry=passes)
+
+
+def _sentence(line: str) -> str:
+    return line[:1].upper() + line[1:500] + ("" if line.endswith((".", "!", "?")) else ".")
