@@ -1,0 +1,138 @@
+"""What all readers share: refusals, size limits checked before anything is decoded, and pixel types."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from storage.scan import MAX_PIXELS_2D, MAX_VOXELS, PIXEL_TYPES
+
+DEFLATE_RATIO = 1032  # deflate cannot pack more than this many bytes into one
+LABEL_LIMIT = 65535
+
+
+class FileRefused(ValueError):
+    """A file that cannot be taken in; the message is one sentence for the person who chose it."""
+
+
+def check_size(shape: Sequence[int], bytes_per_voxel: int = 4) -> None:
+    """Refuse a shape that is empty, absurd or larger than memory. Call it before decoding."""
+    voxels = math.prod(int(n) for n in shape)
+    if voxels <= 0 or min(shape) <= 0:
+        raise FileRefused("it has no pixels")
+    if voxels > MAX_VOXELS:
+        raise FileRefused(
+            f"it declares {voxels:,} voxels and the limit is {MAX_VOXELS:,}; crop or downsample it"
+        )
+    if sum(n > 1 for n in shape) <= 2 and voxels > MAX_PIXELS_2D:
+        raise FileRefused(
+            f"it declares {voxels / 1e6:,.0f} megapixels and the limit for a picture is "
+            f"{MAX_PIXELS_2D / 1e6:.0f}; crop or downsample it"
+        )
+    need, free = 2 * voxels * bytes_per_voxel, psutil.virtual_memory().available
+    if need > free:
+        raise FileRefused(f"it needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; crop it")
+
+
+def check_stored(path: Path, need_bytes: int, *, compressed: bool) -> None:
+    """Refuse a file too short for the pixels that its header declares, before they are allocated."""
+    have = path.stat().st_size
+    if have * (DEFLATE_RATIO if compressed else 1) < need_bytes:
+        raise FileRefused("it is cut short: its header declares more pixels than it holds; copy it again")
+
+
+def to_pixel_type(values: NDArray) -> NDArray:
+    """The same values in one of PIXEL_TYPES and native byte order; refuses NaN, infinity and complex numbers."""
+    kind = values.dtype.kind
+    if kind not in "buif":
+        raise FileRefused(f"its pixels are of type {values.dtype}, which is not a grey value or RGB")
+    if kind == "f":
+        return _to_float32(values)
+    if kind == "b":
+        return values.astype(np.uint8)
+    native = values.dtype.newbyteorder("=")
+    if native.name in PIXEL_TYPES:
+        return values.astype(native, copy=False)
+    return _narrow(values) if values.size else values.astype(np.int16)
+
+
+def rescale(values: NDArray, slope: float, intercept: float) -> NDArray:
+    """values * slope + intercept: integers where that is exact, float32 otherwise."""
+    if slope == 1 and intercept == 0:
+        return to_pixel_type(values)
+    if values.dtype.kind in "ui" and slope == int(slope) and intercept == int(intercept):
+        ends = sorted(int(v) * int(slope) + int(intercept) for v in (values.min(), values.max()))
+        largest = max(abs(e) for e in (*ends, int(slope), int(intercept)))
+        if largest < 2**31:  # a product beyond the range comes back by adding: integers wrap around
+            return (values.astype(np.int32) * np.int32(slope) + np.int32(intercept)).astype(
+                integer_type(*ends)
+            )
+    out = np.empty_like(values, dtype=np.float32, subok=False)
+    planes = zip(values.T, out.T, strict=True) if values.flags.f_contiguous else zip(values, out, strict=True)
+    for part, target in planes:  # one at a time: the exact product is float64
+        np.copyto(target, part * np.float64(slope) + intercept, casting="same_kind")
+    return _to_float32(out)
+
+
+def integer_type(low: int, high: int) -> np.dtype:
+    """The smallest of int16, uint16 and int32 that holds both."""
+    for name in ("int16", "uint16", "int32"):
+        info = np.iinfo(name)
+        if info.min <= low and high <= info.max:
+            return np.dtype(name)
+    raise FileRefused(f"its values run from {low} to {high}, which is more than 32 bits hold")
+
+
+def rgb8(values: NDArray) -> NDArray[np.uint8]:
+    """(..., 3) RGB of any integer depth as 8 bit: divided by the least usual depth that holds its maximum."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "ui" or values.min() < 0:
+        raise FileRefused(f"its colours are {values.dtype}; save it as 8 or 16 bit RGB")
+    top = int(values.max())
+    bits = next((b for b in (8, 10, 12, 14, 16, 32) if top < 2**b), 64)
+    return (values >> (bits - 8)).astype(np.uint8)
+
+
+def label_values(values: NDArray) -> NDArray[np.uint16]:
+    """Mask values as whole numbers 0..65535; refuses anything else."""
+    if values.ndim == 4:
+        if not (values[..., :1] == values).all():
+            raise FileRefused("a colour picture is no mask; save the label numbers as a grey or palette PNG")
+        values = values[..., 0]
+    low, high = values.min(), values.max()
+    if low < 0 or high > LABEL_LIMIT:
+        raise FileRefused(f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}")
+    labels = values.astype(np.uint16)
+    if values.dtype.kind == "f" and not (labels == values).all():
+        raise FileRefused("label numbers are whole and it holds fractions; was it interpolated?")
+    return labels
+
+
+def shown_name(path: Path) -> str:
+    """The file's name with what cannot be printed replaced."""
+    return "".join(c if c.isprintable() else "_" for c in path.name)
+
+
+def _to_float32(values: NDArray) -> NDArray[np.float32]:
+    bad = values.size - np.count_nonzero(np.isfinite(values))
+    if bad:
+        some = "all of its voxels" if bad == values.size else f"{bad:,} of its voxels"
+        raise FileRefused(f"{some} are NaN or infinite; replace them (for example by 0) and import it again")
+    if values.dtype == np.float32 and values.dtype.isnative:
+        return values
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise FileRefused("its values are larger than 32-bit floats hold; scale them and import it again")
+    return single
+
+
+def _narrow(values: NDArray) -> NDArray:
+    low, high = int(values.min()), int(values.max())
+    if -(2**31) <= low and high < 2**31:
+        return values.astype(integer_type(low, high))
+    return values.astype(np.float32)

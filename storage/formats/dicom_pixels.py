@@ -1,0 +1,121 @@
+"""The pixels of one DICOM file: decoded by pydicom, or by GDCM (inside SimpleITK) where pydicom has no decoder."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+
+from storage.formats.base import FileRefused, rescale, rgb8, to_pixel_type
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+DECODED_BY_GDCM = {
+    "1.2.840.10008.1.2.4.51": "JPEG 12 bit",
+    "1.2.840.10008.1.2.4.57": "JPEG lossless",
+    "1.2.840.10008.1.2.4.70": "JPEG lossless",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS",
+}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All frames of a file and what turns their stored values into real ones."""
+
+    values: NDArray  # (frames, rows, columns[, 3])
+    header: Dataset
+    scaled: bool  # the decoder applied slope and intercept already
+    inverted: bool  # MONOCHROME1: low values are bright
+
+
+def decode(path: Path) -> Frames:
+    """Raises FileRefused where the pixels are cut short, damaged or of a kind that nothing here decodes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            header = pydicom.dcmread(path, force=True)
+            syntax = _syntax(header)
+            values, scaled = _decoded(path, header, syntax)
+        except FileRefused:
+            raise
+        except MemoryError:
+            raise FileRefused("its pixels do not fit into memory; crop or downsample it") from None
+        except Exception:  # damaged pixels raise anything, and the message may quote the header
+            raise FileRefused(
+                "its pixels are cut short, damaged or packed in an unusual way; export it again"
+            ) from None
+    colour = int(header.get("SamplesPerPixel", 1)) == 3 or header.PhotometricInterpretation == "PALETTE COLOR"
+    frames = values if values.ndim == (4 if colour else 3) else values[None]
+    inverted = header.PhotometricInterpretation == "MONOCHROME1"
+    return Frames(frames, header, scaled, inverted)
+
+
+def frame_scaling(frames: Frames, number: int) -> NDArray:
+    """One frame in real-world units: (rows, columns) or (rows, columns, 3) uint8."""
+    values = frames.values[number]
+    if values.ndim == 3:
+        return rgb8(values)
+    if "ModalityLUTSequence" in frames.header:
+        values = apply_modality_lut(values, frames.header)
+    elif not frames.scaled:
+        slope, intercept = _scaling(frames.header, number)
+        values = rescale(values, slope, intercept)
+    return _turned_round(frames, number, to_pixel_type(values)) if frames.inverted else to_pixel_type(values)
+
+
+def _syntax(header: Dataset) -> str:
+    meta = getattr(header, "file_meta", None)
+    syntax = str(meta.get("TransferSyntaxUID", "")) if meta is not None else ""
+    if not syntax:  # an old file without the preamble: the plainest encoding is the standard's default
+        header.ensure_file_meta()
+        syntax = header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        if not header.original_encoding[0]:
+            syntax = header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    return syntax
+
+
+def _decoded(path: Path, header: Dataset, syntax: str) -> tuple[NDArray, bool]:
+    try:
+        values = pixel_array(header)
+    except Exception:
+        if syntax not in DECODED_BY_GDCM:
+            raise
+        return _by_gdcm(path), True
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        values = apply_color_lut(values, header)
+    return values, False
+
+
+def _by_gdcm(path: Path) -> NDArray:
+    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+
+
+def _scaling(header: Dataset, number: int) -> tuple[float, float]:
+    """Slope and intercept: the frame's own, the shared ones, the file's."""
+    groups = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    own = groups[number] if number < len(groups) else None
+    for place in (own, shared[0] if shared else None):
+        inner: Any = place.get("PixelValueTransformationSequence") if place is not None else None
+        if inner:
+            return float(inner[0].RescaleSlope), float(inner[0].RescaleIntercept)
+    slope = header.get("RescaleSlope")
+    intercept = header.get("RescaleIntercept")
+    return float(1 if slope in (None, "") else slope) or 1.0, float(
+        0 if intercept in (None, "") else intercept
+    )
+
+
+def _turned_round(frames: Frames, number: int, values: NDArray) -> NDArray:
+    """MONOCHROME1 as MONOCHROME2: mirrored within what the stored bits can say, so all slices agree."""
+    bits, signed = int(frames.header.BitsStored), int(frames.header.get("PixelRepresentation", 0))
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    slope, intercept = _scaling(frames.header, number)
+    total = slope * (low + high) + 2 * intercept
+    return rescale(values, -1.0, total)

@@ -1,0 +1,159 @@
+"""NIfTI-1 and NIfTI-2: reading in display order, and writing labels on a file's exact grid."""
+
+import gzip
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Header, Nifti2Image
+from numpy.typing import NDArray
+
+from storage.arrays import write_bytes
+from storage.formats.base import (
+    FileRefused,
+    check_size,
+    check_stored,
+    label_values,
+    rescale,
+    rgb8,
+    shown_name,
+)
+from storage.formats.grid import Grid, grid_of
+from storage.scan import Scan, robust_window, value_range
+
+nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints every header that it mends
+UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes for metre, millimetre, micrometre
+NUMBERS = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+VECTORS = ("srow_x", "srow_y", "srow_z", "pixdim")
+CODES = ("qform_code", "sform_code", "xyzt_units")
+
+
+def read(path: Path) -> Scan:
+    """One volume, nearest to the canonical orientation. Refuses 4-D."""
+    return read_volume(path, None)
+
+
+def read_volume(path: Path, number: int | None) -> Scan:
+    """As `read`; `number` chooses one volume of a 4-D file."""
+    values, grid = _load(path, number)
+    pixels = grid.to_display(values)
+    return Scan(
+        name=shown_name(path),
+        pixels=pixels,
+        spacing_mm=grid.spacing_mm,
+        marks=grid.marks,
+        geometry=grid.json(),
+        window=robust_window(pixels),
+        value_range=value_range(pixels),
+    )
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+    """Label numbers in display order."""
+    values, grid = _load(path, None)
+    return label_values(grid.to_display(values)), grid
+
+
+def write_labels(path: Path, labels: NDArray, grid: Grid) -> None:
+    """Labels (Z, Y, X) on the grid's source voxels, gzipped; uint8 where the values fit, uint16 otherwise.
+
+    A NIfTI source's sform, qform, codes and units are repeated bit for bit; from other sources the affine is written
+    as both forms, or as spacing alone where the file gave no orientation.
+    """
+    wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
+    source = grid.to_source(labels).astype(wide)
+    kind, header = (
+        (Nifti2Image, Nifti2Header()) if grid.header.get("version") == 2 else (Nifti1Image, Nifti1Header())
+    )
+    header.set_data_dtype(wide)
+    header.set_data_shape(source.shape)
+    _fill(header, grid)
+    write_bytes(path, gzip.compress(kind(source, None, header).to_bytes(), compresslevel=6, mtime=0))
+
+
+def _load(path: Path, number: int | None) -> tuple[NDArray, Grid]:
+    """Values (i, j, k[, 3]) with the file's scaling applied, and their grid."""
+    image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
+    if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
+        raise FileRefused("it is not a NIfTI file")
+    shape = _spatial_shape(image.shape, number)
+    header = image.header
+    itemsize = header.get_data_dtype().itemsize
+    check_size(image.shape, itemsize)
+    needed = int(header["vox_offset"]) + math.prod(image.shape) * itemsize
+    check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
+    values = _values(image, shape, number or 0)
+    affine = np.array(image.affine, float)
+    scale = UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    oriented = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    if not oriented:
+        affine = np.diag([*_zooms(header), 1.0])
+    affine[:3] *= scale
+    return values, grid_of("nifti", shape, affine, oriented=oriented, header=_header_facts(header))
+
+
+def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int, int]:
+    volumes = math.prod(shape[3:])
+    if volumes != 1 and number is None:
+        raise FileRefused(f"it is {len(shape)}-D ({volumes} volumes in one file); save one volume a file")
+    if number is not None and not 0 <= number < volumes:
+        raise FileRefused(f"it holds {volumes} volumes, so there is no volume {number}")
+    i, j, k = (*shape, 1, 1)[:3]
+    return int(i), int(j), int(k)
+
+
+def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDArray:
+    stored = np.asarray(image.dataobj.get_unscaled()).reshape((*shape, -1), order="F")[..., number]
+    if stored.dtype.names:  # RGB24 and RGBA32 come as records
+        if set("RGB") - set(stored.dtype.names):
+            raise FileRefused(
+                f"its pixels are records of {stored.dtype.names}; save it as grey values or RGB"
+            )
+        return rgb8(np.stack([stored[c] for c in "RGB"], axis=-1))
+    return rescale(stored, float(image.dataobj.slope), float(image.dataobj.inter))
+
+
+def _zooms(header: Nifti1Header) -> list[float]:
+    zooms = [abs(float(v)) for v in header["pixdim"][1:4]]
+    return [v if math.isfinite(v) and v > 0 else 1.0 for v in zooms]
+
+
+def _header_facts(header: Nifti1Header) -> dict[str, Any]:
+    """The geometry fields and nothing else: no text, no dates. Floats are exact in JSON; NaN becomes 0."""
+    facts: dict[str, Any] = {name: _finite(header[name]) for name in NUMBERS}
+    facts |= {name: [_finite(v) for v in header[name]] for name in VECTORS}
+    facts |= {name: int(header[name]) for name in CODES}
+    return facts | {"version": 2 if isinstance(header, Nifti2Header) else 1}
+
+
+def _finite(value: Any) -> float:
+    return float(value) if math.isfinite(value) else 0.0
+
+
+def _fill(header: Nifti1Header, grid: Grid) -> None:
+    if grid.format == "nifti":
+        for name in (*NUMBERS, *CODES):
+            header[name] = grid.header[name]
+        for name in VECTORS:
+            header[name] = grid.header[name]
+        header["pixdim"][4:] = 1
+        return
+    header.set_xyzt_units("mm" if grid.affine else "unknown")
+    if grid.affine is None:
+        return
+    affine = np.array(grid.affine)
+    header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
+    if grid.oriented:
+        header.set_sform(affine, code="scanner")
+        if _without_shear(affine):
+            header.set_qform(affine, code="scanner")
+
+
+def _without_shear(affine: NDArray) -> bool:
+    """Whether the axes are at right angles, which is all that a qform can say."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.allclose(directions.T @ directions, np.eye(3), atol=1e-5))
