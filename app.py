@@ -1,0 +1,341 @@
+"""Slicewise: label images and volumes in the browser, and the same without one.
+
+python app.py                             open the demo project
+python app.py DATA --project FOLDER       open a file or folder of images
+python app.py COMMAND --help              import, export, status, user, link
+"""
+
+import argparse
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annotator.accounts import Accounts
+    from annotator.jobs import Job
+    from annotator.workflow import Workflow
+    from storage.store import Store
+
+# Idle torch threads must not spin: beside a learner a click would wait two to three times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+PROJECTS = Path("slicewise-projects")
+DEMO = "demo"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    first = arguments[0] if arguments else ""
+    if first not in COMMANDS and first not in ("-h", "--help"):
+        arguments = ["open", *arguments]
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        if os.environ.get("SLICEWISE_DEBUG"):
+            raise
+        print(f"slicewise: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="app.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Without a command, `open` is meant. Environment: SLICEWISE_DEBUG=1 shows tracebacks; "
+        "SLICEWISE_WEIGHTS, SLICEWISE_MIRROR: see docs/models.md.",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (fill, run, help_line) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=help_line,
+            description=run.__doc__,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        fill(command)
+        command.set_defaults(run=run)
+    return top
+
+
+# open
+
+
+def fill_open(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        help="a file or folder to import first; without it and without --project the demo",
+    )
+    command.add_argument("--project", type=Path, help="the project's folder; made where it is not there")
+    command.add_argument("--labels", type=Path, help="a file or folder of masks of DATA, imported as labels")
+    command.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; anything but this computer needs sign-in"
+    )
+    command.add_argument(
+        "--port", type=int, default=7860, help="0 takes any free port; a busy one moves to the next"
+    )
+    command.add_argument(
+        "--name", action="append", default=[], help="a further host name people use, as behind a proxy"
+    )
+    command.add_argument("--sign-in", action="store_true", help="ask for sign-in on this computer too")
+    command.add_argument("--https", action="store_true", help="a proxy in front speaks https")
+    command.add_argument("--certificate", type=Path, help="PEM certificate, to speak https without a proxy")
+    command.add_argument("--certificate-key", type=Path, help="PEM key of the certificate")
+    command.add_argument("--model", help="the prompt model to begin with; `status` lists them")
+    command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+def run_open(options: argparse.Namespace) -> int:
+    """Open a project in the browser, importing DATA first."""
+    if options.data is not None and not options.data.exists():
+        raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
+    from annotator.server import serve
+    from annotator.settings import Settings
+
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        names=tuple(options.name),
+        require_sign_in=options.sign_in,
+        https=options.https,
+        certificate=options.certificate,
+        certificate_key=options.certificate_key,
+        open_browser=not options.no_browser,
+    )
+    workflow = open_workflow(project_of(options), options.model)
+    try:
+        if options.data is None and options.project is None:
+            _fill_demo(workflow.store)
+        serve(workflow, settings, data=options.data, labels=options.labels)
+    finally:
+        workflow.close()
+    return 0
+
+
+# import
+
+
+def fill_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("data", type=Path, help="a file or folder of images or volumes")
+    command.add_argument("--project", type=Path, help="the project's folder; made where it is not there")
+    command.add_argument("--labels", type=Path, help="a file or folder of masks of DATA, imported as labels")
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Import images, and masks as labels, without a browser. Bad files are reported one line each and skipped."""
+    from annotator.importer import import_path
+    from storage.store import Store
+
+    if not options.data.exists():
+        raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
+    job, store = terminal_job("import"), Store(project_of(options))
+    try:
+        report = import_path(store, options.data, job, labels=options.labels)
+    finally:
+        store.close()
+    print(*(f"refused: {line}" for line in report.refused), sep="\n", file=sys.stderr)
+    print(f"{len(report.added)} imported into {store.root}, {len(report.refused)} refused")
+    return 0 if report.added or not report.refused else 1
+
+
+# export
+
+
+def fill_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", type=Path, help="a folder or a .zip file to make")
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument(
+        "--format", action="append", choices=["nifti", "png", "coco"], help="default: all that fit"
+    )
+    command.add_argument("--ignore", type=int, help="value for voxels that nobody labelled (0 without it)")
+    command.add_argument("--image", type=int, action="append", help="only this image number; may be repeated")
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write masks in the images' own geometry, COCO JSON and their provenance. Works while the project is open."""
+    from annotator.export import ExportRequest, export
+    from storage.store import Store
+
+    images = tuple(options.image) if options.image else None
+    request = ExportRequest(tuple(options.format or ("nifti", "png", "coco")), options.ignore, images)
+    job, store = terminal_job("export"), Store.read_only(options.project)
+    try:
+        path = export(store, options.target, request, job)
+    finally:
+        store.close()
+    print(f"exported to {path}")
+    return 0
+
+
+# status
+
+
+def fill_status(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--json", action="store_true", help="as JSON, for scripts")
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """What a project holds and how far its labels are. Works while the project is open."""
+    from annotator.prompting import list_models
+    from storage.store import Store
+
+    store = Store.read_only(options.project)
+    try:
+        total, rows = store.images(limit=-1)
+        counts = store.slice_counts([row.id for row in rows])
+        facts = {
+            "project": str(store.root),
+            "images": total,
+            "classes": [c.name for c in store.classes()],
+            "newest_label": store.newest_label(),
+            "images_labelled": sum(1 for labelled, _, _ in counts.values() if labelled),
+            "slices_labelled": sum(labelled for labelled, _, _ in counts.values()),
+            "slices_complete": sum(complete for _, complete, _ in counts.values()),
+            "models": {m["name"]: m["state"] for m in list_models()},
+        }
+    finally:
+        store.close()
+    print(
+        json.dumps(facts, indent=2)
+        if options.json
+        else "\n".join(f"{k}: {_plain(v)}" for k, v in facts.items())
+    )
+    return 0
+
+
+# people
+
+
+def fill_user(command: argparse.ArgumentParser) -> None:
+    command.add_argument("act", choices=["add", "password", "remove", "list"], help="what to do")
+    command.add_argument("name", nargs="?", help="who; not needed for list")
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+
+
+def run_user(options: argparse.Namespace) -> int:
+    """Who may sign in when the project is open to other computers. Takes effect at once, also while it is open."""
+    accounts = _accounts(options.project)
+    if options.act == "list":
+        print("\n".join(accounts.names()) or "no users")
+        return 0
+    if not options.name:
+        raise ValueError(f"say who: python app.py user {options.act} NAME --project {options.project}")
+    if options.act == "remove":
+        accounts.remove_user(options.name)
+    elif options.act == "password":
+        accounts.set_password(options.name, _new_password())
+    else:
+        accounts.add_user(options.name, _new_password())
+    print(f"{options.name}: done")
+    return 0
+
+
+def fill_link(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", help="whom the link signs in")
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+
+
+def run_link(options: argparse.Namespace) -> int:
+    """Make a one-time link that signs somebody in; it works once, within a day."""
+    token = _accounts(options.project).make_link(options.name)
+    print(f"open this on the app's address, once, within a day: /login?token={token}")
+    return 0
+
+
+# helpers
+
+Fill = Callable[[argparse.ArgumentParser], None]
+Run = Callable[[argparse.Namespace], int]
+
+COMMANDS: dict[str, tuple[Fill, Run, str]] = {
+    "open": (fill_open, run_open, "open a project in the browser (the default)"),
+    "import": (fill_import, run_import, "add images, and masks as labels, to a project"),
+    "export": (fill_export, run_export, "write masks, COCO JSON and provenance"),
+    "status": (fill_status, run_status, "say what a project holds"),
+    "user": (fill_user, run_user, "add, change, remove and list who may sign in"),
+    "link": (fill_link, run_link, "make a one-time sign-in link"),
+}
+
+
+def terminal_job(kind: str) -> "Job":
+    """A job whose progress is one line of the terminal; Ctrl+C ends it between two files."""
+    from annotator.jobs import Job
+
+    def show(job: Job) -> None:
+        progress = job.progress
+        line = f"{progress.phase} {progress.done}/{progress.total} {progress.message}"
+        print(f"\r{line[:110]:<110}", end="", file=sys.stderr, flush=True)
+
+    return Job(kind, show)
+
+
+def project_of(options: argparse.Namespace) -> Path:
+    """The folder asked for, else one named after the data."""
+    if options.project is not None:
+        return options.project.resolve()
+    name = DEMO if options.data is None else options.data.resolve().stem or "data"
+    return (PROJECTS / name).resolve()
+
+
+def open_workflow(project: Path, model: str | None = None) -> "Workflow":
+    """The project with everything that works on it; close() it."""
+    from annotator.prompting import Prompting
+    from annotator.workflow import Workflow
+    from storage.store import Store
+
+    store = Store(project)
+    try:
+        return Workflow(store, Prompting(store, model))
+    except BaseException:
+        store.close()
+        raise
+
+
+def _fill_demo(store: "Store") -> None:
+    from annotator.demo import fill_demo
+
+    if store.images(limit=0)[0] == 0:
+        fill_demo(store, terminal_job("import"))
+
+
+def _accounts(project: Path) -> "Accounts":
+    from annotator.accounts import Accounts
+
+    if not project.is_dir():
+        raise FileNotFoundError(
+            f"{project} is not a project; open it once first: python app.py --project {project}"
+        )
+    return Accounts(project / "private")
+
+
+def _new_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("password: ")
+    if getpass.getpass("once more: ") != password:
+        raise ValueError("the two passwords differ; nothing was changed")
+    return password
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} ({state})" for key, state in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
