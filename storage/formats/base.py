@@ -87,9 +87,11 @@ def integer_type(low: int, high: int) -> np.dtype:
 
 
 def rgb8(values: NDArray) -> NDArray[np.uint8]:
-    """(..., 3) RGB of any integer depth as 8 bit: divided by the least usual depth that holds its maximum."""
+    """(..., 3) RGB of any depth as 8 bit: integers divided by the least usual depth that holds them, floats 0..1."""
     if values.dtype == np.uint8:
         return values
+    if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:
+        return np.rint(values * 255).astype(np.uint8)
     if values.dtype.kind not in "ui" or values.min() < 0:
         raise FileRefused(f"its colours are {values.dtype}; save it as 8 or 16 bit RGB")
     top = int(values.max())

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from storage.formats.base import FileRefused, check_size, integer_type
 from storage.formats.dicom_pixels import decode, frame_scaling
-from storage.formats.grid import Grid, grid_of
+from storage.formats.grid import grid_of
 from storage.formats.privacy import IDENTIFYING, Identities
 from storage.scan import Preset, Scan, robust_window, value_range
 
@@ -38,7 +38,7 @@ CT_PRESETS: tuple[Preset, ...] = (
     ("soft tissue", -160.0, 240.0), ("lung", -1350.0, 150.0), ("bone", -500.0, 1300.0), ("brain", 0.0, 80.0),
 )  # fmt: skip
 HEADER = [
-    *IDENTIFYING, "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality",
+    *IDENTIFYING, "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality",
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
@@ -110,7 +110,7 @@ class Collector:
         """Read one header; False for an index file (DICOMDIR). Raises FileRefused."""
         header = _header(path)
         self._identities.learn(header)
-        if header.get("SOPClassUID") == DIRECTORY_CLASS or path.name.upper() == "DICOMDIR":
+        if _is_directory(header):
             return False
         _check_picture(header)
         for found in _slices(path, header):
@@ -158,6 +158,11 @@ def _header(path: Path) -> Dataset:
             return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER))
         except Exception:  # a damaged header can raise anything, and the message may quote it
             raise FileRefused("its DICOM header is damaged or cut short; copy it again") from None
+
+
+def _is_directory(header: Dataset) -> bool:
+    meta = getattr(header, "file_meta", None)
+    return meta is not None and meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS
 
 
 def _check_picture(header: Dataset) -> None:
