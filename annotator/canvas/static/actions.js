@@ -1,0 +1,77 @@
+/** What keys, buttons and menus do: one function each, so that all three agree. */
+
+import { stepImage } from "./queue.js";
+import { session } from "./session.js";
+import { toggleSheet } from "./sheet.js";
+import { toast } from "./toasts.js";
+
+const PEEK_MS = 350; // a longer press of X shows the image only while it is held
+const STYLES = ["both", "fill", "outline"];
+const LAYOUTS = ["three", "axial", "coronal", "sagittal"];
+
+export const actions = {
+  step: (by) => stepImage(by),
+
+  sheet: () => toggleSheet(),
+
+  fill() {
+    session.app.setTool("fill");
+  },
+
+  brush(key) {
+    const radius = session.view.radius;
+    const step = Math.max(1, Math.round(radius * 0.15));
+    session.setView("radius", Math.min(100, Math.max(1, radius + (key === "]" ? step : -step))));
+  },
+
+  accept(event) {
+    return event?.key === "Enter" ? session.app.key(event) === true || session.app.accept() : session.app.accept();
+  },
+
+  escape(event) {
+    return session.app.key(event) === true || session.app.clearPrompts();
+  },
+
+  /** Tab walks through candidates while there are several, and through the page otherwise. */
+  candidate() {
+    if ((session.app.state.mask?.candidates ?? 0) < 2) return false;
+    session.app.nextCandidate();
+    return true;
+  },
+
+  chooseClass(key) {
+    const one = session.classes.find((each) => each.key === key);
+    if (!one) {
+      toast(`There is no class ${key} yet; add one under Label.`, "info");
+      return;
+    }
+    session.app.setClass(one.id);
+  },
+
+  complete() {
+    session.app.setComplete(!session.app.state.complete);
+  },
+
+  style() {
+    const next = STYLES[(STYLES.indexOf(session.view.style) + 1) % STYLES.length];
+    session.setView("style", next);
+  },
+
+  hide(event) {
+    if (event.repeat) return;
+    const was = session.view.hideAll;
+    const pressed = performance.now();
+    session.setView("hideAll", !was);
+    const release = (up) => {
+      if (up.key.toLowerCase() !== "x") return;
+      removeEventListener("keyup", release);
+      if (performance.now() - pressed > PEEK_MS) session.setView("hideAll", was);
+    };
+    addEventListener("keyup", release);
+  },
+
+  layout(event) {
+    const at = Number(event.code.slice(-1)) - 1;
+    session.setLayout(LAYOUTS[at]);
+  },
+};

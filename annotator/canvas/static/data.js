@@ -1,0 +1,161 @@
+/** The Data panel: bring images in, see what runs, take labels out. */
+
+import { call } from "./api.js";
+import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { acceptDrops, cancelUpload, chooseFiles, chooseFolder, uploads } from "./importing.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+const KINDS = { import: "Import", export: "Export", download: "Download" };
+
+/** Fill the import part of the panel. */
+export async function mountImport(element) {
+  const root = element.querySelector(".sw-panel");
+  await session.start();
+  const zone = h(
+    "div.sw-drop",
+    {},
+    icon("upload", 26),
+    h("p", {}, "Drop images, scans or folders anywhere on this page"),
+    h(
+      "div.sw-row",
+      {},
+      h("button.sw-button", { type: "button", onclick: chooseFiles }, "Choose files"),
+      h("button.sw-button", { type: "button", onclick: chooseFolder }, "Choose a folder"),
+    ),
+    h("small", {}, "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels."),
+  );
+  root.replaceChildren(zone, uploadCard());
+}
+
+/** Listen for files dropped on the page; called once by the page. */
+export function listenForDrops() {
+  acceptDrops(document.body);
+}
+
+/** Fill the list of running and finished jobs. */
+export async function mountJobs(element) {
+  const root = element.querySelector(".sw-panel");
+  await session.start();
+  const list = h("div.sw-jobs", { "aria-label": "Jobs", role: "region" });
+  root.replaceChildren(list);
+  const cards = new Map();
+  const draw = () => drawJobs(list, cards);
+  session.addEventListener("jobs", draw);
+  draw();
+}
+
+/** Start an export; called by Gradio's button with the values of its form. */
+export async function startExport(formats, unknown, which) {
+  const images = which === "open" ? [session.image?.id] : null;
+  if (!formats.length) return toast("Choose at least one format.", "warn");
+  if (which === "open" && !session.image) return toast("No image is open; choose all images instead.", "warn");
+  try {
+    await call("/api/export", { formats, ignore: unknown === "ignore" ? 255 : null, images });
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+function uploadCard() {
+  const bar = progressBar("Upload");
+  const text = h("span");
+  const cancel = h("button.sw-button.small", { type: "button", onclick: cancelUpload }, "Cancel");
+  const card = h("div.sw-job", { hidden: true }, h("div.sw-job-head", {}, h("b", {}, "Upload"), text, cancel), bar.element);
+  uploads.addEventListener("progress", ({ detail }) => {
+    card.hidden = detail.state === "done";
+    cancel.hidden = detail.state !== "running";
+    bar.show(detail.bytes, detail.size);
+    setText(text, detail.state === "stopped" ? "stopped" : `${detail.done} of ${detail.total} files`);
+  });
+  return card;
+}
+
+function drawJobs(list, cards) {
+  const jobs = [...session.jobs.values()].filter((job) => KINDS[job.kind]).reverse();
+  for (const [id, card] of cards) {
+    if (session.jobs.has(id)) continue;
+    card.element.remove();
+    cards.delete(id);
+  }
+  for (const job of jobs) {
+    if (!cards.has(job.id)) {
+      cards.set(job.id, jobCard(job));
+      list.prepend(cards.get(job.id).element);
+    }
+    cards.get(job.id).show(job);
+  }
+}
+
+function jobCard({ id, kind }) {
+  const bar = progressBar(KINDS[kind]);
+  const text = h("span.sw-job-text");
+  const refused = h("ul");
+  const summary = h("summary");
+  const details = h("details.sw-refused", { hidden: true }, summary, refused);
+  const cancel = h("button.sw-button.small", { type: "button", onclick: () => cancelJob(id) }, "Cancel");
+  const forget = iconButton("close", "Remove from the list", { onclick: () => session.forgetJob(id) });
+  const link = h("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), "Download the export");
+  const element = h(
+    "article.sw-job",
+    {},
+    h("div.sw-job-head", {}, h("b", {}, KINDS[kind]), cancel, forget),
+    text,
+    bar.element,
+    link,
+    details,
+  );
+  const show = (job) => {
+    const running = job.state === "running";
+    element.dataset.state = job.state;
+    cancel.hidden = !running;
+    forget.hidden = running;
+    bar.element.hidden = !running;
+    bar.show(job.done, job.total);
+    setText(text, jobText(job));
+    if (job.url) offer(link, job.url);
+    showRefused({ details, summary, refused }, job.refused ?? []);
+  };
+  return { element, show };
+}
+
+function jobText({ state, phase, done, total, message }) {
+  const words = { done: message || "Done", failed: message || "Failed; see the server's log.", cancelled: message || "Cancelled" };
+  if (state !== "running") return words[state];
+  const count = total ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "…";
+  return `${phase}${count}${message ? ` · ${message}` : ""}`;
+}
+
+function offer(link, url) {
+  if (!link.hidden) return;
+  link.hidden = false;
+  link.href = url;
+}
+
+function showRefused({ details, summary, refused }, lines) {
+  details.hidden = !lines.length;
+  if (refused.children.length === lines.length) return;
+  setText(summary, lines.length === 1 ? "1 file was not taken" : `${lines.length} files were not taken`);
+  refused.replaceChildren(...lines.map((line) => h("li", {}, line)));
+}
+
+async function cancelJob(id) {
+  try {
+    await call(`/api/jobs/${id}/cancel`, {});
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+/** A progress bar; without a total it only says that something moves. */
+export function progressBar(label) {
+  const fill = h("i");
+  const element = h("div.sw-bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const show = (done, total) => {
+    element.classList.toggle("unknown", !total);
+    const percent = total ? Math.min(100, Math.round((100 * done) / total)) : 0;
+    if (total) setAttributes(element, { "aria-valuenow": percent });
+    fill.style.width = `${total ? percent : 100}%`;
+  };
+  return { element, show };
+}

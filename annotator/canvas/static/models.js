@@ -1,0 +1,64 @@
+/** The Model panel: which prompt models there are, which one answers, and why. */
+
+import { call } from "./api.js";
+import { progressBar } from "./data.js";
+import { h, icon, setText } from "./dom.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+/** Fill the element that Gradio gives us. */
+export async function mount(element) {
+  const root = element.querySelector(".sw-panel");
+  await session.start();
+  const why = h("p.sw-why", { role: "status" });
+  const list = h("ul.sw-models", { "aria-label": "Prompt models" });
+  root.replaceChildren(why, list);
+  const draw = () => {
+    list.replaceChildren(...session.project.models.map(modelCard));
+    setText(why, session.answering?.why ?? "");
+    why.hidden = !session.answering?.why;
+  };
+  for (const type of ["project", "model"]) session.addEventListener(type, draw);
+  session.addEventListener("jobs", ({ detail }) => detail?.kind === "download" && draw());
+  draw();
+}
+
+function modelCard(model) {
+  const job = downloadOf(model.name);
+  return h(
+    "li.sw-model",
+    { dataset: { active: String(model.active), state: model.state } },
+    h("div.sw-model-head", {}, h("b", {}, model.title), model.active && h("span.sw-badge", {}, icon("check", 13), "chosen")),
+    h("p", {}, model.detail),
+    job ? downloadProgress(job) : modelButtons(model),
+  );
+}
+
+function modelButtons(model) {
+  const choose = () => act(() => call("/api/model", { name: model.name }));
+  const download = () => act(() => call(`/api/model/${encodeURIComponent(model.name)}/download`, {}));
+  const buttons = [
+    !model.active && model.state === "ready" && h("button.sw-button.small", { type: "button", onclick: choose }, "Use this model"),
+    model.state === "missing" && h("button.sw-button.small", { type: "button", onclick: download }, icon("download", 14), "Download"),
+  ].filter(Boolean);
+  return buttons.length ? h("div.sw-row", {}, buttons) : null;
+}
+
+function downloadOf(name) {
+  return [...session.jobs.values()].find((job) => job.kind === "download" && job.state === "running" && job.model === name);
+}
+
+function downloadProgress(job) {
+  const bar = progressBar("Download");
+  bar.show(job.done, job.total);
+  return bar.element;
+}
+
+async function act(work) {
+  try {
+    await work();
+    await session.refresh();
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}

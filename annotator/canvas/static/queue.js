@@ -1,0 +1,41 @@
+/** Next and previous image of the queue, whether the Images panel is on screen or not. */
+
+import { call } from "./api.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+const PAGE = 500;
+
+/** Open the image `step` places after the open one in queue order (the first, where none is open). */
+export async function stepImage(step) {
+  try {
+    const total = session.project.images_total;
+    if (!total) return;
+    const place = session.image ? await placeOf(session.image.id, total) : -1;
+    const next = place + step;
+    if (next < 0 || next >= total) toast(step > 0 ? "This is the last image." : "This is the first image.");
+    else await session.open((await call(`/api/images?offset=${next}&limit=1`)).items[0].id);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+let lastPlace = 0; // where the open image stood when it was looked for last: looked at first
+
+async function placeOf(id, total) {
+  const near = await placeOnPage(id, Math.max(0, lastPlace - 1), 3);
+  if (near >= 0) return near;
+  for (let offset = 0; offset < total; offset += PAGE) {
+    const place = await placeOnPage(id, offset, PAGE);
+    if (place >= 0) return place;
+  }
+  return -1;
+}
+
+async function placeOnPage(id, offset, limit) {
+  const { items } = await call(`/api/images?offset=${offset}&limit=${limit}`);
+  const at = items.findIndex((item) => item.id === id);
+  if (at < 0) return -1;
+  lastPlace = offset + at;
+  return lastPlace;
+}

@@ -1,0 +1,88 @@
+/** Under the canvas: what is under the pointer, which model answers, running jobs, and whether all is saved. */
+
+import { h, setText } from "./dom.js";
+import { session } from "./session.js";
+
+/** The status bar: {element, hover(detail)}. */
+export function statusbar() {
+  const readout = hoverReadout();
+  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), jobChip(), modelChip(), linkChip());
+  return { element, hover: readout.show };
+}
+
+function hoverReadout() {
+  const dot = h("i.sw-dot");
+  const name = h("span.sw-hover-class");
+  const value = h("span");
+  const place = h("span");
+  const element = h("div.sw-hover", { "aria-hidden": "true" }, h("span.sw-hover-label", {}, dot, name), value, place);
+  const show = (detail) => {
+    element.hidden = !detail;
+    if (!detail) return;
+    dot.style.background = colourOf(detail.classId);
+    setText(name, detail.className + (detail.instance ? ` #${detail.instance}` : ""));
+    setText(value, `value ${intensity(detail.value)}`);
+    setText(place, placeText(detail));
+  };
+  show(null);
+  return { element, show };
+}
+
+function colourOf(id) {
+  return session.classes.find((one) => one.id === id)?.color ?? "transparent";
+}
+
+function intensity(value) {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return [...value].join(", ");
+  return Number.isInteger(value) ? String(value) : (value?.toPrecision(4) ?? "–");
+}
+
+/** "x 120 y 88 z 31 · 112.5, 82.5, 93.0 mm" */
+function placeText({ position: [z, y, x], mm }) {
+  const voxels = session.image?.kind === "volume" ? `x ${x}  y ${y}  z ${z}` : `x ${x}  y ${y}`;
+  if (!mm) return voxels;
+  const [mz, my, mx] = mm.map((each) => each.toFixed(1));
+  return `${voxels}   ${session.image?.kind === "volume" ? `${mx}, ${my}, ${mz}` : `${mx}, ${my}`} mm`;
+}
+
+function jobChip() {
+  const element = h("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
+  session.addEventListener("jobs", () => {
+    const running = [...session.jobs.values()].filter((job) => job.state === "running" && job.kind !== "embed");
+    const job = running.at(-1);
+    element.hidden = !job;
+    if (job) setText(element, `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`);
+  });
+  return element;
+}
+
+function modelChip() {
+  const element = h("span.sw-chip");
+  const show = () => {
+    const active = session.project?.models.find((model) => model.active);
+    const name = session.answering?.answering ?? active?.title ?? active?.name;
+    const titled = session.project?.models.find((model) => model.name === name)?.title ?? name;
+    setText(element, titled ? `Model: ${titled}` : "");
+    element.title = session.answering?.why ?? active?.detail ?? "";
+  };
+  session.addEventListener("model", show);
+  session.addEventListener("project", show);
+  session.start().then(show, () => {});
+  return element;
+}
+
+function linkChip() {
+  const text = h("span", {}, "Connecting…");
+  const element = h("span.sw-link", { role: "status", "aria-live": "polite", dataset: { mode: "connecting" } }, h("i.sw-lamp"), text);
+  const show = () => {
+    const { mode, text: words, detail } = session.link.state;
+    element.dataset.mode = mode;
+    element.title = detail;
+    setText(text, words);
+  };
+  session.start().then(() => {
+    session.link.addEventListener("state", show);
+    show();
+  }, () => {});
+  return element;
+}

@@ -1,0 +1,33 @@
+/** Messages at the lower edge: they leave by themselves, errors stay until closed. */
+
+import { h, iconButton } from "./dom.js";
+
+const SECONDS = { info: 4, warn: 8, error: 0 };
+const LEVELS = Object.keys(SECONDS);
+const MOST = 4;
+
+/** Show one sentence. A repeat of what is already on screen only restarts its clock. */
+export function toast(text, level = "info") {
+  if (!LEVELS.includes(level)) level = "info";
+  const stack = stackElement();
+  const twin = [...stack.children].find((one) => one.dataset.text === text);
+  twin?.remove();
+  const close = () => card.remove();
+  const card = h(
+    `div.sw-toast.${level}`,
+    { role: level === "info" ? "status" : "alert", dataset: { text } },
+    h("span", {}, text),
+    iconButton("close", "Close this message", { onclick: close }),
+  );
+  stack.append(card);
+  if (SECONDS[level]) setTimeout(close, SECONDS[level] * 1000);
+  while (stack.children.length > MOST) stack.firstChild.remove();
+}
+
+function stackElement() {
+  const present = document.querySelector(".sw-toasts");
+  if (present) return present;
+  const stack = h("section.sw-toasts", { "aria-label": "Messages" });
+  document.body.append(stack);
+  return stack;
+}

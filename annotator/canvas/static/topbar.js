@@ -1,0 +1,170 @@
+/** Above the canvas: which image, undo, layout, window, and the "complete" switch of the slice. */
+
+import { actions } from "./actions.js";
+import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { session } from "./session.js";
+import { toggleSheet } from "./sheet.js";
+import { current, toggleTheme } from "./theme.js";
+import { rove } from "./toolbar.js";
+
+const LAYOUTS = [
+  ["three", "Three planes", "Alt+1"],
+  ["axial", "Axial only", "Alt+2"],
+  ["coronal", "Coronal only", "Alt+3"],
+  ["sagittal", "Sagittal only", "Alt+4"],
+];
+
+/** The top bar: {element, update(state)}. */
+export function topbar(focusCanvas) {
+  const parts = [imageName(), history(), layouts(), windowControls(), completeSwitch(), corner()];
+  const element = h("header.sw-top", {}, parts.map((part) => part.element));
+  element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  return { element, update: (state) => parts.forEach((part) => part.update?.(state)) };
+}
+
+function imageName() {
+  const name = h("span.sw-name", { title: "" });
+  const size = h("span.sw-size");
+  const element = h(
+    "div.sw-image",
+    {},
+    iconButton("previous", "Previous image", { keys: "Shift+N", onclick: () => actions.step(-1) }),
+    h("div.sw-title", {}, name, size),
+    iconButton("next", "Next image", { keys: "N", onclick: () => actions.step(1) }),
+    presence(),
+  );
+  session.addEventListener("image", () => {
+    const { image } = session;
+    setText(name, image.name);
+    name.title = image.name;
+    setText(size, describe(image));
+  });
+  return { element };
+}
+
+/** "256 × 256 × 128 · 0.9 × 0.9 × 3 mm": columns, rows, slices as people say them. */
+export function describe({ kind, shape, spacing_mm: spacing, modality }) {
+  const keep = kind === "volume" ? [...shape].reverse() : [shape[2], shape[1]];
+  const parts = [keep.join(" × ")];
+  if (spacing) parts.push(`${[...spacing].reverse().slice(0, keep.length).map((mm) => +mm.toFixed(2)).join(" × ")} mm`);
+  if (modality) parts.unshift(modality);
+  return parts.join(" · ");
+}
+
+function presence() {
+  const element = h("span.sw-presence", { role: "status" });
+  session.start().then(() =>
+    session.link.addEventListener("presence", ({ detail: { message } }) => {
+      const others = message.users.filter((user) => user !== session.project.user);
+      element.replaceChildren(...(others.length ? [icon("person", 14), others.join(", ")] : []));
+      element.title = others.length ? `Also here: ${others.join(", ")}` : "";
+    }),
+  );
+  return element;
+}
+
+function history() {
+  const undo = iconButton("undo", "Undo", { keys: "Ctrl+Z", onclick: () => session.app?.undo() });
+  const redo = iconButton("redo", "Redo", { keys: "Ctrl+Shift+Z", onclick: () => session.app?.redo() });
+  const update = ({ canUndo, canRedo }) => {
+    undo.disabled = !canUndo;
+    redo.disabled = !canRedo;
+  };
+  return { element: h("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo), update };
+}
+
+function layouts() {
+  const buttons = LAYOUTS.map(([name, label, keys]) =>
+    iconButton(name, label, { keys, dataset: { layout: name }, "aria-pressed": "false", onclick: () => session.setLayout(name) }),
+  );
+  const element = h("div.sw-group.segments", { role: "toolbar", "aria-label": "Layout" }, buttons);
+  rove(element);
+  const update = () => {
+    element.hidden = session.image?.kind !== "volume";
+    for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.layout === session.layout });
+  };
+  session.addEventListener("layout", update);
+  session.addEventListener("image", update);
+  return { element };
+}
+
+function windowControls() {
+  const lo = windowNumber("Window from");
+  const hi = windowNumber("Window to");
+  const presets = h("select.sw-select", { "aria-label": "Window preset", title: "Window preset" });
+  const take = (from, to) => Number.isFinite(from) && Number.isFinite(to) && to > from && session.app?.setWindow(from, to);
+  for (const input of [lo, hi]) {
+    input.addEventListener("change", () => take(lo.valueAsNumber, hi.valueAsNumber));
+    input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
+  }
+  presets.addEventListener("change", () => {
+    const [from, to] = presets.value.split(",").map(Number);
+    take(from, to);
+    presets.blur();
+  });
+  session.addEventListener("image", () => presets.replaceChildren(...presetOptions(session.image)));
+  const element = h("div.sw-group.sw-window", { role: "group", "aria-label": "Window" }, presets, lo, h("span", { "aria-hidden": "true" }, "–"), hi);
+  return { element, update: (state) => showWindow({ presets, lo, hi }, state.window) };
+}
+
+function windowNumber(label) {
+  return h("input.sw-number", { type: "number", step: "any", "aria-label": label, title: label });
+}
+
+function presetOptions({ window, range, presets }) {
+  const all = [{ name: "Default", lo: window[0], hi: window[1] }, ...presets, { name: "Full range", lo: range[0], hi: range[1] }];
+  const options = all.map(({ name, lo, hi }) => h("option", { value: `${lo},${hi}` }, name));
+  return [...options, h("option", { value: "", hidden: true }, "Custom")];
+}
+
+function showWindow({ presets, lo, hi }, window) {
+  if (!window) return;
+  for (const [input, value] of [[lo, window[0]], [hi, window[1]]]) {
+    const text = String(rounded(value, window[1] - window[0]));
+    if (document.activeElement !== input && input.value !== text) input.value = text;
+  }
+  const match = [...presets.options].find((option) => {
+    const [from, to] = option.value.split(",").map(Number);
+    return option.value && from === window[0] && to === window[1];
+  });
+  presets.value = match?.value ?? "";
+}
+
+/** A number with as many digits as matter at this width of window. */
+function rounded(value, width) {
+  return width > 20 ? Math.round(value) : +value.toPrecision(3);
+}
+
+function completeSwitch() {
+  const text = h("span", {}, "Complete slice");
+  const button = h(
+    "button.sw-complete",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      "aria-keyshortcuts": "K",
+      title: "Everything not labelled on this slice is background (K)",
+      onclick: () => actions.complete(),
+    },
+    icon("check", 16),
+    text,
+  );
+  const update = ({ complete }) => {
+    setAttributes(button, { "aria-pressed": Boolean(complete) });
+    setText(text, complete ? "Slice complete" : "Complete slice");
+  };
+  return { element: button, update };
+}
+
+function corner() {
+  const theme = iconButton("sun", "Dark or light", {
+    onclick: () => {
+      toggleTheme();
+      drawn();
+    },
+  });
+  const drawn = () => theme.replaceChildren(icon(current() === "dark" ? "sun" : "moon"));
+  drawn();
+  const help = iconButton("help", "Keys and mouse", { keys: "?", onclick: () => toggleSheet() });
+  return { element: h("div.sw-group.sw-corner", {}, theme, help) };
+}

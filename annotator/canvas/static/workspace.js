@@ -1,0 +1,87 @@
+/** The workspace: tools, top bar, canvas, status bar, and the one listener for keys. */
+
+import { actions } from "./actions.js";
+import { h } from "./dom.js";
+import { LabelApp } from "./engine/app.js";
+import { dispatch } from "./keys.js";
+import { exposeToGradio } from "./page.js";
+import { promptbar } from "./promptbar.js";
+import { session } from "./session.js";
+import { statusbar } from "./statusbar.js";
+import { startTheme } from "./theme.js";
+import { toast } from "./toasts.js";
+import { toolbar } from "./toolbar.js";
+import { topbar } from "./topbar.js";
+import { firstSteps, showFault, welcome } from "./welcome.js";
+
+/** Fill the element that Gradio gives us. `trigger` raises Gradio events of the component. */
+export async function mount(element, trigger) {
+  const life = new AbortController();
+  startTheme(life.signal);
+  const root = element.querySelector(".sw");
+  const host = h("div.sw-host");
+  const focusCanvas = () => host.querySelector("canvas[tabindex]")?.focus({ preventScroll: true });
+  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), status: statusbar() };
+  const stage = h("main.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
+  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.status.element);
+  try {
+    await session.start();
+  } catch (error) {
+    return showFault(stage, error);
+  }
+  const app = new LabelApp(host, { link: session.link, signal: life.signal });
+  wire(app, parts, life.signal);
+  session.setApp(app);
+  bindKeys(app, life.signal);
+  bindGradio(trigger);
+  stage.append(welcome(), firstSteps());
+  destroyWithElement(element, app, life);
+  await openFirst();
+  root.dataset.ready = "1";
+}
+
+function wire(app, parts, signal) {
+  const update = () => {
+    const state = app.state;
+    for (const part of Object.values(parts)) part.update?.(state);
+    session.dispatchEvent(new CustomEvent("change", { detail: state }));
+  };
+  app.addEventListener("change", update, { signal });
+  app.addEventListener("hover", (event) => parts.status.hover(event.detail), { signal });
+  app.addEventListener("message", ({ detail }) => toast(detail.text, detail.level), { signal });
+  app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
+  update();
+}
+
+function bindKeys(app, signal) {
+  const listen = (event) => {
+    if (event.defaultPrevented || event.isComposing) return;
+    if (dispatch(event, { app, session, actions })) event.preventDefault();
+  };
+  document.addEventListener("keydown", listen, { signal });
+}
+
+/** Keys change settings that Gradio's sliders show: let Gradio read them again. */
+function bindGradio(trigger) {
+  exposeToGradio();
+  session.addEventListener("view", () => trigger("settings", {}));
+  trigger("settings", {});
+}
+
+/** The image in the address, or else the first of the queue. */
+async function openFirst() {
+  const asked = /#image=(\d+)/.exec(location.hash)?.[1];
+  if (asked) await session.open(Number(asked));
+  if (!session.image) await actions.step(1);
+}
+
+function destroyWithElement(element, app, life) {
+  const watch = new MutationObserver(() => {
+    if (element.isConnected) return;
+    watch.disconnect();
+    life.abort();
+    app.destroy();
+    session.link.close();
+  });
+  watch.observe(document.body, { childList: true, subtree: true });
+}

@@ -1,0 +1,167 @@
+"""The Gradio page: layout and wiring. Labels and pixels never pass through it; its controls act in the browser."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr  # noqa: E402
+from fastapi import FastAPI, Request  # noqa: E402
+
+from annotator.canvas.canvas import STYLES, Canvas, Panel  # noqa: E402
+from annotator.workflow import Workflow  # noqa: E402
+
+SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
+SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
+
+# Before the first paint, so that neither theme flashes in the other's colours.
+HEAD = """
+<style>html, body { background: #f2f4f7 } html[data-theme=dark], html[data-theme=dark] body { background: #0e1116 }</style>
+<script>
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.dataset.theme = localStorage.getItem("slicewise-theme") ?? (dark ? "dark" : "light");
+</script>
+"""
+
+
+def build_page(workflow: Workflow) -> gr.Blocks:
+    """The layout: workspace at the left, four tabs at the right."""
+    with gr.Blocks(
+        title="Slicewise",
+        fill_height=True,
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(3600, 3600),
+    ) as page:
+        with gr.Row(elem_id="shell"):
+            with gr.Column(elem_id="center", min_width=600):
+                canvas = Canvas()
+            with gr.Column(elem_id="side", min_width=300):
+                with gr.Tabs(elem_id="tabs", selected="label"):
+                    _label_tab(canvas)
+                    _images_tab()
+                    _data_tab()
+                    _model_tab()
+        gr.api(_status_of(workflow), api_name="status")
+    page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
+    page.queue(default_concurrency_limit=8, max_size=256)
+    return page
+
+
+def mount(api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | None]) -> FastAPI:
+    """Put the page at the root of the server. `user_of` says who asks; None is refused."""
+    return gr.mount_gradio_app(
+        api,
+        build_page(workflow),
+        path="/",
+        auth_dependency=user_of,
+        footer_links=[],
+        run_history=False,
+        max_file_size="1mb",  # nothing is uploaded through Gradio
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=_theme(),
+        css_paths=list(STYLES),
+        head=HEAD,
+    )
+
+
+def _theme() -> gr.themes.Base:
+    return gr.themes.Base(
+        primary_hue="sky",
+        neutral_hue="slate",
+        radius_size="md",
+        spacing_size="sm",
+        text_size="sm",
+        font=SYSTEM_FONTS,
+        font_mono=SYSTEM_MONO,
+    )
+
+
+def _label_tab(canvas: Canvas) -> None:
+    with gr.Tab("Label", id="label", elem_id="tab-label", render_children=True):
+        Panel("classes.js")
+        controls = {
+            "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
+            "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
+            "unknown": gr.Checkbox(False, label="Show what is still unknown", elem_id="unknown"),
+            "style": gr.Radio(
+                [("Both", "both"), ("Fill", "fill"), ("Outline", "outline")],
+                value="both",
+                label="Labels as",
+                elem_id="style",
+                elem_classes="sw-segmented",
+            ),
+            "opacity": gr.Slider(0, 100, 50, step=1, label="Label opacity", elem_id="opacity", buttons=[]),
+            "radius": gr.Slider(1, 100, 8, step=1, label="Brush radius", elem_id="radius", buttons=[]),
+        }
+        for name, control in controls.items():
+            _in_browser(control.input, [control], f"(value) => window.slicewise?.set('{name}', value)")
+        names = list(controls)
+        canvas.settings(  # type: ignore[attr-defined]  # an event that Gradio reads from the component's script
+            None, None, list(controls.values()), js=f"() => window.slicewise.settings({names})", show_progress="hidden"
+        )
+
+
+def _images_tab() -> None:
+    with gr.Tab("Images", id="images", elem_id="tab-images", render_children=True):
+        Panel("images.js", elem_id="images")
+
+
+def _data_tab() -> None:
+    with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
+        gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
+        Panel("data.js", "mountImport")
+        gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
+        formats = gr.CheckboxGroup(
+            [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
+            value=["nifti", "png", "coco"],
+            label="Formats",
+            elem_id="export-formats",
+        )
+        which = gr.Radio(
+            [("All images", "all"), ("Open image", "open")],
+            value="all",
+            label="Which",
+            elem_id="export-which",
+            elem_classes="sw-segmented",
+        )
+        unknown = gr.Radio(
+            [("Background (0)", "zero"), ("Ignore (255)", "ignore")],
+            value="zero",
+            label="What nobody labelled becomes",
+            elem_id="export-unknown",
+            elem_classes="sw-segmented",
+        )
+        button = gr.Button("Export labels", variant="primary", size="md", elem_id="export-button")
+        _in_browser(
+            button.click,
+            [formats, unknown, which],
+            "(formats, unknown, which) => void window.slicewise?.export(formats, unknown, which)",
+        )
+        Panel("data.js", "mountJobs")
+
+
+def _model_tab() -> None:
+    with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
+        gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
+        Panel("models.js")
+
+
+def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:
+    """Run a script on an event without a word to the server."""
+    event(None, inputs, None, js=js, show_progress="hidden", queue=False, api_visibility="private")
+
+
+def _status_of(workflow: Workflow) -> Callable[[], dict[str, Any]]:
+    def status() -> dict[str, Any]:
+        """How many images the project has, its classes, and which prompt model answers."""
+        project = workflow.project("")
+        return {key: project[key] for key in ("name", "images_total", "classes")} | {"model": workflow.answering()}
+
+    return status
