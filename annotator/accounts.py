@@ -67,7 +67,9 @@ class Accounts:
         """Raises ValueError for a name that is taken or odd and for a weak password."""
         name = clean_name(name)
         if self.user(name):
-            raise ValueError(f"there is a user {name!r} already; change the password or remove the user first")
+            raise ValueError(
+                f"there is a user {name!r} already; change the password or remove the user first"
+            )
         return self._save(User(name, hash_password(_checked(password)), secrets.token_hex(8)))
 
     def set_password(self, name: str, password: str) -> User:
@@ -84,7 +86,9 @@ class Accounts:
         removed = _remove_all(self._users_dir, name) + _remove_all(self._links_dir, name)
         self._forget()
         if not removed:
-            raise LookupError(f"there is no user {name!r}; the users are: {', '.join(self.names()) or 'none'}")
+            raise LookupError(
+                f"there is no user {name!r}; the users are: {', '.join(self.names()) or 'none'}"
+            )
 
     def make_link(self, name: str, hours: float = LINK_HOURS) -> str:
         """A token that signs this name in once; whoever has no account gets one then, without a password."""
@@ -120,7 +124,9 @@ class Accounts:
     def _known(self, name: str) -> User:
         user = self.user(name)
         if user is None:
-            raise LookupError(f"there is no user {name!r}; the users are: {', '.join(self.names()) or 'none'}")
+            raise LookupError(
+                f"there is no user {name!r}; the users are: {', '.join(self.names()) or 'none'}"
+            )
         return user
 
     def _users(self) -> dict[str, User]:
@@ -176,7 +182,9 @@ def hash_password(password: str) -> str:
 
 def password_fits(password: str, stored: str) -> bool:
     salt, wanted = (bytes.fromhex(part) for part in stored.split(":"))
-    return hmac.compare_digest(hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, **SCRYPT), wanted)
+    return hmac.compare_digest(
+        hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, **SCRYPT), wanted
+    )
 
 
 def make_private_directory(directory: Path) -> None:

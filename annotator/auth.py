@@ -41,6 +41,7 @@ class Sessions:
         self._settings = settings
         self._key = _secret(private / "session.key")
         tag = hashlib.sha256(b"cookie name" + self._key).hexdigest()[:8]
+        self.project_id = hashlib.sha256(b"project id" + self._key).hexdigest()[:16]
         # Cookies ignore the port: two projects open on one computer need two names.
         self.cookie_name = f"{'__Host-' if settings.secure else ''}slicewise-{tag}"
 

@@ -41,9 +41,12 @@ def fault_of(error: BaseException) -> Fault:
 
 def _unforeseen(error: BaseException) -> Fault:
     log.error("an error nobody expected", exc_info=error)
+    error.logged = True  # type: ignore[attr-defined]
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
-        return Fault(f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True)
+        return Fault(
+            f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True
+        )
     # sqlite3 stays inside storage; its errors pass (the database is locked, the disk fails), a defect of ours does not
     passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
     line = f"Something went wrong here ({type(error).__name__}); the server's log says more."

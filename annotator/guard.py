@@ -148,8 +148,9 @@ class Guard:
         except HTTPException as error:
             if not started:
                 await _refusal_of(error.status_code, error.detail)(visit.scope, receive, send)
-        except Exception:
-            log.exception("an error nobody expected, at %s", visit.path.partition("?")[0])
+        except Exception as error:
+            if not getattr(error, "logged", False):
+                log.error("an error nobody expected", exc_info=error)
             if not started and not visit.is_socket:
                 line = "Something went wrong here; try again, and look into the server's log if it stays."
                 await _refusal_of(500, line)(visit.scope, receive, send)
@@ -159,7 +160,9 @@ class Guard:
         if line := self._odd(visit):
             return _refusal_of(400, line)
         if not self._knows_host(visit.hostname):
-            return _refusal_of(421, f"This server does not go by that name; start it with --name {visit.hostname}.")
+            return _refusal_of(
+                421, f"This server does not go by that name; start it with --name {visit.hostname}."
+            )
         if line := self._foreign(visit):
             return _refusal_of(403, line)
         bucket, key = (self._by_session, session.key) if session else (self._by_address, visit.address)
@@ -184,7 +187,13 @@ class Guard:
         if visit.repeated & {"host", "origin", "content-length", "sec-fetch-site"}:
             return "A header came twice that may come only once."
         parts = visit.path.split("/")
-        if not visit.path.isprintable() or "\\" in visit.path or ".." in parts or "." in parts or "//" in visit.path:
+        if (
+            not visit.path.isprintable()
+            or "\\" in visit.path
+            or ".." in parts
+            or "." in parts
+            or "//" in visit.path
+        ):
             return "This address is not written in its shortest form."
         return "" if len(visit.path) <= 2048 else "This address is too long."
 
@@ -202,7 +211,11 @@ class Guard:
             refused = site in ("cross-site", "same-site") and not linked
             return "Another site asked for this; open Slicewise itself." if refused else ""
         if origin is not None:
-            return "" if origin.lower() in self._origins(visit) else "Another site sent this; open Slicewise itself."
+            return (
+                ""
+                if origin.lower() in self._origins(visit)
+                else "Another site sent this; open Slicewise itself."
+            )
         if site == "same-origin" or (site is None and visit.headers.get(SCRIPT_HEADER)):
             return ""
         return f"A script that changes things here sends the header {SCRIPT_HEADER}: 1."
@@ -273,7 +286,11 @@ class Guard:
 
 def _armour(headers: list[tuple[bytes, bytes]], always: dict[str, str]) -> list[tuple[bytes, bytes]]:
     dropped = {name.encode() for name in always} | {b"server", b"x-powered-by"}
-    kept = [(k, v) for k, v in headers if k.lower() not in dropped and not k.lower().startswith(b"access-control-")]
+    kept = [
+        (k, v)
+        for k, v in headers
+        if k.lower() not in dropped and not k.lower().startswith(b"access-control-")
+    ]
     said = {name.lower() for name, _ in kept}
     added = always | {k: v for k, v in UNLESS_SAID.items() if k.encode() not in said}
     return kept + [(name.encode(), value.encode()) for name, value in added.items()]
@@ -325,6 +342,6 @@ async def _refuse(visit: Visit, refusal: Response, receive: Receive, send: Send)
         await send({"type": "websocket.http.response.start", **start})
         await send({"type": "websocket.http.response.body", "body": bytes(refusal.body)})
     else:
-        await send({"type": "websocket.close", "code": 1008, "reason": json.loads(refusal.body)["error"][:120]})
-
-
+        await send(
+            {"type": "websocket.close", "code": 1008, "reason": json.loads(refusal.body)["error"][:120]}
+        )

@@ -1,6 +1,7 @@
 """Everybody who has the page open, and what is waiting to be sent to them."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,10 @@ from annotator.wire import pack
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-QUEUE_FRAMES, QUEUE_BYTES = 2000, 128 << 20  # a tab that is further behind is dropped, and reloads when it is back
+QUEUE_FRAMES, QUEUE_BYTES = (
+    2000,
+    128 << 20,
+)  # a tab that is further behind is dropped, and reloads when it is back
 TOO_SLOW, RESTARTING = 4408, 1012
 
 
@@ -98,10 +102,8 @@ class Hub:
     def _soon(self, act: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop closed in this very moment
                 loop.call_soon_threadsafe(act)
-            except RuntimeError:  # the loop closed in this very moment
-                pass
 
     def _watching(self, image: int) -> list[Tab]:
         return [tab for tab in self._tabs if tab.image == image]

@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 State = Literal["running", "done", "failed", "cancelled"]
 Listen = Callable[["Job"], None]
-MAX_REFUSED = 1000  # lines kept; the rest is counted
-MAX_LINE = 500
+MAX_REFUSED = 300  # lines kept; the rest is counted
+MAX_LINE = 300
 MAX_KEPT = 50  # finished jobs that a tab which comes later can still see
-TELL_SECONDS = 0.1  # progress is told at most this often
+TELL_SECONDS = 0.2  # progress is told at most this often
 Explain = Callable[[BaseException], str]  # an error as one sentence
 
 
@@ -39,8 +39,8 @@ class Progress:
 class Job:
     """Thread-safe. The worker reports, everybody else reads `told()` and may `cancel()`."""
 
-    def __init__(self, kind: str, listen: Listen = lambda job: None) -> None:
-        self.id, self.kind = secrets.token_hex(8), kind
+    def __init__(self, kind: str, listen: Listen = lambda job: None, **facts: str) -> None:
+        self.id, self.kind, self.facts = secrets.token_hex(8), kind, facts
         self.state: State = "running"
         self.url: str | None = None
         self.progress = Progress()
@@ -100,6 +100,7 @@ class Job:
             "message": progress.message,
             "refused": list(self.refused),
             "state": self.state,
+            **self.facts,
         }
         return message if self.url is None else {**message, "url": self.url}
 
@@ -134,15 +135,17 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
-    def start(self, kind: str, work: Work) -> Job:
-        """Raises Busy while another of its kind runs."""
-        job = Job(kind, self._listen)
+    def start(self, kind: str, work: Work, **facts: str) -> Job:
+        """Raises Busy while another of its kind runs. `facts` go into its messages as they are."""
+        job = Job(kind, self._listen, **facts)
         with self._lock:
             if self._closed or any(j.kind == kind and j.state == "running" for j in self._jobs.values()):
                 raise Busy(f"Another {kind} is under way; wait until it is done or stop it.")
             self._jobs[job.id] = job
             self._forget_old()
-            thread = threading.Thread(target=self._run, args=(job, work), name=f"{kind}-{job.id}", daemon=True)
+            thread = threading.Thread(
+                target=self._run, args=(job, work), name=f"{kind}-{job.id}", daemon=True
+            )
             self._threads[job.id] = thread
         self._listen(job)
         thread.start()

@@ -180,7 +180,9 @@ class _Visit:
 
     async def _commit(self, said: Message, payload: bytes) -> None:
         try:
-            outcome = await anyio.to_thread.run_sync(self._floor.workflow.commit, self._tab.user, said, payload)
+            outcome = await anyio.to_thread.run_sync(
+                self._floor.workflow.commit, self._tab.user, said, payload
+            )
         except Exception as error:
             fault = fault_of(error)
             self._first_waiting = said["id"] if fault.retry else None

@@ -19,20 +19,35 @@ ATTEMPTS = Rate(per_second=1 / 6, burst=10)
 AT_ONCE = 2  # each guess takes 32 MB and 0.1 s of a core
 
 CSS = """
-:root{color-scheme:light dark;--back:#f3f5f8;--card:#fff;--ink:#17202c;--soft:#566273;--line:#8592a3;--key:#0b63b5;--bad:#a8201a}
-@media (prefers-color-scheme:dark){:root{--back:#0b0e13;--card:#151a22;--ink:#e9eef5;--soft:#a3b0c0;--line:#5d6b7d;--key:#5cb3ff;--bad:#ff9a92}}
-*{box-sizing:border-box}
-body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--back);color:var(--ink);
-font:16px/1.5 ui-sans-serif,system-ui,"Segoe UI",sans-serif}
-main{width:min(24rem,calc(100vw - 2rem));padding:2rem;background:var(--card);border-radius:12px;box-shadow:0 8px 30px #0003}
-h1{margin:0 0 .25rem;font-size:1.4rem}
-p{margin:0 0 1.25rem;color:var(--soft)}
-label{display:block;margin:0 0 1rem;font-weight:600}
-input{display:block;width:100%;margin-top:.3rem;padding:.6rem .7rem;font:inherit;color:inherit;background:transparent;
-border:1px solid var(--line);border-radius:8px}
-button{width:100%;padding:.65rem;font:inherit;font-weight:600;color:var(--card);background:var(--key);border:0;border-radius:8px;cursor:pointer}
-:focus-visible{outline:3px solid var(--key);outline-offset:2px}
-[role=alert]{color:var(--bad);font-weight:600}
+:root {
+  color-scheme: light dark;
+  --back: #f3f5f8; --card: #fff; --ink: #17202c; --soft: #566273; --line: #8592a3; --key: #0b63b5; --bad: #a8201a;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --back: #0b0e13; --card: #151a22; --ink: #e9eef5; --soft: #a3b0c0; --line: #5d6b7d; --key: #5cb3ff; --bad: #ff9a92 }
+}
+* { box-sizing: border-box }
+body {
+  margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--back); color: var(--ink);
+  font: 16px/1.5 ui-sans-serif, system-ui, "Segoe UI", sans-serif;
+}
+main {
+  width: min(24rem, calc(100vw - 2rem)); padding: 2rem; background: var(--card); border-radius: 12px;
+  box-shadow: 0 8px 30px #0003;
+}
+h1 { margin: 0 0 .25rem; font-size: 1.4rem }
+p { margin: 0 0 1.25rem; color: var(--soft) }
+label { display: block; margin: 0 0 1rem; font-weight: 600 }
+input {
+  display: block; width: 100%; margin-top: .3rem; padding: .6rem .7rem; font: inherit; color: inherit;
+  background: transparent; border: 1px solid var(--line); border-radius: 8px;
+}
+button {
+  width: 100%; padding: .65rem; font: inherit; font-weight: 600; color: var(--card); background: var(--key);
+  border: 0; border-radius: 8px; cursor: pointer;
+}
+:focus-visible { outline: 3px solid var(--key); outline-offset: 2px }
+[role=alert] { color: var(--bad); font-weight: 600 }
 """
 _HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
 POLICY = (
@@ -56,10 +71,10 @@ def make_router(sessions: Sessions) -> APIRouter:
     by_address, by_name, slots = Buckets(ATTEMPTS), Buckets(ATTEMPTS), anyio.CapacityLimiter(AT_ONCE)
 
     @router.get("/login")
-    async def show(link: str = "") -> Response:
-        holder = await anyio.to_thread.run_sync(sessions.accounts.holder, link) if link else None
-        if link:
-            return _answer(_link_form(holder, link) if holder else _password_form(USED))
+    async def show(token: str = "") -> Response:
+        holder = await anyio.to_thread.run_sync(sessions.accounts.holder, token) if token else None
+        if token:
+            return _answer(_link_form(holder, token) if holder else _password_form(USED))
         if sessions.lets_local_in:
             return RedirectResponse("/", 303)
         return _answer(_password_form())

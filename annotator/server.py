@@ -1,0 +1,255 @@
+"""The server around a workflow: put together here, and run by ourselves."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from annotator.auth import Sessions, user_of
+from annotator.faults import Fault, fault_of
+from annotator.guard import Guard
+from annotator.hub import Hub
+from annotator.jobs import Busy, Job, Jobs, Listen
+from annotator.live import Floor
+from annotator.routes import Parts, empty_folder, make_router, run_import
+from annotator.settings import Settings
+from annotator.signin import make_router as make_sign_in
+from annotator.uploads import Uploads
+from annotator.wire import MAX_FRAME
+from annotator.workflow import Refused, Workflow
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "canvas" / "static"
+PORTS_TRIED = 50
+STOP_SECONDS = 3
+NEWS_SECONDS = 2.0  # while an import runs, the pages learn of new images this often
+
+
+@dataclass(frozen=True)
+class App:
+    """An ASGI application and what a server needs to know of it."""
+
+    guard: Guard
+    api: FastAPI
+    parts: Parts
+
+
+def make_app(workflow: Workflow, settings: Settings) -> Guard:
+    """Everything behind one guard: the page, our routes, the websocket."""
+    return assemble(workflow, settings).guard
+
+
+def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) -> App:
+    """As `make_app`, in its parts. `with_page=False` leaves Gradio out, for tests of the rest."""
+    parts = _parts(workflow, settings)
+    api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
+    api.include_router(make_sign_in(parts.sessions))
+    api.include_router(make_router(parts))
+    api.mount("/ui", _Static(directory=STATIC))
+    for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused):
+        api.add_exception_handler(kind, _on_error)
+    api.add_exception_handler(RequestValidationError, _on_invalid)
+    api.add_exception_handler(HTTPException, _on_http)
+    if with_page:
+        from annotator.page import mount  # Gradio takes seconds to import
+
+        api = mount(api, workflow, user_of)
+    return App(Guard(api, parts.sessions, settings), api, parts)
+
+
+def serve(
+    workflow: Workflow, settings: Settings, *, data: Path | None = None, labels: Path | None = None
+) -> None:
+    """Run until somebody stops us. `data` is imported as soon as the page is there. Raises OSError, ValueError."""
+    app = assemble(workflow, settings)
+    _check_exposed(app.parts.sessions, settings)
+    listener = _listen(settings)
+    server = _Server(app, settings, listener)
+    if data is not None:
+        server.first_job = lambda: app.parts.jobs.start(
+            "import", lambda job: run_import(workflow, data, job, labels)
+        )
+    server.run(sockets=[listener])
+
+
+def _parts(workflow: Workflow, settings: Settings) -> Parts:
+    root = workflow.store.root
+    hub = Hub()
+    jobs = Jobs(_teller(hub), explain=lambda error: fault_of(error).line)
+    sessions = Sessions(root / "private", settings)
+    uploads = Uploads(root / "uploads", settings)
+    return Parts(Floor(workflow, hub, jobs), sessions, uploads, empty_folder(root / "exports"))
+
+
+def _teller(hub: Hub) -> Listen:
+    """Tells every page about a job, and that there are new images."""
+    told_at = 0.0
+
+    def tell(job: Job) -> None:
+        nonlocal told_at
+        hub.post(job.told())
+        due = job.state != "running" or time.monotonic() - told_at > NEWS_SECONDS
+        if job.kind in ("import", "download") and due:
+            told_at = time.monotonic()
+            hub.post({"t": "project"})
+
+    return tell
+
+
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        parts.floor.hub.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            parts.floor.hub.close()
+            await asyncio.to_thread(parts.jobs.close)
+
+    return lifespan
+
+
+class _Static(StaticFiles):
+    """Our scripts and styles: asked about each time, sent only when they changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "private, no-cache"
+        return response
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return _told(fault_of(error))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    return _told(Fault(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    lines = {404: "There is nothing at this address.", 405: "This address does not do that."}
+    return _told(Fault(lines.get(error.status_code, str(error.detail)), error.status_code))
+
+
+def _told(fault: Fault) -> Response:
+    headers = {"retry-after": "3"} if fault.retry else None
+    return JSONResponse({"error": fault.line, "retry": fault.retry}, fault.status, headers)
+
+
+def _check_exposed(sessions: Sessions, settings: Settings) -> None:
+    """Other computers get in only with an account."""
+    if settings.private_to_this_computer or sessions.accounts.usable:
+        return
+    raise ValueError(
+        "nobody could sign in: make a user first with `python app.py user add NAME --project FOLDER`, "
+        "or a one-time link with `python app.py link NAME --project FOLDER`"
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A listening socket on the port asked for or, where that is taken, the next free one."""
+    last = 0 if settings.port == 0 else min(65535, settings.port + PORTS_TRIED)
+    for port in range(settings.port, last + 1):
+        with contextlib.suppress(OSError):
+            listener = _bind(settings.host, port)
+            if port != settings.port:
+                print(f"Port {settings.port} is taken; using {port}.", flush=True)
+            return listener
+    return _bind(settings.host, settings.port)  # raises what is wrong
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform == "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+        return listener
+    except OSError:
+        listener.close()
+        raise
+
+
+class _Server(uvicorn.Server):
+    """Says where it is when it is ready; stops at once although pages hold streams open."""
+
+    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
+        super().__init__(_config(app.guard, settings))
+        self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.first_job: Callable[[], object] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        print(f"Slicewise is ready at {self._address()}", flush=True)
+        if not self._settings.private_to_this_computer or self._app.parts.sessions.accounts.defined:
+            print("People sign in with their name and password or a one-time link.", flush=True)
+        if self._settings.open_browser:
+            threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
+        self.first_job()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends the streams that would keep the pages' connections open; a second Ctrl+C does not wait."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end_streams)
+
+    def _end_streams(self) -> None:
+        self._app.parts.floor.hub.close()
+        for route in self._app.api.routes:
+            stop = getattr(getattr(route, "app", None), "stop_event", None)
+            if stop is not None:
+                stop.set()
+
+    def _address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(
+            self._settings.host, self._settings.host
+        )
+        scheme = "https" if self._settings.certificate else "http"
+        return f"{scheme}://{host}:{self._port}/"
+
+
+def _config(app: Guard, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # addresses hold names of files
+        server_header=False,
+        proxy_headers=False,  # anybody can write them
+        ws_max_size=MAX_FRAME,
+        ws_max_queue=4,
+        ws_per_message_deflate=False,
+        limit_concurrency=1000,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.certificate_key,
+    )
