@@ -1,0 +1,344 @@
+"""The training-free prompt model: candidate regions around the clicks, voted into a prior for a random walker.
+
+Encoding does nothing, so an answer never waits for it. All work is done in small frames around the prompts, which makes
+the cost independent of the size of the slice; the edge of the mask is found at up to `FINE` pixels across the object.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.frame import OBJECT, UNKNOWN, Clicks, Frame, clicks_of, drawn, frame_around
+from models.prompt import Embedding, MaskPrediction, Prompts
+from models.regions import Scene, box_features, features, grown, grown_in_box, look_at, rank, rank_in_box
+from models.walker import HELD, Belief, walk
+
+COARSE = 64  # working pixels across a frame in which regions are sought
+FINE = 128  # working pixels across the frame in which the chosen one is refined
+GROWTH = 1.8  # from one frame to the next wider one
+SMALLEST = 9.0  # slice pixels from the click to the side of the closest frame
+MOST_SEEDS = 12  # positive clicks that regions are grown from; all of them are kept in the mask
+VOTERS = 5  # regions that together make the prior
+CANDIDATES = 3
+
+Extent = tuple[float, float, float, float]  # (row0, column0, row1, column1)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A candidate in its frame, with how good the ranking believes it is."""
+
+    frame: Frame
+    mask: NDArray[np.uint8]  # (h, w) 0/1
+    score: float
+
+
+class GraphCut:
+    """Answers clicks, boxes, scribbles and a mask to refine; deterministic, no weights, no state."""
+
+    model_id = "graphcut-1"
+
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        """Keeps the (H, W, 3) picture; costs nothing."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise ValueError(
+                f"the picture must be (H, W, 3) uint8 with pixels in it, got {image.dtype} {image.shape}"
+            )
+        return Embedding(self.model_id, image.shape[:2], {"rgb": image})
+
+    def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
+        """Masks best first; raises ValueError where nothing says what the object is."""
+        if embedding.model_id != self.model_id:
+            raise ValueError(f"this embedding was made by {embedding.model_id}, not by {self.model_id}")
+        image, clicks = embedding.arrays["rgb"], clicks_of(prompts, embedding.shape)
+        if prompts.mask is not None and prompts.mask.shape != embedding.shape:
+            raise ValueError(f"the mask to refine is {prompts.mask.shape}, the slice {embedding.shape}")
+        mask = prompts.mask if prompts.mask is not None and prompts.mask.any() else None
+        if prompts.box is None and mask is None and not len(clicks.positive):
+            raise ValueError("nothing points at an object yet: click on it, or draw a box around it")
+        if prompts.box is not None:
+            return answer_box(image, clicks, prompts.box)
+        if mask is not None:
+            return answer_mask(image, clicks, mask)
+        return answer_clicks(image, clicks, prompts.view)
+
+
+def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None) -> MaskPrediction:
+    """Regions around the clicks at every scale; several objects where one click leaves open which."""
+    found = [
+        r
+        for frame in frames(image.shape[:2], clicks.positive, view)
+        for r in regions_in(image, frame, clicks)
+    ]
+    if not found:
+        found = [speck(image, clicks)]
+    found.sort(key=lambda region: -region.score)
+    heads = distinct(found, CANDIDATES if len(clicks.positive) + len(clicks.negative) < 3 else 1)
+    answers = [refined(image, clicks, head, found) for head in heads]
+    return best_first(answers, [head.score for head in heads])
+
+
+def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Extent | None) -> list[Frame]:
+    """Square frames around the points, each wider than the last, until one covers the picture or the view."""
+    (r0, c0), (r1, c1) = points.min(0), points.max(0)
+    row, column = (r0 + r1) / 2, (c0 + c1) / 2
+    half = max(SMALLEST, 0.75 * max(r1 - r0, c1 - c0))
+    widest = max(shape) if view is None else min(max(shape), max(view[2] - view[0], view[3] - view[1]))
+    found: list[Frame] = []
+    while not found or (half / GROWTH < widest and len(found) < 16):
+        box = (row - half, column - half, row + half + 1, column + half + 1)
+        found.append(frame_around(box, shape, COARSE))
+        half *= GROWTH
+    return found
+
+
+def regions_in(image: NDArray[np.uint8], frame: Frame, clicks: Clicks) -> list[Region]:
+    """The candidate regions that a frame shows, ranked."""
+    shape = image.shape[:2]
+    positive = frame.place(clicks.positive)
+    negative = frame.place(clicks.negative[frame.inside(clicks.negative)])
+    look = look_at(frame.look(image), frame.borders(shape))
+    share = (frame.r1 - frame.r0) * (frame.c1 - frame.c0) / (shape[0] * shape[1])
+    scene = Scene(look, positive, negative, share)
+    seeds = positive[np.linspace(0, len(positive) - 1, min(len(positive), MOST_SEEDS)).astype(int)]
+    return [Region(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
+
+
+def speck(image: NDArray[np.uint8], clicks: Clicks) -> Region:
+    """Where nothing stands out: a small disc around each click."""
+    (r0, c0), (r1, c1) = clicks.positive.min(0), clicks.positive.max(0)
+    frame = frame_around((r0 - 8, c0 - 8, r1 + 9, c1 + 9), image.shape[:2], COARSE)
+    mask = np.zeros((frame.h, frame.w), np.uint8)
+    for row, column in frame.place(clicks.positive):
+        cv2.circle(mask, (int(column), int(row)), max(1, round(4 * frame.zoom[0])), 1, -1)
+    return Region(frame, mask, 0.0)
+
+
+def distinct(found: list[Region], count: int) -> list[Region]:
+    """The best regions that differ from one another by more than a little in extent."""
+    heads: list[Region] = []
+    for region in found:
+        if all(overlap(region, head) < 0.7 for head in heads):
+            heads.append(region)
+        if len(heads) == count:
+            break
+    return heads
+
+
+def overlap(a: Region, b: Region) -> float:
+    """IoU of two regions, judged in the frame of the first."""
+    there = moved(b, a.frame) > 0.5
+    here = a.mask > 0
+    outside = max(covered(b) - covered_within(there, a.frame), 0)
+    union = np.count_nonzero(there | here) / np.prod(a.frame.zoom) + outside
+    return float(np.count_nonzero(there & here) / np.prod(a.frame.zoom) / max(union, 1e-6))
+
+
+def covered(region: Region) -> float:
+    """Slice pixels of a region."""
+    return float(region.mask.sum() / np.prod(region.frame.zoom))
+
+
+def covered_within(mask: NDArray[np.bool_], frame: Frame) -> float:
+    return float(np.count_nonzero(mask) / np.prod(frame.zoom))
+
+
+def moved(region: Region, frame: Frame) -> NDArray[np.float32]:
+    """(h, w) the region as another frame sees it, soft at the edge, 0 outside."""
+    (zy, zx), (fy, fx) = region.frame.zoom, frame.zoom
+    down, across = zy / fy, zx / fx
+    shift = np.array([
+        [across, 0, (frame.c0 - region.frame.c0) * zx + (across - 1) / 2],
+        [0, down, (frame.r0 - region.frame.r0) * zy + (down - 1) / 2],
+    ])  # fmt: skip
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(region.mask.astype(np.float32), shift, (frame.w, frame.h), flags=flags)
+
+
+def refined(
+    image: NDArray[np.uint8], clicks: Clicks, head: Region, found: list[Region], limit: Extent | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) the head and what agrees with it, brought to the picture's edges around it."""
+    frame = close_frame(image.shape[:2], clicks, bounds(head))
+    votes = [moved(r, frame) for r in found[: 8 * VOTERS]]
+    main = moved(head, frame)
+    scored = [
+        (np.exp(8 * (r.score - head.score)) * agreement(main, vote), vote)
+        for r, vote in zip(found[: 8 * VOTERS], votes, strict=True)
+    ]
+    scored = sorted(scored, key=lambda pair: -pair[0])[:VOTERS]
+    total = sum(weight for weight, _ in scored)
+    prior = sum(weight * vote for weight, vote in scored) / max(total, 1e-6) if total > 0 else main
+    return settled(image, clicks, frame, np.asarray(prior, np.float32), limit)
+
+
+def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Soft IoU, nothing below a half."""
+    iou = float(np.minimum(a, b).sum() / max(np.maximum(a, b).sum(), 1e-6))
+    return iou if iou > 0.5 else 0.0
+
+
+def bounds(region: Region) -> Extent:
+    """The region's bounding box on the slice."""
+    rows, columns = np.flatnonzero(region.mask.any(1)), np.flatnonzero(region.mask.any(0))
+    (zy, zx), f = region.frame.zoom, region.frame
+    return (
+        f.r0 + rows[0] / zy,
+        f.c0 + columns[0] / zx,
+        f.r0 + (rows[-1] + 1) / zy,
+        f.c0 + (columns[-1] + 1) / zx,
+    )
+
+
+def close_frame(shape: tuple[int, int], clicks: Clicks, box: Extent) -> Frame:
+    """A frame around a box and the positive clicks, with room for the edge to move."""
+    r0, c0, r1, c1 = box
+    if len(clicks.positive):
+        (pr0, pc0), (pr1, pc1) = clicks.positive.min(0), clicks.positive.max(0)
+        r0, c0, r1, c1 = min(r0, pr0), min(c0, pc0), max(r1, pr1 + 1), max(c1, pc1 + 1)
+    margin = 0.2 * max(r1 - r0, c1 - c0) + 3
+    size = int(np.clip(2 * (max(r1 - r0, c1 - c0) + 2 * margin), 32, FINE))
+    return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
+
+
+def settled(
+    image: NDArray[np.uint8],
+    clicks: Clicks,
+    frame: Frame,
+    prior: NDArray[np.float32],
+    limit: Extent | None = None,
+) -> NDArray[np.bool_]:
+    """(H, W) the prior walked to the picture's edges, with every click on its side."""
+    look = look_at(frame.look(image), frame.borders(image.shape[:2]), sigma=0.7)
+    seeds = drawn(frame, clicks)
+    prior, strength = persuaded(look.lab, prior, seeds)
+    if limit is not None:
+        outside = ~within(frame, limit)
+        prior[outside], strength[outside] = 0, HELD
+    strength[seeds != UNKNOWN] = HELD
+    prior[seeds != UNKNOWN] = seeds[seeds != UNKNOWN] == OBJECT
+    soft = walk(look.lab, Belief(prior, strength))
+    mask = np.zeros(image.shape[:2], bool)
+    size = frame.c1 - frame.c0, frame.r1 - frame.r0
+    mask[frame.r0 : frame.r1, frame.c0 : frame.c1] = (
+        cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR) > 0.5
+    )
+    return with_clicks(tidy(mask, frame, clicks), clicks)
+
+
+def persuaded(
+    lab: NDArray[np.float32], prior: NDArray[np.float32], seeds: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The prior and its strength after each seed has spoken for what lies near it and looks like it."""
+    said = np.argwhere(seeds != UNKNOWN)
+    said = said[np.linspace(0, len(said) - 1, min(len(said), 64)).astype(int)]
+    rows, columns = np.indices(prior.shape, np.float32)
+    weight, votes = np.full(prior.shape, 0.5, np.float32), 0.5 * prior
+    for row, column in said:
+        value = float(seeds[row, column] == OBJECT)
+        others = np.argwhere((seeds != UNKNOWN) & (seeds != seeds[row, column]))
+        reach = max(prior.shape) / 6
+        if len(others):
+            reach = min(reach, 0.5 * float(np.hypot(*(others - (row, column)).T).min()))
+        colour = ((lab - lab[row, column]) ** 2).sum(2) / (2 * 12.0**2)
+        near = ((rows - row) ** 2 + (columns - column) ** 2) / (2 * max(reach, 2) ** 2)
+        say = np.exp(-colour - near)
+        weight, votes = weight + say, votes + say * value
+    return (votes / weight).astype(np.float32), np.full(prior.shape, 0.02, np.float32)
+
+
+def tidy(mask: NDArray[np.bool_], frame: Frame, clicks: Clicks) -> NDArray[np.bool_]:
+    """Only pieces that hold a click (all where none does), without pinholes that nobody asked for."""
+    part = mask[frame.r0 : frame.r1, frame.c0 : frame.c1]
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=4)
+    here = clicks.positive[frame.inside(clicks.positive)].astype(int) - (frame.r0, frame.c0)
+    named = np.unique(pieces[here[:, 0], here[:, 1]]) if len(here) else np.arange(count)
+    keep = np.zeros(count, bool)
+    keep[named] = True
+    keep[0] = False
+    if keep.any():
+        part[:] = keep[pieces]
+    area = int(part.sum())
+    _, gaps, stats, _ = cv2.connectedComponentsWithStats((~part).astype(np.uint8), connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] < 0.05 * area
+    small[0] = False
+    part |= small[gaps]
+    return mask
+
+
+def with_clicks(mask: NDArray[np.bool_], clicks: Clicks) -> NDArray[np.bool_]:
+    """Every clicked pixel on its side, exactly."""
+    for points, value in ((clicks.positive, True), (clicks.negative, False)):
+        rows, columns = points.astype(int).T
+        mask[rows, columns] = value
+    return mask
+
+
+def best_first(masks: list[NDArray[np.bool_]], scores: list[float]) -> MaskPrediction:
+    order = np.argsort(-np.array(scores), kind="stable")
+    return MaskPrediction(
+        np.stack([masks[i] for i in order]), np.clip(np.array(scores, np.float32)[order], 0.0, 1.0)
+    )
+
+
+def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> MaskPrediction:
+    """The region that fills the box best, nothing outside the box."""
+    found = box_regions(image, clicks, box)
+    heads = distinct(found, CANDIDATES)
+    answers = [refined(image, clicks, head, found, limit=box) for head in heads]
+    return best_first(answers, [head.score for head in heads])
+
+
+def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> list[Region]:
+    """Candidates inside the box, best first."""
+    shape = image.shape[:2]
+    frame = box_frame(shape, box, COARSE)
+    limit = within(frame, box)
+    positive = frame.place(clicks.positive[frame.inside(clicks.positive)])
+    negative = frame.place(clicks.negative[frame.inside(clicks.negative)])
+    seeds = np.concatenate([interior(limit), positive[:MOST_SEEDS]])
+    look = look_at(frame.look(image), frame.borders(shape))
+    scene = Scene(look, positive if len(positive) else seeds[:1], negative, 1.0)
+    regions = [
+        Region(frame, mask, rank_in_box(features(scene, mask), box_features(mask, limit)))
+        for mask in grown_in_box(look, seeds, limit)
+    ]
+    return sorted(regions, key=lambda region: -region.score)
+
+
+def box_frame(shape: tuple[int, int], box: Extent, size: int) -> Frame:
+    """The box and a margin of an eighth around it."""
+    r0, r1 = sorted((box[0], box[2]))
+    c0, c1 = sorted((box[1], box[3]))
+    margin = max(r1 - r0, c1 - c0) / 8 + 1
+    return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
+
+
+def within(frame: Frame, box: Extent) -> NDArray[np.bool_]:
+    """(h, w) the working pixels inside the box, at least one."""
+    rows = np.clip((np.sort([box[0], box[2]]) - frame.r0) * frame.zoom[0], 0, frame.h)
+    columns = np.clip((np.sort([box[1], box[3]]) - frame.c0) * frame.zoom[1], 0, frame.w)
+    (r0, r1), (c0, c1) = np.round(rows).astype(int), np.round(columns).astype(int)
+    r0, c0 = min(r0, frame.h - 1), min(c0, frame.w - 1)
+    inside = np.zeros((frame.h, frame.w), bool)
+    inside[r0 : max(r1, r0 + 1), c0 : max(c1, c0 + 1)] = True
+    return inside
+
+
+def interior(limit: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(5, 2) the middle of the box and four points around it."""
+    rows, columns = np.flatnonzero(limit.any(1)), np.flatnonzero(limit.any(0))
+    at = np.array([(0.5, 0.5), (0.3, 0.5), (0.7, 0.5), (0.5, 0.3), (0.5, 0.7)])
+    return np.stack(
+        [rows[(at[:, 0] * len(rows)).astype(int)], columns[(at[:, 1] * len(columns)).astype(int)]], 1
+    )
+
+
+def answer_mask(image: NDArray[np.uint8], clicks: Clicks, mask: NDArray[np.bool_]) -> MaskPrediction:
+    """The given mask, moved to the picture's edges and corrected by the clicks."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    frame = close_frame(mask.shape, clicks, (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+    prior = frame.look(mask.astype(np.float32))
+    return MaskPrediction(settled(image, clicks, frame, prior)[None], np.full(1, 0.8, np.float32))
