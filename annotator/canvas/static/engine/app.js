@@ -1,0 +1,426 @@
+// LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other modules.
+
+import { ERASED, UNLABELLED } from "./codec.js";
+import { element, loadStyle } from "./dom.js";
+import { Editor } from "./editor.js";
+import { axisNames } from "./geometry.js";
+import { Input } from "./input.js";
+import { handleKey } from "./keys.js";
+import { getJson } from "./loader.js";
+import { Navigation } from "./navigation.js";
+import { WHOLE_LIMIT_BYTES } from "./pixels.js";
+import { PromptBook } from "./prompts.js";
+import { ImageSession } from "./session.js";
+import { Stats } from "./stats.js";
+import { fillAll, fillAt } from "./tools/fill.js";
+import { TOOLS } from "./tools/index.js";
+import { PlaneView } from "./view.js";
+
+const ANTS_MS = 110;
+const PLAIN = "#94a3b8"; // a class nobody told us about
+
+/**
+ * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate".
+ * `window.__slicewise` is the newest instance: a handle for tests and benchmarks, nothing in the page relies on it.
+ */
+export class LabelApp extends EventTarget {
+  constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES }) {
+    super();
+    Object.assign(this, { root, link, wholeLimit, session: null, cursor: [0, 0, 0], stroke: null, loadProblem: null });
+    this.ending = new AbortController();
+    this.signal = this.ending.signal;
+    signal?.addEventListener("abort", () => this.destroy(), { once: true });
+    this.settings = {
+      classes: new Map(), classId: 1, window: [0, 255], radius: 8, opacity: 0.45, style: "both",
+      protect: false, instances: false, showUnknown: false, visible: true,
+    };
+    this.stats = new Stats();
+    this.antsPhase = 0;
+    this.editor = new Editor(this);
+    this.prompts = new PromptBook(this);
+    this.navigation = new Navigation(this);
+    this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, make]) => [name, make(this)]));
+    this.#build();
+    this.#listen();
+    this.setTool("click");
+    window.__slicewise = this;
+  }
+
+  /** Show an image. Resolves to true once its first slices are drawn, to false (after a "message") if it cannot be opened. */
+  async open(imageId) {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.#leave();
+    try {
+      const [image] = await Promise.all([getJson(`/api/images/${imageId}`, this.signal), this.#seedHistory()]);
+      if (turn !== this.turn) return false;
+      await this.#enter(image);
+    } catch (error) {
+      if (!this.signal.aborted && turn === this.turn) this.say("error", `The image cannot be opened: ${error.message}`);
+      return false;
+    }
+    if (turn !== this.turn) return false;
+    await new Promise((drawn) => (this.onceDrawn = drawn));
+    this.root.dataset.ready = "1";
+    this.navigation.arrived();
+    this.changed();
+    return true;
+  }
+
+  get image() { return this.session?.image ?? null; }
+  get pixels() { return this.session.pixels; }
+  get labels() { return this.session.labels; }
+  get rev() { return this.session.rev; }
+  get layoutName() { return this.grid.dataset.layout; }
+
+  get state() {
+    const { settings, active, image, editor } = this;
+    const set = image && this.prompts.on(active.ref);
+    const offer = image && this.prompts.offerOn(active.ref);
+    return {
+      ...settings, classes: [...settings.classes.values()], tool: this.toolName, layout: this.layoutName,
+      image: image?.id ?? null, axis: active.axis, index: active.index, cursor: [...this.cursor], zoom: active.camera.zoom,
+      prompts: set?.items.length ?? 0, waiting: Boolean(set?.waiting), model: set?.model ?? null,
+      mask: offer ? { score: offer.score, candidate: set.chosen, candidates: set.candidates.length } : null,
+      canUndo: Boolean(set?.items.length || editor.history.next), canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
+      complete: this.sliceState(active.axis, active.index) === "complete", editable: Boolean(image && active.editable),
+      loading: this.session?.progress ?? { done: 0, total: 0 }, rev: this.session?.rev ?? 0,
+    };
+  }
+
+  // Settings
+
+  setTool(name) {
+    if (!this.tools[name]) throw new RangeError(`there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`);
+    this.tool?.cancel?.();
+    this.tool = this.tools[name];
+    this.toolName = name;
+    for (const view of this.views) {
+      view.overlay.style.cursor = this.tool.cursor;
+      view.redrawOverlay();
+    }
+    this.changed();
+  }
+
+  setClass(id) {
+    this.settings.classId = id;
+    this.#restyle();
+  }
+
+  /** [{id, name, color "#rrggbb", hidden, locked}] */
+  setClasses(classes) {
+    this.settings.classes = new Map(classes.map((c) => [c.id, c]));
+    this.#restyle();
+  }
+
+  setOpacity(opacity) { this.#set({ opacity: Math.min(1, Math.max(0, opacity)) }); }
+  setStyle(style) { this.#set({ style }); }
+  setInstances(instances) { this.#set({ instances: Boolean(instances) }); }
+  setShowUnknown(showUnknown) { this.#set({ showUnknown: Boolean(showUnknown) }); }
+  setProtectOthers(protect) { this.#set({ protect: Boolean(protect) }); }
+  setLabelsVisible(visible) { this.#set({ visible: Boolean(visible) }); }
+
+  setBrushRadius(radius) {
+    this.settings.radius = Math.min(400, Math.max(0.5, radius));
+    for (const view of this.views) view.redrawOverlay();
+    this.changed();
+  }
+
+  /** `dragging`: more is to come; large slices are painted coarsely meanwhile. */
+  setWindow(lo, hi, dragging = false) {
+    if (!(lo < hi)) return;
+    this.settings.window = [lo, hi];
+    if (this.image) for (const view of this.views) view.windowChanged(dragging);
+    if (!dragging) this.windowSettled();
+    this.changed();
+  }
+
+  windowSettled() {
+    if (this.image) this.navigation.look();
+  }
+
+  // Commands
+
+  accept() { return Boolean(this.image && this.prompts.accept(this.active.ref)); }
+  clearPrompts() { return Boolean(this.image && this.prompts.clear(this.active.ref)); }
+  nextCandidate() { return Boolean(this.image && this.prompts.cycle(this.active.ref)); }
+  setComplete(on) { if (this.image) this.editor.setComplete(Boolean(on)); }
+  fit() { this.active.fit(); }
+  gotoSlice(axis, index) { this.navigation.gotoSlice(axis, index); }
+  key(event) { return handleKey(this, event); }
+
+  /** Fill the holes under the pointer, or those of the current class on the slice. */
+  fillHoles() {
+    const view = this.active;
+    if (!this.image || !this.mayDraw(view)) return;
+    const [row, col] = [Math.round(view.pointer?.row ?? -1), Math.round(view.pointer?.col ?? -1)];
+    const inside = row >= 0 && col >= 0 && row < view.size.rows && col < view.size.cols;
+    if (inside && view.labels[row * view.size.cols + col] === this.settings.classId) fillAt(this, view, { row, col });
+    else fillAll(this, view);
+  }
+
+  undo() {
+    if (!this.image || this.stroke) return;
+    if (this.tool.takeBack?.() || this.prompts.takeBack(this.active.ref)) return;
+    this.editor.undo();
+  }
+
+  redo() {
+    if (!this.image || this.stroke || this.prompts.putBack(this.active.ref)) return;
+    this.editor.redo();
+  }
+
+  zoom(factor) {
+    this.active.camera.zoomAt(factor);
+    this.active.redraw();
+    this.changed();
+  }
+
+  /** "three", or one plane alone: "axial", "coronal", "sagittal". A 2D image has one plane. */
+  layout(name) {
+    this.wanted = name;
+    const shown = this.image?.kind === "volume" || !this.image ? name : "axial";
+    this.grid.dataset.layout = shown;
+    for (const view of this.views) view.setShown(shown === "three" || axisNames[view.axis] === shown);
+    if (!this.active.shown) this.activate(this.views.find((view) => view.shown));
+    this.changed();
+  }
+
+  /** Give up what is half done: a shape first, then the prompts of the slice. */
+  escape() {
+    return Boolean(this.tool.cancel?.()) || this.clearPrompts();
+  }
+
+  destroy() {
+    if (this.signal.aborted) return;
+    this.ending.abort();
+    this.session?.close();
+    clearTimeout(this.ants);
+    this.grid.remove();
+  }
+
+  // For the other modules
+
+  say(level, text) {
+    this.dispatchEvent(new CustomEvent("message", { detail: { level, text } }));
+  }
+
+  /** Something in `state` changed; told once a frame. */
+  changed() {
+    this.untold = true;
+    this.schedule();
+  }
+
+  schedule() {
+    if (!this.frameAsked && !this.signal.aborted) this.frameAsked = requestAnimationFrame(() => this.#frame());
+  }
+
+  activate(view) {
+    if (this.active === view) return;
+    this.active = view;
+    for (const other of this.views) other.host.classList.toggle("sw-active", other === view);
+    if (this.image) this.navigation.entered(view);
+    this.changed();
+  }
+
+  colorOf(classId) {
+    return this.settings.classes.get(classId)?.color ?? PLAIN;
+  }
+
+  mayDraw(view) {
+    if (!view.editable) this.say("info", "This slice is still loading; try again in a moment.");
+    else if (!this.settings.visible) this.say("info", "The labels are hidden; show them before drawing.");
+    else return true;
+    return false;
+  }
+
+  /** The object a shape that begins here belongs to: 0 none, -1 a new one, n the one already there. */
+  instanceAt(view, { row, col }) {
+    if (!this.settings.instances) return 0;
+    const at = Math.round(row) * view.size.cols + Math.round(col);
+    return view.labels[at] === this.settings.classId && view.objects?.[at] ? view.objects[at] : -1;
+  }
+
+  /** The object of the current class to the left of a pixel that it encloses. */
+  instanceBeside(view, at) {
+    while (at > 0 && view.labels[at] !== this.settings.classId) at--;
+    return this.settings.instances ? view.objects?.[at] ?? 0 : 0;
+  }
+
+  sliceState(axis, index) {
+    return this.session?.states.get(`${axis}/${index}`) ?? null;
+  }
+
+  /** [{index, state}] of one plane. */
+  slicesOf(axis) {
+    const mine = [...(this.session?.states ?? [])].filter(([key]) => key.startsWith(`${axis}/`));
+    return mine.map(([key, state]) => ({ index: Number(key.slice(2)), state }));
+  }
+
+  noteSlice(axis, index, state) {
+    const key = `${axis}/${index}`;
+    if (this.session.states.get(key) === state) return;
+    this.session.states.set(key, state);
+    this.statesChanged();
+  }
+
+  statesChanged() {
+    for (const view of this.views) view.statesChanged();
+    this.changed();
+  }
+
+  labelsChanged(box3) {
+    for (const view of this.views) view.labelsChanged(box3);
+  }
+
+  pixelsCame() {
+    for (const view of this.views) if (!view.pixels) view.sliceChanged();
+    this.changed();
+  }
+
+  hover(view, point = null) {
+    this.hovered = { view, point };
+    this.schedule();
+  }
+
+  #set(change) {
+    Object.assign(this.settings, change);
+    this.#restyle();
+  }
+
+  #restyle() {
+    if (this.image) for (const view of this.views) view.restyle();
+    this.changed();
+  }
+
+  async #seedHistory() {
+    if (this.seeded) return;
+    this.editor.history.seed(await getJson("/api/history", this.signal));
+    this.seeded = true;
+  }
+
+  #leave() {
+    this.tool.cancel?.();
+    this.session?.close();
+    this.session = null;
+    this.loadProblem = null;
+    this.root.dataset.ready = "0";
+  }
+
+  async #enter(image) {
+    this.session = new ImageSession(this, image, { wholeLimit: this.wholeLimit });
+    this.cursor = image.shape.map((n) => n >> 1);
+    this.settings.window = [...image.window];
+    for (const view of this.views) view.open(image);
+    this.layout(this.wanted ?? "three");
+    this.activate(this.views.find((view) => view.shown));
+    this.link.send({ t: "open", image: image.id });
+    this.navigation.entered(this.active);
+    await this.session.start(this.cursor);
+  }
+
+  #frame() {
+    this.frameAsked = 0;
+    const start = performance.now();
+    const painted = this.views.map((view) => view.frame());
+    if (painted.includes("picture")) this.stats.frame(performance.now() - start);
+    else if (painted.includes("overlay")) this.stats.overlays++;
+    this.stats.painted();
+    this.#march();
+    if (this.hovered) this.#tellHover();
+    if (this.image && this.views.every((view) => !view.shown || view.pixels)) this.onceDrawn?.();
+    if (!this.untold) return;
+    this.untold = false;
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+
+  /** Keep the dashes of a mask on offer moving, a few times a second. */
+  #march() {
+    clearTimeout(this.ants);
+    if (!this.image || this.still.matches) return;
+    const offering = this.views.filter((view) => view.shown && this.prompts.offerOn(view.ref));
+    if (!offering.length) return;
+    this.ants = setTimeout(() => {
+      this.antsPhase = (this.antsPhase + 1) % 10;
+      for (const view of offering) view.redrawOverlay();
+    }, ANTS_MS);
+  }
+
+  #tellHover() {
+    const { view, point } = this.hovered;
+    this.hovered = null;
+    const inside = view && point.row >= -0.5 && point.col >= -0.5 && point.row < view.size.rows - 0.5 && point.col < view.size.cols - 0.5;
+    this.dispatchEvent(new CustomEvent("hover", { detail: inside ? this.#under(view, point) : null }));
+  }
+
+  #under(view, point) {
+    const row = Math.round(point.row);
+    const col = Math.round(point.col);
+    const at = row * view.size.cols + col;
+    const { channels, spacing_mm: spacing } = this.image;
+    const position = view.position(row, col);
+    const said = view.labels[at];
+    const value = view.pixels ? (channels === 3 ? [...view.pixels.slice(3 * at, 3 * at + 3)] : view.pixels[at]) : null;
+    return {
+      axis: view.axis, row, col, position, value,
+      mm: spacing ? position.map((v, i) => v * spacing[i]) : null,
+      classId: said === UNLABELLED || said === ERASED ? null : said,
+      className: said === UNLABELLED ? "unlabelled" : this.settings.classes.get(said)?.name ?? (said ? `class ${said}` : "background"),
+      instance: view.objects?.[at] ?? 0,
+    };
+  }
+
+  #build() {
+    loadStyle();
+    this.grid = element("div", { class: "sw-grid", "data-layout": "three" });
+    this.root.append(this.grid);
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.views = [0, 1, 2].map((axis) => new PlaneView(this, axis));
+    for (const view of this.views) new Input(this, view);
+    this.activate(this.views[0]);
+    this.layout("three");
+  }
+
+  #listen() {
+    const { signal, link } = this;
+    const mine = (handler) => (event) => {
+      const { message, payload } = event.detail;
+      if (this.session && (message.image === undefined || message.image === this.image.id)) handler(message, payload);
+    };
+    const on = (name, handler) => link.addEventListener(name, mine(handler), { signal });
+    on("mask", (message, payload) => this.prompts.receive(message, payload));
+    on("region", (message, payload) => this.session.region(message, payload));
+    on("slices", (message) => {
+      this.session.setSlices(message.slices);
+      this.statesChanged();
+    });
+    on("ack", (message) => this.#acknowledged(message));
+    on("refused", (message) => this.#refused(message));
+    link.addEventListener("up", () => this.#reconnected(), { signal });
+    window.addEventListener("keyup", (event) => event.code === "Space" && this.navigation.releaseSpace(), { signal });
+    window.addEventListener("blur", () => this.navigation.releaseSpace(), { signal });
+    const watch = new MutationObserver(() => !this.root.isConnected && this.destroy());
+    watch.observe(document.documentElement, { childList: true, subtree: true });
+    signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  }
+
+  #acknowledged({ conflict }) {
+    if (conflict) this.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
+  }
+
+  /** A question is answered by its sentence; a label that will never be taken disappears here too. */
+  #refused(message) {
+    if (message.seq !== undefined && message.seq !== null) return this.prompts.refused(message);
+    if (message.retry) return;
+    this.editor.history.drop(message.id);
+    this.session.loadLabels(this.cursor[0]).catch((error) => this.say("error", error.message));
+    this.changed();
+  }
+
+  #reconnected() {
+    if (!this.session) return;
+    this.link.send({ t: "open", image: this.image.id });
+    this.navigation.look();
+    this.prompts.resume(this.active.ref, true);
+    this.session.refresh(this.cursor[0]).catch((error) => !this.session?.abort.signal.aborted && this.say("warn", error.message));
+  }
+}

@@ -1,0 +1,194 @@
+// Lines and signs over a slice: borders, crosshair, marks, scale bar, prompts, the tool in hand.
+
+import { borders, onScreen } from "./outline.js";
+
+const POSITIVE = "#22c55e";
+const NEGATIVE = "#ef4444";
+const LINE = "rgba(125, 211, 252, 0.55)";
+const BAR_STEPS = [1, 2, 5];
+
+/** Paint the whole overlay of a view. */
+export function drawOverlay(view, pen) {
+  const { app, camera } = view;
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, camera.width, camera.height);
+  view.zoomText.textContent = `×${(camera.zoom / camera.dpr).toFixed(2)}`;
+  if (!view.pixels) return drawWaiting(view, pen);
+  const { style, visible } = app.settings;
+  const split = app.settings.instances && app.labels.hasObjects;
+  if (visible && (style !== "fill" || split)) view.borders.draw(pen, 1.75 * camera.dpr);
+  drawCrosshair(view, pen);
+  drawOffer(view, pen);
+  drawPrompts(view, pen);
+  app.tool.draw?.(view, pen);
+  drawMarks(view, pen);
+  drawScaleBar(view, pen);
+}
+
+/** A line that shows on bright and on dark: a wide dark one under a thin light one. */
+export function strokeTwice(pen, dpr, color, path = undefined) {
+  const stroke = () => (path ? pen.stroke(path) : pen.stroke());
+  pen.lineWidth = 3 * dpr;
+  pen.strokeStyle = "rgba(2, 6, 23, 0.7)";
+  stroke();
+  pen.lineWidth = 1.5 * dpr;
+  pen.strokeStyle = color;
+  stroke();
+}
+
+/** A polyline through [[row, col]...]. */
+export function tracePoints(pen, camera, points, closed = false) {
+  pen.beginPath();
+  for (const [row, col] of points) {
+    const { x, y } = camera.toScreen(row, col);
+    pen.lineTo(x, y);
+  }
+  if (closed) pen.closePath();
+}
+
+/** A box of pixels {r0, c0, r1, c1}, dashed. */
+export function drawBox(pen, camera, box) {
+  const x = box.c0 * camera.sx + camera.tx;
+  const y = box.r0 * camera.sy + camera.ty;
+  pen.beginPath();
+  pen.rect(x, y, (box.c1 - box.c0) * camera.sx, (box.r1 - box.r0) * camera.sy);
+  pen.setLineDash([]);
+  pen.lineWidth = 3 * camera.dpr;
+  pen.strokeStyle = "rgba(2, 6, 23, 0.7)";
+  pen.stroke();
+  pen.setLineDash([6 * camera.dpr, 4 * camera.dpr]);
+  pen.lineWidth = 1.5 * camera.dpr;
+  pen.strokeStyle = "#fde047";
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
+/** A scribble in the colour of its sign. */
+export function drawScribble(pen, camera, { label, points }) {
+  tracePoints(pen, camera, points);
+  pen.lineCap = pen.lineJoin = "round";
+  strokeTwice(pen, camera.dpr * 1.6, label ? POSITIVE : NEGATIVE);
+}
+
+function drawWaiting(view, pen) {
+  const { camera, app } = view;
+  label(pen, camera, app.loadProblem ?? "loading…", { x: camera.width / 2, y: camera.height / 2, align: "center" });
+}
+
+function drawCrosshair(view, pen) {
+  const { app, camera } = view;
+  if (app.image.kind !== "volume") return;
+  const [row, col] = app.cursor.filter((_, i) => i !== view.axis);
+  const at = camera.toScreen(row, col);
+  const gap = 14 * camera.dpr;
+  const snap = (value) => Math.round(value) + 0.5;
+  pen.beginPath();
+  for (const [x0, x1] of [[0, at.x - gap], [at.x + gap, camera.width]]) {
+    pen.moveTo(x0, snap(at.y));
+    pen.lineTo(x1, snap(at.y));
+  }
+  for (const [y0, y1] of [[0, at.y - gap], [at.y + gap, camera.height]]) {
+    pen.moveTo(snap(at.x), y0);
+    pen.lineTo(snap(at.x), y1);
+  }
+  pen.lineWidth = 1;
+  pen.strokeStyle = LINE;
+  pen.stroke();
+}
+
+/** The border of the model's mask as a moving dashed line. */
+function drawOffer(view, pen) {
+  const { app, camera } = view;
+  const offer = app.prompts.offerOn(view.ref);
+  if (!offer) return;
+  const size = { rows: offer.box.r1 - offer.box.r0, cols: offer.box.c1 - offer.box.c0 };
+  offer.path ??= borders(size, { key: (i) => offer.mask[i], owner: (k) => (k ? 1 : -1) }).get(1);
+  if (!offer.path) return;
+  const path = onScreen(offer.path, camera, { row: offer.box.r0, col: offer.box.c0 });
+  strokeTwice(pen, camera.dpr, app.colorOf(offer.classId), path);
+  pen.setLineDash([5 * camera.dpr, 5 * camera.dpr]);
+  pen.lineDashOffset = -app.antsPhase * camera.dpr;
+  pen.strokeStyle = "#ffffff";
+  pen.stroke(path);
+  pen.setLineDash([]);
+}
+
+function drawPrompts(view, pen) {
+  const { app, camera } = view;
+  const set = app.prompts.on(view.ref);
+  if (!set) return;
+  for (const item of set.items) {
+    if (item.kind === "box") drawBox(pen, camera, item);
+    if (item.kind === "scribble") drawScribble(pen, camera, item);
+  }
+  for (const item of set.items) if (item.kind === "point") drawPoint(pen, camera, item);
+}
+
+/** A disc with a plus or a minus, so that its sign does not hang on colour alone. */
+function drawPoint(pen, camera, { row, col, label: sign }) {
+  const { x, y } = camera.toScreen(row, col);
+  const d = camera.dpr;
+  pen.beginPath();
+  pen.arc(x, y, 6 * d, 0, 2 * Math.PI);
+  pen.fillStyle = sign ? "#15803d" : "#b91c1c";
+  pen.fill();
+  pen.lineWidth = 1.75 * d;
+  pen.strokeStyle = "#ffffff";
+  pen.stroke();
+  pen.fillStyle = "#ffffff";
+  pen.fillRect(x - 3 * d, y - 0.75 * d, 6 * d, 1.5 * d);
+  if (sign) pen.fillRect(x - 0.75 * d, y - 3 * d, 1.5 * d, 6 * d);
+}
+
+/** Anatomical letters at the four edges. */
+function drawMarks(view, pen) {
+  const { app, camera } = view;
+  if (!app.image.marks) return;
+  const [rows, cols] = app.image.marks.filter((_, i) => i !== view.axis);
+  const inset = 13 * camera.dpr;
+  const across = camera.width / 2;
+  const down = camera.height / 2;
+  const mark = (text, x, y) => label(pen, camera, text, { x, y, align: "center", weight: 600, color: "#fcd34d", size: 13 });
+  mark(rows[0], across, inset);
+  mark(rows[1], across, camera.height - inset);
+  mark(cols[0], inset, down);
+  mark(cols[1], camera.width - inset - (view.ruler.host.hidden ? 0 : 14 * camera.dpr), down);
+}
+
+/** A bar of a round length in mm, or in pixels where the file says nothing of size. */
+function drawScaleBar(view, pen) {
+  const { app, camera } = view;
+  const spacing = app.image.spacing_mm;
+  const perUnit = spacing ? camera.zoom / camera.unitMm : camera.zoom;
+  const length = roundLength((110 * camera.dpr) / perUnit);
+  const width = length * perUnit;
+  const x = 12 * camera.dpr;
+  const y = camera.height - 14 * camera.dpr;
+  const tick = 4 * camera.dpr;
+  const bar = new Path2D();
+  bar.moveTo(x, y - tick);
+  bar.lineTo(x, y);
+  bar.lineTo(x + width, y);
+  bar.lineTo(x + width, y - tick);
+  strokeTwice(pen, camera.dpr, "#f1f5f9", bar);
+  label(pen, camera, `${length} ${spacing ? "mm" : "px"}`, { x: x + width / 2, y: y - 9 * camera.dpr, align: "center", size: 11 });
+}
+
+/** The largest of 1, 2, 5, 10, 20... that fits. */
+function roundLength(most) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const step = BAR_STEPS.findLast((s) => s * power <= most) ?? 1;
+  return Number((step * power).toPrecision(3));
+}
+
+function label(pen, camera, text, { x, y, align = "left", size = 12, weight = 500, color = "#f1f5f9" }) {
+  pen.font = `${weight} ${size * camera.dpr}px system-ui, sans-serif`;
+  pen.textAlign = align;
+  pen.textBaseline = "middle";
+  pen.lineWidth = 3 * camera.dpr;
+  pen.lineJoin = "round";
+  pen.strokeStyle = "rgba(2, 6, 23, 0.75)";
+  pen.strokeText(text, x, y);
+  pen.fillStyle = color;
+  pen.fillText(text, x, y);
+}

@@ -1,0 +1,230 @@
+// Prompts of each slice and the masks offered for them. The newest question wins; older answers are dropped.
+
+import { bytesOf, ERASED, packBits, UNLABELLED, unpackBits } from "./codec.js";
+import { component, cut, union } from "./geometry.js";
+
+const LONGEST_SCRIBBLE = 400; // points sent per scribble
+
+export class PromptBook {
+  constructor(app) {
+    this.app = app;
+    this.sets = new Map(); // "image/axis/index" -> set
+    this.seq = 0;
+    this.warned = false;
+  }
+
+  /** The prompts of a slice, or undefined. */
+  on({ axis, index }) {
+    return this.sets.get(`${this.app.image?.id}/${axis}/${index}`);
+  }
+
+  /** The mask on offer on a slice, or undefined: {box, mask, score, classId}. */
+  offerOn(ref) {
+    const set = this.on(ref);
+    const offer = set?.candidates[set.chosen];
+    if (offer) offer.classId = set.refine?.classId ?? this.app.settings.classId;
+    return offer;
+  }
+
+  /** Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one. */
+  add(ref, item, time) {
+    const set = this.#open(ref);
+    if (item.kind === "box") set.items = set.items.filter((other) => other.kind !== "box");
+    set.items.push(item);
+    set.taken = [];
+    this.predict(ref, time);
+  }
+
+  /** Take the labelled component under a pixel as a mask to improve; false where there is none. */
+  refine(view, point, time) {
+    const seed = Math.round(point.row) * view.size.cols + Math.round(point.col);
+    const classId = view.labels[seed];
+    if (classId === 0 || classId >= ERASED) return false;
+    const object = view.objects?.[seed] ?? 0;
+    const same = (i) => view.labels[i] === classId && (!object || view.objects[i] === object);
+    const { mask, box } = component(view.size, seed, same);
+    this.clear(view.ref);
+    const set = this.#open(view.ref);
+    set.refine = { classId, object, box, mask: cut(mask, view.size.cols, box) };
+    this.app.setClass(classId);
+    this.add(view.ref, { kind: "point", row: point.row, col: point.col, label: 1 }, time);
+    return true;
+  }
+
+  /** Undo among prompts; false where there is none left. */
+  takeBack(ref) {
+    const set = this.on(ref);
+    if (!set?.items.length) return false;
+    set.taken.push(set.items.pop());
+    this.#settle(ref, set);
+    return true;
+  }
+
+  /** Redo among prompts. */
+  putBack(ref) {
+    const set = this.on(ref);
+    if (!set?.taken.length) return false;
+    set.items.push(set.taken.pop());
+    this.#settle(ref, set);
+    return true;
+  }
+
+  clear(ref) {
+    const had = this.on(ref);
+    this.sets.delete(`${this.app.image?.id}/${ref.axis}/${ref.index}`);
+    if (had) this.#shown(ref);
+    return Boolean(had);
+  }
+
+  cycle(ref) {
+    const set = this.on(ref);
+    if (!set || set.candidates.length < 2) return false;
+    set.chosen = (set.chosen + 1) % set.candidates.length;
+    this.#shown(ref);
+    return true;
+  }
+
+  /** Ask for the mask of a slice's prompts. */
+  predict(ref, time = performance.now()) {
+    const set = this.on(ref);
+    const { app } = this;
+    this.#shown(ref);
+    if (!app.link.online) {
+      set.waiting = true;
+      if (!this.warned) app.say("warn", "No connection: masks need the server. Brush, lasso and polygon work meanwhile.");
+      this.warned = true;
+      return;
+    }
+    Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
+    const { refine } = set;
+    const bits = refine && packBits(refine.mask, refine.box.r1 - refine.box.r0, refine.box.c1 - refine.box.c0).buffer;
+    app.link.send({ t: "predict", seq: this.seq, image: app.image.id, ...ref, window: app.settings.window, view: this.#seen(ref), ...question(set) }, bits);
+  }
+
+  /** A slice is open again, or (`lost`) the connection is back: ask again what was not answered. */
+  resume(ref, lost = false) {
+    if (lost) this.warned = false;
+    const set = this.on(ref);
+    if (set?.items.length && set.waiting && (lost || set.seq !== this.seq)) this.predict(ref);
+  }
+
+  /** A "mask" message. Anything but the newest question's answer is dropped. */
+  receive(message, payload) {
+    const set = this.#asked(message.seq);
+    if (!set) return;
+    const bytes = bytesOf(payload);
+    set.candidates = message.candidates.filter(({ box }) => box[2] > box[0] && box[3] > box[1]).map((c) => decode(c, bytes));
+    Object.assign(set, { chosen: 0, waiting: false, model: message.model });
+    this.app.stats.answered({ seq: message.seq, askedAt: set.askedAt, model_ms: message.ms, candidates: set.candidates.length });
+    if (!set.candidates.length) this.app.say("info", "The model found nothing there; add a click or draw a box.");
+    this.#shown(set);
+    if (set.acceptOnArrival) this.accept(set);
+  }
+
+  /** A "refused" message for a question. */
+  refused({ seq, message }) {
+    const set = this.#asked(seq);
+    if (!set) return;
+    set.waiting = set.acceptOnArrival = false;
+    this.app.say("warn", message);
+    this.#shown(set);
+  }
+
+  /** Commit the mask on offer, now or as soon as it comes. Returns whether there was anything to accept. */
+  accept(ref) {
+    const set = this.on(ref);
+    if (!set) return false;
+    if (set.waiting) {
+      set.acceptOnArrival = this.app.link.online;
+      return true;
+    }
+    const offer = this.offerOn(ref);
+    if (!offer) return false;
+    const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
+    const place = { axis: set.axis, index: set.index };
+    const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: offer.score };
+    const source = set.refine ? "refined" : "prompted";
+    const done = this.app.editor.commit(place, patchOf(offer, set.refine), { source, prompts, instance });
+    if (done) this.clear(place);
+    return true;
+  }
+
+  #open({ axis, index }) {
+    const key = `${this.app.image.id}/${axis}/${index}`;
+    if (!this.sets.has(key)) {
+      const fresh = { axis, index, items: [], taken: [], refine: null, candidates: [], chosen: 0, seq: 0, waiting: false };
+      this.sets.set(key, fresh);
+    }
+    return this.sets.get(key);
+  }
+
+  #asked(seq) {
+    if (seq !== this.seq) return null;
+    for (const [key, set] of this.sets) if (set.seq === seq && key.startsWith(`${this.app.image?.id}/`)) return set;
+    return null;
+  }
+
+  #settle(ref, set) {
+    set.acceptOnArrival = false;
+    if (set.items.length) return this.predict(ref);
+    this.seq++; // an answer on its way is to the question just taken back
+    Object.assign(set, { candidates: [], waiting: false, refine: null });
+    this.#shown(ref);
+  }
+
+  #seen({ axis }) {
+    const { r0, c0, r1, c1 } = this.app.views[axis].camera.seen;
+    return [r0, c0, r1, c1];
+  }
+
+  #shown({ axis }) {
+    this.app.views[axis].redraw();
+    this.app.changed();
+  }
+}
+
+/** The prompts of a set in the words of the protocol. */
+function question(set) {
+  const points = set.items.filter((item) => item.kind === "point");
+  const box = set.items.find((item) => item.kind === "box");
+  const scribbles = set.items.filter((item) => item.kind === "scribble");
+  const { refine } = set;
+  return {
+    points: points.map(({ row, col }) => [round(row), round(col)]),
+    labels: points.map(({ label }) => label),
+    box: box ? [box.r0, box.c0, box.r1, box.c1] : null,
+    scribbles: scribbles.map(({ label, points: path }) => ({ label, points: thin(path).map(([r, c]) => [round(r), round(c)]) })),
+    mask_box: refine ? [refine.box.r0, refine.box.c0, refine.box.r1, refine.box.c1] : null,
+  };
+}
+
+function thin(points) {
+  const every = Math.ceil(points.length / LONGEST_SCRIBBLE);
+  return points.filter((_, i) => i % every === 0 || i === points.length - 1);
+}
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
+
+function decode({ box: [r0, c0, r1, c1], score, offset, bytes }, payload) {
+  const mask = unpackBits(payload.subarray(offset, offset + bytes), r1 - r0, c1 - c0);
+  return { box: { r0, c0, r1, c1 }, score, mask };
+}
+
+/** The classes an accepted mask says; a refinement also takes back what the old mask had and the new one lacks. */
+function patchOf(offer, refine) {
+  const box = refine ? union(offer.box, refine.box) : offer.box;
+  const width = box.c1 - box.c0;
+  const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
+  const lay = (part, value) => {
+    const w = part.box.c1 - part.box.c0;
+    part.mask.forEach((on, i) => {
+      const row = Math.floor(i / w) + part.box.r0 - box.r0;
+      if (on) classes[row * width + (i % w) + part.box.c0 - box.c0] = value;
+    });
+  };
+  if (refine) lay(refine, ERASED);
+  lay(offer, offer.classId);
+  return { box, classes };
+}
