@@ -1,0 +1,298 @@
+"""The built-in prompt model on a slice: find the object's extent, then look closer in a crop around it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.clicknet.frames import Frame, cut, paste, place, upright
+from models.clicknet.inputs import draw_box, draw_clicks, draw_stroke, standardise
+from models.clicknet.network import Network
+from models.prompt import Embedding, MaskPrediction, Prompts
+
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+COARSE, FINE = 128, 192  # crop sizes of the two passes, in pixels
+MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
+MARGIN = 1.7  # side of the close crop, in extents of the object
+LADDER = 2.8  # between the sides of the crops that look for the extent
+SMALLEST_SIDE = 16.0
+POSITIVE, NEGATIVE, BOX, LAST = range(4)
+
+
+@dataclass(frozen=True)
+class Said:
+    """The prompts in the coordinates of the kept pixels, inside them."""
+
+    positive: NDArray[np.float64]  # (P, 2) clicks
+    negative: NDArray[np.float64]  # (N, 2)
+    strokes: tuple[tuple[int, NDArray[np.float64]], ...]  # label and (M, 2) path
+    box: NDArray[np.float64] | None  # row0, column0, row1, column1
+    mask: NDArray[np.uint8] | None  # (h, w), 255 inside
+    view: float | None  # side of the part on screen
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says in one frame."""
+
+    frame: Frame
+    logits: NDArray[np.float32]  # (CANDIDATES, size, size)
+    scores: NDArray[np.float32]  # (CANDIDATES,) expected IoU
+
+
+class ClickNet:
+    """A prompt model without state; loading takes a fraction of a second, a prediction tens of milliseconds."""
+
+    def __init__(self, weights: Path | None = None, device: str | None = None) -> None:
+        data = (weights or WEIGHTS).read_bytes()
+        self.model_id = f"clicknet-{hashlib.sha256(data).hexdigest()[:16]}"
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = _folded(load(data)).to(self._device, memory_format=torch.channels_last)
+        self._half = self._device != "cpu" or _has_bf16()
+
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        """The pixels themselves, one channel if the picture is grey: the network runs on crops of them."""
+        h, w = image.shape[:2]
+        grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
+        kept = np.ascontiguousarray(image[..., :1] if grey else image)
+        shrink = np.sqrt(MOST_PIXELS / (h * w))
+        if shrink < 1:
+            smaller = (max(1, int(w * shrink)), max(1, int(h * shrink)))
+            kept = cv2.resize(kept, smaller, interpolation=cv2.INTER_AREA).reshape(*smaller[::-1], -1)
+        return Embedding(self.model_id, (h, w), {"pixels": kept})
+
+    def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
+        """Candidates, best first. Without anything that says where the object is, an empty mask of score 0."""
+        if embedding.model_id != self.model_id:
+            raise ValueError("this embedding was made by another model; encode the slice again")
+        pixels = embedding.arrays["pixels"]
+        said = _heard(prompts, embedding.shape, pixels.shape[:2])
+        if not _points_somewhere(said):
+            return MaskPrediction(np.zeros((1, *embedding.shape), bool), np.zeros(1, np.float32))
+        answers = self._look(pixels, said)
+        return _candidates(answers, pixels.shape[:2], embedding.shape)
+
+    def _look(self, pixels: NDArray[np.uint8], said: Said) -> list[Answer]:
+        """A wide look where only clicks were given, then a close one; best first."""
+        known = _known_extent(said)
+        if known is None:
+            frames = _ladder(said, pixels.shape[:2])
+            wide = max(self._run(pixels, said, frames), key=_promise)
+        else:
+            wide = self._run(pixels, said, [_around(known, pixels.shape[:2], FINE)])[0]
+        return [self._closer(pixels, said, wide)]
+
+    def _closer(self, pixels: NDArray[np.uint8], said: Said, wide: Answer) -> Answer:
+        extent = _extent(wide, said)
+        if extent is None:
+            return wide
+        frame = _around(extent, pixels.shape[:2], FINE)
+        return self._run(pixels, said, [frame], last=wide)[0]
+
+    def _run(
+        self, pixels: NDArray[np.uint8], said: Said, frames: list[Frame], last: Answer | None = None
+    ) -> list[Answer]:
+        x = np.stack([_input(pixels, said, frame, last) for frame in frames])
+        batch = torch.from_numpy(x).to(self._device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            output = self._network(batch)
+        logits, scores = output.logits.cpu().numpy(), output.scores.float().sigmoid().cpu().numpy()
+        return [Answer(*row) for row in zip(frames, logits, scores, strict=True)]
+
+
+def _folded(state: dict[str, torch.Tensor]) -> Network:
+    """The network with every batch norm folded into its convolution."""
+    network = Network().eval()
+    network.load_state_dict({name: value.float() for name, value in state.items()})
+    pairs = [m for m in network.modules() if isinstance(m, torch.nn.Sequential) and len(m) >= 2]
+    for pair in pairs:
+        if isinstance(pair[0], torch.nn.Conv2d) and isinstance(pair[1], torch.nn.BatchNorm2d):
+            pair[0] = fuse_conv_bn_eval(pair[0], pair[1])
+            pair[1] = torch.nn.Identity()
+    return network.requires_grad_(False)
+
+
+def _has_bf16() -> bool:
+    """Whether this processor multiplies bf16 itself; emulation is slower than fp32."""
+    flags = torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else ""
+    return "AVX512" in flags and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def _heard(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> Said:
+    scale = np.array(kept) / np.array(shape)
+    last = np.array(kept) - 1
+
+    def inside(points: object) -> NDArray[np.float64]:
+        moved = (np.array(points, np.float64).reshape(-1, 2) + 0.5) * scale - 0.5
+        return np.clip(moved, 0, last)
+
+    points, labels = inside(prompts.points_rc), np.array(prompts.labels, int)
+    box = None if prompts.box is None else inside(_sorted_box(prompts.box)).reshape(-1)
+    mask = None
+    if prompts.mask is not None and prompts.mask.any():
+        mask = prompts.mask.astype(np.uint8) * np.uint8(255)
+        if mask.shape != kept:
+            mask = cv2.resize(mask, kept[::-1], interpolation=cv2.INTER_AREA)
+    strokes = tuple((s.label, inside(s.points_rc)) for s in prompts.scribbles if len(s.points_rc))
+    view = None
+    if prompts.view is not None:
+        r0, c0, r1, c1 = inside(_sorted_box(prompts.view)).reshape(-1)
+        view = float(max(r1 - r0, c1 - c0) + 1)
+    return Said(points[labels == 1], points[labels == 0], strokes, box, mask, view)
+
+
+def _sorted_box(box: tuple[float, float, float, float]) -> tuple[float, ...]:
+    r0, c0, r1, c1 = box
+    return min(r0, r1), min(c0, c1), max(r0, r1), max(c0, c1)
+
+
+def _points_somewhere(said: Said) -> bool:
+    strokes = any(label == 1 for label, _ in said.strokes)
+    return bool(len(said.positive) or strokes or said.box is not None or said.mask is not None)
+
+
+def _marks(said: Said) -> NDArray[np.float64]:
+    """(M, 2) every positive click and point of a positive stroke."""
+    return np.concatenate([said.positive, *(path for label, path in said.strokes if label == 1)])
+
+
+def _known_extent(said: Said) -> NDArray[np.float64] | None:
+    """Box around the object as far as the prompts tell it; None where only clicks do."""
+    parts = [_marks(said)]
+    if said.box is not None:
+        parts.append(said.box.reshape(2, 2))
+    if said.mask is not None:
+        parts.append(_mask_box(said.mask > 127))
+    if len(parts) == 1 and not any(label == 1 for label, _ in said.strokes):
+        return None
+    corners = np.concatenate([p for p in parts if len(p)])
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
+def _mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(2, 2) lowest and highest (row, column) of a mask, (0, 2) if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.zeros((0, 2))
+    return np.array([[rows[0], columns[0]], [rows[-1], columns[-1]]], np.float64)
+
+
+def _around(extent: NDArray[np.float64], shape: tuple[int, int], size: int) -> Frame:
+    """The close crop around an extent, moved over the picture where it would look beyond."""
+    side = max(MARGIN * float(max(extent[2:] - extent[:2]) + 1), SMALLEST_SIDE)
+    return _over((extent[:2] + extent[2:]) / 2, side, (shape, size))
+
+
+def _over(centre: NDArray[np.float64], side: float, over: tuple[tuple[int, int], int]) -> Frame:
+    shape, size = np.array(over[0]), over[1]
+    low = np.minimum(side, shape) / 2 - 0.5
+    r, c = np.clip(centre, low, shape - 1 - low)
+    return upright((float(r), float(c)), side, size)
+
+
+def _ladder(said: Said, shape: tuple[int, int]) -> list[Frame]:
+    """Crops around the clicks, from what is on screen down to where an object would be a few dozen pixels."""
+    marks = _marks(said)
+    spread = marks.max(0) - marks.min(0)
+    least = max(1.3 * float(spread.max()), 40.0)
+    side = max(min(said.view or np.inf, float(max(shape))), least, SMALLEST_SIDE)
+    sides = [side]
+    while sides[-1] / LADDER >= least and len(sides) < 6:
+        sides.append(sides[-1] / LADDER)
+    return [_over((marks.max(0) + marks.min(0)) / 2, s, (shape, COARSE)) for s in sides]
+
+
+def _promise(answer: Answer) -> float:
+    """How much a wide look is worth: its score, less if the object is cut off or only a few pixels large."""
+    mask = answer.logits[0] > 0
+    extent = _mask_box(mask)
+    if not len(extent):
+        return -1.0
+    size = answer.frame.size
+    span = float((extent[1] - extent[0]).max() + 1) / size
+    return float(answer.scores[0]) - 0.5 * max(0.0, 0.12 - span) / 0.12 - 0.5 * max(0.0, span - 0.8)
+
+
+def _extent(answer: Answer, said: Said) -> NDArray[np.float64] | None:
+    """Source box of the answer and everything that must be in it; None where the answer is empty."""
+    box = _mask_box(answer.logits[0] > 0)
+    if not len(box):
+        return None
+    middle = (answer.frame.size - 1) / 2
+    corners = [(box[:, ::-1] - middle) @ answer.frame.turn.T + answer.frame.centre]
+    corners = [corners[0][:, ::-1], _marks(said)]
+    if said.box is not None:
+        corners.append(said.box.reshape(2, 2))
+    together = np.concatenate(corners)
+    return np.concatenate([together.min(0), together.max(0)])
+
+
+def _input(pixels: NDArray[np.uint8], said: Said, frame: Frame, last: Answer | None) -> NDArray[np.float32]:
+    """(INPUTS, size, size) of one frame."""
+    crop = cut(pixels, frame)
+    crop = crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, 2)
+    size = frame.size
+    maps = np.zeros((3, size, size), np.uint8)
+    for layer, points in ((POSITIVE, said.positive), (NEGATIVE, said.negative)):
+        draw_clicks(maps[layer], [(r, c) for r, c in _near(place(points, frame), size)])
+    for label, path in said.strokes:
+        draw_stroke(
+            maps[POSITIVE if label else NEGATIVE], np.clip(place(path, frame), -size, 2 * size).tolist()
+        )
+    if said.box is not None:
+        corners = np.clip(place(said.box.reshape(2, 2), frame), -size, 2 * size)
+        draw_box(maps[BOX], corners.reshape(-1))
+    mask = _last_mask(said, frame, last)
+    return np.concatenate([standardise(crop).transpose(2, 0, 1), maps.astype(np.float32), mask[None]])
+
+
+def _near(points: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    return points[((points > -4) & (points < size + 4)).all(1)]
+
+
+def _last_mask(said: Said, frame: Frame, last: Answer | None) -> NDArray[np.float32]:
+    """(size, size) what the earlier look said here, else the mask that was given, else nothing."""
+    if last is not None:
+        inverse = np.linalg.inv(np.vstack([last.frame.matrix(), [0, 0, 1]])) @ np.vstack(
+            [frame.matrix(), [0, 0, 1]]
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        chance = 1 / (1 + np.exp(-last.logits[0]))
+        return cv2.warpAffine(chance, inverse[:2], (frame.size, frame.size), flags=flags)
+    if said.mask is not None:
+        return cut(said.mask, frame, 0).astype(np.float32) / 255
+    return np.zeros((frame.size, frame.size), np.float32)
+
+
+def _candidates(answers: list[Answer], kept: tuple[int, int], shape: tuple[int, int]) -> MaskPrediction:
+    """Masks at the slice's own size, best first, no two nearly alike."""
+    answer = answers[0]
+    frame = _scaled(answer.frame, kept, shape)
+    order = [0, *sorted(range(1, len(answer.scores)), key=lambda k: -answer.scores[k])]
+    masks: list[NDArray[np.bool_]] = []
+    scores: list[float] = []
+    for k in order:
+        mask = paste(answer.logits[k], frame, shape)
+        if not masks or (mask.any() and max(_overlap(mask, other) for other in masks) < 0.85):
+            masks.append(mask)
+            scores.append(min(float(answer.scores[k]), scores[-1] if scores else 1.0))
+    return MaskPrediction(np.stack(masks), np.array(scores, np.float32))
+
+
+def _scaled(frame: Frame, kept: tuple[int, int], shape: tuple[int, int]) -> Frame:
+    """The frame in pixels of the slice instead of the kept ones."""
+    if kept == shape:
+        return frame
+    scale = (np.array(shape) / np.array(kept))[::-1]
+    return Frame((frame.centre + 0.5) * scale - 0.5, np.diag(scale) @ frame.turn, frame.size)
+
+
+def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    union = int((one | other).sum())
+    return int((one & other).sum()) / union if union else 1.0

@@ -1,0 +1,33 @@
+"""Train the built-in prompt model: `python -m models.clicknet_training --data FOLDER --out FILE`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from models.clicknet_training.cache import open_cache
+from models.clicknet_training.loop import Plan, train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.clicknet_training", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the training sets")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="checkpoint to write, e.g. build/clicknet/run.pt"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path("build/clicknet/cache"), help="where pixels are cached"
+    )
+    parser.add_argument("--minutes", type=float, default=90, help="training time, over all resumed runs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2, help="at most; one while others work")
+    parser.add_argument("--resume", action="store_true", help="go on from --out")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    open_cache(given.data, given.cache)
+    run = train(Plan(given.cache, given.out, given.minutes, given.seed, given.threads), resume=given.resume)
+    logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
+
+
+if __name__ == "__main__":
+    main()

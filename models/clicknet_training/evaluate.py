@@ -1,0 +1,145 @@
+"""Simulated clicks and boxes on validation items: how checkpoints are compared while training goes on."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.clicknet.model import ClickNet
+from models.clicknet_training.cache import Cache
+from models.clicknet_training.simulate import Mask, depth
+from models.prompt import Embedding, PromptModel, Prompts
+
+SETS = (
+    "dsb2018-nuclei",
+    "coco-cc",
+    "bsdata-pitting",
+    "superalloy",
+    "hippocampus",
+    "brain-aseg",
+    "ct",
+    "spinal-cord",
+)
+LEAST_SHARE = {"coco-cc": 0.01}  # of the image, as the set's README advises
+CLICKS = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    image: NDArray[np.uint8]  # (H, W, 3)
+    truth: Mask
+
+
+@dataclass(frozen=True)
+class Result:
+    clicks: tuple[float, ...]  # IoU after each
+    box: float
+    seconds: float  # per prediction
+
+
+def cases(cache: Cache, name: str, count: int, split: str = "val") -> Iterator[Case]:
+    """The same objects each time: items and objects are drawn with a fixed seed."""
+    rng = np.random.default_rng(7)
+    entries = [e for e in cache.entries if e.set == name and e.split == split]
+    found = 0
+    for n in rng.permutation(np.repeat(np.arange(len(entries)), 30)):
+        entry = entries[n]
+        value, area, *_ = entry.objects[rng.integers(len(entry.objects))]
+        if area < max(30, LEAST_SHARE.get(name, 0) * entry.shape[0] * entry.shape[1]):
+            continue
+        pixels = cache.pixels(entry)
+        grey = pixels[..., :1] if name == "ct" else pixels
+        image = np.repeat(grey, 3, 2) if grey.shape[2] == 1 else np.array(grey)
+        yield Case(np.ascontiguousarray(image), cache.labels(entry) == value)
+        found += 1
+        if found == count:
+            return
+
+
+def evaluate(model: PromptModel, case: Case, *, give_mask: bool) -> Result:
+    embedding = model.encode(case.image)
+    started = time.perf_counter()
+    clicks = _by_clicks(model, embedding, case.truth, give_mask=give_mask)
+    box = iou(model.predict(embedding, Prompts(box=bounding_box(case.truth))).mask, case.truth)
+    return Result(clicks, box, (time.perf_counter() - started) / (CLICKS + 1))
+
+
+def _by_clicks(
+    model: PromptModel, embedding: Embedding, truth: Mask, *, give_mask: bool
+) -> tuple[float, ...]:
+    """IoU after 1..CLICKS clicks by RITM's rule."""
+    prompts = Prompts()
+    mask = np.zeros(truth.shape, bool)
+    ious = []
+    for _ in range(CLICKS):
+        prompts = _next_click(prompts, truth, mask)
+        asked = replace(prompts, mask=mask) if give_mask and mask.any() else prompts
+        mask = model.predict(embedding, asked).mask
+        ious.append(iou(mask, truth))
+    return tuple(ious)
+
+
+def _next_click(prompts: Prompts, truth: Mask, mask: Mask) -> Prompts:
+    free = np.ones(truth.shape, bool)
+    for row, column in prompts.points_rc:
+        free[int(row), int(column)] = False
+    missed, extra = depth(truth & ~mask & free), depth(mask & ~truth & free)
+    positive = bool(missed.max() > extra.max())
+    distance = missed if positive else extra
+    if distance.max() <= 0:
+        return prompts
+    row, column = divmod(int(distance.argmax()), truth.shape[1])
+    points = (*prompts.points_rc, (float(row), float(column)))
+    return replace(prompts, points_rc=points, labels=(*prompts.labels, int(positive)))
+
+
+def bounding_box(truth: Mask) -> tuple[float, float, float, float]:
+    rows, columns = np.flatnonzero(truth.any(1)), np.flatnonzero(truth.any(0))
+    return float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])
+
+
+def iou(mask: Mask, truth: Mask) -> float:
+    return float((mask & truth).sum() / max(1, (mask | truth).sum()))
+
+
+def table(results: dict[str, list[Result]]) -> str:
+    lines = [f"{'set':16s} {'n':>4s}   box     1     2     3     5    10  NoC85  ms"]
+    for name, rows in results.items():
+        clicks = np.array([r.clicks for r in rows])
+        reached = clicks >= 0.85
+        noc = np.where(reached.any(1), reached.argmax(1) + 1, 20).mean()
+        numbers = [np.mean([r.box for r in rows]), *clicks.mean(0)[[0, 1, 2, 4, 9]]]
+        ms = 1000 * np.median([r.seconds for r in rows])
+        lines.append(
+            f"{name:16s} {len(rows):4d} " + " ".join(f"{v:.3f}" for v in numbers) + f"  {noc:5.2f} {ms:4.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.clicknet_training.evaluate", description=__doc__)
+    parser.add_argument("--weights", type=Path, help="default: the shipped file")
+    parser.add_argument("--cache", type=Path, default=Path("build/clicknet/cache"))
+    parser.add_argument("--count", type=int, default=40, help="objects per set")
+    parser.add_argument("--sets", nargs="*", default=SETS)
+    parser.add_argument("--give-mask", action="store_true", help="hand the last mask back with each click")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(given.threads)
+    model, cache = ClickNet(given.weights), Cache(given.cache)
+    results = {
+        name: [evaluate(model, case, give_mask=given.give_mask) for case in cases(cache, name, given.count)]
+        for name in given.sets
+    }
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The training loop: iterative clicks as in RITM, candidates by the least loss, averaged weights."""
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.clicknet.network import Network, Output
+from models.clicknet_training.batches import Batch, Order, batches
+from models.clicknet_training.courtesy import Courtesy
+from models.clicknet_training.simulate import LAST, correct
+
+PEAK_RATE = 1.5e-3
+WARM_UP_STEPS = 200
+AVERAGE = 0.999  # of the weights that are shipped
+STAGES = (
+    (0.4, 96, 24),
+    (0.8, 128, 16),
+    (1.01, 160, 12),
+)  # until which part of the time, crop size, batch size
+ROUNDS = (0.36, 0.25, 0.2, 0.12, 0.07)  # chance of 0, 1, 2, ... rounds of corrections before the step
+FORGET = 0.12  # chance that the last mask is not given: in use the first pass on a new scale has none
+
+
+@dataclass(frozen=True)
+class Plan:
+    cache: Path
+    out: Path  # the checkpoint; its log lies beside it
+    minutes: float
+    seed: int = 0
+    threads: int = 2  # at most
+
+
+class Run:
+    """Everything a checkpoint holds."""
+
+    def __init__(self, plan: Plan) -> None:
+        torch.manual_seed(plan.seed)
+        self.network = Network().to(memory_format=torch.channels_last)
+        self.average = Network().to(memory_format=torch.channels_last)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(_groups(self.network), lr=PEAK_RATE)
+        self.step = 0
+        self.seconds = 0.0
+
+    def save(self, path: Path) -> None:
+        state = dict(network=self.network.state_dict(), average=self.average.state_dict(),
+                     optimiser=self.optimiser.state_dict(), step=self.step, seconds=self.seconds)  # fmt: skip
+        temporary = path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def train(plan: Plan, *, resume: bool) -> Run:
+    """Train for the plan's minutes, counted over all resumed runs; a checkpoint each minute."""
+    run = Run(plan)
+    if resume and plan.out.exists():
+        run.load(plan.out)
+    log = plan.out.with_suffix(".jsonl")
+    before, started, saved = run.seconds, time.monotonic(), run.seconds
+
+    def order(step: int) -> Order:
+        size, count = next(s[1:] for s in STAGES if _progress(run, plan) < s[0])
+        return Order(plan.seed, step, size, count)
+
+    courtesy = Courtesy(plan.threads)
+    for asked, batch in batches(plan.cache, order, run.step):
+        torch.set_num_threads(courtesy.threads())
+        report = _step(run, batch, _rate(run, plan), np.random.default_rng((plan.seed, asked.step, 1 << 20)))
+        run.seconds = before + time.monotonic() - started
+        if run.step % 20 == 0:
+            _write(
+                log,
+                dict(
+                    step=run.step,
+                    minutes=round(run.seconds / 60, 2),
+                    size=asked.size,
+                    threads=torch.get_num_threads(),
+                    **report,
+                ),
+            )
+        if run.seconds - saved > 60 or run.seconds > 60 * plan.minutes:
+            run.save(plan.out)
+            saved = run.seconds
+        if run.seconds > 60 * plan.minutes:
+            return run
+    raise RuntimeError("the batches ended; they should be endless")
+
+
+def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict[str, float]:
+    truth = torch.from_numpy(batch.truths).float()
+    boards = _corrected(run.network, batch, rng)
+    boards[rng.random(len(boards)) < FORGET, LAST] = 0
+    run.network.train()
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    output = _forward(run.network, batch.crops, boards)
+    loss, report = _loss(output, truth)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), 3.0)
+    run.optimiser.step()
+    run.step += 1
+    _move_average(run)
+    return {**report, "rate": rate}
+
+
+def _corrected(network: Network, batch: Batch, rng: np.random.Generator) -> np.ndarray:
+    """Boards after a few rounds of corrections of the network's own answers."""
+    boards = batch.boards.copy()
+    network.eval()
+    for _ in range(rng.choice(len(ROUNDS), p=ROUNDS)):
+        with torch.inference_mode():
+            answers = _forward(network, batch.crops, boards).logits[:, 0].sigmoid().numpy()
+        for board, truth, answer in zip(boards, batch.truths, answers, strict=True):
+            board[LAST] = answer
+            correct(rng, board, truth, answer > 0.49)
+    return boards
+
+
+def _forward(network: Network, crops: np.ndarray, boards: np.ndarray) -> Output:
+    x = torch.from_numpy(np.concatenate([crops, boards], 1)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        return network(x)
+
+
+def _loss(output: Output, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The answer learns always, the better of the other two candidates as well, scores from the true IoU."""
+    each = torch.stack([_mask_loss(output.logits[:, k], truth) for k in range(output.logits.shape[1])], 1)
+    main, other = each[:, 0].mean(), each[:, 1:].min(1).values.mean()
+    iou = _iou(output.logits > 0, truth[:, None] > 0.5)
+    score = F.binary_cross_entropy_with_logits(output.scores, iou)
+    loss = main + 0.4 * other + 0.05 * each[:, 1:].mean() + 0.2 * score
+    report = dict(main=main, other=other, score=score, iou=iou[:, 0].mean(), best=iou.max(1).values.mean())
+    return loss, {name: round(value.item(), 4) for name, value in report.items()}
+
+
+def _mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy plus soft Dice, (N,)."""
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
+    p = logits.sigmoid()
+    dice = (2 * (p * truth).sum((1, 2)) + 1) / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)
+    return entropy + 1 - dice
+
+
+def _iou(masks: Tensor, truth: Tensor) -> Tensor:
+    return (masks & truth).sum((2, 3)) / (masks | truth).sum((2, 3)).clamp(min=1)
+
+
+def _move_average(run: Run) -> None:
+    keep = min(AVERAGE, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        for mean, now in zip(
+            run.average.state_dict().values(), run.network.state_dict().values(), strict=True
+        ):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(now, 1 - keep)
+            else:
+                mean.copy_(now)
+
+
+def _groups(network: Network) -> list[dict]:
+    """Weight decay on kernels only."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    return [dict(params=kernels, weight_decay=0.02), dict(params=rest, weight_decay=0.0)]
+
+
+def _progress(run: Run, plan: Plan) -> float:
+    return min(1.0, run.seconds / (60 * plan.minutes))
+
+
+def _rate(run: Run, plan: Plan) -> float:
+    warm = min(1.0, (run.step + 1) / WARM_UP_STEPS)
+    return PEAK_RATE * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * _progress(run, plan))))
+
+
+def _write(log: Path, row: dict) -> None:
+    with open(log, "a") as file:
+        file.write(json.dumps(row) + "\n")
