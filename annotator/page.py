@@ -98,13 +98,17 @@ def _label_tab(canvas: Canvas) -> None:
                 elem_classes="sw-segmented",
             ),
             "opacity": gr.Slider(0, 100, 50, step=1, label="Label opacity", elem_id="opacity", buttons=[]),
-            "radius": gr.Slider(1, 100, 8, step=1, label="Brush radius", elem_id="radius", buttons=[]),
+            "radius": gr.Slider(0.5, 100, 8, step=0.5, label="Brush radius", elem_id="radius", buttons=[]),
         }
         for name, control in controls.items():
             _in_browser(control.input, [control], f"(value) => window.slicewise?.set('{name}', value)")
         names = list(controls)
         canvas.settings(  # type: ignore[attr-defined]  # an event that Gradio reads from the component's script
-            None, None, list(controls.values()), js=f"() => window.slicewise.settings({names})", show_progress="hidden"
+            None,
+            None,
+            list(controls.values()),
+            js=f"() => window.slicewise.settings({names})",
+            show_progress="hidden",
         )
 
 
@@ -117,6 +121,7 @@ def _data_tab() -> None:
     with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
         gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
         Panel("data.js", "mountImport")
+        Panel("data.js", "mountJobs")
         gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
             [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
@@ -144,7 +149,6 @@ def _data_tab() -> None:
             [formats, unknown, which],
             "(formats, unknown, which) => void window.slicewise?.export(formats, unknown, which)",
         )
-        Panel("data.js", "mountJobs")
 
 
 def _model_tab() -> None:
@@ -162,6 +166,8 @@ def _status_of(workflow: Workflow) -> Callable[[], dict[str, Any]]:
     def status() -> dict[str, Any]:
         """How many images the project has, its classes, and which prompt model answers."""
         project = workflow.project("")
-        return {key: project[key] for key in ("name", "images_total", "classes")} | {"model": workflow.answering()}
+        return {key: project[key] for key in ("name", "images_total", "classes")} | {
+            "model": workflow.answering()
+        }
 
     return status

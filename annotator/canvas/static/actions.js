@@ -14,14 +14,16 @@ export const actions = {
 
   sheet: () => toggleSheet(),
 
+  /** The fill tool, and the holes under the pointer at once. */
   fill() {
     session.app.setTool("fill");
+    session.app.fillHoles();
   },
 
   brush(key) {
     const radius = session.view.radius;
-    const step = Math.max(1, Math.round(radius * 0.15));
-    session.setView("radius", Math.min(100, Math.max(1, radius + (key === "]" ? step : -step))));
+    const step = radius < 4 ? 0.5 : radius < 20 ? 1 : 4;
+    session.setView("radius", Math.min(100, Math.max(0.5, radius + (key === "]" ? step : -step))));
   },
 
   accept(event) {
@@ -33,11 +35,7 @@ export const actions = {
   },
 
   /** Tab walks through candidates while there are several, and through the page otherwise. */
-  candidate() {
-    if ((session.app.state.mask?.candidates ?? 0) < 2) return false;
-    session.app.nextCandidate();
-    return true;
-  },
+  candidate: () => session.app.nextCandidate(),
 
   chooseClass(key) {
     const one = session.classes.find((each) => each.key === key);
@@ -72,6 +70,6 @@ export const actions = {
 
   layout(event) {
     const at = Number(event.code.slice(-1)) - 1;
-    session.setLayout(LAYOUTS[at]);
+    session.app.layout(LAYOUTS[at]);
   },
 };

@@ -29,8 +29,8 @@ export class Link extends EventTarget {
   #inFlight = null; // id of the change that was sent and not answered yet: one at a time keeps their order
   #sentAt = 0;
   #held = ""; // why the server cannot take changes just now
-  #open = null; // the last `open` message, said again after a reconnect
   #closed = false;
+  #signedOut = false;
   #verdict = "checking"; // is it still our project behind this address: checking, same, stranger
 
   /** `verify` answers whether the address still serves the same project to the same person (a promise). */
@@ -57,7 +57,6 @@ export class Link extends EventTarget {
 
   /** Fire and forget; dropped while offline. */
   send(message, payload) {
-    if (message.t === "open") this.#open = message;
     if (this.online) this.#socket.send(pack(message, payload));
   }
 
@@ -82,6 +81,7 @@ export class Link extends EventTarget {
     const changes = `${pending} change${pending === 1 ? "" : "s"}`;
     const show = (mode, text, detail = "") => ({ mode, pending, text, detail: detail || this.#outbox.trouble });
     if (this.#verdict === "stranger") return show("stranger", "Reload the page", "This address serves another project.");
+    if (this.#signedOut) return show("offline", "Signed out", `Sign in again in another tab; ${changes} kept here.`);
     if (!this.online && !this.#heard) return show("connecting", "Connecting…");
     if (!this.online) return show("offline", pending ? `Offline, ${changes} kept` : "Offline", "Trying to connect again.");
     if (this.#held) return show("held", `${changes} waiting`, this.#held);
@@ -123,10 +123,10 @@ export class Link extends EventTarget {
     if (ours === null) return this.#lost(socket); // could not ask: come back later
     if (!ours) return this.#estranged();
     this.#verdict = "same";
+    this.#signedOut = false;
     this.#wait = FIRST_WAIT_MS;
     this.online = true;
     this.#inFlight = null;
-    if (this.#open) this.send(this.#open);
     this.dispatchEvent(new CustomEvent("up"));
     this.#pump();
     this.#tell();
@@ -142,10 +142,21 @@ export class Link extends EventTarget {
   #lost(socket) {
     if (socket !== this.#socket) return;
     this.#drop();
+    this.#askWhy();
     this.#tell();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), this.#wait * (0.5 + Math.random()));
     this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);
+  }
+
+  /** A connection that will not come back by itself: the session ended, the person has to sign in again. */
+  async #askWhy() {
+    const status = await this.#verify().then(
+      () => 200,
+      (error) => error.status,
+    );
+    this.#signedOut = status === 401;
+    this.#tell();
   }
 
   #drop() {

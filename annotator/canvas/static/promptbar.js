@@ -12,22 +12,17 @@ export function promptbar(focusCanvas) {
   accept.classList.add("primary");
   const element = h("div.sw-prompt", { role: "group", "aria-label": "Mask", hidden: true }, which, next, clear, accept);
   element.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
-  const update = ({ mask, prompts }) => {
-    element.hidden = !mask && !promptCount(prompts);
+  const update = ({ mask, prompts, waiting }) => {
+    element.hidden = !mask && !prompts;
     accept.disabled = !mask;
     next.hidden = !(mask?.candidates > 1);
-    setText(which, mask ? maskText(mask) : "Waiting for the mask…");
+    setText(which, mask ? maskText(mask) : waiting ? "Waiting for the mask…" : "No mask there");
   };
   return { element, update };
 }
 
-function promptCount(prompts) {
-  if (!prompts) return 0;
-  return (prompts.points?.length ?? 0) + (prompts.scribbles?.length ?? 0) + (prompts.box ? 1 : 0);
-}
-
-function maskText({ index = 0, candidates = 1 }) {
-  return candidates > 1 ? `Mask ${index + 1} of ${candidates}` : "Mask";
+function maskText({ candidate, candidates }) {
+  return candidates > 1 ? `Mask ${candidate + 1} of ${candidates}` : "Mask";
 }
 
 function action(text, key, onclick) {

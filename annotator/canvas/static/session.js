@@ -27,7 +27,6 @@ class Session extends EventTarget {
   link = null;
   jobs = new Map(); // id -> newest job message
   view = { ...VIEW };
-  layout = "three";
   answering = null; // the newest {t:"model"} message
   classes = []; // [{id, name, color, hidden, locked, key}], background first
 
@@ -69,7 +68,6 @@ class Session extends EventTarget {
     on("model", (model) => this.#answering(model));
     this.link.addEventListener("dropped", (event) => toast(`A change was not taken: ${event.detail.message}`, "error"));
     on("stranger", () => toast("This address now serves another project or person; reload the page.", "error"));
-    on("ack", ({ conflict }) => conflict && toast(conflictText(conflict), "warn"));
   }
 
   async refresh() {
@@ -110,8 +108,8 @@ class Session extends EventTarget {
     if (!this.app) return;
     this.#opening = id;
     try {
-      const [facts] = await Promise.all([call(`/api/images/${id}`), this.app.open(id)]);
-      if (this.#opening !== id) return;
+      const [facts, shown] = await Promise.all([call(`/api/images/${id}`), this.app.open(id)]);
+      if (this.#opening !== id || !shown) return;
       this.image = facts;
       history.replaceState(null, "", `#image=${id}`);
       if (axis !== undefined) this.app.gotoSlice(axis, index);
@@ -155,8 +153,7 @@ class Session extends EventTarget {
   }
 
   #applyClasses() {
-    const hideAll = this.view.hideAll;
-    this.app?.setClasses(this.classes.map(({ key, ...one }) => ({ ...one, hidden: one.hidden || hideAll })));
+    this.app?.setClasses(this.classes);
   }
 
   // ---- view settings
@@ -180,17 +177,10 @@ class Session extends EventTarget {
       protect: () => app.setProtectOthers(view.protect),
       instances: () => app.setInstances(view.instances),
       unknown: () => app.setShowUnknown(view.unknown),
-      hideAll: () => this.#applyClasses(),
+      hideAll: () => app.setLabelsVisible(!view.hideAll),
     };
     if (name) apply[name]();
     else Object.values(apply).forEach((work) => work());
-  }
-
-  setLayout(layout) {
-    if (!this.app) return;
-    this.layout = layout;
-    this.app.layout(layout);
-    this.#emit("layout");
   }
 
   setApp(app) {
@@ -222,9 +212,5 @@ class Session extends EventTarget {
 }
 
 const scopeOf = ({ id, name, user }) => JSON.stringify([id ?? name, user]);
-
-function conflictText({ by, pixels }) {
-  return `${by} labelled ${pixels.toLocaleString("en")} of these pixels meanwhile; their newer label was kept there.`;
-}
 
 export const session = new Session();

@@ -26,7 +26,7 @@ function imageName() {
   const name = h("span.sw-name", { title: "" });
   const size = h("span.sw-size");
   const element = h(
-    "div.sw-image",
+    "div.sw-opened",
     {},
     iconButton("previous", "Previous image", { keys: "Shift+N", onclick: () => actions.step(-1) }),
     h("div.sw-title", {}, name, size),
@@ -75,17 +75,15 @@ function history() {
 
 function layouts() {
   const buttons = LAYOUTS.map(([name, label, keys]) =>
-    iconButton(name, label, { keys, dataset: { layout: name }, "aria-pressed": "false", onclick: () => session.setLayout(name) }),
+    iconButton(name, label, { keys, dataset: { layout: name }, "aria-pressed": "false", onclick: () => session.app?.layout(name) }),
   );
   const element = h("div.sw-group.segments", { role: "toolbar", "aria-label": "Layout" }, buttons);
   rove(element);
-  const update = () => {
+  const update = ({ layout }) => {
     element.hidden = session.image?.kind !== "volume";
-    for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.layout === session.layout });
+    for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.layout === layout });
   };
-  session.addEventListener("layout", update);
-  session.addEventListener("image", update);
-  return { element };
+  return { element, update };
 }
 
 function windowControls() {
@@ -138,7 +136,7 @@ function rounded(value, width) {
 function completeSwitch() {
   const text = h("span", {}, "Complete slice");
   const button = h(
-    "button.sw-complete",
+    "button.sw-complete-switch",
     {
       type: "button",
       "aria-pressed": "false",

@@ -6,9 +6,9 @@ import { session } from "./session.js";
 
 const SEEN = "slicewise-first-steps";
 const STEPS = [
-  ["Choose a class", "press its number, or click it under Label"],
-  ["Click an object", "right-click what does not belong to it"],
-  ["Press Enter", "the mask is saved; Ctrl+Z takes it back"],
+  ["Choose a class", "or press its number"],
+  ["Click an object", "right-click what is not part of it"],
+  ["Press Enter", "saved; Ctrl+Z takes it back"],
 ];
 
 /** Shown while the project has no image. */
@@ -32,7 +32,7 @@ export function welcome() {
   return element;
 }
 
-/** Three steps, until the person closes them. */
+/** Three steps, until the person closes them or has made the first label. */
 export function firstSteps() {
   const close = () => {
     localStorage.setItem(SEEN, "1");
@@ -46,6 +46,7 @@ export function firstSteps() {
   );
   const show = () => (element.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0);
   session.addEventListener("project", show);
+  session.link.addEventListener("ack", close, { once: true });
   show();
   return element;
 }

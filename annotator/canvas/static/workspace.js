@@ -34,7 +34,8 @@ export async function mount(element, trigger) {
   session.setApp(app);
   bindKeys(app, life.signal);
   bindGradio(trigger);
-  stage.append(welcome(), firstSteps());
+  stage.append(welcome());
+  stage.after(firstSteps());
   destroyWithElement(element, app, life);
   await openFirst();
   root.dataset.ready = "1";
