@@ -1,22 +1,22 @@
 // LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other modules.
 
-import { ERASED, UNLABELLED } from "./codec.js";
 import { element, loadStyle } from "./dom.js";
 import { Editor } from "./editor.js";
+import { Frames } from "./frames.js";
 import { axisNames } from "./geometry.js";
 import { Input } from "./input.js";
 import { handleKey } from "./keys.js";
 import { getJson } from "./loader.js";
+import { listen } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
 import { ImageSession } from "./session.js";
-import { Stats } from "./stats.js";
+import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
 import { TOOLS } from "./tools/index.js";
 import { PlaneView } from "./view.js";
 
-const ANTS_MS = 110;
 const PLAIN = "#94a3b8"; // a class nobody told us about
 
 /**
@@ -34,14 +34,14 @@ export class LabelApp extends EventTarget {
       classes: new Map(), classId: 1, window: [0, 255], radius: 8, opacity: 0.45, style: "both",
       protect: false, instances: false, showUnknown: false, visible: true,
     };
-    this.stats = new Stats();
-    this.antsPhase = 0;
+    this.frames = new Frames(this);
     this.editor = new Editor(this);
     this.prompts = new PromptBook(this);
     this.navigation = new Navigation(this);
     this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, make]) => [name, make(this)]));
     this.#build();
-    this.#listen();
+    listen(this);
+    this.#watchEnd();
     this.setTool("click");
     window.__slicewise = this;
   }
@@ -59,33 +59,20 @@ export class LabelApp extends EventTarget {
       return false;
     }
     if (turn !== this.turn) return false;
-    await new Promise((drawn) => (this.onceDrawn = drawn));
+    await this.frames.drawn();
     this.root.dataset.ready = "1";
     this.navigation.arrived();
     this.changed();
     return true;
   }
 
+  get stats() { return this.frames.stats; }
   get image() { return this.session?.image ?? null; }
   get pixels() { return this.session.pixels; }
   get labels() { return this.session.labels; }
   get rev() { return this.session.rev; }
   get layoutName() { return this.grid.dataset.layout; }
-
-  get state() {
-    const { settings, active, image, editor } = this;
-    const set = image && this.prompts.on(active.ref);
-    const offer = image && this.prompts.offerOn(active.ref);
-    return {
-      ...settings, classes: [...settings.classes.values()], tool: this.toolName, layout: this.layoutName,
-      image: image?.id ?? null, axis: active.axis, index: active.index, cursor: [...this.cursor], zoom: active.camera.zoom,
-      prompts: set?.items.length ?? 0, waiting: Boolean(set?.waiting), model: set?.model ?? null,
-      mask: offer ? { score: offer.score, candidate: set.chosen, candidates: set.candidates.length } : null,
-      canUndo: Boolean(set?.items.length || editor.history.next), canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
-      complete: this.sliceState(active.axis, active.index) === "complete", editable: Boolean(image && active.editable),
-      loading: this.session?.progress ?? { done: 0, total: 0 }, rev: this.session?.rev ?? 0,
-    };
-  }
+  get state() { return stateOf(this); }
 
   // Settings
 
@@ -194,7 +181,7 @@ export class LabelApp extends EventTarget {
     if (this.signal.aborted) return;
     this.ending.abort();
     this.session?.close();
-    clearTimeout(this.ants);
+    this.frames.stop();
     this.grid.remove();
   }
 
@@ -206,18 +193,17 @@ export class LabelApp extends EventTarget {
 
   /** Something in `state` changed; told once a frame. */
   changed() {
-    this.untold = true;
-    this.schedule();
+    this.frames.changed();
   }
 
   schedule() {
-    if (!this.frameAsked && !this.signal.aborted) this.frameAsked = requestAnimationFrame(() => this.#frame());
+    this.frames.schedule();
   }
 
   activate(view) {
     if (this.active === view) return;
     this.active = view;
-    for (const other of this.views) other.host.classList.toggle("sw-active", other === view);
+    for (const other of this.views) other.host.classList.toggle("cv-active", other === view);
     if (this.image) this.navigation.entered(view);
     this.changed();
   }
@@ -278,8 +264,7 @@ export class LabelApp extends EventTarget {
   }
 
   hover(view, point = null) {
-    this.hovered = { view, point };
-    this.schedule();
+    this.frames.hover(view, point);
   }
 
   #set(change) {
@@ -318,109 +303,22 @@ export class LabelApp extends EventTarget {
     await this.session.start(this.cursor);
   }
 
-  #frame() {
-    this.frameAsked = 0;
-    const start = performance.now();
-    const painted = this.views.map((view) => view.frame());
-    if (painted.includes("picture")) this.stats.frame(performance.now() - start);
-    else if (painted.includes("overlay")) this.stats.overlays++;
-    this.stats.painted();
-    this.#march();
-    if (this.hovered) this.#tellHover();
-    if (this.image && this.views.every((view) => !view.shown || view.pixels)) this.onceDrawn?.();
-    if (!this.untold) return;
-    this.untold = false;
-    this.dispatchEvent(new CustomEvent("change"));
-  }
-
-  /** Keep the dashes of a mask on offer moving, a few times a second. */
-  #march() {
-    clearTimeout(this.ants);
-    if (!this.image || this.still.matches) return;
-    const offering = this.views.filter((view) => view.shown && this.prompts.offerOn(view.ref));
-    if (!offering.length) return;
-    this.ants = setTimeout(() => {
-      this.antsPhase = (this.antsPhase + 1) % 10;
-      for (const view of offering) view.redrawOverlay();
-    }, ANTS_MS);
-  }
-
-  #tellHover() {
-    const { view, point } = this.hovered;
-    this.hovered = null;
-    const inside = view && point.row >= -0.5 && point.col >= -0.5 && point.row < view.size.rows - 0.5 && point.col < view.size.cols - 0.5;
-    this.dispatchEvent(new CustomEvent("hover", { detail: inside ? this.#under(view, point) : null }));
-  }
-
-  #under(view, point) {
-    const row = Math.round(point.row);
-    const col = Math.round(point.col);
-    const at = row * view.size.cols + col;
-    const { channels, spacing_mm: spacing } = this.image;
-    const position = view.position(row, col);
-    const said = view.labels[at];
-    const value = view.pixels ? (channels === 3 ? [...view.pixels.slice(3 * at, 3 * at + 3)] : view.pixels[at]) : null;
-    return {
-      axis: view.axis, row, col, position, value,
-      mm: spacing ? position.map((v, i) => v * spacing[i]) : null,
-      classId: said === UNLABELLED || said === ERASED ? null : said,
-      className: said === UNLABELLED ? "unlabelled" : this.settings.classes.get(said)?.name ?? (said ? `class ${said}` : "background"),
-      instance: view.objects?.[at] ?? 0,
-    };
-  }
-
   #build() {
     loadStyle();
-    this.grid = element("div", { class: "sw-grid", "data-layout": "three" });
+    this.grid = element("div", { class: "cv-grid", "data-layout": "three" });
     this.root.append(this.grid);
-    this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.views = [0, 1, 2].map((axis) => new PlaneView(this, axis));
     for (const view of this.views) new Input(this, view);
     this.activate(this.views[0]);
     this.layout("three");
   }
 
-  #listen() {
-    const { signal, link } = this;
-    const mine = (handler) => (event) => {
-      const { message, payload } = event.detail;
-      if (this.session && (message.image === undefined || message.image === this.image.id)) handler(message, payload);
-    };
-    const on = (name, handler) => link.addEventListener(name, mine(handler), { signal });
-    on("mask", (message, payload) => this.prompts.receive(message, payload));
-    on("region", (message, payload) => this.session.region(message, payload));
-    on("slices", (message) => {
-      this.session.setSlices(message.slices);
-      this.statesChanged();
-    });
-    on("ack", (message) => this.#acknowledged(message));
-    on("refused", (message) => this.#refused(message));
-    link.addEventListener("up", () => this.#reconnected(), { signal });
+  #watchEnd() {
+    const { signal } = this;
     window.addEventListener("keyup", (event) => event.code === "Space" && this.navigation.releaseSpace(), { signal });
     window.addEventListener("blur", () => this.navigation.releaseSpace(), { signal });
     const watch = new MutationObserver(() => !this.root.isConnected && this.destroy());
     watch.observe(document.documentElement, { childList: true, subtree: true });
     signal.addEventListener("abort", () => watch.disconnect(), { once: true });
-  }
-
-  #acknowledged({ conflict }) {
-    if (conflict) this.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
-  }
-
-  /** A question is answered by its sentence; a label that will never be taken disappears here too. */
-  #refused(message) {
-    if (message.seq !== undefined && message.seq !== null) return this.prompts.refused(message);
-    if (message.retry) return;
-    this.editor.history.drop(message.id);
-    this.session.loadLabels(this.cursor[0]).catch((error) => this.say("error", error.message));
-    this.changed();
-  }
-
-  #reconnected() {
-    if (!this.session) return;
-    this.link.send({ t: "open", image: this.image.id });
-    this.navigation.look();
-    this.prompts.resume(this.active.ref, true);
-    this.session.refresh(this.cursor[0]).catch((error) => !this.session?.abort.signal.aborted && this.say("warn", error.message));
   }
 }

@@ -107,7 +107,7 @@ function drawOffer(view, pen) {
   const path = onScreen(offer.path, camera, { row: offer.box.r0, col: offer.box.c0 });
   strokeTwice(pen, camera.dpr, app.colorOf(offer.classId), path);
   pen.setLineDash([5 * camera.dpr, 5 * camera.dpr]);
-  pen.lineDashOffset = -app.antsPhase * camera.dpr;
+  pen.lineDashOffset = -app.frames.antsPhase * camera.dpr;
   pen.strokeStyle = "#ffffff";
   pen.stroke(path);
   pen.setLineDash([]);
@@ -149,7 +149,7 @@ function drawMarks(view, pen) {
   const across = camera.width / 2;
   const down = camera.height / 2;
   const mark = (text, x, y) => label(pen, camera, text, { x, y, align: "center", weight: 600, color: "#fcd34d", size: 13 });
-  mark(rows[0], across, inset);
+  mark(rows[0], across, view.tagReach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset); // below the tag
   mark(rows[1], across, camera.height - inset);
   mark(cols[0], inset, down);
   mark(cols[1], camera.width - inset - (view.ruler.host.hidden ? 0 : 14 * camera.dpr), down);

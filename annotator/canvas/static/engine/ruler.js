@@ -8,7 +8,7 @@ const COLORS = { labelled: "#38bdf8", complete: "#4ade80" };
 export class Ruler {
   constructor(view) {
     this.view = view;
-    this.host = element("div", { class: "sw-ruler", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-valuemin": "1" });
+    this.host = element("div", { class: "cv-ruler", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-valuemin": "1" });
     this.host.setAttribute("aria-label", `${axisNames[view.axis]} slice`);
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.host.append(this.canvas);

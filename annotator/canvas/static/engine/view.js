@@ -188,34 +188,35 @@ export class PlaneView {
     this.title.textContent = name;
     this.where.textContent = total > 1 ? `${this.index + 1} / ${total}${mm}` : "";
     this.badge.hidden = this.app.sliceState(this.axis, this.index) !== "complete";
+    this.tagReach = this.tag.offsetLeft + this.tag.offsetWidth;
     this.overlay.setAttribute("aria-label", total > 1 ? `${name} slice ${this.index + 1} of ${total}` : `${name} ${image.name}`);
   }
 
   #build() {
-    this.host = element("div", { class: "sw-view", "data-axis": this.axis });
-    this.canvas = element("canvas", { class: "sw-image", "aria-hidden": "true" });
-    this.overlay = element("canvas", { class: "sw-overlay", tabindex: "0", role: "application", "aria-label": axisNames[this.axis] });
-    this.title = element("button", { class: "sw-plane", type: "button", title: "Double click: this plane alone, or all three" });
-    this.where = element("span", { class: "sw-where" });
-    this.zoomText = element("span", { class: "sw-zoom" });
-    this.badge = element("span", { class: "sw-complete" }, "complete");
-    const tag = element("div", { class: "sw-tag" });
-    tag.append(this.title, this.where, this.zoomText, this.badge);
+    this.host = element("div", { class: "cv-view", "data-axis": this.axis });
+    this.canvas = element("canvas", { class: "cv-image", "aria-hidden": "true" });
+    this.overlay = element("canvas", { class: "cv-overlay", tabindex: "0", role: "application", "aria-label": axisNames[this.axis] });
+    this.title = element("button", { class: "cv-plane", type: "button", title: "Double click: this plane alone, or all three" });
+    this.where = element("span", { class: "cv-where" });
+    this.zoomText = element("span", { class: "cv-zoom" });
+    this.badge = element("span", { class: "cv-complete" }, "complete");
+    this.tag = element("div", { class: "cv-tag" });
+    this.tag.append(this.title, this.where, this.zoomText, this.badge);
     this.ruler = new Ruler(this);
-    this.host.append(this.canvas, this.overlay, tag, this.ruler.host);
+    this.host.append(this.canvas, this.overlay, this.tag, this.ruler.host);
     this.app.grid.append(this.host);
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.overlayContext = this.overlay.getContext("2d");
-    this.#observe(tag);
+    this.#observe();
   }
 
-  #observe(tag) {
+  #observe() {
     const { signal } = this.app;
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(this.host);
     signal.addEventListener("abort", () => observer.disconnect(), { once: true });
     const alone = () => this.app.layout(this.app.layoutName === "three" ? axisNames[this.axis] : "three");
-    tag.addEventListener("dblclick", alone, { signal });
+    this.tag.addEventListener("dblclick", alone, { signal });
     this.title.addEventListener("click", (event) => event.detail === 0 && alone(), { signal });
   }
 

@@ -1,0 +1,47 @@
+// What the server says, to the part of the canvas that it concerns.
+
+/** Listen to the link until the canvas ends. */
+export function listen(app) {
+  const { link, signal } = app;
+  const on = (name, handler) => {
+    const hear = ({ detail: { message, payload } }) => {
+      if (app.session && (message.image === undefined || message.image === app.image.id)) handler(message, payload);
+    };
+    link.addEventListener(name, hear, { signal });
+  };
+  on("mask", (message, payload) => app.prompts.receive(message, payload));
+  on("region", (message, payload) => app.session.region(message, payload));
+  on("slices", (message) => {
+    app.session.setSlices(message.slices);
+    app.statesChanged();
+  });
+  on("ack", (message) => acknowledged(app, message));
+  on("refused", (message) => refused(app, message));
+  link.addEventListener("up", () => reconnected(app), { signal });
+}
+
+function acknowledged(app, { conflict }) {
+  if (conflict) app.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
+}
+
+/** A question is answered by its sentence; a label that will never be taken disappears here too. */
+function refused(app, message) {
+  if (message.seq !== undefined && message.seq !== null) return app.prompts.refused(message);
+  if (message.retry) return;
+  app.editor.history.drop(message.id);
+  reload(app, () => app.session.loadLabels(app.cursor[0]));
+  app.changed();
+}
+
+function reconnected(app) {
+  if (!app.session) return;
+  app.link.send({ t: "open", image: app.image.id });
+  app.navigation.look();
+  app.prompts.resume(app.active.ref, true);
+  reload(app, () => app.session.refresh(app.cursor[0]));
+}
+
+function reload(app, work) {
+  const { session } = app;
+  work().catch((error) => session.abort.signal.aborted || app.say("warn", `The labels could not be read again: ${error.message}`));
+}
