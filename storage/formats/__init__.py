@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from storage.formats import dicom, itk, nifti, pictures, tiff
@@ -25,7 +24,7 @@ __all__ = [
     "read_labels",
 ]
 
-Labels = tuple[NDArray[np.uint16], Grid]  # (Z, Y, X) in display order
+Labels = tuple[NDArray, Grid]  # (Z, Y, X) uint8 or uint16 in display order
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,12 @@ def read_labels(path: Path) -> Labels:
     kind = _known_kind(path)
     with _refusing(kind):
         return READERS[kind].read_labels(path)
+
+
+def read_series(series: dicom.Series) -> list[tuple[Scan, str]]:
+    """The scans of a DICOM series, each with a remark or "". Raises FileRefused."""
+    with _refusing("dicom"):
+        return dicom.read_series(series)
 
 
 def stem(path: Path) -> str:

@@ -99,8 +99,8 @@ def rgb8(values: NDArray) -> NDArray[np.uint8]:
     return (values >> (bits - 8)).astype(np.uint8)
 
 
-def label_values(values: NDArray) -> NDArray[np.uint16]:
-    """Mask values as whole numbers 0..65535; refuses anything else."""
+def label_values(values: NDArray) -> NDArray:
+    """Mask values as whole numbers 0..65535, uint8 where the file had 8 bits, else uint16; refuses anything else."""
     if values.ndim == 4:
         if not (values[..., :1] == values).all():
             raise FileRefused("a colour picture is no mask; save the label numbers as a grey or palette PNG")
@@ -108,7 +108,7 @@ def label_values(values: NDArray) -> NDArray[np.uint16]:
     low, high = values.min(), values.max()
     if low < 0 or high > LABEL_LIMIT:
         raise FileRefused(f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}")
-    labels = values.astype(np.uint16)
+    labels = values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16)
     if values.dtype.kind == "f" and not (labels == values).all():
         raise FileRefused("label numbers are whole and it holds fractions; was it interpolated?")
     return labels
@@ -135,6 +135,6 @@ def _to_float32(values: NDArray) -> NDArray[np.float32]:
 
 def _narrow(values: NDArray) -> NDArray:
     low, high = int(values.min()), int(values.max())
-    if -(2**31) <= low and high < 2**31:
+    if low >= -(2**31) and high < 2**31:
         return values.astype(integer_type(low, high))
     return values.astype(np.float32)

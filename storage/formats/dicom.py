@@ -98,6 +98,10 @@ def is_dicom(path: Path) -> bool:
     )
 
 
+class Nameless(FileRefused):
+    """A refused file whose header names nobody, so that its own name cannot be checked and must not be shown."""
+
+
 class Collector:
     """Takes the files of one import one by one and sorts them into series."""
 
@@ -107,12 +111,15 @@ class Collector:
         self._facts: dict[tuple[Any, ...], tuple[str | None, int | None]] = {}
 
     def add(self, path: Path) -> bool:
-        """Read one header; False for an index file (DICOMDIR). Raises FileRefused."""
+        """Read one header; False for an index file (DICOMDIR). Raises FileRefused, Nameless among them."""
         header = _header(path)
-        self._identities.learn(header)
+        named = self._identities.learn(header)
         if _is_directory(header):
             return False
-        _check_picture(header)
+        try:
+            _check_picture(header)
+        except FileRefused as refusal:
+            raise refusal if named else Nameless(str(refusal)) from None
         for found in _slices(path, header):
             key = _group(path, header, found)
             self._groups[key].append(found)
@@ -157,7 +164,7 @@ def _header(path: Path) -> Dataset:
         try:
             return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER))
         except Exception:  # a damaged header can raise anything, and the message may quote it
-            raise FileRefused("its DICOM header is damaged or cut short; copy it again") from None
+            raise Nameless("its DICOM header is damaged or cut short; copy it again") from None
 
 
 def _is_directory(header: Dataset) -> bool:
@@ -260,7 +267,7 @@ def _group(path: Path, header: Dataset, found: Slice) -> tuple[Any, ...]:
 
 def _without_copies(slices: Sequence[Slice]) -> list[Slice]:
     """Of files with the same identity and place, the first."""
-    seen = {}
+    seen: dict[Any, Slice] = {}
     for s in slices:
         own = s.instance[1] or str(s.path)
         seen.setdefault((own, s.frame, s.position), s)

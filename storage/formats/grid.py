@@ -43,12 +43,21 @@ class Grid:
         """(i, j, k[, 3]) -> C-contiguous (Z, Y, X[, 3])."""
         rest = tuple(range(3, source.ndim))
         turned = np.transpose(source, self.axes + rest)
-        return np.ascontiguousarray(np.flip(turned, [d for d in range(3) if self.flips[d]]))
+        return np.ascontiguousarray(np.flip(turned, self._backwards))
 
     def to_source(self, display: NDArray) -> NDArray:
         """(Z, Y, X) -> (i, j, k), the inverse of `to_display`; a view."""
-        turned = np.flip(display, [d for d in range(3) if self.flips[d]])
+        turned = np.flip(display, self._backwards)
         return np.transpose(turned, [self.axes.index(s) for s in range(3)])
+
+    def file_slice(self, axis: int, index: int) -> tuple[int, int]:
+        """A slice of the display as (axis, index) of the file's own array: 0 i, 1 j, 2 k, from 0."""
+        source = self.axes[axis]
+        return source, self.shape[source] - 1 - index if self.flips[axis] else index
+
+    @property
+    def _backwards(self) -> tuple[int, ...]:
+        return tuple(d for d in range(3) if self.flips[d])
 
     @property
     def display_shape(self) -> tuple[int, int, int]:

@@ -40,7 +40,7 @@ def read(path: Path) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+def read_labels(path: Path) -> tuple[NDArray, Grid]:
     """Label numbers in display order."""
     values, grid = _load(path)
     return label_values(grid.to_display(values)), grid
@@ -73,7 +73,7 @@ def _header_fields(path: Path) -> dict[str, str]:
     """The text header as lower-case keys; both formats write "key: value" or "key = value" lines."""
     with open(path, "rb") as file:
         text = file.read(HEADER_BYTES).split(b"\n\n")[0].decode("latin-1")
-    fields = {}
+    fields: dict[str, str] = {}
     for line in text.splitlines():
         match = re.match(r"([A-Za-z][A-Za-z ]*?)\s*(?::=|[:=])\s*(.*)", line)
         if match:

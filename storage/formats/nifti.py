@@ -52,7 +52,7 @@ def read_volume(path: Path, number: int | None) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+def read_labels(path: Path) -> tuple[NDArray, Grid]:
     """Label numbers in display order."""
     values, grid = _load(path, None)
     return label_values(grid.to_display(values)), grid
@@ -107,14 +107,15 @@ def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int
 
 
 def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDArray:
-    stored = np.asarray(image.dataobj.get_unscaled()).reshape((*shape, -1), order="F")[..., number]
+    proxy: Any = image.dataobj
+    stored = np.asarray(proxy.get_unscaled()).reshape((*shape, -1), order="F")[..., number]
     if stored.dtype.names:  # RGB24 and RGBA32 come as records
         if set("RGB") - set(stored.dtype.names):
             raise FileRefused(
                 f"its pixels are records of {stored.dtype.names}; save it as grey values or RGB"
             )
         return rgb8(np.stack([stored[c] for c in "RGB"], axis=-1))
-    return rescale(stored, float(image.dataobj.slope), float(image.dataobj.inter))
+    return rescale(stored, float(proxy.slope), float(proxy.inter))
 
 
 def _zooms(header: Nifti1Header) -> list[float]:

@@ -20,7 +20,7 @@ def read(path: Path) -> Scan:
     return picture(shown_name(path), pixels)
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+def read_labels(path: Path) -> tuple[NDArray, Grid]:
     """Label numbers (1, Y, X): grey values, or the indices of a palette."""
     with _open(path) as image:
         values = np.asarray(_turned(image))

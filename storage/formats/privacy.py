@@ -31,7 +31,8 @@ class Identities:
     salt: str  # the project's own: the same series gets the same name again, and no outsider can guess it
     values: set[str] = field(default_factory=set)
 
-    def learn(self, header: Dataset) -> None:
+    def learn(self, header: Dataset) -> bool:
+        """Remember what a header says; whether it names a patient at all."""
         for keyword in IDENTIFYING:
             for value in _values(header, keyword):
                 found = _spellings(value, is_date=keyword in DATES, is_name=keyword in NAMES)
@@ -39,6 +40,7 @@ class Identities:
                     keyword in NAMES or keyword == "PatientID"
                 )  # a study "1" is in every other path
                 self.values |= {v for v in found if short_counts or len(v) >= SHORTEST}
+        return any(_values(header, keyword) for keyword in ("PatientName", "PatientID"))
 
     def in_path(self, path: PurePath | str) -> bool:
         """Whether any part of this path gives a known person away."""

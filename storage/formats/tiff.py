@@ -45,7 +45,7 @@ def read(path: Path) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+def read_labels(path: Path) -> tuple[NDArray, Grid]:
     """Label numbers (Z, Y, X), palette indices as they are."""
     with TiffFile(path) as tiff:
         series = _series(tiff, path)

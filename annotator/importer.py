@@ -1,0 +1,264 @@
+"""Folders and files into a project: images first, then the masks that belong to them. Bad files cost one line each."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from annotator.import_files import (
+    Found,
+    Key,
+    Masks,
+    companion,
+    find_files,
+    image_key,
+    masks_beside,
+    masks_given,
+)
+from annotator.import_masks import import_mask
+from annotator.jobs import Job
+from storage import formats
+from storage.formats import FileRefused, dicom
+from storage.formats.privacy import Identities
+from storage.scan import Scan
+from storage.store import Store
+
+SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of an import."""
+
+    added: tuple[int, ...]  # new images
+    refused: tuple[str, ...]  # one line for each thing left out
+    known: int = 0  # images that were there already
+    masks: int = 0  # masks that became labels
+
+    @property
+    def message(self) -> str:
+        known = f", {self.known} there already" if self.known else ""
+        masks = f", {self.masks} masks as labels" if self.masks else ""
+        refused = f", {len(self.refused)} left out" if self.refused else ""
+        return f"{len(self.added)} imported{masks}{known}{refused}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What becomes one image (or several, where a series mixes echoes): a file or a DICOM series."""
+
+    files: tuple[Path, ...]
+    series: dicom.Series | None = None
+
+
+@dataclass
+class Run:
+    """One import under way; thrown away at its end."""
+
+    store: Store
+    job: Job
+    found: Found
+    identities: Identities
+    objects: bool | None
+    masks: Masks = field(default_factory=Masks)
+    used: set[Path] = field(default_factory=set)
+    added: list[int] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    known: int = 0
+    labelled: int = 0
+
+    def refuse(self, line: str) -> None:
+        self.refused.append(line)
+        self.job.refuse(line)
+
+    def shown(self, path: Path) -> str:
+        """The path for messages; a stand-in where it names a person of a DICOM header."""
+        shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
+        if self.identities.in_path(shown):
+            return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
+        return "".join(c if c.isprintable() else "_" for c in shown)
+
+
+def import_path(
+    store: Store, path: Path, job: Job, *, labels: Path | None = None, objects: bool | None = None
+) -> ImportReport:
+    """Import a file or every file below a folder; running it again adds only what is missing.
+
+    Masks: those in a folder `labels` beside `images`, or `labels`, a file or folder. `objects` says whether mask
+    values number objects (True) or name classes (False); None decides by the values. Raises StorageFull.
+    """
+    path = path.resolve()
+    job.report("looking", 0, 0, "looking for images")
+    found = find_files(path)
+    run = Run(store, job, found, Identities(_salt(store)), objects)
+    for name in found.unreadable:
+        run.refuse(f"{name}: its name cannot be read as text; rename it")
+    run.masks = masks_given(labels.resolve()) if labels else masks_beside(found)
+    units = list(_units(run))
+    for done, unit in enumerate(units):
+        if job.cancelled:
+            break
+        job.report("importing", done, len(units), run.shown(unit.files[0]))
+        _import_unit(run, unit)
+    if not job.cancelled:
+        _report_lonely_masks(run)
+    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, run.labelled)
+    job.report("importing", len(units), len(units), report.message)
+    return report
+
+
+def _units(run: Run) -> Iterator[Unit]:
+    """Files and series in the order of their first files. Reads every DICOM header."""
+    kinds = dict(_kinds(run))
+    series: dict[Path, list[dicom.Series]] = defaultdict(list)
+    for one in _collect(run, [path for path, kind in kinds.items() if kind == "dicom"]):
+        series[one.slices[0].path].append(one)
+    for path, kind in kinds.items():
+        if kind != "dicom":
+            yield Unit((path,))
+        for one in series.get(path, []):
+            yield Unit(tuple(dict.fromkeys(s.path for s in one.slices)), one)
+
+
+def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
+    """The files that are images, with their kind; others are passed over or refused."""
+    alone = len(run.found.files) == 1
+    for path in run.found.files:
+        if path in run.masks.files:
+            continue
+        try:
+            kind = formats.kind_of(path) if path.stat().st_size else "empty"
+        except OSError as error:
+            run.refuse(f"{run.shown(path)}: it cannot be opened ({error.strerror})")
+            continue
+        if kind and kind != "empty":
+            yield path, kind
+        elif alone or not companion(path):
+            _refuse_kind(run, path, empty=kind == "empty")
+
+
+def _refuse_kind(run: Run, path: Path, *, empty: bool) -> None:
+    reason = "it is empty (0 bytes)" if empty else "it is of a kind that is not read here"
+    remedy = "" if empty else "; convert it to PNG, TIFF, NIfTI or NRRD"
+    run.refuse(f"{run.shown(path)}: {reason}{remedy}")
+
+
+def _collect(run: Run, paths: list[Path]) -> list[dicom.Series]:
+    """All series of these files. Lines wait until every header was read: then it is known whom a path names."""
+    collector = dicom.Collector(run.identities)
+    refused: list[tuple[int, Path, FileRefused]] = []
+    for number, path in enumerate(paths, start=1):
+        if run.job.cancelled:
+            return []
+        run.job.report("reading DICOM headers", number, len(paths))
+        try:
+            collector.add(path)
+        except FileRefused as refusal:
+            refused.append((number, path, refusal))
+    for number, path, reason in refused:
+        nameless = isinstance(reason, dicom.Nameless)
+        shown = f"DICOM file {number} of {len(paths)} by name" if nameless else run.shown(path)
+        run.refuse(f"{shown}: {reason}")
+    return collector.series()
+
+
+def _import_unit(run: Run, unit: Unit) -> None:
+    try:
+        scans = _named(run, unit)
+    except FileRefused as refusal:
+        run.refuse(f"{_unit_shown(run, unit)}: {refusal}")
+        return
+    for scan in scans:
+        image_id = run.store.find_image(scan)
+        if image_id is None:
+            image_id = run.store.add_image(scan)
+            run.added.append(image_id)
+        else:
+            run.known += 1
+        _import_mask(run, unit, image_id)
+
+
+def _import_mask(run: Run, unit: Unit, image_id: int) -> None:
+    mask = run.masks.of(_key(run, unit))
+    if mask is None or (run.masks.only and mask in run.used):
+        return
+    run.used.add(mask)
+    shown = run.shown(mask)
+    try:
+        added = import_mask(run.store, run.store.image(image_id), mask, shown, objects=run.objects)
+        run.labelled += added > 0
+    except FileRefused as refusal:
+        run.refuse(f"{shown}: {refusal}")
+
+
+def _named(run: Run, unit: Unit) -> list[Scan]:
+    """The unit's scans under names and sources that identify nobody."""
+    if unit.series is None:
+        scan = formats.read(unit.files[0])
+        source = run.found.shown(unit.files[0])
+        if run.identities.in_path(source):
+            return [replace(scan, name=f"image {run.identities.pseudonym(source)}", source="")]
+        return [replace(scan, source=source)]
+    place = _place(unit)
+    source = run.found.shown(place) if place != run.found.root else ""
+    name, source = _series_name(run, unit, place, source)
+    scans = []
+    for scan, note in formats.read_series(unit.series):
+        scans.append(replace(scan, name=name, source=source))
+        if note:
+            run.refuse(f"{_unit_shown(run, unit)}: {note}")
+    return scans
+
+
+def _series_name(run: Run, unit: Unit, place: Path, source: str) -> tuple[str, str]:
+    assert unit.series is not None
+    modality = unit.series.modality if (unit.series.modality or "").isalnum() else None
+    title = formats.stem(place) if place.is_file() else place.name
+    # the folder that was chosen may carry the patient's name although it is no part of `source`
+    if not title or run.identities.in_path(f"{title}/{source}"):
+        return f"{modality or 'DICOM'} {run.identities.pseudonym(unit.series.key)}", ""
+    printable = "".join(c if c.isprintable() else "_" for c in title)
+    return f"{printable} {modality or 'DICOM'}", source
+
+
+def _place(unit: Unit) -> Path:
+    """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
+    if len(unit.files) == 1:
+        return unit.files[0]
+    folder = unit.files[0].parent
+    while not all(f.is_relative_to(folder) for f in unit.files):
+        folder = folder.parent
+    return folder
+
+
+def _unit_shown(run: Run, unit: Unit) -> str:
+    if unit.series is None:
+        return run.shown(unit.files[0])
+    place = _place(unit)
+    source = run.found.shown(place) if place != run.found.root else ""
+    name, source = _series_name(run, unit, place, source)
+    return f"series {name}" + (f" in {source}" if source else "")
+
+
+def _key(run: Run, unit: Unit) -> Key:
+    place = _place(unit)
+    if place == run.found.root:
+        return (place.name,)
+    return (
+        image_key(run.found, place)
+        if unit.series is None
+        else (*image_key(run.found, place)[:-1], place.stem)
+    )
+
+
+def _report_lonely_masks(run: Run) -> None:
+    for mask in sorted(run.masks.files - run.used):
+        if formats.kind_of(mask) is not None:
+            run.refuse(f"{run.shown(mask)}: no image of that name was imported for this mask")
+
+
+def _salt(store: Store) -> str:
+    if (salt := store.setting(SALT)) is None:
+        store.set_setting(SALT, salt := secrets.token_hex(16))
+    return salt
