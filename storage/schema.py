@@ -45,3 +45,22 @@ def m001_tables(db: Database) -> None:
         create index labels_author on labels(author, live, id);
         create table settings (key text primary key, value text not null);
     """)
+
+
+@migration()
+def m002_predictions(db: Database) -> None:
+    """Pseudo-labels: what a propagator or a model proposes for an image. The newest of a producer counts."""
+    db.executescript("""
+        create table predictions (
+            id integer primary key autoincrement,
+            uid text not null unique,               -- names the files
+            image_id integer not null references images(id),
+            producer text not null,                 -- a propagator's or a learner's name
+            kind text not null check (kind in ('propagated', 'predicted')),
+            round_id integer,                       -- the round that made it; null for a propagator
+            seen_label integer not null,            -- the clock when it began
+            expected_dice real,                     -- null: nothing to judge by yet
+            created_at text not null default current_timestamp
+        );
+        create index predictions_image on predictions(image_id, producer, id);
+    """)

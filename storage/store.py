@@ -15,6 +15,7 @@ from sqlite_utils import Database as Tables
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
 from storage.database import Database, StorageFull
 from storage.lock import ProjectLock
+from storage.predictions import Predictions
 from storage.rows import ClassRow, Event, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
 
@@ -38,6 +39,7 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+        self.predictions = Predictions(root / "predictions", self._db)
         self._sweep()
 
     @classmethod
@@ -46,6 +48,7 @@ class Store:
         store = cls.__new__(cls)
         store.root, store._lock = root, None
         store._db = Database(root / "project.db", read_only=True)
+        store.predictions = Predictions(root / "predictions", store._db)
         return store
 
     def close(self) -> None:
@@ -340,6 +343,7 @@ class Store:
                     aside = self.root / "set-aside"
                     aside.mkdir(exist_ok=True)
                     path.replace(aside / path.name)
+        self.predictions.sweep()
 
 
 def digest_of(scan: Scan) -> str:

@@ -1,0 +1,140 @@
+"""Pseudo-labels on disk: class and confidence of every voxel of an image, files first and then the row."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays import open_npy, write_npy
+from storage.database import Database
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """What one producer proposes for one image. The arrays are (Z, Y, X) uint8."""
+
+    id: int
+    image_id: int
+    producer: str
+    kind: str  # "propagated" or "predicted"
+    round_id: int | None
+    seen_label: int
+    expected_dice: float | None
+    created_at: str
+    classes_path: Path  # 0 background, 1..253 classes, 255 where it proposes nothing
+    confidence_path: Path  # 0 a guess .. 255 certain
+
+    def classes(self) -> NDArray[np.uint8]:
+        """Memory-mapped and read-only; raises TornFile."""
+        return open_npy(self.classes_path)
+
+    def confidence(self) -> NDArray[np.uint8]:
+        """Memory-mapped and read-only; raises TornFile."""
+        return open_npy(self.confidence_path)
+
+
+@dataclass(frozen=True)
+class NewPrediction:
+    """`classes` and `confidence` are arrays, or paths of .npy files that a worker wrote into `Predictions.directory`."""
+
+    image_id: int
+    producer: str
+    kind: str
+    seen_label: int
+    classes: NDArray[np.uint8] | Path
+    confidence: NDArray[np.uint8] | Path
+    round_id: int | None = None
+    expected_dice: float | None = None
+
+
+class Predictions:
+    """Thread-safe. Only the newest of each producer and image is kept."""
+
+    def __init__(self, directory: Path, db: Database) -> None:
+        self.directory, self._db = directory, db
+
+    def add(self, new: NewPrediction) -> PredictionRow:
+        """Durable when it returns; the older one of this producer goes. Raises StorageFull by way of the files."""
+        uid = uuid.uuid4().hex
+        for name in ("classes", "confidence"):
+            _put(getattr(new, name), self._path(uid, name))
+        row = {
+            "uid": uid,
+            "image_id": new.image_id,
+            "producer": new.producer,
+            "kind": new.kind,
+            "round_id": new.round_id,
+            "seen_label": new.seen_label,
+            "expected_dice": new.expected_dice,
+        }
+        with self._db.transaction() as tables:
+            sql = "select * from predictions where image_id = ? and producer = ?"
+            old = list(tables.query(sql, [new.image_id, new.producer]))
+            tables.table("predictions").insert(row)
+            for each in old:
+                tables.execute("delete from predictions where id = ?", [each["id"]])
+        for each in old:
+            self._remove_files(each["uid"])
+        newest = self.newest(new.image_id, new.producer)
+        assert newest is not None
+        return newest
+
+    def newest(self, image_id: int, producer: str | None = None) -> PredictionRow | None:
+        """The newest proposal for an image, of one producer or of any."""
+        rows = self.of(image_id)
+        return next((row for row in reversed(rows) if producer in (None, row.producer)), None)
+
+    def of(self, image_id: int) -> list[PredictionRow]:
+        """Every producer's proposal for an image, oldest first."""
+        return [
+            self._row(r)
+            for r in self._db.rows("select * from predictions where image_id = ? order by id", [image_id])
+        ]
+
+    def remove(self, image_id: int, producer: str) -> None:
+        """A proposal that no longer holds, such as a fill whose last label was taken back."""
+        row = self.newest(image_id, producer)
+        if row is None:
+            return
+        with self._db.transaction() as tables:
+            tables.execute("delete from predictions where id = ?", [row.id])
+        self._remove_files(row.classes_path.name.split(".")[0])
+
+    def sweep(self) -> None:
+        """After a crash: files that no row knows can be made again, so they go."""
+        self.directory.mkdir(exist_ok=True)
+        known = {row["uid"] for row in self._db.rows("select uid from predictions")}
+        for path in self.directory.iterdir():
+            if path.name.split(".")[0] not in known:
+                path.unlink(missing_ok=True)
+
+    def _row(self, row: dict[str, Any]) -> PredictionRow:
+        return PredictionRow(
+            id=row["id"],
+            image_id=row["image_id"],
+            producer=row["producer"],
+            kind=row["kind"],
+            round_id=row["round_id"],
+            seen_label=row["seen_label"],
+            expected_dice=row["expected_dice"],
+            created_at=row["created_at"],
+            classes_path=self._path(row["uid"], "classes"),
+            confidence_path=self._path(row["uid"], "confidence"),
+        )
+
+    def _path(self, uid: str, name: str) -> Path:
+        return self.directory / f"{uid}.{name}.npy"
+
+    def _remove_files(self, uid: str) -> None:
+        for name in ("classes", "confidence"):
+            self._path(uid, name).unlink(missing_ok=True)
+
+
+def _put(source: NDArray[np.uint8] | Path, path: Path) -> None:
+    if isinstance(source, Path):
+        source.replace(path)
+    else:
+        write_npy(path, source)
