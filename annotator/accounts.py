@@ -45,7 +45,7 @@ class Accounts:
             make_private_directory(directory)
         self._lock = threading.Lock()  # protects _cached
         self._cached: tuple[float, dict[str, User]] | None = None
-        self._decoy = hash_password(secrets.token_hex(8))
+        self._decoy = f"{secrets.token_hex(16)}:{secrets.token_hex(32)}"  # no password has this hash
 
     @property
     def defined(self) -> bool:

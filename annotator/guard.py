@@ -37,7 +37,7 @@ ALWAYS = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=()",
 }
 UNLESS_SAID = {"content-security-policy": CONTENT_POLICY, "cache-control": "private, no-store"}
 
@@ -234,7 +234,7 @@ class Guard:
             and not visit.is_socket
             and visit.headers.get("sec-fetch-mode", "navigate") == "navigate"
             and is_loopback(visit.hostname)
-            and (is_loopback(visit.address) or visit.address == "testclient")
+            and is_loopback(visit.address)
             and not visit.through_proxy
             and self._sessions.lets_local_in
         )

@@ -24,7 +24,8 @@ CSS = """
   --back: #f3f5f8; --card: #fff; --ink: #17202c; --soft: #566273; --line: #8592a3; --key: #0b63b5; --bad: #a8201a;
 }
 @media (prefers-color-scheme: dark) {
-  :root { --back: #0b0e13; --card: #151a22; --ink: #e9eef5; --soft: #a3b0c0; --line: #5d6b7d; --key: #5cb3ff; --bad: #ff9a92 }
+  :root { --back: #0b0e13; --card: #151a22; --ink: #e9eef5; --soft: #a3b0c0;
+    --line: #5d6b7d; --key: #5cb3ff; --bad: #ff9a92 }
 }
 * { box-sizing: border-box }
 body {
