@@ -18,7 +18,10 @@ SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
 
 # Before the first paint, so that neither theme flashes in the other's colours.
 HEAD = """
-<style>html, body { background: #f2f4f7 } html[data-theme=dark], html[data-theme=dark] body { background: #0e1116 }</style>
+<style>
+  html, body { background: #f2f4f7 }
+  html[data-theme=dark], html[data-theme=dark] body { background: #0e1116 }
+</style>
 <script>
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = localStorage.getItem("slicewise-theme") ?? (dark ? "dark" : "light");
@@ -38,12 +41,11 @@ def build_page(workflow: Workflow) -> gr.Blocks:
         with gr.Row(elem_id="shell"):
             with gr.Column(elem_id="center", min_width=600):
                 canvas = Canvas()
-            with gr.Column(elem_id="side", min_width=300):
-                with gr.Tabs(elem_id="tabs", selected="label"):
-                    _label_tab(canvas)
-                    _images_tab()
-                    _data_tab()
-                    _model_tab()
+            with gr.Column(elem_id="side", min_width=300), gr.Tabs(elem_id="tabs", selected="label"):
+                _label_tab(canvas)
+                _images_tab()
+                _data_tab()
+                _model_tab()
         gr.api(_status_of(workflow), api_name="status")
     page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
     page.queue(default_concurrency_limit=8, max_size=256)

@@ -1,0 +1,309 @@
+"""The page as a person meets it: tools, keys, panels, themes; in real Chromium against the real server."""
+
+# ruff: noqa: F811  (a fixture is imported, then named as an argument)
+
+import os
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from skimage.io import imsave
+
+from tests.browser import RunningServer, Watch, browser, new_context, open_page, page, server, watch  # noqa: F401
+
+pytestmark = pytest.mark.browser
+
+TABS = ("Label", "Images", "Data", "Model")
+TOOLS = "click box scribble brush erase lasso polygon fill pan window crosshair".split()
+TOOL_KEYS = dict(zip("qwsbelpgvdc", TOOLS))
+
+
+def state(page: Page) -> dict:
+    return page.evaluate("() => JSON.parse(JSON.stringify(window.__slicewise.state))")
+
+
+def wait_state(page: Page, condition: str) -> None:
+    """Wait for a JavaScript condition on the engine's `state`."""
+    page.wait_for_function(f"() => {{ const state = window.__slicewise.state; return {condition}; }}")
+
+
+def canvas_point(page: Page, right: float = 0.5, down: float = 0.5) -> tuple[float, float]:
+    box = page.locator("canvas[role=application]").first.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] * right, box["y"] + box["height"] * down
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def test_a_click_and_enter_save_a_mask_and_undo_takes_it_back(page: Page) -> None:
+    page.mouse.click(*canvas_point(page, 0.35, 0.5))
+    wait_state(page, "state.mask")
+    expect(page.get_by_role("group", name="Mask")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Mask")).to_be_hidden()
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+    wait_state(page, "state.rev > 0 && state.canUndo")
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()
+    page.keyboard.press("Control+z")
+    wait_state(page, "state.canRedo")
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+
+
+def test_every_tool_has_its_key(page: Page) -> None:
+    for key, tool in TOOL_KEYS.items():
+        page.keyboard.press(key)
+        expect(page.locator(f"[data-tool={tool}]")).to_have_attribute("aria-pressed", "true")
+        assert state(page)["tool"] == tool
+
+
+def test_keys_in_a_text_field_stay_there(page: Page) -> None:
+    tab(page, "Images")
+    search = page.get_by_role("searchbox", name="Search images")
+    search.fill("")
+    search.press_sequentially("bee?")
+    assert search.input_value() == "bee?"
+    assert state(page)["tool"] == "click"
+    assert not page.locator("dialog").count()
+
+
+def test_after_a_click_on_a_tool_the_keyboard_is_back_on_the_canvas(page: Page) -> None:
+    page.locator("[data-tool=brush]").click()
+    assert page.evaluate("() => document.activeElement.getAttribute('role')") == "application"
+
+
+def test_arrows_move_inside_the_toolbar_and_tab_leaves_it(page: Page) -> None:
+    page.locator("[data-tool=click]").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("() => document.activeElement.dataset.tool") == "box"
+    page.keyboard.press("Enter")
+    assert state(page)["tool"] == "box"
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.dataset.tool ?? ''") == ""
+
+
+def test_the_sheet_shows_every_key_and_closes_with_escape(page: Page) -> None:
+    page.keyboard.press("Shift+?")
+    sheet = page.get_by_role("dialog", name="Keys and mouse")
+    expect(sheet).to_be_visible()
+    for text in ("Brush", "Undo", "Next / previous image", "Slice complete: the rest is background"):
+        expect(sheet.get_by_text(text, exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+
+
+def test_number_keys_choose_classes_and_zero_is_background(page: Page) -> None:
+    page.keyboard.press("2")
+    chosen = page.locator(".sw-class.chosen")
+    expect(chosen.locator("kbd")).to_have_text("2")
+    page.keyboard.press("0")
+    expect(chosen).to_have_attribute("data-id", "0")
+    assert state(page)["classId"] == 0
+    page.keyboard.press("1")
+
+
+def test_a_class_can_be_added_renamed_locked_hidden_and_removed(page: Page) -> None:
+    page.get_by_role("button", name="Add a class").click()
+    page.keyboard.type("gall <b>bladder</b>")
+    page.keyboard.press("Enter")
+    row = page.locator(".sw-class", has_text="gall <b>bladder</b>")
+    expect(row).to_be_visible()
+    row.hover()
+    row.get_by_role("button", name="Rename").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("gall bladder")
+    page.keyboard.press("Enter")
+    row = page.locator(".sw-class", has_text="gall bladder")
+    row.get_by_role("button", name="Lock gall bladder").click()
+    expect(row.get_by_role("button", name="Lock gall bladder")).to_have_attribute("aria-pressed", "true")
+    row.get_by_role("button", name="Hide gall bladder").click()
+    wait_state(page, "state.classes.some(c => c.name === 'gall bladder' && c.hidden && c.locked)")
+    row.hover()
+    row.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)
+
+
+def test_a_slider_of_gradio_moves_the_canvas_and_a_key_moves_the_slider(page: Page) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    radius = page.locator("#radius input[type=range]")
+    radius.focus()
+    radius.press("ArrowRight")
+    wait_state(page, "state.radius === 8.5")
+    page.locator("canvas[role=application]").first.focus()
+    page.keyboard.press("]")
+    wait_state(page, "state.radius === 9.5")
+    expect(radius).to_have_value("9.5")
+    page.keyboard.press("o")
+    wait_state(page, "state.style === 'fill'")
+    expect(page.locator("#style input[value=fill]")).to_be_checked()
+    assert not [url for url in requests if "gradio_api" in url]
+
+
+def test_x_hides_the_labels_while_it_is_held_and_toggles_when_tapped(page: Page) -> None:
+    page.keyboard.press("x")
+    wait_state(page, "!state.visible")
+    page.keyboard.press("x")
+    wait_state(page, "state.visible")
+    page.keyboard.down("x")
+    wait_state(page, "!state.visible")
+    page.wait_for_timeout(450)
+    page.keyboard.up("x")
+    wait_state(page, "state.visible")
+
+
+def test_the_images_panel_lists_searches_and_opens(page: Page, watch: Watch) -> None:
+    tab(page, "Images")
+    list_box = page.get_by_role("listbox", name="Images")
+    expect(list_box.get_by_role("option").first).to_be_visible()
+    expect(page.locator(".sw-count")).to_have_text(re.compile(r"\d+ images"))
+    page.get_by_role("searchbox", name="Search images").fill("coins")
+    expect(page.locator(".sw-count")).to_have_text("1 image")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.locator(".sw-name")).to_have_text(re.compile("coins", re.I))
+    assert "#image=" in page.url
+    wait_state(page, "state.layout === 'axial'")
+    expect(page.get_by_role("toolbar", name="Layout")).to_be_hidden()
+    page.reload()
+    expect(page.locator(".sw-name")).to_have_text(re.compile("coins", re.I))
+
+
+def test_n_walks_through_the_images_and_says_where_they_end(page: Page) -> None:
+    first = page.locator(".sw-name").inner_text()
+    page.keyboard.press("n")
+    expect(page.locator(".sw-name")).not_to_have_text(first)
+    page.keyboard.press("Shift+N")
+    expect(page.locator(".sw-name")).to_have_text(first)
+    page.keyboard.press("Shift+N")
+    expect(page.get_by_text("This is the first image.")).to_be_visible()
+
+
+def test_window_numbers_and_presets_drive_the_canvas(page: Page) -> None:
+    page.get_by_role("spinbutton", name="Window from").fill("-50")
+    page.get_by_role("spinbutton", name="Window to").fill("150")
+    page.keyboard.press("Enter")
+    wait_state(page, "state.window[0] === -50 && state.window[1] === 150")
+    page.get_by_role("combobox", name="Window preset").select_option(label="Full range")
+    wait_state(page, "state.window[0] < -500")
+
+
+def test_the_complete_switch_follows_the_slice(page: Page) -> None:
+    switch = page.locator(".sw-complete-switch")
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("k")
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    expect(switch).to_have_text("Slice complete")
+    page.mouse.move(*canvas_point(page))
+    page.mouse.wheel(0, 100)
+    expect(switch).to_have_attribute("aria-pressed", "false")
+    page.mouse.wheel(0, -100)
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("k")
+    expect(switch).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_status_bar_says_what_is_under_the_pointer(page: Page) -> None:
+    page.mouse.move(*canvas_point(page, 0.4, 0.4))
+    page.mouse.move(*canvas_point(page, 0.5, 0.5))
+    expect(page.locator(".sw-hover")).to_have_text(re.compile(r"value -?\d+x \d+ +y \d+ +z \d+.*mm"))
+
+
+def test_dark_and_light_follow_the_system_until_somebody_chooses(
+    browser: Browser,
+    server: RunningServer,
+) -> None:
+    context = new_context(browser, color_scheme="dark")
+    page = open_page(context.new_page(), server.address)
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    assert not page.evaluate("() => document.body.classList.contains('dark')")
+    page.reload()
+    page.wait_for_selector(".sw[data-ready='1']")
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    context.close()
+
+
+def test_a_dropped_file_is_imported_and_a_bad_one_is_listed(page: Page, tmp_path: Path) -> None:
+    good, bad = tmp_path / "dropped picture.png", tmp_path / "broken.png"
+    imsave(good, np.arange(48 * 31, dtype=np.uint8).reshape(31, 48), check_contrast=False)
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nno")
+    tab(page, "Data")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose files").last.click()
+    chooser.value.set_files([good, bad])
+    expect(page.get_by_text("1 file was not taken")).to_be_visible(timeout=30_000)
+    tab(page, "Images")
+    page.get_by_role("searchbox", name="Search images").fill("dropped picture")
+    expect(page.locator(".sw-count")).to_have_text("1 image")
+
+
+def test_an_export_offers_a_zip(page: Page, tmp_path: Path) -> None:
+    tab(page, "Data")
+    page.get_by_label("Open image").check()
+    page.get_by_role("button", name="Export labels").click()
+    link = page.get_by_role("link", name="Download the export").first
+    expect(link).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        link.click()
+    download.value.save_as(tmp_path / "labels.zip")
+    assert any(
+        name.endswith("provenance.json") for name in zipfile.ZipFile(tmp_path / "labels.zip").namelist()
+    )
+
+
+def test_the_model_panel_says_which_model_answers(page: Page) -> None:
+    tab(page, "Model")
+    expect(page.locator(".sw-model[data-active=true]")).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1600, 900)])
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_nothing_overflows_and_axe_finds_nothing_serious(
+    browser: Browser,
+    server: RunningServer,
+    size: tuple[int, int],
+    scheme: str,
+) -> None:
+    context = new_context(browser, color_scheme=scheme, viewport={"width": size[0], "height": size[1]})
+    page = open_page(context.new_page(), server.address)
+    axe = _axe()
+    for name in TABS:
+        tab(page, name)
+        page.wait_for_timeout(150)
+        overflow = page.evaluate(
+            "() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
+        assert overflow == [size[0], size[1]], f"the {name} tab makes the page scroll"
+        if axe is None:
+            continue
+        page.evaluate(axe)
+        found = page.evaluate("async () => (await axe.run(document)).violations")
+        serious = [
+            (v["id"], [node["html"][:160] for node in v["nodes"][:4]])
+            for v in found
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert not serious, (name, serious)
+    context.close()
+    if axe is None:
+        pytest.skip("axe-core is not there; set AXE to its axe.min.js or its npm archive")
+
+
+def _axe() -> str | None:
+    """The source of axe-core, from the file or npm archive that AXE names."""
+    path = Path(os.environ.get("AXE", ""))
+    if path.suffix == ".js":
+        return path.read_text(encoding="utf-8")
+    if path.suffix == ".tgz":
+        with tarfile.open(path) as archive:
+            file = archive.extractfile("package/axe.min.js")
+            return file.read().decode() if file else None
+    return None
