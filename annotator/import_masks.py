@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.arrays import MAX_CLASS, Box, Patch, SliceRef
-from storage.formats import FileRefused, grid_from_json, lay_on, read_labels, stem
+from storage.formats import FileRefused, grid_of_image, lay_on, read_labels, stem
 from storage.rows import ImageRow, NewLabel
 from storage.store import Store
 
@@ -47,7 +47,7 @@ def import_mask(store: Store, image: ImageRow, path: Path, shown: str, *, object
     `objects`: whether values number objects instead of naming classes; None decides by the values.
     """
     values, own = read_labels(path)
-    values = lay_on(values, own, grid_from_json(image.geometry))
+    values = lay_on(values, own, grid_of_image(image.geometry, image.shape, image.spacing_mm))
     mask = _as_classes(store, values, path, image, objects=objects)
     key = hashlib.blake2b(values.tobytes() + bytes(mask.instances is not None), digest_size=16).hexdigest()
     events = list(_events(image, mask, key, shown))

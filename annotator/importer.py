@@ -34,12 +34,12 @@ class ImportReport:
     added: tuple[int, ...]  # new images
     refused: tuple[str, ...]  # one line for each thing left out
     known: int = 0  # images that were there already
-    masks: int = 0  # masks that became labels
+    labelled: tuple[int, ...] = ()  # images that got labels from masks, new or not
 
     @property
     def message(self) -> str:
         known = f", {self.known} there already" if self.known else ""
-        masks = f", {self.masks} masks as labels" if self.masks else ""
+        masks = f", {len(self.labelled)} masks as labels" if self.labelled else ""
         refused = f", {len(self.refused)} left out" if self.refused else ""
         return f"{len(self.added)} imported{masks}{known}{refused}"
 
@@ -66,7 +66,7 @@ class Run:
     added: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     known: int = 0
-    labelled: int = 0
+    labelled: list[int] = field(default_factory=list)
 
     def refuse(self, line: str) -> None:
         self.refused.append(line)
@@ -103,7 +103,7 @@ def import_path(
         _import_unit(run, unit)
     if not job.cancelled:
         _report_lonely_masks(run)
-    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, run.labelled)
+    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, tuple(run.labelled))
     job.report("importing", len(units), len(units), report.message)
     return report
 
@@ -186,8 +186,8 @@ def _import_mask(run: Run, unit: Unit, image_id: int) -> None:
     run.used.add(mask)
     shown = run.shown(mask)
     try:
-        added = import_mask(run.store, run.store.image(image_id), mask, shown, objects=run.objects)
-        run.labelled += added > 0
+        if import_mask(run.store, run.store.image(image_id), mask, shown, objects=run.objects):
+            run.labelled.append(image_id)
     except FileRefused as refusal:
         run.refuse(f"{shown}: {refusal}")
 

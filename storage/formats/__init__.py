@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from storage.formats import dicom, itk, nifti, pictures, tiff
 from storage.formats.base import FileRefused, label_values
-from storage.formats.grid import Grid, grid_from_json, grid_of, lay_on
+from storage.formats.grid import Grid, grid_from_json, grid_of, grid_of_image, lay_on
 from storage.scan import Scan
 
 __all__ = [
@@ -18,10 +18,13 @@ __all__ = [
     "Grid",
     "grid_from_json",
     "grid_of",
+    "grid_of_image",
     "kind_of",
     "lay_on",
     "read",
     "read_labels",
+    "read_series",
+    "stem",
 ]
 
 Labels = tuple[NDArray, Grid]  # (Z, Y, X) uint8 or uint16 in display order

@@ -111,6 +111,18 @@ def grid_from_json(geometry: dict[str, Any]) -> Grid:
     )
 
 
+def grid_of_image(
+    geometry: dict[str, Any], shape: tuple[int, int, int], spacing_mm: tuple[float, float, float] | None
+) -> Grid:
+    """The grid of an image of a project; of one that came without geometry, its own display order."""
+    if geometry:
+        return grid_from_json(geometry)
+    z, y, x = shape
+    return grid_of(
+        "made", (x, y, z), np.diag([*spacing_mm[::-1], 1.0]) if spacing_mm else None, oriented=False
+    )
+
+
 def grid_of(
     format: str,
     shape: tuple[int, int, int],
