@@ -45,7 +45,7 @@ OPEN_TO_STRANGERS = re.compile(r"/login")
 OURS = re.compile(r"/login|/logout|/ui/.+|/api/.+")
 GRADIO_READS = re.compile(
     r"/|/config|/theme\.css|/assets/.+|/static/.+|/svelte/.+|/favicon\.ico|/manifest\.json"
-    r"|/gradio_api/(theme\.css|info|app_id|startup-events|queue/data|heartbeat/[^/]+|call/[^/]+/[^/]+)"
+    r"|/gradio_api/(theme\.css|info|app_id|startup-events|queue/data|heartbeat/[^/]+|call/(?!v2/)[^/]+/[^/]+)"
 )
 GRADIO_WRITES = re.compile(r"/gradio_api/(queue/join|call/[^/]+|run/[^/]+|reset|cancel)")
 UPLOAD = re.compile(r"/api/upload/[^/]+/[^/]+")

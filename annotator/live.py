@@ -21,6 +21,7 @@ BROKEN, SIGNED_OUT = 1008, 4401
 MESSAGES = Rate(per_second=400, burst=4000)  # faster ones wait; nothing is thrown away for being fast
 COMMITS_WAITING = 32
 SEND_SECONDS = 30.0
+DRAIN_SECONDS = 20.0
 CHECK_SECONDS = 5.0  # how soon a revoked session loses its open socket
 WAITING = "An earlier change is not saved yet; this one waits for it."
 
@@ -92,10 +93,12 @@ class _Visit:
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _stop([*ending, *serving])
-            await self._commits.put(None)  # what has arrived is still saved
-            await committing
-            await self._close()
+            with anyio.move_on_after(DRAIN_SECONDS, shield=True):
+                await _stop([*ending, *serving])
+                await self._commits.put(None)  # what has arrived is still saved
+                await committing
+                await self._close()
+            committing.cancel()
 
     def _greet(self) -> None:
         self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})

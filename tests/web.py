@@ -16,6 +16,7 @@ from storage.store import Store
 from tests.conftest import ball
 
 BASE = "http://127.0.0.1:7860"
+SOCKETS = BASE.replace("http", "ws")
 OWN = {"origin": BASE}
 
 
@@ -73,5 +74,5 @@ class Live:
 
 @contextmanager
 def live(client: TestClient) -> Iterator[Live]:
-    with client.websocket_connect("/api/live") as session:
+    with client.websocket_connect(SOCKETS + "/api/live") as session:
         yield Live(session)
