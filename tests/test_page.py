@@ -246,8 +246,11 @@ def test_a_dropped_file_is_imported_and_a_bad_one_is_listed(page: Page, tmp_path
 
 
 def test_an_export_offers_a_zip(page: Page, tmp_path: Path) -> None:
+    page.keyboard.press("k")
+    expect(page.locator(".sw-complete-switch")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".sw-link")).to_have_text("Saved")
     tab(page, "Data")
-    page.get_by_label("Open image").check()
+    page.get_by_label("Open image").check(force=True)
     page.get_by_role("button", name="Export labels").click()
     link = page.get_by_role("link", name="Download the export").first
     expect(link).to_be_visible(timeout=60_000)
