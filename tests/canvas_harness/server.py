@@ -1,4 +1,7 @@
-"""A test double of the server for the canvas engine: made-up images over HTTP. `python -m tests.canvas_harness.server`."""
+"""A test double of the server for the canvas engine: made-up images over HTTP.
+
+`python -m tests.canvas_harness.server` serves the page to try by hand.
+"""
 
 import json
 import threading
@@ -40,7 +43,11 @@ def body(depth: int, height: int, width: int) -> NDArray[np.int16]:
     z, y, x = np.ogrid[-1 : 1 : depth * 1j, -1 : 1 : height * 1j, -1 : 1 : width * 1j]
     out = np.full((depth, height, width), -1000, np.float32)
     out[(x / 0.85) ** 2 + (y / 0.62) ** 2 + (z / 1.3) ** 2 < 1] = 40
-    for cz, cy, cx, radius, value in [(0, -0.1, -0.35, 0.3, 110), (0.2, 0.2, 0.4, 0.2, 180), (-0.3, 0.3, 0, 0.16, 400)]:
+    for cz, cy, cx, radius, value in [
+        (0, -0.1, -0.35, 0.3, 110),
+        (0.2, 0.2, 0.4, 0.2, 180),
+        (-0.3, 0.3, 0, 0.16, 400),
+    ]:
         out[(x - cx) ** 2 + (y - cy) ** 2 + (0.7 * (z - cz)) ** 2 < radius**2] = value
     return (out + rng.normal(0, 18, out.shape)).astype(np.int16)
 
