@@ -13,10 +13,10 @@ class Entry:
 
     title: str
     good_at: str
-    factory: Callable[[Path | None], PromptModel]
+    factory: Callable[[Path | None], PromptModel]  # takes the checkpoint's path where `weights` names one
     weights: str | None = None  # its name in models.weights.CATALOGUE; None: needs no file
-    packages: tuple[str, ...] = ()  # packages beyond requirements.txt
-    instant: bool = False  # encoding costs nothing, so nothing is cached
+    packages: tuple[str, ...] = ()  # modules beyond requirements.txt
+    instant: bool = False  # encoding costs next to nothing: call it in place, cache nothing
 
 
 def graphcut(weights: Path | None) -> PromptModel:
@@ -25,11 +25,56 @@ def graphcut(weights: Path | None) -> PromptModel:
     return GraphCut()
 
 
+def sam(weights: Path | None) -> PromptModel:
+    """Any SAM checkpoint: which network it is, the file tells."""
+    from models.sam import load_sam
+
+    if weights is None:
+        raise ValueError("SAM needs a checkpoint: download one or choose a file")
+    return load_sam(weights)
+
+
 PROMPT_MODELS: dict[str, Entry] = {
     "graphcut": Entry(
         title="Graph cut (nothing to download)",
         good_at="blobs, cells, organs and phases that differ from what surrounds them",
         factory=graphcut,
         instant=True,
+    ),
+    "mobile_sam": Entry(
+        title="MobileSAM (41 MB)",
+        good_at="objects in photographs and clear structures; the quickest SAM on a laptop",
+        factory=sam,
+        weights="mobile_sam",
+    ),
+    "sam_vit_b": Entry(
+        title="SAM ViT-B (375 MB)",
+        good_at="objects in photographs, sharper than MobileSAM; half a minute a slice without a GPU",
+        factory=sam,
+        weights="sam_vit_b",
+    ),
+    "sam_vit_l": Entry(
+        title="SAM ViT-L (1.2 GB)",
+        good_at="objects in photographs; wants a GPU",
+        factory=sam,
+        weights="sam_vit_l",
+    ),
+    "sam_vit_h": Entry(
+        title="SAM ViT-H (2.6 GB)",
+        good_at="objects in photographs, the best of the first SAM; wants a GPU",
+        factory=sam,
+        weights="sam_vit_h",
+    ),
+    "medsam": Entry(
+        title="MedSAM ViT-B (your file)",
+        good_at="organs and lesions in CT, MRI and ultrasound, from a box",
+        factory=sam,
+        weights="medsam",
+    ),
+    "microsam_vit_b_lm": Entry(
+        title="micro-sam ViT-B, light microscopy (your file)",
+        good_at="cells and nuclei in light microscopy",
+        factory=sam,
+        weights="microsam_vit_b_lm",
     ),
 }

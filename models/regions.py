@@ -140,8 +140,8 @@ def features(scene: Scene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
 # Fitted by least squares to the IoU of 10,000 regions with the training splits of openly licensed sets (nuclei,
 # photographs, surfaces, micrographs, MRI, CT); the first number is the constant, the rest follow `features`.
 WEIGHTS = np.array([
-    -0.9411, -0.0485, -0.1746, 0.2279, -0.9082, -0.0392, 0.0567, 0.3562, 0.79,
-    -0.5572, 0.3744, 0.2426, 1.0, -0.1, 0.0, -0.5, 0.4509, -0.3261, -0.0828,
+    -0.9301, -0.0027, -0.1217, 0.2534, -1.3367, -0.0281, 0.0434, 0.2135, 0.6962, -0.4911, 0.4167, 0.2444, 0.0, 0.0,
+    0.0, -0.2162, 0.493, -0.563, -0.1372,
 ])  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """A random walker with a prior: the smooth map that follows colour edges, keeps to its seeds and leans on a guess.
 
-Minimises  sum w_ij (x_i - x_j)^2 + sum strength_i (x_i - prior_i)^2  over a 4-connected grid, as in L. Grady, "Random walks
-for image segmentation", TPAMI 2006, with the prior of "Multilabel random walker segmentation using prior models",
-CVPR 2005.
+Minimises  sum w_ij (x_i - x_j)^2 + sum strength_i (x_i - prior_i)^2  over a 4-connected grid, as in L. Grady,
+"Random walks for image segmentation", TPAMI 2006, with the prior of "Multilabel random walker image segmentation
+using prior models", CVPR 2005.
 """
 
 from dataclasses import dataclass
