@@ -23,6 +23,7 @@ from storage.formats.grid import grid_of
 from storage.formats.privacy import IDENTIFYING, Identities
 from storage.scan import Preset, Scan, robust_window, value_range
 
+warnings.filterwarnings("ignore", module=r"pydicom\b")
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
 logging.getLogger("pydicom").propagate = False
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -159,12 +160,10 @@ def named(scan: Scan, name: str, source: PurePosixPath | str) -> Scan:
 
 
 def _header(path: Path) -> Dataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER))
-        except Exception:  # a damaged header can raise anything, and the message may quote it
-            raise Nameless("its DICOM header is damaged or cut short; copy it again") from None
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER))
+    except Exception:  # a damaged header can raise anything, and the message may quote it
+        raise Nameless("its DICOM header is damaged or cut short; copy it again") from None
 
 
 def _is_directory(header: Dataset) -> bool:

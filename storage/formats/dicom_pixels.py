@@ -1,6 +1,5 @@
 """The pixels of one DICOM file: decoded by pydicom, or by GDCM (inside SimpleITK) where pydicom has no decoder."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from storage.formats.base import FileRefused, rescale, rgb8, to_pixel_type
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
-DECODED_BY_GDCM = {
-    "1.2.840.10008.1.2.4.51": "JPEG 12 bit",
-    "1.2.840.10008.1.2.4.57": "JPEG lossless",
-    "1.2.840.10008.1.2.4.70": "JPEG lossless",
-    "1.2.840.10008.1.2.4.80": "JPEG-LS",
-    "1.2.840.10008.1.2.4.81": "JPEG-LS",
-}
+DECODED_BY_GDCM = (  # JPEG of 12 bit, lossless JPEG, JPEG-LS: pydicom needs GPL packages for them
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.81",
+)
+MOST_PIXELS_A_BYTE = 4096  # an empty picture packs far better than deflate, yet not beyond this
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,18 @@ class Frames:
 
 def decode(path: Path) -> Frames:
     """Raises FileRefused where the pixels are cut short, damaged or of a kind that nothing here decodes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            header = pydicom.dcmread(path, force=True)
-            syntax = _syntax(header)
-            values, scaled = _decoded(path, header, syntax)
-        except FileRefused:
-            raise
-        except MemoryError:
-            raise FileRefused("its pixels do not fit into memory; crop or downsample it") from None
-        except Exception:  # damaged pixels raise anything, and the message may quote the header
-            raise FileRefused(
-                "its pixels are cut short, damaged or packed in an unusual way; export it again"
-            ) from None
+    try:
+        header = pydicom.dcmread(path, force=True)
+        _check_plausible(path, header)
+        values, scaled = _decoded(path, header, _syntax(header))
+    except FileRefused:
+        raise
+    except MemoryError:
+        raise FileRefused("its pixels do not fit into memory; crop or downsample it") from None
+    except Exception:  # damaged pixels raise anything, and the message may quote the header
+        raise FileRefused(
+            "its pixels are cut short, damaged or packed in an unusual way; export it again"
+        ) from None
     colour = int(header.get("SamplesPerPixel", 1)) == 3 or header.PhotometricInterpretation == "PALETTE COLOR"
     frames = values if values.ndim == (4 if colour else 3) else values[None]
     inverted = header.PhotometricInterpretation == "MONOCHROME1"
@@ -67,6 +65,12 @@ def frame_scaling(frames: Frames, number: int) -> NDArray:
         slope, intercept = _scaling(frames.header, number)
         values = rescale(values, slope, intercept)
     return _turned_round(frames, number, to_pixel_type(values)) if frames.inverted else to_pixel_type(values)
+
+
+def _check_plausible(path: Path, header: Dataset) -> None:
+    voxels = header.Rows * header.Columns * int(header.get("NumberOfFrames") or 1)
+    if voxels > path.stat().st_size * MOST_PIXELS_A_BYTE:
+        raise FileRefused("it is cut short: its header declares more pixels than it holds; copy it again")
 
 
 def _syntax(header: Dataset) -> str:
