@@ -99,6 +99,16 @@ class Hub:
         """As `broadcast`, from any thread; silent while the server starts and stops."""
         self._soon(lambda: self.broadcast(message))
 
+    def reconnect(self, images: frozenset[int]) -> None:
+        """From any thread: tabs on these images connect anew and read their labels, which came another way."""
+
+        def finish() -> None:
+            for tab in self._tabs:
+                if tab.image in images:
+                    tab.finish(RESTARTING)
+
+        self._soon(finish)
+
     def _soon(self, act: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:

@@ -253,23 +253,19 @@ def _add_jobs(router: APIRouter, parts: Parts) -> None:
 def _import(parts: Parts, batch: Batch, job: Job) -> None:
     """Read what was uploaded, then let go of it, whatever happened."""
     try:
-        run_import(parts.workflow, batch.files, job)
+        run_import(parts.floor, batch.files, job)
     finally:
         parts.uploads.discard(batch)
 
 
-def run_import(workflow: Workflow, path: Path, job: Job, labels: Path | None = None) -> None:
+def run_import(floor: Floor, path: Path, job: Job, labels: Path | None = None) -> None:
     """Import a file or folder into the open project; the lines it refused are the job's."""
     from annotator.importer import import_path  # the readers take a second to load
 
-    report = import_path(workflow.store, path, job, labels=labels)
-    for image_id in report.added:
-        workflow.folds.forget(image_id)
-    count = len(report.added)
-    progress = job.progress
-    job.report(
-        progress.phase, progress.done, progress.total, f"{count} image{'' if count == 1 else 's'} added"
-    )
+    report = import_path(floor.workflow.store, path, job, labels=labels)
+    for image_id in {*report.added, *report.labelled}:
+        floor.workflow.folds.forget(image_id)
+    floor.hub.reconnect(frozenset(report.labelled))
 
 
 def _export(parts: Parts, wish: ExportWish, job: Job) -> str:

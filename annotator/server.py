@@ -85,7 +85,7 @@ def serve(
     server = _Server(app, settings, listener)
     if data is not None:
         server.first_job = lambda: app.parts.jobs.start(
-            "import", lambda job: run_import(workflow, data, job, labels)
+            "import", lambda job: run_import(app.parts.floor, data, job, labels)
         )
     server.run(sockets=[listener])
 
