@@ -152,6 +152,7 @@ export class Editor {
   }
 
   #apply(entry) {
+    if (!entry.kind) return; // of an earlier visit: what it said comes with the server's `region`
     this.#write(entry);
     this.app.labelsChanged(boxInVolume(entry.axis, entry.index, entry.box));
     if (entry.kind === "complete") this.app.noteSlice(entry.axis, entry.index, entry.on ? "complete" : "labelled");

@@ -3,44 +3,91 @@
 const NOBODY = -1;
 
 /**
- * Borders of a slice as Map(class -> Path2D) in pixel-edge coordinates (x = column, y = row).
- * `key(index)` tells regions apart, `owner(key)` is the class that draws a border or -1; `step` samples every n-th pixel.
+ * Borders of a slice as Map(class -> Path2D) in pixel-edge coordinates (x = column, y = row). `labels` holds a class
+ * per pixel, `objects` (or null) a number that tells objects of a class apart, `shown[class]` is the class or -1 for
+ * one without a border. Only `box` is looked at (the whole slice without it); `step` samples every n-th pixel.
  */
-export function borders(size, { key, owner, step = 1 }) {
-  const paths = new Map();
-  const rows = Math.ceil(size.rows / step);
-  const cols = Math.ceil(size.cols / step);
-  const at = (row, col) => (row < 0 || col < 0 || row >= rows || col >= cols ? NOBODY : key(row * step * size.cols + col * step));
-  const own = (k) => (k === NOBODY ? NOBODY : owner(k));
-  const side = (a, b) => (a === b ? NOBODY : Math.max(own(a), own(b)));
-  const line = (id, r0, c0, r1, c1) => {
-    if (!paths.has(id)) paths.set(id, new Path2D());
-    paths.get(id).moveTo(c0 * step, r0 * step);
-    paths.get(id).lineTo(c1 * step, r1 * step);
-  };
-  const open = Array.from({ length: cols + 1 }, () => ({ id: NOBODY, from: 0 }));
+export function borders(size, { labels, objects = null, shown, step = 1, box = { r0: 0, c0: 0, r1: size.rows, c1: size.cols } }) {
+  const rows = Math.ceil((box.r1 - box.r0) / step);
+  const cols = Math.ceil((box.c1 - box.c0) / step);
+  const lines = new Lines(step, box);
+  const source = { labels, objects, shown, step };
+  const open = { id: new Int16Array(cols + 1).fill(NOBODY), from: new Int32Array(cols + 1) };
+  let above = new Int32Array(cols).fill(NOBODY);
+  let here = new Int32Array(cols);
+  let wasBlank = true;
   for (let row = 0; row <= rows; row++) {
-    tops(row, cols, (col) => side(at(row - 1, col), at(row, col)), line);
-    for (let col = 0; col <= cols; col++) {
-      const id = row < rows ? side(at(row, col - 1), at(row, col)) : NOBODY;
-      if (open[col].id === id) continue;
-      if (open[col].id !== NOBODY) line(open[col].id, open[col].from, col, row, col);
-      open[col] = { id, from: row };
+    const blank = row === rows ? here.fill(NOBODY) && true : !readKeys(here, source, (box.r0 + row * step) * size.cols + box.c0);
+    if (!blank || !wasBlank) {
+      traceTops(lines, row, above, here);
+      traceSides(lines, row, here, open);
     }
+    wasBlank = blank;
+    [above, here] = [here, above];
   }
-  return paths;
+  return lines.paths;
 }
 
-/** The horizontal border above one row, neighbouring stretches of one class joined. */
-function tops(row, cols, side, line) {
+/** What tells the pixels of one row apart, NOBODY where nothing is drawn; whether anything is. */
+function readKeys(keys, { labels, objects, shown, step }, start) {
+  let anything = false;
+  for (let col = 0, at = start; col < keys.length; col++, at += step) {
+    const id = shown[labels[at]];
+    if (id === NOBODY) keys[col] = NOBODY;
+    else {
+      keys[col] = objects ? id | (objects[at] << 8) : id;
+      anything = true;
+    }
+  }
+  return anything;
+}
+
+/** The class that draws the line between two neighbours: the higher one, so that it is drawn once. */
+function between(a, b) {
+  if (a === b) return NOBODY;
+  if (a === NOBODY) return b & 255;
+  return b === NOBODY ? a & 255 : Math.max(a & 255, b & 255);
+}
+
+/** Horizontal borders above a row, neighbouring stretches of one class joined. */
+function traceTops(lines, row, above, here) {
   let id = NOBODY;
   let from = 0;
-  for (let col = 0; col <= cols; col++) {
-    const next = col < cols ? side(col) : NOBODY;
+  for (let col = 0; col <= here.length; col++) {
+    const next = col < here.length ? between(above[col], here[col]) : NOBODY;
     if (next === id) continue;
-    if (id !== NOBODY) line(id, row, from, row, col);
+    if (id !== NOBODY) lines.add(id, row, from, row, col);
     id = next;
     from = col;
+  }
+}
+
+/** Vertical borders left of each pixel: they stay open from row to row until they change. */
+function traceSides(lines, row, here, open) {
+  for (let col = 0, left = NOBODY; col <= here.length; col++) {
+    const right = col < here.length ? here[col] : NOBODY;
+    const id = between(left, right);
+    left = right;
+    if (open.id[col] === id) continue;
+    if (open.id[col] !== NOBODY) lines.add(open.id[col], open.from[col], col, row, col);
+    open.id[col] = id;
+    open.from[col] = row;
+  }
+}
+
+class Lines {
+  constructor(step, origin) {
+    this.step = step;
+    this.origin = origin;
+    this.paths = new Map();
+  }
+
+  add(id, r0, c0, r1, c1) {
+    let path = this.paths.get(id);
+    if (!path) this.paths.set(id, (path = new Path2D()));
+    const { step, origin } = this;
+    path.moveTo(origin.c0 + c0 * step, origin.r0 + r0 * step);
+    path.lineTo(origin.c0 + c1 * step, origin.r0 + r1 * step);
   }
 }
 

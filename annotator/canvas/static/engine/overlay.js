@@ -6,6 +6,7 @@ const POSITIVE = "#22c55e";
 const NEGATIVE = "#ef4444";
 const LINE = "rgba(125, 211, 252, 0.55)";
 const BAR_STEPS = [1, 2, 5];
+const MASK_SHOWN = Int16Array.of(-1, 1); // of a mask's 0 and 1, ones have a border
 
 /** Paint the whole overlay of a view. */
 export function drawOverlay(view, pen) {
@@ -102,7 +103,7 @@ function drawOffer(view, pen) {
   const offer = app.prompts.offerOn(view.ref);
   if (!offer) return;
   const size = { rows: offer.box.r1 - offer.box.r0, cols: offer.box.c1 - offer.box.c0 };
-  offer.path ??= borders(size, { key: (i) => offer.mask[i], owner: (k) => (k ? 1 : -1) }).get(1);
+  offer.path ??= borders(size, { labels: offer.mask, shown: MASK_SHOWN }).get(1);
   if (!offer.path) return;
   const path = onScreen(offer.path, camera, { row: offer.box.r0, col: offer.box.c0 });
   strokeTwice(pen, camera.dpr, app.colorOf(offer.classId), path);

@@ -92,11 +92,11 @@ export class Picture {
   }
 
   #paintFill(tile, area) {
-    paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: this.palette });
+    return paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: this.palette });
   }
 
   #paintUnknown(tile, area) {
-    paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: UNKNOWN_PALETTE });
+    return paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: UNKNOWN_PALETTE });
   }
 
   /** A faint hatch, fixed to the screen, wherever nobody has said anything. */

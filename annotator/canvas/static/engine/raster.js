@@ -39,6 +39,7 @@ export class WindowTable {
       const from = (row * cols + area.c0) * channels;
       this.#paintRow(tile.words, { to, from, count: area.c1 - area.c0 }, data, channels);
     }
+    return area;
   }
 
   #paintRow(out, { to, from, count }, data, channels) {
@@ -73,14 +74,28 @@ export function halve(source) {
   return half;
 }
 
-/** Paint classes (level by level, every 2^level-th pixel) with a palette of 256 words. */
+/**
+ * Paint classes (every 2^level-th pixel) with a palette of 256 words. Returns the box that holds everything visible,
+ * or null.
+ */
 export function paintLabels(tile, area, labels, { cols, palette }) {
-  const { level } = tile;
+  const { level, words } = tile;
+  let ink = null;
   for (let row = area.r0; row < area.r1; row++) {
     let to = (row - tile.r0) * tile.cols + area.c0 - tile.c0;
     const from = (row << level) * cols;
-    for (let col = area.c0; col < area.c1; col++) tile.words[to++] = palette[labels[from + (col << level)]];
+    let first = -1;
+    let last = -1;
+    for (let col = area.c0; col < area.c1; col++) {
+      const paint = palette[labels[from + (col << level)]];
+      words[to++] = paint;
+      if (paint === 0) continue;
+      if (first < 0) first = col;
+      last = col;
+    }
+    if (first >= 0) ink = grow(ink, { r0: row, c0: first, r1: row + 1, c1: last + 1 });
   }
+  return ink;
 }
 
 /** Is a slice of this many pixels cut into tiles, with coarser levels for zooming out? */
@@ -88,7 +103,10 @@ export function isTiled(rows, cols) {
   return rows * cols > UNTILED;
 }
 
-/** A picture of a slice; `fill(tile, area)` paints pixels [r0, r1) x [c0, c1) of level `tile.level` into tile.words. */
+/**
+ * A picture of a slice; `fill(tile, area)` paints pixels [r0, r1) x [c0, c1) of level `tile.level` into tile.words and
+ * returns the box of what is not transparent.
+ */
 export class Raster {
   constructor(rows, cols, fill) {
     this.rows = rows;
@@ -121,7 +139,7 @@ export class Raster {
     for (let ty = Math.floor(seen.r0 / this.size); ty * this.size < seen.r1; ty++)
       for (let tx = Math.floor(seen.c0 / this.size); tx * this.size < seen.c1; tx++) {
         const tile = this.#tile(level, ty, tx, { rows, cols });
-        const part = clip(seen, { r0: tile.r0, c0: tile.c0, r1: tile.r0 + tile.rows, c1: tile.c0 + tile.cols });
+        const part = tile.ink && clip(seen, tile.ink);
         if (part) drawPart(context, tile, part, view);
       }
   }
@@ -146,16 +164,19 @@ export class Raster {
     const context = canvas.getContext("2d");
     const image = context.createImageData(cols, rows);
     const stale = { ...corner, r1: corner.r0 + rows, c1: corner.c0 + cols };
-    return { ...corner, level, rows, cols, canvas, context, image, words: new Uint32Array(image.data.buffer), stale };
+    return { ...corner, level, rows, cols, canvas, context, image, words: new Uint32Array(image.data.buffer), stale, ink: null };
   }
 
   #repaint(tile) {
     const area = tile.stale;
+    const ink = this.fill(tile, area);
+    const all = area.r1 - area.r0 === tile.rows && area.c1 - area.c0 === tile.cols;
+    const changed = all ? grow(tile.ink, ink) : area;
+    tile.ink = all ? ink : grow(tile.ink, ink);
     tile.stale = null;
-    this.fill(tile, area);
-    const x = area.c0 - tile.c0;
-    const y = area.r0 - tile.r0;
-    tile.context.putImageData(tile.image, 0, 0, x, y, area.c1 - area.c0, area.r1 - area.r0);
+    if (!changed) return;
+    const { r0, c0, r1, c1 } = changed;
+    tile.context.putImageData(tile.image, 0, 0, c0 - tile.c0, r0 - tile.r0, c1 - c0, r1 - r0);
   }
 }
 
