@@ -1,0 +1,140 @@
+"""From click to painted mask and from wheel to painted slice, in a real server and a real Chromium.
+
+The model's own time comes from the server's answer to the same click, so the difference is what the page, the
+network and the server add. Scrolling dispatches one wheel event per animation frame.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+from playwright.sync_api import Page, sync_playwright
+from skimage import data as pictures
+
+from benchmarks.common import Row, finish, parser, percentile
+from storage.scan import Scan
+from storage.store import Store
+from tests.browser import ARGUMENTS, CHROMIUM, new_context, open_page, start_server
+
+SCROLL = """async ({view, seconds}) => {
+  const app = window.__slicewise, canvas = document.querySelectorAll('.sw-host canvas[tabindex]')[view];
+  const box = canvas.getBoundingClientRect(), at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
+  const times = []; let down = true, before = app.stats.frames;
+  const start = performance.now();
+  while (performance.now() - start < seconds * 1000) {
+    canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: down ? 100 : -100, bubbles: true, cancelable: true, ...at}));
+    const now = await new Promise(requestAnimationFrame);
+    if (app.stats.frames !== before) { before = app.stats.frames; times.push(now); }
+    const {index} = app.state, depth = app.image?.shape?.[0] ?? 44;
+    if (index <= 1) down = true; else if (index >= depth - 2) down = false;
+  }
+  return times;
+}"""
+
+
+LOADED = "() => { const {done, total} = window.__slicewise.state.loading; return done >= total }"
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    clicks = 10 if options.quick else 40
+    with tempfile.TemporaryDirectory() as folder:
+        names = _project(Path(folder) / "project", options.data)
+        server = start_server(Path(folder), "--project", str(Path(folder) / "project"))
+        try:
+            rows = _measure(server.address, names, clicks, 2.0 if options.quick else 6.0)
+        finally:
+            server.stop()
+    finish(rows, options.json)
+
+
+def _measure(address: str, names: dict[str, int], clicks: int, seconds: float) -> list[Row]:
+    rows: list[Row] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = new_context(chromium, viewport={"width": 1600, "height": 900}).new_page()
+        open_page(page, address)
+        for name, image_id in names.items():
+            page.evaluate("async (id) => { await window.__slicewise.open(id) }", image_id)
+            page.wait_for_selector(".sw-host[data-ready='1']")
+            page.wait_for_function(LOADED, timeout=120_000)
+            rows += scroll(page, name, seconds) if "volume" in name else click(page, name, clicks)
+        chromium.close()
+    return rows
+
+
+def click(page: Page, name: str, count: int) -> Iterator[Row]:
+    """Single clicks, each on a clean slate, spread over the picture."""
+    box = page.locator(".sw-host canvas[tabindex]").first.bounding_box()
+    assert box is not None
+    side = min(box["width"], box["height"]) * 0.8
+    rng = np.random.default_rng(0)
+    for _ in range(count + 3):  # the first ones warm up
+        dx, dy = (float(v) for v in rng.uniform(-0.5, 0.5, 2) * side)
+        before = page.evaluate("() => window.__slicewise.stats.predictions.length")
+        page.mouse.click(box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy)
+        page.wait_for_function(
+            "(n) => window.__slicewise.stats.predictions.length > n", arg=before, timeout=20_000
+        )
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(100)
+    taken = page.evaluate("(n) => window.__slicewise.stats.predictions.slice(-n)", count)
+    total, model = [p["ms"] for p in taken], [p["model_ms"] for p in taken]
+    added = [a - b for a, b in zip(total, model)]
+    yield Row(name, "click to painted mask", "median ms", median(total), count)
+    yield Row(name, "click to painted mask", "p95 ms", percentile(total, 0.95), count)
+    yield Row(name, "the model alone", "median ms", median(model), count)
+    yield Row(name, "the model alone", "p95 ms", percentile(model, 0.95), count)
+    yield Row(name, "added by page, network and server", "median ms", median(added), count)
+    yield Row(name, "added by page, network and server", "p95 ms", percentile(added, 0.95), count)
+
+
+def scroll(page: Page, name: str, seconds: float) -> Iterator[Row]:
+    """Wheel through the first axis with all three planes on screen."""
+    times = page.evaluate(SCROLL, {"view": 0, "seconds": seconds})
+    gaps = np.diff(times)
+    yield Row(name, "wheel", "median frames/s", 1000 / float(np.median(gaps)), len(gaps))
+    yield Row(name, "wheel", "mean frames/s", 1000 / float(np.mean(gaps)), len(gaps))
+    yield Row(name, "wheel", "p95 ms a frame", percentile(gaps.tolist(), 0.95), len(gaps))
+
+
+def _project(root: Path, data: Path) -> dict[str, int]:
+    """Pictures and volumes to measure on: name -> image id."""
+    store = Store(root)
+    store.add_class("one")
+    scans = {"512x512 picture": _picture(pictures.camera()), "1024x1024 picture": _picture(_retina())}
+    scans["256x256x128 volume"] = Scan(
+        "volume", _volume((128, 256, 256)), (1.5, 1.0, 1.0), None, window=(-200, 900)
+    )
+    ids = {name: store.add_image(scan) for name, scan in scans.items()}
+    large = data / "mr-640-nolabel" / "images"
+    if large.is_dir():
+        from storage.formats import read
+
+        ids["640x640x44 volume"] = store.add_image(read(next(large.iterdir())))
+    else:
+        print("the 640x640x44 volume of ../shared/data is not there; left out")
+    store.close()
+    return ids
+
+
+def _retina() -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pictures.retina()[190:1214, 190:1214])
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Scan:
+    return Scan(f"picture {pixels.shape[0]}", pixels[None], spacing_mm=None, marks=None)
+
+
+def _volume(shape: tuple[int, int, int]) -> NDArray[np.int16]:
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    body = ((z - 64) / 90) ** 2 + ((y - 128) / 100) ** 2 + ((x - 128) / 110) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 40, shape)
+    return (body * 600 - 100 + noise).astype(np.int16)
+
+
+if __name__ == "__main__":
+    main()
