@@ -10,7 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr  # noqa: E402
 from fastapi import FastAPI, Request  # noqa: E402
 
-from annotator.canvas.canvas import STYLES, Canvas, Panel  # noqa: E402
+from annotator.canvas.canvas import STYLES, canvas, panel  # noqa: E402
 from annotator.workflow import Workflow  # noqa: E402
 
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
@@ -40,9 +40,9 @@ def build_page(workflow: Workflow) -> gr.Blocks:
     ) as page:
         with gr.Row(elem_id="shell"):
             with gr.Column(elem_id="center", min_width=600):
-                canvas = Canvas()
+                workspace = canvas()
             with gr.Column(elem_id="side", min_width=300), gr.Tabs(elem_id="tabs", selected="label"):
-                _label_tab(canvas)
+                _label_tab(workspace)
                 _images_tab()
                 _data_tab()
                 _model_tab()
@@ -85,9 +85,9 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def _label_tab(canvas: Canvas) -> None:
+def _label_tab(workspace: gr.HTML) -> None:
     with gr.Tab("Label", id="label", elem_id="tab-label", render_children=True):
-        Panel("classes.js")
+        panel("classes.js")
         controls = {
             "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
             "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
@@ -105,7 +105,7 @@ def _label_tab(canvas: Canvas) -> None:
         for name, control in controls.items():
             _in_browser(control.input, [control], f"(value) => window.slicewise?.set('{name}', value)")
         names = list(controls)
-        canvas.settings(  # type: ignore[attr-defined]  # an event that Gradio reads from the component's script
+        workspace.settings(  # type: ignore[attr-defined]  # an event that Gradio reads from the component's script
             None,
             None,
             list(controls.values()),
@@ -116,14 +116,14 @@ def _label_tab(canvas: Canvas) -> None:
 
 def _images_tab() -> None:
     with gr.Tab("Images", id="images", elem_id="tab-images", render_children=True):
-        Panel("images.js", elem_id="images")
+        panel("images.js", elem_id="images")
 
 
 def _data_tab() -> None:
     with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
         gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
-        Panel("data.js", "mountImport")
-        Panel("data.js", "mountJobs")
+        panel("data.js", "mountImport")
+        panel("data.js", "mountJobs")
         gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
             [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
@@ -156,7 +156,7 @@ def _data_tab() -> None:
 def _model_tab() -> None:
     with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
         gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
-        Panel("models.js")
+        panel("models.js")
 
 
 def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:

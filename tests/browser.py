@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
@@ -106,6 +107,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running = start_server(tmp_path_factory.mktemp("served"))
     yield running
     running.stop()
+
+
+class Launch(Protocol):
+    def __call__(self, *arguments: str, port: int = 0) -> RunningServer: ...
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts servers in the test's own folder; what still runs at its end is stopped."""
+    started: list[RunningServer] = []
+
+    def start(*arguments: str, port: int = 0) -> RunningServer:
+        started.append(start_server(tmp_path, *arguments, port=port))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The page as a person meets it: tools, keys, panels, themes; in real Chromium against the real server."""
 
-# ruff: noqa: F811  (a fixture is imported, then named as an argument)
+# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
 import os
 import re
@@ -13,7 +13,18 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from skimage.io import imsave
 
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, page, server, watch  # noqa: F401
+from tests.browser import (
+    Launch,
+    RunningServer,
+    Watch,
+    browser,
+    launch,
+    new_context,
+    open_page,
+    page,
+    server,
+    watch,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +39,9 @@ def state(page: Page) -> dict:
 
 def wait_state(page: Page, condition: str) -> None:
     """Wait for a JavaScript condition on the engine's `state`."""
-    page.wait_for_function(f"() => {{ const state = window.__slicewise.state; return {condition}; }}")
+    page.wait_for_function(
+        f"() => {{ const state = window.__slicewise?.state; return state && ({condition}); }}"
+    )
 
 
 def canvas_point(page: Page, right: float = 0.5, down: float = 0.5) -> tuple[float, float]:
@@ -265,6 +278,48 @@ def test_an_export_offers_a_zip(page: Page, tmp_path: Path) -> None:
 def test_the_model_panel_says_which_model_answers(page: Page) -> None:
     tab(page, "Model")
     expect(page.locator(".sw-model[data-active=true]")).to_have_count(1)
+
+
+def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
+    browser: Browser,
+    launch: Launch,
+    tmp_path: Path,
+) -> None:
+    picture = tmp_path / "stripes.png"
+    imsave(picture, np.tile(np.arange(60, dtype=np.uint8) * 4, (40, 1)), check_contrast=False)
+    arguments = ["--project", str(tmp_path / "empty")]
+    running = launch(*arguments)
+    context = new_context(browser)
+    page = context.new_page()
+    page.goto(running.address)
+    expect(page.get_by_role("heading", name="No images yet")).to_be_visible(timeout=60_000)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose files").first.click()
+    chooser.value.set_files([picture])
+    expect(page.locator(".sw-name")).to_have_text(re.compile("stripes"), timeout=30_000)
+    page.get_by_role("button", name="Add a class").click()
+    page.keyboard.type("stripe")
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    stroke(page, 0.3)
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+    running.kill()
+    expect(page.locator(".sw-link")).to_have_text("Offline")
+    stroke(page, 0.6)
+    expect(page.locator(".sw-link")).to_have_text("Offline, 1 change kept")
+    running = launch(*arguments, port=running.port)
+    expect(page.locator(".sw-link")).to_have_text("Saved", timeout=30_000)
+    page.reload()
+    wait_state(page, "state.rev === 2")
+    context.close()
+
+
+def stroke(page: Page, down: float) -> None:
+    page.keyboard.press("b")
+    page.mouse.move(*canvas_point(page, 0.4, down))
+    page.mouse.down()
+    page.mouse.move(*canvas_point(page, 0.6, down), steps=4)
+    page.mouse.up()
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1600, 900)])

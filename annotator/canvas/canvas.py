@@ -1,7 +1,9 @@
-"""The parts of the page that are our own: HTML components that load a module of `static/` into themselves."""
+"""The parts of the page that are our own: HTML components that load a module of `static/` into themselves.
+
+Functions, not subclasses of gr.HTML: for a subclass Gradio writes a .pyi file beside its source at each import.
+"""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -9,35 +11,24 @@ STATIC = Path(__file__).parent / "static"
 STYLES = tuple(STATIC / name for name in ("shell.css", "panels.css", "gradio.css"))
 
 
-class Canvas(gr.HTML):
+def canvas() -> gr.HTML:
     """The whole workspace: tools, canvas, status. Raises `settings` when keys changed a view setting."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            html_template='<div class="sw"></div>',
-            js_on_load=_load("workspace.js", "mount(element, trigger)") + " /* 'settings' */",
-            apply_default_css=False,
-            elem_id="canvas",
-            **kwargs,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
+    return gr.HTML(
+        html_template='<div class="sw"></div>',
+        js_on_load=_load("workspace.js", "mount(element, trigger)") + " /* 'settings' */",
+        apply_default_css=False,
+        elem_id="canvas",
+    )
 
 
-class Panel(gr.HTML):
+def panel(module: str, function: str = "mount", *, elem_id: str | None = None) -> gr.HTML:
     """One list of the side panel, filled by `function` of `module`."""
-
-    def __init__(self, module: str, function: str = "mount", **kwargs: Any) -> None:
-        super().__init__(
-            html_template='<div class="sw-panel"></div>',
-            js_on_load=_load(module, f"{function}(element)"),
-            apply_default_css=False,
-            **kwargs,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
+    return gr.HTML(
+        html_template='<div class="sw-panel"></div>',
+        js_on_load=_load(module, f"{function}(element)"),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
 
 
 def _load(module: str, call: str) -> str:

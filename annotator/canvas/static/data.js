@@ -33,16 +33,21 @@ export function listenForDrops() {
   acceptDrops(document.body);
 }
 
-/** Fill the list of running and finished jobs. */
+/** Fill the list of running and finished imports and exports. */
 export async function mountJobs(element) {
   const root = element.querySelector(".sw-panel");
   await session.start();
-  const list = h("div.sw-jobs", { "aria-label": "Jobs", role: "region" });
-  root.replaceChildren(list);
+  root.replaceChildren(jobList("Imports and exports", ["import", "export"]));
+}
+
+/** A list of the jobs of some kinds, newest first, that keeps itself up to date. */
+export function jobList(label, kinds) {
+  const list = h("div.sw-jobs", { "aria-label": label, role: "region" });
   const cards = new Map();
-  const draw = () => drawJobs(list, cards);
+  const draw = () => drawJobs(list, cards, kinds);
   session.addEventListener("jobs", draw);
   draw();
+  return list;
 }
 
 /** Start an export; called by Gradio's button with the values of its form. */
@@ -71,8 +76,8 @@ function uploadCard() {
   return card;
 }
 
-function drawJobs(list, cards) {
-  const jobs = [...session.jobs.values()].filter((job) => KINDS[job.kind]).reverse();
+function drawJobs(list, cards, kinds) {
+  const jobs = [...session.jobs.values()].filter((job) => kinds.includes(job.kind));
   for (const [id, card] of cards) {
     if (session.jobs.has(id)) continue;
     card.element.remove();

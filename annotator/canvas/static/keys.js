@@ -77,13 +77,22 @@ export function keyOfTool(name) {
 
 /** "Ctrl+Shift+z" for an event; Command counts as Ctrl. */
 export function codeOf(event) {
-  const digit = event.altKey && /^Digit[0-9]$/.exec(event.code); // Alt+1 prints another character on some keyboards
-  const key = digit ? event.code.slice(5) : event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = characterOf(event);
   const parts = [];
-  if (event.ctrlKey || event.metaKey) parts.push("Ctrl");
-  if (event.altKey) parts.push("Alt");
+  const typed = event.getModifierState?.("AltGraph"); // AltGr only makes the character on some keyboards
+  if (!typed && (event.ctrlKey || event.metaKey)) parts.push("Ctrl");
+  if (!typed && event.altKey) parts.push("Alt");
   if (event.shiftKey && !PRINTED_WITH_SHIFT.test(key)) parts.push("Shift");
   return [...parts, key].join("+");
+}
+
+/** The key as the table writes it: by its place where it prints something that is not in the Latin alphabet. */
+function characterOf({ key, code = "", altKey }) {
+  const digit = altKey && /^Digit([0-9])$/.exec(code); // Alt+1 prints another character on some keyboards
+  if (digit) return digit[1];
+  const letter = key.length === 1 && key.charCodeAt(0) > 127 && /^Key([A-Z])$/.exec(code);
+  if (letter) return letter[1].toLowerCase();
+  return key.length === 1 ? key.toLowerCase() : key;
 }
 
 /** Run what the table says for this event (or offer it to the canvas); answers whether the event was used. */

@@ -1,7 +1,7 @@
 /** The Model panel: which prompt models there are, which one answers, and why. */
 
 import { call } from "./api.js";
-import { progressBar } from "./data.js";
+import { jobList } from "./data.js";
 import { h, icon, setText } from "./dom.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
@@ -12,25 +12,23 @@ export async function mount(element) {
   await session.start();
   const why = h("p.sw-why", { role: "status" });
   const list = h("ul.sw-models", { "aria-label": "Prompt models" });
-  root.replaceChildren(why, list);
+  root.replaceChildren(why, list, jobList("Downloads", ["download"]));
   const draw = () => {
     list.replaceChildren(...session.project.models.map(modelCard));
     setText(why, session.answering?.why ?? "");
     why.hidden = !session.answering?.why;
   };
   for (const type of ["project", "model"]) session.addEventListener(type, draw);
-  session.addEventListener("jobs", ({ detail }) => detail?.kind === "download" && draw());
   draw();
 }
 
 function modelCard(model) {
-  const job = downloadOf(model.name);
   return h(
     "li.sw-model",
     { dataset: { active: String(model.active), state: model.state } },
     h("div.sw-model-head", {}, h("b", {}, model.title), model.active && h("span.sw-badge", {}, icon("check", 13), "chosen")),
     h("p", {}, model.detail),
-    job ? downloadProgress(job) : modelButtons(model),
+    modelButtons(model),
   );
 }
 
@@ -42,16 +40,6 @@ function modelButtons(model) {
     model.state === "missing" && h("button.sw-button.small", { type: "button", onclick: download }, icon("download", 14), "Download"),
   ].filter(Boolean);
   return buttons.length ? h("div.sw-row", {}, buttons) : null;
-}
-
-function downloadOf(name) {
-  return [...session.jobs.values()].find((job) => job.kind === "download" && job.state === "running" && job.model === name);
-}
-
-function downloadProgress(job) {
-  const bar = progressBar("Download");
-  bar.show(job.done, job.total);
-  return bar.element;
 }
 
 async function act(work) {

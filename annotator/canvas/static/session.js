@@ -22,6 +22,7 @@ const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unkno
 
 class Session extends EventTarget {
   project = null;
+  opening = null; // the image that is being opened
   image = null; // facts of the open image, as GET /api/images/{id} answers
   app = null; // the LabelApp of the engine
   link = null;
@@ -32,7 +33,6 @@ class Session extends EventTarget {
 
   #flags = {}; // class id -> {hidden, locked}, kept in this browser
   #started = null;
-  #opening = null; // the image that was asked for last
 
   /** Read the project and connect, once; every part of the page may await it. */
   start() {
@@ -106,16 +106,18 @@ class Session extends EventTarget {
   /** Open an image, at a slice where one is asked for. */
   async open(id, { axis, index } = {}) {
     if (!this.app) return;
-    this.#opening = id;
+    this.opening = id;
     try {
       const [facts, shown] = await Promise.all([call(`/api/images/${id}`), this.app.open(id)]);
-      if (this.#opening !== id || !shown) return;
+      if (this.opening !== id || !shown) return;
       this.image = facts;
       history.replaceState(null, "", `#image=${id}`);
       if (axis !== undefined) this.app.gotoSlice(axis, index);
       this.#emit("image");
     } catch (error) {
       toast(error.message, "error");
+    } finally {
+      if (this.opening === id) this.opening = null;
     }
   }
 

@@ -148,9 +148,11 @@ function completeSwitch() {
     text,
   );
   const update = ({ complete }) => {
+    const flat = session.image?.kind === "image";
     setAttributes(button, { "aria-pressed": Boolean(complete) });
-    setText(text, complete ? "Slice complete" : "Complete slice");
+    setText(text, complete ? (flat ? "Image complete" : "Slice complete") : flat ? "Complete image" : "Complete slice");
   };
+  session.addEventListener("image", () => update(session.app.state));
   return { element: button, update };
 }
 

@@ -7,8 +7,8 @@ import { session } from "./session.js";
 const SEEN = "slicewise-first-steps";
 const STEPS = [
   ["Choose a class", "or press its number"],
-  ["Click an object", "right-click what is not part of it"],
-  ["Press Enter", "saved; Ctrl+Z takes it back"],
+  ["Click an object", "right-click takes away"],
+  ["Press Enter", "Ctrl+Z takes it back"],
 ];
 
 /** Shown while the project has no image. */

@@ -38,6 +38,7 @@ export async function mount(element, trigger) {
   stage.after(firstSteps());
   destroyWithElement(element, app, life);
   await openFirst();
+  session.addEventListener("project", () => !session.image && openFirst()); // the first import of an empty project
   root.dataset.ready = "1";
 }
 
@@ -71,6 +72,7 @@ function bindGradio(trigger) {
 
 /** The image in the address, or else the first of the queue. */
 async function openFirst() {
+  if (session.opening) return;
   const asked = /#image=(\d+)/.exec(location.hash)?.[1];
   if (asked) await session.open(Number(asked));
   if (!session.image) await actions.step(1);
