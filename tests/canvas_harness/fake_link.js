@@ -50,8 +50,8 @@ export class FakeLink extends EventTarget {
   }
 
   /** Two discs around the first point: small and large. */
-  discs({ seq, points, box }) {
-    const [row, col] = points[0] ?? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+  discs({ seq, points, box, scribbles }) {
+    const [row, col] = points[0] ?? scribbles[0]?.points[0] ?? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
     const shapes = [14, 24].map((radius) => {
       const side = Array.from({ length: 2 * radius + 1 }, (_, i) => i - radius);
       const rows = side.map((y) => side.map((x) => Number(x * x + y * y + 3 * radius * Math.sin(x / 3) <= radius * radius)).join(""));
