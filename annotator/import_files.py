@@ -30,6 +30,7 @@ class Found:
     root: Path
     files: tuple[Path, ...]
     unreadable: tuple[str, ...] = ()
+    closed: tuple[Path, ...] = ()  # folders that may not be opened
 
     def shown(self, path: Path) -> str:
         """The path below the root, for people and for the project: always with forward slashes."""
@@ -54,19 +55,23 @@ class Masks:
         return {self.only} if self.only else set(self.by_key.values())
 
 
-def find_files(path: Path) -> Found:
-    """A file on its own, or every file below a folder but hidden ones; links to folders are not followed."""
-    if path.is_file():
-        return Found(path.parent, (path,))
+def find_files(path: Path, apart_from: Path | None = None) -> Found:
+    """A file on its own, or every file below a folder but hidden ones; links to folders are not followed.
+
+    `apart_from`: a folder that is passed over, such as a project kept among its images.
+    """
+    root = path.parent if path.is_file() else path
     files, unreadable = [], []
-    for file in _walk(path):
-        if readable_name(file.relative_to(path)):
+    closed: list[OSError] = []
+    for file in [path] if path.is_file() else _walk(path, closed, apart_from):
+        below = file.relative_to(root)
+        if readable_name(below):
             files.append(file)
         else:
-            unreadable.append(f"{file.relative_to(path)!s}".encode("unicode_escape").decode("ascii"))
-    return Found(
-        path, tuple(sorted(files, key=lambda f: natural(f.relative_to(path)))), tuple(sorted(unreadable))
-    )
+            unreadable.append(str(below).encode("unicode_escape").decode("ascii"))
+    shut = tuple(sorted(Path(str(error.filename)) for error in closed))
+    files.sort(key=lambda file: natural(file.relative_to(root)))
+    return Found(root, tuple(files), tuple(sorted(unreadable)), shut)
 
 
 def natural(path: Path) -> list[tuple[int | str, ...]]:
@@ -134,9 +139,9 @@ def _same_case(found: Found, parents: tuple[str, ...], folder: str) -> str:
     return next((p.name for p in parent.iterdir() if p.name.lower() == folder), folder)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if not _hidden(f))
+def _walk(root: Path, closed: list[OSError], apart_from: Path | None) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = sorted(f for f in folders if not _hidden(f) and Path(folder, f) != apart_from)
         yield from (
             Path(folder, name) for name in names if not _hidden(name) and Path(folder, name).is_file()
         )

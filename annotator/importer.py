@@ -24,6 +24,8 @@ from storage.formats.privacy import Identities
 from storage.scan import Scan
 from storage.store import Store
 
+EMPTY = "it is empty (0 bytes)"
+UNKNOWN_KIND = "it is of a kind that is not read here; convert it to PNG, TIFF, NIfTI or NRRD"
 SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
 
 
@@ -65,6 +67,7 @@ class Run:
     used: set[Path] = field(default_factory=set)
     added: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
     known: int = 0
     labelled: list[int] = field(default_factory=list)
 
@@ -90,10 +93,8 @@ def import_path(
     """
     path = path.resolve()
     job.report("looking", 0, 0, "looking for images")
-    found = find_files(path)
+    found = find_files(path, apart_from=store.root.resolve())
     run = Run(store, job, found, Identities(_salt(store)), objects)
-    for name in found.unreadable:
-        run.refuse(f"{name}: its name cannot be read as text; rename it")
     run.masks = masks_given(labels.resolve()) if labels else masks_beside(found)
     units = list(_units(run))
     for done, unit in enumerate(units):
@@ -109,11 +110,12 @@ def import_path(
 
 
 def _units(run: Run) -> Iterator[Unit]:
-    """Files and series in the order of their first files. Reads every DICOM header."""
+    """Files and series in the order of their first files. Reads every DICOM header, then says what it refused."""
     kinds = dict(_kinds(run))
     series: dict[Path, list[dicom.Series]] = defaultdict(list)
     for one in _collect(run, [path for path, kind in kinds.items() if kind == "dicom"]):
         series[one.slices[0].path].append(one)
+    _refuse_what_waited(run)
     for path, kind in kinds.items():
         if kind != "dicom":
             yield Unit((path,))
@@ -130,22 +132,27 @@ def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
         try:
             kind = formats.kind_of(path) if path.stat().st_size else "empty"
         except OSError as error:
-            run.refuse(f"{run.shown(path)}: it cannot be opened ({error.strerror})")
+            run.later.append((path, f"it cannot be opened ({error.strerror})"))
             continue
         if kind and kind != "empty":
             yield path, kind
         elif alone or not companion(path):
-            _refuse_kind(run, path, empty=kind == "empty")
+            run.later.append((path, EMPTY if kind == "empty" else UNKNOWN_KIND))
 
 
-def _refuse_kind(run: Run, path: Path, *, empty: bool) -> None:
-    reason = "it is empty (0 bytes)" if empty else "it is of a kind that is not read here"
-    remedy = "" if empty else "; convert it to PNG, TIFF, NIfTI or NRRD"
-    run.refuse(f"{run.shown(path)}: {reason}{remedy}")
+def _refuse_what_waited(run: Run) -> None:
+    for name in run.found.unreadable:
+        hidden = run.identities.in_path(name)
+        shown = f"file {run.identities.pseudonym(name)}" if hidden else name
+        run.refuse(f"{shown}: its name cannot be read as text; rename it")
+    for folder in run.found.closed:
+        run.refuse(f"{run.shown(folder)}: this folder may not be opened; ask for the right to read it")
+    for path, reason in run.later:
+        run.refuse(f"{run.shown(path)}: {reason}")
 
 
 def _collect(run: Run, paths: list[Path]) -> list[dicom.Series]:
-    """All series of these files. Lines wait until every header was read: then it is known whom a path names."""
+    """All series of these files. Only when every header was read is it known whom a path names."""
     collector = dicom.Collector(run.identities)
     refused: list[tuple[int, Path, FileRefused]] = []
     for number, path in enumerate(paths, start=1):

@@ -68,8 +68,15 @@ def _spellings(value: str, *, is_date: bool, is_name: bool) -> set[str]:
         year, month, day = digits[:4], digits[4:6], digits[6:8]
         orders = (year + month + day, day + month + year, month + day + year, year[2:] + month + day)
         return {o for o in orders if len(digits) == 8}
-    parts = re.split(r"[\^=\s,;]+", value) if is_name else [value]
+    parts = re.split(r"[\^=\s,;]+", value) if is_name else [value, *_numbered_parts(value)]
     return {spelling for part in parts for spelling in _plain(part) if spelling}
+
+
+def _numbered_parts(value: str) -> list[str]:
+    """Of an id like QX-4711 the parts that could stand alone in a path."""
+    return [
+        part for part in re.split(r"[\W_]+", value) if len(part) > SHORTEST and any(c.isdigit() for c in part)
+    ]
 
 
 def _plain(text: str) -> set[str]:
