@@ -343,5 +343,9 @@ async def _refuse(visit: Visit, refusal: Response, receive: Receive, send: Send)
         await send({"type": "websocket.http.response.body", "body": bytes(refusal.body)})
     else:
         await send(
-            {"type": "websocket.close", "code": 1008, "reason": json.loads(refusal.body)["error"][:120]}
+            {
+                "type": "websocket.close",
+                "code": 1008,
+                "reason": json.loads(bytes(refusal.body))["error"][:120],
+            }
         )

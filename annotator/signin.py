@@ -40,7 +40,7 @@ h1 { margin: 0 0 .25rem; font-size: 1.4rem }
 p { margin: 0 0 1.25rem; color: var(--soft) }
 label { display: block; margin: 0 0 1rem; font-weight: 600 }
 input {
-  display: block; width: 100%; margin-top: .3rem; padding: .6rem .7rem; font: inherit; color: inherit;
+  display: block; width: 100%; margin-top: .3rem; padding: .6rem .7rem; font: inherit; font-weight: 400; color: inherit;
   background: transparent; border: 1px solid var(--line); border-radius: 8px;
 }
 button {

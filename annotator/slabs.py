@@ -65,7 +65,7 @@ def answer(request: Request, content: bytes | NDArray, headers: dict[str, str]) 
 
 
 def _bytes_of(array: NDArray) -> memoryview:
-    return memoryview(array.reshape(-1).view("u1"))
+    return array.reshape(-1).view("u1").data
 
 
 def _blocks(array: NDArray) -> Iterator[bytes]:
