@@ -1,0 +1,118 @@
+"""A model on disk: safetensors beside a JSON card. Loading runs no code, whoever made the file."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from learners.data import PERCENTILES
+from learners.trainer import State
+from models.networks import NetworkSpec, UNet
+from storage.arrays import write_bytes
+
+CARD, WEIGHTS, STUDENT = "model.json", "model.safetensors", "student.safetensors"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known to use a model or to go on training it."""
+
+    network: NetworkSpec
+    class_ids: tuple[int, ...]  # channel i + 1 is this class
+    spacing_mm: tuple[float, ...]
+    learner: str
+    steps: int = 0
+    dice: float | None = None  # on held-out labels, when it was made
+    per_class: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0  # of training, over all rounds
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "network": self.network.as_json(),
+            "class_ids": self.class_ids,
+            "spacing_mm": self.spacing_mm,
+            "normalisation": {"percentiles": PERCENTILES, "to": [0, 1], "clip": [-0.2, 1.2]},
+            "learner": self.learner,
+            "steps": self.steps,
+            "dice": self.dice,
+            "per_class": {str(k): v for k, v in self.per_class.items()},
+            "seconds": self.seconds,
+            "torch": torch.__version__,
+        }
+
+
+def save_model(directory: Path, state: State, card: Card) -> None:
+    """Weights first, then the card: a directory with a card is a whole model."""
+    for name, network in ((WEIGHTS, state.teacher), (STUDENT, state.student)):
+        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, directory / name)
+    write_bytes(directory / CARD, json.dumps(card.as_json(), indent=1).encode())
+
+
+def read_card(directory: Path) -> Card:
+    """Raises ValueError where it is missing or says nothing sensible."""
+    try:
+        values = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        return Card(
+            network=NetworkSpec.from_json(values["network"]),
+            class_ids=tuple(int(c) for c in values["class_ids"]),
+            spacing_mm=tuple(float(s) for s in values["spacing_mm"]),
+            learner=str(values["learner"]),
+            steps=int(values["steps"]),
+            dice=values["dice"],
+            per_class={int(k): float(v) for k, v in values["per_class"].items()},
+            seconds=float(values["seconds"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the model in {directory.name} cannot be read ({error}); train a new one") from error
+
+
+def load_network(directory: Path, device: str = "cpu") -> UNet:
+    """The published weights, ready to predict. Raises ValueError."""
+    network = UNet(read_card(directory).network)
+    _fill(network, directory / WEIGHTS)
+    return network.to(device).eval()
+
+
+def load_state(directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str) -> State | None:
+    """Student and teacher to go on with. A class that is new since starts untrained; None where the network is
+    another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
+    card = read_card(directory)
+    if _body(card.network) != _body(network):
+        return None
+    networks = []
+    for name in (STUDENT, WEIGHTS):
+        old, new = UNet(card.network), UNet(network)
+        _fill(old, directory / name if (directory / name).exists() else directory / WEIGHTS)
+        networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
+    return State(networks[0], networks[1].eval().requires_grad_(False), card.steps)
+
+
+def _body(network: NetworkSpec) -> tuple[object, ...]:
+    return network.dims, network.channels, network.widths, network.strides
+
+
+def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids: tuple[int, ...]) -> UNet:
+    """Everything but the head as it is; of the head the rows of classes that both know."""
+    state = new.state_dict()
+    rows = [(0, 0)] + [(old_ids.index(c) + 1, i + 1) for i, c in enumerate(ids) if c in old_ids]
+    for name, value in weights.items():
+        if not name.startswith("head."):
+            state[name] = value
+            continue
+        for before, now in rows:
+            state[name][now] = value[before]
+    new.load_state_dict(state)
+    return new
+
+
+def _fill(network: UNet, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors and torch raise types of their own
+        raise ValueError(f"the weights {path.name} do not fit their card ({type(error).__name__})") from error

@@ -1,0 +1,213 @@
+"""Images and targets opened where they are used, and patches drawn from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learners.losses import Sample
+from learners.plan import Plan
+from learners.rounds import Example, WeakBox
+from learners.targets import OPEN_BACKGROUND, Classes, only_slices, target_of, without_slices
+from storage.arrays import UNLABELLED, open_npy
+
+PERCENTILES = (0.5, 99.5)
+LOOKED_AT = 200_000  # voxels to find the percentiles from
+KEPT_PLACES = 5000  # voxels of each class of an image that patches are centred on
+FRESH_SHARE = 0.35  # of the labelled draws, while there is something new
+FOREGROUND_SHARE = 0.67
+
+
+class Case:
+    """An example with its arrays memory-mapped."""
+
+    def __init__(self, example: Example, classes: Classes, channels: int) -> None:
+        self.example, self._channels = example, channels
+        self.pixels = open_npy(example.pixels)
+        self.low, self.high = percentiles(self.pixels)
+        self._classes = classes
+        self.known = self._training()
+        self.places = {} if self.known is None else _places(self.known, classes)
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.places) or bool(self.example.boxes and not self.example.all_held)
+
+    def held_out(self) -> NDArray[np.uint8] | None:
+        """(Z, Y, X) label values to judge by, UNLABELLED elsewhere; None where nothing is held out."""
+        if self.example.known is None or not (self.example.all_held or self.example.held):
+            return None
+        known = open_npy(self.example.known)
+        return known if self.example.all_held else only_slices(known, self.example.held)
+
+    def look(self, region: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        """(C, z, y, x) pixels in 0..1 of a box inside the image; grey is repeated where others have colour."""
+        return normalised(self.pixels[region], self.low, self.high, self._channels)
+
+    def _training(self) -> NDArray[np.uint8] | None:
+        if self.example.known is None or self.example.all_held:
+            return None
+        known = open_npy(self.example.known)
+        return without_slices(known, self.example.held) if self.example.held else known
+
+
+def percentiles(pixels: NDArray) -> tuple[float, float]:
+    """Where most intensities of an image lie; equal ends are moved apart."""
+    step = max(1, round((pixels.size / LOOKED_AT) ** (1 / 3)))
+    some = np.asarray(pixels[tuple(slice(None, None, step if n > 3 else 1) for n in pixels.shape)], np.float64)
+    some = some[np.isfinite(some)]
+    low, high = np.percentile(some, PERCENTILES) if some.size else (0.0, 1.0)
+    return float(low), float(high if high > low else low + 1)
+
+
+def normalised(part: NDArray, low: float, high: float, channels: int) -> NDArray[np.float32]:
+    """(z, y, x[, C]) of any type to (channels, z, y, x) around 0..1."""
+    values = np.nan_to_num((np.asarray(part, np.float32) - low) / (high - low))
+    values = np.clip(values, -0.2, 1.2)
+    if part.ndim == 4:
+        return np.ascontiguousarray(np.moveaxis(values, 3, 0))
+    return np.repeat(values[None], channels, 0)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    x: NDArray[np.float32]  # (C, *S)
+    y: NDArray[np.int64]
+    w: NDArray[np.float32]
+    inside: NDArray[np.float32]  # 1 where the patch lies inside the image
+    box: NDArray[np.int64]
+
+
+class Pools:
+    """Labelled and unlabelled patches, drawn with replacement. Held-out images are in neither."""
+
+    def __init__(self, cases: Sequence[Case], classes: Classes, plan: Plan, rng: np.random.Generator) -> None:
+        self._classes, self._plan, self._rng = classes, plan, rng
+        self._labelled = [case for case in cases if case.labelled]
+        self._fresh = [case for case in self._labelled if case.example.fresh]
+        self._any = [case for case in cases if not case.example.all_held]
+
+    @property
+    def has_labels(self) -> bool:
+        return bool(self._labelled)
+
+    def labelled(self, count: int) -> Sample:
+        return self._batch([self._draw_labelled() for _ in range(count)], unlabelled=False)
+
+    def unlabelled(self, count: int) -> Sample:
+        """y, w = 0 everywhere; v says what lies inside the image."""
+        return self._batch([self._draw_anywhere() for _ in range(count)], unlabelled=True)
+
+    def pseudo(self, count: int, reliable: Sequence[int]) -> Sample | None:
+        """Patches of these images with the last model's classes as targets; None where there are none."""
+        cases = [c for c in self._any if c.example.pseudo and c.example.image_id in reliable]
+        if not cases:
+            return None
+        return self._batch([self._draw_pseudo(self._choice(cases)) for _ in range(count)], unlabelled=False)
+
+    def foreground_share(self) -> float | None:
+        """Of voxels on slices that are known nearly whole; None where no slice is."""
+        foreground = total = 0
+        for case in self._labelled:
+            if case.known is None:
+                continue
+            dense = (case.known != UNLABELLED).mean((1, 2)) > 0.9
+            part = case.known[dense]
+            foreground += int(((part != 0) & (part < OPEN_BACKGROUND)).sum())
+            total += part.size
+        return foreground / total if total else None
+
+    def _draw_labelled(self) -> Drawn:
+        fresh = self._fresh and self._rng.random() < FRESH_SHARE
+        case = self._choice(self._fresh if fresh else self._labelled)
+        if not case.places or (case.example.boxes and self._rng.random() < 0.5):
+            return self._patch(case, _centre(self._choice(case.example.boxes)), case.known)
+        foreground = [c for c in case.places if c != 0] or list(case.places)
+        wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
+        places = case.places[self._choice(wanted)]
+        return self._patch(case, places[self._rng.integers(len(places))], case.known)
+
+    def _draw_anywhere(self) -> Drawn:
+        case = self._choice(self._any)
+        centre = [self._rng.integers(n) for n in case.example.shape]
+        return self._patch(case, np.array(centre), None)
+
+    def _draw_pseudo(self, case: Case) -> Drawn:
+        assert case.example.pseudo is not None
+        proposed = open_npy(case.example.pseudo.classes)
+        centre = np.array([self._rng.integers(n) for n in case.example.shape])
+        return self._patch(case, centre, proposed)
+
+    def _patch(self, case: Case, centre: NDArray, known: NDArray[np.uint8] | None) -> Drawn:
+        """A patch that holds the centre somewhere in its middle half; beyond the border pixels repeat."""
+        size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
+        jitter = [int(self._rng.integers(-(n // 4), n // 4 + 1)) for n in size]
+        corner = [_corner(c + j, n, whole) for c, j, n, whole in zip(centre, jitter, size, case.example.shape)]
+        inner = tuple(slice(max(0, c), min(c + n, w)) for c, n, w in zip(corner, size, case.example.shape))
+        pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
+        x = np.pad(case.look(inner), [(0, 0), *pads], mode="edge")
+        values = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
+        values = np.pad(values if known is None else known[inner], pads, constant_values=UNLABELLED)
+        target = target_of(values, self._classes)
+        inside = np.pad(np.ones([s.stop - s.start for s in inner], np.float32), pads)
+        box = _box_map(case.example.boxes, corner, size, self._classes)
+        parts = (x, target.y.astype(np.int64), target.w, inside, box)
+        if self._plan.dims == 2:
+            parts = (x[:, 0], *(part[0] for part in parts[1:]))
+        return Drawn(*parts)
+
+    def _batch(self, drawn: Sequence[Drawn], *, unlabelled: bool) -> Sample:
+        def stack(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([getattr(d, name) for d in drawn])).to(self._plan.device)
+
+        w = stack("w")
+        v = stack("inside") if unlabelled else (w > 0).float()
+        has_boxes = any(d.box.any() for d in drawn)
+        return Sample(stack("x"), stack("y"), w, v, box=stack("box") if has_boxes else None)
+
+    def _choice(self, items: Sequence):
+        return items[int(self._rng.integers(len(items)))]
+
+
+def _places(known: NDArray[np.uint8], classes: Classes) -> dict[int, NDArray[np.int32]]:
+    """Channel -> (N, 3) voxels of it, a regular choice where there are many."""
+    channels = classes.to_channels()[known]
+    channels = np.where(channels == OPEN_BACKGROUND, 0, channels)
+    found = {}
+    for channel in range(len(classes)):
+        flat = np.flatnonzero(channels == channel)
+        if len(flat):
+            flat = flat[:: max(1, len(flat) // KEPT_PLACES)]
+            found[channel] = np.stack(np.unravel_index(flat, known.shape), 1).astype(np.int32)
+    return found
+
+
+def _corner(centre: int, size: int, whole: int) -> int:
+    """Inside the image where the patch fits, around it where the image is smaller."""
+    if size >= whole:
+        return -((size - whole) // 2)
+    return int(np.clip(centre - size // 2, 0, whole - size))
+
+
+def _centre(box: WeakBox) -> NDArray[np.int64]:
+    r0, c0, r1, c1 = box.box
+    place = [(r0 + r1) // 2, (c0 + c1) // 2]
+    place.insert(box.axis, box.index)
+    return np.array(place)
+
+
+def _box_map(
+    boxes: Sequence[WeakBox], corner: Sequence[int], size: Sequence[int], classes: Classes
+) -> NDArray[np.int64]:
+    """Each box's number and channel over the voxels it covers; only whole boxes on slices of axis 0."""
+    out = np.zeros(tuple(size), np.int64)
+    for number, each in enumerate(boxes, start=1):
+        channel = int(classes.to_channels()[each.value])
+        r0, c0, r1, c1 = (n - o for n, o in zip(each.box, (*corner[1:], *corner[1:])))
+        z = each.index - corner[0]
+        whole = 0 <= r0 and 0 <= c0 and r1 <= size[1] and c1 <= size[2] and 0 <= z < size[0]
+        if each.axis == 0 and whole and 0 < channel < UNLABELLED:
+            out[z, r0:r1, c0:c1] = number * 256 + channel
+    return out

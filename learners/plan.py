@@ -1,0 +1,125 @@
+"""What to train on this machine with these images: dimensions, network, patches, batch, number format."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from learners.rounds import Example, RoundSpec
+from models.networks import NETWORKS, NetworkSpec, strides_for
+
+THIN = 8  # a volume of fewer slices is a pile of pictures
+COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
+VOXELS = {"cpu": {2: 128 * 128, 3: 40 * 40 * 40}, "cuda": {2: 256 * 256, 3: 80 * 80 * 80}}  # of a patch at most
+BATCH = {"cpu": {2: 4, 3: 2}, "cuda": {2: 16, 3: 4}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    network: NetworkSpec
+    patch: tuple[int, ...]
+    batch: int
+    device: str
+    bf16: bool
+    spacing_mm: tuple[float, ...]  # of the network's axes: the median of what was labelled
+
+    @property
+    def dims(self) -> int:
+        return self.network.dims
+
+
+def plan_of(spec: RoundSpec) -> Plan:
+    """The same for the same images, classes and device, so that rounds can follow on one another."""
+    device = device_of(spec.device)
+    labelled = [e for e in spec.examples if e.known is not None] or list(spec.examples)
+    dims = dims_of(labelled)
+    spacing = median_spacing(labelled)[3 - dims :]
+    size = [float(n) for n in np.median([e.shape for e in labelled], axis=0)][3 - dims :]
+    widths = NETWORKS[network_of(spec.network, device, len(labelled))][dims]
+    patch = _patch(size, spacing, VOXELS[device][dims], len(widths))
+    network = NetworkSpec(
+        dims=dims,
+        channels=max(e.channels for e in spec.examples),
+        classes=len(spec.class_ids) + 1,
+        widths=widths,
+        strides=strides_for(spacing, patch, len(widths)),
+    )
+    plan = Plan(
+        network, _rounded(patch, network.multiple), BATCH[device][dims], device, has_bf16(device), spacing
+    )
+    for _ in range(spec.smaller):
+        plan = smaller(plan)
+    return plan
+
+
+def smaller(plan: Plan) -> Plan:
+    """For when memory did not suffice: half the batch, then half the patch."""
+    if plan.batch > 1:
+        return replace(plan, batch=plan.batch // 2)
+    longest = max(range(len(plan.patch)), key=lambda axis: plan.patch[axis])
+    multiple = plan.network.multiple[longest]
+    side = max(multiple, plan.patch[longest] // 2 // multiple * multiple)
+    return replace(plan, patch=(*plan.patch[:longest], side, *plan.patch[longest + 1 :]))
+
+
+def dims_of(labelled: Sequence[Example]) -> int:
+    """3 where most of what was labelled are volumes with slices close enough to belong together."""
+    solid = [
+        e.shape[0] >= THIN and (e.spacing_mm is None or e.spacing_mm[0] < COARSE * min(e.spacing_mm[1:]))
+        for e in labelled
+    ]
+    return 3 if sum(solid) * 2 > len(solid) else 2
+
+
+def median_spacing(labelled: Sequence[Example]) -> tuple[float, float, float]:
+    spacings = [e.spacing_mm for e in labelled if e.spacing_mm is not None] or [(1.0, 1.0, 1.0)]
+    z, y, x = (float(v) for v in np.median(spacings, axis=0))
+    return z, y, x
+
+
+def network_of(wanted: str, device: str, labelled: int) -> str:
+    if wanted != "auto":
+        if wanted not in NETWORKS:
+            raise LookupError(f"there is no network {wanted!r}; there are: {', '.join(NETWORKS)}")
+        return wanted
+    return "unet-s" if device == "cpu" else ("unet-m" if labelled < 200 else "unet-l")
+
+
+def device_of(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("this machine has no GPU that torch can use; choose the device auto or cpu")
+    return wanted
+
+
+def has_bf16(device: str) -> bool:
+    """Whether bf16 is quicker here: on a GPU, and on processors that multiply in it (1.7 times, measured)."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(asked()) and os.environ.get("SLICEWISE_BF16", "1") != "0"
+
+
+def _patch(size: list[float], spacing: tuple[float, ...], voxels: int, levels: int) -> tuple[int, ...]:
+    """The image's own shape, shrunk along what is longest in millimetres until it has no more than `voxels`."""
+    sides = [max(1, math.ceil(n)) for n in size]
+    if len(sides) == 2:
+        return _squared(sides, voxels, levels)
+    while math.prod(sides) > voxels:
+        longest = max(range(len(sides)), key=lambda axis: sides[axis] * spacing[axis])
+        sides[longest] = max(1, int(sides[longest] * 0.9))
+    return tuple(sides)
+
+
+def _squared(sides: list[int], voxels: int, levels: int) -> tuple[int, ...]:
+    """Pictures of all shapes come together, and a square can be turned."""
+    side = min(max(sides), int(math.sqrt(voxels)))
+    return side, side
+
+
+def _rounded(patch: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
+    return tuple(math.ceil(n / m) * m for n, m in zip(patch, multiple))

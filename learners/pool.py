@@ -1,0 +1,83 @@
+"""What a ranker sees: one row for each image or slice that could be labelled next."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays import TornFile, write_bytes
+
+
+@dataclass(frozen=True)
+class Pool:
+    """N rows. Uncertainties are sums over the slice: means would pick the tips, where little is at stake."""
+
+    refs: NDArray[np.int64]  # (N, 3) image, axis, index
+    entropy: NDArray[np.float32]  # (N,) nats over the slice
+    doubt: NDArray[np.float32]  # (N,) sum of 1 - margin
+    per_class: NDArray[np.float32]  # (N, C) p * entropy for each foreground class
+    foreground: NDArray[np.float32]  # (N,) share of the slice
+    contour: NDArray[np.float32]  # (N,) proposed contour, pixels
+    stability: NDArray[np.float32]  # (N,) of the image, against the model before; NaN unknown
+    expected: NDArray[np.float32]  # (N,) expected Dice of the image; NaN unknown
+    features: NDArray[np.float16]  # (N, D) of the image
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def of(self, rows: NDArray) -> "Pool":
+        return Pool(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def empty_pool(classes: int = 1, features: int = 1) -> Pool:
+    numbers = [np.zeros(0, np.float32) for _ in range(7)]
+    return Pool(
+        np.zeros((0, 3), np.int64),
+        numbers[0],
+        numbers[1],
+        np.zeros((0, classes), np.float32),
+        *numbers[2:6],
+        np.zeros((0, features), np.float16),
+    )
+
+
+def join(pools: Sequence[Pool]) -> Pool:
+    """Later pools replace the rows of the images they hold. Widths of classes and features follow the last."""
+    pools = [p for p in pools if len(p)]
+    if not pools:
+        return empty_pool()
+    last = pools[-1]
+    kept, taken = [], np.zeros(0, np.int64)
+    for pool in reversed(pools):
+        rows = ~np.isin(pool.refs[:, 0], taken)
+        kept.append(_like(pool.of(rows), last))
+        taken = np.union1d(taken, pool.refs[:, 0])
+    return Pool(*(np.concatenate([getattr(p, f.name) for p in reversed(kept)]) for f in fields(Pool)))
+
+
+def _like(pool: Pool, last: Pool) -> Pool:
+    """Columns cut or filled with zeros to the widths of another pool."""
+    values = {f.name: getattr(pool, f.name) for f in fields(Pool)}
+    for name in ("per_class", "features"):
+        width = getattr(last, name).shape[1]
+        column = values[name][:, :width]
+        values[name] = np.pad(column, ((0, 0), (0, width - column.shape[1])))
+    return Pool(**values)
+
+
+def write_pool(path: Path, pool: Pool) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{f.name: getattr(pool, f.name) for f in fields(Pool)})
+    write_bytes(path, buffer.getvalue())
+
+
+def read_pool(path: Path) -> Pool:
+    """Raises TornFile."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Pool(*(arrays[f.name] for f in fields(Pool)))
+    except Exception as error:  # zipfile, zlib and numpy raise types of their own
+        raise TornFile(f"the ranking data {path.name} cannot be read ({error})") from error

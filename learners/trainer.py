@@ -1,0 +1,242 @@
+"""The one training loop: draw, view, ask the teacher, select, mix, weigh, step, follow. A method fills its slots."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from learners.augment import Views
+from learners.data import Pools
+from learners.losses import CEDice, Sample
+from learners.plan import Plan
+from learners.rounds import Budget
+from models.networks import Noise, UNet
+
+RATE = 2e-3
+WARM_UP = 0.05  # of the job
+LAST_RATE = 0.05  # of the first
+GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth training on
+DRIFT = 3.0  # pseudo-labels with so many times more or less foreground than people drew are a collapse
+WATCHED = 10  # steps before the guard judges
+REPORT_SECONDS = 0.5
+
+
+@dataclass
+class Context:
+    """What a slot may know. Time is progress in 0..1 of this job, never a number of steps."""
+
+    rng: Generator
+    progress: float = 0.0
+    weight: float = 0.0  # of unlabelled parts, now
+    views: Views = field(default_factory=Views)
+    classes: int = 2
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sample of a step and how much its loss counts."""
+
+    sample: Sample
+    factor: float = 1.0
+    stream: int = 0  # which strong stream it is, for feature noise; 0: none
+
+
+Selector = Callable[[Sample, Tensor, Context], Sample]  # (unlabelled, probabilities) -> with y and w
+Mixer = Callable[[Sample, Sample | None, Context], list[Part]]
+NoiseMaker = Callable[[list[Part], Generator], Noise | None]
+Extra = Callable[[Tensor, Sample, Context], Tensor]  # (logits of the first part, that part, now) -> loss
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method: what it puts into each slot of the loop."""
+
+    mix: Mixer
+    select: Selector | None = None  # None: unlabelled images are not used
+    noise: NoiseMaker | None = None
+    extras: tuple[Extra, ...] = ()
+    weight: float = 0.5  # of unlabelled parts at most
+    ramp: float = 0.2  # the share of the first such job over which it grows
+    average: float = 0.99
+    source: str = "unlabelled"  # or "pseudo": what the last model wrote about the most stable images
+    good_teacher: float = GOOD_TEACHER
+    axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
+
+
+@dataclass
+class State:
+    """The student learns; the teacher is its average, is what people see, and never gets a gradient."""
+
+    student: UNet
+    teacher: UNet
+    steps: int = 0
+
+    @classmethod
+    def fresh(cls, network: UNet) -> "State":
+        teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        return cls(network, teacher)
+
+
+def follow(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:
+    """Exponential average of weights and float buffers, at step 0 a copy; whole numbers are copied."""
+    keep = min(step / (step + 9), average)
+    with torch.no_grad():
+        for a, b in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
+            if a.is_floating_point():
+                a.mul_(keep).add_(b.detach().to(a.dtype), alpha=1 - keep)
+            else:
+                a.copy_(b)
+
+
+@dataclass
+class Gate:
+    """Unlabelled images count only while the teacher is good and its pseudo-labels look like labels."""
+
+    good: float
+    ramp: float
+    most: float
+    share: float | None  # of foreground in what people drew
+    quality: float | None = None  # held-out Dice of the teacher
+    opened_at: float | None = None
+    collapsed: bool = False
+    _seen: list[float] = field(default_factory=list)
+
+    def weight(self, progress: float) -> float:
+        if self.collapsed or self.quality is None or self.quality < self.good:
+            return 0.0
+        if self.opened_at is None:
+            self.opened_at = progress
+        if self.ramp <= 0:
+            return self.most
+        return self.most * min(1.0, (progress - self.opened_at) / self.ramp + 0.1)
+
+    def watch(self, chosen: Sample) -> None:
+        """Closes for this job when the foreground of the pseudo-labels drifts away from that of the labels."""
+        trusted = chosen.w > 0
+        if self.share is None or not bool(trusted.any()):
+            return
+        self._seen.append(float((chosen.y[trusted] > 0).float().mean()))
+        recent = self._seen[-WATCHED * 2 :]
+        if len(recent) >= WATCHED:
+            ratio = (sum(recent) / len(recent) + 1e-4) / (self.share + 1e-4)
+            self.collapsed = self.collapsed or not 1 / DRIFT <= ratio <= DRIFT
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job: a method, what it draws from, on which terms."""
+
+    recipe: Recipe
+    pools: Pools
+    plan: Plan
+    budget: Budget
+    views: Views
+    loss: CEDice
+    gate: Gate
+    seed: int = 0
+    reliable: tuple[int, ...] = ()
+    judge: Callable[[UNet], float | None] | None = None  # held-out Dice, asked now and then
+    tell: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
+    snapshots: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+def train(job: Job, state: State) -> State:
+    """Improve the state in place until the budget ends; it is valid after every step."""
+    rng = torch.Generator().manual_seed(job.seed)
+    context = Context(rng, views=job.views, classes=job.plan.network.classes)
+    optimiser = torch.optim.AdamW(state.student.parameters(), lr=RATE, weight_decay=1e-4)
+    checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
+    told_at, last = -REPORT_SECONDS, 0.0
+    while job.budget.left():
+        context.progress, context.step = job.budget.progress, job.budget.step
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * rate_at(context.progress)
+        last = _step(job, state, optimiser, context)
+        state.steps += 1
+        job.budget.step += 1
+        progress = job.budget.progress
+        if checks and progress >= checks[0]:
+            checks.pop(0)
+            _check(job, state)
+        if marks and progress >= marks[0]:
+            marks.pop(0)
+            job.snapshots.append({k: v.clone() for k, v in state.teacher.state_dict().items()})
+        if job.budget.spent - told_at >= REPORT_SECONDS:
+            told_at = job.budget.spent
+            job.tell(job.budget.step, last, job.gate.quality)
+    return state
+
+
+def _check(job: Job, state: State) -> None:
+    """Only a method that needs a good teacher pays for asking how good it is."""
+    if job.judge is not None and job.recipe.select is not None and not job.budget.stopped:
+        quality = job.judge(state.teacher)
+        job.gate.quality = quality if quality is not None else job.gate.quality
+
+
+def _step(job: Job, state: State, optimiser: torch.optim.Optimizer, context: Context) -> float:
+    recipe, plan = job.recipe, job.plan
+    context.weight = job.gate.weight(context.progress) if recipe.select else 0.0
+    labelled = job.views.weak(job.pools.labelled(plan.batch), context.rng)
+    unlabelled = _unlabelled(job, state, context) if context.weight > 0 else None
+    parts = recipe.mix(labelled, unlabelled, context)
+    state.student.train()
+    with autocast(plan):
+        noise = recipe.noise(parts, context.rng) if recipe.noise else None
+        logits = state.student(_in_memory(torch.cat([p.sample.x for p in parts]), plan), noise)
+    loss = _loss(job, parts, logits.float(), context)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(state.student.parameters(), 5.0)
+    optimiser.step()
+    follow(state.teacher, state.student, state.steps, recipe.average)
+    return float(loss.detach())
+
+
+def _unlabelled(job: Job, state: State, context: Context) -> Sample | None:
+    """What the teacher says about unlabelled patches, as targets with trust."""
+    assert job.recipe.select is not None
+    if job.recipe.source == "pseudo":
+        drawn = job.pools.pseudo(job.plan.batch, job.reliable)
+        return None if drawn is None else job.views.weak(drawn, context.rng)
+    drawn = job.views.weak(job.pools.unlabelled(job.plan.batch), context.rng)
+    with torch.no_grad(), autocast(job.plan):
+        probabilities = state.teacher(_in_memory(drawn.x, job.plan)).float().softmax(1)
+    chosen = job.recipe.select(drawn, probabilities, context)
+    job.gate.watch(chosen)
+    return chosen
+
+
+def _loss(job: Job, parts: list[Part], logits: Tensor, context: Context) -> Tensor:
+    total, start = logits.new_zeros(()), 0
+    for part in parts:
+        rows = logits[start : start + len(part.sample)]
+        start += len(part.sample)
+        total = total + part.factor * job.loss(rows, part.sample)
+    first = parts[0].sample
+    for extra in job.recipe.extras:
+        total = total + extra(logits[: len(first)], first, context)
+    return total
+
+
+def rate_at(progress: float) -> float:
+    """A short rise from a half, then a cosine fall; of the full rate."""
+    if progress < WARM_UP:
+        return 0.5 + 0.5 * progress / WARM_UP
+    falling = (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+    return LAST_RATE + (1 - LAST_RATE) * falling
+
+
+def autocast(plan: Plan) -> torch.autocast:
+    return torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16)
+
+
+def _in_memory(x: Tensor, plan: Plan) -> Tensor:
+    """The layout that convolutions like best on this device."""
+    if plan.device == "cuda":
+        return x.contiguous(memory_format=torch.channels_last if plan.dims == 2 else torch.channels_last_3d)
+    return x

@@ -1,0 +1,134 @@
+"""Small U-Nets for 2D and 3D that learn from a handful of labels: GroupNorm, sized to machine and data."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Noise = Callable[[list[Tensor]], list[Tensor]]  # what a method does to the encoder's features, coarsest last
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything needed to build a network again; goes into its card."""
+
+    dims: int  # 2 or 3
+    channels: int  # of the image
+    classes: int  # background included
+    widths: tuple[int, ...]  # channels of each level, finest first; multiples of 8
+    strides: tuple[tuple[int, ...], ...]  # how each level but the first shrinks the one above, per axis
+
+    def __post_init__(self) -> None:
+        if self.dims not in (2, 3) or self.classes < 2 or self.channels < 1:
+            raise ValueError(
+                f"a network has 2 or 3 dimensions, a channel and two classes or more, got {self}"
+            )
+        if len(self.strides) != len(self.widths) - 1 or any(len(s) != self.dims for s in self.strides):
+            raise ValueError(
+                f"{len(self.widths)} levels need {len(self.widths) - 1} strides of {self.dims} numbers"
+            )
+        if any(w % 8 or w < 8 for w in self.widths):
+            raise ValueError(f"widths are multiples of 8, got {self.widths}")
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """What each side of an input must be a multiple of."""
+        sides = [1] * self.dims
+        for stride in self.strides:
+            sides = [a * b for a, b in zip(sides, stride)]
+        return tuple(sides)
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "NetworkSpec":
+        """Raises ValueError, TypeError or KeyError for what is not a network's description."""
+        return cls(
+            dims=int(values["dims"]),
+            channels=int(values["channels"]),
+            classes=int(values["classes"]),
+            widths=tuple(int(w) for w in values["widths"]),
+            strides=tuple(tuple(int(n) for n in stride) for stride in values["strides"]),
+        )
+
+
+class UNet(nn.Module):
+    """(B, C, *S) pixels in 0..1 to (B, K, *S) logits; each side of S a multiple of `spec.multiple`."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        conv = nn.Conv2d if spec.dims == 2 else nn.Conv3d
+        ins = [spec.channels, *spec.widths[:-1]]
+        self.down = nn.ModuleList(
+            nn.Sequential(_block(spec.dims, a, b), _block(spec.dims, b, b)) for a, b in zip(ins, spec.widths)
+        )
+        pairs = list(zip(spec.widths[:0:-1], spec.widths[-2::-1]))
+        self.narrow = nn.ModuleList(conv(a, b, 1) for a, b in pairs)
+        self.up = nn.ModuleList(
+            nn.Sequential(_block(spec.dims, 2 * b, b), _block(spec.dims, b, b)) for _, b in pairs
+        )
+        self.head = conv(spec.widths[0], spec.classes, 1)
+
+    def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
+        features = self.encode(x)
+        return self.decode(noise(features) if noise else features)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of each level, finest first."""
+        features = []
+        x = x * 2 - 1
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else self._shrink(x, level))
+            features.append(x)
+        return features
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        return self.head(self.finest(features))
+
+    def finest(self, features: Sequence[Tensor]) -> Tensor:
+        """(B, widths[0], *S): what the head reads."""
+        x = features[-1]
+        for step, (narrow, block) in enumerate(zip(self.narrow, self.up)):
+            stride = self.spec.strides[-1 - step]
+            x = F.interpolate(narrow(x), scale_factor=tuple(float(s) for s in stride), mode="nearest")
+            x = block(torch.cat([features[-2 - step], x], 1))
+        return x
+
+    def _shrink(self, x: Tensor, level: int) -> Tensor:
+        pool = F.max_pool2d if self.spec.dims == 2 else F.max_pool3d
+        return pool(x, self.spec.strides[level - 1])
+
+
+def _block(dims: int, channels_in: int, channels_out: int) -> nn.Sequential:
+    """GroupNorm, because batches are tiny: batch statistics of four patches mislead."""
+    conv = nn.Conv2d if dims == 2 else nn.Conv3d
+    return nn.Sequential(
+        conv(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.GroupNorm(channels_out // 8, channels_out),
+        nn.LeakyReLU(0.01),
+    )
+
+
+def strides_for(spacing_mm: tuple[float, ...], patch: tuple[int, ...], levels: int) -> tuple[tuple[int, ...], ...]:
+    """Halve each axis, but leave a coarse or a short one alone until the others have caught up with it."""
+    spacing, size = list(spacing_mm), list(patch)
+    strides = []
+    for _ in range(levels - 1):
+        finest = min(s for s, n in zip(spacing, size) if n >= 8) if max(size) >= 8 else min(spacing)
+        stride = tuple(2 if n >= 8 and s < 2 * finest else 1 for s, n in zip(spacing, size))
+        strides.append(stride)
+        spacing = [s * k for s, k in zip(spacing, stride)]
+        size = [n // k for n, k in zip(size, stride)]
+    return tuple(strides)
+
+
+# Widths of the levels. The first is for a laptop's processor, the last for a GPU.
+NETWORKS: dict[str, dict[int, tuple[int, ...]]] = {
+    "unet-s": {2: (16, 24, 32, 48, 64), 3: (8, 16, 32, 48)},
+    "unet-m": {2: (32, 64, 96, 128, 192), 3: (16, 32, 64, 128)},
+    "unet-l": {2: (64, 128, 256, 384, 512), 3: (32, 64, 128, 256, 320)},
+}
