@@ -17,7 +17,7 @@ from models.clicknet.network import Network
 from models.prompt import Embedding, MaskPrediction, Prompts
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
-COARSE, FINE = 128, 192  # crop sizes of the two passes, in pixels
+COARSE, FINE = 128, 128  # crop sizes of the two passes, in pixels
 MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
 MARGIN = 1.7  # side of the close crop, in extents of the object
 LADDER = 2.8  # between the sides of the crops that look for the extent
@@ -44,6 +44,14 @@ class Answer:
     frame: Frame
     logits: NDArray[np.float32]  # (CANDIDATES, size, size)
     scores: NDArray[np.float32]  # (CANDIDATES,) expected IoU
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame to look at and, on the second look, what was seen before."""
+
+    frame: Frame
+    last: Answer | None = None
 
 
 class ClickNet:
@@ -79,31 +87,24 @@ class ClickNet:
         return _candidates(answers, pixels.shape[:2], embedding.shape)
 
     def _look(self, pixels: NDArray[np.uint8], said: Said) -> list[Answer]:
-        """A wide look where only clicks were given, then a close one; best first."""
+        """A wide look where only clicks were given, then a close one at what it found; best first."""
+        shape = pixels.shape[:2]
         known = _known_extent(said)
-        if known is None:
-            frames = _ladder(said, pixels.shape[:2])
-            wide = max(self._run(pixels, said, frames), key=_promise)
-        else:
-            wide = self._run(pixels, said, [_around(known, pixels.shape[:2], FINE)])[0]
-        return [self._closer(pixels, said, wide)]
+        frames = _ladder(said, shape) if known is None else [_around(known, shape, FINE)]
+        wide = self._run(pixels, said, [Look(frame) for frame in frames])
+        closer = [Look(_around(_extent(answer, said), shape, FINE), answer) for answer in _finalists(wide)]
+        if not closer:
+            return wide[:1]
+        return sorted(self._run(pixels, said, closer), key=lambda answer: -answer.scores[0])
 
-    def _closer(self, pixels: NDArray[np.uint8], said: Said, wide: Answer) -> Answer:
-        extent = _extent(wide, said)
-        if extent is None:
-            return wide
-        frame = _around(extent, pixels.shape[:2], FINE)
-        return self._run(pixels, said, [frame], last=wide)[0]
-
-    def _run(
-        self, pixels: NDArray[np.uint8], said: Said, frames: list[Frame], last: Answer | None = None
-    ) -> list[Answer]:
-        x = np.stack([_input(pixels, said, frame, last) for frame in frames])
+    def _run(self, pixels: NDArray[np.uint8], said: Said, looks: list[Look]) -> list[Answer]:
+        """One batch through the network; the looks' frames are of one size."""
+        x = np.stack([_input(pixels, said, look) for look in looks])
         batch = torch.from_numpy(x).to(self._device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             output = self._network(batch)
         logits, scores = output.logits.cpu().numpy(), output.scores.float().sigmoid().cpu().numpy()
-        return [Answer(*row) for row in zip(frames, logits, scores, strict=True)]
+        return [Answer(look.frame, *row) for look, *row in zip(looks, logits, scores, strict=True)]
 
 
 def _folded(state: dict[str, torch.Tensor]) -> Network:
@@ -219,25 +220,35 @@ def _promise(answer: Answer) -> float:
     return float(answer.scores[0]) - 0.5 * max(0.0, 0.12 - span) / 0.12 - 0.5 * max(0.0, span - 0.8)
 
 
-def _extent(answer: Answer, said: Said) -> NDArray[np.float64] | None:
-    """Source box of the answer and everything that must be in it; None where the answer is empty."""
+def _finalists(wide: list[Answer]) -> list[Answer]:
+    """The most promising answer that is not empty, and the next that means something else."""
+    found = sorted((a for a in wide if (a.logits[0] > 0).any()), key=_promise, reverse=True)
+    other = [a for a in found[1:] if _areas_differ(a, found[0])]
+    return found[:1] + other[:1]
+
+
+def _areas_differ(one: Answer, other: Answer) -> bool:
+    """Whether two masks around the same click are of clearly different sizes."""
+    areas = [float((a.logits[0] > 0).sum() * abs(np.linalg.det(a.frame.turn))) for a in (one, other)]
+    return max(areas) > 1.6 * min(areas)
+
+
+def _extent(answer: Answer, said: Said) -> NDArray[np.float64]:
+    """Source box (row0, column0, row1, column1) of an answer that is not empty and of what was marked."""
     box = _mask_box(answer.logits[0] > 0)
-    if not len(box):
-        return None
     middle = (answer.frame.size - 1) / 2
-    corners = [(box[:, ::-1] - middle) @ answer.frame.turn.T + answer.frame.centre]
-    corners = [corners[0][:, ::-1], _marks(said)]
+    corners = [((box[:, ::-1] - middle) @ answer.frame.turn.T + answer.frame.centre)[:, ::-1], _marks(said)]
     if said.box is not None:
         corners.append(said.box.reshape(2, 2))
     together = np.concatenate(corners)
     return np.concatenate([together.min(0), together.max(0)])
 
 
-def _input(pixels: NDArray[np.uint8], said: Said, frame: Frame, last: Answer | None) -> NDArray[np.float32]:
+def _input(pixels: NDArray[np.uint8], said: Said, look: Look) -> NDArray[np.float32]:
     """(INPUTS, size, size) of one frame."""
+    frame, size = look.frame, look.frame.size
     crop = cut(pixels, frame)
     crop = crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, 2)
-    size = frame.size
     maps = np.zeros((3, size, size), np.uint8)
     for layer, points in ((POSITIVE, said.positive), (NEGATIVE, said.negative)):
         draw_clicks(maps[layer], [(r, c) for r, c in _near(place(points, frame), size)])
@@ -248,7 +259,7 @@ def _input(pixels: NDArray[np.uint8], said: Said, frame: Frame, last: Answer | N
     if said.box is not None:
         corners = np.clip(place(said.box.reshape(2, 2), frame), -size, 2 * size)
         draw_box(maps[BOX], corners.reshape(-1))
-    mask = _last_mask(said, frame, last)
+    mask = _last_mask(said, look)
     return np.concatenate([standardise(crop).transpose(2, 0, 1), maps.astype(np.float32), mask[None]])
 
 
@@ -256,8 +267,9 @@ def _near(points: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return points[((points > -4) & (points < size + 4)).all(1)]
 
 
-def _last_mask(said: Said, frame: Frame, last: Answer | None) -> NDArray[np.float32]:
+def _last_mask(said: Said, look: Look) -> NDArray[np.float32]:
     """(size, size) what the earlier look said here, else the mask that was given, else nothing."""
+    frame, last = look.frame, look.last
     if last is not None:
         inverse = np.linalg.inv(np.vstack([last.frame.matrix(), [0, 0, 1]])) @ np.vstack(
             [frame.matrix(), [0, 0, 1]]
@@ -271,17 +283,19 @@ def _last_mask(said: Said, frame: Frame, last: Answer | None) -> NDArray[np.floa
 
 
 def _candidates(answers: list[Answer], kept: tuple[int, int], shape: tuple[int, int]) -> MaskPrediction:
-    """Masks at the slice's own size, best first, no two nearly alike."""
-    answer = answers[0]
-    frame = _scaled(answer.frame, kept, shape)
-    order = [0, *sorted(range(1, len(answer.scores)), key=lambda k: -answer.scores[k])]
+    """Masks at the slice's own size, best first, no two nearly alike: every look's answer, then its others."""
+    best = answers[0]
+    others = sorted(range(1, len(best.scores)), key=lambda k: -best.scores[k])
+    ranked = [(answer, 0) for answer in answers] + [(best, k) for k in others]
     masks: list[NDArray[np.bool_]] = []
     scores: list[float] = []
-    for k in order:
-        mask = paste(answer.logits[k], frame, shape)
+    for answer, k in ranked:
+        mask = paste(answer.logits[k], _scaled(answer.frame, kept, shape), shape)
         if not masks or (mask.any() and max(_overlap(mask, other) for other in masks) < 0.85):
             masks.append(mask)
             scores.append(min(float(answer.scores[k]), scores[-1] if scores else 1.0))
+        if shape[0] * shape[1] > MOST_PIXELS:
+            break  # a mask alone is hundreds of megabytes
     return MaskPrediction(np.stack(masks), np.array(scores, np.float32))
 
 

@@ -20,12 +20,8 @@ from models.clicknet_training.simulate import LAST, correct
 PEAK_RATE = 1.5e-3
 WARM_UP_STEPS = 200
 AVERAGE = 0.999  # of the weights that are shipped
-STAGES = (
-    (0.4, 96, 24),
-    (0.8, 128, 16),
-    (1.01, 160, 12),
-)  # until which part of the time, crop size, batch size
-ROUNDS = (0.36, 0.25, 0.2, 0.12, 0.07)  # chance of 0, 1, 2, ... rounds of corrections before the step
+STAGES = ((0.3, 96, 16), (1.01, 128, 12))  # until which part of the time, crop size, batch size
+ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
 FORGET = 0.12  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
@@ -82,21 +78,13 @@ def train(plan: Plan, *, resume: bool) -> Run:
         torch.set_num_threads(courtesy.threads())
         report = _step(run, batch, _rate(run, plan), np.random.default_rng((plan.seed, asked.step, 1 << 20)))
         run.seconds = before + time.monotonic() - started
-        if run.step % 20 == 0:
-            _write(
-                log,
-                dict(
-                    step=run.step,
-                    minutes=round(run.seconds / 60, 2),
-                    size=asked.size,
-                    threads=torch.get_num_threads(),
-                    **report,
-                ),
-            )
-        if run.seconds - saved > 60 or run.seconds > 60 * plan.minutes:
+        done = run.seconds > 60 * plan.minutes
+        if run.step % 20 == 0 or done:
+            _write(log, dict(step=run.step, minutes=round(run.seconds / 60, 2), size=asked.size, **report))
+        if run.seconds - saved > 60 or done:
             run.save(plan.out)
             saved = run.seconds
-        if run.seconds > 60 * plan.minutes:
+        if done:
             return run
     raise RuntimeError("the batches ended; they should be endless")
 
@@ -116,7 +104,7 @@ def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict
     run.optimiser.step()
     run.step += 1
     _move_average(run)
-    return {**report, "rate": rate}
+    return {**report, "rate": rate, "threads": torch.get_num_threads()}
 
 
 def _corrected(network: Network, batch: Batch, rng: np.random.Generator) -> np.ndarray:

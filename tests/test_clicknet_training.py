@@ -1,0 +1,119 @@
+"""The training of the built-in model: samples, simulated people, and a run that is interrupted."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.clicknet.model import ClickNet
+from models.clicknet_training import simulate
+from models.clicknet_training.cache import Cache, open_cache
+from models.clicknet_training.loop import Plan, Run, train
+from models.clicknet_training.samples import Sampler
+from models.clicknet_training.ship import ship
+from models.clicknet_training.simulate import BOX, LAST, NEGATIVE, POSITIVE
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set in the layout of the real ones: discs as nuclei, one picture for validation."""
+    data = tmp_path_factory.mktemp("data")
+    folder = data / "dsb2018-nuclei"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["file,split"]
+    for n, split in enumerate(("train", "train", "val")):
+        labels = np.zeros((90, 130), np.uint16)
+        for value in range(1, 5):
+            cv2.circle(labels, tuple(rng.integers(15, 75, 2).tolist()), int(rng.integers(6, 14)), value, -1)
+        image = np.where(labels > 0, 180, 50) + rng.normal(0, 9, labels.shape)
+        cv2.imwrite(str(folder / "images" / f"{n}.png"), image.clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(folder / "labels" / f"{n}.png"), labels)
+        rows.append(f"{n}.png,{split}")
+    (folder / "split.csv").write_text("\n".join(rows))
+    place = tmp_path_factory.mktemp("cache")
+    open_cache(data, place)
+    return place
+
+
+def test_the_cache_keeps_pixels_labels_and_the_split(cache: Path):
+    opened = Cache(cache)
+    assert [e.split for e in opened.entries] == ["train", "train", "val"]
+    for entry in opened.entries:
+        assert opened.pixels(entry).shape == (90, 130, 1)
+        for value, area, r0, c0, r1, c1 in entry.objects:
+            found = opened.labels(entry) == value
+            assert found.sum() == area == found[r0:r1, c0:c1].sum()
+
+
+def test_a_folder_without_sets_is_refused_in_one_sentence(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="--data"):
+        open_cache(tmp_path, tmp_path / "cache")
+
+
+def test_a_sample_is_made_again_from_its_seed(cache: Path):
+    one, other = (Sampler(Cache(cache)).sample((0, 5, 2), 96) for _ in range(2))
+    assert (one.crop == other.crop).all() and (one.board == other.board).all()
+    assert (one.truth == other.truth).all()
+
+
+def test_samples_come_from_the_training_split_only(cache: Path):
+    sampler = Sampler(Cache(cache))
+    assert {e.split for entries in sampler._by_set.values() for e in entries} == {"train"}
+
+
+def test_every_sample_shows_its_object_and_a_prompt(cache: Path):
+    sampler = Sampler(Cache(cache))
+    for n in range(40):
+        sample = sampler.sample((1, n), 96)
+        assert sample.crop.shape == (96, 96, 3) and sample.truth.sum() >= 16
+        assert sample.board[[POSITIVE, BOX, LAST]].any()
+        assert np.isfinite(sample.board).all() and sample.board.min() >= 0 and sample.board.max() <= 1
+
+
+masks = st.tuples(st.integers(0, 2**31), st.integers(8, 30)).map(
+    lambda s: simulate.smooth_noise(np.random.default_rng(s[0]), (64, 80), s[1]) > 0.6
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(masks, st.integers(0, 1000))
+def test_strokes_touch_the_region_they_mean(region: np.ndarray, seed: int):
+    rng = np.random.default_rng(seed)
+    for draw in (simulate.click, simulate.scribble):
+        canvas = np.zeros(region.shape, np.float32)
+        draw(rng, canvas, region)
+        assert canvas.any() == region.any() and (canvas > 0)[region].any() == region.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(masks, masks, st.integers(0, 1000))
+def test_corrections_fall_where_the_prediction_is_wrong(truth: np.ndarray, predicted: np.ndarray, seed: int):
+    board = np.zeros((4, *truth.shape), np.float32)
+    simulate.correct(np.random.default_rng(seed), board, truth, predicted)
+    missed, extra = truth & ~predicted, predicted & ~truth
+    assert not board[POSITIVE].any() or (board[POSITIVE] > 0)[missed].any()
+    assert not board[NEGATIVE].any() or (board[NEGATIVE] > 0)[extra].any()
+    assert board[[POSITIVE, NEGATIVE]].any() == (truth != predicted).any()
+
+
+@pytest.mark.slow
+def test_training_goes_on_where_it_stopped_and_ships_a_model(cache: Path, tmp_path: Path):
+    out = tmp_path / "run.pt"
+    first = train(Plan(cache, out, minutes=0.02, threads=1), resume=True)
+    second = train(Plan(cache, out, minutes=0.1, threads=1), resume=True)
+    assert 0 < first.step < second.step and second.seconds > first.seconds
+    loaded = Run(Plan(cache, out, minutes=1))
+    loaded.load(out)
+    assert loaded.step == second.step
+    rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
+    assert all(np.isfinite(row["main"]) for row in rows)
+    ship(out, tmp_path / "weights.safetensors")
+    model = ClickNet(tmp_path / "weights.safetensors", device="cpu")
+    assert model.model_id.startswith("clicknet-") and torch.isfinite(next(model._network.parameters())).all()
