@@ -95,6 +95,7 @@ def fill_open(command: argparse.ArgumentParser) -> None:
     command.add_argument("--certificate", type=Path, help="PEM certificate, to speak https without a proxy")
     command.add_argument("--certificate-key", type=Path, help="PEM key of the certificate")
     command.add_argument("--model", help="the prompt model to begin with; `status` lists them")
+    command.add_argument("--checkpoint", type=Path, help="a SAM checkpoint on disk to prompt with")
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -115,7 +116,7 @@ def run_open(options: argparse.Namespace) -> int:
         certificate_key=options.certificate_key,
         open_browser=not options.no_browser,
     )
-    workflow = open_workflow(project_of(options), options.model)
+    workflow = open_workflow(project_of(options), options.model, options.checkpoint)
     try:
         if options.data is None and options.project is None:
             _fill_demo(workflow.store)
@@ -291,7 +292,7 @@ def project_of(options: argparse.Namespace) -> Path:
     return (PROJECTS / name).resolve()
 
 
-def open_workflow(project: Path, model: str | None = None) -> "Workflow":
+def open_workflow(project: Path, model: str | None = None, checkpoint: Path | None = None) -> "Workflow":
     """The project with everything that works on it; close() it."""
     from annotator.prompting import Prompting
     from annotator.workflow import Workflow
@@ -299,7 +300,7 @@ def open_workflow(project: Path, model: str | None = None) -> "Workflow":
 
     store = Store(project)
     try:
-        return Workflow(store, Prompting(store, model))
+        return Workflow(store, Prompting(store, model, checkpoint))
     except BaseException:
         store.close()
         raise

@@ -1,90 +1,191 @@
 """From a slice and prompts to a mask: windowing, the chosen model, and who answers while it is not ready."""
 
+import importlib.util
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, neighbours
+from annotator.jobs import Job
 from annotator.render import to_rgb
-from models import PROMPT_MODELS
+from models import PROMPT_MODELS, Entry
 from models.prompt import MaskPrediction, PromptModel, Prompts
+from models.weights import CATALOGUE, fetch, find, megabytes
 from storage.arrays import SliceRef, plane
 from storage.store import Store
 
-INSTANT = "graphcut"  # answers at once and needs nothing
+BUILT_IN = "graphcut"  # needs nothing and answers at once: also the stand-in while another is not ready
+GIVEN = "file"  # the name of a checkpoint given by its path
 KEEP_SLICES = 8
-
-Key = tuple[SliceRef, tuple[float, float]]
+QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
+SETTING = "prompt_model"
 
 
 @dataclass(frozen=True)
 class Answer:
     prediction: MaskPrediction
     model: str  # the name of the one that answered
+    why: str = ""  # why it was not the chosen one
 
 
 class Prompting:
-    """Thread-safe."""
+    """Thread-safe. `tell` is called from the worker with what it is at; set it before the first `look`."""
 
-    def __init__(self, store: Store, model: str | None = None) -> None:
+    def __init__(self, store: Store, model: str | None = None, checkpoint: Path | None = None) -> None:
         self._store = store
-        self._lock = threading.Lock()  # protects the two caches and the choice; a leaf
-        self._models: dict[str, PromptModel] = {}
-        self._slices: OrderedDict[Key, NDArray[np.uint8]] = OrderedDict()
-        self._chosen = INSTANT
-        self.choose(model or store.setting("prompt_model") or INSTANT)
+        self._entries = (
+            dict(PROMPT_MODELS) if checkpoint is None else {**PROMPT_MODELS, GIVEN: _given(checkpoint)}
+        )
+        self._checkpoint = checkpoint
+        self._lock = threading.Lock()  # protects the caches and the choice; a leaf
+        self._instant: dict[str, PromptModel] = {}
+        self._slices: OrderedDict[Shown, NDArray[np.uint8]] = OrderedDict()
+        self.tell: Callable[[Work], None] = lambda work: None
+        cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
+        self._embeddings = Embeddings(cache, self._picture, lambda work: self.tell(work))
+        self._chosen = BUILT_IN
+        self._begin(model)
 
     def close(self) -> None:
-        """Nothing runs in the background for models that answer at once."""
+        """Waits for the slice that is being embedded."""
+        self._embeddings.close()
 
     def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> Answer:
         """Masks for the prompts on a slice shown with this window. Raises ValueError, LookupError, TornFile."""
-        name = self._chosen
-        model = self._model(name)
-        return Answer(model.predict(model.encode(self._rgb(ref, window)), prompts), name)
+        name, picture = self._chosen, self._picture(Shown(ref, window))
+        if self._entries[name].instant:
+            model = self._at_once(name)
+            return Answer(model.predict(model.encode(picture), prompts), name)
+        answer = self._embeddings.answer(picture, prompts, self._at_once(BUILT_IN))
+        return Answer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
 
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
-        """This slice is open now; the next click will be here."""
-        self._rgb(ref, window)
+        """This slice is open now; the next click will be here or beside it."""
+        shown = Shown(ref, window)
+        if self._entries[self._chosen].instant:
+            self._picture(shown)
+            return
+        count = self._store.image(ref.image_id).shape[ref.axis]
+        self._embeddings.look(neighbours(shown, count, direction))
 
     def choose(self, name: str) -> None:
-        """Raises LookupError for an unknown model."""
-        if name not in PROMPT_MODELS:
-            raise LookupError(f"there is no prompt model {name!r}; there are: {', '.join(PROMPT_MODELS)}")
+        """Raises LookupError for an unknown model, ValueError for one that is not ready."""
+        entry = self._entry(name)
+        state, detail = self._state(entry)
+        if state != "ready":
+            raise ValueError(f"{entry.title} cannot answer yet: {detail}")
         self._chosen = name
+        self._store.set_setting(SETTING, name)
+        if entry.instant:
+            self._embeddings.use("", None)
+        else:
+            path = self._path(entry)
+            self._embeddings.use(entry.title, lambda: entry.factory(path))
+
+    def download(self, name: str, job: Job) -> None:
+        """Fetch a model's weights: resumable, checked. Raises DownloadFailed; Cancelled when the job is."""
+        entry = self._entry(name)
+        if entry.weights is None:
+            raise ValueError(f"{entry.title} has nothing to download")
+
+        def progress(done: int, total: int) -> None:
+            job.check()
+            job.report(f"fetching {entry.title}", done, total)
+
+        fetch(CATALOGUE[entry.weights], progress)
+        job.report(f"{entry.title} is ready", 1, 1)
 
     def models(self) -> list[dict[str, Any]]:
-        return list_models(self._chosen)
+        """Every prompt model with its state: ready, missing (can be downloaded), file (give one), extra (a package)."""
+        return [self._told(name, entry) for name, entry in self._entries.items()]
 
     def answering(self) -> dict[str, Any]:
-        return {"name": self._chosen, "answering": PROMPT_MODELS[self._chosen].title, "why": ""}
+        """Who answers the next click, and why it is not the chosen one."""
+        why = self._embeddings.why()
+        return {"name": self._chosen, "answering": self._entries[self._chosen].title, "why": why}
 
-    def _model(self, name: str) -> PromptModel:
-        with self._lock:
-            if name not in self._models:
-                self._models[name] = PROMPT_MODELS[name].factory(None)
-            return self._models[name]
+    def _begin(self, model: str | None) -> None:
+        """What was asked for; else what was used last, if it still can be; else the built-in one."""
+        if model or self._checkpoint:
+            return self.choose(model or GIVEN)
+        name = self._store.setting(SETTING) or BUILT_IN
+        usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
+        self.choose(name if usable else BUILT_IN)
 
-    def _rgb(self, ref: SliceRef, window: tuple[float, float]) -> NDArray[np.uint8]:
-        key = (ref, window)
+    def _entry(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise LookupError(f"there is no prompt model {name!r}; there are: {', '.join(self._entries)}")
+        return self._entries[name]
+
+    def _told(self, name: str, entry: Entry) -> dict[str, Any]:
+        state, detail = self._state(entry)
+        return {
+            "name": name,
+            "title": entry.title,
+            "state": state,
+            "detail": detail,
+            "active": name == self._chosen,
+        }
+
+    def _state(self, entry: Entry) -> tuple[str, str]:
+        return state_of(entry, self._path(entry))
+
+    def _path(self, entry: Entry) -> Path | None:
+        if entry is self._entries.get(GIVEN):
+            return self._checkpoint
+        return find(CATALOGUE[entry.weights]) if entry.weights else None
+
+    def _at_once(self, name: str) -> PromptModel:
         with self._lock:
-            if key in self._slices:
-                self._slices.move_to_end(key)
-                return self._slices[key]
-        rgb = to_rgb(plane(self._store.pixels(ref.image_id), ref.axis, ref.index), window)
+            if name not in self._instant:
+                self._instant[name] = self._entries[name].factory(None)
+            return self._instant[name]
+
+    def _picture(self, shown: Shown) -> NDArray[np.uint8]:
+        """(H, W, 3) windowed RGB of a slice, the last few kept."""
         with self._lock:
-            self._slices[key] = rgb
+            if shown in self._slices:
+                self._slices.move_to_end(shown)
+                return self._slices[shown]
+        ref = shown.ref
+        picture = to_rgb(plane(self._store.pixels(ref.image_id), ref.axis, ref.index), shown.window)
+        with self._lock:
+            self._slices[shown] = picture
             while len(self._slices) > KEEP_SLICES:
                 self._slices.popitem(last=False)
-        return rgb
+        return picture
 
 
-def list_models(chosen: str | None = None) -> list[dict[str, Any]]:
-    """Every prompt model with its state, for the page and the command line."""
+def list_models() -> list[dict[str, Any]]:
+    """Every prompt model with its state, for the command line."""
+    found = {n: find(CATALOGUE[e.weights]) if e.weights else None for n, e in PROMPT_MODELS.items()}
     return [
-        {"name": name, "title": e.title, "state": "ready", "detail": e.good_at, "active": name == chosen}
-        for name, e in PROMPT_MODELS.items()
+        {"name": n, "title": e.title, "state": state_of(e, found[n])[0]} for n, e in PROMPT_MODELS.items()
     ]
+
+
+def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
+    """Whether a model can answer, and what it is good at or what it lacks."""
+    absent = [package for package in entry.packages if importlib.util.find_spec(package) is None]
+    if absent:
+        return "extra", f"{entry.good_at}. Needs: pip install {' '.join(absent)}"
+    if entry.weights is None or path is not None:
+        return "ready", entry.good_at
+    weights = CATALOGUE[entry.weights]
+    if not weights.url:
+        return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
+    return "missing", f"{entry.good_at}. Download: {megabytes(weights.size)}, {weights.licence}"
+
+
+def _given(checkpoint: Path) -> Entry:
+    """A checkpoint of the SAM family that a person has on disk."""
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"{checkpoint} does not exist; give a SAM checkpoint")
+    title = f"SAM checkpoint {checkpoint.name}"
+    return replace(PROMPT_MODELS["mobile_sam"], title=title, good_at="what it was trained for", weights=None)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from annotator.commits import Commits, Outcome, Refused, check_ref
 from annotator.folds import Folds
+from annotator.jobs import Job
 from annotator.prompting import Prompting
 from annotator.render import for_wire, pack_candidates, wire_dtype
 from annotator.wire import unpack_bits
@@ -144,6 +145,7 @@ class Workflow:
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         candidates, bits = pack_candidates(answer.prediction)
         head = {"t": "mask", "seq": message["seq"], "model": answer.model, "ms": milliseconds}
+        head["why"] = answer.why
         return {**head, "candidates": candidates}, bits
 
     def look(self, message: Message) -> None:
@@ -155,6 +157,10 @@ class Workflow:
     def choose_model(self, name: str) -> None:
         """Raises LookupError for an unknown model, ValueError for one that is not ready."""
         self.prompting.choose(name)
+
+    def download_model(self, name: str, job: Job) -> None:
+        """Fetch a model's weights in a job's thread. Raises LookupError, ValueError, DownloadFailed."""
+        self.prompting.download(name, job)
 
     def answering(self) -> Message:
         """Which model answers, and why."""
