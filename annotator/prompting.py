@@ -180,7 +180,8 @@ def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
     weights = CATALOGUE[entry.weights]
     if not weights.url:
         return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
-    return "missing", f"{entry.good_at}. Download: {megabytes(weights.size)}, {weights.licence}"
+    size = f"{megabytes(weights.size)}, " if weights.size else ""
+    return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
 
 
 def _given(checkpoint: Path) -> Entry:

@@ -5,7 +5,8 @@ network and the server add. Scrolling dispatches one wheel event per animation f
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -15,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from skimage import data as pictures
 
 from benchmarks.common import Row, finish, parser, percentile
+from benchmarks.store import add_small_images
 from storage.scan import Scan
 from storage.store import Store
 from tests.browser import ARGUMENTS, CHROMIUM, new_context, open_page, start_server
@@ -35,6 +37,15 @@ SCROLL = """async ({view, seconds}) => {
 }"""
 
 
+SCROLL_LIST = """async () => {
+  const list = document.querySelector('.sw-list'), times = []; let blank = 0, rows = 0;
+  for (let n = 0; n < 240; n++) {
+    list.scrollTop = n < 200 ? n * 144 : list.scrollHeight * (n - 199) / 40;
+    times.push(await new Promise(requestAnimationFrame));
+    for (const row of list.querySelectorAll('[role=option]')) { rows++; blank += !row.textContent.trim(); }
+  }
+  return [times, blank / rows];
+}"""
 LOADED = "() => { const {done, total} = window.__slicewise.state.loading; return done >= total }"
 
 
@@ -43,27 +54,56 @@ def main() -> None:
     clicks = 10 if options.quick else 40
     with tempfile.TemporaryDirectory() as folder:
         names = _project(Path(folder) / "project", options.data)
-        server = start_server(Path(folder), "--project", str(Path(folder) / "project"))
-        try:
-            rows = _measure(server.address, names, clicks, 2.0 if options.quick else 6.0)
-        finally:
-            server.stop()
+        with _served(Path(folder) / "project") as address:
+            rows = _measure(address, names, clicks, 2.0 if options.quick else 6.0)
+        count = 1_000 if options.quick else 10_000
+        add_small_images(Path(folder) / "many", count)
+        with _served(Path(folder) / "many") as address:
+            rows += _in_browser(address, lambda page: queue(page, count))
     finish(rows, options.json)
 
 
-def _measure(address: str, names: dict[str, int], clicks: int, seconds: float) -> list[Row]:
-    rows: list[Row] = []
+@contextmanager
+def _served(project: Path) -> Iterator[str]:
+    server = start_server(project.parent, "--project", str(project))
+    try:
+        yield server.address
+    finally:
+        server.stop()
+
+
+def _in_browser(address: str, measure: Callable[[Page], Iterator[Row]]) -> list[Row]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = new_context(chromium, viewport={"width": 1600, "height": 900}).new_page()
         open_page(page, address)
+        rows = list(measure(page))
+        chromium.close()
+    return rows
+
+
+def _measure(address: str, names: dict[str, int], clicks: int, seconds: float) -> list[Row]:
+    def measure(page: Page) -> Iterator[Row]:
         for name, image_id in names.items():
             page.evaluate("async (id) => { await window.__slicewise.open(id) }", image_id)
             page.wait_for_selector(".sw-host[data-ready='1']")
             page.wait_for_function(LOADED, timeout=120_000)
-            rows += scroll(page, name, seconds) if "volume" in name else click(page, name, clicks)
-        chromium.close()
-    return rows
+            yield from scroll(page, name, seconds) if "volume" in name else click(page, name, clicks)
+
+    return _in_browser(address, measure)
+
+
+def queue(page: Page, count: int) -> Iterator[Row]:
+    """Scroll through the list of images, three rows a frame, and jump to its end."""
+    page.get_by_role("tab", name="Images").click()
+    page.wait_for_selector(".sw-list [role=option]")
+    times, blank = page.evaluate(SCROLL_LIST)
+    gaps = np.diff(times)
+    name = f"list of {count} images"
+    yield Row(name, "scroll", "median frames/s", 1000 / float(np.median(gaps)), len(gaps))
+    yield Row(name, "scroll", "mean frames/s", 1000 / float(np.mean(gaps)), len(gaps))
+    yield Row(name, "scroll", "p95 ms a frame", percentile(gaps.tolist(), 0.95), len(gaps))
+    yield Row(name, "scroll", "share of rows not read yet", float(blank), len(gaps))
 
 
 def click(page: Page, name: str, count: int) -> Iterator[Row]:

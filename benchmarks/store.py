@@ -59,12 +59,7 @@ def commits(folder: Path, count: int) -> Iterator[Row]:
 
 def many_images(folder: Path, count: int) -> Iterator[Row]:
     """Opening a project of many small images, and a page of its queue."""
-    store = Store(folder / "many")
-    picture = np.zeros((1, 16, 16), np.uint8)
-    for n in range(count):
-        picture[0, 0, :4] = np.frombuffer(n.to_bytes(4, "little"), np.uint8)
-        store.add_image(Scan(f"image {n:05}", picture, spacing_mm=None, marks=None))
-    store.close()
+    add_small_images(folder / "many", count)
     start = time.perf_counter()
     store = Store(folder / "many")
     workflow = Workflow(store, Prompting(store))
@@ -77,6 +72,16 @@ def many_images(folder: Path, count: int) -> Iterator[Row]:
     yield Row(f"{count} images", "open project, first page", "median ms", opened * 1000, 1)
     yield Row(f"{count} images", "a page of 100", "median ms", percentile(pages, 0.5), len(pages))
     yield Row(f"{count} images", "a page of 100", "p95 ms", percentile(pages, 0.95), len(pages))
+
+
+def add_small_images(root: Path, count: int) -> None:
+    """A project of that many pictures of 16 x 16 pixels."""
+    store = Store(root)
+    picture = np.zeros((1, 16, 16), np.uint8)
+    for n in range(count):
+        picture[0, 0, :4] = np.frombuffer(n.to_bytes(4, "little"), np.uint8)
+        store.add_image(Scan(f"image {n:05}", picture, spacing_mm=None, marks=None))
+    store.close()
 
 
 def memory(folder: Path, shape_xyz: tuple[int, int, int]) -> Iterator[Row]:
