@@ -30,11 +30,12 @@ class Views:
         return replace(sample, x=strong_look(sample.x, rng))
 
     def _mirrored(self, sample: Sample, rng: Generator) -> Sample:
+        dims = part_dims(sample)
         for axis in self.flips:
             chosen = torch.rand(len(sample), generator=rng) < 0.5
-            sample = _each(sample, lambda part, axis=axis: part.flip(axis - part_dims(sample)), chosen)
+            sample = _each(sample, lambda part, axis=axis: part.flip(axis - dims), chosen)
         if self.turns is not None and len({sample.y.shape[1 + a] for a in self.turns}) == 1:
-            a, b = (axis - part_dims(sample) for axis in self.turns)
+            a, b = (axis - dims for axis in self.turns)
             chosen = torch.rand(len(sample), generator=rng) < 0.25
             sample = _each(sample, lambda part: part.rot90(1, (a, b)), chosen)
         return sample

@@ -50,7 +50,9 @@ class Card:
 def save_model(directory: Path, state: State, card: Card) -> None:
     """Weights first, then the card: a directory with a card is a whole model."""
     for name, network in ((WEIGHTS, state.teacher), (STUDENT, state.student)):
-        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, directory / name)
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, directory / name
+        )
     write_bytes(directory / CARD, json.dumps(card.as_json(), indent=1).encode())
 
 
@@ -69,7 +71,9 @@ def read_card(directory: Path) -> Card:
             seconds=float(values["seconds"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the model in {directory.name} cannot be read ({error}); train a new one") from error
+        raise ValueError(
+            f"the model in {directory.name} cannot be read ({error}); train a new one"
+        ) from error
 
 
 def load_network(directory: Path, device: str = "cpu") -> UNet:
@@ -79,7 +83,9 @@ def load_network(directory: Path, device: str = "cpu") -> UNet:
     return network.to(device).eval()
 
 
-def load_state(directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str) -> State | None:
+def load_state(
+    directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
+) -> State | None:
     """Student and teacher to go on with. A class that is new since starts untrained; None where the network is
     another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
     card = read_card(directory)

@@ -56,7 +56,9 @@ class Case:
 def percentiles(pixels: NDArray) -> tuple[float, float]:
     """Where most intensities of an image lie; equal ends are moved apart."""
     step = max(1, round((pixels.size / LOOKED_AT) ** (1 / 3)))
-    some = np.asarray(pixels[tuple(slice(None, None, step if n > 3 else 1) for n in pixels.shape)], np.float64)
+    some = np.asarray(
+        pixels[tuple(slice(None, None, step if n > 3 else 1) for n in pixels.shape)], np.float64
+    )
     some = some[np.isfinite(some)]
     low, high = np.percentile(some, PERCENTILES) if some.size else (0.0, 1.0)
     return float(low), float(high if high > low else low + 1)
@@ -144,7 +146,9 @@ class Pools:
         """A patch that holds the centre somewhere in its middle half; beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
         jitter = [int(self._rng.integers(-(n // 4), n // 4 + 1)) for n in size]
-        corner = [_corner(c + j, n, whole) for c, j, n, whole in zip(centre, jitter, size, case.example.shape)]
+        corner = [
+            _corner(c + j, n, whole) for c, j, n, whole in zip(centre, jitter, size, case.example.shape)
+        ]
         inner = tuple(slice(max(0, c), min(c + n, w)) for c, n, w in zip(corner, size, case.example.shape))
         pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
         x = np.pad(case.look(inner), [(0, 0), *pads], mode="edge")
@@ -207,7 +211,7 @@ def _box_map(
         channel = int(classes.to_channels()[each.value])
         r0, c0, r1, c1 = (n - o for n, o in zip(each.box, (*corner[1:], *corner[1:])))
         z = each.index - corner[0]
-        whole = 0 <= r0 and 0 <= c0 and r1 <= size[1] and c1 <= size[2] and 0 <= z < size[0]
+        whole = r0 >= 0 and c0 >= 0 and r1 <= size[1] and c1 <= size[2] and 0 <= z < size[0]
         if each.axis == 0 and whole and 0 < channel < UNLABELLED:
             out[z, r0:r1, c0:c1] = number * 256 + channel
     return out

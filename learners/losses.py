@@ -20,7 +20,9 @@ class Sample:
     w: Tensor  # (B, *S) trust
     v: Tensor  # (B, *S) 1 where a voxel counts in the mean, though its trust may be 0
     src: Tensor | None = None  # (B, *S) where each voxel came from, for tests
-    box: Tensor | None = None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
+    box: Tensor | None = (
+        None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
+    )
     region: Tensor | None = None  # (B, *S) parts whose losses are normalised apart, None: one part
 
     def __len__(self) -> int:
@@ -45,9 +47,9 @@ class CEDice:
         if sample.region is None:
             return self._both(logits, sample)
         parts = torch.unique(sample.region).tolist()
-        return sum(
-            (self._both(logits, _part(sample, part)) for part in parts), logits.new_zeros(())
-        ) / len(parts)
+        return sum((self._both(logits, _part(sample, part)) for part in parts), logits.new_zeros(())) / len(
+            parts
+        )
 
     def _both(self, logits: Tensor, sample: Sample) -> Tensor:
         return 0.5 * (cross_entropy(logits, sample, self.late) + dice(logits, sample))

@@ -44,7 +44,9 @@ def stability(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def soft_dice(inside: NDArray[np.float64], sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> float | None:
+def soft_dice(
+    inside: NDArray[np.float64], sums: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> float | None:
     """The Dice a prediction expects of itself: (K,) sums of its probability inside its own class map, over all
     voxels, and the map's sizes. None where it proposes nothing."""
     there = sizes > 0

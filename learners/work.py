@@ -277,7 +277,9 @@ class _Round:
         seconds_left: float | None = None,
     ) -> None:
         if loss is not None and not np.isfinite(loss):
-            raise FloatingPointError("the loss is no number any more; take back labels that contradict, or start anew")
+            raise FloatingPointError(
+                "the loss is no number any more; take back labels that contradict, or start anew"
+            )
         self.progress = replace(
             self.progress,
             phase=phase,
@@ -306,7 +308,9 @@ def views_of(plan: Plan, recipe: Recipe) -> Views:
 
 def reliable_half(cases: Sequence[Case]) -> tuple[int, ...]:
     """ST++: the more stable half of the images that nobody labelled."""
-    unlabelled = [c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held]
+    unlabelled = [
+        c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held
+    ]
     ranked = sorted(unlabelled, key=lambda e: (-(e.pseudo.stability if e.pseudo else 0), e.image_id))
     return tuple(e.image_id for e in ranked[: (len(ranked) + 1) // 2])
 

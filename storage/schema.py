@@ -64,3 +64,38 @@ def m002_predictions(db: Database) -> None:
         );
         create index predictions_image on predictions(image_id, producer, id);
     """)
+
+
+@migration()
+def m003_rounds(db: Database) -> None:
+    """Rounds of learners, what is held out to judge them, and how much people changed what they proposed."""
+    db.executescript("""
+        create table rounds (
+            id integer primary key autoincrement,
+            learner text not null,
+            kind text not null check (kind in ('train', 'predict')),
+            seen_label integer not null,            -- the clock when it began
+            status text not null check (status in ('running', 'done', 'failed', 'lost')),
+            model_round integer,                    -- the round whose model was kept: this one, or an earlier one
+            dice real, child_dice real, parent_dice real,   -- on that day's held-out labels
+            metrics text not null default '{}',     -- JSON: steps, seconds, classes, notes
+            error text,                             -- one sentence
+            labelled_slices integer not null default 0, annotator_seconds real not null default 0,
+            started_at text not null default current_timestamp, finished_at text
+        );
+        create index rounds_learner on rounds(learner, id);
+        create table held_out (                     -- once held out, always: no model ever trained on it
+            image_id integer not null references images(id),
+            axis integer not null, slice integer not null,  -- -1, -1: the whole image
+            label_id integer not null,              -- the clock when it was chosen
+            primary key (image_id, axis, slice)
+        );
+        create table corrections (
+            id integer primary key autoincrement,
+            image_id integer not null references images(id),
+            producer text not null, seen_label integer not null,
+            expected real, dice real not null,      -- of the proposal, where people spoke after it
+            created_at text not null default current_timestamp,
+            unique (image_id, producer, seen_label)
+        );
+    """)

@@ -1,0 +1,181 @@
+"""What a round is given: examples with target files, what is held out, and in which order to predict."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.rounds import Example, Pseudo, WeakBox
+from learners.targets import OPEN_BACKGROUND
+from storage.arrays import BACKGROUND, UNLABELLED, TornFile, open_npy, plane, write_npy
+from storage.fold import fold
+from storage.rounds import Rounds
+from storage.rows import ImageRow, LabelRow
+from storage.store import Store
+
+HOLD_FROM = 4  # labelled images (or slices, where there are fewer images) from which on some are held out
+HOLD_EACH = 6  # one of so many
+WHOLE = (-1, -1)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    examples: tuple[Example, ...]
+    class_ids: tuple[int, ...]
+    late_ids: tuple[int, ...]  # classes first used after some slice was complete
+
+
+class RoundInputs:
+    """Builds them; target files are kept by image and clock, so only what changed is folded again."""
+
+    def __init__(self, store: Store, rounds: Rounds) -> None:
+        self._store, self._rounds = store, rounds
+        self._directory = rounds.directory / "targets"
+
+    def build(self, producer: str, since: int) -> Inputs:
+        """`producer`: whose pseudo-labels go along; `since`: the clock of its last round."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        first_use = self._rounds.first_use()
+        labelled = self._rounds.labelled_images()
+        self._choose_held_out(labelled)
+        held = self._rounds.held_out()
+        _, rows = self._store.images(limit=-1)
+        examples = tuple(
+            self._example(row, labelled.get(row.id), held, first_use, producer, since) for row in rows
+        )
+        classes = {c.id for c in self._store.classes()} & set(first_use)
+        drawn = tuple(sorted(classes - {BACKGROUND}))
+        complete = self._rounds.first_complete()
+        late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
+        return Inputs(examples, drawn, late)
+
+    def forget_old(self) -> None:
+        """Remove target files that no newer round will ask for; call while none runs."""
+        current = {f"{image_id}-{rev}.npy" for image_id, rev in self._rounds.labelled_images().items()}
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                if path.name not in current:
+                    with contextlib.suppress(OSError):  # Windows: a worker still has it open
+                        path.unlink()
+
+    def _example(
+        self,
+        row: ImageRow,
+        rev: int | None,
+        held: set[tuple[int, int, int]],
+        first_use: dict[int, int],
+        producer: str,
+        since: int,
+    ) -> Example:
+        labels = self._store.labels(row.id) if rev is not None else []
+        return Example(
+            image_id=row.id,
+            pixels=row.path,
+            shape=row.shape,
+            channels=row.channels,
+            spacing_mm=row.spacing_mm,
+            known=self._target(row, rev, labels, first_use) if rev is not None else None,
+            all_held=(row.id, *WHOLE) in held,
+            held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
+            fresh=rev is not None and rev > since,
+            pseudo=self._pseudo(row.id, producer),
+            boxes=weak_boxes(labels),
+        )
+
+    def _target(self, row: ImageRow, rev: int, labels: Sequence[LabelRow], first_use: dict[int, int]) -> Path:
+        path = self._directory / f"{row.id}-{rev}.npy"
+        if not path.exists():
+            write_npy(path, target_volume(row.shape, labels, first_use))
+        return path
+
+    def _pseudo(self, image_id: int, producer: str) -> Pseudo | None:
+        row = self._store.predictions.newest(image_id, producer)
+        if row is None:
+            return None
+        return Pseudo(row.classes_path, row.confidence_path, row.expected_dice or 0.0)
+
+    def _choose_held_out(self, labelled: dict[int, int]) -> None:
+        """One labelled image of six, the newest, from four on; with fewer images one labelled slice of six.
+
+        Only what no round has seen may be chosen: a model must not be judged by what it learned from.
+        """
+        held = self._rounds.held_out()
+        images = {image for image, *place in held if tuple(place) == WHOLE}
+        seen = self._rounds.newest_seen()
+        if len(labelled) >= HOLD_FROM:
+            wanted = max(1, len(labelled) // HOLD_EACH) - len(images & set(labelled))
+            new = [
+                i
+                for i, first in sorted(self._rounds.first_labels().items(), key=lambda e: e[1])
+                if first > seen
+            ]
+            free = [i for i in new if i not in images] or ([] if held else list(labelled))
+            for image_id in _newest(free, wanted):
+                self._rounds.hold_out(image_id)
+            return
+        for image_id in labelled:
+            self._hold_slices(image_id, held, seen)
+
+    def _hold_slices(self, image_id: int, held: set[tuple[int, int, int]], seen: int) -> None:
+        slices = sorted({(r.axis, r.index) for r in self._store.labels(image_id)})
+        mine = {(a, i) for image, a, i in held if image == image_id}
+        if len(slices) < HOLD_FROM or WHOLE in mine:
+            return
+        first = {(r.axis, r.index): r.id for r in reversed(self._store.labels(image_id))}
+        free = [s for s in slices if s not in mine and first[s] > seen] or ([] if mine else slices)
+        for axis, index in _newest(free, max(1, len(slices) // HOLD_EACH) - len(mine)):
+            self._rounds.hold_out(image_id, axis, index)
+
+
+def target_volume(
+    shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: dict[int, int]
+) -> NDArray[np.uint8]:
+    """(Z, Y, X) label values, UNLABELLED where nothing is known. The background of a slice that was completed
+    before a class was first used is open: it may be that class. Inside a tight box nothing is known."""
+    folded = fold(shape, labels)
+    out = folded.classes.copy()
+    newest_class = max((first for c, first in first_use.items() if c != BACKGROUND), default=0)
+    for label in labels:
+        if label.kind == "complete":
+            cut = plane(out, label.axis, label.index)
+            value = OPEN_BACKGROUND if label.id < newest_class else BACKGROUND
+            cut[cut == UNLABELLED] = value
+    for each in weak_boxes(labels):
+        r0, c0, r1, c1 = each.box
+        inside = (slice(r0, r1), slice(c0, c1))
+        drawn = plane(folded.classes, each.axis, each.index)[inside]
+        plane(out, each.axis, each.index)[inside][drawn == UNLABELLED] = UNLABELLED
+    return out
+
+
+def weak_boxes(labels: Sequence[LabelRow]) -> tuple[WeakBox, ...]:
+    """Patches that say only "one object of this class fills this box": prompts {"box_of": class}."""
+    found = []
+    for label in labels:
+        value = label.prompts.get("box_of")
+        if type(value) is int and label.box is not None and 0 < value < OPEN_BACKGROUND:
+            b = label.box
+            found.append(WeakBox(label.axis, label.index, value, (b.r0, b.c0, b.r1, b.c1)))
+    return tuple(found)
+
+
+def proposal_dice(
+    shape: tuple[int, int, int], newer: Sequence[LabelRow], proposed: Path, class_ids: Sequence[int]
+) -> float | None:
+    """What a proposal was worth where people spoke after it: mean Dice over classes; None where they said nothing."""
+    from learners.metrics import dice_of, mean_dice, overlaps
+
+    known = fold(shape, newer).known()
+    try:
+        classes = open_npy(proposed)
+    except TornFile:
+        return None
+    where = known != UNLABELLED
+    return mean_dice([dice_of(overlaps(classes, known, class_ids, where))]) if where.any() else None
+
+
+def _newest(items: Sequence, count: int) -> list:
+    return list(items[-count:]) if count > 0 else []

@@ -1,0 +1,99 @@
+"""Where rounds run: anything that is a concurrent.futures.Executor."""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from typing import Any
+
+NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
+
+
+class SerialExecutor(Executor):
+    """Runs each call at once, in this thread: for tests, debuggers and the command line."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class ProcessExecutor(Executor):
+    """A warm worker process that is replaced when it dies: a round that crashes costs only itself."""
+
+    def __init__(self, workers: int = 1, threads: int | None = None) -> None:
+        self._workers, self._threads = workers, threads or max(1, (os.cpu_count() or 2) - 1)
+        self._lock = threading.Lock()  # protects _pool; a leaf
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        with self._lock:
+            for _ in range(2):
+                if self._pool is None:
+                    self._pool = self._start()
+                try:
+                    return self._pool.submit(fn, *args, **kwargs)
+                except BrokenExecutor:
+                    self._pool.shutdown(wait=False)
+                    self._pool = None
+        raise RuntimeError("no worker process can be started; restart the app")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def kill(self) -> None:
+        """End the workers at once, whatever they do."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._workers, mp_context=context(), initializer=be_considerate, initargs=(self._threads,)
+        )
+
+
+def context() -> multiprocessing.context.BaseContext:
+    """A fork server that has torch loaded (a worker in 0.05 s instead of seconds), else spawn. Never fork: a
+    forked copy of a server with threads may hang."""
+    if sys.platform != "win32" and "forkserver" in multiprocessing.get_all_start_methods():
+        server = multiprocessing.get_context("forkserver")
+        server.set_forkserver_preload(["learners.work"])
+        return server
+    return multiprocessing.get_context("spawn")
+
+
+def be_considerate(threads: int) -> None:
+    """In a worker: give way to the person, use few threads, and end with the parent."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
+        os.nice(NICE)
+    import torch
+
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+ENGINES: dict[str, Callable[[], Executor]] = {
+    "process": ProcessExecutor,
+    "serial": SerialExecutor,
+}

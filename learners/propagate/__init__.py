@@ -1,0 +1,106 @@
+"""From a handful of labelled slices to a whole volume: every way of filling in the rest, behind one call."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.propagate.case import Cancelled, Case, Filled, Guess, LabelledSlice, Method, Run, grey
+from learners.propagate.region import cropped, region_of_interest, with_surroundings
+from storage.arrays import UNLABELLED
+
+__all__ = [
+    "PROPAGATORS",
+    "Cancelled",
+    "Case",
+    "Entry",
+    "Filled",
+    "LabelledSlice",
+    "Run",
+    "fill",
+    "fill_with",
+    "grey",
+]
+
+OUTSIDE = 247  # confidence that there is nothing beyond the region of interest
+IMPLIED = 242  # at most, where background was concluded and not said
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A propagator that can be chosen."""
+
+    title: str
+    good_at: str
+    load: Callable[[], Method]
+
+
+def _shape() -> Method:
+    from learners.propagate.shape import interpolate
+
+    return interpolate
+
+
+def _walker() -> Method:
+    from learners.propagate.walker import walk
+
+    return walk
+
+
+PROPAGATORS: dict[str, Entry] = {
+    "random_walker": Entry(
+        title="Random walker",
+        good_at="nearly everything: follows edges where the image has them, outlines where it has none",
+        load=_walker,
+    ),
+    "shape": Entry(
+        title="Shape-based interpolation",
+        good_at="smooth objects in images without clear edges; takes milliseconds",
+        load=_shape,
+    ),
+}
+
+
+def fill(name: str, case: Case, run: Run | None = None) -> Filled:
+    """Fill a volume by a registered propagator. Raises LookupError, ValueError where nothing is drawn, Cancelled."""
+    if name not in PROPAGATORS:
+        raise LookupError(f"there is no propagator {name!r}; there are: {', '.join(PROPAGATORS)}")
+    return fill_with(PROPAGATORS[name].load(), case, run or Run())
+
+
+def fill_with(method: Method, case: Case, run: Run) -> Filled:
+    """As `fill`, by any method: work in the region of interest, then put back what is known."""
+    if not case.classes or not case.slices:
+        raise ValueError("no object is labelled in this volume yet; label one on any slice first")
+    started = time.monotonic()
+    case = _with_strays(case)
+    box = region_of_interest(case)
+    part = with_surroundings(cropped(case, box))
+    guess = method(part, run)
+    run.check()
+    classes, confidence = np.zeros(case.shape, np.uint8), np.full(case.shape, OUTSIDE, np.uint8)
+    window = tuple(slice(low, high) for low, high in box)
+    classes[window], confidence[window] = guess.classes, _confidence(part, guess)
+    known = case.known != UNLABELLED
+    classes[known], confidence[known] = case.known[known], 255
+    return Filled(classes, confidence, time.monotonic() - started, guess.finished, guess.state)
+
+
+def _confidence(part: Case, guess: Guess) -> NDArray[np.uint8]:
+    confidence = np.rint(guess.probability * 255).clip(0, 255).astype(np.uint8)
+    implied = part.known != UNLABELLED
+    confidence[implied] = np.minimum(confidence[implied], IMPLIED)
+    return confidence
+
+
+def _with_strays(case: Case) -> Case:
+    """The case with a slice for each class that was drawn on none of those listed."""
+    listed = {value for drawn in case.drawn.values() for value in drawn}
+    strays = [
+        LabelledSlice(0, int((case.known == value).sum((1, 2)).argmax()), False, (value,))
+        for value in case.classes
+        if value not in listed
+    ]
+    return replace(case, slices=(*case.slices, *strays)) if strays else case

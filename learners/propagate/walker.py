@@ -1,0 +1,215 @@
+"""The random walker of L. Grady (TPAMI 2006) with a prior: labels spread through the image until they meet an edge.
+
+Solves one linear system for all classes. Between labelled slices the signed distances of `shape` and the brightness of
+what was labelled pull every voxel gently (CVPR 2005, "multilabel random walker using prior models"): where the image
+shows no edge, the outlines are interpolated. Large volumes are solved on a coarse grid first; on finer ones only the
+voxels around the edges found so far are solved again. A new run starts from the last solution.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, maximum_filter, minimum_filter
+
+from learners.propagate import shape
+from learners.propagate.case import Case, Guess, Run
+from learners.propagate.distances import chances
+from learners.propagate.grid import coarse_mean, edges_of, finer, solve, system_of
+from storage.arrays import BACKGROUND, UNLABELLED
+
+SHARPNESS = 0.5  # how much an edge that is as strong as usual holds a walker back
+PULL = 0.02  # how strongly a voxel leans on its prior, against 1 for an edge inside an even region
+LOOK = 0.5  # how much brightness has to say in the prior, against 1 for the outlines
+WHOLE = 90_000  # voxels; a grid up to this size is solved everywhere
+SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
+BINS = 48  # of brightness
+Factor = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A solution on one grid: soft where it was solved, hard elsewhere."""
+
+    number: NDArray[np.int32]  # (z, y, x) row of `soft`, -1 where the voxel is hard
+    soft: NDArray[np.float32]  # (N, K) probability of each foreground class
+    hard: NDArray[np.uint8]  # (z, y, x) 0 background, k the k-th class; holds where number < 0
+
+    def at(self, places: NDArray) -> NDArray[np.float32]:
+        """(M, K) probabilities at flat places."""
+        out = one_hot(self.hard.ravel()[places], self.soft.shape[1])
+        row = self.number.ravel()[places]
+        out[row >= 0] = self.soft[row[row >= 0]]
+        return out
+
+    def best(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """(z, y, x) the likeliest, 0 for background, and its probability."""
+        every = np.concatenate([1 - self.soft.sum(1, keepdims=True), self.soft], 1)
+        index, certain = every.argmax(1).astype(np.uint8), every.max(1)
+        where = self.number >= 0
+        row = self.number[where]
+        likeliest, probability = self.hard.copy(), np.ones(self.hard.shape, np.float32)
+        likeliest[where], probability[where] = index[row], certain[row].clip(0, 1)
+        return likeliest, probability
+
+    def spread(self, step: Factor, shape: tuple[int, ...]) -> "Level":
+        """The same on a finer grid."""
+        return Level(finer(self.number, step, shape), self.soft, finer(self.hard, step, shape))
+
+
+def walk(case: Case, run: Run) -> Guess:
+    """Exact for small volumes, coarse to fine for large ones; the best so far at the deadline."""
+    factors = ladder(case)
+    image = normalised(case.image)
+    level, finished = _coarsest(coarse_case(case, image, factors[-1]), run)
+    state = {
+        "solution": level.at(np.arange(level.hard.size)).astype(np.float16).reshape(*level.hard.shape, -1)
+    }
+    state |= {"corner": _corner(case, factors[-1]), "classes": np.array(case.classes, np.uint8)}
+    for n in range(len(factors) - 2, -1, -1):
+        run.progress(1 - (n + 1) / len(factors))
+        small = coarse_case(case, image, factors[n])
+        step = tuple(a // b for a, b in zip(factors[n + 1], factors[n]))
+        if finished:
+            level, finished = _refined(small, level, step, run)
+        else:
+            level = level.spread(step, small.shape)
+    index, probability = level.best()
+    return Guess(np.array([BACKGROUND, *case.classes], np.uint8)[index], probability, finished, state)
+
+
+def ladder(case: Case) -> list[Factor]:
+    """Block sizes from (1, 1, 1) up, until a grid is small; axes with fine spacing are joined first."""
+    factors: list[Factor] = [(1, 1, 1)]
+    while _voxels(case.shape, factors[-1]) > WHOLE and len(factors) < 6:
+        now = factors[-1]
+        sizes = [mm * f for mm, f in zip(case.spacing_mm, now)]
+        grow = [size < 1.5 * min(sizes) and n // f >= 8 for size, n, f in zip(sizes, case.shape, now)]
+        if not any(grow):
+            break
+        z, y, x = (f * 2 if g else f for f, g in zip(now, grow))
+        factors.append((z, y, x))
+    return factors
+
+
+def normalised(image: NDArray) -> NDArray[np.float32]:
+    """Brightness with the bulk of it between 0 and 1."""
+    values = image.astype(np.float32)
+    low, high = np.percentile(values.ravel()[:: max(1, values.size // 200_000)], (0.5, 99.5))
+    return ((values - low) / max(float(high - low), 1e-6)).clip(-0.2, 1.2)
+
+
+def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
+    """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent."""
+    small = coarse_mean(image, factor)
+    if factor == (1, 1, 1):
+        return replace(case, image=small)
+    known = np.full(small.shape, UNLABELLED, np.uint8)
+    places = np.flatnonzero(case.known != UNLABELLED)
+    values = case.known.ravel()[places]
+    blocks = np.ravel_multi_index(
+        tuple(i // f for i, f in zip(np.unravel_index(places, case.shape), factor)), small.shape
+    )
+    most = np.zeros(small.size, np.int64)
+    for value in (BACKGROUND, *case.classes):
+        count = np.bincount(blocks[values == value], minlength=small.size)
+        known.ravel()[count > most] = value
+        most = np.maximum(most, count)
+    slices = tuple({replace(s, index=s.index // factor[s.axis], classes=case.drawn[s]) for s in case.slices})
+    z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
+    oz, oy, ox = _corner(case, factor)
+    return Case(small, known, slices, (z, y, x), (oz, oy, ox))
+
+
+def _coarsest(small: Case, run: Run) -> tuple[Level, bool]:
+    """Solved everywhere, from the outlines and the brightness as prior and the last solution as start."""
+    free = small.known == UNLABELLED
+    prior = _prior(small, run)[free]
+    return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run)
+
+
+def _refined(small: Case, above: Level, step: tuple[int, ...], run: Run) -> tuple[Level, bool]:
+    """Solved anew around the edges that the coarser grid found, taken over elsewhere."""
+    guess = above.spread((step[0], step[1], step[2]), small.shape)
+    index, probability = guess.best()
+    known = small.known != UNLABELLED
+    hard = np.where(known, _index(small), index)
+    reach = tuple(2 * s + 1 for s in step)
+    unsure = (maximum_filter(hard, reach) != minimum_filter(hard, reach)) | (probability < SURE)
+    free = unsure & ~known
+    start = guess.at(np.flatnonzero(free))
+    return _solved(small, free, hard, (start, start), run)
+
+
+def _solved(
+    small: Case,
+    free: NDArray[np.bool_],
+    hard: NDArray[np.uint8],
+    beliefs: tuple[NDArray[np.float32], NDArray[np.float32]],
+    run: Run,
+) -> tuple[Level, bool]:
+    """The walk over the free voxels; `beliefs` are what they lean on and where the solver starts."""
+    number = np.full(small.shape, -1, np.int32)
+    number[free] = np.arange(np.count_nonzero(free), dtype=np.int32)
+    prior, start = beliefs
+    if not len(prior):
+        return Level(number, prior, hard), True
+    count = prior.shape[1]
+    edges = edges_of(small.image, small.spacing_mm, SHARPNESS)
+    system, pull = system_of(number, edges, lambda places: one_hot(hard.ravel()[places], count), count)
+    system = replace(system, diagonal=system.diagonal + PULL)
+    soft, finished, _ = solve(system, pull + PULL * prior, start, run)
+    return Level(number, soft.clip(0, 1), hard), finished
+
+
+def _prior(small: Case, run: Run) -> NDArray[np.float32]:
+    """(z, y, x, K) what outlines and brightness say about each foreground class."""
+    looks = _looks(small)
+    odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(chances(shape.scores(small, run)), looks)]
+    stacked = np.stack(odds, -1)
+    return stacked / (1 + stacked.sum(-1, keepdims=True))
+
+
+def _looks(small: Case) -> list[NDArray[np.float32]]:
+    """Per class: how much likelier its brightness is inside the class than in the background that is known."""
+    level = ((small.image + 0.2) / 1.4 * BINS).astype(np.int32).clip(0, BINS - 1)
+    background = _spectrum(level, small.known == BACKGROUND)
+    ratios = [(_spectrum(level, small.known == value) / background) ** LOOK for value in small.classes]
+    return [ratio.clip(1 / 20, 20)[level].astype(np.float32) for ratio in ratios]
+
+
+def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(BINS,) how often each brightness comes up, smooth and nowhere zero."""
+    counts = np.bincount(level[where], minlength=BINS).astype(np.float64)
+    smooth = gaussian_filter1d(counts, 1.5, mode="nearest") + 0.02 * max(counts.sum(), 1) / BINS
+    return smooth / smooth.sum()
+
+
+def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The last solution where there is one for this place and class, the prior elsewhere."""
+    state: Mapping[str, NDArray] = run.previous.state if run.previous else {}
+    if "solution" not in state or not np.array_equal(state["corner"][3:], _corner(small, (1, 1, 1))[3:]):
+        return prior
+    return prior
+
+
+def _index(small: Case) -> NDArray[np.uint8]:
+    """Class values as 0 background, k the k-th class; 0 where nothing is known."""
+    table = np.zeros(256, np.uint8)
+    table[list(small.classes)] = np.arange(1, len(small.classes) + 1)
+    return table[small.known]
+
+
+def one_hot(index: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
+    """(M,) 0 background or k -> (M, count); background is all zero."""
+    return (index[:, None] == np.arange(1, count + 1)[None]).astype(np.float32)
+
+
+def _corner(case: Case, factor: Factor) -> tuple[int, int, int]:
+    z, y, x = (o // f for o, f in zip(case.origin, factor))
+    return z, y, x
+
+
+def _voxels(shape: tuple[int, ...], factor: Factor) -> int:
+    return int(np.prod([-(-n // f) for n, f in zip(shape, factor)]))

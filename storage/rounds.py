@@ -1,0 +1,234 @@
+"""Rounds of learners as rows: what ran, what it saw, which model was kept, and how good it was."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from storage.database import Database
+from storage.store import Store
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    id: int
+    learner: str
+    kind: str  # "train" or "predict"
+    seen_label: int
+    status: str  # running, done, failed, lost
+    model_round: int | None
+    dice: float | None
+    child_dice: float | None
+    parent_dice: float | None
+    metrics: dict[str, Any]
+    error: str | None
+    labelled_slices: int
+    annotator_seconds: float
+    started_at: str
+    finished_at: str | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a round that ended well leaves behind."""
+
+    model_round: int
+    dice: float | None
+    child_dice: float | None
+    parent_dice: float | None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a proposal was worth where people spoke after it."""
+
+    image_id: int
+    producer: str
+    seen_label: int
+    expected: float | None
+    dice: float
+
+
+class Rounds:
+    """Thread-safe. A round that was running when the project was closed is lost, and its files go."""
+
+    def __init__(self, directory: Path, db: Database) -> None:
+        self.directory, self._db = directory, db
+
+    def sweep(self) -> None:
+        """For the owner, when the project is opened."""
+        self.directory.mkdir(exist_ok=True)
+        reason = "the app was closed or stopped while it ran; it starts again by itself"
+        with self._db.transaction() as tables:
+            sql = """update rounds set status = 'lost', error = ?, finished_at = current_timestamp
+                     where status = 'running'"""
+            tables.execute(sql, [reason])
+        self.tidy()
+
+    def start(self, learner: str, seen_label: int, kind: str = "train") -> RoundRow:
+        """A new running round with its directory. `seen_label`: the clock, read before the labels were."""
+        with self._db.transaction() as tables:
+            labelled, seconds = tables.execute(
+                """select count(distinct image_id * 4000000000 + axis * 1000000000 + slice),
+                   coalesce(sum(seconds), 0) from labels where live and kind != 'revoke'"""
+            ).fetchone()
+            row = {"learner": learner, "kind": kind, "seen_label": seen_label, "status": "running"}
+            counts = {"labelled_slices": labelled, "annotator_seconds": seconds}
+            round_id = int(tables.table("rounds").insert({**row, **counts}).last_pk or 0)
+        self.folder(round_id).mkdir(parents=True, exist_ok=True)
+        return self.get(round_id)
+
+    def finish(self, round_id: int, result: Finished) -> None:
+        self._end(
+            round_id,
+            status="done",
+            model_round=result.model_round,
+            dice=result.dice,
+            child_dice=result.child_dice,
+            parent_dice=result.parent_dice,
+            metrics=json.dumps(result.metrics),
+        )
+
+    def fail(self, round_id: int, error: str) -> None:
+        self._end(round_id, status="failed", error=error)
+
+    def lose(self, round_id: int, error: str) -> None:
+        self._end(round_id, status="lost", error=error)
+
+    def get(self, round_id: int) -> RoundRow:
+        rows = self._db.rows("select * from rounds where id = ?", [round_id])
+        if not rows:
+            raise LookupError(f"there is no round {round_id} in this project")
+        return _round(rows[0])
+
+    def newest(self, learner: str, status: str | None = None) -> RoundRow | None:
+        sql = "select * from rounds where learner = ?1 and ?2 in (status, '') order by id desc limit 1"
+        rows = self._db.rows(sql, [learner, status or ""])
+        return _round(rows[0]) if rows else None
+
+    def of(self, learner: str, limit: int = 1000) -> list[RoundRow]:
+        """The newest rounds of a learner, oldest first."""
+        sql = "select * from rounds where learner = ? order by id desc limit ?"
+        return [_round(row) for row in reversed(self._db.rows(sql, [learner, limit]))]
+
+    def tries(self, learner: str, seen_label: int) -> int:
+        """How often a round on these labels was lost to a dead worker since the last one that ended."""
+        sql = """select count(*) from rounds where learner = ?1 and seen_label = ?2 and status = 'lost'
+                 and id > (select coalesce(max(id), 0) from rounds
+                           where learner = ?1 and status in ('done', 'failed'))"""
+        return self._db.value(sql, [learner, seen_label])
+
+    def model(self, learner: str) -> Path | None:
+        """The directory of the model that people see now."""
+        row = self.newest(learner, "done")
+        return self.folder(row.model_round) if row and row.model_round else None
+
+    def folder(self, round_id: int) -> Path:
+        return self.directory / str(round_id)
+
+    def trained_seconds(self, learner: str, seen_label: int) -> float:
+        """How long a learner has trained on just these labels."""
+        sql = """select coalesce(sum(json_extract(metrics, '$.seconds')), 0) from rounds
+                 where learner = ? and seen_label = ? and status = 'done' and kind = 'train'"""
+        return float(self._db.value(sql, [learner, seen_label]))
+
+    def unpredicted(self, producer: str, seen_label: int) -> list[int]:
+        """Images whose newest proposal of this producer is older than these labels: none at all first."""
+        sql = """select i.id from images i
+                 left join predictions p on p.image_id = i.id and p.producer = ?1
+                 where p.seen_label is null or p.seen_label < ?2
+                 order by coalesce(p.seen_label, -1), i.id"""
+        return [row["id"] for row in self._db.rows(sql, [producer, seen_label])]
+
+    # held out
+
+    def held_out(self) -> set[tuple[int, int, int]]:
+        """(image, axis, slice); axis and slice -1 for a whole image."""
+        rows = self._db.rows("select image_id, axis, slice from held_out")
+        return {(r["image_id"], r["axis"], r["slice"]) for r in rows}
+
+    def hold_out(self, image_id: int, axis: int = -1, index: int = -1) -> None:
+        with self._db.transaction() as tables:
+            sql = """insert or ignore into held_out (image_id, axis, slice, label_id)
+                     values (?, ?, ?, (select coalesce(max(id), 0) from labels))"""
+            tables.execute(sql, [image_id, axis, index])
+
+    def first_use(self) -> dict[int, int]:
+        """Class -> the id of the first live label that said it, by drawing or by a tight box."""
+        sql = """select class, min(id) as first from (
+                     select json_each.value as class, labels.id from labels, json_each(labels.classes)
+                     where kind = 'patch' and live
+                     union all select json_extract(prompts, '$.box_of'), id from labels
+                     where kind = 'patch' and live and json_type(prompts, '$.box_of') = 'integer'
+                 ) group by class"""
+        return {int(row["class"]): row["first"] for row in self._db.rows(sql)}
+
+    def first_complete(self) -> int | None:
+        """The id of the oldest live event that says a slice is complete."""
+        return self._db.value("select min(id) from labels where live and kind = 'complete'")
+
+    def newest_seen(self) -> int:
+        """The newest label that any round has trained on."""
+        return self._db.value("select coalesce(max(seen_label), 0) from rounds where kind = 'train'")
+
+    def labelled_images(self) -> dict[int, int]:
+        """Image -> its clock, for every image with a live label."""
+        sql = """select image_id, max(id) as rev from labels group by image_id
+                 having max(live and kind != 'revoke')"""
+        return {row["image_id"]: row["rev"] for row in self._db.rows(sql)}
+
+    def first_labels(self) -> dict[int, int]:
+        """Image -> the id of its first live event."""
+        sql = (
+            "select image_id, min(id) as first from labels where live and kind != 'revoke' group by image_id"
+        )
+        return {row["image_id"]: row["first"] for row in self._db.rows(sql)}
+
+    def label_kinds(self) -> dict[str, int]:
+        """How many live events say classes (patch), are a tight box (boxes), or complete a slice (complete)."""
+        sql = """select coalesce(sum(kind = 'patch'), 0) as patch, coalesce(sum(kind = 'complete'), 0) as complete,
+                 coalesce(sum(json_extract(prompts, '$.box_of') is not null), 0) as boxes
+                 from labels where live"""
+        return dict(self._db.rows(sql)[0])
+
+    # corrections
+
+    def add_correction(self, new: Correction) -> None:
+        with self._db.transaction() as tables:
+            tables.table("corrections").insert(vars(new), ignore=True)
+
+    def has_correction(self, image_id: int, producer: str, seen_label: int) -> bool:
+        sql = "select 1 from corrections where image_id = ? and producer = ? and seen_label = ?"
+        return self._db.value(sql, [image_id, producer, seen_label]) is not None
+
+    def corrections(self, producer: str, limit: int = 60) -> list[Correction]:
+        """The newest, oldest first."""
+        sql = """select image_id, producer, seen_label, expected, dice from corrections
+                 where producer = ? order by id desc limit ?"""
+        return [Correction(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
+
+    def tidy(self) -> None:
+        """Remove the directories of rounds that nobody needs: not running, and not somebody's model."""
+        sql = """select model_round as id from rounds where id in
+                 (select max(id) from rounds where status = 'done' group by learner)
+                 union select id from rounds where status = 'running'"""
+        needed = {str(row["id"]) for row in self._db.rows(sql)}
+        for path in self.directory.iterdir():
+            if path.is_dir() and path.name.isdigit() and path.name not in needed:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _end(self, round_id: int, **values: Any) -> None:
+        with self._db.transaction() as tables:
+            tables.table("rounds").update(round_id, values)
+            tables.execute("update rounds set finished_at = current_timestamp where id = ?", [round_id])
+
+
+def rounds_of(store: Store) -> Rounds:
+    """The rounds of a project."""
+    return Rounds(store.root / "rounds", store._db)
+
+
+def _round(row: dict[str, Any]) -> RoundRow:
+    return RoundRow(**{**row, "metrics": json.loads(row["metrics"])})
