@@ -129,7 +129,11 @@ def solve(
 
 
 def _descend(
-    matrix: csr_array, diagonal: NDArray[np.float32], pull: NDArray[np.float32], x: NDArray[np.float32], run: Run
+    matrix: csr_array,
+    diagonal: NDArray[np.float32],
+    pull: NDArray[np.float32],
+    x: NDArray[np.float32],
+    run: Run,
 ) -> int:
     """Conjugate gradients, preconditioned by the diagonal, on x in place: steps taken, negative where time ran out."""
     rest = pull - matrix @ x

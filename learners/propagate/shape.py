@@ -24,8 +24,6 @@ CLOSING = (
 )
 
 
-PRESENT, ABSENT = 3.0, 1.0
-
 @dataclass(frozen=True)
 class Shown:
     """One class on the slices of one axis that speak about it."""

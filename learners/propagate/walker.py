@@ -19,9 +19,9 @@ from learners.propagate.distances import chances
 from learners.propagate.grid import coarse_mean, edges_of, finer, solve, system_of
 from storage.arrays import BACKGROUND, UNLABELLED
 
-SHARPNESS = 0.5  # how much an edge that is as strong as usual holds a walker back
-PULL = 0.02  # how strongly a voxel leans on its prior, against 1 for an edge inside an even region
-LOOK = 0.5  # how much brightness has to say in the prior, against 1 for the outlines
+SHARPNESS = 2.0  # how much an edge that is as strong as usual holds a walker back
+PULL = 0.25  # how strongly a voxel leans on its prior, against 1 for an edge inside an even region
+LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
 WHOLE = 90_000  # voxels; a grid up to this size is solved everywhere
 SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
 BINS = 48  # of brightness
@@ -104,7 +104,7 @@ def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
     """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent."""
     small = coarse_mean(image, factor)
     if factor == (1, 1, 1):
-        return replace(case, image=small)
+        return replace(case, image=small, origin=_corner(case, factor))
     known = np.full(small.shape, UNLABELLED, np.uint8)
     places = np.flatnonzero(case.known != UNLABELLED)
     values = case.known.ravel()[places]
@@ -120,6 +120,17 @@ def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
     z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
     oz, oy, ox = _corner(case, factor)
     return Case(small, known, slices, (z, y, x), (oz, oy, ox))
+
+
+def _state(small: Case, level: Level) -> dict[str, NDArray]:
+    """What the next run starts from."""
+    solution = level.at(np.arange(level.hard.size)).astype(np.float16)
+    return {
+        "solution": solution.reshape(*small.shape, -1),
+        "corner": np.array(small.origin),
+        "spacing": np.float32(small.spacing_mm),
+        "classes": np.array(small.classes, np.uint8),
+    }
 
 
 def _coarsest(small: Case, run: Run) -> tuple[Level, bool]:
@@ -187,11 +198,20 @@ def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The last solution where there is one for this place and class, the prior elsewhere."""
+    """(N, K) the last solution where there is one for this place and class, the prior elsewhere."""
     state: Mapping[str, NDArray] = run.previous.state if run.previous else {}
-    if "solution" not in state or not np.array_equal(state["corner"][3:], _corner(small, (1, 1, 1))[3:]):
+    if "solution" not in state or not np.array_equal(state["spacing"], np.float32(small.spacing_mm)):
         return prior
-    return prior
+    shift = np.array(small.origin) - state["corner"]
+    places = np.argwhere(free) + shift
+    inside = ((places >= 0) & (places < state["solution"].shape[:3])).all(1)
+    start = prior.copy()
+    for column, value in enumerate(small.classes):
+        old = np.flatnonzero(state["classes"] == value)
+        if len(old):
+            z, y, x = places[inside].T
+            start[inside, column] = state["solution"][z, y, x, old[0]]
+    return start
 
 
 def _index(small: Case) -> NDArray[np.uint8]:
