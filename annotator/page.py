@@ -10,7 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr  # noqa: E402
 from fastapi import FastAPI, Request  # noqa: E402
 
-from annotator.canvas.canvas import STYLES, canvas, panel  # noqa: E402
+from annotator.canvas.canvas import STATIC, STYLES, canvas, panel  # noqa: E402
 from annotator.workflow import Workflow  # noqa: E402
 
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
@@ -70,6 +70,7 @@ def mount(api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | N
         theme=_theme(),
         css_paths=list(STYLES),
         head=HEAD,
+        favicon_path=str(STATIC / "favicon.svg"),
     )
 
 
@@ -82,7 +83,7 @@ def _theme() -> gr.themes.Base:
         text_size="sm",
         font=SYSTEM_FONTS,
         font_mono=SYSTEM_MONO,
-    )
+    ).set(body_background_fill="#f2f4f7", body_background_fill_dark="#0e1116")
 
 
 def _label_tab(workspace: gr.HTML) -> None:

@@ -7,10 +7,11 @@ import re
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from skimage.io import imsave
 
 from tests.browser import (
@@ -186,6 +187,43 @@ def test_the_images_panel_lists_searches_and_opens(page: Page, watch: Watch) -> 
     expect(page.get_by_role("toolbar", name="Layout")).to_be_hidden()
     page.reload()
     expect(page.locator(".sw-name")).to_have_text(re.compile("coins", re.I))
+
+
+def test_ten_thousand_images_are_a_few_rows_of_the_page(page: Page) -> None:
+    def many(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        offset, limit = int(query["offset"][0]), int(query["limit"][0])
+        route.fulfill(
+            json={"total": 10_000, "items": [_item(n) for n in range(offset, min(offset + limit, 10_000))]}
+        )
+
+    page.route("**/api/images?*", many)
+    page.evaluate("() => window.slicewise.session.refresh()")
+    tab(page, "Images")
+    expect(page.locator(".sw-count")).to_have_text("10,000 images")
+    images = page.get_by_role("listbox", name="Images")
+    images.focus()
+    page.keyboard.press("End")
+    expect(images.get_by_text("picture 9999")).to_be_visible()
+    assert images.get_by_role("option").count() < 40
+    assert images.get_by_role("option").last.get_attribute("aria-posinset") == "10000"
+    box = images.bounding_box()
+    assert box is not None and box["y"] + box["height"] <= 720
+
+
+def _item(n: int) -> dict:
+    facts = {"kind": "image", "shape": [1, 40, 60], "slices_labelled": 0, "slices_complete": 0, "rev": 0}
+    return {"id": n + 1, "name": f"picture {n}", **facts}
+
+
+def test_two_tabs_on_one_image_see_each_others_strokes(page: Page, server: RunningServer) -> None:
+    other = open_page(page.context.new_page(), server.address)
+    before = state(other)["rev"]
+    stroke(page, 0.3)
+    wait_state(other, f"state.rev > {before}")
+    assert state(other)["rev"] == state(page)["rev"]
+    page.keyboard.press("Control+z")
+    wait_state(other, f"state.rev > {before + 1}")
 
 
 def test_n_walks_through_the_images_and_says_where_they_end(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { h, icon, setText } from "./dom.js";
+import { placeOf, rememberPlace } from "./queue.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 import { describe } from "./topbar.js";
@@ -25,7 +26,7 @@ export async function mount(element) {
   const count = h("p.sw-count", { role: "status" });
   root.replaceChildren(h("div.sw-search-row", {}, icon("search", 16), search), count, list.element);
   wireSearch(search, list, count);
-  wireQueue(list, count);
+  wireQueue(list, search, count);
   await refresh(list, count);
 }
 
@@ -47,15 +48,19 @@ async function refresh(list, count) {
   setText(count, total === 1 ? "1 image" : `${total.toLocaleString("en")} images`);
 }
 
-function wireQueue(list, count) {
-  list.addEventListener("choose", ({ detail }) => session.open(detail.id));
+function wireQueue(list, search, count) {
+  const whole = () => !search.value.trim();
+  list.addEventListener("choose", ({ detail }) => {
+    if (whole()) rememberPlace(list.cursor);
+    session.open(detail.id);
+  });
   list.addEventListener("fault", ({ detail }) => toast(detail.message, "error"));
-  session.addEventListener("image", () => revealOpen(list));
+  session.addEventListener("image", () => revealOpen(list, whole()));
   session.addEventListener("project", () => refresh(list, count));
   session.link.addEventListener("slices", ({ detail: { message } }) => {
     list.patch((item) => item.id === message.image, { ...counts(message.slices), rev: message.rev });
   });
-  if (session.image) revealOpen(list);
+  if (session.image) revealOpen(list, whole());
 }
 
 function counts(slices) {
@@ -63,8 +68,11 @@ function counts(slices) {
   return { slices_labelled: slices.length, slices_complete: complete };
 }
 
-async function revealOpen(list) {
-  const at = await list.find((item) => item.id === session.image.id);
+/** Put the cursor on the open image; among search results only where it is on screen anyway. */
+async function revealOpen(list, whole) {
+  const { id } = session.image;
+  const read = list.find((item) => item.id === id);
+  const at = read < 0 && whole ? await placeOf(id).catch(() => -1) : read;
   if (at >= 0) list.show(at);
   list.redraw();
 }

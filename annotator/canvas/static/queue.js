@@ -4,14 +4,14 @@ import { call } from "./api.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
-const PAGE = 500;
+const PAGE = 1000;
 
 /** Open the image `step` places after the open one in queue order (the first, where none is open). */
 export async function stepImage(step) {
   try {
     const total = session.project.images_total;
     if (!total) return;
-    const place = session.image ? await placeOf(session.image.id, total) : -1;
+    const place = session.image ? await placeOf(session.image.id) : -1;
     const next = place + step;
     if (next < 0 || next >= total) toast(step > 0 ? "This is the last image." : "This is the first image.");
     else await session.open((await call(`/api/images?offset=${next}&limit=1`)).items[0].id);
@@ -20,9 +20,16 @@ export async function stepImage(step) {
   }
 }
 
-let lastPlace = 0; // where the open image stood when it was looked for last: looked at first
+let lastPlace = 0; // where the open image probably stands: looked at first
 
-async function placeOf(id, total) {
+/** The Images panel knows where the image stands that it opens. */
+export function rememberPlace(place) {
+  lastPlace = place;
+}
+
+/** Where an image stands in the queue, -1 where it does not. */
+export async function placeOf(id) {
+  const total = session.project.images_total;
   const near = await placeOnPage(id, Math.max(0, lastPlace - 1), 3);
   if (near >= 0) return near;
   for (let offset = 0; offset < total; offset += PAGE) {

@@ -112,6 +112,8 @@ class Session extends EventTarget {
       if (this.opening !== id || !shown) return;
       this.image = facts;
       history.replaceState(null, "", `#image=${id}`);
+      document.title = `${facts.name} · Slicewise`;
+      for (const problem of facts.problems) toast(problem, "warn");
       if (axis !== undefined) this.app.gotoSlice(axis, index);
       this.#emit("image");
     } catch (error) {

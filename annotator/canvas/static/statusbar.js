@@ -1,12 +1,13 @@
 /** Under the canvas: what is under the pointer, which model answers, running jobs, and whether all is saved. */
 
-import { h, setText } from "./dom.js";
+import { h, icon, setText } from "./dom.js";
 import { session } from "./session.js";
+import { confirmed } from "./sheet.js";
 
 /** The status bar: {element, hover(detail)}. */
 export function statusbar() {
   const readout = hoverReadout();
-  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), jobChip(), modelChip(), linkChip());
+  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), jobChip(), modelChip(), personChip(), linkChip());
   return { element, hover: readout.show };
 }
 
@@ -69,6 +70,22 @@ function modelChip() {
   session.addEventListener("project", show);
   session.start().then(show, () => {});
   return element;
+}
+
+function personChip() {
+  const name = h("span");
+  const element = h("button.sw-person", { type: "button", title: "Who you are here", onclick: signOut }, icon("person", 14), name);
+  const show = () => setText(name, session.project?.user ?? "");
+  session.addEventListener("project", show);
+  show();
+  return element;
+}
+
+async function signOut() {
+  const { user, name } = session.project;
+  if (!(await confirmed(`You are ${user} in the project “${name}”.`, "Sign out"))) return;
+  await fetch("/logout", { method: "POST" });
+  location.assign("/login");
 }
 
 function linkChip() {

@@ -44,21 +44,10 @@ export class VirtualList extends EventTarget {
     return Array.isArray(page) ? (page[at % PAGE] ?? null) : null;
   }
 
-  /** The item at a place, reading it if need be; null beyond the end. */
-  async at(place) {
-    if (place < 0) return null;
-    await this.#page(Math.floor(place / PAGE));
-    return this.peek(place);
-  }
-
-  /** The place of the item that `matches`, among what was read and then the rest; -1 where there is none. */
-  async find(matches) {
+  /** The place of the item that `matches` among what was read; -1 where there is none. */
+  find(matches) {
     for (const [number, items] of this.#pages) {
       const at = Array.isArray(items) ? items.findIndex(matches) : -1;
-      if (at >= 0) return number * PAGE + at;
-    }
-    for (let number = 0; number * PAGE < this.total; number += 1) {
-      const at = (await this.#page(number)).findIndex(matches);
       if (at >= 0) return number * PAGE + at;
     }
     return -1;

@@ -39,7 +39,7 @@ export function firstSteps() {
     element.remove();
   };
   const element = h(
-    "aside.sw-steps",
+    "section.sw-steps",
     { "aria-label": "First steps" },
     h("ol", {}, STEPS.map(([what, how]) => h("li", {}, h("b", {}, what), h("span", {}, how)))),
     iconButton("close", "Close the first steps", { onclick: close }),

@@ -22,7 +22,7 @@ export async function mount(element, trigger) {
   const host = h("div.sw-host");
   const focusCanvas = () => host.querySelector("canvas[tabindex]")?.focus({ preventScroll: true });
   const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), status: statusbar() };
-  const stage = h("main.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
+  const stage = h("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
   root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.status.element);
   try {
     await session.start();
