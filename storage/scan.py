@@ -1,4 +1,4 @@
-"""One picture or volume as a reader found it, already in display order; what `storage.formats` makes and the store takes."""
+"""One picture or volume as a reader found it, already in display order: from `storage.formats` to the store."""
 
 import json
 import math

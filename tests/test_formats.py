@@ -270,11 +270,11 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, bad: float):
 
 def test_a_header_that_declares_more_than_the_file_holds_is_refused_before_decoding(tmp_path: Path):
     content = bytearray(nib.Nifti1Image(volume(), np.eye(4)).to_bytes())
-    content[42:48] = struct.pack("<hhh", 2000, 1000, 500)
+    content[42:48] = struct.pack("<hhh", 500, 400, 300)
     (tmp_path / "a.nii").write_bytes(content)
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(bytes(content)))
     for name in ("a.nii", "b.nii.gz"):
-        with pytest.raises(FileRefused, match="cut short|memory"):
+        with pytest.raises(FileRefused, match="declares more pixels than it holds"):
             formats.read(tmp_path / name)
 
 
