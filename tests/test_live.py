@@ -370,6 +370,23 @@ def test_a_superseded_prompt_is_never_answered(tab: Live, workflow: Gated) -> No
     assert tab.next()[0]["t"] == "pong"
 
 
+def test_a_prompt_superseded_while_another_tab_is_served_is_never_computed(
+    client: TestClient, tab: Live, workflow: Gated
+) -> None:
+    with live(client) as other:
+        workflow.gate.clear()
+        other.send(prompt(100))
+        assert workflow.started.wait(10)
+        for seq in (1, 2):
+            tab.send(prompt(seq))
+            tab.send({"t": "ping", "n": seq})
+            tab.wait("pong", n=seq)
+        workflow.gate.set()
+        assert tab.wait("mask")[0]["seq"] == 2
+        assert other.wait("mask")[0]["seq"] == 100
+    assert workflow.predicted == [100, 2]
+
+
 def test_a_slow_prediction_stops_nobody_else(client: TestClient, tab: Live, workflow: Gated) -> None:
     workflow.gate.clear()
     tab.send(prompt(1))
