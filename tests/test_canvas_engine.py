@@ -303,6 +303,32 @@ def test_fill_holes_fills_what_is_enclosed_and_nothing_else(canvas: Canvas) -> N
     assert "does not enclose" in canvas.messages()[-1]
 
 
+def test_a_stroke_ends_on_the_slice_it_began_on(canvas: Canvas) -> None:
+    canvas.open(1).run("app.setTool('brush'); app.setBrushRadius(1)")
+    canvas.page.mouse.move(*canvas.at(10, 10))
+    canvas.page.mouse.down()
+    canvas.page.keyboard.press("PageDown")
+    canvas.page.mouse.wheel(0, 120)
+    canvas.page.keyboard.press("Control+z")
+    canvas.page.mouse.up()
+    assert [(e.message["t"], e.message["index"]) for e in canvas.events()] == [("label", 6)]
+    assert canvas.labels(0, 6)[10, 10] == 1 and canvas.state()["index"] == 6
+
+
+@pytest.mark.parametrize("tool", ["brush", "lasso", "box", "scribble"])
+def test_escape_in_the_middle_of_a_drag_gives_it_up(canvas: Canvas, tool: str) -> None:
+    canvas.open(1).run("tool => app.setTool(tool)", tool)
+    canvas.page.mouse.move(*canvas.at(10, 10))
+    canvas.page.mouse.down()
+    canvas.page.mouse.move(*canvas.at(12, 30))
+    canvas.page.keyboard.press("Escape")
+    canvas.page.mouse.move(*canvas.at(30, 35))
+    canvas.page.mouse.up()
+    assert canvas.events() == [] and canvas.sent("predict") == []
+    assert (canvas.labels() == UNLABELLED).all()
+    assert canvas.run("app.views[0].labels.every(c => c === 255)")
+
+
 # Protection
 
 

@@ -26,7 +26,7 @@ const PLAIN = "#94a3b8"; // a class nobody told us about
 export class LabelApp extends EventTarget {
   constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES }) {
     super();
-    Object.assign(this, { root, link, wholeLimit, session: null, cursor: [0, 0, 0], stroke: null, loadProblem: null });
+    Object.assign(this, { root, link, wholeLimit, session: null, cursor: [0, 0, 0], stroke: null, drawing: null, loadProblem: null });
     this.ending = new AbortController();
     this.signal = this.ending.signal;
     signal?.addEventListener("abort", () => this.destroy(), { once: true });
@@ -49,7 +49,6 @@ export class LabelApp extends EventTarget {
   /** Show an image. Resolves to true once its first slices are drawn, to false (after a "message") if it cannot be opened. */
   async open(imageId) {
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    this.#leave();
     try {
       const [image] = await Promise.all([getJson(`/api/images/${imageId}`, this.signal), this.#seedHistory()]);
       if (turn !== this.turn) return false;
@@ -58,7 +57,7 @@ export class LabelApp extends EventTarget {
       if (!this.signal.aborted && turn === this.turn) this.say("error", `The image cannot be opened: ${error.message}`);
       return false;
     }
-    if (turn !== this.turn) return false;
+    if (turn !== this.turn) return false; // another one was asked for meanwhile
     await this.frames.drawn();
     this.root.dataset.ready = "1";
     this.navigation.arrived();
@@ -146,13 +145,13 @@ export class LabelApp extends EventTarget {
   }
 
   undo() {
-    if (!this.image || this.stroke) return;
+    if (!this.image || this.drawing) return;
     if (this.tool.takeBack?.() || this.prompts.takeBack(this.active.ref)) return;
     this.editor.undo();
   }
 
   redo() {
-    if (!this.image || this.stroke || this.prompts.putBack(this.active.ref)) return;
+    if (!this.image || this.drawing || this.prompts.putBack(this.active.ref)) return;
     this.editor.redo();
   }
 
@@ -292,6 +291,7 @@ export class LabelApp extends EventTarget {
   }
 
   async #enter(image) {
+    this.#leave();
     this.session = new ImageSession(this, image, { wholeLimit: this.wholeLimit });
     this.cursor = image.shape.map((n) => n >> 1);
     this.settings.window = [...image.window];

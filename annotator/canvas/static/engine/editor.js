@@ -142,13 +142,19 @@ export class Editor {
   #step(entry, direction) {
     const { app } = this;
     if (!entry) return app.say("info", direction === "undo" ? "Nothing left to undo." : "Nothing to redo.");
-    if (entry.image !== app.image?.id) return app.navigation.moveTo(entry, () => this.#step(entry, direction));
+    if (entry.image !== app.image.id) return this.#stepElsewhere(entry, direction);
     app.gotoSlice(entry.axis, entry.index);
     if (direction === "undo") this.#revert(this.history.stepBack(), true);
     else this.#apply(this.history.stepForward());
     this.#send(entry, { t: direction, id: app.link.newId(), target: entry.id });
     this.restartClock();
     app.changed();
+  }
+
+  #stepElsewhere(entry, direction) {
+    const { app } = this;
+    if (app.link.online) app.navigation.moveTo(entry, () => this.#step(entry, direction));
+    else app.say("warn", `The next change to ${direction} is on another image, which opens when the connection is back.`);
   }
 
   #apply(entry) {

@@ -28,6 +28,7 @@ export class Input {
     view.overlay.setPointerCapture(event.pointerId);
     app.activate(view);
     this.gesture = event.button === 1 || app.spaceHeld ? app.tools.pan : app.tool;
+    app.drawing = this.gesture.cancel ? view : null;
     const point = view.locate(event);
     view.pointer = point;
     this.gesture.down?.(view, point, event);
@@ -49,13 +50,13 @@ export class Input {
 
   #up(event) {
     const { gesture } = this;
-    this.gesture = null;
+    this.gesture = this.app.drawing = null;
     gesture?.up?.(this.view, this.view.locate(event), event);
   }
 
   #cancel() {
     this.gesture?.cancel?.();
-    this.gesture = null;
+    this.gesture = this.app.drawing = null;
   }
 
   #leave() {
@@ -77,7 +78,6 @@ export class Input {
       view.redraw();
       return;
     }
-    if (this.gesture) return; // a stroke belongs to the slice it began on
     this.travel = Math.sign(this.travel) === Math.sign(delta) ? this.travel + delta : delta;
     const steps = Math.abs(delta) >= 100 ? Math.sign(delta) : Math.trunc(this.travel / NOTCH);
     if (!steps) return;

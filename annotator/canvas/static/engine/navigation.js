@@ -24,6 +24,7 @@ export class Navigation {
     const next = position.map((v, i) => Math.min(app.image.shape[i] - 1, Math.max(0, Math.round(v))));
     const old = app.cursor;
     if (next.every((v, i) => v === old[i])) return;
+    if (app.drawing && next[app.drawing.axis] !== old[app.drawing.axis]) return; // a stroke ends on the slice it began on
     app.cursor = next;
     for (const view of app.views) {
       if (next[view.axis] === old[view.axis]) view.redrawOverlay();

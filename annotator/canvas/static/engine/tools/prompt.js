@@ -61,11 +61,13 @@ export class BoxTool {
   }
 
   move(view, points) {
+    if (!this.from) return; // given up by Escape
     this.to = points.at(-1);
     view.redrawOverlay();
   }
 
   up(view, point, event) {
+    if (!this.from) return;
     const box = this.#box(view, point);
     this.cancel();
     if (box) this.app.prompts.add(view.ref, { kind: "box", ...box }, event.timeStamp);
@@ -114,6 +116,7 @@ export class ScribbleTool {
   }
 
   move(view, points) {
+    if (!this.stroke) return;
     for (const point of points) {
       const { row, col } = clipped(view, point);
       const [lastRow, lastCol] = this.stroke.points.at(-1);
@@ -125,6 +128,7 @@ export class ScribbleTool {
   up(view, point, event) {
     const { stroke } = this;
     this.stroke = null;
+    if (!stroke) return;
     this.app.prompts.add(view.ref, stroke, event.timeStamp);
   }
 
