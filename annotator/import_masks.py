@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -141,14 +142,16 @@ def _names_near(path: Path) -> Names:
     for folder in list(path.parents)[:3]:
         tables = [folder / name for name in TABLES if (folder / name).is_file()]
         if tables:
-            return _names_in(tables)
+            return _names_in(tuple((table, table.stat().st_mtime_ns) for table in tables))
     return Names()
 
 
-def _names_in(tables: list[Path]) -> Names:
+@lru_cache(maxsize=4)  # every mask of a folder asks for the same tables
+def _names_in(tables: tuple[tuple[Path, int], ...]) -> Names:
+    """What tables, given with the times of their last change, say."""
     classes: dict[int, str] = {}
     objects: dict[tuple[str, int], str] = {}
-    for table in tables:
+    for table, _ in tables:
         try:
             if table.suffix == ".json":
                 classes |= _from_dataset_json(json.loads(table.read_text("utf-8")))

@@ -126,8 +126,9 @@ def _units(run: Run) -> Iterator[Unit]:
 def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
     """The files that are images, with their kind; others are passed over or refused."""
     alone = len(run.found.files) == 1
+    masks = run.masks.files
     for path in run.found.files:
-        if path in run.masks.files:
+        if path in masks:
             continue
         try:
             kind = formats.kind_of(path) if path.stat().st_size else "empty"
