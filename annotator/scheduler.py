@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,6 @@ from learners.choice import Choice, Facts, choose
 from learners.pool import Pool, empty_pool, join, read_pool, write_pool
 from learners.rounds import (
     STOP_FILE,
-    Example,
     Progress,
     RoundResult,
     RoundSpec,
@@ -331,9 +330,9 @@ class Scheduler:
             class_ids=inputs.class_ids,
             examples=inputs.examples,
             directory=self.rounds.folder(row.id),
-            parent=self.rounds.model(name),
+            parent=self.rounds.model(name) or self.rounds.any_model(),
             seconds=seconds,
-            predict=self._order(name, row.seen_label, inputs.examples),
+            predict=self._order(name, row),
             predict_seconds=self._settings.predict_seconds,
             seed=row.id,
             device=self._settings.device,
@@ -343,9 +342,11 @@ class Scheduler:
             late_ids=inputs.late_ids,
         )
 
-    def _order(self, name: str, seen: int, examples: Sequence[Example]) -> tuple[int, ...]:
-        """The open image, then what was never predicted, then the oldest; an unfinished sweep goes on where it was."""
-        order = self.rounds.unpredicted(name, seen + 1)
+    def _order(self, name: str, row: RoundRow) -> tuple[int, ...]:
+        """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out
+        what this model has predicted already."""
+        newer_than = row.seen_label + (row.kind == "train")
+        order = self.rounds.unpredicted(name, newer_than)
         first = [self._open_image] if self._open_image in order else []
         return tuple(i for i in dict.fromkeys([*first, *order]) if i is not None)
 

@@ -24,10 +24,71 @@ def _supervised() -> "Recipe":
     return make()
 
 
+def _weak() -> "Recipe":
+    from learners.weak import make
+
+    return make()
+
+
+def _unimatch() -> "Recipe":
+    from learners.unimatch import make
+
+    return make()
+
+
+def _mean_teacher() -> "Recipe":
+    from learners.mean_teacher import make
+
+    return make()
+
+
+def _bcp() -> "Recipe":
+    from learners.bcp import make
+
+    return make()
+
+
+def _stpp() -> "Recipe":
+    from learners.stpp import make
+
+    return make()
+
+
+TEACHER = "a held-out Dice of 0.65; until then it trains on the labels alone"
+
 LEARNERS: dict[str, LearnerEntry] = {
     "supervised": LearnerEntry(
         title="Supervised",
         good_at="a few labels and minutes on any machine; the one to beat",
         make=_supervised,
+    ),
+    "weak": LearnerEntry(
+        title="Scribbles, clicks and boxes",
+        good_at="labels that cover only a part of what they are about",
+        make=_weak,
+    ),
+    "unimatch": LearnerEntry(
+        title="UniMatch (weak to strong)",
+        good_at="many unlabelled images and a GPU or an idle night",
+        make=_unimatch,
+        needs=TEACHER,
+    ),
+    "mean_teacher": LearnerEntry(
+        title="Mean Teacher",
+        good_at="the soft relative of UniMatch, for blurred borders",
+        make=_mean_teacher,
+        needs=TEACHER,
+    ),
+    "bcp": LearnerEntry(
+        title="BCP (copy-paste both ways)",
+        good_at="one anatomy in about the same place, few labels, a GPU for ten minutes or more",
+        make=_bcp,
+        needs=TEACHER,
+    ),
+    "stpp": LearnerEntry(
+        title="ST++ (train on the most stable)",
+        good_at="steady projects of twenty labels and more, on any machine",
+        make=_stpp,
+        needs="a first round; from the second on it learns from the more stable half of its own proposals",
     ),
 }

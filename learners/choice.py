@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-FEW_IMAGES = 5  # labelled; below this a teacher has too little to teach
-WEAK_SHARE = 0.5  # of boxes among what was drawn
+GOOD = 0.65  # held-out Dice from which on pseudo-labels help
+
+FEW = 5  # labelled images; with fewer a teacher has too little to teach
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Facts:
     labelled: int  # images with a label
     complete_slices: int
     drawn: int  # label events that say classes
-    boxes: int  # of them, tight boxes that say nothing inside
+    boxes: int  # of them, tight boxes that say nothing about their pixels
     has_gpu: bool
     dice: float | None  # held-out, of the best model so far
 
@@ -27,10 +28,28 @@ class Choice:
 
 
 def choose(facts: Facts) -> Choice:
-    """The default of card 13c: supervised done well, until labels, a good teacher and time allow for more."""
+    """Supervised training done well, until the labels' kind, a good teacher and a GPU speak for something else.
+
+    On processors no semi-supervised method beat it at equal time with few labels (docs/learners.md).
+    """
     kind = "volumes" if facts.volumes * 2 > facts.images else "images"
+    if facts.boxes * 2 > facts.drawn:
+        return Choice("weak", "most labels are boxes, which say nothing about single pixels")
+    if facts.drawn and not facts.complete_slices:
+        return Choice(
+            "weak",
+            "no slice is said to be complete, so what was drawn is taken as scribbles; the rest is unknown",
+        )
+    unlabelled = facts.images - facts.labelled
+    good = facts.dice is not None and facts.dice >= GOOD
+    if facts.has_gpu and good and facts.labelled >= FEW and unlabelled > facts.labelled:
+        return Choice(
+            "unimatch",
+            f"there is a GPU, {unlabelled} {kind} are unlabelled, and the model is good enough "
+            f"(held-out Dice {facts.dice:.2f}) to teach itself from them",
+        )
+    where = "a GPU" if facts.has_gpu else "this processor"
     return Choice(
         "supervised",
-        f"supervised training on {facts.labelled} labelled {kind}: within minutes "
-        f"{'of a GPU' if facts.has_gpu else 'on this processor'} nothing beats it with few labels",
+        f"{facts.labelled} labelled {kind} on {where}: supervised training done well is the one to beat",
     )

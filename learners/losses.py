@@ -23,6 +23,7 @@ class Sample:
     box: Tensor | None = (
         None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
     )
+    soft: Tensor | None = None  # (B, K, *S) probabilities to agree with, instead of y
     region: Tensor | None = None  # (B, *S) parts whose losses are normalised apart, None: one part
 
     def __len__(self) -> int:

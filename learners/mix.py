@@ -17,7 +17,7 @@ def paste(frame: Sample, centre: Sample, keep: Tensor) -> Sample:
         if a is None or b is None:
             parts[field.name] = None
             continue
-        mask = (keep[:, None] if field.name == "x" else keep).bool()
+        mask = (keep[:, None] if a.dim() > keep.dim() else keep).bool()
         parts[field.name] = torch.where(mask, a, b)
     return Sample(**parts)
 

@@ -59,6 +59,7 @@ class Recipe:
     select: Selector | None = None  # None: unlabelled images are not used
     noise: NoiseMaker | None = None
     extras: tuple[Extra, ...] = ()
+    soft_loss: Callable[[Tensor, Sample], Tensor] | None = None  # for samples with soft targets
     weight: float = 0.5  # of unlabelled parts at most
     ramp: float = 0.2  # the share of the first such job over which it grows
     average: float = 0.99
@@ -216,7 +217,9 @@ def _loss(job: Job, parts: list[Part], logits: Tensor, context: Context) -> Tens
     for part in parts:
         rows = logits[start : start + len(part.sample)]
         start += len(part.sample)
-        total = total + part.factor * job.loss(rows, part.sample)
+        loss = job.loss if part.sample.soft is None else job.recipe.soft_loss
+        assert loss is not None
+        total = total + part.factor * loss(rows, part.sample)
     first = parts[0].sample
     for extra in job.recipe.extras:
         total = total + extra(logits[: len(first)], first, context)

@@ -125,6 +125,12 @@ class Rounds:
         row = self.newest(learner, "done")
         return self.folder(row.model_round) if row and row.model_round else None
 
+    def any_model(self) -> Path | None:
+        """The newest model of any learner: what a learner without one of its own starts from."""
+        sql = "select model_round from rounds where status = 'done' order by id desc limit 1"
+        model_round = self._db.value(sql)
+        return self.folder(model_round) if model_round else None
+
     def folder(self, round_id: int) -> Path:
         return self.directory / str(round_id)
 

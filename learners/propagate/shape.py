@@ -19,9 +19,8 @@ from storage.arrays import plane
 
 BLUR = 0.5  # voxels: how exactly a person draws an edge
 SPREAD = 0.25  # mm by which an edge may be off for each mm from the nearest slice that shows it
-CLOSING = (
-    0.6  # an object seen on slices of one axis only ends beyond them like a ball stretched by 1 / CLOSING
-)
+CLOSING = 0.8  # seen on slices of one axis only, an object ends beyond them like a ball stretched by 1 / this
+PRESENT, ABSENT = 3.0, 1.0  # radii over which a slice of another axis is believed: with the class, without
 
 
 @dataclass(frozen=True)

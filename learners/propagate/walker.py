@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter, minimum_filter
 from learners.propagate import shape
 from learners.propagate.case import Case, Guess, Run
 from learners.propagate.distances import chances
-from learners.propagate.grid import coarse_mean, edges_of, finer, solve, system_of
+from learners.propagate.grid import Edges, coarse_mean, finer, solve, system_of
 from storage.arrays import BACKGROUND, UNLABELLED
 
 SHARPNESS = 2.0  # how much an edge that is as strong as usual holds a walker back
@@ -62,19 +62,17 @@ def walk(case: Case, run: Run) -> Guess:
     """Exact for small volumes, coarse to fine for large ones; the best so far at the deadline."""
     factors = ladder(case)
     image = normalised(case.image)
-    level, finished = _coarsest(coarse_case(case, image, factors[-1]), run)
-    state = {
-        "solution": level.at(np.arange(level.hard.size)).astype(np.float16).reshape(*level.hard.shape, -1)
-    }
-    state |= {"corner": _corner(case, factors[-1]), "classes": np.array(case.classes, np.uint8)}
+    small = coarse_case(case, image, factors[-1])
+    level, finished = _coarsest(small, run)
+    state = _state(small, level)
     for n in range(len(factors) - 2, -1, -1):
         run.progress(1 - (n + 1) / len(factors))
         small = coarse_case(case, image, factors[n])
-        step = tuple(a // b for a, b in zip(factors[n + 1], factors[n]))
+        z, y, x = (a // b for a, b in zip(factors[n + 1], factors[n]))
         if finished:
-            level, finished = _refined(small, level, step, run)
+            level, finished = _refined(small, level, (z, y, x), run)
         else:
-            level = level.spread(step, small.shape)
+            level = level.spread((z, y, x), small.shape)
     index, probability = level.best()
     return Guess(np.array([BACKGROUND, *case.classes], np.uint8)[index], probability, finished, state)
 
@@ -140,17 +138,25 @@ def _coarsest(small: Case, run: Run) -> tuple[Level, bool]:
     return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run)
 
 
-def _refined(small: Case, above: Level, step: tuple[int, ...], run: Run) -> tuple[Level, bool]:
+def _refined(small: Case, above: Level, step: Factor, run: Run) -> tuple[Level, bool]:
     """Solved anew around the edges that the coarser grid found, taken over elsewhere."""
-    guess = above.spread((step[0], step[1], step[2]), small.shape)
-    index, probability = guess.best()
     known = small.known != UNLABELLED
+    guess = above.spread(step, small.shape)
+    index = guess.best()[0]
     hard = np.where(known, _index(small), index)
-    reach = tuple(2 * s + 1 for s in step)
-    unsure = (maximum_filter(hard, reach) != minimum_filter(hard, reach)) | (probability < SURE)
-    free = unsure & ~known
+    unsure = _unsure(above, np.flatnonzero(known & (hard != index)), step, small.shape)
+    free = finer(unsure, step, small.shape) & ~known
     start = guess.at(np.flatnonzero(free))
     return _solved(small, free, hard, (start, start), run)
+
+
+def _unsure(level: Level, wrong: NDArray, step: Factor, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(z, y, x) of the coarse grid: near an edge, near what the finer grid knows better, or not certain."""
+    index, probability = level.best()
+    odd = np.zeros(index.shape, np.uint8)
+    odd[tuple(i // s for i, s in zip(np.unravel_index(wrong, shape), step))] = 1
+    edge = maximum_filter(index, 3) != minimum_filter(index, 3)
+    return edge | (probability < SURE) | (maximum_filter(odd, 3) > 0)
 
 
 def _solved(
@@ -166,9 +172,8 @@ def _solved(
     prior, start = beliefs
     if not len(prior):
         return Level(number, prior, hard), True
-    count = prior.shape[1]
-    edges = edges_of(small.image, small.spacing_mm, SHARPNESS)
-    system, pull = system_of(number, edges, lambda places: one_hot(hard.ravel()[places], count), count)
+    edges = Edges(small.image, small.spacing_mm, SHARPNESS)
+    system, pull = system_of(free, edges, lambda places: one_hot(hard.ravel()[places], prior.shape[1]))
     system = replace(system, diagonal=system.diagonal + PULL)
     soft, finished, _ = solve(system, pull + PULL * prior, start, run)
     return Level(number, soft.clip(0, 1), hard), finished

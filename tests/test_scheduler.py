@@ -1,0 +1,291 @@
+"""The learning loop as a person meets it: labels in, rounds, proposals, and every way in which it can go wrong."""
+
+import threading
+import time
+import uuid
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+
+from annotator.scheduler import LearnSettings, Scheduler
+from learners.engines import ProcessExecutor, SerialExecutor
+from storage.arrays import SliceRef
+from storage.rows import NewLabel
+from storage.store import Store
+from tests.conftest import ball, drawn
+
+QUICK = LearnSettings(learners=("supervised",), seconds=1, settle_seconds=0, steps=2, device="cpu")
+SHAPE = (1, 33, 39)
+
+
+def add_images(store: Store, count: int) -> list[int]:
+    return [store.add_image(ball((9, 33, 39), seed=seed)[0]) for seed in range(count)]
+
+
+def label(store: Store, image_id: int, index: int = 4) -> None:
+    ref = SliceRef(image_id, 0, index)
+    truth = ball((9, 33, 39))[1][index]
+    rows, columns = np.nonzero(truth) if truth.any() else ([0], [0])
+    r0, r1, c0, c1 = min(rows), max(rows) + 1, min(columns), max(columns) + 1
+    store.add_label(drawn(ref, truth[r0:r1, c0:c1], at=(int(r0), int(c0))))
+    store.add_label(NewLabel(ref, None, uuid.uuid4().hex, "ann"))
+
+
+class Gated(Executor):
+    """Runs the real round in a thread, but only once the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate, self.submitted = threading.Event(), []
+        self._threads = ThreadPoolExecutor(1)
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        self.submitted.append(args[0])
+        return self._threads.submit(self._run, fn, *args)
+
+    def _run(self, fn, spec):
+        assert self.gate.wait(30)
+        return fn(spec)
+
+    def shutdown(self, wait=True, *, cancel_futures=False) -> None:
+        self.gate.set()
+        self._threads.shutdown(wait)
+
+
+class Dying(SerialExecutor):
+    """Its worker dies the first few times, as the memory killer would have it."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths, self.smaller = deaths, []
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        self.smaller.append(args[0].smaller)
+        if len(self.smaller) <= self.deaths:
+            future: Future = Future()
+            future.set_exception(BrokenProcessPool("a process died"))
+            return future
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture
+def project(store):
+    store.add_class("one")
+    ids = add_images(store, 2)
+    return store, ids
+
+
+def scheduler_of(store, executor=None, settings=QUICK, told=None):
+    tell = (lambda m: None) if told is None else told.append
+    return Scheduler(store, executor or SerialExecutor(), settings=settings, tell=tell)
+
+
+def test_nothing_runs_before_somebody_labelled_something(project):
+    store, _ = project
+    scheduler = scheduler_of(store)
+    scheduler.run_until_idle(5)
+    (status,) = scheduler.status()
+    assert status["state"] == "waiting" and "Label something" in status["message"]
+    assert scheduler.rounds.newest("supervised") is None
+
+
+def test_a_label_starts_a_round_that_proposes_masks_for_every_image(project):
+    store, ids = project
+    label(store, ids[0])
+    told: list = []
+    scheduler = scheduler_of(store, told=told)
+    scheduler.run_until_idle(30)
+    row = scheduler.rounds.newest("supervised")
+    assert row.status == "done" and row.seen_label == store.newest_label() and row.metrics["steps"] == 2
+    for image_id in ids:
+        proposal = store.predictions.newest(image_id)
+        assert (proposal.producer, proposal.kind, proposal.round_id) == ("supervised", "predicted", row.id)
+        assert proposal.classes().shape == (9, 33, 39) and set(np.unique(proposal.classes())) <= {0, 1}
+        assert proposal.confidence().min() >= 127
+    assert [m["image"] for m in told if m["t"] == "proposal"] == ids
+    assert {r for r in scheduler.pool().refs[:, 0]} == set(ids)
+    assert not scheduler.reconcile()
+
+
+def test_labels_that_arrive_during_a_round_start_exactly_one_more(project):
+    store, ids = project
+    engine = Gated()
+    scheduler = scheduler_of(store, engine)
+    label(store, ids[0])
+    scheduler.reconcile()
+    for index in (2, 3, 5):
+        label(store, ids[0], index)
+        scheduler.reconcile()
+    assert len(engine.submitted) == 1
+    engine.gate.set()
+    scheduler.run_until_idle(30)
+    assert len(engine.submitted) == 2
+    rows = scheduler.rounds.of("supervised")
+    assert [r.seen_label for r in rows] == [2, 8] and {r.status for r in rows} == {"done"}
+    assert engine.submitted[1].parent == scheduler.rounds.folder(rows[0].id)
+    engine.shutdown()
+
+
+def test_undo_is_news_too(project):
+    store, ids = project
+    label(store, ids[0])
+    label(store, ids[1])
+    scheduler = scheduler_of(store)
+    scheduler.run_until_idle(30)
+    store.revoke(store.labels(ids[1])[-1].client_id, client_id="undo", author="ann")
+    scheduler.run_until_idle(30)
+    assert [r.seen_label for r in scheduler.rounds.of("supervised")] == [4, 5]
+
+
+def test_a_round_that_fails_says_why_and_is_not_tried_again_until_something_changes(project):
+    store, ids = project
+    label(store, ids[0])
+    scheduler = scheduler_of(
+        store, settings=LearnSettings(("supervised",), seconds=1, settle_seconds=0, network="big")
+    )
+    scheduler.run_until_idle(30)
+    (status,) = scheduler.status()
+    assert status["state"] == "failed" and "there is no network 'big'" in status["message"]
+    assert len(scheduler.rounds.of("supervised")) == 1
+    scheduler.change(network="auto", steps=2)
+    scheduler.update_now("supervised")
+    scheduler.run_until_idle(30)
+    assert scheduler.status()[0]["state"] == "idle"
+
+
+def test_a_dead_worker_costs_one_try_and_the_next_is_smaller(project):
+    store, ids = project
+    label(store, ids[0])
+    engine = Dying(1)
+    scheduler = scheduler_of(store, engine)
+    scheduler.run_until_idle(30)
+    assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost", "done"]
+    assert engine.smaller == [0, 1]
+
+
+def test_a_worker_that_always_dies_ends_in_words_and_not_in_a_loop(project):
+    store, ids = project
+    label(store, ids[0])
+    scheduler = scheduler_of(store, Dying(99))
+    scheduler.run_until_idle(30)
+    assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost", "lost", "failed"]
+    assert "the worker died 3 times" in scheduler.status()[0]["message"]
+    assert store.newest_label() == 2
+
+
+def test_a_paused_learner_rests_until_it_is_resumed_and_remembers_it(project):
+    store, ids = project
+    scheduler = scheduler_of(store)
+    scheduler.pause("supervised")
+    label(store, ids[0])
+    scheduler.run_until_idle(30)
+    assert scheduler.status()[0]["state"] == "paused" and not scheduler.rounds.of("supervised")
+    assert Scheduler(store, SerialExecutor()).settings.paused == ("supervised",)
+    scheduler.resume("supervised")
+    scheduler.run_until_idle(30)
+    assert scheduler.status()[0]["state"] == "idle"
+
+
+def test_update_now_runs_one_round_although_nothing_is_new(project):
+    store, ids = project
+    label(store, ids[0])
+    scheduler = scheduler_of(store)
+    scheduler.run_until_idle(30)
+    scheduler.update_now("supervised")
+    scheduler.run_until_idle(30)
+    assert len(scheduler.rounds.of("supervised")) == 2
+
+
+def test_training_goes_on_for_a_while_on_the_same_labels_and_then_rests(project):
+    store, ids = project
+    label(store, ids[0])
+    settings = LearnSettings(("supervised",), seconds=1, settle_seconds=4, device="cpu")
+    scheduler = scheduler_of(store, settings=settings)
+    scheduler.run_until_idle(60)
+    spent = [r.metrics["seconds"] for r in scheduler.rounds.of("supervised") if r.kind == "train"]
+    assert len(spent) > 1 and sum(spent) > 3 and not scheduler.reconcile()
+
+
+def test_stop_ends_training_and_keeps_what_was_learned(project):
+    store, ids = project
+    label(store, ids[0])
+    settings = LearnSettings(("supervised",), seconds=600, settle_seconds=0, device="cpu")
+    engine = Gated()
+    engine.gate.set()
+    scheduler = scheduler_of(store, engine, settings)
+    scheduler.reconcile()
+    until = time.monotonic() + 30
+    while not scheduler.status()[0].get("step") and time.monotonic() < until:
+        time.sleep(0.05)
+    assert scheduler.status()[0]["phase"] == "training" and scheduler.status()[0]["seconds_left"] > 500
+    scheduler.stop("supervised")
+    scheduler.run_until_idle(30)
+    assert scheduler.rounds.newest("supervised").status == "done"
+    assert store.predictions.newest(ids[0]) is not None
+    engine.shutdown()
+
+
+def test_images_that_did_not_fit_into_a_round_are_predicted_afterwards_the_open_one_first(project):
+    store, ids = project
+    add_images_later = store.add_image(ball((9, 33, 39), seed=7)[0])
+    label(store, ids[0])
+    settings = LearnSettings(("supervised",), seconds=1, settle_seconds=0, steps=1, predict_seconds=0)
+    scheduler = scheduler_of(store, settings=settings)
+    scheduler.look(add_images_later)
+    scheduler.reconcile()
+    scheduler.run_until_idle(30)
+    rows = scheduler.rounds.of("supervised")
+    assert [r.kind for r in rows] == ["train", "predict", "predict"]
+    assert store.predictions.newest(add_images_later).round_id == rows[0].id
+    assert all(store.predictions.newest(i) for i in ids)
+    assert scheduler.rounds.model("supervised") == scheduler.rounds.folder(rows[0].id)
+
+
+def test_a_restart_while_a_round_runs_loses_the_round_and_nothing_else(tmp_path):
+    store = Store(tmp_path / "p")
+    store.add_class("one")
+    ids = add_images(store, 1)
+    label(store, ids[0])
+    engine = Gated()
+    scheduler_of(store, engine).reconcile()
+    store.close()
+    store = Store(tmp_path / "p")
+    scheduler = scheduler_of(store)
+    assert scheduler.rounds.newest("supervised").status == "lost"
+    scheduler.run_until_idle(30)
+    assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost", "done"]
+    assert len(store.labels(ids[0])) == 2
+    store.close()
+
+
+def test_how_much_people_changed_a_proposal_is_noted_once(project):
+    store, ids = project
+    label(store, ids[0])
+    scheduler = scheduler_of(store)
+    scheduler.run_until_idle(30)
+    label(store, ids[1])
+    scheduler.run_until_idle(30)
+    label(store, ids[1], 3)
+    scheduler.run_until_idle(30)
+    noted = scheduler.corrective_dice("supervised")
+    assert [n["image"] for n in noted] == [ids[1], ids[1]] and all(0 <= n["dice"] <= 1 for n in noted)
+    assert [h["slices"] for h in scheduler.history("supervised")] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_is_killed_in_mid_round_is_replaced(project):
+    store, ids = project
+    label(store, ids[0])
+    engine = ProcessExecutor(threads=1)
+    settings = LearnSettings(("supervised",), seconds=60, settle_seconds=0, device="cpu")
+    scheduler = scheduler_of(store, engine, settings)
+    scheduler.reconcile()
+    until = time.monotonic() + 60
+    while not scheduler.status()[0].get("step") and time.monotonic() < until:
+        time.sleep(0.1)
+    for process in list(engine._pool._processes.values()):
+        process.kill()
+    scheduler.change(seconds=1, steps=2)
+    scheduler.run_until_idle(60)
+    assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost", "done"]
+    engine.kill()
