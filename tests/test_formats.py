@@ -132,6 +132,30 @@ def test_pages_of_several_sizes_are_refused(tmp_path: Path):
         formats.read(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize(
+    "kind", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "imagej", "tiles", "bigtiff"]
+)
+@given(share=st.floats(0.05, 0.99))
+@settings(max_examples=15, deadline=None)
+def test_a_stack_that_was_cut_short_never_loses_pages_silently(tmp_path_factory, kind: str, share: float):
+    path = tmp_path_factory.mktemp("cut") / "a.tif"
+    values = volume("uint8", (5, 40, 50))
+    pages = [Image.fromarray(page) for page in values]
+    options = {"imagej": {"imagej": True}, "tiles": {"tile": (16, 16)}, "bigtiff": {"bigtiff": True}}
+    if kind in options:
+        tifffile.imwrite(path, values, **options[kind])
+    else:
+        pages[0].save(path, save_all=True, append_images=pages[1:], compression=kind)
+    assert np.array_equal(formats.read(path).pixels, values)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    try:
+        pixels = formats.read(path).pixels
+    except FileRefused:
+        return
+    assert np.array_equal(pixels, values)  # only what follows the last pixel was lost
+
+
 # NIfTI
 
 

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ MM = {
     "mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4,
 }  # fmt: skip
 RESOLUTION_UNIT_MM = {2: 25.4, 3: 10.0}  # the tag's own codes: inch, centimetre
+CUT_SHORT = "it is cut short: pages that it lists are missing; copy it again"
+MOST_CHANNELS = 4  # programs that write a stack without naming its axes leave it marked as channels
 SCREEN_DPI = (1, 72, 96)  # what programs write when they know nothing
 DECODED_BY_TIFFFILE = {COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS}
 
@@ -59,13 +62,25 @@ def _series(tiff: TiffFile, path: Path) -> TiffPageSeries:
     if len(series) != 1:
         raise FileRefused("its pages differ in size or kind; save them as separate files")
     check_size(series[0].shape, series[0].dtype.itemsize)
+    if _goes_on(tiff):
+        raise FileRefused(CUT_SHORT)
     size = path.stat().st_size
     for page in series[0].pages:
         if page is None or any(
             a + n > size for a, n in zip(page.dataoffsets, page.databytecounts, strict=False)
         ):
-            raise FileRefused("it is cut short: pages that it lists are missing; copy it again")
+            raise FileRefused(CUT_SHORT)
     return series[0]
+
+
+def _goes_on(tiff: TiffFile) -> bool:
+    """Whether the last page that was found points at one more: tifffile drops pages beyond the end silently."""
+    form, file, last = tiff.tiff, tiff.filehandle, tiff.pages[len(tiff.pages) - 1]
+    file.seek(last.offset)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(last.offset + form.tagnosize + tags * form.tagsize)
+    pointer = file.read(form.offsetsize)
+    return len(pointer) < form.offsetsize or struct.unpack(form.offsetformat, pointer)[0] != 0
 
 
 def _pages(path: Path, series: TiffPageSeries) -> NDArray:
@@ -89,8 +104,10 @@ def _arranged(values: NDArray, axes: str) -> NDArray:
     if "S" in letters:
         at = letters.index("S")
         values, letters = np.moveaxis(values, at, -1), letters.replace("S", "") + "S"
-    if letters.startswith("C") and values.shape[0] == 3 and values.dtype == np.uint8 and letters == "CYX":
+    if letters == "CYX" and values.shape[0] == 3 and values.dtype == np.uint8:
         values, letters = np.moveaxis(values, 0, -1), "YXS"
+    if letters == "CYX" and values.shape[0] > MOST_CHANNELS:
+        letters = "ZYX"
     stack = letters.replace("S", "")[:-2]
     if "C" in stack or len(stack) > 1 or not letters.replace("S", "").endswith("YX"):
         raise FileRefused(
