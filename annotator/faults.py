@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from annotator.commits import Refused
 from annotator.jobs import Busy
 from annotator.wire import BadFrame
+from models.weights import DownloadFailed
 from storage.arrays import TornFile
 from storage.database import StorageFull
 
@@ -30,6 +31,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(FULL, 507, retry=True)
     if isinstance(error, TornFile):
         return Fault(_sentence(str(error)), 500, retry=True)
+    if isinstance(error, DownloadFailed):
+        return Fault(_sentence(str(error)), 502, retry=True)
     if isinstance(error, Busy):
         return Fault(str(error), 409, retry=True)
     if type(error) is LookupError:

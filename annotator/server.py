@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from annotator.auth import Sessions, user_of
+from annotator.embeddings import Work
 from annotator.faults import Fault, fault_of
 from annotator.guard import Guard
 from annotator.hub import Hub
@@ -93,10 +94,20 @@ def serve(
 def _parts(workflow: Workflow, settings: Settings) -> Parts:
     root = workflow.store.root
     hub = Hub()
+    workflow.prompting.tell = lambda work: _tell_embedding(hub, workflow, work)
     jobs = Jobs(_teller(hub), explain=lambda error: fault_of(error).line)
     sessions = Sessions(root / "private", settings)
     uploads = Uploads(root / "uploads", settings)
     return Parts(Floor(workflow, hub, jobs), sessions, uploads, empty_folder(root / "exports"))
+
+
+def _tell_embedding(hub: Hub, workflow: Workflow, work: Work) -> None:
+    """How far the chosen model is with the slices around the open one, and who answers meanwhile."""
+    state = {"idle": "done", "failed": "failed"}.get(work.phase, "running")
+    facts = {"id": "embed", "kind": "embed", "refused": [], "state": state}
+    told = {"phase": work.phase, "done": work.done, "total": work.total, "message": work.message}
+    hub.post({"t": "job", **facts, **told})
+    hub.post(workflow.answering())
 
 
 def _teller(hub: Hub) -> Listen:

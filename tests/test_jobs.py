@@ -9,6 +9,7 @@ import pytest
 from annotator.commits import Refused
 from annotator.faults import fault_of
 from annotator.jobs import MAX_REFUSED, Busy, Cancelled, Job, Jobs
+from models.weights import DownloadFailed
 from storage.arrays import TornFile
 from storage.database import StorageFull
 
@@ -103,6 +104,7 @@ def test_check_raises_only_after_a_cancel() -> None:
         (OSError(28, "No space left on device"), "disk is full"),
         (ValueError("this scan has two halves"), "This scan has two halves."),
         (TornFile("the pixels in 1.npy cannot be read"), "1.npy"),
+        (DownloadFailed("the file came cut short; try again"), "The file came cut short; try again."),
         (Refused("nobody labelled anything yet"), "Nobody labelled anything yet."),
         (ZeroDivisionError("division by zero"), "Something went wrong here (ZeroDivisionError)"),
     ],

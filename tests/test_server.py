@@ -138,6 +138,7 @@ def test_a_commit_under_way_is_finished_when_the_server_stops(workflow: Workflow
     assert len(workflow.store.labels(1)) >= acks
 
 
+@pytest.mark.slow
 def test_the_real_program_stops_on_a_signal_although_gradio_holds_streams_open(tmp_path: Path) -> None:
     with small_workflow(tmp_path) as workflow:
         project = workflow.store.root
