@@ -89,7 +89,7 @@ def _theme() -> gr.themes.Base:
 def _label_tab(workspace: gr.HTML) -> None:
     with gr.Tab("Label", id="label", elem_id="tab-label", render_children=True):
         panel("classes.js")
-        controls = {
+        controls: dict[str, Any] = {
             "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
             "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
             "unknown": gr.Checkbox(False, label="Show what is still unknown", elem_id="unknown"),

@@ -91,7 +91,7 @@ def _wait_for_address(process: subprocess.Popen[str], said: list[str]) -> str | 
     return None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright allows one at a time in a process; each module closes its own
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"there is no Chromium at {CHROMIUM}; set CHROMIUM to yours")
@@ -101,9 +101,9 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server for the session, on a fresh demo project."""
+    """One server for the module, on a fresh demo project."""
     running = start_server(tmp_path_factory.mktemp("served"))
     yield running
     running.stop()

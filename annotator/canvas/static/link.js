@@ -80,7 +80,7 @@ export class Link extends EventTarget {
     const pending = this.#outbox.entries.length;
     const changes = `${pending} change${pending === 1 ? "" : "s"}`;
     const show = (mode, text, detail = "") => ({ mode, pending, text, detail: detail || this.#outbox.trouble });
-    if (this.#verdict === "stranger") return show("stranger", "Reload the page", "This address serves another project.");
+    if (this.#verdict === "stranger") return show("stranger", "Reload the page", "The server changed: another project, person or version.");
     if (this.#signedOut) return show("offline", "Signed out", `Sign in again in another tab; ${changes} kept here.`);
     if (!this.online && !this.#heard) return show("connecting", "Connecting…");
     if (!this.online) return show("offline", pending ? `Offline, ${changes} kept` : "Offline", "Trying to connect again.");
@@ -154,7 +154,7 @@ export class Link extends EventTarget {
     const status = await this.#verify().then(
       () => 200,
       (error) => error.status,
-    );
+    ); // without a hello: only whether we are still let in
     this.#signedOut = status === 401;
     this.#tell();
   }

@@ -33,8 +33,8 @@ function modelCard(model) {
 }
 
 function modelButtons(model) {
-  const choose = () => act(() => call("/api/model", { name: model.name }));
-  const download = () => act(() => call(`/api/model/${encodeURIComponent(model.name)}/download`, {}));
+  const choose = (event) => act(event, () => call("/api/model", { name: model.name }));
+  const download = (event) => act(event, () => call(`/api/model/${encodeURIComponent(model.name)}/download`, {}));
   const buttons = [
     !model.active && model.state === "ready" && h("button.sw-button.small", { type: "button", onclick: choose }, "Use this model"),
     model.state === "missing" && h("button.sw-button.small", { type: "button", onclick: download }, icon("download", 14), "Download"),
@@ -42,11 +42,14 @@ function modelButtons(model) {
   return buttons.length ? h("div.sw-row", {}, buttons) : null;
 }
 
-async function act(work) {
+/** Run what a button asks for; it rests meanwhile, because loading a model may take seconds. */
+async function act({ currentTarget: button }, work) {
+  button.disabled = true;
   try {
     await work();
     await session.refresh();
   } catch (error) {
     toast(error.message, "error");
   }
+  button.disabled = false;
 }

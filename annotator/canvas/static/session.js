@@ -9,6 +9,7 @@ import { call } from "./api.js";
 import { Link } from "./link.js";
 import { toast } from "./toasts.js";
 
+const PROTOCOL = 1; // of docs/protocol.md
 const VIEW = {
   opacity: 50,
   style: "both",
@@ -44,7 +45,7 @@ class Session extends EventTarget {
     this.#take(await call("/api/project"));
     this.#recall();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.link = new Link({ url: `${scheme}://${location.host}/api/live`, verify: () => this.#sameProject() });
+    this.link = new Link({ url: `${scheme}://${location.host}/api/live`, verify: (hello) => this.#sameProject(hello) });
     this.#listen();
     await this.link.start(this.#scope);
   }
@@ -54,7 +55,9 @@ class Session extends EventTarget {
     return scopeOf(this.project);
   }
 
-  async #sameProject() {
+  /** Whether the server still speaks our protocol, for the same project, to the same person. */
+  async #sameProject(hello) {
+    if (hello && hello.protocol !== PROTOCOL) return false;
     const facts = await call("/api/project");
     const same = scopeOf(facts) === this.#scope;
     if (same) this.#take(facts);
@@ -67,7 +70,7 @@ class Session extends EventTarget {
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
     this.link.addEventListener("dropped", (event) => toast(`A change was not taken: ${event.detail.message}`, "error"));
-    on("stranger", () => toast("This address now serves another project or person; reload the page.", "error"));
+    on("stranger", () => toast("The server changed (another project, person or version); reload the page.", "error"));
   }
 
   async refresh() {
