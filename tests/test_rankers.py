@@ -1,0 +1,168 @@
+"""What to label next: the cards' laws for every ranker, and how fast they are."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learners.cluster import k_means, rbf, typicality
+from learners.pool import Pool, empty_pool, join, read_pool, write_pool
+from learners.rankers import RANKERS, Ask, expected_seconds, power_noise, rank
+from storage.arrays import TornFile
+
+
+def pool_of(count: int, *, slices: int = 1, seed: int = 0, groups: int = 6) -> Pool:
+    """`count` images of `groups` kinds, or volumes of so many slices in plane 0."""
+    rng = np.random.default_rng(seed)
+    n = count * slices
+    kinds = rng.normal(size=(groups, 16)) * 3
+    image = np.repeat(np.arange(1, count + 1), slices)
+    features = (kinds[image % groups] + rng.normal(size=(n, 16)) * 0.3).astype(np.float16)
+    numbers = [rng.random(n).astype(np.float32) for _ in range(5)]
+    return Pool(
+        refs=np.stack([image, np.zeros(n, np.int64), np.tile(np.arange(slices), count)], 1),
+        entropy=numbers[0] * 100,
+        doubt=numbers[1] * 100,
+        per_class=rng.random((n, 2)).astype(np.float32) * 50,
+        foreground=np.where(rng.random(n) < 0.5, numbers[2], 0).astype(np.float32),
+        contour=numbers[3] * 200,
+        stability=numbers[4],
+        expected=np.full(n, 0.7, np.float32),
+        features=features,
+    )
+
+
+@pytest.mark.parametrize("name", RANKERS)
+def test_every_ranker_gives_as_many_as_asked_each_with_a_reason_and_never_what_is_labelled(name):
+    pool = pool_of(60)
+    labelled = frozenset({(7, 0, 0), (8, 0, 0)})
+    ask = Ask(10, labelled=labelled, skipped=frozenset({(9, 0, 0)}), labelled_images=frozenset({7, 8}))
+    picks = rank(name, pool, ask)
+    assert len(picks) == 10 and len({p.image for p in picks}) == 10
+    assert not {7, 8, 9} & {p.image for p in picks} and all(p.why for p in picks)
+    assert picks == rank(name, pool, ask)
+    assert rank(name, empty_pool(), ask) == []
+
+
+@pytest.mark.parametrize("name", RANKERS)
+def test_slices_of_a_volume_that_lie_together_are_not_asked_together(name):
+    picks = rank(name, pool_of(3, slices=60), Ask(12))
+    assert len(picks) > 3
+    for a in picks:
+        near = [b for b in picks if b.image == a.image and b != a and abs(b.index - a.index) <= 4]
+        assert not near
+    assert max(sum(p.image == i for p in picks) for i in (1, 2, 3)) <= 8
+
+
+@pytest.mark.parametrize("name", RANKERS)
+def test_ten_thousand_images_are_ranked_within_a_second(name):
+    pool = pool_of(10_000)
+    ask = Ask(20, labelled_images=frozenset(range(1, 50)))
+    started = time.process_time()
+    assert len(rank(name, pool, ask)) == 20
+    assert time.process_time() - started < 1.0
+
+
+def test_uncertain_images_come_first():
+    pool = pool_of(50)
+    best = pool.refs[np.argmax(pool.entropy), 0]
+    assert rank("entropy", pool, Ask(5))[0].image == best
+    assert rank("margin", pool, Ask(5))[0].image == pool.refs[np.argmax(pool.doubt), 0]
+    assert rank("stability", pool, Ask(5))[0].image == pool.refs[np.argmin(pool.stability), 0]
+
+
+def test_clasp_divides_its_places_over_classes_and_gets_sharper_with_the_rounds():
+    assert [round(Ask(loop=i).beta, 2) for i in range(5)] == [1, 3.16, 10, 31.62, 100]
+    pool = pool_of(300)
+    columns = (pool.entropy, *pool.per_class.T)
+    best = {int(pool.refs[np.argmax(column), 0]) for column in columns}
+    for column in columns:
+        column[np.argmax(column)] *= 3
+    first = {p.image for p in rank("clasp", pool, Ask(9, loop=9))}
+    assert best <= first
+    early = [{p.image for p in rank("clasp", pool, Ask(9, loop=0, seed=s))} for s in range(2)]
+    assert early[0] != early[1]
+
+
+def test_power_noise_draws_in_proportion_and_never_what_is_zero():
+    rng = np.random.default_rng(0)
+    value = np.array([1.0, 2.0, 0.0, 5.0])
+    first = [int(np.argmax(power_noise(value, 1.0, rng))) for _ in range(4000)]
+    shares = np.bincount(first, minlength=4) / 4000
+    assert shares == pytest.approx([1 / 8, 2 / 8, 0, 5 / 8], abs=0.03)
+    assert np.argmax(power_noise(value, 1e6, rng)) == 3 and power_noise(value, 1.0, rng)[2] == 0
+
+
+def test_foreground_aware_random_prefers_what_holds_something():
+    pool = pool_of(400)
+    picks = rank("foreground", pool, Ask(100))
+    has = {int(r[0]) for r, f in zip(pool.refs, pool.foreground) if f > 0}
+    assert np.mean([p.image in has for p in picks]) > 0.55
+
+
+@pytest.mark.parametrize("name", ["typiclust", "coverage", "examine"])
+def test_the_first_queries_reach_every_kind_of_image_and_copies_are_asked_once(name):
+    rng = np.random.default_rng(1)
+    pool = pool_of(120)
+    kinds = {p.image % 6 for p in rank(name, pool, Ask(6))}
+    assert len(kinds) >= 5
+    copied = replace(pool, features=np.repeat(pool.features[rng.integers(0, 120, 1)], 120, 0))
+    assert len(rank(name, copied, Ask(6))) >= 1
+
+
+def test_coverage_goes_where_nothing_is_labelled():
+    pool = pool_of(120)
+    labelled = frozenset(i for i in range(1, 121) if i % 6 in (0, 1, 2, 3))
+    refs = frozenset((i, 0, 0) for i in labelled)
+    picks = rank("coverage", pool, Ask(2, labelled=refs, labelled_images=labelled))
+    assert {p.image % 6 for p in picks} == {4, 5}
+
+
+def test_the_order_of_the_pool_does_not_matter_to_uncertainty():
+    pool = pool_of(80)
+    shuffled = pool.of(np.random.default_rng(3).permutation(80))
+    assert [p.image for p in rank("entropy", pool, Ask(10))] == [
+        p.image for p in rank("entropy", shuffled, Ask(10))
+    ]
+
+
+def test_dear_items_fall_when_the_value_is_divided_by_seconds():
+    pool = pool_of(50)
+    dear = int(np.argmax(pool.entropy))
+    pool.contour[dear] = 1e5
+    assert expected_seconds(pool)[dear] > 1000
+    assert rank("entropy", pool, Ask(3, per_second=True))[0].image != pool.refs[dear, 0]
+
+
+def test_whole_images_are_asked_once_each():
+    picks = rank("entropy", pool_of(5, slices=30), Ask(9, whole_images=True))
+    assert sorted(p.image for p in picks) == [1, 2, 3, 4, 5]
+
+
+def test_an_unknown_ranker_is_refused_in_words():
+    with pytest.raises(LookupError, match="there is no ranker 'best'; there are: clasp"):
+        rank("best", pool_of(3), Ask())
+
+
+def test_groups_are_found_and_the_middle_of_a_group_is_typical():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(c, 0.1, (30, 4)) for c in (0, 5, 9)]).astype(np.float32)
+    group = k_means(rows, 3, rng)
+    assert [len(set(group[i : i + 30])) for i in (0, 30, 60)] == [1, 1, 1] and len(set(group)) == 3
+    line = np.linspace(-1, 1, 21, dtype=np.float32)[:, None]
+    assert abs(int(np.argmax(typicality(line))) - 10) <= 5
+    assert np.allclose(np.diag(rbf(rows, rows)), 1, atol=1e-3)
+
+
+def test_newer_rows_of_an_image_replace_older_ones_and_a_torn_pool_is_told(tmp_path):
+    old, new = pool_of(5), pool_of(2, seed=9)
+    both = join([old, new])
+    assert len(both) == 5 and np.allclose(
+        np.sort(both.entropy[np.isin(both.refs[:, 0], (1, 2))]), np.sort(new.entropy)
+    )
+    write_pool(tmp_path / "pool.npz", both)
+    assert np.array_equal(read_pool(tmp_path / "pool.npz").refs, both.refs)
+    (tmp_path / "pool.npz").write_bytes((tmp_path / "pool.npz").read_bytes()[:100])
+    with pytest.raises(TornFile):
+        read_pool(tmp_path / "pool.npz")
