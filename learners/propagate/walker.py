@@ -95,7 +95,7 @@ def normalised(image: NDArray) -> NDArray[np.float32]:
     """Brightness with the bulk of it between 0 and 1."""
     values = image.astype(np.float32)
     low, high = np.percentile(values.ravel()[:: max(1, values.size // 200_000)], (0.5, 99.5))
-    return ((values - low) / max(float(high - low), 1e-6)).clip(-0.2, 1.2)
+    return ((values - float(low)) / max(float(high - low), 1e-6)).clip(-0.2, 1.2)
 
 
 def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
