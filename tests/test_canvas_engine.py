@@ -477,6 +477,14 @@ def test_an_answer_to_an_older_question_never_shows(canvas: Canvas) -> None:
     )
 
 
+def test_an_answer_to_a_question_taken_back_never_shows(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.click(30, 40)
+    canvas.run("app.undo()")
+    canvas.answer((0, 0, 5, 5), seq=1)
+    assert canvas.state()["mask"] is None and canvas.state()["prompts"] == 0
+
+
 def test_tab_goes_through_the_candidates_and_enter_takes_the_shown_one(canvas: Canvas) -> None:
     canvas.open(2)
     canvas.click(30, 40)
