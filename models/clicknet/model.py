@@ -17,7 +17,7 @@ from models.clicknet.network import Network
 from models.prompt import Embedding, MaskPrediction, Prompts
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
-COARSE, FINE = 128, 128  # crop sizes of the two passes, in pixels
+CROP = 128  # pixels, as in training
 MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
 MARGIN = 1.7  # side of the close crop, in extents of the object
 LADDER = 2.8  # between the sides of the crops that look for the extent
@@ -66,6 +66,8 @@ class ClickNet:
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
         """The pixels themselves, one channel if the picture is grey: the network runs on crops of them."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise ValueError(f"a slice is given as uint8 (H, W, 3), got {image.dtype} {image.shape}")
         h, w = image.shape[:2]
         grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
         kept = np.ascontiguousarray(image[..., :1] if grey else image)
@@ -79,6 +81,10 @@ class ClickNet:
         """Candidates, best first. Without anything that says where the object is, an empty mask of score 0."""
         if embedding.model_id != self.model_id:
             raise ValueError("this embedding was made by another model; encode the slice again")
+        if prompts.mask is not None and prompts.mask.shape != embedding.shape:
+            raise ValueError(
+                f"a mask to refine has the slice's size {embedding.shape}, got {prompts.mask.shape}"
+            )
         pixels = embedding.arrays["pixels"]
         said = _heard(prompts, embedding.shape, pixels.shape[:2])
         if not _points_somewhere(said):
@@ -89,10 +95,8 @@ class ClickNet:
     def _look(self, pixels: NDArray[np.uint8], said: Said) -> list[Answer]:
         """A wide look where only clicks were given, then a close one at what it found; best first."""
         shape = pixels.shape[:2]
-        known = _known_extent(said)
-        frames = _ladder(said, shape) if known is None else [_around(known, shape, FINE)]
-        wide = self._run(pixels, said, [Look(frame) for frame in frames])
-        closer = [Look(_around(_extent(answer, said), shape, FINE), answer) for answer in _finalists(wide)]
+        wide = self._run(pixels, said, [Look(frame) for frame in _wide_frames(said, shape)])
+        closer = [Look(_around(_extent(answer, said), shape), answer) for answer in _finalists(wide)]
         if not closer:
             return wide[:1]
         return sorted(self._run(pixels, said, closer), key=lambda answer: -answer.scores[0])
@@ -163,17 +167,19 @@ def _marks(said: Said) -> NDArray[np.float64]:
     return np.concatenate([said.positive, *(path for label, path in said.strokes if label == 1)])
 
 
-def _known_extent(said: Said) -> NDArray[np.float64] | None:
-    """Box around the object as far as the prompts tell it; None where only clicks do."""
+def _wide_frames(said: Said, shape: tuple[int, int]) -> list[Frame]:
+    """Where to look first. A box tells the extent, a mask nearly; clicks and strokes may be a small part."""
     parts = [_marks(said)]
     if said.box is not None:
         parts.append(said.box.reshape(2, 2))
     if said.mask is not None:
         parts.append(_mask_box(said.mask > 127))
-    if len(parts) == 1 and not any(label == 1 for label, _ in said.strokes):
-        return None
-    corners = np.concatenate([p for p in parts if len(p)])
-    return np.concatenate([corners.min(0), corners.max(0)])
+    if len(parts) == 1:
+        return _ladder(said, shape)
+    corners = np.concatenate(parts)
+    extent = np.concatenate([corners.min(0), corners.max(0)])
+    margins = (MARGIN,) if said.box is not None else (MARGIN, 2 * MARGIN)
+    return [_around(extent, shape, margin) for margin in margins]
 
 
 def _mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -184,17 +190,17 @@ def _mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.array([[rows[0], columns[0]], [rows[-1], columns[-1]]], np.float64)
 
 
-def _around(extent: NDArray[np.float64], shape: tuple[int, int], size: int) -> Frame:
-    """The close crop around an extent, moved over the picture where it would look beyond."""
-    side = max(MARGIN * float(max(extent[2:] - extent[:2]) + 1), SMALLEST_SIDE)
-    return _over((extent[:2] + extent[2:]) / 2, side, (shape, size))
+def _around(extent: NDArray[np.float64], shape: tuple[int, int], margin: float = MARGIN) -> Frame:
+    """The close crop around a (row0, column0, row1, column1) extent."""
+    side = max(margin * float(max(extent[2:] - extent[:2]) + 1), SMALLEST_SIDE)
+    return _over((extent[:2] + extent[2:]) / 2, side, shape)
 
 
-def _over(centre: NDArray[np.float64], side: float, over: tuple[tuple[int, int], int]) -> Frame:
-    shape, size = np.array(over[0]), over[1]
-    low = np.minimum(side, shape) / 2 - 0.5
-    r, c = np.clip(centre, low, shape - 1 - low)
-    return upright((float(r), float(c)), side, size)
+def _over(centre: NDArray[np.float64], side: float, shape: tuple[int, int]) -> Frame:
+    """The square around a (row, column), moved over the picture where it would look beyond."""
+    low = np.minimum(side, np.array(shape)) / 2 - 0.5
+    r, c = np.clip(centre, low, np.array(shape) - 1 - low)
+    return upright((float(r), float(c)), side, CROP)
 
 
 def _ladder(said: Said, shape: tuple[int, int]) -> list[Frame]:
@@ -206,7 +212,7 @@ def _ladder(said: Said, shape: tuple[int, int]) -> list[Frame]:
     sides = [side]
     while sides[-1] / LADDER >= least and len(sides) < 6:
         sides.append(sides[-1] / LADDER)
-    return [_over((marks.max(0) + marks.min(0)) / 2, s, (shape, COARSE)) for s in sides]
+    return [_over((marks.max(0) + marks.min(0)) / 2, s, shape) for s in sides]
 
 
 def _promise(answer: Answer) -> float:

@@ -1,7 +1,6 @@
 """The training loop: iterative clicks as in RITM, candidates by the least loss, averaged weights."""
 
 import json
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from models.clicknet_training.batches import Batch, Order, batches
 from models.clicknet_training.courtesy import Courtesy
 from models.clicknet_training.simulate import LAST, correct
 
-PEAK_RATE = 1.5e-3
+PEAK_RATE = 1.2e-3
 WARM_UP_STEPS = 200
+COOL_DOWN = 0.3  # of the time
 AVERAGE = 0.999  # of the weights that are shipped
-STAGES = ((0.3, 96, 16), (1.01, 128, 12))  # until which part of the time, crop size, batch size
+STAGES = ((0.7, 96, 16), (1.01, 128, 12))  # until which part of the time, crop size, batch size
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
 FORGET = 0.12  # chance that the last mask is not given: in use the first pass on a new scale has none
 
@@ -42,7 +42,7 @@ class Run:
         self.network = Network().to(memory_format=torch.channels_last)
         self.average = Network().to(memory_format=torch.channels_last)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimiser = torch.optim.AdamW(_groups(self.network), lr=PEAK_RATE)
+        self.optimiser = torch.optim.AdamW(_groups(self.network), lr=PEAK_RATE, fused=True)
         self.step = 0
         self.seconds = 0.0
 
@@ -58,6 +58,8 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["fused"] = True
         self.step, self.seconds = state["step"], state["seconds"]
 
 
@@ -173,8 +175,10 @@ def _progress(run: Run, plan: Plan) -> float:
 
 
 def _rate(run: Run, plan: Plan) -> float:
+    """Warm up, hold, and come down in the last part: a run can go on from any checkpoint of the middle."""
     warm = min(1.0, (run.step + 1) / WARM_UP_STEPS)
-    return PEAK_RATE * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * _progress(run, plan))))
+    left = (1 - _progress(run, plan)) / COOL_DOWN
+    return PEAK_RATE * warm * min(1.0, 0.01 + left)
 
 
 def _write(log: Path, row: dict) -> None:
