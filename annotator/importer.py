@@ -20,6 +20,7 @@ from annotator.import_masks import import_mask
 from annotator.jobs import Job
 from storage import formats
 from storage.formats import FileRefused, dicom
+from storage.formats.dicom_headers import Nameless
 from storage.formats.privacy import Identities
 from storage.scan import Scan
 from storage.store import Store
@@ -165,7 +166,7 @@ def _collect(run: Run, paths: list[Path]) -> list[dicom.Series]:
         except FileRefused as refusal:
             refused.append((number, path, refusal))
     for number, path, reason in refused:
-        nameless = isinstance(reason, dicom.Nameless)
+        nameless = isinstance(reason, Nameless)
         shown = f"DICOM file {number} of {len(paths)} by name" if nameless else run.shown(path)
         run.refuse(f"{shown}: {reason}")
     return collector.series()

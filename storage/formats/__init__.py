@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from storage.formats import dicom, itk, nifti, pictures, tiff
 from storage.formats.base import FileRefused, label_values
+from storage.formats.dicom_headers import is_dicom
 from storage.formats.grid import Grid, grid_from_json, grid_of, grid_of_image, lay_on
 from storage.scan import Scan
 
@@ -62,7 +63,7 @@ def kind_of(path: Path) -> str | None:
     for kind, reader in READERS.items():
         if name.endswith(reader.suffixes):
             return kind
-    return "dicom" if dicom.is_dicom(path) else None
+    return "dicom" if is_dicom(path) else None
 
 
 def read(path: Path) -> Scan:
