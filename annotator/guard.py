@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import socket
-from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annotator.auth import USER_KEY, Session, Sessions
 from annotator.limits import Buckets, Rate
 from annotator.settings import Settings, address_of, is_loopback
+from annotator.visit import SAFE, Visit
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ STRANGERS = Rate(per_second=10, burst=100)
 STRANGER_SECONDS = 10.0  # for sending a whole sign-in form
 BODY_LIMIT = 1 << 20
 SIGN_IN_LIMIT = 16 << 10
-SAFE = ("GET", "HEAD")
 SCRIPT_HEADER = "x-slicewise"  # a browser sends it to another origin only after asking, and we never agree
 
 # 'unsafe-eval' and 'unsafe-inline': Gradio compiles its templates in the page and does not start without.
@@ -50,61 +49,6 @@ GRADIO_READS = re.compile(
 GRADIO_WRITES = re.compile(r"/gradio_api/(queue/join|call/[^/]+|run/[^/]+|reset|cancel)")
 UPLOAD = re.compile(r"/api/upload/[^/]+/[^/]+")
 SOCKET = "/api/live"
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One request or handshake, as the guard sees it."""
-
-    scope: Scope
-    headers: dict[str, str]
-    repeated: frozenset[str]
-    method: str = field(init=False)
-    path: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "method", self.scope.get("method", "GET"))
-        object.__setattr__(self, "path", self.scope["path"])
-
-    @classmethod
-    def of(cls, scope: Scope) -> "Visit":
-        headers: dict[str, str] = {}
-        repeated = set()
-        for raw_name, raw_value in scope["headers"]:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            if name in headers:
-                repeated.add(name)
-                value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
-            headers[name] = value
-        return cls(scope, headers, frozenset(repeated))
-
-    @property
-    def is_socket(self) -> bool:
-        return self.scope["type"] == "websocket"
-
-    @property
-    def changes_things(self) -> bool:
-        return self.is_socket or self.method not in SAFE
-
-    @property
-    def wants_page(self) -> bool:
-        return self.method in SAFE and "text/html" in self.headers.get("accept", "") and not self.is_socket
-
-    @property
-    def hostname(self) -> str:
-        """The Host header without its port."""
-        host = self.headers.get("host", "").lower()
-        found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", host)
-        return found[1].rstrip(".") if found else ""
-
-    @property
-    def address(self) -> str:
-        client = self.scope.get("client")
-        return client[0] if client else ""
-
-    @property
-    def through_proxy(self) -> bool:
-        return any(name in self.headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
 
 
 class Guard:

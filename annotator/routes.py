@@ -122,15 +122,13 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
 
 
 def _add_pixels(router: APIRouter, parts: Parts) -> None:
-    workflow, tag = parts.workflow, parts.sessions.project_id
+    workflow = parts.workflow
 
     @router.get("/images/{image_id}/pixels")
     async def pixels(request: Request, image_id: ImageId, z0: Edge, z1: Edge) -> Response:
         await run_sync(_check_size, workflow, image_id, z1 - z0)
-        key = (image_id, z0, z1)
-        return await _pixels(
-            request, f"{tag}-{image_id}-{z0}-{z1}", key, lambda: workflow.pixels(image_id, z0, z1)
-        )
+        wanted = Wanted(f"{image_id}-{z0}-{z1}", lambda: workflow.pixels(image_id, z0, z1))
+        return await _send_pixels(parts, request, wanted)
 
     @router.get("/images/{image_id}/slice/{axis}/{index}")
     async def one_slice(
@@ -140,33 +138,45 @@ def _add_pixels(router: APIRouter, parts: Parts) -> None:
         index: Annotated[int, InPath(ge=0, le=MAX_INDEX)],
     ) -> Response:
         ref = SliceRef(image_id, axis, index)
-        return await _pixels(request, f"{tag}-{image_id}-s{axis}-{index}", ref, lambda: workflow.slice(ref))
-
-    async def _pixels(request: Request, etag: str, key: Any, make: Callable[[], NDArray]) -> Response:
-        # Another project may come to this address tomorrow: only an address that names the project never changes.
-        fixed = request.query_params.get("project") == tag
-        cache = "private, max-age=31536000, immutable" if fixed else "private, no-cache"
-        headers = {"etag": f'"{etag}"', "cache-control": cache}
-        if headers["etag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        content = await run_sync(parts.deflated.get, key, make, limiter=parts.reading)
-        return slabs.answer(request, content, headers)
-
-    async def _labels(request: Request, read: Callable[[], tuple[NDArray, int]]) -> Response:
-        def deflated() -> tuple[bytes | NDArray, int]:
-            array, revision = read()
-            return slabs.deflate(array), revision
-
-        content, revision = await run_sync(deflated, limiter=parts.reading)
-        return slabs.answer(request, content, {"x-revision": str(revision), "cache-control": "no-store"})
+        wanted = Wanted(f"{image_id}-s{axis}-{index}", lambda: workflow.slice(ref))
+        return await _send_pixels(parts, request, wanted)
 
     @router.get("/images/{image_id}/labels")
     async def labels(request: Request, image_id: ImageId, z0: Edge, z1: Edge) -> Response:
-        return await _labels(request, lambda: workflow.labels(image_id, z0, z1))
+        return await _send_labels(parts, request, lambda: workflow.labels(image_id, z0, z1))
 
     @router.get("/images/{image_id}/instances")
     async def instances(request: Request, image_id: ImageId, z0: Edge, z1: Edge) -> Response:
-        return await _labels(request, lambda: workflow.instances(image_id, z0, z1))
+        return await _send_labels(parts, request, lambda: workflow.instances(image_id, z0, z1))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Pixels that somebody asks for: their name within the project, and how to read them."""
+
+    name: str
+    read: Callable[[], NDArray]
+
+
+async def _send_pixels(parts: Parts, request: Request, wanted: Wanted) -> Response:
+    project = parts.sessions.project_id
+    # Another project may come to this address tomorrow: only an address that names the project never changes.
+    fixed = request.query_params.get("project") == project
+    cache = "private, max-age=31536000, immutable" if fixed else "private, no-cache"
+    headers = {"etag": f'"{project}-{wanted.name}"', "cache-control": cache}
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    content = await run_sync(parts.deflated.get, wanted.name, wanted.read, limiter=parts.reading)
+    return slabs.answer(request, content, headers)
+
+
+async def _send_labels(parts: Parts, request: Request, read: Callable[[], tuple[NDArray, int]]) -> Response:
+    def deflated() -> tuple[bytes | NDArray, int]:
+        array, revision = read()
+        return slabs.deflate(array), revision
+
+    content, revision = await run_sync(deflated, limiter=parts.reading)
+    return slabs.answer(request, content, {"x-revision": str(revision), "cache-control": "no-store"})
 
 
 def _add_changes(router: APIRouter, parts: Parts) -> None:
