@@ -38,7 +38,13 @@ export class FakeLink extends EventTarget {
 
   /** Masks of given shapes: [{box, score, mask: rows of "01..."}], as the server would send them. */
   mask(seq, shapes, model = "fake") {
-    const parts = shapes.map(({ rows }) => packBits(Uint8Array.from(rows.join("")).map((c) => c), rows.length, rows[0].length));
+    const parts = shapes.map(({ rows }) =>
+      packBits(
+        Uint8Array.from(rows.join("")).map((c) => c),
+        rows.length,
+        rows[0].length,
+      ),
+    );
     const payload = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
     let offset = 0;
     const candidates = shapes.map(({ box, score }, i) => {
@@ -54,7 +60,9 @@ export class FakeLink extends EventTarget {
     const [row, col] = points[0] ?? scribbles[0]?.points[0] ?? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
     const shapes = [14, 24].map((radius) => {
       const side = Array.from({ length: 2 * radius + 1 }, (_, i) => i - radius);
-      const rows = side.map((y) => side.map((x) => Number(x * x + y * y + 3 * radius * Math.sin(x / 3) <= radius * radius)).join(""));
+      const rows = side.map((y) =>
+        side.map((x) => Number(x * x + y * y + 3 * radius * Math.sin(x / 3) <= radius * radius)).join(""),
+      );
       const [r0, c0] = [Math.max(0, Math.round(row) - radius), Math.max(0, Math.round(col) - radius)];
       return { box: [r0, c0, r0 + rows.length, c0 + rows.length], score: 1 - radius / 100, rows };
     });

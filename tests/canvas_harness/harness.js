@@ -14,9 +14,13 @@ window.begin = async ({ image, auto = false, limit }) => {
   window.app?.destroy();
   document.body.replaceChildren(Object.assign(document.createElement("div"), { id: "root" }));
   const link = new FakeLink({ auto });
-  const app = new LabelApp(document.querySelector("#root"), { link, ...(limit ? { wholeLimit: limit } : {}) });
+  const app = new LabelApp(document.querySelector("#root"), {
+    link,
+    ...(limit ? { wholeLimit: limit } : {}),
+  });
   const told = { hover: [], message: [], navigate: [], change: 0 };
-  for (const name of ["hover", "message", "navigate"]) app.addEventListener(name, (event) => told[name].push(event.detail));
+  for (const name of ["hover", "message", "navigate"])
+    app.addEventListener(name, (event) => told[name].push(event.detail));
   app.addEventListener("change", () => told.change++);
   app.addEventListener("navigate", (event) => app.open(event.detail.image));
   app.setClasses(CLASSES);
@@ -26,5 +30,6 @@ window.begin = async ({ image, auto = false, limit }) => {
 
 document.addEventListener("keydown", (event) => window.app?.key(event));
 const wanted = new URLSearchParams(location.search);
-if (wanted.has("image")) await window.begin({ image: Number(wanted.get("image")), auto: wanted.get("auto") === "1" });
+if (wanted.has("image"))
+  await window.begin({ image: Number(wanted.get("image")), auto: wanted.get("auto") === "1" });
 document.body.dataset.harness = "1";

@@ -1,6 +1,7 @@
 // LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other modules.
 
 import { element, loadStyle } from "./dom.js";
+import { mayDraw } from "./drawing.js";
 import { Editor } from "./editor.js";
 import { Frames } from "./frames.js";
 import { axisNames } from "./geometry.js";
@@ -12,6 +13,7 @@ import { Navigation } from "./navigation.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
 import { ImageSession } from "./session.js";
+import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
 import { TOOLS } from "./tools/index.js";
@@ -26,13 +28,30 @@ const PLAIN = "#94a3b8"; // a class nobody told us about
 export class LabelApp extends EventTarget {
   constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES }) {
     super();
-    Object.assign(this, { root, link, wholeLimit, session: null, cursor: [0, 0, 0], stroke: null, drawing: null, loadProblem: null });
+    Object.assign(this, {
+      root,
+      link,
+      wholeLimit,
+      session: null,
+      cursor: [0, 0, 0],
+      stroke: null,
+      drawing: null,
+      loadProblem: null,
+    });
     this.ending = new AbortController();
     this.signal = this.ending.signal;
     signal?.addEventListener("abort", () => this.destroy(), { once: true });
     this.settings = {
-      classes: new Map(), classId: 1, window: [0, 255], radius: 8, opacity: 0.45, style: "both",
-      protect: false, instances: false, showUnknown: false, visible: true,
+      classes: new Map(),
+      classId: 1,
+      window: [0, 255],
+      radius: 8,
+      opacity: 0.45,
+      style: "both",
+      protect: false,
+      instances: false,
+      showUnknown: false,
+      visible: true,
     };
     this.frames = new Frames(this);
     this.editor = new Editor(this);
@@ -50,11 +69,15 @@ export class LabelApp extends EventTarget {
   async open(imageId) {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     try {
-      const [image] = await Promise.all([getJson(`/api/images/${imageId}`, this.signal), this.#seedHistory()]);
+      const [image] = await Promise.all([
+        getJson(`/api/images/${imageId}`, this.signal),
+        this.#seedHistory(),
+      ]);
       if (turn !== this.turn) return false;
       await this.#enter(image);
     } catch (error) {
-      if (!this.signal.aborted && turn === this.turn) this.say("error", `The image cannot be opened: ${error.message}`);
+      if (!this.signal.aborted && turn === this.turn)
+        this.say("error", `The image cannot be opened: ${error.message}`);
       return false;
     }
     if (turn !== this.turn) return false; // another one was asked for meanwhile
@@ -65,18 +88,37 @@ export class LabelApp extends EventTarget {
     return true;
   }
 
-  get stats() { return this.frames.stats; }
-  get image() { return this.session?.image ?? null; }
-  get pixels() { return this.session.pixels; }
-  get labels() { return this.session.labels; }
-  get rev() { return this.session.rev; }
-  get layoutName() { return this.grid.dataset.layout; }
-  get state() { return stateOf(this); }
+  get stats() {
+    return this.frames.stats;
+  }
+  get image() {
+    return this.session?.image ?? null;
+  }
+  get pixels() {
+    return this.session.pixels;
+  }
+  get labels() {
+    return this.session.labels;
+  }
+  get rev() {
+    return this.session.rev;
+  }
+
+  get states() {
+    return this.session?.states ?? NO_STATES;
+  }
+  get layoutName() {
+    return this.grid.dataset.layout;
+  }
+  get state() {
+    return stateOf(this);
+  }
 
   // Settings
 
   setTool(name) {
-    if (!this.tools[name]) throw new RangeError(`there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`);
+    if (!this.tools[name])
+      throw new RangeError(`there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`);
     this.tool?.cancel?.();
     this.tool = this.tools[name];
     this.toolName = name;
@@ -98,12 +140,24 @@ export class LabelApp extends EventTarget {
     this.#restyle();
   }
 
-  setOpacity(opacity) { this.#set({ opacity: Math.min(1, Math.max(0, opacity)) }); }
-  setStyle(style) { this.#set({ style }); }
-  setInstances(instances) { this.#set({ instances: Boolean(instances) }); }
-  setShowUnknown(showUnknown) { this.#set({ showUnknown: Boolean(showUnknown) }); }
-  setProtectOthers(protect) { this.#set({ protect: Boolean(protect) }); }
-  setLabelsVisible(visible) { this.#set({ visible: Boolean(visible) }); }
+  setOpacity(opacity) {
+    this.#set({ opacity: Math.min(1, Math.max(0, opacity)) });
+  }
+  setStyle(style) {
+    this.#set({ style });
+  }
+  setInstances(instances) {
+    this.#set({ instances: Boolean(instances) });
+  }
+  setShowUnknown(showUnknown) {
+    this.#set({ showUnknown: Boolean(showUnknown) });
+  }
+  setProtectOthers(protect) {
+    this.#set({ protect: Boolean(protect) });
+  }
+  setLabelsVisible(visible) {
+    this.#set({ visible: Boolean(visible) });
+  }
 
   setBrushRadius(radius) {
     this.settings.radius = Math.min(400, Math.max(0.5, radius));
@@ -126,21 +180,36 @@ export class LabelApp extends EventTarget {
 
   // Commands
 
-  accept() { return Boolean(this.image && this.prompts.accept(this.active.ref)); }
-  clearPrompts() { return Boolean(this.image && this.prompts.clear(this.active.ref)); }
-  nextCandidate() { return Boolean(this.image && this.prompts.cycle(this.active.ref)); }
-  setComplete(on) { if (this.image) this.editor.setComplete(Boolean(on)); }
-  fit() { this.active.fit(); }
-  gotoSlice(axis, index) { this.navigation.gotoSlice(axis, index); }
-  key(event) { return handleKey(this, event); }
+  accept() {
+    return Boolean(this.image && this.prompts.accept(this.active.ref));
+  }
+  clearPrompts() {
+    return Boolean(this.image && this.prompts.clear(this.active.ref));
+  }
+  nextCandidate() {
+    return Boolean(this.image && this.prompts.cycle(this.active.ref));
+  }
+  setComplete(on) {
+    if (this.image) this.editor.setComplete(Boolean(on));
+  }
+  fit() {
+    this.active.fit();
+  }
+  gotoSlice(axis, index) {
+    this.navigation.gotoSlice(axis, index);
+  }
+  key(event) {
+    return handleKey(this, event);
+  }
 
   /** Fill the holes under the pointer, or those of the current class on the slice. */
   fillHoles() {
     const view = this.active;
-    if (!this.image || !this.mayDraw(view)) return;
+    if (!this.image || !mayDraw(this, view)) return;
     const [row, col] = [Math.round(view.pointer?.row ?? -1), Math.round(view.pointer?.col ?? -1)];
     const inside = row >= 0 && col >= 0 && row < view.size.rows && col < view.size.cols;
-    if (inside && view.labels[row * view.size.cols + col] === this.settings.classId) fillAt(this, view, { row, col });
+    if (inside && view.labels[row * view.size.cols + col] === this.settings.classId)
+      fillAt(this, view, { row, col });
     else fillAll(this, view);
   }
 
@@ -211,41 +280,9 @@ export class LabelApp extends EventTarget {
     return this.settings.classes.get(classId)?.color ?? PLAIN;
   }
 
-  mayDraw(view) {
-    if (!view.editable) this.say("info", "This slice is still loading; try again in a moment.");
-    else if (!this.settings.visible) this.say("info", "The labels are hidden; show them before drawing.");
-    else return true;
-    return false;
-  }
-
-  /** The object a shape that begins here belongs to: 0 none, -1 a new one, n the one already there. */
-  instanceAt(view, { row, col }) {
-    if (!this.settings.instances) return 0;
-    const at = Math.round(row) * view.size.cols + Math.round(col);
-    return view.labels[at] === this.settings.classId && view.objects?.[at] ? view.objects[at] : -1;
-  }
-
-  /** The object of the current class to the left of a pixel that it encloses. */
-  instanceBeside(view, at) {
-    while (at > 0 && view.labels[at] !== this.settings.classId) at--;
-    return this.settings.instances ? view.objects?.[at] ?? 0 : 0;
-  }
-
-  sliceState(axis, index) {
-    return this.session?.states.get(`${axis}/${index}`) ?? null;
-  }
-
-  /** [{index, state}] of one plane. */
-  slicesOf(axis) {
-    const mine = [...(this.session?.states ?? [])].filter(([key]) => key.startsWith(`${axis}/`));
-    return mine.map(([key, state]) => ({ index: Number(key.slice(2)), state }));
-  }
-
+  /** A state of a slice that follows from what was just done. */
   noteSlice(axis, index, state) {
-    const key = `${axis}/${index}`;
-    if (this.session.states.get(key) === state) return;
-    this.session.states.set(key, state);
-    this.statesChanged();
+    if (this.states.note(axis, index, state)) this.statesChanged();
   }
 
   statesChanged() {
@@ -315,7 +352,9 @@ export class LabelApp extends EventTarget {
 
   #watchEnd() {
     const { signal } = this;
-    window.addEventListener("keyup", (event) => event.code === "Space" && this.navigation.releaseSpace(), { signal });
+    window.addEventListener("keyup", (event) => event.code === "Space" && this.navigation.releaseSpace(), {
+      signal,
+    });
     window.addEventListener("blur", () => this.navigation.releaseSpace(), { signal });
     const watch = new MutationObserver(() => !this.root.isConnected && this.destroy());
     watch.observe(document.documentElement, { childList: true, subtree: true });

@@ -39,8 +39,16 @@ export class SliceBorders {
   #make() {
     const { labels, objects, size, app } = this.view;
     const { classes, instances } = app.settings;
-    const shown = Int16Array.from({ length: 256 }, (_, id) => (id > 0 && id < ERASED && !classes.get(id)?.hidden ? id : HIDDEN));
-    this.paths = borders(size, { labels, objects: instances ? objects : null, shown, step: this.step, box: this.box });
+    const shown = Int16Array.from({ length: 256 }, (_, id) =>
+      id > 0 && id < ERASED && !classes.get(id)?.hidden ? id : HIDDEN,
+    );
+    this.paths = borders(size, {
+      labels,
+      objects: instances ? objects : null,
+      shown,
+      step: this.step,
+      box: this.box,
+    });
   }
 }
 
@@ -61,6 +69,9 @@ function holds(box, seen, whole) {
   const low = (edge, rim, limit) => edge === limit || rim > edge;
   const high = (edge, rim, limit) => edge === limit || rim < edge;
   return (
-    low(box.r0, seen.r0, whole.r0) && low(box.c0, seen.c0, whole.c0) && high(box.r1, seen.r1, whole.r1) && high(box.c1, seen.c1, whole.c1)
+    low(box.r0, seen.r0, whole.r0) &&
+    low(box.c0, seen.c0, whole.c0) &&
+    high(box.r1, seen.r1, whole.r1) &&
+    high(box.c1, seen.c1, whole.c1)
   );
 }

@@ -16,7 +16,13 @@ export class Camera {
   /** A slice of rows x cols whose pixels measure `spacing` {row, col} (mm, or 1 and 1). */
   show(rows, cols, spacing) {
     const unit = Math.min(spacing.row, spacing.col);
-    Object.assign(this, { rows, cols, stretchRow: spacing.row / unit, stretchCol: spacing.col / unit, unitMm: unit });
+    Object.assign(this, {
+      rows,
+      cols,
+      stretchRow: spacing.row / unit,
+      stretchCol: spacing.col / unit,
+      unitMm: unit,
+    });
     this.fit();
   }
 
@@ -39,7 +45,9 @@ export class Camera {
 
   /** Zoom by a factor; what lies under the screen point stays there. */
   zoomAt(factor, x = this.width / 2, y = this.height / 2) {
-    const smallest = (0.25 * Math.min(this.width, this.height)) / Math.max(this.cols * this.stretchCol, this.rows * this.stretchRow);
+    const smallest =
+      (0.25 * Math.min(this.width, this.height)) /
+      Math.max(this.cols * this.stretchCol, this.rows * this.stretchRow);
     const wanted = Math.min(CLOSEST, Math.max(Math.min(smallest, this.zoom), this.zoom * factor));
     const ratio = wanted / this.zoom;
     this.tx = x - (x - this.tx) * ratio;

@@ -10,7 +10,7 @@ const LONGEST_RUN = 65535;
 /** Runs of `values` (any integers up to 65535) as u16 pairs (value, count), in order. */
 export function encodeRuns(values) {
   const pairs = [];
-  for (let start = 0; start < values.length; ) {
+  for (let start = 0; start < values.length;) {
     const value = values[start];
     let end = start + 1;
     while (end < values.length && values[end] === value && end - start < LONGEST_RUN) end++;

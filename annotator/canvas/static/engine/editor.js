@@ -45,7 +45,20 @@ export class Editor {
     const entry = this.#record({ id, ...ref, kind: "label", box: tight.box, said });
     entry.object = instance === -1 ? this.app.labels.nextObject(this.app.settings.classId) : instance;
     this.#apply(entry);
-    this.#send(ref, { t: "label", id, box: toList(tight.box), source, base_rev: this.app.rev, instance, prompts, seconds: this.#seconds() }, said);
+    this.#send(
+      ref,
+      {
+        t: "label",
+        id,
+        box: toList(tight.box),
+        source,
+        base_rev: this.app.rev,
+        instance,
+        prompts,
+        seconds: this.#seconds(),
+      },
+      said,
+    );
     this.#did(entry);
     return true;
   }
@@ -53,9 +66,13 @@ export class Editor {
   /** Everything else on the open slice is background, or no longer. */
   setComplete(on) {
     const { ref, whole } = this.app.active;
-    if (!this.#ready() || (this.app.sliceState(ref.axis, ref.index) === "complete") === on) return;
+    if (!this.#ready() || (this.app.states.get(ref.axis, ref.index) === "complete") === on) return;
     const id = this.app.link.newId();
-    const undoes = on ? null : this.history.done.findLast((e) => e.kind === "complete" && e.on && sameSlice(e, ref, this.app.image.id));
+    const undoes = on
+      ? null
+      : this.history.done.findLast(
+          (e) => e.kind === "complete" && e.on && sameSlice(e, ref, this.app.image.id),
+        );
     const entry = this.#record({ id, ...ref, kind: "complete", on, box: whole, ground: undoes?.before });
     this.#apply(entry);
     this.#send(ref, { t: "complete", id, on });
@@ -75,7 +92,8 @@ export class Editor {
   replay() {
     const { app } = this;
     for (const { message, payload } of app.link.pendingFor(app.image.id) ?? []) {
-      if (message.t === "label" || message.t === "complete") this.#write(this.history.find(message.id) ?? this.#adopt(message, payload));
+      if (message.t === "label" || message.t === "complete")
+        this.#write(this.history.find(message.id) ?? this.#adopt(message, payload));
       const target = this.history.find(message.target);
       if (!target || target.image !== app.image.id) continue;
       if (message.t === "undo") this.#revert(target);
@@ -88,14 +106,23 @@ export class Editor {
     const { id, axis, index, on, instance } = message;
     const { rows, cols } = this.app.views[axis].size;
     const [r0, c0, r1, c1] = message.box ?? [0, 0, rows, cols];
-    const entry = this.#record({ id, axis, index, on, kind: message.t, box: { r0, c0, r1, c1 }, said: payload && wordsOf(payload).slice() });
+    const entry = this.#record({
+      id,
+      axis,
+      index,
+      on,
+      kind: message.t,
+      box: { r0, c0, r1, c1 },
+      said: payload && wordsOf(payload).slice(),
+    });
     entry.object = instance > 0 ? instance : 0;
     this.history.done.push(entry);
     return entry;
   }
 
   #ready() {
-    if (!this.app.active?.editable) this.app.say("info", "This slice is still loading; try again in a moment.");
+    if (!this.app.active?.editable)
+      this.app.say("info", "This slice is still loading; try again in a moment.");
     return this.app.active?.editable;
   }
 
@@ -121,12 +148,17 @@ export class Editor {
     const { axis, index, box } = event;
     const count = (box.r1 - box.r0) * (box.c1 - box.c0);
     const classes = encodeRuns(labels.read(axis, index, box, new Uint8Array(count)));
-    const objects = labels.hasObjects ? encodeRuns(labels.readObjects(axis, index, box, new Uint16Array(count))) : null;
+    const objects = labels.hasObjects
+      ? encodeRuns(labels.readObjects(axis, index, box, new Uint16Array(count)))
+      : null;
     return { ...event, image: image.id, before: { classes, objects } };
   }
 
   #send(ref, message, runs = undefined) {
-    this.app.link.enqueue({ ...message, image: this.app.image.id, axis: ref.axis, index: ref.index }, runs?.buffer);
+    this.app.link.enqueue(
+      { ...message, image: this.app.image.id, axis: ref.axis, index: ref.index },
+      runs?.buffer,
+    );
   }
 
   #did(entry) {
@@ -154,15 +186,21 @@ export class Editor {
   #stepElsewhere(entry, direction) {
     const { app } = this;
     if (app.link.online) app.navigation.moveTo(entry, () => this.#step(entry, direction));
-    else app.say("warn", `The next change to ${direction} is on another image, which opens when the connection is back.`);
+    else
+      app.say(
+        "warn",
+        `The next change to ${direction} is on another image, which opens when the connection is back.`,
+      );
   }
 
   #apply(entry) {
     if (!entry.kind) return; // of an earlier visit: what it said comes with the server's `region`
     this.#write(entry);
     this.app.labelsChanged(boxInVolume(entry.axis, entry.index, entry.box));
-    if (entry.kind === "complete") this.app.noteSlice(entry.axis, entry.index, entry.on ? "complete" : "labelled");
-    else if (entry.kind === "label") this.app.noteSlice(entry.axis, entry.index, this.app.sliceState(entry.axis, entry.index) ?? "labelled");
+    if (entry.kind === "complete")
+      this.app.noteSlice(entry.axis, entry.index, entry.on ? "complete" : "labelled");
+    else if (entry.kind === "label")
+      this.app.noteSlice(entry.axis, entry.index, this.app.states.get(entry.axis, entry.index) ?? "labelled");
   }
 
   /** Into the local copy only. */
@@ -171,8 +209,11 @@ export class Editor {
     const { axis, index, box } = entry;
     const count = (box.r1 - box.r0) * (box.c1 - box.c0);
     if (entry.kind === "label") {
-      const unknown = this.app.sliceState(axis, index) === "complete" ? BACKGROUND : UNLABELLED;
-      labels.write(axis, index, box, decodeRuns(entry.said, new Uint8Array(count)), { unknown, object: entry.object });
+      const unknown = this.app.states.get(axis, index) === "complete" ? BACKGROUND : UNLABELLED;
+      labels.write(axis, index, box, decodeRuns(entry.said, new Uint8Array(count)), {
+        unknown,
+        object: entry.object,
+      });
     } else if (entry.kind === "complete") {
       const now = labels.read(axis, index, box, new Uint8Array(count));
       labels.write(axis, index, box, entry.on ? completed(now) : this.#uncompleted(now, entry));
@@ -188,14 +229,22 @@ export class Editor {
 
   #revert(entry, announce = false) {
     const { app } = this;
-    if (announce && !entry.before && !app.link.online) app.say("info", "This will be undone when the connection is back.");
+    if (announce && !entry.before && !app.link.online)
+      app.say("info", "This will be undone when the connection is back.");
     if (entry.before) {
       const count = (entry.box.r1 - entry.box.r0) * (entry.box.c1 - entry.box.c0);
       const objects = entry.before.objects && decodeRuns(entry.before.objects, new Uint16Array(count));
-      app.labels.restore(entry.axis, entry.index, entry.box, decodeRuns(entry.before.classes, new Uint8Array(count)), objects);
+      app.labels.restore(
+        entry.axis,
+        entry.index,
+        entry.box,
+        decodeRuns(entry.before.classes, new Uint8Array(count)),
+        objects,
+      );
       app.labelsChanged(boxInVolume(entry.axis, entry.index, entry.box));
     }
-    if (announce && entry.kind === "complete") app.noteSlice(entry.axis, entry.index, entry.on ? "labelled" : "complete");
+    if (announce && entry.kind === "complete")
+      app.noteSlice(entry.axis, entry.index, entry.on ? "labelled" : "complete");
   }
 }
 

@@ -59,7 +59,8 @@ export class Frames {
     const { app, hovered, untold } = this;
     this.hovered = null;
     this.untold = false;
-    if (hovered && app.image) app.dispatchEvent(new CustomEvent("hover", { detail: under(app, hovered.view, hovered.point) }));
+    if (hovered && app.image)
+      app.dispatchEvent(new CustomEvent("hover", { detail: under(app, hovered.view, hovered.point) }));
     if (untold) app.dispatchEvent(new CustomEvent("change"));
   }
 

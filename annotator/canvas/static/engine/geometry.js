@@ -12,7 +12,10 @@ export function sliceShape(shape, axis) {
 
 /** The [z0, z1, y0, y1, x0, x1] that a box {r0, c0, r1, c1} of one slice covers. */
 export function boxInVolume(axis, index, box) {
-  const ranges = [[box.r0, box.r1], [box.c0, box.c1]];
+  const ranges = [
+    [box.r0, box.r1],
+    [box.c0, box.c1],
+  ];
   ranges.splice(axis, 0, [index, index + 1]);
   return ranges.flat();
 }
@@ -87,7 +90,8 @@ function capsuleReach(a, b, v) {
   const ends = [];
   for (const disc of [a, b]) {
     const left = 1 - (v - disc.v) ** 2;
-    if (left >= -EDGE) ends.push(disc.u - Math.sqrt(Math.max(0, left)), disc.u + Math.sqrt(Math.max(0, left)));
+    if (left >= -EDGE)
+      ends.push(disc.u - Math.sqrt(Math.max(0, left)), disc.u + Math.sqrt(Math.max(0, left)));
   }
   const length = Math.hypot(b.u - a.u, b.v - a.v);
   if (length > EDGE) ends.push(...bandReach(a, b, v, length));

@@ -61,7 +61,10 @@ export class History {
   #forgetOld() {
     let bytes = 0;
     for (const entry of this.done.toReversed()) {
-      bytes += (entry.said?.byteLength ?? 0) + (entry.before?.classes.byteLength ?? 0) + (entry.before?.objects?.byteLength ?? 0);
+      bytes +=
+        (entry.said?.byteLength ?? 0) +
+        (entry.before?.classes.byteLength ?? 0) +
+        (entry.before?.objects?.byteLength ?? 0);
       if (bytes > KEPT_BYTES) delete entry.before;
     }
   }

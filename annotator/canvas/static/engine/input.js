@@ -9,7 +9,8 @@ export class Input {
     this.view = view;
     this.gesture = null; // the tool that follows the pointer until it is released
     this.travel = 0;
-    const on = (type, handler, options = {}) => view.overlay.addEventListener(type, handler, { signal: app.signal, ...options });
+    const on = (type, handler, options = {}) =>
+      view.overlay.addEventListener(type, handler, { signal: app.signal, ...options });
     on("pointerdown", (event) => this.#down(event));
     on("pointermove", (event) => this.#move(event));
     on("pointerup", (event) => this.#up(event));

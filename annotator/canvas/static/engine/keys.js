@@ -5,7 +5,8 @@ const PAGE = 10;
 /** Handle a keydown; true where it was ours. Typing in a field is never touched. */
 export function handleKey(app, event) {
   if (!app.image || isTyping(event.target)) return false;
-  const handled = event.ctrlKey || event.metaKey ? withControl(app, event) : !event.altKey && plain(app, event);
+  const handled =
+    event.ctrlKey || event.metaKey ? withControl(app, event) : !event.altKey && plain(app, event);
   if (handled) event.preventDefault?.();
   return handled;
 }
@@ -23,7 +24,8 @@ function withControl(app, event) {
 }
 
 function plain(app, event) {
-  const inCanvas = !event.target?.closest || event.target === document.body || app.root.contains(event.target);
+  const inCanvas =
+    !event.target?.closest || event.target === document.body || app.root.contains(event.target);
   if (app.tool.key?.(event.key)) return true;
   if (!inCanvas) return false;
   if (event.target?.closest?.("button") && (event.key === "Enter" || event.key === " ")) return false;

@@ -5,14 +5,15 @@ export function listen(app) {
   const { link, signal } = app;
   const on = (name, handler) => {
     const hear = ({ detail: { message, payload } }) => {
-      if (app.session && (message.image === undefined || message.image === app.image.id)) handler(message, payload);
+      if (app.session && (message.image === undefined || message.image === app.image.id))
+        handler(message, payload);
     };
     link.addEventListener(name, hear, { signal });
   };
   on("mask", (message, payload) => app.prompts.receive(message, payload));
   on("region", (message, payload) => app.session.region(message, payload));
   on("slices", (message) => {
-    app.session.setSlices(message.slices);
+    app.states.replace(message.slices);
     app.statesChanged();
   });
   on("ack", (message) => acknowledged(app, message));
@@ -21,7 +22,8 @@ export function listen(app) {
 }
 
 function acknowledged(app, { conflict }) {
-  if (conflict) app.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
+  if (conflict)
+    app.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
 }
 
 /** A question is answered by its sentence; a label that will never be taken disappears here too. */
@@ -43,5 +45,8 @@ function reconnected(app) {
 
 function reload(app, work) {
   const { session } = app;
-  work().catch((error) => session.abort.signal.aborted || app.say("warn", `The labels could not be read again: ${error.message}`));
+  work().catch(
+    (error) =>
+      session.abort.signal.aborted || app.say("warn", `The labels could not be read again: ${error.message}`),
+  );
 }

@@ -54,7 +54,13 @@ export class Navigation {
       this.looking = null;
       const { app } = this;
       if (!app.image || app.signal.aborted) return;
-      app.link.send({ t: "look", image: app.image.id, ...app.active.ref, window: app.settings.window, direction: this.direction });
+      app.link.send({
+        t: "look",
+        image: app.image.id,
+        ...app.active.ref,
+        window: app.settings.window,
+        direction: this.direction,
+      });
     }, LOOK_MS);
   }
 

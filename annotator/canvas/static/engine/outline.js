@@ -7,7 +7,10 @@ const NOBODY = -1;
  * per pixel, `objects` (or null) a number that tells objects of a class apart, `shown[class]` is the class or -1 for
  * one without a border. Only `box` is looked at (the whole slice without it); `step` samples every n-th pixel.
  */
-export function borders(size, { labels, objects = null, shown, step = 1, box = { r0: 0, c0: 0, r1: size.rows, c1: size.cols } }) {
+export function borders(
+  size,
+  { labels, objects = null, shown, step = 1, box = { r0: 0, c0: 0, r1: size.rows, c1: size.cols } },
+) {
   const rows = Math.ceil((box.r1 - box.r0) / step);
   const cols = Math.ceil((box.c1 - box.c0) / step);
   const lines = new Lines(step, box);
@@ -17,7 +20,10 @@ export function borders(size, { labels, objects = null, shown, step = 1, box = {
   let here = new Int32Array(cols);
   let wasBlank = true;
   for (let row = 0; row <= rows; row++) {
-    const blank = row === rows ? here.fill(NOBODY) && true : !readKeys(here, source, (box.r0 + row * step) * size.cols + box.c0);
+    const blank =
+      row === rows
+        ? here.fill(NOBODY) && true
+        : !readKeys(here, source, (box.r0 + row * step) * size.cols + box.c0);
     if (!blank || !wasBlank) {
       traceTops(lines, row, above, here);
       traceSides(lines, row, here, open);
@@ -95,7 +101,10 @@ class Lines {
 export function onScreen(path, view, offset = { row: 0, col: 0 }) {
   const moved = new Path2D();
   moved.addPath(path, {
-    a: view.sx, b: 0, c: 0, d: view.sy,
+    a: view.sx,
+    b: 0,
+    c: 0,
+    d: view.sy,
     e: view.tx + offset.col * view.sx,
     f: view.ty + offset.row * view.sy,
   });

@@ -73,7 +73,11 @@ export function drawScribble(pen, camera, { label, points }) {
 
 function drawWaiting(view, pen) {
   const { camera, app } = view;
-  label(pen, camera, app.loadProblem ?? "loading…", { x: camera.width / 2, y: camera.height / 2, align: "center" });
+  label(pen, camera, app.loadProblem ?? "loading…", {
+    x: camera.width / 2,
+    y: camera.height / 2,
+    align: "center",
+  });
 }
 
 function drawCrosshair(view, pen) {
@@ -84,11 +88,17 @@ function drawCrosshair(view, pen) {
   const gap = 14 * camera.dpr;
   const snap = (value) => Math.round(value) + 0.5;
   pen.beginPath();
-  for (const [x0, x1] of [[0, at.x - gap], [at.x + gap, camera.width]]) {
+  for (const [x0, x1] of [
+    [0, at.x - gap],
+    [at.x + gap, camera.width],
+  ]) {
     pen.moveTo(x0, snap(at.y));
     pen.lineTo(x1, snap(at.y));
   }
-  for (const [y0, y1] of [[0, at.y - gap], [at.y + gap, camera.height]]) {
+  for (const [y0, y1] of [
+    [0, at.y - gap],
+    [at.y + gap, camera.height],
+  ]) {
     pen.moveTo(snap(at.x), y0);
     pen.lineTo(snap(at.x), y1);
   }
@@ -149,7 +159,8 @@ function drawMarks(view, pen) {
   const inset = 13 * camera.dpr;
   const across = camera.width / 2;
   const down = camera.height / 2;
-  const mark = (text, x, y) => label(pen, camera, text, { x, y, align: "center", weight: 600, color: "#fcd34d", size: 13 });
+  const mark = (text, x, y) =>
+    label(pen, camera, text, { x, y, align: "center", weight: 600, color: "#fcd34d", size: 13 });
   mark(rows[0], across, view.tagReach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset); // below the tag
   mark(rows[1], across, camera.height - inset);
   mark(cols[0], inset, down);
@@ -172,7 +183,12 @@ function drawScaleBar(view, pen) {
   bar.lineTo(x + width, y);
   bar.lineTo(x + width, y - tick);
   strokeTwice(pen, camera.dpr, "#f1f5f9", bar);
-  label(pen, camera, `${length} ${spacing ? "mm" : "px"}`, { x: x + width / 2, y: y - 9 * camera.dpr, align: "center", size: 11 });
+  label(pen, camera, `${length} ${spacing ? "mm" : "px"}`, {
+    x: x + width / 2,
+    y: y - 9 * camera.dpr,
+    align: "center",
+    size: 11,
+  });
 }
 
 /** The largest of 1, 2, 5, 10, 20... that fits. */

@@ -37,6 +37,11 @@ export class Picture {
     this.unknown.invalidate(box);
   }
 
+  /** The slice is complete, or no longer; returns whether that shows. */
+  stateChanged() {
+    return this.#recolour();
+  }
+
   styleChanged() {
     this.#recolour();
     this.fill.invalidate();
@@ -47,9 +52,12 @@ export class Picture {
     const { app, camera } = this.view;
     this.table.set(...app.settings.window);
     this.base.invalidate();
-    this.coarse = dragging ? Math.max(0, Math.ceil(Math.log2((camera.rows * camera.cols) / DRAG_PIXELS) / 2)) : 0;
+    this.coarse = dragging
+      ? Math.max(0, Math.ceil(Math.log2((camera.rows * camera.cols) / DRAG_PIXELS) / 2))
+      : 0;
     clearTimeout(this.settling);
-    if (this.coarse) this.settling = setTimeout(() => this.windowChanged(false) ?? this.view.redraw(), SETTLE_MS);
+    if (this.coarse)
+      this.settling = setTimeout(() => this.windowChanged(false) ?? this.view.redraw(), SETTLE_MS);
   }
 
   draw(context) {
@@ -83,12 +91,15 @@ export class Picture {
     const { palette } = this;
     const before = palette.join();
     palette.fill(0);
-    for (const { id, color, hidden } of app.settings.classes.values()) if (!hidden) palette[id] = word(rgb(color));
-    const complete = app.sliceState(this.view.axis, this.view.index) === "complete";
+    for (const { id, color, hidden } of app.settings.classes.values())
+      if (!hidden) palette[id] = word(rgb(color));
+    const complete = app.states.get(this.view.axis, this.view.index) === "complete";
     const ground = app.settings.classes.get(0);
     palette[0] = complete || ground?.hidden ? 0 : word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA);
     palette[UNLABELLED] = 0;
-    if (palette.join() !== before) this.fill.invalidate();
+    const different = palette.join() !== before;
+    if (different) this.fill.invalidate();
+    return different;
   }
 
   #paintFill(tile, area) {
@@ -96,7 +107,10 @@ export class Picture {
   }
 
   #paintUnknown(tile, area) {
-    return paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: UNKNOWN_PALETTE });
+    return paintLabels(tile, area, this.view.labels, {
+      cols: this.view.camera.cols,
+      palette: UNKNOWN_PALETTE,
+    });
   }
 
   /** A faint hatch, fixed to the screen, wherever nobody has said anything. */

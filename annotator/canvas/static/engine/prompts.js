@@ -91,14 +91,27 @@ export class PromptBook {
     this.#shown(ref);
     if (!app.link.online) {
       set.waiting = true;
-      if (!this.warned) app.say("warn", "No connection: masks need the server. Brush, lasso and polygon work meanwhile.");
+      if (!this.warned)
+        app.say("warn", "No connection: masks need the server. Brush, lasso and polygon work meanwhile.");
       this.warned = true;
       return;
     }
     Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
     const { refine } = set;
-    const bits = refine && packBits(refine.mask, refine.box.r1 - refine.box.r0, refine.box.c1 - refine.box.c0).buffer;
-    app.link.send({ t: "predict", seq: this.seq, image: app.image.id, ...ref, window: app.settings.window, view: this.#seen(ref), ...question(set) }, bits);
+    const bits =
+      refine && packBits(refine.mask, refine.box.r1 - refine.box.r0, refine.box.c1 - refine.box.c0).buffer;
+    app.link.send(
+      {
+        t: "predict",
+        seq: this.seq,
+        image: app.image.id,
+        ...ref,
+        window: app.settings.window,
+        view: this.#seen(ref),
+        ...question(set),
+      },
+      bits,
+    );
   }
 
   /** A slice is open again, or (`lost`) the connection is back: ask again what was not answered. */
@@ -113,10 +126,18 @@ export class PromptBook {
     const set = this.#asked(message.seq);
     if (!set) return;
     const bytes = bytesOf(payload);
-    set.candidates = message.candidates.filter(({ box }) => box[2] > box[0] && box[3] > box[1]).map((c) => decode(c, bytes));
+    set.candidates = message.candidates
+      .filter(({ box }) => box[2] > box[0] && box[3] > box[1])
+      .map((c) => decode(c, bytes));
     Object.assign(set, { chosen: 0, waiting: false, model: message.model });
-    this.app.stats.answered({ seq: message.seq, askedAt: set.askedAt, model_ms: message.ms, candidates: set.candidates.length });
-    if (!set.candidates.length) this.app.say("info", "The model found nothing there; add a click or draw a box.");
+    this.app.stats.answered({
+      seq: message.seq,
+      askedAt: set.askedAt,
+      model_ms: message.ms,
+      candidates: set.candidates.length,
+    });
+    if (!set.candidates.length)
+      this.app.say("info", "The model found nothing there; add a click or draw a box.");
     this.#shown(set);
     if (set.acceptOnArrival) this.accept(set);
   }
@@ -152,7 +173,17 @@ export class PromptBook {
   #open({ axis, index }) {
     const key = `${this.app.image.id}/${axis}/${index}`;
     if (!this.sets.has(key)) {
-      const fresh = { axis, index, items: [], taken: [], refine: null, candidates: [], chosen: 0, seq: 0, waiting: false };
+      const fresh = {
+        axis,
+        index,
+        items: [],
+        taken: [],
+        refine: null,
+        candidates: [],
+        chosen: 0,
+        seq: 0,
+        waiting: false,
+      };
       this.sets.set(key, fresh);
     }
     return this.sets.get(key);
@@ -160,7 +191,8 @@ export class PromptBook {
 
   #asked(seq) {
     if (seq !== this.seq) return null;
-    for (const [key, set] of this.sets) if (set.seq === seq && key.startsWith(`${this.app.image?.id}/`)) return set;
+    for (const [key, set] of this.sets)
+      if (set.seq === seq && key.startsWith(`${this.app.image?.id}/`)) return set;
     return null;
   }
 
@@ -193,7 +225,10 @@ function question(set) {
     points: points.map(({ row, col }) => [round(row), round(col)]),
     labels: points.map(({ label }) => label),
     box: box ? [box.r0, box.c0, box.r1, box.c1] : null,
-    scribbles: scribbles.map(({ label, points: path }) => ({ label, points: thin(path).map(([r, c]) => [round(r), round(c)]) })),
+    scribbles: scribbles.map(({ label, points: path }) => ({
+      label,
+      points: thin(path).map(([r, c]) => [round(r), round(c)]),
+    })),
     mask_box: refine ? [refine.box.r0, refine.box.c0, refine.box.r1, refine.box.c1] : null,
   };
 }

@@ -17,7 +17,8 @@ export class WindowTable {
   set(lo, hi) {
     this.lo = lo;
     this.scale = 255 / Math.max(hi - lo, Number.MIN_VALUE);
-    for (let i = 0; i < this.words.length; i++) this.words[i] = this.word(this.dtype === "int16" ? (i << 16) >> 16 : i);
+    for (let i = 0; i < this.words.length; i++)
+      this.words[i] = this.word(this.dtype === "int16" ? (i << 16) >> 16 : i);
     for (let i = 0; i < 256; i++) this.levels[i] = this.grey(i);
   }
 
@@ -46,7 +47,8 @@ export class WindowTable {
     const { words, levels } = this;
     if (channels === 3) {
       for (let i = 0; i < count; i++, from += 3)
-        out[to + i] = OPAQUE | (levels[data[from + 2]] << 16) | (levels[data[from + 1]] << 8) | levels[data[from]];
+        out[to + i] =
+          OPAQUE | (levels[data[from + 2]] << 16) | (levels[data[from + 1]] << 8) | levels[data[from]];
     } else if (words.length) {
       const last = words.length - 1;
       for (let i = 0; i < count; i++) out[to + i] = words[data[from + i] & last];
@@ -68,7 +70,12 @@ export function halve(source) {
       const left = 2 * col * k;
       const right = Math.min(2 * col + 1, cols - 1) * k;
       for (let c = 0; c < k; c++)
-        half.data[to++] = (data[upper + left + c] + data[upper + right + c] + data[lower + left + c] + data[lower + right + c]) / 4;
+        half.data[to++] =
+          (data[upper + left + c] +
+            data[upper + right + c] +
+            data[lower + left + c] +
+            data[lower + right + c]) /
+          4;
     }
   }
   return half;
@@ -164,7 +171,18 @@ export class Raster {
     const context = canvas.getContext("2d");
     const image = context.createImageData(cols, rows);
     const stale = { ...corner, r1: corner.r0 + rows, c1: corner.c0 + cols };
-    return { ...corner, level, rows, cols, canvas, context, image, words: new Uint32Array(image.data.buffer), stale, ink: null };
+    return {
+      ...corner,
+      level,
+      rows,
+      cols,
+      canvas,
+      context,
+      image,
+      words: new Uint32Array(image.data.buffer),
+      stale,
+      ink: null,
+    };
   }
 
   #repaint(tile) {

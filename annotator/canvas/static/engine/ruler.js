@@ -8,7 +8,13 @@ const COLORS = { labelled: "#38bdf8", complete: "#4ade80" };
 export class Ruler {
   constructor(view) {
     this.view = view;
-    this.host = element("div", { class: "cv-ruler", role: "slider", tabindex: "0", "aria-orientation": "vertical", "aria-valuemin": "1" });
+    this.host = element("div", {
+      class: "cv-ruler",
+      role: "slider",
+      tabindex: "0",
+      "aria-orientation": "vertical",
+      "aria-valuemin": "1",
+    });
     this.host.setAttribute("aria-label", `${axisNames[view.axis]} slice`);
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.host.append(this.canvas);
@@ -29,18 +35,22 @@ export class Ruler {
     const width = Math.round(this.host.clientWidth * camera.dpr);
     const height = Math.round(this.host.clientHeight * camera.dpr);
     if (!width || !height) return;
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      Object.assign(this.canvas, { width, height });
     const pen = this.canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
     const unit = height / this.count;
-    for (const { index: k, state } of app.slicesOf(axis)) {
+    for (const { index: k, state } of app.states.of(axis)) {
       pen.fillStyle = COLORS[state] ?? COLORS.labelled;
       pen.fillRect(width * 0.3, k * unit, width * 0.7, Math.max(camera.dpr * 1.5, unit - camera.dpr));
     }
     pen.fillStyle = "#f8fafc";
     pen.fillRect(0, (index + 0.5) * unit - camera.dpr, width, 2 * camera.dpr);
     this.host.setAttribute("aria-valuenow", index + 1);
-    this.host.setAttribute("aria-valuetext", `slice ${index + 1} of ${this.count}, ${app.sliceState(axis, index) ?? "not labelled"}`);
+    this.host.setAttribute(
+      "aria-valuetext",
+      `slice ${index + 1} of ${this.count}, ${app.states.get(axis, index) ?? "not labelled"}`,
+    );
   }
 
   #grab(event) {

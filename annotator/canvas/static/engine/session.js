@@ -4,6 +4,7 @@ import { bytesOf, wordsOf } from "./codec.js";
 import { LabelVolume } from "./labels.js";
 import { get, getJson, slabsOutwards } from "./loader.js";
 import { PixelSource } from "./pixels.js";
+import { SliceStates } from "./slices.js";
 
 const SMALL_BYTES = 8 * 1024 * 1024; // loaded at once instead of slices first
 const LABEL_SLAB_BYTES = 16 * 1024 * 1024;
@@ -16,11 +17,16 @@ export class ImageSession {
     this.rev = image.rev;
     this.abort = new AbortController();
     this.labels = new LabelVolume(image.shape);
-    this.states = new Map(image.slices.map(([axis, index, state]) => [`${axis}/${index}`, state]));
+    this.states = new SliceStates(image.slices);
     this.regions = null; // the server's messages while labels are on their way
     const { signal } = this.abort;
     const changed = () => this.#pixelsCame();
-    this.pixels = new PixelSource(image, { signal, changed, failed: (error) => this.#failed(error), limit: wholeLimit });
+    this.pixels = new PixelSource(image, {
+      signal,
+      changed,
+      failed: (error) => this.#failed(error),
+      limit: wholeLimit,
+    });
   }
 
   close() {
@@ -62,14 +68,10 @@ export class ImageSession {
     this.app.labelsChanged(message.box);
   }
 
-  setSlices(slices) {
-    this.states = new Map(slices.map(([axis, index, state]) => [`${axis}/${index}`, state]));
-  }
-
   /** After a lost connection: load the labels again if somebody wrote meanwhile. */
   async refresh(middle) {
     const now = await getJson(`/api/images/${this.image.id}`, this.abort.signal);
-    this.setSlices(now.slices);
+    this.states.replace(now.slices);
     this.app.statesChanged();
     if (now.rev !== this.rev) await this.loadLabels(middle);
   }

@@ -8,20 +8,33 @@ export function stateOf(app) {
   const set = image && app.prompts.on(active.ref);
   const offer = image && app.prompts.offerOn(active.ref);
   return {
-    ...settings, classes: [...settings.classes.values()], tool: app.toolName, layout: app.layoutName,
-    image: image?.id ?? null, axis: active.axis, index: active.index, cursor: [...app.cursor], zoom: active.camera.zoom,
-    prompts: set?.items.length ?? 0, waiting: Boolean(set?.waiting), model: set?.model ?? null,
+    ...settings,
+    classes: [...settings.classes.values()],
+    tool: app.toolName,
+    layout: app.layoutName,
+    image: image?.id ?? null,
+    axis: active.axis,
+    index: active.index,
+    cursor: [...app.cursor],
+    zoom: active.camera.zoom,
+    prompts: set?.items.length ?? 0,
+    waiting: Boolean(set?.waiting),
+    model: set?.model ?? null,
     mask: offer ? { score: offer.score, candidate: set.chosen, candidates: set.candidates.length } : null,
-    canUndo: Boolean(set?.items.length || editor.history.next), canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
-    complete: app.sliceState(active.axis, active.index) === "complete", editable: Boolean(image && active.editable),
-    loading: app.session?.progress ?? { done: 0, total: 0 }, rev: app.session?.rev ?? 0,
+    canUndo: Boolean(set?.items.length || editor.history.next),
+    canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
+    complete: app.states.get(active.axis, active.index) === "complete",
+    editable: Boolean(image && active.editable),
+    loading: app.session?.progress ?? { done: 0, total: 0 },
+    rev: app.session?.rev ?? 0,
   };
 }
 
 /** The detail of a "hover" event, or null outside the slice. */
 export function under(app, view, point) {
   const { rows, cols } = view?.size ?? {};
-  const inside = view && point.row >= -0.5 && point.col >= -0.5 && point.row < rows - 0.5 && point.col < cols - 0.5;
+  const inside =
+    view && point.row >= -0.5 && point.col >= -0.5 && point.row < rows - 0.5 && point.col < cols - 0.5;
   if (!inside) return null;
   const row = Math.round(point.row);
   const col = Math.round(point.col);
@@ -29,7 +42,11 @@ export function under(app, view, point) {
   const position = view.position(row, col);
   const said = view.labels[at];
   return {
-    axis: view.axis, row, col, position, value: intensity(view.pixels, at, app.image.channels),
+    axis: view.axis,
+    row,
+    col,
+    position,
+    value: intensity(view.pixels, at, app.image.channels),
     mm: app.image.spacing_mm?.map((step, i) => position[i] * step) ?? null,
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(app, said),

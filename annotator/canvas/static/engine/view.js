@@ -110,7 +110,7 @@ export class PlaneView {
     if (!this.app.image) return;
     this.ruler.draw();
     this.#describe();
-    this.restyle();
+    if (this.picture.stateChanged()) this.redraw();
   }
 
   redraw() {
@@ -168,8 +168,15 @@ export class PlaneView {
   #readObjects(box) {
     const { labels } = this.app;
     if (!labels.hasObjects) return;
-    if (this.objects) this.#patch(this.objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
-    else this.objects = labels.readObjects(this.axis, this.index, this.whole, new Uint16Array(this.labels.length));
+    if (this.objects)
+      this.#patch(this.objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
+    else
+      this.objects = labels.readObjects(
+        this.axis,
+        this.index,
+        this.whole,
+        new Uint16Array(this.labels.length),
+      );
   }
 
   #patch(target, box, read) {
@@ -187,16 +194,28 @@ export class PlaneView {
     const mm = image.spacing_mm ? ` · ${(this.index * image.spacing_mm[this.axis]).toFixed(1)} mm` : "";
     this.title.textContent = name;
     this.where.textContent = total > 1 ? `${this.index + 1} / ${total}${mm}` : "";
-    this.badge.hidden = this.app.sliceState(this.axis, this.index) !== "complete";
+    this.badge.hidden = this.app.states.get(this.axis, this.index) !== "complete";
     this.tagReach = this.tag.offsetLeft + this.tag.offsetWidth;
-    this.overlay.setAttribute("aria-label", total > 1 ? `${name} slice ${this.index + 1} of ${total}` : `${name} ${image.name}`);
+    this.overlay.setAttribute(
+      "aria-label",
+      total > 1 ? `${name} slice ${this.index + 1} of ${total}` : `${name} ${image.name}`,
+    );
   }
 
   #build() {
     this.host = element("div", { class: "cv-view", "data-axis": this.axis });
     this.canvas = element("canvas", { class: "cv-image", "aria-hidden": "true" });
-    this.overlay = element("canvas", { class: "cv-overlay", tabindex: "0", role: "application", "aria-label": axisNames[this.axis] });
-    this.title = element("button", { class: "cv-plane", type: "button", title: "Double click: this plane alone, or all three" });
+    this.overlay = element("canvas", {
+      class: "cv-overlay",
+      tabindex: "0",
+      role: "application",
+      "aria-label": axisNames[this.axis],
+    });
+    this.title = element("button", {
+      class: "cv-plane",
+      type: "button",
+      title: "Double click: this plane alone, or all three",
+    });
     this.where = element("span", { class: "cv-where" });
     this.zoomText = element("span", { class: "cv-zoom" });
     this.badge = element("span", { class: "cv-complete" }, "complete");

@@ -1,6 +1,7 @@
 // Fill holes: those of the component under the pointer, or the gap under it that the class encloses.
 
 import { UNLABELLED } from "../codec.js";
+import { instanceAt, instanceBeside, mayDraw } from "../drawing.js";
 import { component, cut, holes } from "../geometry.js";
 
 /** The patch that fills `mask` (1 = fill) over `box` with a class. */
@@ -15,12 +16,18 @@ export function fillAt(app, view, point) {
   const seed = Math.round(point.row) * size.cols + Math.round(point.col);
   if (labels[seed] === classId) {
     const { mask, box } = component(size, seed, (i) => labels[i] === classId);
-    return commitHoles(app, view, { mask: cut(mask, size.cols, box), box, instance: Math.max(0, app.instanceAt(view, point)) });
+    return commitHoles(app, view, {
+      mask: cut(mask, size.cols, box),
+      box,
+      instance: Math.max(0, instanceAt(app, view, point)),
+    });
   }
   const { mask, box } = component(size, seed, (i) => labels[i] !== classId);
   const open = box.r0 === 0 || box.c0 === 0 || box.r1 === size.rows || box.c1 === size.cols;
   if (open) return app.say("info", "Nothing to fill here: the current class does not enclose this place.");
-  return app.editor.commit(view.ref, patch(cut(mask, size.cols, box), box, classId), { instance: app.instanceBeside(view, seed) });
+  return app.editor.commit(view.ref, patch(cut(mask, size.cols, box), box, classId), {
+    instance: instanceBeside(app, view, seed),
+  });
 }
 
 /** Fill every hole of the current class on the slice. */
@@ -44,6 +51,6 @@ export class FillTool {
   down(view, point, event) {
     const { row, col } = point;
     const outside = row < -0.5 || col < -0.5 || row >= view.size.rows - 0.5 || col >= view.size.cols - 0.5;
-    if (event.button === 0 && !outside && this.app.mayDraw(view)) fillAt(this.app, view, point);
+    if (event.button === 0 && !outside && mayDraw(this.app, view)) fillAt(this.app, view, point);
   }
 }

@@ -44,7 +44,10 @@ export class WindowTool {
     const dy = (point.y - this.from.y) / dpr;
     const [low, high] = this.app.image.range;
     const narrowest = NARROWEST[this.app.image.dtype] ?? (high - low) * 1e-4;
-    const width = Math.min(4 * Math.max(high - low, narrowest), Math.max(narrowest, this.from.width * 2 ** (dx / HALVING_PX)));
+    const width = Math.min(
+      4 * Math.max(high - low, narrowest),
+      Math.max(narrowest, this.from.width * 2 ** (dx / HALVING_PX)),
+    );
     const level = this.from.level + (dy / (2 * HALVING_PX)) * this.from.width;
     this.app.setWindow(level - width / 2, level + width / 2, true);
   }

@@ -1,6 +1,7 @@
 // Brush and eraser: a round stamp from sample to sample, one label event per stroke.
 
 import { ERASED, UNLABELLED } from "../codec.js";
+import { instanceAt, mayDraw } from "../drawing.js";
 import { cut, stampLine, union } from "../geometry.js";
 import { strokeTwice } from "../overlay.js";
 
@@ -11,9 +12,10 @@ export class Stroke {
   constructor(app, view, value) {
     Object.assign(this, { app, view, value, box: null, last: null });
     this.writable = app.editor.writable(value);
-    this.mask = view.strokeMask?.length === view.labels.length ? view.strokeMask : new Uint8Array(view.labels.length);
+    this.mask =
+      view.strokeMask?.length === view.labels.length ? view.strokeMask : new Uint8Array(view.labels.length);
     view.strokeMask = this.mask; // all zero between strokes
-    const complete = app.sliceState(view.axis, view.index) === "complete";
+    const complete = app.states.get(view.axis, view.index) === "complete";
     this.shown = value === ERASED ? (complete ? 0 : UNLABELLED) : value;
   }
 
@@ -35,7 +37,8 @@ export class Stroke {
   repaint(view, box) {
     if (view !== this.view) return;
     for (let row = box.r0; row < box.r1; row++)
-      for (let i = row * view.size.cols + box.c0; i < row * view.size.cols + box.c1; i++) if (this.mask[i]) view.labels[i] = this.shown;
+      for (let i = row * view.size.cols + box.c0; i < row * view.size.cols + box.c1; i++)
+        if (this.mask[i]) view.labels[i] = this.shown;
   }
 
   /** What the stroke says, {box, classes}, or null; the mask is clean again afterwards. */
@@ -43,7 +46,8 @@ export class Stroke {
     const { box, view } = this;
     if (!box) return null;
     const classes = cut(this.mask, view.size.cols, box).map((on) => (on ? this.value : UNLABELLED));
-    for (let row = box.r0; row < box.r1; row++) this.mask.fill(0, row * view.size.cols + box.c0, row * view.size.cols + box.c1);
+    for (let row = box.r0; row < box.r1; row++)
+      this.mask.fill(0, row * view.size.cols + box.c0, row * view.size.cols + box.c1);
     return { box, classes };
   }
 
@@ -66,9 +70,9 @@ export class PaintTool {
   }
 
   down(view, point, event) {
-    if (!this.app.mayDraw(view)) return;
+    if (!mayDraw(this.app, view)) return;
     const value = this.erases !== (event.button === 2) ? ERASED : this.app.settings.classId;
-    this.instance = value === ERASED ? 0 : this.app.instanceAt(view, point);
+    this.instance = value === ERASED ? 0 : instanceAt(this.app, view, point);
     this.app.stroke = new Stroke(this.app, view, value);
     this.app.stroke.to(point, this.#radius(view));
   }
@@ -81,7 +85,8 @@ export class PaintTool {
     const { stroke } = this.app;
     this.app.stroke = null;
     const drawn = stroke?.finish();
-    if (drawn && !this.app.editor.commit(view.ref, drawn, { instance: this.instance })) view.readLabels(drawn.box);
+    if (drawn && !this.app.editor.commit(view.ref, drawn, { instance: this.instance }))
+      view.readLabels(drawn.box);
   }
 
   cancel() {
@@ -112,6 +117,9 @@ export class PaintTool {
   #radius(view) {
     const { radius } = this.app.settings;
     const unit = Math.min(view.spacing.row, view.spacing.col);
-    return { row: Math.max(THINNEST, (radius * unit) / view.spacing.row), col: Math.max(THINNEST, (radius * unit) / view.spacing.col) };
+    return {
+      row: Math.max(THINNEST, (radius * unit) / view.spacing.row),
+      col: Math.max(THINNEST, (radius * unit) / view.spacing.col),
+    };
   }
 }

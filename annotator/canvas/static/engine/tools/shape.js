@@ -1,6 +1,7 @@
 // Lasso (one freehand loop) and polygon (vertex by vertex); the right button or Alt takes away instead.
 
 import { ERASED, UNLABELLED } from "../codec.js";
+import { instanceAt, mayDraw } from "../drawing.js";
 import { fillPolygon, union } from "../geometry.js";
 import { strokeTwice, tracePoints } from "../overlay.js";
 
@@ -27,7 +28,7 @@ function commitOutline(app, view, outline, { value, instance }) {
 
 function intent(app, view, point, event) {
   const value = event.button === 2 || event.altKey ? ERASED : app.settings.classId;
-  return { value, instance: value === ERASED ? 0 : app.instanceAt(view, point) };
+  return { value, instance: value === ERASED ? 0 : instanceAt(app, view, point) };
 }
 
 function drawOutline(app, view, pen, { points, value, closed }) {
@@ -45,7 +46,7 @@ export class LassoTool {
   }
 
   down(view, point, event) {
-    if (!this.app.mayDraw(view)) return;
+    if (!mayDraw(this.app, view)) return;
     this.view = view;
     this.intent = intent(this.app, view, point, event);
     this.points = [[point.row, point.col]];
@@ -72,7 +73,8 @@ export class LassoTool {
   }
 
   draw(view, pen) {
-    if (view === this.view && this.points) drawOutline(this.app, view, pen, { points: this.points, value: this.intent.value, closed: true });
+    if (view === this.view && this.points)
+      drawOutline(this.app, view, pen, { points: this.points, value: this.intent.value, closed: true });
   }
 }
 
@@ -85,7 +87,7 @@ export class PolygonTool {
 
   down(view, point, event) {
     if (this.points && this.view === view && this.index === view.index) return this.#extend(point, event);
-    if (!this.app.mayDraw(view)) return;
+    if (!mayDraw(this.app, view)) return;
     Object.assign(this, { view, index: view.index, intent: intent(this.app, view, point, event) });
     this.points = [[point.row, point.col]];
     this.last = { ...point, time: event.timeStamp };
@@ -121,7 +123,11 @@ export class PolygonTool {
     if (view !== this.view || !this.points || view.index !== this.index) return;
     const { camera } = view;
     const ends = view.pointer ? [[view.pointer.row, view.pointer.col]] : [];
-    drawOutline(this.app, view, pen, { points: [...this.points, ...ends], value: this.intent.value, closed: false });
+    drawOutline(this.app, view, pen, {
+      points: [...this.points, ...ends],
+      value: this.intent.value,
+      closed: false,
+    });
     for (const [i, [row, col]] of this.points.entries()) {
       const { x, y } = camera.toScreen(row, col);
       const half = (i ? 3 : 4.5) * camera.dpr;
@@ -135,9 +141,12 @@ export class PolygonTool {
 
   #extend(point, event) {
     const { camera } = this.view;
-    const again = Math.hypot(point.x - this.last.x, point.y - this.last.y) < 4 * camera.dpr && event.timeStamp - this.last.time < DOUBLE_MS;
+    const again =
+      Math.hypot(point.x - this.last.x, point.y - this.last.y) < 4 * camera.dpr &&
+      event.timeStamp - this.last.time < DOUBLE_MS;
     const first = camera.toScreen(...this.points[0]);
-    const home = this.points.length > 2 && Math.hypot(point.x - first.x, point.y - first.y) < CLOSE_REACH * camera.dpr;
+    const home =
+      this.points.length > 2 && Math.hypot(point.x - first.x, point.y - first.y) < CLOSE_REACH * camera.dpr;
     if (again || home) return this.#close();
     this.points.push([point.row, point.col]);
     this.last = { ...point, time: event.timeStamp };
