@@ -133,6 +133,7 @@ def fill_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", type=Path, help="a file or folder of images or volumes")
     command.add_argument("--project", type=Path, help="the project's folder; made where it is not there")
     command.add_argument("--labels", type=Path, help="a file or folder of masks of DATA, imported as labels")
+    command.add_argument("--objects", action="store_true", help="mask values number objects of one class, not classes")
 
 
 def run_import(options: argparse.Namespace) -> int:
@@ -144,7 +145,7 @@ def run_import(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
     job, store = terminal_job("import"), Store(project_of(options))
     try:
-        report = import_path(store, options.data, job, labels=options.labels)
+        report = import_path(store, options.data, job, labels=options.labels, objects=options.objects or None)
     finally:
         store.close()
     print(*(f"refused: {line}" for line in report.refused), sep="\n", file=sys.stderr)
@@ -309,8 +310,9 @@ def open_workflow(project: Path, model: str | None = None, checkpoint: Path | No
 def _fill_demo(store: "Store") -> None:
     from annotator.demo import fill_demo
 
-    if store.images(limit=0)[0] == 0:
+    if store.setting("demo") is None:  # a first start that was interrupted is completed at the next
         fill_demo(store, terminal_job("import"))
+        store.set_setting("demo", "filled")
 
 
 def _accounts(project: Path) -> "Accounts":
