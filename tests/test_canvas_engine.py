@@ -55,8 +55,8 @@ class Event:
 class Canvas:
     """The harness page, driven like a person would; positions are (row, column) of a slice."""
 
-    def __init__(self, page, fake: Fake) -> None:
-        self.page, self.fake = page, fake
+    def __init__(self, page, fake: Fake, faults: list[str]) -> None:
+        self.page, self.fake, self.faults = page, fake, faults
 
     def open(self, image: int = 1, limit: int | None = None) -> "Canvas":
         self.run("given => begin(given)", {"image": image, "limit": limit})
@@ -64,6 +64,10 @@ class Canvas:
         self.run(WHOLE_PIXELS)
         self.frame()
         return self
+
+    def ignore(self, part: str) -> None:
+        """A fault of the page that the test provokes."""
+        self.faults[:] = [fault for fault in self.faults if part not in fault]
 
     def run(self, script: str, argument: object = None) -> object:
         return self.page.evaluate(script, argument)
@@ -174,7 +178,7 @@ def canvas(harness, server: tuple[ThreadingHTTPServer, Fake]) -> Iterator[Canvas
     """A fresh canvas for every test in one page; a fault in the page fails the test."""
     page, faults = harness
     server[1].reset()
-    yield Canvas(page, server[1])
+    yield Canvas(page, server[1], faults)
     seen, faults[:] = list(faults), []
     assert not seen
 
@@ -636,6 +640,19 @@ def test_labels_that_are_not_here_yet_cannot_be_drawn_over(canvas: Canvas) -> No
     canvas.open(1).run("app.labels.loaded.fill(0); app.setTool('brush')")
     canvas.click(20, 20)
     assert canvas.events() == [] and "loading" in canvas.messages()[-1]
+
+
+def test_an_image_opens_again_where_it_was_left(canvas: Canvas) -> None:
+    canvas.open(1).run("app.gotoSlice(0, 3)")
+    canvas.run("async () => { await app.open(2); await app.open(1); }")
+    assert canvas.state()["cursor"] == [3, 20, 28]
+
+
+def test_an_image_that_is_not_there_leaves_the_open_one_alone(canvas: Canvas) -> None:
+    canvas.open(1)
+    assert canvas.run("app.open(99)") is False
+    assert "cannot be opened" in canvas.messages()[-1] and canvas.state()["image"] == 1
+    canvas.ignore("404")
 
 
 # Seeing

@@ -7,12 +7,11 @@ import { Frames } from "./frames.js";
 import { axisNames } from "./geometry.js";
 import { Input } from "./input.js";
 import { handleKey } from "./keys.js";
-import { getJson } from "./loader.js";
 import { listen } from "./messages.js";
 import { Navigation } from "./navigation.js";
+import { Opening } from "./opening.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
-import { ImageSession } from "./session.js";
 import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
@@ -57,6 +56,7 @@ export class LabelApp extends EventTarget {
     this.editor = new Editor(this);
     this.prompts = new PromptBook(this);
     this.navigation = new Navigation(this);
+    this.opening = new Opening(this);
     this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, make]) => [name, make(this)]));
     this.#build();
     listen(this);
@@ -66,26 +66,8 @@ export class LabelApp extends EventTarget {
   }
 
   /** Show an image. Resolves to true once its first slices are drawn, to false (after a "message") if it cannot be opened. */
-  async open(imageId) {
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    try {
-      const [image] = await Promise.all([
-        getJson(`/api/images/${imageId}`, this.signal),
-        this.#seedHistory(),
-      ]);
-      if (turn !== this.turn) return false;
-      await this.#enter(image);
-    } catch (error) {
-      if (!this.signal.aborted && turn === this.turn)
-        this.say("error", `The image cannot be opened: ${error.message}`);
-      return false;
-    }
-    if (turn !== this.turn) return false; // another one was asked for meanwhile
-    await this.frames.drawn();
-    this.root.dataset.ready = "1";
-    this.navigation.arrived();
-    this.changed();
-    return true;
+  open(imageId) {
+    return this.opening.open(imageId);
   }
 
   get stats() {
@@ -311,33 +293,6 @@ export class LabelApp extends EventTarget {
   #restyle() {
     if (this.image) for (const view of this.views) view.restyle();
     this.changed();
-  }
-
-  async #seedHistory() {
-    if (this.seeded) return;
-    this.editor.history.seed(await getJson("/api/history", this.signal));
-    this.seeded = true;
-  }
-
-  #leave() {
-    this.tool.cancel?.();
-    this.session?.close();
-    this.session = null;
-    this.loadProblem = null;
-    this.root.dataset.ready = "0";
-  }
-
-  async #enter(image) {
-    this.#leave();
-    this.session = new ImageSession(this, image, { wholeLimit: this.wholeLimit });
-    this.cursor = image.shape.map((n) => n >> 1);
-    this.settings.window = [...image.window];
-    for (const view of this.views) view.open(image);
-    this.layout(this.wanted ?? "three");
-    this.activate(this.views.find((view) => view.shown));
-    this.link.send({ t: "open", image: image.id });
-    this.navigation.entered(this.active);
-    await this.session.start(this.cursor);
   }
 
   #build() {
