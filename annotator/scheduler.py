@@ -16,6 +16,7 @@ from typing import Any
 from annotator.round_inputs import Inputs, RoundInputs, proposal_dice
 from learners import LEARNERS
 from learners.choice import Choice, Facts, choose
+from learners.describe import Described, describe_all
 from learners.pool import Pool, empty_pool, join, read_pool, write_pool
 from learners.rounds import (
     STOP_FILE,
@@ -39,6 +40,7 @@ Message = dict[str, Any]
 SETTING = "learning"
 TICK_SECONDS = 0.5
 TRIES = 2  # a round whose worker died is tried again so often, each time smaller
+DESCRIBE_SECONDS = 20.0  # for a first look at all images
 KNOWN_BY = 5  # corrections that count as much as the model's own word
 
 
@@ -249,6 +251,14 @@ class Scheduler:
                     log.warning("%s", error)
                     self._pools[name] = empty_pool()
             return self._pools[name]
+
+    def described(self) -> Pool:
+        """What the images look like, for the first queries; made on demand, once for each number of images."""
+        total, rows = self.store.images(limit=-1)
+        path = self.rounds.directory / f"described-{total}.npz"
+        if not path.exists():
+            describe_all([Described(r.id, r.path, r.shape) for r in rows], path, DESCRIBE_SECONDS)
+        return read_pool(path) if path.exists() else empty_pool()
 
     # starting
 

@@ -1,0 +1,180 @@
+"""A trained model as a folder for use elsewhere: weights, ONNX checked against PyTorch, a card and a script."""
+
+import json
+import logging
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage.arrays import write_bytes
+from storage.rounds import RoundRow, Rounds
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from learners.checkpoint import Card
+    from models.networks import UNet
+
+log = logging.getLogger(__name__)
+
+ONNX = "model.onnx"
+CLOSE = 1e-3  # logits of the two runtimes may differ by this much
+OPSET = 17
+LICENCE = "yours to decide; the model was trained on this project's images and labels alone"
+
+SCRIPT = '''"""python predict.py IMAGE OUT. Needs numpy, onnxruntime; pillow for pictures, nibabel for NIfTI."""
+import json, pathlib, sys
+import numpy as np, onnxruntime
+
+here, source, out = pathlib.Path(__file__).parent, sys.argv[1], sys.argv[2]
+card = json.loads((here / "model.json").read_text())
+dims, channels, classes = (card["network"][k] for k in ("dims", "channels", "classes"))
+if source.endswith((".nii", ".nii.gz")):
+    import nibabel
+    from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
+    file = nibabel.load(source)
+    own, shown = nibabel.io_orientation(file.affine), axcodes2ornt("LPI")
+    turned = apply_orientation(np.asarray(file.dataobj), ornt_transform(own, shown))
+    pixels = turned.T[..., None]  # (z, y, x, 1), rows down the screen as in the app
+else:
+    from PIL import Image
+    picture = np.asarray(Image.open(source))
+    pixels = picture[None, ..., None] if picture.ndim == 2 else picture[None, ..., :3]
+low, high = map(float, np.percentile(pixels, card["normalisation"]["percentiles"]))
+x = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1e-6), *card["normalisation"]["clip"])
+x = np.moveaxis(np.repeat(x, channels, 3) if x.shape[3] < channels else x, 3, 0)[:channels]
+x = x[None] if dims == 3 else np.moveaxis(x, 1, 0)
+pads = [(0, -n % m) for n, m in zip(x.shape[2:], card["multiple"])]
+x = np.pad(x, [(0, 0), (0, 0), *pads], mode="edge")
+session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
+logits = np.concatenate([session.run(None, {"image": part})[0] for part in np.split(x, len(x))])
+best = np.array([0, *card["class_ids"]], np.uint8)[logits.argmax(1)]
+mask = best[0] if dims == 3 else best
+mask = mask[tuple(slice(0, n) for n in pixels.shape[:3])]
+if out.endswith((".nii", ".nii.gz")):
+    turned = apply_orientation(mask.T, ornt_transform(shown, own))
+    nibabel.save(nibabel.Nifti1Image(turned, file.affine), out)
+else:
+    Image.fromarray(mask[0]).save(out)
+'''
+
+
+@dataclass(frozen=True)
+class Exported:
+    folder: Path
+    onnx_difference: float | None  # None: ONNX could not be written, the note in the card says why
+
+
+def export_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Exported:
+    """Write the model that people see now. Raises LookupError where there is none, ValueError where the folder is
+    in use or the model is damaged."""
+    from learners.checkpoint import CARD, WEIGHTS, load_network, read_card
+
+    row = rounds.newest(learner, "done")
+    source = rounds.model(learner)
+    if row is None or source is None:
+        raise LookupError(f"{learner} has no model yet; label something and wait for its first round")
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; choose another folder for the model")
+    folder.mkdir(parents=True, exist_ok=True)
+    card, network = read_card(source), load_network(source)
+    shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+    difference, note = _write_onnx(network, folder / ONNX)
+    about = _about(store, card, row, difference, note)
+    write_bytes(folder / CARD, json.dumps(about, indent=1).encode())
+    (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
+    return Exported(folder, difference)
+
+
+def import_model(rounds: Rounds, learner: str, folder: Path) -> RoundRow:
+    """Take an exported folder in as a learner's model: a start for its next round, and a predictor at once.
+    Nothing in the folder is run. Raises ValueError where it is no model."""
+    from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_network
+
+    load_network(folder)  # refuses what does not fit its card
+    row = rounds.start(learner, 0, "train")
+    for name in (CARD, WEIGHTS, STUDENT):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, rounds.folder(row.id) / name)
+    from storage.rounds import Finished
+
+    notes = {"steps": 0, "seconds": 0.0, "notes": ["this model was imported"]}
+    rounds.finish(row.id, Finished(row.id, None, None, None, notes))
+    return rounds.get(row.id)
+
+
+def _write_onnx(network: "UNet", path: Path) -> tuple[float | None, str]:
+    """The largest difference to PyTorch on another size than it was traced with, or why there is no file."""
+    import numpy as np
+    import torch
+
+    spec = network.spec
+    sides = [4 * m for m in spec.multiple]
+    names = {0: "batch", **{i + 2: f"side{i}" for i in range(spec.dims)}}
+    traced = torch.rand(1, spec.channels, *sides)
+    try:
+        _quietly_export(network, traced, path, {"image": names, "logits": names})
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        other = torch.rand(2, spec.channels, *(n + m for n, m in zip(sides, spec.multiple)))
+        with torch.inference_mode():
+            wanted = network(other).numpy()
+        difference = float(np.abs(session.run(None, {"image": other.numpy()})[0] - wanted).max())
+    except Exception as error:  # torch.onnx and onnxruntime raise types of their own
+        path.unlink(missing_ok=True)
+        log.warning("no ONNX file", exc_info=error)
+        return None, f"ONNX could not be written ({type(error).__name__}); use the safetensors weights"
+    if difference > CLOSE:
+        path.unlink(missing_ok=True)
+        return None, f"the ONNX file answered differently (by {difference:.2g}) and was left out"
+    return difference, ""
+
+
+def _quietly_export(network: "UNet", traced: Any, path: Path, axes: dict[str, dict[int, str]]) -> None:
+    """The tracing exporter: it takes two seconds, the newer one half a minute and another package."""
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (traced,),
+            str(path),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _about(store: Store, card: "Card", row: RoundRow, difference: float | None, note: str) -> dict[str, Any]:
+    names = {c.id: {"name": c.name, "color": c.color} for c in store.classes()}
+    return {
+        **card.as_json(),
+        "multiple": card.network.multiple,
+        "classes": [{"id": c, **names.get(c, {"name": str(c), "color": "#888888"})} for c in card.class_ids],
+        "input": "float32 (batch, channels, " + "z, y, x)"[-3 * card.network.dims :],
+        "held_out_dice": row.dice,
+        "labels_seen": {
+            "clock": row.seen_label,
+            "slices": row.labelled_slices,
+            "annotator_minutes": round(row.annotator_seconds / 60, 1),
+            "images": len({*_labelled_until(store, row.seen_label)}),
+        },
+        "onnx": {"file": ONNX, "difference": difference} if difference is not None else {"note": note},
+        "licence": LICENCE,
+        "exported_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+    }
+
+
+def _labelled_until(store: Store, clock: int) -> list[int]:
+    from storage.rounds import rounds_of
+
+    return [image for image, first in rounds_of(store).first_labels().items() if first <= clock]

@@ -1,0 +1,138 @@
+"""Trained models outside the app: the folder works in a fresh process that knows nothing of us."""
+
+import json
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from annotator.model_export import export_model, import_model
+from learners.checkpoint import Card, load_network, read_card, save_model
+from learners.data import normalised, percentiles
+from learners.trainer import State
+from models.networks import NetworkSpec, UNet
+from storage.rounds import Finished, rounds_of
+from tests.conftest import ball
+
+
+def trained(store, dims: int, channels: int = 1):
+    """A project with a model of a learner; untrained weights serve as well here."""
+    for name in ("cell", "wall"):
+        store.add_class(name)
+    rounds = rounds_of(store)
+    rounds.sweep()
+    torch.manual_seed(3)
+    strides = ((2,) * dims, (2,) * dims)
+    spec = NetworkSpec(dims, channels, 3, (8, 16, 16), strides)
+    row = rounds.start("supervised", 0)
+    card = Card(spec, (1, 2), (1.0,) * dims, "supervised", steps=5, dice=0.8, per_class={1: 0.9, 2: 0.7})
+    save_model(rounds.folder(row.id), State.fresh(UNet(spec)), card)
+    rounds.finish(row.id, Finished(row.id, 0.8, 0.8, None, {"seconds": 1.0}))
+    return rounds
+
+
+def run(folder, source, out):
+    command = [sys.executable, str(folder / "predict.py"), str(source), str(out)]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=100)
+
+
+def expected(folder, pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(Z, Y, X) class values by our own code."""
+    network = load_network(folder)
+    x = torch.from_numpy(normalised(pixels, *percentiles(pixels), channels))
+    x = x[None] if network.spec.dims == 3 else x.movedim(1, 0)
+    sides = x.shape[2:]
+    pads = [n for m, side in zip(network.spec.multiple[::-1], sides[::-1]) for n in (0, -side % m)]
+    x = torch.nn.functional.pad(x, pads, mode="replicate")
+    with torch.inference_mode():
+        best = network(x).argmax(1).numpy()
+    best = best[0] if network.spec.dims == 3 else best
+    return best[tuple(slice(0, n) for n in pixels.shape[:3])]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_exported_model_predicts_a_picture_in_a_fresh_process(store, tmp_path, channels):
+    rounds = trained(store, 2, channels)
+    exported = export_model(store, rounds, "supervised", tmp_path / "model")
+    assert exported.onnx_difference is not None and exported.onnx_difference < 1e-3
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (30, 45) if channels == 1 else (30, 45, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "new.png")
+    run(exported.folder, tmp_path / "new.png", tmp_path / "mask.png")
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert (
+        mask.shape == (30, 45)
+        and (mask == expected(exported.folder, picture[None], channels)[0]).mean() > 0.99
+    )
+
+
+def test_an_exported_model_predicts_a_volume_whatever_its_orientation(store, tmp_path):
+    rounds = trained(store, 3)
+    folder = export_model(store, rounds, "supervised", tmp_path / "model").folder
+    shown = ball()[0].pixels  # (z, y, x): to the feet, to the back, to the left
+    affine = np.diag([1.0, -1.0, -2.0, 1.0])  # our x, y, z as left, posterior, inferior in RAS millimetres
+    affine[0, 0] = -1.0
+    first = nibabel.Nifti1Image(shown.T, affine)
+    turned = nibabel.as_closest_canonical(first)
+    masks = []
+    for name, image in (("a", first), ("b", turned)):
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+        run(folder, tmp_path / f"{name}.nii.gz", tmp_path / f"{name}-mask.nii.gz")
+        mask = nibabel.load(tmp_path / f"{name}-mask.nii.gz")
+        assert np.allclose(mask.affine, image.affine)
+        masks.append(np.asarray(nibabel.as_closest_canonical(mask).dataobj))
+    assert (masks[0] == masks[1]).all() and len(np.unique(masks[0])) > 1
+    wanted = expected(folder, shown, 1)
+    own = np.asarray(nibabel.load(tmp_path / "a-mask.nii.gz").dataobj).T
+    assert (own == wanted).mean() > 0.99
+
+
+def test_the_card_says_what_the_model_knows_and_saw(store, tmp_path):
+    folder = export_model(store, trained(store, 2), "supervised", tmp_path / "model").folder
+    card = json.loads((folder / "model.json").read_text())
+    assert [c["name"] for c in card["classes"]] == ["cell", "wall"] and card["held_out_dice"] == 0.8
+    assert card["per_class"] == {"1": 0.9, "2": 0.7} and card["normalisation"]["percentiles"] == [0.5, 99.5]
+    assert {"labels_seen", "licence", "torch", "onnx", "input"} <= set(card)
+    assert len((folder / "predict.py").read_text().splitlines()) < 50
+
+
+def test_a_model_can_be_taken_in_again_as_a_start(store, tmp_path):
+    rounds = trained(store, 2)
+    folder = export_model(store, rounds, "supervised", tmp_path / "model").folder
+    row = import_model(rounds, "unimatch", folder)
+    assert rounds.model("unimatch") == rounds.folder(row.id) and read_card(
+        rounds.folder(row.id)
+    ).class_ids == (1, 2)
+
+
+@pytest.mark.parametrize("harm", ["no card", "not json", "other network", "cut short", "pickle"])
+def test_a_damaged_or_hostile_model_is_refused_in_words_and_runs_nothing(store, tmp_path, harm):
+    rounds = trained(store, 2)
+    folder = export_model(store, rounds, "supervised", tmp_path / "model").folder
+    card, weights = folder / "model.json", folder / "model.safetensors"
+    if harm == "no card":
+        card.unlink()
+    elif harm == "not json":
+        card.write_text("[]")
+    elif harm == "other network":
+        card.write_text(card.read_text().replace("16", "24"))
+    elif harm == "cut short":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        torch.save({"head.weight": torch.zeros(1)}, weights)
+    with pytest.raises(ValueError, match="cannot be read|do not fit"):
+        import_model(rounds, "unimatch", folder)
+
+
+def test_a_learner_without_a_model_says_so(store, tmp_path):
+    rounds = trained(store, 2)
+    with pytest.raises(LookupError, match="bcp has no model yet"):
+        export_model(store, rounds, "bcp", tmp_path / "model")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(ValueError, match="not empty"):
+        export_model(store, rounds, "supervised", tmp_path / "full")
