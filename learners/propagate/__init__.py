@@ -49,6 +49,31 @@ def _walker() -> Method:
     return walk
 
 
+def _walks() -> Method:
+    from learners.propagate.walks import vote
+
+    return vote
+
+
+def _flow() -> Method:
+    from learners.propagate.flow import flow
+
+    return flow
+
+
+def _demons() -> Method:
+    from learners.propagate.flow import demons
+
+    return demons
+
+
+def _prompted() -> Method:
+    from learners.propagate.prompted import prompted
+    from models import PROMPT_MODELS
+
+    return prompted(lambda: PROMPT_MODELS["graphcut"].factory(None))
+
+
 PROPAGATORS: dict[str, Entry] = {
     "random_walker": Entry(
         title="Random walker",
@@ -59,6 +84,26 @@ PROPAGATORS: dict[str, Entry] = {
         title="Shape-based interpolation",
         good_at="smooth objects in images without clear edges; takes milliseconds",
         load=_shape,
+    ),
+    "walks": Entry(
+        title="Weighted random walks",
+        good_at="evenly bright objects from one or two slices; wants a GPU for large volumes",
+        load=_walks,
+    ),
+    "flow": Entry(
+        title="Optical flow",
+        good_at="objects that wander from slice to slice, such as vessels and bowel",
+        load=_flow,
+    ),
+    "demons": Entry(
+        title="Deformable registration",
+        good_at="as optical flow, smoother and slower",
+        load=_demons,
+    ),
+    "prompted": Entry(
+        title="Prompt model from slice to slice",
+        good_at="objects with clear outlines whose shape changes along the volume",
+        load=_prompted,
     ),
 }
 

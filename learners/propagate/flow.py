@@ -1,0 +1,74 @@
+"""Propagation by registration: how each slice moves into the next one tells where its outlines go.
+
+`flow` uses OpenCV's dense inverse search (T. Kroeger et al., ECCV 2016), milliseconds for a pair of slices; `demons`
+uses SimpleITK's fast symmetric demons (T. Vercauteren et al., NeuroImage 2009), slower and smoother.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.propagate.case import Case, Guess, Run, as_bytes
+from learners.propagate.chain import Mover, Score, carry
+
+SMALLEST = 32  # pixels; the search needs a picture of this size
+DEMONS_STEPS = 30
+DEMONS_SMOOTH = 1.5  # pixels
+
+Field = NDArray[
+    np.float32
+]  # (rows, columns, 2): for each pixel of a slice where in the other it came from, (x, y)
+Register = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]  # (to, from) -> displacements in pixels
+
+
+def flow(case: Case, run: Run) -> Guess:
+    """Optical flow between neighbouring slices."""
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _propagate(case, run, lambda to, source: search.calc(to, source, None))
+
+
+def demons(case: Case, run: Run) -> Guess:
+    """Deformable registration of neighbouring slices."""
+    return _propagate(case, run, _demons)
+
+
+def _propagate(case: Case, run: Run, register: Register) -> Guess:
+    pixels = as_bytes(case.image)
+    return carry(case, run, lambda case, axis: _mover(np.moveaxis(pixels, axis, 0), register))
+
+
+def _mover(slices: NDArray[np.uint8], register: Register) -> Mover:
+    """Moves outlines along one axis; each pair of slices is registered once for all classes."""
+    fields: dict[tuple[int, int], Field] = {}
+
+    def move(score: Score, k: int, to: int) -> Score:
+        if (k, to) not in fields:
+            fields[k, to] = _registered(slices[to], slices[k], register)
+        rows, columns = np.indices(score.shape, np.float32)
+        x, y = columns + fields[k, to][..., 0], rows + fields[k, to][..., 1]
+        return cv2.remap(score, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return move
+
+
+def _registered(to: NDArray[np.uint8], source: NDArray[np.uint8], register: Register) -> Field:
+    """As `register`, for slices of any size."""
+    rows, columns = to.shape
+    down, across = max(0, SMALLEST - rows), max(0, SMALLEST - columns)
+    pads = (down // 2, down - down // 2), (across // 2, across - across // 2)
+    padded = (np.ascontiguousarray(np.pad(s, pads, mode="edge")) for s in (to, source))
+    field = register(*padded)
+    return field[pads[0][0] : pads[0][0] + rows, pads[1][0] : pads[1][0] + columns].copy()
+
+
+def _demons(to: NDArray[np.uint8], source: NDArray[np.uint8]) -> Field:
+    import SimpleITK as sitk
+
+    fixed, moving = (sitk.GetImageFromArray(s.astype(np.float32)) for s in (to, source))
+    method = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+    method.SetNumberOfIterations(DEMONS_STEPS)
+    method.SetSmoothDisplacementField(True)
+    method.SetStandardDeviations(DEMONS_SMOOTH)
+    return sitk.GetArrayFromImage(method.Execute(fixed, moving)).astype(np.float32)

@@ -1,0 +1,173 @@
+"""A process of its own that fills volumes, kept warm: the server's clicks and commits never wait for a fill."""
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill, grey
+from storage.arrays import open_npy, write_npy
+
+KEPT = 4  # volumes whose last solution is remembered
+IDLE_SECONDS = 600.0  # after which a process gives its memory back
+CLOSE_SECONDS = 5.0
+TELL_SECONDS = 0.3
+NICE = 10
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class FillSpec:
+    """What to fill. Picklable: paths and labels, no open files."""
+
+    image_id: int
+    propagator: str
+    pixels: Path  # .npy (Z, Y, X[, 3])
+    known: NDArray[np.uint8]  # (Z, Y, X)
+    slices: tuple[LabelledSlice, ...]
+    spacing_mm: tuple[float, float, float]
+    seconds: float  # after which the best so far is taken
+    classes_to: Path  # .npy files to write
+    confidence_to: Path
+
+
+@dataclass(frozen=True)
+class FillDone:
+    seconds: float
+    finished: bool
+
+
+class FillFailed(RuntimeError):
+    """One sentence about why a volume could not be filled."""
+
+
+class Filler:
+    """Fills in the calling thread and remembers the last solutions. One caller at a time."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[int, str], Filled] = OrderedDict()
+
+    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+        """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
+        key = (spec.image_id, spec.propagator)
+        case = Case(grey(open_npy(spec.pixels)), spec.known, spec.slices, spec.spacing_mm)
+        run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key))
+        filled = fill(spec.propagator, case, run)
+        self._remember(key, filled)
+        write_npy(spec.classes_to, filled.classes)
+        write_npy(spec.confidence_to, filled.confidence)
+        return FillDone(filled.seconds, filled.finished)
+
+    def close(self) -> None:
+        self._last.clear()
+
+    def _remember(self, key: tuple[int, str], filled: Filled) -> None:
+        nothing = np.zeros((0, 0, 0), np.uint8)
+        self._last[key] = Filled(nothing, nothing, filled.seconds, filled.finished, filled.state)
+        self._last.move_to_end(key)
+        while len(self._last) > KEPT:
+            self._last.popitem(last=False)
+
+
+class ProcessFiller:
+    """As `Filler`, in a process that starts with the first fill and again after it died. One caller at a time."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._stop = self._context.Event()
+
+    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+        """Raises Cancelled, FillFailed."""
+        self._stop.clear()
+        try:
+            pipe = self._started()
+            pipe.send(spec)
+            return self._heard(pipe, cancelled, progress)
+        except (EOFError, OSError) as error:
+            self.close()
+            raise FillFailed("the fill stopped unexpectedly; it starts again with your next label") from error
+
+    def close(self) -> None:
+        """End the process; the next fill starts another."""
+        process, pipe = self._process, self._pipe
+        self._process = self._pipe = None
+        self._stop.set()
+        if pipe is not None:
+            pipe.close()  # the process ends when nobody is at the other end
+        if process is not None:
+            process.join(CLOSE_SECONDS)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+    def _started(self) -> Connection:
+        if self._pipe is not None and self._process.is_alive():
+            return self._pipe
+        self.close()
+        self._stop.clear()
+        self._pipe, theirs = self._context.Pipe()
+        self._process = self._context.Process(
+            target=_serve, args=(theirs, self._stop), name="fills", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        return self._pipe
+
+    def _heard(self, pipe: Connection, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+        while True:
+            if cancelled():
+                self._stop.set()
+            if not pipe.poll(0.05):
+                continue
+            kind, value = pipe.recv()
+            if kind == "progress":
+                progress(value)
+            elif kind == "done":
+                return value
+            elif kind == "cancelled":
+                raise Cancelled
+            else:
+                raise FillFailed(value)
+
+
+def _serve(pipe: Connection, stop: Any) -> None:
+    """The process: one spec after another until nobody is there or nothing came for a while."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(NICE)
+    filler = Filler()
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while pipe.poll(IDLE_SECONDS):
+            pipe.send(_answer(filler, pipe.recv(), pipe, stop))
+
+
+def _answer(filler: Filler, spec: FillSpec, pipe: Connection, stop: Any) -> tuple[str, Any]:
+    told_at = 0.0
+
+    def progress(share: float) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at > TELL_SECONDS:
+            told_at = time.monotonic()
+            pipe.send(("progress", share))
+
+    try:
+        return "done", filler.fill(spec, stop.is_set, progress)
+    except Cancelled:
+        return "cancelled", None
+    except (ValueError, LookupError, OSError) as error:
+        return "failed", str(error)
+    except Exception as error:  # a defect of ours: said, and the next fill has its chance
+        return (
+            "failed",
+            f"the fill failed ({type(error).__name__}: {error}); label one more slice or report it",
+        )
