@@ -8,8 +8,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
+from annotator.learn_routes import make_router
+from annotator.queue import Queue
 from annotator.scheduler import LearnSettings, Scheduler
+from learners import LEARNERS
 from learners.engines import ProcessExecutor, SerialExecutor
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
@@ -289,3 +294,51 @@ def test_a_worker_process_that_is_killed_in_mid_round_is_replaced(project):
     scheduler.run_until_idle(60)
     assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost", "done"]
     engine.kill()
+
+
+def test_the_first_queue_shows_every_kind_of_image_and_later_ones_leave_out_what_is_done(project):
+    store, ids = project
+    queue = Queue(scheduler_of(store))
+    first = queue.next(4)
+    assert first["ranker"] == "typiclust" and {i["image"] for i in first["items"]} <= set(ids)
+    assert all(item["why"] and item["name"].startswith("ball") for item in first["items"])
+    label(store, ids[0])
+    scheduler = scheduler_of(store)
+    scheduler.run_until_idle(30)
+    queue = Queue(scheduler)
+    later = queue.next(50)
+    assert later["ranker"] == "clasp"
+    places = {(i["image"], i["axis"], i["index"]) for i in later["items"]}
+    assert (ids[0], 0, 4) not in places and {axis for _, axis, _ in places} > {0}
+    skipped = next(iter(places))
+    queue.skip(skipped)
+    assert skipped not in {(i["image"], i["axis"], i["index"]) for i in queue.next(50)["items"]}
+    queue.skip(skipped, on=False)
+    queue.choose("random")
+    assert queue.next(3)["ranker"] == "random"
+    with pytest.raises(LookupError, match="there is no ranker 'best'"):
+        queue.choose("best")
+
+
+def test_the_routes_say_what_runs_and_take_orders(project):
+    store, ids = project
+    label(store, ids[0])
+    scheduler = scheduler_of(store)
+    api = FastAPI()
+    api.include_router(make_router(scheduler))
+    client = TestClient(api)
+    overview = client.get("/api/learn").json()
+    assert {entry["name"] for entry in overview["learners"]} == set(LEARNERS)
+    assert overview["choice"]["why"] and overview["rounds"][0]["state"] == "waiting"
+    assert client.post("/api/learn/supervised/pause").status_code == 200
+    assert client.get("/api/learn").json()["rounds"][0]["state"] == "paused"
+    client.post("/api/learn/supervised/resume")
+    assert client.post("/api/learn/settings", json={"seconds": 2.0}).json()["settings"]["seconds"] == 2
+    assert client.post("/api/learn/settings", json={"seconds": 0}).status_code == 422
+    scheduler.run_until_idle(30)
+    assert len(client.get("/api/learn/supervised/history").json()["rounds"]) == 1
+    item = client.get("/api/queue", params={"count": 1}).json()["items"][0]
+    place = {key: item[key] for key in ("image", "axis", "index")}
+    assert client.post("/api/queue/skip", json=place).status_code == 200
+    assert client.post("/api/queue/ranker", json={"name": "entropy"}).status_code == 200
+    assert client.get("/api/queue").json()["ranker"] == "entropy"

@@ -1,0 +1,125 @@
+"""Rounds, learners and the queue over HTTP; see docs/protocol.md, section Learning. A handler is one call."""
+
+from typing import Annotated, Any, Literal
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
+
+from annotator.messages import MAX_ID, MAX_INDEX
+from annotator.queue import Queue
+from annotator.scheduler import Scheduler
+from learners import LEARNERS
+from learners.rankers import RANKERS
+
+Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
+
+
+class Asked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Settings(Asked):
+    """What is left out stays as it is. An empty list of learners lets the app choose."""
+
+    learners: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=2)] | None = None
+    seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+    settle_seconds: Annotated[float, Field(ge=0, le=604800)] | None = None
+    device: Literal["auto", "cpu", "cuda"] | None = None
+
+
+class Skip(Asked):
+    image: Annotated[int, Field(ge=1, le=MAX_ID)]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    index: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    on: bool = True
+
+
+class Chosen(Asked):
+    name: Annotated[str, Field(max_length=40)]  # empty: the app chooses
+
+
+def make_router(scheduler: Scheduler) -> APIRouter:
+    router, queue = APIRouter(prefix="/api"), Queue(scheduler)
+    _add_learning(router, scheduler)
+    _add_queue(router, queue)
+    return router
+
+
+def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
+    @router.get("/learn")
+    async def learning() -> Any:
+        return await run_sync(overview, scheduler)
+
+    @router.post("/learn/settings")
+    async def settings(wish: Settings) -> Any:
+        changes: dict[str, Any] = wish.model_dump(exclude_none=True)
+        if "learners" in changes:
+            changes["learners"] = tuple(dict.fromkeys(changes["learners"]))
+        await run_sync(lambda: scheduler.change(**changes))
+        return await run_sync(overview, scheduler)
+
+    @router.post("/learn/{learner}/{act}")
+    async def act(learner: Learner, act: Literal["pause", "resume", "stop", "update"]) -> Any:
+        do = {
+            "pause": scheduler.pause,
+            "resume": scheduler.resume,
+            "stop": scheduler.stop,
+            "update": scheduler.update_now,
+        }
+        await run_sync(do[act], learner)
+        return {}
+
+    @router.get("/learn/{learner}/history")
+    async def history(learner: Learner) -> Any:
+        def read() -> Any:
+            return {"rounds": scheduler.history(learner), "corrections": scheduler.corrective_dice(learner)}
+
+        return await run_sync(read)
+
+
+def _add_queue(router: APIRouter, queue: Queue) -> None:
+    @router.get("/queue")
+    async def next_items(
+        count: Annotated[int, Query(ge=1, le=500)] = 20,
+        ranker: Annotated[str | None, Query(max_length=40)] = None,
+        images: bool = False,
+    ) -> Any:
+        return await run_sync(lambda: queue.next(count, ranker, whole_images=images))
+
+    @router.post("/queue/ranker")
+    async def choose(wish: Chosen) -> Any:
+        await run_sync(queue.choose, wish.name)
+        return {}
+
+    @router.post("/queue/skip")
+    async def skip(wish: Skip) -> Any:
+        await run_sync(queue.skip, (wish.image, wish.axis, wish.index), wish.on)
+        return {}
+
+
+def overview(scheduler: Scheduler) -> dict[str, Any]:
+    """What can be chosen, what is chosen and why, and how the rounds stand."""
+    choice, settings = scheduler.choice(), scheduler.settings
+    return {
+        "learners": [
+            {
+                "name": name,
+                "title": e.title,
+                "good_at": e.good_at,
+                "needs": e.needs,
+                "active": name in scheduler.active,
+                "paused": name in settings.paused,
+            }
+            for name, e in LEARNERS.items()
+        ],
+        "choice": {"learner": choice.learner, "why": choice.why, "automatic": not settings.learners},
+        "settings": {
+            "seconds": settings.seconds,
+            "settle_seconds": settings.settle_seconds,
+            "device": settings.device,
+        },
+        "rounds": scheduler.status(),
+        "rankers": [{"name": n, "title": r.title, "good_at": r.good_at} for n, r in RANKERS.items()],
+    }
