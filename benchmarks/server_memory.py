@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from tests.client import Browser, Server
+from tests.browser import start_server
+from tests.client import Browser
 
 
 def main() -> None:
-    server = Server(Path(sys.argv[1]))
+    project = Path(sys.argv[1])
+    server = start_server(project.parent, "--project", str(project))
     process = psutil.Process(server.process.pid)
     idle = process.memory_info().rss / 1e6
     watch = Watch(process)

@@ -1,14 +1,8 @@
-"""A person's browser as a script: starts a real server, signs in, talks over the websocket."""
+"""A person's browser as a script: signs in to a real server and talks over its websocket."""
 
 import contextlib
-import os
-import re
-import signal
-import subprocess
-import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,48 +11,6 @@ from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
 from annotator.wire import encode_runs, pack, unpack
-
-ROOT = Path(__file__).resolve().parent.parent
-ADDRESS = re.compile(rb"http://[\w.:\[\]-]+")
-START_SECONDS = 90
-
-
-class Server:
-    """app.py in a process of its own, on a free port."""
-
-    def __init__(self, project: Path, *arguments: str) -> None:
-        command = [sys.executable, "app.py", "open", *arguments, "--project", str(project)]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self.log = project.with_name(project.name + ".log")
-        with open(self.log, "ab") as log:
-            self._at = log.tell()
-            self.process = subprocess.Popen(
-                [*command, "--port", "0", "--no-browser"], cwd=ROOT, env=environment, stdout=log, stderr=log
-            )
-        self.address = self._wait()
-
-    def kill(self) -> None:
-        """As a power cut would: no time to tidy up."""
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """As Ctrl+C or a service manager would; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def output(self) -> str:
-        return self.log.read_bytes()[self._at :].decode(errors="replace")
-
-    def _wait(self) -> str:
-        until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until:
-            if found := ADDRESS.search(self.log.read_bytes()[self._at :]):
-                return found[0].decode()
-            assert self.process.poll() is None, self.output()
-            time.sleep(0.05)
-        self.kill()
-        raise AssertionError(f"the server did not say its address within {START_SECONDS} s:\n{self.output()}")
 
 
 class Browser:
