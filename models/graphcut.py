@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from models.frame import OBJECT, UNKNOWN, Clicks, Frame, clicks_of, drawn, frame_around
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.regions import Scene, box_features, features, grown, grown_in_box, look_at, rank, rank_in_box
+from models.regions import (
+    Scene,
+    box_features,
+    features,
+    filled,
+    grown,
+    grown_in_box,
+    look_at,
+    pieces_at,
+    rank,
+    rank_in_box,
+)
 from models.walker import HELD, Belief, walk
 
 COARSE = 64  # working pixels across a frame in which regions are sought
@@ -22,6 +33,10 @@ SMALLEST = 9.0  # slice pixels from the click to the side of the closest frame
 MOST_SEEDS = 12  # positive clicks that regions are grown from; all of them are kept in the mask
 VOTERS = 5  # regions that together make the prior
 CANDIDATES = 3
+BASES = 4  # regions that are tried as the start of a correction
+MOST_VOICES = 64  # seeds that speak for their surroundings; every one is kept exactly
+LIKE = 20.0  # Lab distance within which colours count as alike
+CORRECTIONS = 8  # clicks of each kind that correct one
 
 Extent = tuple[float, float, float, float]  # (row0, column0, row1, column1)
 
@@ -75,6 +90,7 @@ def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None)
     if not found:
         found = [speck(image, clicks)]
     found.sort(key=lambda region: -region.score)
+    found = in_agreement(image, clicks, found)
     heads = distinct(found, CANDIDATES if len(clicks.positive) + len(clicks.negative) < 3 else 1)
     answers = [refined(image, clicks, head, found) for head in heads]
     return best_first(answers, [head.score for head in heads])
@@ -104,6 +120,62 @@ def regions_in(image: NDArray[np.uint8], frame: Frame, clicks: Clicks) -> list[R
     scene = Scene(look, positive, negative, share)
     seeds = positive[np.linspace(0, len(positive) - 1, min(len(positive), MOST_SEEDS)).astype(int)]
     return [Region(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
+
+
+def in_agreement(image: NDArray[np.uint8], clicks: Clicks, found: list[Region]) -> list[Region]:
+    """The best regions with what the clicks say they lack or have too much of, ranked again before the others."""
+    if len(clicks.positive) + len(clicks.negative) == 1:
+        return found
+    bases: list[Region] = []
+    for region in found[:40]:
+        if all(overlap(region, other) < 0.8 for other in bases):
+            bases.append(region)
+        if len(bases) == BASES:
+            break
+    made = [corrected(image, clicks, region) for region in bases]
+    made.sort(key=lambda region: -region.score)
+    return made + found
+
+
+def corrected(image: NDArray[np.uint8], clicks: Clicks, region: Region) -> Region:
+    """The region, click by click enlarged or cut by the piece around the click that leaves the best region."""
+    shape = image.shape[:2]
+    frame = close_frame(shape, clicks, bounds(region), COARSE)
+    look = look_at(frame.look(image), frame.borders(shape))
+    positive = spread(frame.place(clicks.positive))
+    negative = spread(frame.place(clicks.negative[frame.inside(clicks.negative)]))
+    share = (frame.r1 - frame.r0) * (frame.c1 - frame.c0) / (shape[0] * shape[1])
+    scene = Scene(look, positive, negative, share)
+    mask = (moved(region, frame) > 0.5).astype(np.uint8)
+    for points, value in ((positive, 1), (negative, 0)):
+        for point in points:
+            if mask[point[0], point[1]] != value:
+                mask = best_correction(scene, mask, point, value)
+    if not mask.any():
+        mask[positive[:, 0], positive[:, 1]] = 1
+    return Region(frame, mask, rank(features(scene, mask)))
+
+
+def spread(points: NDArray[np.int32]) -> NDArray[np.int32]:
+    """At most `CORRECTIONS` of the points, from first to last."""
+    return points[np.linspace(0, len(points) - 1, min(len(points), CORRECTIONS)).astype(int)]
+
+
+def best_correction(
+    scene: Scene, mask: NDArray[np.uint8], point: NDArray[np.int32], value: int
+) -> NDArray[np.uint8]:
+    """The mask with a piece around the point added (value 1) or taken away (value 0)."""
+    free = (mask == 0) if value else (mask == 1)
+    opposite = scene.negative_rc if value else scene.positive_rc
+    free[opposite[:, 0], opposite[:, 1]] = False
+    free[point[0], point[1]] = True
+    best, best_score = mask, -np.inf
+    for piece in pieces_at(scene.look, point, free):
+        changed = filled(mask | piece) if value else mask & (1 - piece)
+        score = rank(features(scene, changed)) if changed.any() else -np.inf
+        if score > best_score:
+            best, best_score = changed, score
+    return best
 
 
 def speck(image: NDArray[np.uint8], clicks: Clicks) -> Region:
@@ -192,14 +264,14 @@ def bounds(region: Region) -> Extent:
     )
 
 
-def close_frame(shape: tuple[int, int], clicks: Clicks, box: Extent) -> Frame:
+def close_frame(shape: tuple[int, int], clicks: Clicks, box: Extent, most: int = FINE) -> Frame:
     """A frame around a box and the positive clicks, with room for the edge to move."""
     r0, c0, r1, c1 = box
     if len(clicks.positive):
         (pr0, pc0), (pr1, pc1) = clicks.positive.min(0), clicks.positive.max(0)
         r0, c0, r1, c1 = min(r0, pr0), min(c0, pc0), max(r1, pr1 + 1), max(c1, pc1 + 1)
     margin = 0.2 * max(r1 - r0, c1 - c0) + 3
-    size = int(np.clip(2 * (max(r1 - r0, c1 - c0) + 2 * margin), 32, FINE))
+    size = int(np.clip(2 * (max(r1 - r0, c1 - c0) + 2 * margin), 32, most))
     return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
 
 
@@ -233,20 +305,35 @@ def persuaded(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The prior and its strength after each seed has spoken for what lies near it and looks like it."""
     said = np.argwhere(seeds != UNKNOWN)
-    said = said[np.linspace(0, len(said) - 1, min(len(said), 64)).astype(int)]
+    said = said[np.linspace(0, len(said) - 1, min(len(said), MOST_VOICES)).astype(int)]
     rows, columns = np.indices(prior.shape, np.float32)
     weight, votes = np.full(prior.shape, 0.5, np.float32), 0.5 * prior
+    for (row, column), reach in zip(said, reaches(prior, seeds, said), strict=True):
+        colour = ((lab - lab[row, column]) ** 2).sum(2) / (2 * LIKE**2)
+        near = ((rows - row) ** 2 + (columns - column) ** 2) / (2 * reach**2)
+        say = np.exp(-colour - near)
+        weight, votes = weight + say, votes + say * (seeds[row, column] == OBJECT)
+    return (votes / weight).astype(np.float32), np.full(prior.shape, 0.02, np.float32)
+
+
+def reaches(prior: NDArray[np.float32], seeds: NDArray[np.uint8], said: NDArray[np.intp]) -> list[float]:
+    """How far each seed speaks, in working pixels: half-way to the next contradiction, and not far across an error.
+
+    A seed that contradicts the prior lies in the middle of an error; the error is about as wide as its depth there.
+    """
+    inside = cv2.distanceTransform(np.pad((prior > 0.5).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    outside = cv2.distanceTransform((prior <= 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    found: list[float] = []
     for row, column in said:
-        value = float(seeds[row, column] == OBJECT)
-        others = np.argwhere((seeds != UNKNOWN) & (seeds != seeds[row, column]))
         reach = max(prior.shape) / 6
+        others = np.argwhere((seeds != UNKNOWN) & (seeds != seeds[row, column]))
         if len(others):
             reach = min(reach, 0.5 * float(np.hypot(*(others - (row, column)).T).min()))
-        colour = ((lab - lab[row, column]) ** 2).sum(2) / (2 * 12.0**2)
-        near = ((rows - row) ** 2 + (columns - column) ** 2) / (2 * max(reach, 2) ** 2)
-        say = np.exp(-colour - near)
-        weight, votes = weight + say, votes + say * value
-    return (votes / weight).astype(np.float32), np.full(prior.shape, 0.02, np.float32)
+        depth = float((outside if seeds[row, column] == OBJECT else inside)[row, column])
+        if depth > 0:
+            reach = min(reach, 2 * depth)
+        found.append(max(reach, 1.0))
+    return found
 
 
 def tidy(mask: NDArray[np.bool_], frame: Frame, clicks: Clicks) -> NDArray[np.bool_]:
