@@ -1,0 +1,249 @@
+"""Labels and minutes against Dice: learners, rankers and the wait for a refresh, through the real workflow.
+
+    python -m benchmarks.loop [--quick] [--part learners|rankers|refresh] [--set NAME]
+
+Floor: Otsu's threshold (pictures) or nothing (volumes). Ceiling: supervised training on every training image. All
+methods of a table have the same start labels, the same seconds of training and the same test images, which no
+project holds.
+"""
+
+import csv
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from annotator.scheduler import LearnSettings
+from benchmarks.common import Row, finish, parser
+from benchmarks.simulated import Annotator, Subject, project, test_dice
+from learners import LEARNERS
+from learners.rankers import RANKERS
+from storage.formats import read_labels
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
+
+    labels: tuple[int, ...]  # images labelled in the table of learners
+    seconds: float  # of training for each learner
+    train: int  # images in the project
+    test: int
+    start: int  # labels before the first question
+    batch: int  # labels between two rounds
+    rounds: int
+    round_seconds: float
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set with images to train on and others to test on."""
+
+    subject: Subject
+    test: tuple[tuple[Path, Path], ...]
+    sizes: Sizes
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--part", choices=list(PARTS), action="append", help="default: all")
+    options.add_argument("--set", action="append", help=f"one of {', '.join(SETS)}; default: all that are there")
+    asked = options.parse_args()
+    rows: list[Row] = []
+    for name in asked.set or SETS:
+        data = SETS[name](asked.data, asked.quick)
+        if data is None:
+            print(f"{name}: left out, its folder is not in {asked.data}")
+            continue
+        for part in asked.part or PARTS:
+            for seed in range(1 if asked.quick else asked.seeds):
+                rows += PARTS[part](data, seed)
+    finish(rows, asked.json)
+
+
+# parts
+
+
+def learners(data: Set, seed: int) -> Iterator[Row]:
+    """Every learner on the same few labels for the same time, with floor and ceiling."""
+    yield Row(data.subject.name, "floor", "Dice", floor_of(data), seed=seed)
+    for count in data.sizes.labels:
+        for name in LEARNERS:
+            yield from _learned(data, name, count, seed, f"{name}, {count} labelled")
+    everything = len(data.subject.pairs)
+    yield from _learned(data, "supervised", everything, seed, "ceiling: all labelled")
+
+
+def rankers(data: Set, seed: int) -> Iterator[Row]:
+    """Dice after each batch of labels, chosen by each ranker from the same start."""
+    s = data.sizes
+    for name in RANKERS:
+        settings = LearnSettings(("supervised",), seconds=s.round_seconds, settle_seconds=0, device="cpu")
+        with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
+            person.label_random(s.start)
+            dice: list[float] = []
+            for number in range(s.rounds + 1):
+                if number:
+                    person.label_next(s.batch, name)
+                person.scheduler.run_until_idle()
+                value = _dice(person, data, folder / f"test-{number}")
+                dice.append(value)
+                minutes = round(person.seconds / 60, 1)
+                yield Row(data.subject.name, name, f"Dice after {person.drawn}", value, seed=seed, seconds=minutes * 60)
+            curve = float(np.trapezoid(dice) / max(1, len(dice) - 1))
+            yield Row(data.subject.name, name, "area", curve, n=len(dice), seed=seed)
+            yield Row(data.subject.name, name, "minutes", person.seconds / 60, n=person.drawn, seed=seed)
+
+
+def refresh(data: Set, seed: int) -> Iterator[Row]:
+    """Seconds from a new label to a fresh proposal on the open image, one thread of a warm worker."""
+    settings = LearnSettings(("supervised",), seconds=data.sizes.round_seconds, settle_seconds=0, predict_seconds=0)
+    with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
+        person.label_random(max(4, data.sizes.start))
+        person.scheduler.run_until_idle()
+        image = max(person.masks)
+        person.scheduler.look(image)
+        person.label_whole(min(person.masks))
+        started = time.monotonic()
+        clock = person.workflow.store.newest_label()
+        person.scheduler.reconcile()
+        seen = person.workflow.store.predictions.newest(image)
+        assert seen is not None and seen.seen_label == clock
+        took = time.monotonic() - started
+    yield Row(data.subject.name, f"{settings.seconds:.0f} s rounds", "refresh s", took, seed=seed, seconds=took)
+
+
+PARTS: dict[str, Callable[[Set, int], Iterator[Row]]] = {
+    "learners": learners,
+    "rankers": rankers,
+    "refresh": refresh,
+}
+
+
+def _learned(data: Set, name: str, count: int, seed: int, method: str) -> Iterator[Row]:
+    """One learner from scratch: rounds of a third of the time each, so that methods in stages have theirs."""
+    seconds = data.sizes.seconds
+    settings = LearnSettings((name,), seconds=max(1.0, seconds / 3), settle_seconds=seconds, device="cpu")
+    with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
+        person.label_random(count)
+        person.scheduler.run_until_idle()
+        row = person.scheduler.rounds.newest(name, "done")
+        if row is None:
+            print(f"{data.subject.name}, {method}: {person.scheduler.status()[0]['message']}")
+            return
+        trained = person.scheduler.rounds.trained_seconds(name, row.seen_label)
+        value = _dice(person, data, folder / "test")
+        yield Row(data.subject.name, method, "Dice", value, n=count, seed=seed, seconds=round(trained, 1))
+        if row.dice is not None:
+            yield Row(data.subject.name, method, "held-out Dice", row.dice, n=count, seed=seed)
+
+
+def _dice(person: Annotator, data: Set, folder: Path) -> float:
+    """On the test images; 0 where there is no model yet, for then nobody gets a mask."""
+    model = person.scheduler.rounds.model("supervised") or person.scheduler.rounds.any_model()
+    if model is None:
+        return 0.0
+    return test_dice(model, data.test, data.subject, folder) or 0.0
+
+
+def floor_of(data: Set) -> float:
+    """Otsu's threshold, bright or dark whichever covers less; 0 for volumes and several classes."""
+    if len(data.subject.classes) > 1 or data.test[0][0].name.endswith(".gz"):
+        return 0.0
+    scores = []
+    for image, mask in data.test:
+        grey = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)
+        assert grey is not None
+        best = cv2.threshold(grey, 0, 255, cv2.THRESH_OTSU)[1] > 0
+        best = best if best.mean() < 0.5 else ~best
+        truth = read_labels(mask)[0][0] > 0
+        scores.append(2 * (best & truth).sum() / max(1, best.sum() + truth.sum()))
+    return float(np.mean(scores))
+
+
+# sets
+
+
+def _nuclei(data: Path, quick: bool) -> Set | None:
+    sizes = Sizes((4,), 12, 14, 6, 4, 2, 2, 6) if quick else Sizes((4, 16), 180, 60, 30, 4, 4, 5, 30)
+    return _set(data / "dsb2018-nuclei", "nuclei", ("nucleus",), sizes, objects=True)
+
+
+def _nuclei_shift(data: Path, quick: bool) -> Set | None:
+    """Trained on the small fluorescence pictures, tested on all other kinds."""
+    sizes = Sizes((4,), 12, 12, 6, 4, 2, 2, 6) if quick else Sizes((16,), 180, 30, 30, 4, 4, 5, 30)
+    folder = data / "dsb2018-nuclei"
+    return _set(
+        folder,
+        "nuclei, other kinds",
+        ("nucleus",),
+        sizes,
+        objects=True,
+        train=lambda row: row["split"] == "train" and row["domain"] == "fluo256",
+        test=lambda row: row["split"] == "val" and row["domain"] != "fluo256",
+    )
+
+
+def _hippocampus(data: Path, quick: bool) -> Set | None:
+    sizes = Sizes((4,), 15, 8, 4, 4, 8, 2, 8) if quick else Sizes((4,), 300, 40, 20, 4, 16, 5, 40)
+    return _set(data / "hippocampus", "hippocampus", ("anterior", "posterior"), sizes, whole_images=False)
+
+
+def _superalloy(data: Path, quick: bool) -> Set | None:
+    sizes = Sizes((4,), 12, 6, 2, 2, 1, 2, 6) if quick else Sizes((4,), 180, 10, 4, 2, 2, 4, 30)
+    return _set(data / "superalloy", "superalloy", ("small", "large"), sizes)
+
+
+SETS: dict[str, Callable[[Path, bool], Set | None]] = {
+    "nuclei": _nuclei,
+    "nuclei-shift": _nuclei_shift,
+    "hippocampus": _hippocampus,
+    "superalloy": _superalloy,
+}
+
+
+def _set(
+    folder: Path,
+    name: str,
+    classes: tuple[str, ...],
+    sizes: Sizes,
+    *,
+    objects: bool = False,
+    whole_images: bool = True,
+    train: Callable[[dict[str, str]], bool] = lambda row: row["split"] == "train",
+    test: Callable[[dict[str, str]], bool] = lambda row: row["split"] == "val",
+) -> Set | None:
+    if not (folder / "split.csv").is_file():
+        return None
+    with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+
+    def pairs(wanted: Callable[[dict[str, str]], bool], count: int) -> tuple[tuple[Path, Path], ...]:
+        names = [row["file"] for row in table if wanted(row)]
+        names = names[:: max(1, len(names) // count)][:count]
+        return tuple((folder / "images" / n, folder / "labels" / n) for n in names)
+
+    subject = Subject(name, pairs(train, sizes.train), classes, objects, whole_images)
+    return Set(subject, pairs(test, sizes.test), sizes)
+
+
+def _folder() -> tempfile.TemporaryDirectory:
+    return _Folder()
+
+
+class _Folder(tempfile.TemporaryDirectory):
+    """A temporary directory as a Path."""
+
+    def __enter__(self) -> Path:  # type: ignore[override]
+        return Path(super().__enter__())
+
+
+if __name__ == "__main__":
+    main()
