@@ -76,7 +76,10 @@ def by_entropy(volume: Volume) -> tuple[int, int] | None:
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:
     """The slice of any plane with most doubt for the time that drawing it takes."""
-    rates = tuple(along / _seconds(volume, axis) for axis, along in enumerate(volume.along))
+    rates = tuple(
+        along / [_seconds(volume, axis, k) for k in range(len(along))]
+        for axis, along in enumerate(volume.along)
+    )
     return _highest(volume, (0, 1, 2), rates)
 
 
@@ -124,7 +127,7 @@ def next_slice(volume: Volume, rule: str = DEFAULT_RULE) -> Proposal | None:
         return None
     axis, index = chosen
     gain = float(volume.along[axis][index])
-    seconds = float(_seconds(volume, axis)[index])
+    seconds = _seconds(volume, axis, index)
     return Proposal(axis, index, gain, seconds, _reason(volume, axis, index))
 
 
@@ -136,17 +139,15 @@ def _highest(
     return (axis, index) if volume.along[axis][index] > 0 else None
 
 
-def _seconds(volume: Volume, axis: int) -> NDArray[np.float64]:
-    """(n,) expected time to label each slice: the outlines shown there, less where they are certain."""
-    across = [a for a in range(3) if a != axis]
-    steps = np.moveaxis(volume.classes, axis, 0)
-    doubt = np.moveaxis(volume.doubt, axis, 0)
-    out = np.full(len(steps), OPEN_SECONDS)
-    for a in range(1, 1 + len(across)):
-        edge = np.diff(steps, axis=a) != 0
-        near = np.take(doubt, range(doubt.shape[a] - 1), a)
-        out += OUTLINE_SECONDS * (edge * (CORRECTED + (1 - CORRECTED) * near)).sum((1, 2))
-    return out
+def _seconds(volume: Volume, axis: int, index: int) -> float:
+    """Expected time to label a slice: the outlines shown there, less where they are certain."""
+    classes, doubt = plane(volume.classes, axis, index), plane(volume.doubt, axis, index)
+    pixels = 0.0
+    for across in (0, 1):
+        edge = np.diff(classes, axis=across) != 0
+        unsure = np.delete(doubt, -1, across)
+        pixels += float((edge * (CORRECTED + (1 - CORRECTED) * unsure)).sum())
+    return OPEN_SECONDS + OUTLINE_SECONDS * pixels
 
 
 def _reason(volume: Volume, axis: int, index: int) -> str:

@@ -32,14 +32,14 @@ class LabelledSlice:
 class Case:
     """One volume with what is known about it."""
 
-    image: NDArray  # (Z, Y, X), grey
+    image: NDArray  # (Z, Y, X) or colour (Z, Y, X, 3); methods get it grey
     known: NDArray[np.uint8]  # (Z, Y, X) class, UNLABELLED where nothing is known
     slices: tuple[LabelledSlice, ...]
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     origin: tuple[int, int, int] = (0, 0, 0)  # of its first voxel in the volume that it was cut from
 
     def __post_init__(self) -> None:
-        if self.known.dtype != np.uint8 or self.known.ndim != 3 or self.image.shape != self.known.shape:
+        if self.known.dtype != np.uint8 or self.known.ndim != 3 or self.image.shape[:3] != self.known.shape:
             raise ValueError(
                 f"the labels must be uint8 (Z, Y, X) like the image {self.image.shape}, "
                 f"got {self.known.dtype} {self.known.shape}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill, grey
+from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill
 from storage.arrays import open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
@@ -59,7 +59,7 @@ class Filler:
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
-        case = Case(grey(open_npy(spec.pixels)), spec.known, spec.slices, spec.spacing_mm)
+        case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm)
         run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key))
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)

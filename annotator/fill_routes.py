@@ -1,0 +1,57 @@
+"""Pseudo-labels over HTTP; see "Pseudo-labels" in docs/protocol.md."""
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from annotator import slabs
+from annotator.fills import Fills
+from annotator.messages import MAX_INDEX
+from annotator.routes import Asked, ImageId, Name, Parts
+from learners.slices import DEFAULT_RULE
+
+Edge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
+Producer = Annotated[str | None, Query(min_length=1, max_length=200)]
+
+
+class PropagatorChoice(Asked):
+    name: Name
+    image: Annotated[int, Query(ge=1)] | None = None
+
+
+def make_router(parts: Parts, fills: Fills) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    @router.get("/images/{image_id}/prediction")
+    async def prediction(
+        request: Request, image_id: ImageId, z0: Edge = None, z1: Edge = None, producer: Producer = None
+    ) -> Any:
+        if z0 is None or z1 is None:
+            await run_sync(fills.look, image_id)
+            return await run_sync(fills.facts, image_id)
+        return await run_sync(_slab, request, fills, (image_id, z0, z1, producer), limiter=parts.reading)
+
+    @router.get("/images/{image_id}/next-slice")
+    async def next_slice(
+        image_id: ImageId,
+        rule: Annotated[str, Query(max_length=40)] = DEFAULT_RULE,
+        producer: Producer = None,
+    ) -> Any:
+        return await run_sync(fills.next_slice, image_id, rule, producer)
+
+    @router.post("/propagator")
+    async def propagator(choice: PropagatorChoice) -> Any:
+        await run_sync(fills.choose, choice.name)
+        if choice.image is not None:
+            await run_sync(fills.refresh, choice.image)
+        return {}
+
+    return router
+
+
+def _slab(request: Request, fills: Fills, which: tuple[int, int, int, str | None]) -> Response:
+    array, prediction = fills.slab(*which)
+    headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
+    return slabs.answer(request, slabs.deflate(array), headers)

@@ -1,0 +1,280 @@
+"""Fills in the background, the next slice, and accepting what was filled."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from annotator.accepting import Accepting, without_members
+from annotator.commits import Refused
+from annotator.fills import Fills, labelled_slices
+from annotator.folds import Folds
+from learners.propagate import Cancelled
+from learners.propagate.worker import FillDone, Filler, FillSpec, ProcessFiller
+from storage.arrays import UNLABELLED, SliceRef, plane
+from storage.rows import NewLabel
+from storage.store import Store
+from tests.conftest import ball, drawn
+
+SECONDS = 60
+
+
+class Gated(Filler):
+    """The real thing behind a gate; a fill that is cancelled meanwhile stops as any other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.started, self.runs = threading.Event(), threading.Event(), 0
+        self.gate.set()
+
+    def fill(
+        self, spec: FillSpec, cancelled: Callable[[], bool], progress: Callable[[float], None]
+    ) -> FillDone:
+        self.runs += 1
+        self.started.set()
+        while not self.gate.wait(0.01):
+            if cancelled():
+                raise Cancelled
+        return super().fill(spec, cancelled, progress)
+
+
+class Bench:
+    """A project of one ball, and what is said to the pages."""
+
+    def __init__(self, store: Store, filler: Any) -> None:
+        self.store, self.folds, self.filler = store, Folds(store), filler
+        scan, self.truth = ball()
+        store.add_class("one")
+        self.image = store.add_image(scan)
+        self.fills = Fills(store, self.folds, filler)
+        self.accepting = Accepting(store, self.folds)
+        self.said: list[dict[str, Any]] = []
+        self.fills.publish = self.said.append
+
+    def label(self, axis: int, index: int, author: str = "ann") -> NewLabel:
+        """Draw the truth on a slice, as one commit does."""
+        new = drawn(SliceRef(self.image, axis, index), plane(self.truth, axis, index).copy(), author=author)
+        self.folds.add(self.store.add_label(new), new.patch)
+        self.fills.refresh(self.image)
+        return new
+
+    def filled(self) -> None:
+        assert self.fills.idle(SECONDS)
+
+    def accept(self, **more: Any) -> Any:
+        message = {"t": "accept", "id": uuid.uuid4().hex, "image": self.image, "axis": 0, "lo": 0, "hi": 9}
+        return self.accepting.accept("ann", {**message, "min_confidence": 0.0, **more})
+
+    def known(self) -> np.ndarray:
+        with self.folds.lock:
+            return self.folds.get(self.image).known()
+
+
+@pytest.fixture
+def bench(store: Store) -> Iterator[Bench]:
+    bench = Bench(store, Gated())
+    yield bench
+    bench.filler.gate.set()
+    bench.fills.close()
+
+
+def test_a_label_fills_the_volume_and_the_pages_hear_of_it(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    row = bench.fills.prediction(bench.image)
+    assert (row.kind, row.producer, row.seen_label) == ("propagated", "random_walker", 1)
+    fill = row.classes()
+    assert 2 * ((fill == 1) & (bench.truth == 1)).sum() / ((fill == 1).sum() + bench.truth.sum()) > 0.7
+    assert bench.said[-1]["state"] == "done" and bench.said[-1]["prediction"] == row.id
+    facts = bench.fills.facts(bench.image)
+    assert not facts["running"] and not facts["predictions"][-1]["behind"]
+
+
+def test_a_label_during_a_fill_ends_it_and_only_the_newest_state_lands(bench: Bench):
+    bench.filler.gate.clear()
+    bench.label(0, 4)
+    assert bench.filler.started.wait(SECONDS)
+    for axis, index in ((1, 7), (2, 9)):
+        bench.label(axis, index)
+    bench.filler.gate.set()
+    bench.filled()
+    assert [row.seen_label for row in bench.store.predictions.of(bench.image)] == [3]
+    assert 2 <= bench.filler.runs <= 3
+    assert [m["rev"] for m in bench.said if m["state"] == "done"][-1] == 3
+
+
+def test_commits_do_not_wait_for_a_fill(bench: Bench):
+    bench.filler.gate.clear()
+    bench.label(0, 4)
+    assert bench.filler.started.wait(SECONDS)
+    assert bench.folds.lock.acquire(timeout=1)
+    bench.folds.lock.release()
+    bench.label(0, 5)
+    assert bench.store.newest_label() == 2
+
+
+def test_when_the_last_label_is_taken_back_the_fill_goes(bench: Bench):
+    new = bench.label(0, 4)
+    bench.filled()
+    bench.store.revoke(new.client_id, client_id=uuid.uuid4().hex, author="ann")
+    bench.folds.forget(bench.image)
+    bench.fills.refresh(bench.image)
+    bench.filled()
+    assert bench.store.predictions.of(bench.image) == [] and bench.said[-1]["state"] == "none"
+    assert list(bench.store.predictions.directory.iterdir()) == []
+
+
+def test_an_opened_image_whose_fill_is_behind_is_filled_and_no_other(bench: Bench):
+    new = drawn(SliceRef(bench.image, 0, 4), bench.truth[4].copy())
+    bench.store.add_label(new)
+    bench.fills.look(bench.image)
+    bench.filled()
+    runs = bench.filler.runs
+    bench.fills.look(bench.image)
+    bench.filled()
+    assert runs == bench.filler.runs == 1
+
+
+def test_a_failed_fill_is_said_in_a_sentence_and_the_next_one_works(bench: Bench):
+    path = bench.store.image(bench.image).path
+    aside = path.rename(path.with_suffix(".aside"))
+    bench.label(0, 4)
+    bench.filled()
+    assert bench.said[-1]["state"] == "failed" and bench.said[-1]["message"].endswith(".")
+    aside.rename(path)
+    bench.label(0, 5)
+    bench.filled()
+    assert bench.said[-1]["state"] == "done"
+
+
+def test_another_propagator_takes_the_place_of_the_first(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    bench.fills.choose("shape")
+    bench.fills.refresh(bench.image)
+    bench.filled()
+    assert [row.producer for row in bench.store.predictions.of(bench.image)] == ["shape"]
+    with pytest.raises(LookupError, match="there are"):
+        bench.fills.choose("sorcery")
+
+
+def test_the_next_slice_comes_with_a_reason_before_and_after_the_first(bench: Bench):
+    first = bench.fills.next_slice(bench.image)
+    assert (first["axis"], first["index"]) == (0, 4) and "Nothing is labelled yet" in first["reason"]
+    bench.label(0, 4)
+    bench.filled()
+    then = bench.fills.next_slice(bench.image)
+    assert then["axis"] in (1, 2) and "No slice across" in then["reason"]
+    with pytest.raises(ValueError, match="there are"):
+        bench.fills.next_slice(bench.image, "dice")
+
+
+def test_a_slab_holds_classes_and_confidence(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    slab, prediction = bench.fills.slab(bench.image, 3, 6)
+    assert slab.shape == (2, 3, 17, 23) and prediction == bench.fills.prediction(bench.image).id
+    assert (slab[1, 1] == 255).all()
+    with pytest.raises(LookupError):
+        bench.fills.slab(bench.image, 3, 99)
+
+
+def test_accepting_labels_unknown_voxels_only_and_one_slice_each(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    before, fill = bench.known(), np.array(bench.fills.prediction(bench.image).classes())
+    outcome = bench.accept(lo=3, hi=6)
+    after = bench.known()
+    assert np.array_equal(after[4], before[4])
+    assert np.array_equal(after[[3, 5]], fill[[3, 5]]) and (after[6] == UNLABELLED).all()
+    assert outcome.ack["slices"] == 2 and outcome.ack["voxels"] == 2 * 17 * 23
+    rows = bench.store.labels(bench.image)[1:]
+    assert {(r.index, r.source) for r in rows} == {(3, "accepted"), (5, "accepted")}
+    region, payload = outcome.broadcasts[0]
+    assert region["box"] == [3, 6, 0, 17, 0, 23]
+    assert np.array_equal(np.frombuffer(payload, np.uint8).reshape(3, 17, 23), after[3:6])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_less_certain_voxels_stay_unknown(bench: Bench, axis: int):
+    bench.label(0, 4)
+    bench.filled()
+    confidence = np.array(bench.fills.prediction(bench.image).confidence())
+    bench.accept(axis=axis, lo=2, hi=8, min_confidence=0.9)
+    known, window = bench.known(), (slice(None),) * axis + (slice(2, 8),)
+    sure = confidence[window] >= 0.9 * 255
+    assert (known[window] != UNLABELLED).sum() == sure.sum()
+
+
+def test_the_same_acceptance_twice_is_one(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    first = bench.accept(id="again")
+    count = len(bench.store.labels(bench.image))
+    second = bench.accept(id="again")
+    assert len(bench.store.labels(bench.image)) == count and second.ack["label"] == first.ack["label"]
+
+
+def test_one_undo_takes_a_whole_acceptance_back_and_redo_brings_it_again(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    before = bench.known()
+    bench.accept(id="all")
+    after = bench.known()
+    assert bench.accepting.is_group("all")
+    assert [e.client_id for e in without_members(bench.store.history("ann")[0])][-1] == "all"
+    undone = bench.accepting.take_back("ann", {"t": "undo", "id": "u1", "target": "all"})
+    assert np.array_equal(bench.known(), before) and undone.ack["rev"] == bench.store.newest_label()
+    bench.accepting.take_back("ann", {"t": "undo", "id": "u1", "target": "all"})
+    assert np.array_equal(bench.known(), before)
+    bench.accepting.take_back("ann", {"t": "redo", "id": "r1", "target": "all"})
+    assert np.array_equal(bench.known(), after)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hi": 10},
+        {"lo": 5, "hi": 5},
+        {"min_confidence": 2},
+        {"prediction": 77},
+        {"id": "i" * 60},
+        {"producer": "x"},
+    ],
+)
+def test_what_cannot_be_accepted_is_refused_in_a_sentence(bench: Bench, wrong: dict[str, Any]):
+    bench.label(0, 4)
+    bench.filled()
+    with pytest.raises(Refused, match="again|yet|another|reload"):
+        bench.accept(**wrong)
+    assert len(bench.store.labels(bench.image)) == 1
+
+
+def test_a_slice_says_which_classes_were_drawn_on_it(bench: Bench):
+    bench.label(0, 4)
+    bench.store.add_label(NewLabel(SliceRef(bench.image, 1, 7), None, "whole", "ann"))
+    found = labelled_slices(bench.store.labels(bench.image))
+    assert [(s.axis, s.index, s.complete, s.classes) for s in found] == [
+        (0, 4, False, (1,)),
+        (1, 7, True, ()),
+    ]
+
+
+def test_a_process_fills_remembers_and_comes_back_after_it_died(store: Store, tmp_path: Path):
+    bench = Bench(store, ProcessFiller())
+    try:
+        bench.label(0, 4)
+        bench.filled()
+        assert bench.said[-1]["state"] == "done"
+        bench.filler._process.kill()
+        bench.filler._process.join()
+        bench.label(1, 7)
+        bench.filled()
+        assert bench.said[-1]["state"] == "done" and bench.said[-1]["rev"] == 2
+    finally:
+        bench.fills.close()
+    assert bench.filler._process is None

@@ -1,0 +1,353 @@
+"""Laws that every propagator keeps, and what each is good for."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from learners.propagate import PROPAGATORS, Cancelled, Case, Filled, LabelledSlice, Run, fill, fill_with
+from learners.propagate.case import Guess, grey
+from learners.propagate.distances import signed_distance
+from learners.propagate.grid import Edges, solve, system_of
+from learners.propagate.prompted import prompted
+from learners.propagate.region import cropped, region_of_interest, with_surroundings
+from learners.propagate.walker import ladder
+from models.graphcut import GraphCut
+from storage.arrays import UNLABELLED, plane
+
+NAMES = tuple(PROPAGATORS)
+QUICK = ("random_walker", "shape", "flow")
+ONE_AXIS = ("prompted", "demons")  # these take their time: one plane is enough
+SHAPE = (13, 20, 26)
+FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def scene(
+    shape: tuple[int, int, int] = SHAPE, seed: int = 0, spacing: tuple[float, float, float] = (1.5, 1.0, 0.8)
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Two touching, off-centre blobs of different brightness in noise, and their truth."""
+    z, y, x = (np.arange(n).reshape([-1 if a == b else 1 for b in range(3)]) for a, n in enumerate(shape))
+    reach = min(n * mm for n, mm in zip(shape, spacing)) * 0.36
+    middle = [0.45 * shape[0] * spacing[0], 0.4 * shape[1] * spacing[1], 0.35 * shape[2] * spacing[2]]
+    away = [(axis * mm - m) ** 2 for axis, mm, m in zip((z, y, x), spacing, middle)]
+    truth = (sum(away) < reach**2).astype(np.uint8)
+    beside = away[0] + away[1] + (x * spacing[2] - middle[2] - 1.4 * reach) ** 2
+    truth[(beside < (0.75 * reach) ** 2) & (truth == 0)] = 2
+    noise = np.random.default_rng(seed).normal(0, 6, shape)
+    return (np.array([40, 110, 170])[truth] + noise).astype(np.float32), truth
+
+
+def labelled(
+    image: NDArray[np.float32],
+    truth: NDArray[np.uint8],
+    at: list[tuple[int, int]],
+    *,
+    complete: bool = True,
+    spacing: tuple[float, float, float] = (1.5, 1.0, 0.8),
+) -> Case:
+    """The case of a person who drew the truth on these (axis, index) slices."""
+    known = np.full(truth.shape, UNLABELLED, np.uint8)
+    slices = []
+    for axis, index in at:
+        cut, drawn = plane(known, axis, index), plane(truth, axis, index)
+        cut[...] = drawn if complete else np.where(drawn > 0, drawn, cut)
+        slices.append(LabelledSlice(axis, index, complete, tuple(int(v) for v in np.unique(drawn) if v)))
+    return Case(image, known, tuple(slices), spacing)
+
+
+def dice(a: NDArray[np.uint8], b: NDArray[np.uint8], value: int = 1) -> float:
+    return float(2 * ((a == value) & (b == value)).sum() / max(1, (a == value).sum() + (b == value).sum()))
+
+
+def nearest(case: Case) -> NDArray[np.uint8]:
+    """Every voxel as on the nearest labelled slice: what a propagator has to beat."""
+    out, near = np.zeros(case.shape, np.uint8), np.full(case.shape, np.inf)
+    for s in case.slices:
+        mm = np.abs(np.arange(case.shape[s.axis]) - s.index) * case.spacing_mm[s.axis]
+        mm = np.broadcast_to(mm.reshape([-1 if a == s.axis else 1 for a in range(3)]), case.shape)
+        shown = np.broadcast_to(np.expand_dims(plane(case.known, s.axis, s.index), s.axis), case.shape)
+        out[mm < near] = shown[mm < near]
+        near = np.minimum(near, mm)
+    out[out == UNLABELLED] = 0
+    return out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_known_voxels_come_back_as_they_were_given_with_full_confidence(name: str):
+    case = labelled(*scene(), [(0, 6)] if name in ONE_AXIS else [(0, 6), (1, 8), (2, 9)], complete=False)
+    filled = fill(name, case)
+    known = case.known != UNLABELLED
+    assert np.array_equal(filled.classes[known], case.known[known])
+    assert (filled.confidence[known] == 255).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_voxel_gets_background_or_a_class_that_somebody_drew(name: str):
+    case = labelled(*scene(), [(0, 5)] if name in ONE_AXIS else [(0, 5), (1, 9)])
+    filled = fill(name, case)
+    assert filled.classes.shape == filled.confidence.shape == SHAPE
+    assert set(np.unique(filled.classes)) == {0, 1, 2}
+    assert filled.finished and filled.seconds > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_ball_is_found_from_three_parallel_slices(name: str):
+    image, truth = scene()
+    case = labelled(image, truth, [(0, 3), (0, 6), (0, 9)])
+    filled = fill(name, case)
+    assert dice(filled.classes, truth) > max(0.8, dice(nearest(case), truth))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_class_that_is_absent_on_a_complete_slice_is_absent_there(name: str):
+    image, truth = scene()
+    truth[7:] = 0
+    case = labelled(image, truth, [(0, 5), (0, 11)])
+    filled = fill(name, case)
+    assert not filled.classes[11].any() and filled.classes[5].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_labelled_slice_is_enough_to_go_on(name: str):
+    image, truth = scene()
+    filled = fill(name, labelled(image, truth, [(0, 6)]))
+    assert dice(filled.classes, truth) > 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_volume_of_one_slice_and_one_voxel_wide_axes_work(name: str):
+    known = np.full((1, 9, 12), UNLABELLED, np.uint8)
+    known[0, 4, 3:6], known[0, 0, :] = 3, 0
+    case = Case(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 0),))
+    assert set(np.unique(fill(name, case).classes)) <= {0, 3}
+
+
+@pytest.mark.parametrize("name", QUICK)
+@given(flips=st.lists(st.booleans(), min_size=3, max_size=3), seed=st.integers(0, 99))
+@FEW
+def test_a_mirrored_volume_gives_the_mirrored_fill(name: str, flips: list[bool], seed: int):
+    image, truth = scene(seed=seed)
+    axes = tuple(a for a, yes in enumerate(flips) if yes)
+    case = labelled(image, truth, [(0, 4), (0, 8), (1, 8)])
+    slices = tuple(
+        replace(s, index=SHAPE[s.axis] - 1 - s.index) if s.axis in axes else s for s in case.slices
+    )
+    mirrored = Case(np.flip(image, axes).copy(), np.flip(case.known, axes).copy(), slices, case.spacing_mm)
+    same = np.flip(fill(name, mirrored).classes, axes) == fill(name, case).classes
+    assert same.mean() > (0.999 if name != "flow" else 0.97)
+
+
+@pytest.mark.parametrize("name", QUICK)
+@given(order=st.permutations(range(3)), seed=st.integers(0, 99))
+@FEW
+def test_the_order_of_the_axes_does_not_matter(name: str, order: list[int], seed: int):
+    image, truth = scene(seed=seed)
+    case = labelled(image, truth, [(0, 4), (0, 8), (1, 8)])
+    slices = tuple(replace(s, axis=order.index(s.axis)) for s in case.slices)
+    z, y, x = (case.spacing_mm[a] for a in order)
+    turned = Case(image.transpose(order).copy(), case.known.transpose(order).copy(), slices, (z, y, x))
+    back = fill(name, turned).classes.transpose(np.argsort(order))
+    assert (back == fill(name, case).classes).mean() > (0.995 if name != "flow" else 0.97)
+
+
+@pytest.mark.parametrize("name", QUICK)
+@given(
+    shape=st.tuples(*[st.integers(2, 14)] * 3),
+    values=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 13), st.integers(1, 4)), min_size=1, max_size=4
+    ),
+    spacing=st.tuples(*[st.floats(0.2, 6)] * 3),
+    complete=st.booleans(),
+)
+@settings(parent=FEW, max_examples=25)
+def test_whatever_is_drawn_the_fill_keeps_its_laws(name: str, shape, values, spacing, complete):
+    known = np.full(shape, UNLABELLED, np.uint8)
+    slices = set()
+    rng = np.random.default_rng(len(values))
+    for axis, index, value in values:
+        index %= shape[axis]
+        cut = plane(known, axis, index)
+        cut[rng.random(cut.shape) < 0.5] = value
+        slices.add(LabelledSlice(axis, index, complete))
+    if not (known != UNLABELLED).any():
+        return
+    case = Case(rng.normal(0, 9, shape).astype(np.float32), known, tuple(slices), spacing)
+    filled = fill(name, case)
+    said = known != UNLABELLED
+    assert np.array_equal(filled.classes[said], known[said])
+    assert set(np.unique(filled.classes)) <= {0, *case.classes}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cancelled_fill_stops_soon(name: str):
+    case = labelled(
+        *scene((40, 60, 70), spacing=(1.0, 1.0, 1.0)), [(0, 20), (0, 10)], spacing=(1.0, 1.0, 1.0)
+    )
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        fill(name, case, Run(cancelled=stop.is_set))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_deadline_there_is_the_best_so_far(name: str):
+    case = labelled(*scene(), [(0, 4), (0, 8)])
+    filled = fill(name, case, Run(deadline=time.monotonic() - 1))
+    known = case.known != UNLABELLED
+    assert np.array_equal(filled.classes[known], case.known[known])
+    assert filled.finished == (name == "shape")
+
+
+def test_a_second_run_starts_from_the_first_and_ends_at_the_same_place():
+    image, truth = scene()
+    first = fill("random_walker", labelled(image, truth, [(0, 4), (0, 8)]))
+    more = labelled(image, truth, [(0, 4), (0, 8), (1, 8)])
+    warm, cold = fill("random_walker", more, Run(previous=first)), fill("random_walker", more)
+    assert (warm.classes == cold.classes).mean() > 0.995
+
+
+def test_nothing_drawn_is_said_in_words():
+    empty = Case(np.zeros(SHAPE), np.full(SHAPE, UNLABELLED, np.uint8), (LabelledSlice(0, 1, True),))
+    with pytest.raises(ValueError, match="label one on any slice first"):
+        fill("shape", empty)
+    with pytest.raises(LookupError, match="there are: random_walker"):
+        fill("sorcery", empty)
+
+
+def test_between_two_discs_the_outline_is_the_disc_between():
+    rows, columns = np.ogrid[:41, :41]
+    known = np.full((11, 41, 41), UNLABELLED, np.uint8)
+    for z, radius in ((0, 6), (10, 14)):
+        known[z] = (rows - 20) ** 2 + (columns - 20) ** 2 < radius**2
+    case = Case(np.zeros(known.shape), known, (LabelledSlice(0, 0, True), LabelledSlice(0, 10, True)))
+    between = fill("shape", case).classes
+    assert np.array_equal(between[0], known[0]) and np.array_equal(between[10], known[10])
+    radii = np.sqrt(between.sum((1, 2)) / np.pi)
+    assert np.abs(radii - np.linspace(6, 14, 11)).max() < 1.2
+
+
+def test_two_orthogonal_slices_of_a_ball_make_a_ball():
+    z, y, x = np.ogrid[:31, :31, :31]
+    truth = ((z - 15) ** 2 + (y - 15) ** 2 + (x - 15) ** 2 < 10**2).astype(np.uint8)
+    case = labelled(np.zeros(truth.shape, np.float32), truth, [(0, 15), (1, 15)], spacing=(1.0, 1.0, 1.0))
+    assert dice(fill("shape", case).classes, truth) > 0.95
+
+
+def test_distances_are_in_mm():
+    mask = np.zeros((9, 9), bool)
+    mask[4, 2:7] = True
+    far = signed_distance(mask, (3.0, 1.0))
+    assert far[0, 4] == pytest.approx(0.5 - 4 * 3) and far[4, 0] == pytest.approx(0.5 - 2) and far[4, 4] > 0
+    assert (signed_distance(np.zeros((3, 4), bool), (1, 1)) < 0).all()
+
+
+def test_on_an_even_chain_the_walker_finds_the_straight_line():
+    image = np.zeros((1, 1, 11), np.float32)
+    free = np.ones((1, 1, 11), bool)
+    free[..., [0, 10]] = False
+    ends = np.zeros((11, 1), np.float32)
+    ends[10] = 1
+    system, pull = system_of(free, Edges(image, (1.0, 1.0, 1.0), 2.0), lambda places: ends[places])
+    x, finished, _ = solve(system, pull, np.zeros((9, 1), np.float32), Run())
+    assert finished and np.allclose(x[:, 0], np.arange(1, 10) / 10, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["random_walker", "walks"])
+def test_an_edge_without_noise_is_met_exactly(name: str):
+    truth = np.zeros((9, 20, 24), np.uint8)
+    truth[:, :, 13:] = 1
+    case = labelled(truth * np.float32(100), truth, [(0, 4)])
+    assert (fill(name, case).classes == truth).mean() > 0.99
+
+
+def test_the_intensities_help_where_outlines_alone_mislead():
+    truth = np.zeros((24, 30, 34), np.uint8)
+    for z in range(24):
+        truth[z, 8:18, 6 + abs(z - 12) : 16 + abs(z - 12)] = 1  # a bent bar
+    image = (truth * 60 + np.random.default_rng(0).normal(0, 12, truth.shape)).astype(np.float32)
+    case = labelled(image, truth, [(0, 1), (0, 22)], spacing=(1.0, 1.0, 1.0))
+    walker, shape = (dice(fill(n, case).classes, truth) for n in ("random_walker", "shape"))
+    assert walker > shape + 0.1
+
+
+def test_an_object_drawn_on_an_unfinished_slice_has_background_around_it():
+    image, truth = scene()
+    one = np.where(truth == 1, 1, 0).astype(np.uint8)
+    case = labelled(image, one, [(0, 5)], complete=False)
+    around = with_surroundings(case).known[5]
+    assert (around[one[5] == 1] == 1).all() and (around == 0).sum() > 20
+    filled = fill("random_walker", case)
+    assert filled.confidence[5][one[5] == 0].max() <= 242  # concluded, not said
+
+
+def test_where_a_class_that_is_missing_on_the_slice_may_lie_nothing_is_concluded():
+    image, truth = scene()
+    case = labelled(image, np.where(truth == 1, 1, 0).astype(np.uint8), [(0, 5)], complete=False)
+    known = case.known.copy()
+    known[7][truth[7] == 2] = 2
+    both = replace(case, known=known, slices=(*case.slices, LabelledSlice(0, 7, False, (2,))))
+    around = with_surroundings(both).known[5]
+    assert (around[truth[7] == 2] == UNLABELLED).mean() > 0.5
+
+
+def test_a_line_that_another_plane_left_on_a_slice_is_not_taken_for_an_outline():
+    image, truth = scene()
+    case = labelled(image, truth, [(1, 8)])
+    crossing = replace(case, slices=(*case.slices, LabelledSlice(0, 6, False, ())))
+    assert np.array_equal(fill("shape", crossing).classes, fill("shape", case).classes)
+
+
+def test_large_volumes_are_worked_on_around_what_was_drawn():
+    known = np.full((80, 90, 100), UNLABELLED, np.uint8)
+    known[40, 30:40, 50:62] = 1
+    case = Case(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 40),))
+    box = region_of_interest(case)
+    part = cropped(case, box)
+    assert part.known.size < known.size / 20 and (part.known == 1).sum() == 120
+    assert (
+        box[0][1] - box[0][0] >= 2 * 12
+    )  # along the axis that no slice shows it reaches as far as it is wide
+    assert plane(part.known, 0, part.slices[0].index).min() == 1
+
+
+def test_coarse_to_fine_agrees_with_solving_everywhere(monkeypatch: pytest.MonkeyPatch):
+    image, truth = scene((30, 36, 40), spacing=(1.0, 1.0, 1.0))
+    case = labelled(image, truth, [(0, 13), (1, 14)], spacing=(1.0, 1.0, 1.0))
+    whole = fill("random_walker", case)
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    assert len(ladder(case)) > 1
+    steps = fill("random_walker", case)
+    assert (steps.classes == whole.classes).mean() > 0.99 and dice(steps.classes, truth) > 0.95
+
+
+def test_any_prompt_model_propagates_its_masks():
+    image, truth = scene()
+    filled = fill_with(prompted(GraphCut), labelled(image, truth, [(0, 6)]), Run())
+    assert dice(filled.classes, truth) > 0.7
+
+
+def test_colour_counts_by_its_brightness():
+    colour = np.zeros((2, 3, 4, 3), np.uint8)
+    colour[..., 1] = 100
+    assert grey(colour).shape == (2, 3, 4) and grey(colour).max() == pytest.approx(58.7)
+
+
+def test_progress_rises():
+    seen: list[float] = []
+    image, truth = scene()
+    fill("shape", labelled(image, truth, [(0, 5)]), Run(progress=seen.append))
+    assert seen == sorted(seen) and len(seen) == 2
+
+
+def test_a_method_that_is_not_registered_keeps_the_laws_too():
+    def nothing(case: Case, run: Run) -> Guess:
+        return Guess(np.zeros(case.shape, np.uint8), np.ones(case.shape, np.float32))
+
+    case = labelled(*scene(), [(0, 5)])
+    filled = fill_with(nothing, case, Run())
+    assert isinstance(filled, Filled) and np.array_equal(filled.classes[5], case.known[5])

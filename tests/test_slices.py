@@ -1,0 +1,79 @@
+"""Which slice to label next."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learners.propagate import LabelledSlice, fill
+from learners.slices import SLICE_RULES, Volume, next_slice
+from tests.test_propagate import SHAPE, dice, labelled, scene
+
+
+def doubtful(at: tuple[int, int, int], slices: tuple[LabelledSlice, ...] = ()) -> Volume:
+    """Certain everywhere but in a small box around a place."""
+    confidence = np.full(SHAPE, 255, np.uint8)
+    z, y, x = at
+    confidence[z - 1 : z + 2, y - 3 : y + 4, x - 5 : x + 6] = 140
+    confidence[z, y, x] = 128
+    classes = np.zeros(SHAPE, np.uint8)
+    classes[z - 2 : z + 3, y - 4 : y + 5, x - 6 : x + 7] = 1
+    return Volume(classes, confidence, slices, (2.0, 1.0, 1.0))
+
+
+def test_the_plane_with_most_doubt_is_chosen_and_the_reason_says_so():
+    volume = doubtful((6, 9, 12), (LabelledSlice(0, 2), LabelledSlice(1, 2)))
+    proposal = next_slice(volume)
+    assert (proposal.axis, proposal.index) == (0, 6)  # a slice across z holds 7 x 11 of the doubtful voxels
+    assert "77 uncertain voxels" in proposal.reason and "8 mm from the next labelled slice" in proposal.reason
+    assert proposal.gain > 0 and proposal.seconds > 6
+
+
+def test_the_second_slice_is_orthogonal_to_the_first():
+    proposal = next_slice(doubtful((6, 9, 12), (LabelledSlice(0, 6),)))
+    assert proposal.axis != 0 and "is labelled yet" in proposal.reason
+
+
+@pytest.mark.parametrize("rule", SLICE_RULES)
+def test_a_labelled_slice_is_never_proposed_again(rule: str):
+    slices = tuple(LabelledSlice(a, k) for a in range(3) for k in range(SHAPE[a]) if k % 5)
+    proposal = next_slice(doubtful((6, 9, 12), slices), rule)
+    assert proposal is None or LabelledSlice(proposal.axis, proposal.index) not in slices
+
+
+def test_where_nothing_is_in_doubt_nothing_is_proposed():
+    sure = Volume(np.ones(SHAPE, np.uint8), np.full(SHAPE, 250, np.uint8), (LabelledSlice(0, 1),))
+    assert next_slice(sure) is None
+
+
+def test_a_rule_for_one_axis_stays_on_it_and_bisects_its_largest_gap():
+    volume = doubtful((6, 9, 12), (LabelledSlice(2, 3), LabelledSlice(2, 20), LabelledSlice(0, 5)))
+    assert next_slice(volume, "axis").axis == 2
+    assert (next_slice(volume, "gap").axis, next_slice(volume, "gap").index) == (2, 12)
+
+
+@given(seed=st.integers(0, 999), rule=st.sampled_from(sorted(SLICE_RULES)))
+@settings(max_examples=30, deadline=None)
+def test_whatever_the_fill_a_proposal_lies_in_the_volume(seed: int, rule: str):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 9, 3))
+    volume = Volume(
+        rng.integers(0, 3, shape).astype(np.uint8),
+        rng.integers(0, 256, shape).astype(np.uint8),
+        (LabelledSlice(0, 0),),
+    )
+    proposal = next_slice(volume, rule)
+    assert proposal is None or 0 <= proposal.index < shape[proposal.axis]
+
+
+def test_following_the_proposals_makes_the_fill_better_each_time():
+    image, truth = scene()
+    image = np.random.default_rng(1).normal(0, 60, SHAPE).astype(np.float32) + image
+    at, found = [(0, 3)], []
+    for _ in range(4):
+        case = labelled(image, truth, at)
+        filled = fill("random_walker", case)
+        found.append(dice(filled.classes, truth))
+        proposal = next_slice(Volume(filled.classes, filled.confidence, case.slices, case.spacing_mm))
+        at = [*at, (proposal.axis, proposal.index)]
+    assert found[-1] > found[0] + 0.03 and found[-1] > 0.9
