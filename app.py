@@ -96,6 +96,10 @@ def fill_open(command: argparse.ArgumentParser) -> None:
     command.add_argument("--certificate-key", type=Path, help="PEM key of the certificate")
     command.add_argument("--model", help="the prompt model to begin with; `status` lists them")
     command.add_argument("--checkpoint", type=Path, help="a SAM checkpoint on disk to prompt with")
+    command.add_argument(
+        "--no-fill", action="store_true", help="propose nothing: no fills of volumes, no learning"
+    )
+    command.add_argument("--no-learn", action="store_true", help="do not train in the background")
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -115,6 +119,8 @@ def run_open(options: argparse.Namespace) -> int:
         certificate=options.certificate,
         certificate_key=options.certificate_key,
         open_browser=not options.no_browser,
+        fill=not options.no_fill,
+        learn=not options.no_learn,
     )
     workflow = open_workflow(project_of(options), options.model, options.checkpoint)
     try:
@@ -133,7 +139,9 @@ def fill_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", type=Path, help="a file or folder of images or volumes")
     command.add_argument("--project", type=Path, help="the project's folder; made where it is not there")
     command.add_argument("--labels", type=Path, help="a file or folder of masks of DATA, imported as labels")
-    command.add_argument("--objects", action="store_true", help="mask values number objects of one class, not classes")
+    command.add_argument(
+        "--objects", action="store_true", help="mask values number objects of one class, not classes"
+    )
 
 
 def run_import(options: argparse.Namespace) -> int:

@@ -101,6 +101,19 @@ class Complete(OnSlice):
     on: bool
 
 
+class Accept(Said):
+    t: Literal["accept"]
+    id: ClientId
+    image: Annotated[int, Field(ge=1, le=MAX_ID)]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    lo: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    hi: Annotated[int, Field(ge=1, le=MAX_INDEX)]
+    min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
+    producer: Annotated[str, Field(max_length=200)] | None = None
+    prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
+
+
 class TakeBack(Said):
     t: Literal["undo", "redo"]
     id: ClientId
@@ -112,9 +125,11 @@ class Ping(Said):
     n: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
-_Any = Annotated[Open | Look | Predict | LabelSaid | Complete | TakeBack | Ping, Field(discriminator="t")]
+_Any = Annotated[
+    Open | Look | Predict | LabelSaid | Complete | Accept | TakeBack | Ping, Field(discriminator="t")
+]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(_Any)
-COMMITS = ("label", "complete", "undo", "redo")
+COMMITS = ("label", "complete", "accept", "undo", "redo")
 
 
 class BadMessage(ValueError):

@@ -64,6 +64,8 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
     api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
     api.include_router(make_sign_in(parts.sessions))
     api.include_router(make_router(parts))
+    if settings.fill:
+        _add_background(api, workflow, parts, learn=settings.learn)
     api.mount("/ui", _Static(directory=STATIC))
     for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused):
         api.add_exception_handler(kind, _on_error)
@@ -74,6 +76,15 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
 
         api = mount(api, workflow, user_of)
     return App(Guard(api, parts.sessions, settings), api, parts)
+
+
+def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, *, learn: bool) -> None:
+    """What proposes labels while people work, and its routes."""
+    from annotator import fill_routes, learn_routes  # bring the learners along
+
+    background = workflow.start_background(parts.floor.hub.post, learn=learn)
+    api.include_router(fill_routes.make_router(parts, background.fills))
+    api.include_router(learn_routes.make_router(background.scheduler))
 
 
 def serve(

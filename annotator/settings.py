@@ -21,6 +21,8 @@ class Settings:
     certificate: Path | None = None  # PEM files: we speak https ourselves
     certificate_key: Path | None = None
     open_browser: bool = False
+    fill: bool = True  # fill volumes from a few labelled slices
+    learn: bool = True  # train in the background on what is labelled
     max_file_bytes: int = 8 * GIGABYTE  # one uploaded file
     max_batch_bytes: int = 64 * GIGABYTE  # all files of one upload
 

@@ -1,11 +1,13 @@
 """What a person can do: see, prompt, commit, take back, choose. Synchronous and thread-safe; no widgets, no HTTP."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.accepting import Accepting
 from annotator.commits import Commits, Outcome, Refused, check_ref
 from annotator.folds import Folds
 from annotator.jobs import Job
@@ -18,6 +20,9 @@ from storage.database import StorageFull
 from storage.rows import ImageRow
 from storage.store import Store
 
+if TYPE_CHECKING:
+    from annotator.background import Background
+
 __all__ = ["Outcome", "Refused", "Workflow"]
 
 Message = dict[str, Any]
@@ -29,9 +34,20 @@ class Workflow:
     def __init__(self, store: Store, prompting: Prompting) -> None:
         self.store, self.prompting = store, prompting
         self.folds = Folds(store)
-        self._commits = Commits(store, self.folds)
+        self.background: Background | None = None  # none: nothing is proposed, as in quick tests
+        self._commits, self._accepting = Commits(store, self.folds), Accepting(store, self.folds)
+
+    def start_background(self, publish: Callable[[Message], None], *, learn: bool) -> "Background":
+        """Fill volumes and, where `learn`, train from now on; news go to `publish`, from any thread."""
+        from annotator.background import Background  # learners: a page without them starts sooner
+
+        self.background = Background(self.store, self.folds, learn=learn, publish=publish)
+        self.background.open()
+        return self.background
 
     def close(self) -> None:
+        if self.background is not None:
+            self.background.close()
         self.prompting.close()
         self.store.close()
 
@@ -107,13 +123,27 @@ class Workflow:
     # say
 
     def commit(self, user: str, message: Message, payload: bytes) -> Outcome:
-        """Take a label, complete, undo or redo message. Durable when it returns; raises Refused."""
+        """Take a label, complete, accept, undo or redo message. Durable when it returns; raises Refused."""
         try:
-            return self._commits.take(user, message, payload)
+            outcome = self._take(user, message, payload)
+            self._labels_changed(outcome)
+            return outcome
         except (StorageFull, TornFile) as error:
             raise Refused(str(error), retry=True) from error
         except (LookupError, ValueError) as error:
             raise Refused(_sentence(error)) from error
+
+    def _take(self, user: str, message: Message, payload: bytes) -> Outcome:
+        if message["t"] == "accept":
+            return self._accepting.accept(user, message)
+        if message["t"] in ("undo", "redo") and self._accepting.is_group(message["target"]):
+            return self._accepting.take_back(user, message)
+        return self._commits.take(user, message, payload)
+
+    def _labels_changed(self, outcome: Outcome) -> None:
+        if self.background is not None:
+            for image_id in {message["image"] for message, _ in outcome.broadcasts}:
+                self.background.labelled(image_id)
 
     def edit_classes(self, change: Message) -> list[Message]:
         """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""
@@ -153,6 +183,8 @@ class Workflow:
         ref = SliceRef(message["image"], message["axis"], message["index"])
         check_ref(self.store.image(ref.image_id).shape, ref)
         self.prompting.look(ref, _window(message), message["direction"])
+        if self.background is not None:
+            self.background.look(ref.image_id)
 
     def choose_model(self, name: str) -> None:
         """Raises LookupError for an unknown model, ValueError for one that is not ready."""

@@ -58,12 +58,13 @@ class RunningServer:
             self.kill()
 
 
-def start_server(folder: Path, *more: str, port: int = 0) -> RunningServer:
+def start_server(folder: Path, *more: str, port: int = 0, learn: bool = False) -> RunningServer:
     """Start `app.py open` in a folder and wait until it says where it is; the caller stops it.
 
     Without further arguments it opens the demo, in `folder/slicewise-projects/demo`.
     """
     command = [sys.executable, str(ROOT / "app.py"), "open", "--no-browser", "--port", str(port), *more]
+    command += [] if learn else ["--no-learn"]
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -34,8 +34,8 @@ def small_workflow(folder: Path, kind: type[Workflow] = Workflow) -> Iterator[Wo
 
 
 def small_app(workflow: Workflow, **settings: Any) -> App:
-    """Our routes without Gradio's."""
-    return assemble(workflow, Settings(**settings), with_page=False)
+    """Our routes without Gradio's, and without what proposes labels in the background unless asked for."""
+    return assemble(workflow, Settings(**{"fill": False, "learn": False, **settings}), with_page=False)
 
 
 def client_of(app: App, base: str = BASE) -> TestClient:

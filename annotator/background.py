@@ -1,0 +1,42 @@
+"""What works while people label: fills of volumes from a few slices, and the learners' rounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+from annotator.fills import Fills
+from annotator.folds import Folds
+from annotator.scheduler import Scheduler
+from learners.engines import ENGINES
+from storage.store import Store
+
+Message = dict[str, Any]
+
+
+class Background:
+    """Thread-safe. Nothing here ever delays a commit or a click: `labelled` and `look` return at once."""
+
+    def __init__(
+        self, store: Store, folds: Folds, *, learn: bool, publish: Callable[[Message], None]
+    ) -> None:
+        self.fills = Fills(store, folds)
+        self.fills.publish = publish
+        self.scheduler = Scheduler(store, ENGINES["process"](), tell=publish)
+        self._learn = learn
+
+    def open(self) -> None:
+        if self._learn:
+            self.scheduler.open()
+            self.scheduler.poke()
+
+    def labelled(self, image_id: int) -> None:
+        """The labels of this image changed."""
+        self.fills.refresh(image_id)
+        self.scheduler.poke()
+
+    def look(self, image_id: int) -> None:
+        """Somebody has this image open."""
+        self.scheduler.look(image_id)
+
+    def close(self) -> None:
+        self.scheduler.close()
+        self.fills.close()
