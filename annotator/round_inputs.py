@@ -1,8 +1,8 @@
 """What a round is given: examples with target files, what is held out, and in which order to predict."""
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +35,18 @@ class RoundInputs:
         self._store, self._rounds = store, rounds
         self._directory = rounds.directory / "targets"
 
-    def build(self, producer: str, since: int) -> Inputs:
-        """`producer`: whose pseudo-labels go along; `since`: the clock of its last round."""
+    def build(self, producer: str, since: int, stable: Mapping[int, float] | None = None) -> Inputs:
+        """`producer`: whose pseudo-labels go along, `stable` how settled it was on each image; `since`: the clock
+        of its last round."""
         self._directory.mkdir(parents=True, exist_ok=True)
         first_use = self._rounds.first_use()
         labelled = self._rounds.labelled_images()
         self._choose_held_out(labelled)
         held = self._rounds.held_out()
         _, rows = self._store.images(limit=-1)
+        examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
         examples = tuple(
-            self._example(row, labelled.get(row.id), held, first_use, producer, since) for row in rows
+            replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})) for e in examples
         )
         classes = {c.id for c in self._store.classes()} & set(first_use)
         drawn = tuple(sorted(classes - {BACKGROUND}))
@@ -67,7 +69,6 @@ class RoundInputs:
         rev: int | None,
         held: set[tuple[int, int, int]],
         first_use: dict[int, int],
-        producer: str,
         since: int,
     ) -> Example:
         labels = self._store.labels(row.id) if rev is not None else []
@@ -81,7 +82,6 @@ class RoundInputs:
             all_held=(row.id, *WHOLE) in held,
             held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
             fresh=rev is not None and rev > since,
-            pseudo=self._pseudo(row.id, producer),
             boxes=weak_boxes(labels),
         )
 
@@ -91,11 +91,11 @@ class RoundInputs:
             write_npy(path, target_volume(row.shape, labels, first_use))
         return path
 
-    def _pseudo(self, image_id: int, producer: str) -> Pseudo | None:
+    def _pseudo(self, image_id: int, producer: str, stable: Mapping[int, float]) -> Pseudo | None:
         row = self._store.predictions.newest(image_id, producer)
         if row is None:
             return None
-        return Pseudo(row.classes_path, row.confidence_path, row.expected_dice or 0.0)
+        return Pseudo(row.classes_path, row.confidence_path, stable.get(image_id, 0.0))
 
     def _choose_held_out(self, labelled: dict[int, int]) -> None:
         """One labelled image of six, the newest, from four on; with fewer images one labelled slice of six.

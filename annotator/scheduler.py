@@ -310,7 +310,7 @@ class Scheduler:
         clock = self.store.newest_label()  # before the labels are read: what comes later starts another round
         if kind == "predict" and last is not None:
             clock = last.seen_label
-        inputs = self._inputs.build(name, last.seen_label if last else 0)
+        inputs = self._inputs.build(name, last.seen_label if last else 0, self._stable(name))
         why = _not_ready(inputs)
         if why is not None:
             changed = self._waiting.get(name) != why
@@ -333,6 +333,11 @@ class Scheduler:
         future = self._executor.submit(run_round, spec)
         future.add_done_callback(partial(self._ring, name))
         return True
+
+    def _stable(self, name: str) -> dict[int, float]:
+        """How settled the last models were on each image."""
+        pool = self.pool(name)
+        return {int(i): float(s) for i, s in zip(pool.refs[:, 0], pool.stability) if s == s}
 
     def _spec(self, name: str, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
         return RoundSpec(
@@ -546,9 +551,10 @@ class Scheduler:
     def _read_settings(self) -> LearnSettings:
         text = self.store.setting(SETTING)
         try:
-            values = json.loads(text) if text else {}
-            lists = {k: tuple(values.pop(k)) for k in ("learners", "paused") if k in values}
-            return LearnSettings(**lists, **values)
+            values: dict[str, Any] = json.loads(text) if text else {}
+            for name in ("learners", "paused"):
+                values[name] = tuple(values.get(name, ()))
+            return LearnSettings(**values)
         except (ValueError, TypeError, LookupError) as error:
             log.warning("the learning settings cannot be read (%s); the defaults hold", error)
             return LearnSettings()

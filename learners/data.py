@@ -149,9 +149,10 @@ class Pools:
         corner = [
             _corner(c + j, n, whole) for c, j, n, whole in zip(centre, jitter, size, case.example.shape)
         ]
-        inner = tuple(slice(max(0, c), min(c + n, w)) for c, n, w in zip(corner, size, case.example.shape))
+        z, y, x_ = (slice(max(0, c), min(c + n, w)) for c, n, w in zip(corner, size, case.example.shape))
+        inner = (z, y, x_)
         pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
-        x = np.pad(case.look(inner), [(0, 0), *pads], mode="edge")
+        x = np.pad(case.look(inner), ((0, 0), *pads), mode="edge")
         values = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
         values = np.pad(values if known is None else known[inner], pads, constant_values=UNLABELLED)
         target = target_of(values, self._classes)

@@ -27,7 +27,8 @@ class Described:
 
 def describe_all(images: Sequence[Described], out: Path, seconds: float) -> int:
     """Write a pool of the images that can be described in the time; how many. Runs in a worker, needs no torch."""
-    started, pools = time.monotonic(), []
+    started = time.monotonic()
+    pools: list[tuple[Described, NDArray[np.float32]]] = []
     for image in images:
         if pools and time.monotonic() - started > seconds:
             break

@@ -1,6 +1,7 @@
 """Losses on (logits, Sample): one weight map goes into every sum, so w = 0 means exactly no gradient."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,9 @@ class Sample:
         return len(self.x)
 
     def of(self, rows: Tensor | slice) -> "Sample":
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Sample(**{name: None if part is None else part[rows] for name, part in parts.items()})
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
+        return Sample(**cut)
 
     def trusted(self, factor: float) -> "Sample":
         return replace(self, w=self.w * factor)
@@ -85,5 +87,6 @@ def dice(logits: Tensor, sample: Sample) -> Tensor:
 
 
 def _part(sample: Sample, part: float) -> Sample:
-    here = (sample.region == part).to(sample.w.dtype)
+    assert sample.region is not None
+    here = sample.region.eq(part).to(sample.w.dtype)
     return replace(sample, w=sample.w * here, v=sample.v * here, region=None)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -11,7 +12,7 @@ from learners.losses import Sample
 
 def paste(frame: Sample, centre: Sample, keep: Tensor) -> Sample:
     """The frame where `keep` (B, *S) or (1, *S) is 1, the centre where it is 0."""
-    parts = {}
+    parts: dict[str, Any] = {}
     for field in fields(Sample):
         a, b = getattr(frame, field.name), getattr(centre, field.name)
         if a is None or b is None:
@@ -32,14 +33,14 @@ def cutmix_masks(count: int, sides: tuple[int, ...], rng: Generator) -> Tensor:
         lengths = [
             min(n, max(1, round(n * share ** (1 / len(sides)) * float(s)))) for n, s in zip(sides, stretch)
         ]
-        keep[(row, *_place(sides, lengths, rng))] = 0
+        keep[row][_place(sides, lengths, rng)] = 0
     return keep
 
 
 def centre_mask(sides: tuple[int, ...], rng: Generator, share: float = 2 / 3) -> Tensor:
     """(1, *S) 0 inside one box of `share` of each side, shared by the batch, as in BCP."""
     keep = torch.ones(1, *sides)
-    keep[(0, *_place(sides, [max(1, int(n * share)) for n in sides], rng))] = 0
+    keep[0][_place(sides, [max(1, int(n * share)) for n in sides], rng)] = 0
     return keep
 
 

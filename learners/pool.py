@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +30,22 @@ class Pool:
         return len(self.refs)
 
     def of(self, rows: NDArray) -> "Pool":
-        return Pool(*(getattr(self, f.name)[rows] for f in fields(self)))
+        parts: dict[str, Any] = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
+        return Pool(**parts)
 
 
 def empty_pool(classes: int = 1, features: int = 1) -> Pool:
-    numbers = [np.zeros(0, np.float32) for _ in range(7)]
+    none = np.zeros(0, np.float32)
     return Pool(
-        np.zeros((0, 3), np.int64),
-        numbers[0],
-        numbers[1],
-        np.zeros((0, classes), np.float32),
-        *numbers[2:6],
-        np.zeros((0, features), np.float16),
+        refs=np.zeros((0, 3), np.int64),
+        entropy=none,
+        doubt=none,
+        per_class=np.zeros((0, classes), np.float32),
+        foreground=none,
+        contour=none,
+        stability=none,
+        expected=none,
+        features=np.zeros((0, features), np.float16),
     )
 
 

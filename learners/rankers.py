@@ -81,10 +81,12 @@ def rank(name: str, pool: Pool, ask: Ask) -> list[Pick]:
     if ask.per_second:
         value = value / expected_seconds(pool)
     chosen = choose(pool, value, ask)
-    return [
-        Pick(*(int(n) for n in pool.refs[row]), score=float(value[row]), why=scored.why(row))
-        for row in chosen
-    ]
+    return [_pick(pool, row, float(value[row]), scored.why(row)) for row in chosen]
+
+
+def _pick(pool: Pool, row: int, score: float, why: str) -> Pick:
+    image, axis, index = (int(n) for n in pool.refs[row])
+    return Pick(image, axis, index, score, why)
 
 
 def expected_seconds(pool: Pool) -> NDArray[np.float64]:
@@ -145,11 +147,13 @@ def foreground_random(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
 
 
 def entropy(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
-    return Scored(pool.entropy + 1e-9, _times("the model is unsure here", pool.entropy))
+    return Scored(pool.entropy.astype(np.float64) + 1e-9, _times("the model is unsure here", pool.entropy))
 
 
 def margin(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
-    return Scored(pool.doubt + 1e-9, _times("two classes are nearly as likely", pool.doubt))
+    return Scored(
+        pool.doubt.astype(np.float64) + 1e-9, _times("two classes are nearly as likely", pool.doubt)
+    )
 
 
 def instability(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
