@@ -34,6 +34,14 @@ def sam(weights: Path | None) -> PromptModel:
     return load_sam(weights)
 
 
+def sam2(weights: Path | None) -> PromptModel:
+    from models.sam2 import load_sam2
+
+    if weights is None:
+        raise ValueError("SAM 2 needs a folder of weights: choose one")
+    return load_sam2(weights)
+
+
 PROMPT_MODELS: dict[str, Entry] = {
     "graphcut": Entry(
         title="Graph cut (nothing to download)",
@@ -76,5 +84,19 @@ PROMPT_MODELS: dict[str, Entry] = {
         good_at="cells and nuclei in light microscopy",
         factory=sam,
         weights="microsam_vit_b_lm",
+    ),
+    "sam2.1_tiny": Entry(
+        title="SAM 2.1 tiny (your folder)",
+        good_at="objects in photographs; not tried with trained weights yet",
+        factory=sam2,
+        weights="sam2.1_tiny",
+        packages=("transformers",),
+    ),
+    "edgetam": Entry(
+        title="EdgeTAM (your folder)",
+        good_at="objects in photographs, quicker than SAM 2.1; not tried with trained weights yet",
+        factory=sam2,
+        weights="edgetam",
+        packages=("transformers", "timm"),
     ),
 }

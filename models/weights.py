@@ -94,11 +94,16 @@ CATALOGUE: dict[str, Weights] = {
         source="bioimage.io, model diplomatic-bug 1.2",
     ),
     "sam2.1_tiny": Weights(
-        "sam2.1_hiera_tiny.pt",
-        f"{META2}/sam2.1_hiera_tiny.pt",
+        "sam2.1-hiera-tiny",
+        "",
         APACHE,
-        156008466,
-        "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        source="huggingface.co/facebook/sam2.1-hiera-tiny (config.json, model.safetensors in a folder so named)",
+    ),
+    "edgetam": Weights(
+        "EdgeTAM",
+        "",
+        APACHE,
+        source="huggingface.co/facebook/EdgeTAM (config.json, model.safetensors in a folder so named)",
     ),
 }
 
@@ -118,8 +123,13 @@ def weights_folder() -> Path:
 
 
 def find(weights: Weights, folder: Path | None = None) -> Path | None:
-    """The checkpoint on this machine, whole by its size; its checksum was compared when it was downloaded."""
+    """The checkpoint on this machine, whole by its size; its checksum was compared when it was downloaded.
+
+    SAM 2 is a folder of files.
+    """
     path = (folder or weights_folder()) / weights.file
+    if (path / "model.safetensors").is_file():
+        return path
     if not path.is_file() or (weights.size is not None and path.stat().st_size != weights.size):
         return None
     return path
