@@ -1,6 +1,7 @@
 """How good a mask is after how many clicks, from a box and from strokes: every prompt model against classical tools.
 
-    python -m benchmarks.prompt [--quick] [--data FOLDER] [--seeds N] [--json FILE] [--models a,b]
+    python -m benchmarks.prompt [--quick] [--data FOLDER] [--seeds N] [--cases N] [--json FILE]
+                                 [--models a,b] [--sets a,b]
 
 Clicks follow the RITM rule (deepest point of the deepest error region) and a sampled variant, since people do not click
 the centre. Objects come from validation splits; single volumes have none, there other slices are drawn for each seed.
@@ -15,7 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows: list[Row] = []
     models = dict(chosen_models(options.models))
     size = QUICK if options.quick else FULL
+    size = replace(size, cases=options.cases or size.cases)
     for name in options.sets or SETS:
         if not options.data.is_dir():
             sys.exit(f"there is no folder {options.data}; give one with --data")
@@ -92,6 +94,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of data sets"
     )
     parser.add_argument("--seeds", type=int, help="repetitions with other objects and clicks (3, quick: 1)")
+    parser.add_argument("--cases", type=int, help="objects a set and seed (40, quick: 4)")
     parser.add_argument("--json", type=Path, help="write every number to this file")
     parser.add_argument("--models", help="comma-separated: " + ", ".join([*PROMPT_MODELS, *BASELINES]))
     parser.add_argument(

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from models import PROMPT_MODELS, weights
-from models.available import availability
 from models.weights import CATALOGUE, Cancelled, DownloadFailed, Weights, fetch, find
 
 CONTENT = bytes(range(256)) * 9001  # 2.3 MB, three chunks
@@ -204,24 +203,6 @@ def test_every_catalogue_entry_can_be_checked_and_named(name):
 
 def test_every_model_that_needs_weights_finds_them_in_the_catalogue():
     assert {e.weights for e in PROMPT_MODELS.values() if e.weights} <= CATALOGUE.keys()
-
-
-def test_the_state_of_a_model_says_what_it_needs(tmp_path):
-    assert availability("graphcut", folder=tmp_path).state == "ready"
-    missing = availability("mobile_sam", folder=tmp_path)
-    assert missing.state == "downloadable" and "41 MB" in missing.detail
-    assert availability("medsam", folder=tmp_path).state == "needs file"
-    with pytest.raises(LookupError, match="no prompt model"):
-        availability("nobody")
-
-
-def test_a_given_or_found_checkpoint_makes_a_model_ready(tmp_path):
-    own = tmp_path / "own.pth"
-    assert availability("sam_vit_b", own, tmp_path).path == own
-    (tmp_path / "sam_vit_l_0b3195.pth").write_bytes(b"x")
-    assert availability("sam_vit_l", folder=tmp_path).path == tmp_path / "sam_vit_l_0b3195.pth"
-    (tmp_path / "mobile_sam.pt").write_bytes(b"cut short")
-    assert availability("mobile_sam", folder=tmp_path).state == "downloadable"
 
 
 def test_a_folder_of_weights_is_found_as_a_whole(tmp_path):
