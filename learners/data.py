@@ -1,6 +1,6 @@
 """Images and targets opened where they are used, and patches drawn from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,25 +11,28 @@ from learners.losses import Sample
 from learners.plan import Plan
 from learners.rounds import Example, WeakBox
 from learners.targets import OPEN_BACKGROUND, Classes, only_slices, target_of, without_slices
-from storage.arrays import UNLABELLED, open_npy
+from storage.arrays import UNLABELLED, open_npy, plane
 
 PERCENTILES = (0.5, 99.5)
 LOOKED_AT = 200_000  # voxels to find the percentiles from
 KEPT_PLACES = 5000  # voxels of each class of an image that patches are centred on
 FRESH_SHARE = 0.35  # of the labelled draws, while there is something new
 FOREGROUND_SHARE = 0.67
+NEARLY_WHOLE = 0.9  # of a slice known: it shows how much of an image is object
+
+Box3 = tuple[slice, slice, slice]
 
 
 class Case:
-    """An example with its arrays memory-mapped."""
+    """An example whose files are opened for each look: a project may have more images than files can be open."""
 
     def __init__(self, example: Example, classes: Classes, channels: int) -> None:
-        self.example, self._channels = example, channels
-        self.pixels = open_npy(example.pixels)
-        self.low, self.high = percentiles(self.pixels)
-        self._classes = classes
-        self.known = self._training()
-        self.places = {} if self.known is None else _places(self.known, classes)
+        self.example, self._channels, self._classes = example, channels, classes
+        self._range: tuple[float, float] | None = None
+        self.places: dict[int, NDArray[np.int32]] = {}
+        open_npy(example.pixels)  # raises TornFile now, when the image can still be left out
+        if example.known is not None and not example.all_held:
+            self.places = _places(without_slices(open_npy(example.known), example.held), classes)
 
     @property
     def labelled(self) -> bool:
@@ -42,15 +45,34 @@ class Case:
         known = open_npy(self.example.known)
         return known if self.example.all_held else only_slices(known, self.example.held)
 
-    def look(self, region: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+    def look(self, region: Box3) -> NDArray[np.float32]:
         """(C, z, y, x) pixels in 0..1 of a box inside the image; grey is repeated where others have colour."""
-        return normalised(self.pixels[region], self.low, self.high, self._channels)
+        pixels = open_npy(self.example.pixels)
+        if self._range is None:
+            self._range = percentiles(pixels)
+        return normalised(pixels[region], *self._range, self._channels)
 
-    def _training(self) -> NDArray[np.uint8] | None:
+    def known(self, region: Box3) -> NDArray[np.uint8]:
+        """(z, y, x) label values of a box inside the image that may be trained on."""
+        assert self.example.known is not None
+        values = np.array(open_npy(self.example.known)[region])
+        for axis, index in self.example.held:
+            if region[axis].start <= index < region[axis].stop:
+                plane(values, axis, index - region[axis].start)[:] = UNLABELLED
+        return values
+
+    def proposed(self, region: Box3) -> NDArray[np.uint8]:
+        """(z, y, x) label values that the last model wrote."""
+        assert self.example.pseudo is not None
+        return np.array(open_npy(self.example.pseudo.classes)[region])
+
+    def foreground(self) -> tuple[int, int]:
+        """Voxels of objects, and of all, on slices of axis 0 that are known nearly whole and not held out."""
         if self.example.known is None or self.example.all_held:
-            return None
-        known = open_npy(self.example.known)
-        return without_slices(known, self.example.held) if self.example.held else known
+            return 0, 0
+        known = without_slices(open_npy(self.example.known), self.example.held)
+        part = known[(known != UNLABELLED).mean((1, 2)) > NEARLY_WHOLE]
+        return int(((part != 0) & (part < OPEN_BACKGROUND)).sum()), part.size
 
 
 def percentiles(pixels: NDArray) -> tuple[float, float]:
@@ -111,21 +133,17 @@ class Pools:
 
     def foreground_share(self) -> float | None:
         """Of voxels on slices that are known nearly whole; None where no slice is."""
-        foreground = total = 0
-        for case in self._labelled:
-            if case.known is None:
-                continue
-            dense = (case.known != UNLABELLED).mean((1, 2)) > 0.9
-            part = case.known[dense]
-            foreground += int(((part != 0) & (part < OPEN_BACKGROUND)).sum())
-            total += part.size
-        return foreground / total if total else None
+        counts = [case.foreground() for case in self._labelled]
+        total = sum(voxels for _, voxels in counts)
+        return sum(objects for objects, _ in counts) / total if total else None
 
     def _draw_labelled(self) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
         case = self._choice(self._fresh if fresh else self._labelled)
         if not case.places or (case.example.boxes and self._rng.random() < 0.5):
-            return self._patch(case, _centre(self._choice(case.example.boxes)), case.known)
+            return self._patch(
+                case, _centre(self._choice(case.example.boxes)), case.known if case.example.known else None
+            )
         foreground = [c for c in case.places if c != 0] or list(case.places)
         wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
         places = case.places[self._choice(wanted)]
@@ -137,12 +155,10 @@ class Pools:
         return self._patch(case, np.array(centre), None)
 
     def _draw_pseudo(self, case: Case) -> Drawn:
-        assert case.example.pseudo is not None
-        proposed = open_npy(case.example.pseudo.classes)
         centre = np.array([self._rng.integers(n) for n in case.example.shape])
-        return self._patch(case, centre, proposed)
+        return self._patch(case, centre, case.proposed)
 
-    def _patch(self, case: Case, centre: NDArray, known: NDArray[np.uint8] | None) -> Drawn:
+    def _patch(self, case: Case, centre: NDArray, say: Callable[[Box3], NDArray[np.uint8]] | None) -> Drawn:
         """A patch that holds the centre somewhere in its middle half; beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
         jitter = [int(self._rng.integers(-(n // 4), n // 4 + 1)) for n in size]
@@ -154,7 +170,7 @@ class Pools:
         pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
         x = np.pad(case.look(inner), ((0, 0), *pads), mode="edge")
         values = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
-        values = np.pad(values if known is None else known[inner], pads, constant_values=UNLABELLED)
+        values = np.pad(values if say is None else say(inner), pads, constant_values=UNLABELLED)
         target = target_of(values, self._classes)
         inside = np.pad(np.ones([s.stop - s.start for s in inner], np.float32), pads)
         box = _box_map(case.example.boxes, corner, size, self._classes)
@@ -178,11 +194,10 @@ class Pools:
 
 def _places(known: NDArray[np.uint8], classes: Classes) -> dict[int, NDArray[np.int32]]:
     """Channel -> (N, 3) voxels of it, a regular choice where there are many."""
-    channels = classes.to_channels()[known]
-    channels = np.where(channels == OPEN_BACKGROUND, 0, channels)
-    found = {}
+    table, found = classes.to_channels(), {}
     for channel in range(len(classes)):
-        flat = np.flatnonzero(channels == channel)
+        values = [v for v in range(256) if table[v] == channel or (channel == 0 and v == OPEN_BACKGROUND)]
+        flat = np.flatnonzero(np.isin(known, np.array(values, np.uint8)))
         if len(flat):
             flat = flat[:: max(1, len(flat) // KEPT_PLACES)]
             found[channel] = np.stack(np.unravel_index(flat, known.shape), 1).astype(np.int32)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.data import Case
+from learners.data import Box3, Case
 from learners.metrics import soft_dice
 from learners.plan import Plan
 from learners.targets import Classes
@@ -19,8 +19,6 @@ from models.networks import UNet
 CORE = {"cpu": {2: 512, 3: 96}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
 AT_ONCE = 8  # slices of a volume that a 2D network sees at once
-
-Box3 = tuple[slice, slice, slice]
 
 
 @dataclass

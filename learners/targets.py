@@ -54,7 +54,9 @@ def target_of(known: NDArray[np.uint8], classes: Classes) -> Target:
 
 
 def without_slices(known: NDArray[np.uint8], held: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
-    """A (Z, Y, X) copy that says nothing on the held-out (axis, index) slices."""
+    """(Z, Y, X) that says nothing on the held-out (axis, index) slices; a copy where there are any."""
+    if not held:
+        return known
     out = np.array(known)
     for axis, index in held:
         out[(slice(None),) * axis + (index,)] = UNLABELLED

@@ -49,7 +49,9 @@ def _chances(case: Case, run: Run, movers: list[Mover]) -> Iterator[NDArray[np.f
     for n, value in enumerate(case.classes):
         run.progress(n / len(case.classes))
         total = Sum(
-            *(np.zeros(case.shape, np.float32) for _ in range(2)), np.full(case.shape, np.inf, np.float32)
+            np.zeros(case.shape, np.float32),
+            np.zeros(case.shape, np.float32),
+            np.full(case.shape, np.inf, np.float32),
         )
         views = [
             (axis, at) for axis in range(3) if _shows(case, axis, at := case.speaking(axis, value), value)

@@ -25,7 +25,7 @@ Register = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]  # (to, from)
 
 def flow(case: Case, run: Run) -> Guess:
     """Optical flow between neighbouring slices."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return _propagate(case, run, lambda to, source: search.calc(to, source, None))
 
 
@@ -48,7 +48,8 @@ def _mover(slices: NDArray[np.uint8], register: Register) -> Mover:
             fields[k, to] = _registered(slices[to], slices[k], register)
         rows, columns = np.indices(score.shape, np.float32)
         x, y = columns + fields[k, to][..., 0], rows + fields[k, to][..., 1]
-        return cv2.remap(score, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(score, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.float32)
 
     return move
 

@@ -107,7 +107,8 @@ def _moved(height: NDArray[np.float32], by: NDArray[np.float64]) -> NDArray[np.f
         return height
     shift = np.array([[1, 0, by[1]], [0, 1, by[0]]])
     size = (height.shape[1], height.shape[0])
-    return cv2.warpAffine(height, shift, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(height, shift, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _correct(case: Case, height: NDArray[np.float32], view: Shown, radius: float) -> None:

@@ -126,7 +126,7 @@ def _state(small: Case, level: Level) -> dict[str, NDArray]:
     return {
         "solution": solution.reshape(*small.shape, -1),
         "corner": np.array(small.origin),
-        "spacing": np.float32(small.spacing_mm),
+        "spacing": np.array(small.spacing_mm, np.float32),
         "classes": np.array(small.classes, np.uint8),
     }
 
@@ -205,7 +205,9 @@ def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.
 def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, K) the last solution where there is one for this place and class, the prior elsewhere."""
     state: Mapping[str, NDArray] = run.previous.state if run.previous else {}
-    if "solution" not in state or not np.array_equal(state["spacing"], np.float32(small.spacing_mm)):
+    if "solution" not in state or not np.array_equal(
+        state["spacing"], np.array(small.spacing_mm, np.float32)
+    ):
         return prior
     shift = np.array(small.origin) - state["corner"]
     places = np.argwhere(free) + shift

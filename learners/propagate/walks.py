@@ -6,6 +6,7 @@ are found from very few slices. Rounds of walks repeat until the deadline or `RO
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,8 @@ def vote(case: Case, run: Run) -> Guess:
     return _judged(case, counts, finished=done == len(parts))
 
 
-def _send(part: Starts, world: tuple, hits: object, rng: object, run: Run) -> None:  # type: ignore[type-arg]
-    """One walk from every start; counts arrivals in place."""
+def _send(part: Starts, world: tuple[Any, ...], hits: Any, rng: Any, run: Run) -> None:
+    """One walk from every start through the `world` of vote(); counts arrivals in place."""
     import torch
 
     image, inside, moves, slow = world
@@ -74,10 +75,10 @@ def _send(part: Starts, world: tuple, hits: object, rng: object, run: Run) -> No
         there = at[:, None] + moves
         chance = torch.exp(scale * (image[there] - wanted) ** 2) * slow + 1e-12
         ends = chance.cumsum(1)
-        draw = torch.rand(len(at), 1, generator=rng, device=image.device) * ends[:, -1:]  # type: ignore[arg-type]
+        draw = torch.rand(len(at), 1, generator=rng, device=image.device) * ends[:, -1:]
         chosen = there.gather(1, (ends < draw).sum(1, keepdim=True).clamp(max=5))[:, 0]
         at = torch.where(inside[chosen], chosen, at)  # a step out of the volume is not taken, but counts
-        hits.scatter_add_(0, offset + at, one)  # type: ignore[attr-defined]
+        hits.scatter_add_(0, offset + at, one)
 
 
 def _starts(case: Case, padded: NDArray[np.float32]) -> Starts:
