@@ -96,10 +96,13 @@ class ClickNet:
         """A wide look where only clicks were given, then a close one at what it found; best first."""
         shape = pixels.shape[:2]
         wide = self._run(pixels, said, [Look(frame) for frame in _wide_frames(said, shape)])
-        closer = [Look(_around(_extent(answer, said), shape), answer) for answer in _finalists(wide)]
-        if not closer:
+        finalists = _finalists(wide)
+        if not finalists:
             return wide[:1]
-        return sorted(self._run(pixels, said, closer), key=lambda answer: -answer.scores[0])
+        closer = [Look(_around(_extent(answer, said), shape), answer) for answer in finalists]
+        worth = [_promise(answer) for answer in finalists]
+        ranked = zip(self._run(pixels, said, closer), worth, strict=True)
+        return [answer for answer, _ in sorted(ranked, key=lambda pair: -pair[0].scores[0] - pair[1])]
 
     def _run(self, pixels: NDArray[np.uint8], said: Said, looks: list[Look]) -> list[Answer]:
         """One batch through the network; the looks' frames are of one size."""

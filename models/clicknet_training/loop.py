@@ -22,7 +22,7 @@ COOL_DOWN = 0.3  # of the time
 AVERAGE = 0.999  # of the weights that are shipped
 STAGES = ((0.7, 96, 16), (1.01, 128, 12))  # until which part of the time, crop size, batch size
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
-FORGET = 0.12  # chance that the last mask is not given: in use the first pass on a new scale has none
+FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Sampler:
         labels = self._cache.labels(entry)
         box = (r0, c0, r1, c1)
         part = None
-        if rng.random() < (0.15 if name == "coco-cc" else 0.5):
+        if rng.random() < (0.15 if name == "coco-cc" else 0.7):
             box, part = _component(rng, labels[r0:r1, c0:c1] == value, (r0, c0))
         frame = _frame(rng, box, size, upright=name == "coco-cc")
         if rng.random() < 0.8:
