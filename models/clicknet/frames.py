@@ -48,12 +48,13 @@ def cut(source: NDArray[np.uint8], frame: Frame, outside: int | None = None) -> 
     if shrink > 1.3:
         w, h = np.maximum(np.round((high - low) / shrink), 1).astype(int)
         factor = np.array([w, h]) / (high - low)
-        seen = cv2.resize(seen, (int(w), int(h)), interpolation=cv2.INTER_AREA)
+        seen = np.asarray(cv2.resize(seen, (int(w), int(h)), interpolation=cv2.INTER_AREA), np.uint8)
     offset = (matrix[:, 2] - low + 0.5) * factor - 0.5
     fill = cv2.mean(seen) if outside is None else (outside,) * 4
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = np.column_stack([frame.turn * factor[:, None], offset])
-    return cv2.warpAffine(seen, moved, (frame.size, frame.size), flags=flags, borderValue=fill)
+    crop = cv2.warpAffine(seen, moved, (frame.size, frame.size), flags=flags, borderValue=fill)
+    return np.asarray(crop, np.uint8)
 
 
 def paste(values: NDArray[np.float32], frame: Frame, shape: tuple[int, int]) -> NDArray[np.bool_]:

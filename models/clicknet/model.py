@@ -61,7 +61,8 @@ class ClickNet:
         data = (weights or WEIGHTS).read_bytes()
         self.model_id = f"clicknet-{hashlib.sha256(data).hexdigest()[:16]}"
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = _folded(load(data)).to(self._device, memory_format=torch.channels_last)
+        network = _folded(load(data)).to(self._device)
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._half = self._device != "cpu" or _has_bf16()
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
@@ -74,7 +75,8 @@ class ClickNet:
         shrink = np.sqrt(MOST_PIXELS / (h * w))
         if shrink < 1:
             smaller = (max(1, int(w * shrink)), max(1, int(h * shrink)))
-            kept = cv2.resize(kept, smaller, interpolation=cv2.INTER_AREA).reshape(*smaller[::-1], -1)
+            small = cv2.resize(kept, smaller, interpolation=cv2.INTER_AREA)
+            kept = np.asarray(small, np.uint8).reshape(*smaller[::-1], -1)
         return Embedding(self.model_id, (h, w), {"pixels": kept})
 
     def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
@@ -146,7 +148,7 @@ def _heard(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> S
     if prompts.mask is not None and prompts.mask.any():
         mask = prompts.mask.astype(np.uint8) * np.uint8(255)
         if mask.shape != kept:
-            mask = cv2.resize(mask, kept[::-1], interpolation=cv2.INTER_AREA)
+            mask = np.asarray(cv2.resize(mask, kept[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     strokes = tuple((s.label, inside(s.points_rc)) for s in prompts.scribbles if len(s.points_rc))
     view = None
     if prompts.view is not None:
@@ -285,9 +287,10 @@ def _last_mask(said: Said, look: Look) -> NDArray[np.float32]:
         )
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         chance = 1 / (1 + np.exp(-last.logits[0]))
-        return cv2.warpAffine(chance, inverse[:2], (frame.size, frame.size), flags=flags)
+        seen = cv2.warpAffine(chance, inverse[:2], (frame.size, frame.size), flags=flags)
+        return np.asarray(seen, np.float32)
     if said.mask is not None:
-        return cut(said.mask, frame, 0).astype(np.float32) / 255
+        return cut(said.mask, frame, 0).astype(np.float32) / np.float32(255)
     return np.zeros((frame.size, frame.size), np.float32)
 
 

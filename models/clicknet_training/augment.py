@@ -19,8 +19,8 @@ def change_look(rng: Generator, crop: NDArray[np.uint8], *, natural: bool) -> ND
     ):  # fmt: skip
         if rng.random() < chance:
             pixels = change(rng, pixels)
-    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
-    return _jpeg(rng, pixels) if rng.random() < 0.06 else pixels
+    changed = np.clip(pixels, 0, 255).astype(np.uint8)
+    return _jpeg(rng, changed) if rng.random() < 0.06 else changed
 
 
 def _grey(rng: Generator, pixels: Pixels) -> Pixels:
@@ -32,7 +32,8 @@ def _colours(rng: Generator, pixels: Pixels) -> Pixels:
     if rng.random() < 0.2:
         pixels = pixels[..., rng.permutation(3)]
     gain = np.exp(rng.normal(0, 0.15, 3)).astype(np.float32)
-    return pixels * gain + rng.normal(0, 12, 3).astype(np.float32)
+    shift = rng.normal(0, 12, 3).astype(np.float32)
+    return np.asarray(pixels * gain + shift, np.float32)
 
 
 def _invert(rng: Generator, pixels: Pixels) -> Pixels:
@@ -41,7 +42,7 @@ def _invert(rng: Generator, pixels: Pixels) -> Pixels:
 
 def _gamma(rng: Generator, pixels: Pixels) -> Pixels:
     power = np.float32(np.exp(rng.normal(0, 0.4)))
-    return 255 * (np.clip(pixels, 0, 255) / 255) ** power
+    return np.asarray(255 * (np.clip(pixels, 0, 255) / 255) ** power, np.float32)
 
 
 def _window(rng: Generator, pixels: Pixels) -> Pixels:
@@ -56,7 +57,7 @@ def _bias(rng: Generator, pixels: Pixels) -> Pixels:
 
 
 def _blur(rng: Generator, pixels: Pixels) -> Pixels:
-    return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.8))
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.8)), np.float32)
 
 
 def _pixelate(rng: Generator, pixels: Pixels) -> Pixels:
@@ -64,7 +65,8 @@ def _pixelate(rng: Generator, pixels: Pixels) -> Pixels:
     h, w = pixels.shape[:2]
     fy, fx = np.where(rng.random(2) < 0.75, rng.uniform(1.3, 4), 1)
     small = cv2.resize(pixels, (max(8, round(w / fx)), max(8, round(h / fy))), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (w, h), interpolation=int(rng.choice((cv2.INTER_NEAREST, cv2.INTER_LINEAR))))
+    how = int(rng.choice((cv2.INTER_NEAREST, cv2.INTER_LINEAR)))
+    return np.asarray(cv2.resize(small, (w, h), interpolation=how), np.float32)
 
 
 def _sharpen(rng: Generator, pixels: Pixels) -> Pixels:
@@ -76,7 +78,7 @@ def _noise(rng: Generator, pixels: Pixels) -> Pixels:
     channels = 1 if rng.random() < 0.5 else 3
     grain = rng.standard_normal((*pixels.shape[:2], channels), np.float32)
     if rng.random() < 0.3:
-        grain = cv2.GaussianBlur(grain, (0, 0), 0.8).reshape(grain.shape) * 2
+        grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), 0.8), np.float32).reshape(grain.shape) * 2
     return pixels + grain * np.float32(rng.uniform(1, 18))
 
 
@@ -89,7 +91,7 @@ def _speckle(rng: Generator, pixels: Pixels) -> Pixels:
 def _jpeg(rng: Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     quality = int(rng.integers(20, 80))
     encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
 
 
 def bend(
@@ -102,4 +104,4 @@ def bend(
     rows += smooth_noise(rng, truth.shape, size) * reach
     columns += smooth_noise(rng, truth.shape, size) * reach
     moved = cv2.remap(crop, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return moved, cv2.remap(truth.view(np.uint8), columns, rows, cv2.INTER_NEAREST) > 0
+    return np.asarray(moved, np.uint8), cv2.remap(truth.view(np.uint8), columns, rows, cv2.INTER_NEAREST) > 0

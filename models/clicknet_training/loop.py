@@ -39,8 +39,7 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
-        self.network = Network().to(memory_format=torch.channels_last)
-        self.average = Network().to(memory_format=torch.channels_last)
+        self.network, self.average = _new(), _new()
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(_groups(self.network), lr=PEAK_RATE, fused=True)
         self.step = 0
@@ -61,6 +60,10 @@ class Run:
         for group in self.optimiser.param_groups:
             group["fused"] = True
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _new() -> Network:
+    return Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def train(plan: Plan, *, resume: bool) -> Run:

@@ -80,7 +80,7 @@ def _click_at(rng: Generator, canvas: NDArray[np.float32], distance: NDArray[np.
 def depth(region: Mask) -> NDArray[np.float32]:
     """Distance of every pixel of the region to its border, 0 outside; the crop's edge is a border."""
     padded = np.pad(region.view(np.uint8), 1)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1]
 
 
 def ring(truth: Mask, width: int) -> Mask:
@@ -157,9 +157,10 @@ def smooth_noise(rng: Generator, shape: tuple[int, ...], size: float) -> NDArray
 def rough(rng: Generator, truth: Mask) -> NDArray[np.float32]:
     """The truth as a coarse pass or a hasty hand would leave it: soft, shifted, grown, bitten."""
     size = truth.shape[0]
-    soft = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), rng.uniform(1, 0.05 * size))
+    blurred = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), rng.uniform(1, 0.05 * size))
+    soft = np.asarray(blurred, np.float32)
     soft += smooth_noise(rng, truth.shape, rng.uniform(6, 32)) * np.float32(rng.uniform(0.02, 0.25))
     shift = np.array([[1, 0, rng.normal(0, 2)], [0, 1, rng.normal(0, 2)]])
-    soft = cv2.warpAffine(soft, shift, truth.shape[::-1])
+    soft = np.asarray(cv2.warpAffine(soft, shift, truth.shape[::-1]), np.float32)
     sharp = 1 / (1 + np.exp(-(soft - rng.uniform(0.35, 0.65)) * rng.uniform(6, 30)))
     return (sharp * (sharp > 0.1)).astype(np.float32)

@@ -128,7 +128,7 @@ def _pictures(folder: Path) -> Iterator[Item]:
         if picture is None or labels is None:
             raise OSError(f"{row['file']} in {folder.name} or its label cannot be read")
         grey = bool((picture == picture[..., :1]).all())
-        pixels = np.ascontiguousarray(picture[..., :1]) if grey else picture
+        pixels = np.ascontiguousarray(picture[..., :1] if grey else picture, np.uint8)
         yield Item(folder.name, row["file"], row["split"], pixels, labels.astype(np.uint16))
 
 
