@@ -26,7 +26,8 @@ Register = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]  # (to, from)
 def flow(case: Case, run: Run) -> Guess:
     """Optical flow between neighbouring slices."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return _propagate(case, run, lambda to, source: search.calc(to, source, None))
+    still = np.zeros((0, 0), np.float32)
+    return _propagate(case, run, lambda to, source: np.asarray(search.calc(to, source, still), np.float32))
 
 
 def demons(case: Case, run: Run) -> Guess:

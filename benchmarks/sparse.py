@@ -1,0 +1,233 @@
+"""From a few slices to a volume: Dice against the number of labelled slices, for every propagator and slice rule.
+
+The simulated annotator draws true slices. Volumes with ground truth come from --data; what is not there is left out.
+Fill times are for one more slice on a volume that was filled before, and as a ratio to the same run's own yardstick:
+one Gaussian blur of the volume. Minutes are simulated: 6 s to open a slice and 0.24 s for each pixel of outline drawn.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from benchmarks.common import Row, finish, parser
+from learners.propagate import PROPAGATORS, Case, Filled, LabelledSlice, Run, fill
+from learners.slices import SLICE_RULES, Volume, next_slice
+from storage.arrays import BACKGROUND, UNLABELLED, plane
+
+COUNTS = (1, 2, 3, 4, 6, 8, 12)
+DEFAULT = "random_walker"
+OPEN_SECONDS, OUTLINE_SECONDS = 6.0, 0.24
+FILL_SECONDS = 60.0
+SLOW = ("walks", "demons", "prompted")  # measured at one count only in the quick form
+BRAIN = (2, 3, 41, 42, 7, 46, 8, 47, 10, 49, 11, 50, 12, 51, 16, 17, 53, 4, 43)
+TORSO = (1, 2, 3, 5, 6, 20, 52, 86, 87)
+Place = tuple[int, int]  # axis, index
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A volume with its truth."""
+
+    set: str
+    name: str
+    image: NDArray[np.float32]  # (Z, Y, X)
+    truth: NDArray[np.uint8]
+    spacing_mm: tuple[float, float, float]
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    seconds = 10.0 if options.quick else FILL_SECONDS
+    counts = (1, 3, 6) if options.quick else COUNTS
+    rows: list[Row] = []
+    for subject in subjects(options.data, quick=options.quick):
+        rows += propagators(subject, counts, seconds)
+        for seed in range(1 if options.quick else options.seeds):
+            rows += rules(subject, counts, seed, quick=options.quick)
+    rows += times((128, 128, 128), (1.0, 1.0, 1.0))
+    rows += times((100, 512, 512), (3.0, 0.8, 0.8))
+    finish(rows, options.json)
+
+
+def subjects(data: Path, *, quick: bool) -> Iterator[Subject]:
+    """The volumes with truth that the folder has."""
+    for folder, count in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
+        for path in sorted((data / folder / "images").glob("*.nii*"))[:count]:
+            yield _read(folder, path, data / folder / "labels" / path.name, None)
+    torso = data / "dicom-samples" / "ct-torso-3mm"
+    if torso.is_dir():
+        yield _read("ct-torso", torso / "ct.nii.gz", torso / "label_totalsegmentator.nii.gz", TORSO)
+    if not quick:
+        for path in sorted((data / "brain-aseg" / "images").glob("*.nii*")):
+            yield _read("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
+
+
+def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> Iterator[Row]:
+    """Every propagator on equidistant slices of one plane, and on slices of all planes in turn."""
+    quick = seconds < FILL_SECONDS
+    for layout, place in (("parallel", parallel), ("orthogonal", orthogonal)):
+        for count in counts:
+            case = case_of(subject, place(subject, count))
+            metric = f"Dice, {count} slices"
+            name = f"{subject.set}, {layout}"
+            yield Row(name, "nearest slice", metric, dice(subject, nearest(case)), count)
+            for propagator in PROPAGATORS:
+                if quick and propagator in SLOW and (count != 3 or layout == "orthogonal"):
+                    continue
+                filled = fill(propagator, case, Run.of(seconds))
+                value = dice(subject, filled.classes)
+                yield Row(name, propagator, metric, value, count, seconds=filled.seconds)
+
+
+def rules(subject: Subject, counts: tuple[int, ...], seed: int, *, quick: bool) -> Iterator[Row]:
+    """Slices chosen one after another by each rule, from a first one near the middle of the object."""
+    first = _first(subject, seed)
+    most = max(counts) if not quick else min(6, max(counts))
+    choosers: dict[str, Callable[[Subject, Filled, list[Place]], Place | None]] = {
+        name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
+    }
+    if not quick and subject.image.size < 200_000:
+        choosers["oracle"] = _oracle
+    for name, choose in choosers.items():
+        at, seconds, previous = [first], _drawing(subject, first), None
+        while True:
+            filled = fill(DEFAULT, case_of(subject, at), Run.of(FILL_SECONDS, previous=previous))
+            previous = filled
+            if len(at) in counts:
+                value = dice(subject, filled.classes)
+                label = f"{subject.set}, slices chosen"
+                yield Row(label, name, f"Dice, {len(at)} slices", value, len(at), seed)
+                yield Row(label, name, f"minutes, {len(at)} slices", seconds / 60, len(at), seed)
+            chosen = choose(subject, filled, at)
+            if chosen is None or len(at) >= most:
+                break
+            at.append(chosen)
+            seconds += _drawing(subject, chosen)
+
+
+def times(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Iterator[Row]:
+    """Refilling a phantom after one more slice, the worse half of three runs, beside one blur of the volume."""
+    subject = _phantom(shape, spacing)
+    at = [(0, int(shape[0] * 0.4)), (1, int(shape[1] * 0.4))]
+    previous = fill(DEFAULT, case_of(subject, at))
+    case = case_of(subject, [*at, (2, int(shape[2] * 0.4))])
+    found = [_timed(lambda: fill(DEFAULT, case, Run(previous=previous))) for _ in range(3)]
+    blur = min(_timed(lambda: gaussian_filter(subject.image, 1.0)) for _ in range(3))
+    name = "x".join(str(n) for n in reversed(shape))
+    filled = fill(DEFAULT, case, Run(previous=previous))
+    yield Row(name, DEFAULT, "refill s", sorted(found)[1], 3)
+    yield Row(name, DEFAULT, "refill / blur of the volume", sorted(found)[1] / blur, 3)
+    yield Row(name, DEFAULT, "Dice of the phantom", dice(subject, filled.classes))
+
+
+def parallel(subject: Subject, count: int) -> list[Place]:
+    """Equidistant slices along z over the object's extent."""
+    return [(0, k) for k in _spread(subject, 0, count)]
+
+
+def orthogonal(subject: Subject, count: int) -> list[Place]:
+    """As many slices of each plane as the count allows, z first."""
+    shares = [len(range(axis, count, 3)) for axis in range(3)]
+    return [(axis, k) for axis, share in enumerate(shares) for k in _spread(subject, axis, share)]
+
+
+def case_of(subject: Subject, at: list[Place]) -> Case:
+    """What is known after these slices were drawn completely."""
+    known = np.full(subject.truth.shape, UNLABELLED, np.uint8)
+    slices = []
+    for axis, index in dict.fromkeys(at):
+        drawn = plane(subject.truth, axis, index)
+        plane(known, axis, index)[...] = drawn
+        slices.append(LabelledSlice(axis, index, True, tuple(int(v) for v in np.unique(drawn) if v)))
+    return Case(subject.image, known, tuple(slices), subject.spacing_mm)
+
+
+def nearest(case: Case) -> NDArray[np.uint8]:
+    """Every voxel as on the nearest labelled slice."""
+    out, near = np.zeros(case.shape, np.uint8), np.full(case.shape, np.inf, np.float32)
+    for s in case.slices:
+        mm = np.abs(np.arange(case.shape[s.axis]) - s.index) * case.spacing_mm[s.axis]
+        mm = np.broadcast_to(mm.reshape([-1 if a == s.axis else 1 for a in range(3)]), case.shape)
+        shown = np.broadcast_to(np.expand_dims(plane(case.known, s.axis, s.index), s.axis), case.shape)
+        closer = mm < near
+        out[closer], near[closer] = shown[closer], mm[closer]
+    return np.where(out == UNLABELLED, BACKGROUND, out).astype(np.uint8)
+
+
+def dice(subject: Subject, classes: NDArray[np.uint8]) -> float:
+    """Mean over the classes of the truth, over the whole volume, labelled slices included."""
+    found = []
+    for value in np.unique(subject.truth):
+        if value != BACKGROUND:
+            a, b = classes == value, subject.truth == value
+            found.append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
+    return float(np.mean(found))
+
+
+def _read(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None) -> Subject:
+    scan = nibabel.load(image)
+    x, y, z = (float(mm) for mm in scan.header.get_zooms()[:3])
+    pixels = np.asarray(scan.dataobj)
+    values = np.asarray(nibabel.load(label).dataobj).astype(np.int32).T
+    truth = np.zeros(values.shape, np.uint8)
+    for n, value in enumerate(keep or sorted(set(np.unique(values).tolist()) - {0}), 1):
+        truth[values == value] = n
+    return Subject(kind, image.stem, pixels.reshape(pixels.shape[:3]).T.astype(np.float32), truth, (z, y, x))
+
+
+def _spread(subject: Subject, axis: int, count: int) -> list[int]:
+    hit = np.flatnonzero(subject.truth.any(tuple(b for b in range(3) if b != axis)))
+    return [int(round(hit[0] + (hit[-1] - hit[0]) * (n + 1) / (count + 1))) for n in range(count)]
+
+
+def _first(subject: Subject, seed: int) -> Place:
+    """A slice that shows much of the objects; which one differs from seed to seed."""
+    areas = (subject.truth > 0).sum((1, 2))
+    best = np.flatnonzero(areas >= 0.8 * areas.max())
+    return 0, int(np.random.default_rng(seed).choice(best))
+
+
+def _proposed(subject: Subject, filled: Filled, at: list[Place], rule: str) -> Place | None:
+    slices = tuple(LabelledSlice(axis, index, True) for axis, index in at)
+    proposal = next_slice(Volume(filled.classes, filled.confidence, slices, subject.spacing_mm), rule)
+    return None if proposal is None else (proposal.axis, proposal.index)
+
+
+def _oracle(subject: Subject, filled: Filled, at: list[Place]) -> Place | None:
+    """The slice of any plane on which most voxels are wrong."""
+    wrong = filled.classes != subject.truth
+    sums = [wrong.sum(tuple(b for b in range(3) if b != axis)) for axis in range(3)]
+    axis = max(range(3), key=lambda a: int(sums[a].max()))
+    return (axis, int(sums[axis].argmax())) if sums[axis].max() else None
+
+
+def _drawing(subject: Subject, place: Place) -> float:
+    """Simulated seconds to draw a slice."""
+    cut = plane(subject.truth, *place)
+    edges = sum(float((np.diff(cut, axis=a) != 0).sum()) for a in (0, 1))
+    return OPEN_SECONDS + OUTLINE_SECONDS * edges
+
+
+def _phantom(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Subject:
+    """A bright ellipsoid that takes up a third of each side, in strong noise."""
+    axes = [(np.arange(n) - 0.4 * n) / (0.17 * n) for n in shape]
+    z, y, x = (a.reshape([-1 if b == k else 1 for b in range(3)]) for k, a in enumerate(axes))
+    truth = ((z**2 + y**2 + x**2) < 1).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(0, 25, shape)
+    return Subject("phantom", "phantom", (100 + 60 * truth + noise).astype(np.float32), truth, spacing)
+
+
+def _timed(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
