@@ -800,3 +800,161 @@ def test_the_focusable_parts_have_names(canvas: Canvas) -> None:
     assert len(names) == 9 and all(names)
     slider = canvas.page.get_by_role("slider", name="axial slice")
     assert slider.get_attribute("aria-valuenow") == "7" and slider.get_attribute("aria-valuemax") == "12"
+
+
+# Proposals
+
+
+def proposal() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Of image 1, (12, 40, 56): a box of class 2 with a sure and an unsure half, background elsewhere."""
+    classes, sure = np.zeros((12, 40, 56), np.uint8), np.full((12, 40, 56), 250, np.uint8)
+    classes[3:9, 10:30, 12:40] = 2
+    sure[3:9, 10:30, 26:40] = 100
+    return classes, sure
+
+
+def proposing(canvas: Canvas) -> Canvas:
+    canvas.fake.proposals[1] = proposal()
+    canvas.fake.next[1] = {"axis": 2, "index": 33, "reason": "it crosses what is in doubt"}
+    canvas.open(1)
+    canvas.page.wait_for_function("app.proposals.prediction && app.proposals.next")
+    canvas.frame()
+    return canvas
+
+
+def colour(canvas: Canvas, row: int, col: int) -> list[int]:
+    """The mean over some stripes around a pixel of the axial view."""
+    canvas.frame()
+    return canvas.run(
+        """([row, col]) => {
+            const view = app.views[0], p = view.camera.toScreen(row, col), side = 14;
+            const {data} = view.context.getImageData(p.x - side / 2, p.y - side / 2, side, side);
+            const sum = [0, 0, 0];
+            for (let i = 0; i < data.length; i++) if (i % 4 < 3) sum[i % 4] += data[i];
+            return sum.map(v => v / (side * side));
+        }""",
+        [row, col],
+    )
+
+
+def test_proposals_show_in_their_colour_only_where_nobody_labelled_and_as_sure_as_asked(
+    canvas: Canvas,
+) -> None:
+    labels = np.full((12, 40, 56), UNLABELLED, np.uint8)
+    labels[6, 10:20, 12:20] = 0
+    canvas.fake.labels[1] = labels
+    proposing(canvas).run("app.setOpacity(1); app.layout('axial')")
+
+    def blue(row: int, col: int) -> bool:
+        red, _, strong = colour(canvas, row, col)
+        return strong - red > 30
+
+    assert blue(15, 23) and blue(15, 35)
+    assert not blue(14, 16), "somebody said that this is background"
+    assert not blue(35, 50), "proposed background shows nothing"
+    canvas.run("app.setMinConfidence(0.8)")
+    assert blue(15, 23) and not blue(15, 35)
+    canvas.run("app.setProposalsVisible(false)")
+    assert not blue(15, 23)
+
+
+def test_the_doubt_about_proposals_is_a_layer_of_its_own(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial'); app.setOpacity(0.3)")
+    before = colour(canvas, 15, 35), colour(canvas, 15, 18)
+    canvas.run("app.setUncertainty(true)")
+    after = colour(canvas, 15, 35), colour(canvas, 15, 18)
+    assert after[0][0] - before[0][0] > 40, "what is in doubt is red"
+    assert abs(after[1][0] - before[1][0]) < 10, "what is sure stays as it was"
+
+
+def test_the_hover_tells_what_is_proposed_and_how_sure(canvas: Canvas) -> None:
+    proposing(canvas)
+    canvas.page.mouse.move(*canvas.at(14, 30))
+    canvas.page.mouse.move(*canvas.at(15, 30))
+    canvas.frame()
+    said = canvas.run("told.hover.at(-1)")
+    assert said["className"] == "unlabelled"
+    assert (said["proposed"]["className"], round(said["proposed"]["sure"], 2)) == ("kidney", 0.39)
+
+
+def test_accepting_sends_what_is_seen_and_undo_takes_it_back_as_one(canvas: Canvas) -> None:
+    proposing(canvas).run("app.setMinConfidence(0.8); app.acceptSlice()")
+    (event,) = canvas.events()
+    seen = {k: event.message[k] for k in "t image axis lo hi min_confidence producer prediction".split()}
+    assert seen == {
+        "t": "accept", "image": 1, "axis": 0, "lo": 6, "hi": 7,
+        "min_confidence": 0.8, "producer": "walker", "prediction": 5,
+    }  # fmt: skip
+    canvas.run("app.gotoSlice(1, 20); app.acceptRange(4, 30); app.acceptRange()")
+    assert [(e.message["axis"], e.message["lo"], e.message["hi"]) for e in canvas.events()[1:]] == [
+        (1, 4, 30),
+        (1, 0, 40),
+    ]
+    canvas.run("app.gotoSlice(0, 1); app.undo(); app.redo(); app.undo()")
+    last = canvas.events()[-1].message
+    assert (last["t"], last["target"]) == ("undo", canvas.events()[2].message["id"])
+
+
+def test_what_the_server_lays_hides_the_proposal_under_it(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial'); app.setOpacity(1); app.acceptSlice()")
+    canvas.region((6, 7, 0, 40, 0, 56), proposal()[0][6], 1)
+    canvas.frame()
+    assert canvas.run("app.views[0].labels[15 * 56 + 30]") == 2
+    canvas.page.mouse.move(*canvas.at(14, 30))
+    canvas.page.mouse.move(*canvas.at(15, 30))
+    canvas.frame()
+    assert canvas.run("told.hover.at(-1).proposed") is None
+
+
+def test_without_proposals_accepting_says_what_to_do(canvas: Canvas) -> None:
+    canvas.open(1).run("app.acceptSlice()")
+    assert canvas.events() == [] and "label an object on one slice first" in canvas.messages()[-1]
+
+
+def test_rejecting_says_background_where_something_is_proposed_and_nowhere_else(canvas: Canvas) -> None:
+    proposing(canvas).run("app.setMinConfidence(0.8); app.rejectSlice()")
+    (event,) = canvas.events()
+    assert event.message["box"] == [10, 12, 30, 26] and (event.classes == 0).all()
+    assert event.message["prompts"]["rejected"] == {"producer": "walker", "id": 5}
+
+
+def test_shift_click_on_a_proposal_makes_it_a_box_a_point_and_a_mask_for_the_model(canvas: Canvas) -> None:
+    proposing(canvas)
+    canvas.page.keyboard.down("Shift")
+    canvas.click(20, 20)
+    canvas.page.keyboard.up("Shift")
+    (asked,) = canvas.sent("predict")
+    assert asked["mask_box"] == [10, 12, 30, 40] and asked["box"] == [8, 9, 32, 43]
+    assert len(asked["points"]) == 1 and asked["labels"] == [1]
+    canvas.answer((11, 13, 29, 39))
+    canvas.page.keyboard.press("Enter")
+    (event,) = canvas.events()
+    assert event.message["source"] == "refined"
+    assert event.message["box"] == [11, 13, 29, 39] and (event.classes == 2).all()
+
+
+def test_the_next_slice_is_marked_and_one_call_away_in_any_plane(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial')")
+    canvas.run("app.gotoProposed()")
+    canvas.page.wait_for_function("app.state.axis === 2 && app.state.index === 33")
+    assert canvas.run("app.views[2].shown")
+    assert canvas.messages()[-1] == "Sagittal slice 34: it crosses what is in doubt"
+    canvas.frame()
+    text = canvas.run("app.views[2].ruler.host.getAttribute('aria-valuetext')")
+    assert text == "slice 34 of 56, not labelled; slice 34 is worth labelling next"
+
+
+def test_a_new_fill_is_read_and_a_fill_that_is_gone_leaves_nothing(canvas: Canvas) -> None:
+    proposing(canvas)
+    classes, sure = proposal()
+    classes[6] = 3
+    canvas.fake.proposals[1] = classes, sure
+    canvas.run("link.deliver('fill', {image: 1, state: 'running', progress: 0.4, producer: 'walker'})")
+    assert canvas.state()["proposal"]["progress"] == 0.4
+    canvas.run("link.deliver('fill', {image: 1, state: 'done', producer: 'walker', prediction: 5})")
+    canvas.page.wait_for_function("app.views[0].proposed?.classes[0] === 3 && !app.state.proposal.running")
+    del canvas.fake.proposals[1]
+    canvas.run("link.deliver('fill', {image: 1, state: 'none'})")
+    canvas.page.wait_for_function("app.views[0].proposed === null")
+    canvas.run("link.deliver('fill', {image: 1, state: 'failed', message: 'The fill failed: no memory.'})")
+    assert "no memory" in canvas.messages()[-1]

@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "annotator" / "canvas" / "static"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 UNLABELLED = 255
+PREDICTION = 5  # the id of every pseudo-label here
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,15 @@ class Fake:
         self.objects: dict[int, NDArray[np.uint16]] = {}
         self.slices: dict[int, list[tuple[int, int, str]]] = {}
         self.rev: dict[int, int] = {}
+        self.proposals: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}  # classes, confidence
+        self.next: dict[int, dict] = {}
         self.history: dict = {"undo": [], "redo": []}
         self.asked: list[str] = []
         self._making = threading.Lock()
 
     def reset(self) -> None:
         """As at the start, pixels kept."""
-        for store in (self.labels, self.objects, self.slices, self.rev):
+        for store in (self.labels, self.objects, self.slices, self.rev, self.proposals, self.next):
             store.clear()
         self.asked.clear()
         self.history = {"undo": [], "redo": []}
@@ -137,6 +140,11 @@ class Fake:
         volume = self.volume(image)
         span = slice(query.get("z0", 0), query.get("z1"))
         blank = np.broadcast_to(np.uint8(UNLABELLED), volume.shape[:3])
+        if parts[2:] == ["next-slice"]:
+            nothing = {"axis": None, "index": None, "reason": "Nothing here is in doubt."}
+            return "application/json", json.dumps(self.next.get(image, nothing)).encode(), 0
+        if parts[2:] == ["prediction"]:
+            return self._proposal(image, span if "z0" in query else None)
         if len(parts) == 2:
             return "application/json", json.dumps(self.describe(image)).encode(), 0
         array = {
@@ -147,6 +155,14 @@ class Fake:
         }[parts[2]]()
         return "application/octet-stream", np.ascontiguousarray(array).tobytes(), self.rev.get(image, 0)
 
+    def _proposal(self, image: int, span: slice | None) -> tuple[str, bytes, int]:
+        """The list of pseudo-labels, or a slab of classes and confidence."""
+        if span is not None:
+            return "application/octet-stream", np.stack([p[span] for p in self.proposals[image]]).tobytes(), 0
+        row = {"id": PREDICTION, "producer": "walker", "kind": "propagated", "behind": False}
+        facts = {"predictions": [row] if image in self.proposals else [], "running": False, "propagators": []}
+        return "application/json", json.dumps(facts).encode(), 0
+
 
 class Handler(BaseHTTPRequestHandler):
     fake: Fake
@@ -156,7 +172,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if url.path.startswith("/api/"):
                 self.fake.asked.append(self.path)
-                query = {key: int(value[0]) for key, value in parse_qs(url.query).items()}
+                said = parse_qs(url.query)
+                query = {key: int(value[0]) for key, value in said.items() if value[0].isdigit()}
                 self._send(*self.fake.answer(url.path.removeprefix("/api/"), query))
             else:
                 file = self._file(url.path)
@@ -173,6 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", kind)
         self.send_header("x-revision", str(rev))
+        self.send_header("x-prediction", str(PREDICTION))
         self.send_header("cache-control", "no-store")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

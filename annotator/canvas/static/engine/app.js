@@ -1,5 +1,6 @@
 // LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other modules.
 
+import { BACKGROUND, UNLABELLED } from "./codec.js";
 import { element, loadStyle } from "./dom.js";
 import { mayDraw } from "./drawing.js";
 import { Editor } from "./editor.js";
@@ -12,6 +13,7 @@ import { Navigation } from "./navigation.js";
 import { Opening } from "./opening.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
+import { isProposed, Proposals } from "./proposals.js";
 import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
@@ -51,10 +53,14 @@ export class LabelApp extends EventTarget {
       instances: false,
       showUnknown: false,
       visible: true,
+      proposals: true,
+      uncertainty: false,
+      minConfidence: 0,
     };
     this.frames = new Frames(this);
     this.editor = new Editor(this);
     this.prompts = new PromptBook(this);
+    this.proposals = new Proposals(this);
     this.navigation = new Navigation(this);
     this.opening = new Opening(this);
     this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, make]) => [name, make(this)]));
@@ -140,6 +146,17 @@ export class LabelApp extends EventTarget {
   setLabelsVisible(visible) {
     this.#set({ visible: Boolean(visible) });
   }
+  setProposalsVisible(proposals) {
+    this.#set({ proposals: Boolean(proposals) });
+  }
+  setUncertainty(uncertainty) {
+    this.#set({ uncertainty: Boolean(uncertainty) });
+  }
+
+  /** 0..1: less certain proposals are neither shown nor accepted. */
+  setMinConfidence(share) {
+    this.#set({ minConfidence: Math.min(1, Math.max(0, share)) });
+  }
 
   setBrushRadius(radius) {
     this.settings.radius = Math.min(400, Math.max(0.5, radius));
@@ -173,6 +190,33 @@ export class LabelApp extends EventTarget {
   }
   setComplete(on) {
     if (this.image) this.editor.setComplete(Boolean(on));
+  }
+
+  /** Accept what is proposed on the open slice. */
+  acceptSlice() {
+    const { axis, index } = this.active;
+    if (this.image) this.editor.acceptProposal({ axis, lo: index, hi: index + 1 });
+  }
+
+  /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */
+  acceptRange(lo = 0, hi = this.image?.shape[this.active.axis]) {
+    if (this.image) this.editor.acceptProposal({ axis: this.active.axis, lo, hi });
+  }
+
+  /** Say that what is proposed on the open slice is background. */
+  rejectSlice() {
+    const view = this.active;
+    if (!this.image || !mayDraw(this, view)) return;
+    const classes = view.labels.map((_, at) => (isProposed(view, at) ? BACKGROUND : UNLABELLED));
+    if (classes.every((value) => value === UNLABELLED))
+      return this.say("info", "Nothing is proposed on this slice.");
+    const { producer, id } = this.proposals.shown;
+    this.editor.commit(view.ref, { box: view.whole, classes }, { prompts: { rejected: { producer, id } } });
+  }
+
+  /** Jump to the slice that is most worth labelling, and say why. */
+  gotoProposed() {
+    return this.image ? this.proposals.gotoNext() : undefined;
   }
   fit() {
     this.active.fit();

@@ -79,6 +79,19 @@ export class Editor {
     this.#did(entry);
   }
 
+  /** Accept proposed voxels of slices lo..hi - 1 as sure as the person asks. The server lays them; undone as one. */
+  acceptProposal({ axis, lo, hi }) {
+    const { app } = this;
+    const { shown, prediction } = app.proposals;
+    if (!shown || prediction === null)
+      return app.say("info", "Nothing is proposed here yet; label an object on one slice first.");
+    const id = app.link.newId();
+    const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
+    const what = { min_confidence: app.settings.minConfidence, producer: shown.producer, prediction };
+    app.link.enqueue({ t: "accept", id, image: app.image.id, axis, lo, hi, ...what, seconds: this.#seconds() });
+    this.#did({ id, image: app.image.id, axis, index });
+  }
+
   /** Take back the newest event of this person, moving to its slice or image first. */
   undo() {
     this.#step(this.history.next, "undo");
@@ -205,6 +218,7 @@ export class Editor {
 
   /** Into the local copy only. */
   #write(entry) {
+    if (!entry.box) return; // what it said comes with the server's `region`
     const { labels } = this.app;
     const { axis, index, box } = entry;
     const count = (box.r1 - box.r0) * (box.c1 - box.c0);

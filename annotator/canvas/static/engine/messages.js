@@ -16,6 +16,8 @@ export function listen(app) {
     app.states.replace(message.slices);
     app.statesChanged();
   });
+  on("fill", (message) => app.proposals.filling(message));
+  on("proposal", () => app.proposals.refresh());
   on("ack", (message) => acknowledged(app, message));
   on("refused", (message) => refused(app, message));
   link.addEventListener("up", () => reconnected(app), { signal });
@@ -41,6 +43,7 @@ function reconnected(app) {
   app.navigation.look();
   app.prompts.resume(app.active.ref, true);
   reload(app, () => app.session.refresh(app.cursor[0]));
+  app.proposals.refresh();
 }
 
 function reload(app, work) {

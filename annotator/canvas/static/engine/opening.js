@@ -29,6 +29,7 @@ export class Opening {
     await app.frames.drawn();
     app.root.dataset.ready = "1";
     app.navigation.arrived();
+    app.proposals.refresh();
     app.changed();
     return true;
   }
@@ -46,6 +47,7 @@ export class Opening {
     app.session = new ImageSession(app, image, { wholeLimit: app.wholeLimit });
     app.cursor = this.places.get(image.id) ?? image.shape.map((n) => n >> 1);
     app.settings.window = [...image.window];
+    app.proposals.reset(image.shape);
     for (const view of app.views) view.open(image);
     app.layout(app.wanted ?? "three");
     app.activate(app.views.find((view) => view.shown));

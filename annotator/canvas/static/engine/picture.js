@@ -2,7 +2,9 @@
 
 import { UNLABELLED } from "./codec.js";
 import { element, rgb, word } from "./dom.js";
-import { halve, isTiled, paintLabels, Raster, WindowTable } from "./raster.js";
+import { heat } from "./heat.js";
+import { isProposed } from "./proposals.js";
+import { halve, isTiled, paintLabels, paintPixels, Raster, WindowTable } from "./raster.js";
 
 const SURROUND = "#0b0e13";
 const DRAG_PIXELS = 700_000; // painted per step while the window is dragged
@@ -21,6 +23,8 @@ export class Picture {
     this.base = new Raster(rows, cols, (tile, area) => this.table.paint(tile, area, this.#level(tile.level)));
     this.fill = new Raster(rows, cols, (tile, area) => this.#paintFill(tile, area));
     this.unknown = new Raster(rows, cols, (tile, area) => this.#paintUnknown(tile, area));
+    this.proposal = new Raster(rows, cols, (tile, area) => this.#paintProposal(tile, area));
+    this.doubt = new Raster(rows, cols, (tile, area) => this.#paintDoubt(tile, area));
     this.coarse = 0;
     this.styleChanged();
     this.windowChanged(false);
@@ -33,8 +37,12 @@ export class Picture {
   }
 
   labelsChanged(box) {
-    this.fill.invalidate(box);
-    this.unknown.invalidate(box);
+    for (const raster of [this.fill, this.unknown, this.proposal, this.doubt]) raster.invalidate(box);
+  }
+
+  proposalsChanged() {
+    this.proposal.invalidate();
+    this.doubt.invalidate();
   }
 
   /** The slice is complete, or no longer; returns whether that shows. */
@@ -45,6 +53,7 @@ export class Picture {
   styleChanged() {
     this.#recolour();
     this.fill.invalidate();
+    this.proposalsChanged();
   }
 
   /** While dragging, a large slice is painted from a reduced copy and in full once the hand rests. */
@@ -72,7 +81,9 @@ export class Picture {
     this.base.draw(context, camera, Math.max(level, this.coarse));
     context.imageSmoothingEnabled = false;
     const { style, opacity, visible, showUnknown } = app.settings;
-    if (visible && showUnknown) this.#drawUnknown(context, level);
+    if (visible && showUnknown)
+      this.#drawThrough(context, this.unknown, { level, pattern: UNKNOWN_HATCH, mode: "source-in" });
+    if (visible) this.#drawProposals(context, level);
     context.globalAlpha = opacity;
     if (visible && style !== "outline" && opacity > 0) this.fill.draw(context, camera, level);
     context.globalAlpha = 1;
@@ -113,22 +124,47 @@ export class Picture {
     });
   }
 
-  /** A faint hatch, fixed to the screen, wherever nobody has said anything. */
-  #drawUnknown(context, level) {
+  #paintProposal(tile, area) {
+    const { view, palette } = this;
+    return paintPixels(tile, area, view.camera.cols, (at) =>
+      isProposed(view, at) ? palette[view.proposed.classes[at]] : 0,
+    );
+  }
+
+  #paintDoubt(tile, area) {
+    const { proposed, labels, camera } = this.view;
+    return paintPixels(tile, area, camera.cols, (at) => {
+      const open = proposed && labels[at] === UNLABELLED && proposed.classes[at] !== UNLABELLED;
+      return open ? heat[proposed.sure[at]] : 0;
+    });
+  }
+
+  /** Stripes in the class colour, so that nobody takes a proposal for a label; the doubt about it on top. */
+  #drawProposals(context, level) {
+    const { proposals, uncertainty, opacity } = this.view.app.settings;
+    if (!this.view.proposed?.any || !proposals) return;
+    const alpha = Math.max(0.35, Math.min(0.9, opacity * 1.4));
+    this.#drawThrough(context, this.proposal, { level, pattern: PROPOSAL_STRIPES, mode: "destination-in", alpha });
+    if (uncertainty) this.doubt.draw(context, this.view.camera, level);
+  }
+
+  /** A raster through a pattern that is fixed to the screen. */
+  #drawThrough(context, raster, { level, pattern, mode, alpha = 1 }) {
     const { camera } = this.view;
     this.scratch ??= element("canvas");
     if (this.scratch.width !== camera.width || this.scratch.height !== camera.height)
       Object.assign(this.scratch, { width: camera.width, height: camera.height });
-    const hatch = this.scratch.getContext("2d");
-    hatch.globalCompositeOperation = "copy";
-    hatch.clearRect(0, 0, camera.width, camera.height);
-    hatch.globalCompositeOperation = "source-over";
-    hatch.imageSmoothingEnabled = false;
-    this.unknown.draw(hatch, camera, level);
-    hatch.globalCompositeOperation = "source-in";
-    hatch.fillStyle = this.pattern ??= hatch.createPattern(hatchTile(camera.dpr), "repeat");
-    hatch.fillRect(0, 0, camera.width, camera.height);
+    const pen = this.scratch.getContext("2d");
+    pen.globalCompositeOperation = "source-over";
+    pen.clearRect(0, 0, camera.width, camera.height);
+    pen.imageSmoothingEnabled = false;
+    raster.draw(pen, camera, level);
+    pen.globalCompositeOperation = mode;
+    pen.fillStyle = pattern(pen, camera.dpr);
+    pen.fillRect(0, 0, camera.width, camera.height);
+    context.globalAlpha = alpha;
     context.drawImage(this.scratch, 0, 0);
+    context.globalAlpha = 1;
   }
 
   /** The model's mask, not yet accepted. */
@@ -148,19 +184,31 @@ export class Picture {
 const UNKNOWN_PALETTE = new Uint32Array(256);
 UNKNOWN_PALETTE[UNLABELLED] = 0xffffffff;
 
-function hatchTile(dpr) {
-  const size = Math.round(9 * dpr);
-  const tile = element("canvas", { width: size, height: size });
-  const pen = tile.getContext("2d");
-  pen.strokeStyle = "rgba(148, 178, 214, 0.34)";
-  pen.lineWidth = dpr;
-  for (const shift of [-size, 0, size]) {
-    pen.moveTo(shift - 1, size + 1);
-    pen.lineTo(shift + size + 1, -1);
-  }
-  pen.stroke();
-  return tile;
+/** A pattern of diagonal lines over a ground, made once for each canvas. */
+function diagonals({ size, width, line, ground }) {
+  const made = new WeakMap();
+  return (pen, dpr) => {
+    if (!made.has(pen)) {
+      const side = Math.round(size * dpr);
+      const tile = element("canvas", { width: side, height: side });
+      const brush = tile.getContext("2d");
+      brush.fillStyle = ground;
+      brush.fillRect(0, 0, side, side);
+      brush.strokeStyle = line;
+      brush.lineWidth = width * dpr;
+      for (const shift of [-side, 0, side]) {
+        brush.moveTo(shift - 2, side + 2);
+        brush.lineTo(shift + side + 2, -2);
+      }
+      brush.stroke();
+      made.set(pen, pen.createPattern(tile, "repeat"));
+    }
+    return made.get(pen);
+  };
 }
+
+const UNKNOWN_HATCH = diagonals({ size: 9, width: 1, line: "rgba(148, 178, 214, 0.34)", ground: "transparent" });
+const PROPOSAL_STRIPES = diagonals({ size: 7, width: 2.2, line: "#000", ground: "rgba(0, 0, 0, 0.28)" });
 
 /** The mask as a small canvas in one colour, kept with the offer. */
 function offerSurface(offer, color) {

@@ -2,7 +2,9 @@
 
 import { bytesOf, ERASED, packBits, UNLABELLED, unpackBits } from "./codec.js";
 import { component, cut, union } from "./geometry.js";
+import { isProposed } from "./proposals.js";
 
+const PROPOSAL_MARGIN = 0.1; // of the component's sides
 const LONGEST_SCRIBBLE = 400; // points sent per scribble
 
 export class PromptBook {
@@ -35,17 +37,20 @@ export class PromptBook {
     this.predict(ref, time);
   }
 
-  /** Take the labelled component under a pixel as a mask to improve; false where there is none. */
+  /** Take the labelled or proposed component under a pixel as a mask to improve; false where there is none. */
   refine(view, point, time) {
     const seed = Math.round(point.row) * view.size.cols + Math.round(point.col);
-    const classId = view.labels[seed];
+    const proposed = isProposed(view, seed);
+    const classId = proposed ? view.proposed.classes[seed] : view.labels[seed];
     if (classId === 0 || classId >= ERASED) return false;
     const object = view.objects?.[seed] ?? 0;
-    const same = (i) => view.labels[i] === classId && (!object || view.objects[i] === object);
-    const { mask, box } = component(view.size, seed, same);
+    const labelled = (i) => view.labels[i] === classId && (!object || view.objects[i] === object);
+    const offered = (i) => isProposed(view, i) && view.proposed.classes[i] === classId;
+    const { mask, box } = component(view.size, seed, proposed ? offered : labelled);
     this.clear(view.ref);
     const set = this.#open(view.ref);
     set.refine = { classId, object, box, mask: cut(mask, view.size.cols, box) };
+    if (proposed) set.items.push({ kind: "box", ...widened(box, view.whole) });
     this.app.setClass(classId);
     this.add(view.ref, { kind: "point", row: point.row, col: point.col, label: 1 }, time);
     return true;
@@ -230,6 +235,18 @@ function question(set) {
       points: thin(path).map(([r, c]) => [round(r), round(c)]),
     })),
     mask_box: refine ? [refine.box.r0, refine.box.c0, refine.box.r1, refine.box.c1] : null,
+  };
+}
+
+/** Room around a proposed component: it may be too small as well as too large. */
+function widened({ r0, c0, r1, c1 }, whole) {
+  const down = Math.max(1, Math.round((r1 - r0) * PROPOSAL_MARGIN));
+  const right = Math.max(1, Math.round((c1 - c0) * PROPOSAL_MARGIN));
+  return {
+    r0: Math.max(whole.r0, r0 - down),
+    c0: Math.max(whole.c0, c0 - right),
+    r1: Math.min(whole.r1, r1 + down),
+    c1: Math.min(whole.c1, c1 + right),
   };
 }
 

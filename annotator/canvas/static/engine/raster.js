@@ -105,6 +105,27 @@ export function paintLabels(tile, area, labels, { cols, palette }) {
   return ink;
 }
 
+/** Paint what `wordAt(offset in the slice)` answers; returns the box of what is not transparent, or null. */
+export function paintPixels(tile, area, cols, wordAt) {
+  const { level, words } = tile;
+  let ink = null;
+  for (let row = area.r0; row < area.r1; row++) {
+    let to = (row - tile.r0) * tile.cols + area.c0 - tile.c0;
+    const from = (row << level) * cols;
+    let first = -1;
+    let last = -1;
+    for (let col = area.c0; col < area.c1; col++) {
+      const paint = wordAt(from + (col << level));
+      words[to++] = paint;
+      if (paint === 0) continue;
+      if (first < 0) first = col;
+      last = col;
+    }
+    if (first >= 0) ink = grow(ink, { r0: row, c0: first, r1: row + 1, c1: last + 1 });
+  }
+  return ink;
+}
+
 /** Is a slice of this many pixels cut into tiles, with coarser levels for zooming out? */
 export function isTiled(rows, cols) {
   return rows * cols > UNTILED;

@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { axisNames } from "./geometry.js";
 
 const COLORS = { labelled: "#38bdf8", complete: "#4ade80" };
+const PROPOSED = "#fbbf24";
 
 export class Ruler {
   constructor(view) {
@@ -44,13 +45,33 @@ export class Ruler {
       pen.fillStyle = COLORS[state] ?? COLORS.labelled;
       pen.fillRect(width * 0.3, k * unit, width * 0.7, Math.max(camera.dpr * 1.5, unit - camera.dpr));
     }
+    this.#drawProposed(pen, { width, unit, dpr: camera.dpr });
     pen.fillStyle = "#f8fafc";
     pen.fillRect(0, (index + 0.5) * unit - camera.dpr, width, 2 * camera.dpr);
     this.host.setAttribute("aria-valuenow", index + 1);
     this.host.setAttribute(
       "aria-valuetext",
-      `slice ${index + 1} of ${this.count}, ${app.states.get(axis, index) ?? "not labelled"}`,
+      `slice ${index + 1} of ${this.count}, ${app.states.get(axis, index) ?? "not labelled"}${this.#proposedText()}`,
     );
+  }
+
+  /** A triangle at the slice that is worth labelling next. */
+  #drawProposed(pen, { width, unit, dpr }) {
+    const { next } = this.view.app.proposals;
+    if (next?.axis !== this.view.axis) return;
+    const y = (next.index + 0.5) * unit;
+    pen.beginPath();
+    pen.moveTo(width, y);
+    pen.lineTo(0, y - 6 * dpr);
+    pen.lineTo(0, y + 6 * dpr);
+    pen.closePath();
+    pen.fillStyle = PROPOSED;
+    pen.fill();
+  }
+
+  #proposedText() {
+    const { next } = this.view.app.proposals;
+    return next?.axis === this.view.axis ? `; slice ${next.index + 1} is worth labelling next` : "";
   }
 
   #grab(event) {

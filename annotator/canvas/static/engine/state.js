@@ -24,6 +24,7 @@ export function stateOf(app) {
     canUndo: Boolean(set?.items.length || editor.history.next),
     canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
     complete: app.states.get(active.axis, active.index) === "complete",
+    proposal: app.proposals.state,
     editable: Boolean(image && active.editable),
     loading: app.session?.progress ?? { done: 0, total: 0 },
     rev: app.session?.rev ?? 0,
@@ -51,7 +52,15 @@ export function under(app, view, point) {
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(app, said),
     instance: view.objects?.[at] ?? 0,
+    proposed: proposedAt(app, view, at),
   };
+}
+
+/** {classId, className, sure 0..1} where nothing is labelled and something is proposed, else null. */
+function proposedAt(app, { labels, proposed }, at) {
+  if (!proposed || labels[at] !== UNLABELLED || proposed.classes[at] === UNLABELLED) return null;
+  const classId = proposed.classes[at];
+  return { classId, className: nameOf(app, classId), sure: proposed.sure[at] / 255 };
 }
 
 function intensity(pixels, at, channels) {

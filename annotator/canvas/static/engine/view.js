@@ -48,6 +48,7 @@ export class PlaneView {
     this.camera.show(rows, cols, this.spacing);
     this.labels = new Uint8Array(rows * cols).fill(UNLABELLED); // the slice as drawn, strokes in progress included
     this.objects = null;
+    this.proposed = null; // {classes, sure, any} of the slice
     this.pixels = null;
     this.picture = new Picture(this);
     this.borders = new SliceBorders(this);
@@ -97,6 +98,13 @@ export class PlaneView {
   restyle() {
     this.picture.styleChanged();
     this.borders.changed();
+    this.redraw();
+  }
+
+  /** Other proposals came in. */
+  proposalsChanged() {
+    if (!this.shown || this.staleSlice || !this.app.image) return;
+    this.#readProposals();
     this.redraw();
   }
 
@@ -160,9 +168,15 @@ export class PlaneView {
     this.staleSlice = false;
     this.pixels = this.app.pixels.slice(this.axis, this.index);
     this.picture.pixelsChanged();
+    this.#readProposals();
     this.readLabels(this.whole);
     this.ruler.draw();
     this.#describe();
+  }
+
+  #readProposals() {
+    this.proposed = this.app.proposals.slice(this.axis, this.index, this.whole, this.proposed);
+    this.picture.proposalsChanged();
   }
 
   #readObjects(box) {

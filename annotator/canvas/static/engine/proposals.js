@@ -1,0 +1,152 @@
+// What the app proposes for the open image: a class and a confidence per voxel, and the slice worth labelling next.
+
+import { ERASED, UNLABELLED } from "./codec.js";
+import { axisNames } from "./geometry.js";
+import { LabelVolume } from "./labels.js";
+import { get, getJson, slabsOutwards } from "./loader.js";
+
+const SLAB_BYTES = 16 * 1024 * 1024; // of one answer, which holds classes and confidence
+
+export class Proposals {
+  constructor(app) {
+    this.app = app;
+    this.reset();
+  }
+
+  /** Another image is open: nothing is known of its proposals yet. */
+  reset(shape = null) {
+    this.reading?.abort();
+    this.facts = null; // the server's list of pseudo-labels and propagators
+    this.prediction = null; // id of the one that is shown
+    this.next = null; // {axis, index, reason}, `axis` null where nothing is in doubt
+    this.fill = null; // the newest "fill" message while one runs
+    this.classes = shape && new LabelVolume(shape);
+    this.sure = shape && new LabelVolume(shape); // 0..255; what is not read yet has no class either
+  }
+
+  /** The pseudo-label on show: the wished one, else the volume's fill, else the newest. Null without any. */
+  get shown() {
+    const all = this.facts?.predictions ?? [];
+    const wished = all.findLast((one) => one.producer === this.wished);
+    return wished ?? all.findLast((one) => one.kind === "propagated") ?? all.at(-1) ?? null;
+  }
+
+  /** For the page: what can be shown, what is, and how the fill stands. */
+  get state() {
+    const { shown, facts, fill, next } = this;
+    return {
+      sources: facts?.predictions ?? [],
+      propagators: facts?.propagators ?? [],
+      shown,
+      here: Boolean(this.app.active?.proposed?.any),
+      running: Boolean(fill || facts?.running),
+      progress: fill?.progress ?? null,
+      next,
+    };
+  }
+
+  /** Show another producer's proposals for every image that has them. */
+  show(producer) {
+    this.wished = producer;
+    return this.refresh();
+  }
+
+  /** Read what there is now; the newest call wins. */
+  async refresh() {
+    const { app } = this;
+    if (!app.session) return;
+    this.reading?.abort();
+    this.reading = new AbortController();
+    const signal = AbortSignal.any([this.reading.signal, app.session.abort.signal]);
+    try {
+      this.facts = await getJson(`/api/images/${app.image.id}/prediction`, signal);
+      await (this.shown ? this.#read(signal) : this.#clear());
+      await this.#askNext(signal);
+    } catch (error) {
+      if (!signal.aborted && this.facts) app.say("warn", `The proposals could not be read: ${error.message}`);
+    }
+  }
+
+  /** A "fill" message: a volume is being filled, or was. */
+  filling(message) {
+    const running = message.state === "running";
+    this.fill = running ? message : null;
+    if (message.state === "failed") this.app.say("warn", message.message);
+    if (running) this.app.changed();
+    else this.refresh();
+  }
+
+  /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
+  async gotoNext() {
+    const { app } = this;
+    try {
+      await this.#askNext(app.session.abort.signal);
+    } catch (error) {
+      return app.say("warn", `The next slice is not known: ${error.message}`);
+    }
+    const { axis, index, reason } = this.next ?? {};
+    if (axis === null || axis === undefined) return app.say("info", reason ?? "There is nothing to propose here.");
+    if (!app.views[axis].shown) app.layout(axisNames[axis]);
+    app.gotoSlice(axis, index);
+    app.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
+  }
+
+  /** Classes and confidence of a slice, each (rows * cols); null where nothing is proposed for this image. */
+  slice(axis, index, whole, kept) {
+    if (this.prediction === null) return null;
+    const count = (whole.r1 - whole.r0) * (whole.c1 - whole.c0);
+    const out = kept ?? { classes: new Uint8Array(count), sure: new Uint8Array(count) };
+    this.classes.read(axis, index, whole, out.classes);
+    this.sure.read(axis, index, whole, out.sure);
+    out.any = out.classes.some((c) => c !== UNLABELLED);
+    return out;
+  }
+
+  async #read(signal) {
+    const { app } = this;
+    const { id, shape } = app.image;
+    const producer = encodeURIComponent(this.shown.producer);
+    const thickness = Math.max(1, Math.floor(SLAB_BYTES / (2 * shape[1] * shape[2])));
+    for (const [z0, z1] of slabsOutwards(shape[0], thickness, app.cursor[0])) {
+      const url = `/api/images/${id}/prediction?z0=${z0}&z1=${z1}&producer=${producer}`;
+      const response = await get(url, signal);
+      const both = new Uint8Array(await response.arrayBuffer());
+      this.prediction = Number(response.headers.get("x-prediction"));
+      this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
+      this.sure.loadSlab(z0, both.subarray(both.length / 2));
+      this.#changed();
+    }
+  }
+
+  #clear() {
+    const { shape } = this.app.image;
+    this.prediction = null;
+    this.classes = new LabelVolume(shape);
+    this.sure = new LabelVolume(shape);
+    this.#changed();
+  }
+
+  #changed() {
+    for (const view of this.app.views) view.proposalsChanged();
+    this.app.changed();
+  }
+
+  async #askNext(signal) {
+    const { app, shown } = this;
+    if (app.image.kind !== "volume") return;
+    const from = shown ? `?producer=${encodeURIComponent(shown.producer)}` : "";
+    this.next = await getJson(`/api/images/${app.image.id}/next-slice${from}`, signal);
+    app.statesChanged();
+  }
+}
+
+/** Is this voxel's proposal on show: unlabelled, of a class, and as sure as the person asks? */
+export function isProposed({ labels, proposed, app }, at) {
+  if (!proposed || labels[at] !== UNLABELLED) return false;
+  const value = proposed.classes[at];
+  return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
+}
+
+function capital(word) {
+  return word[0].toUpperCase() + word.slice(1);
+}
