@@ -1,6 +1,6 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
-import { stepImage } from "./queue.js";
+import { openMostUseful, stepImage } from "./queue.js";
 import { session } from "./session.js";
 import { toggleSheet } from "./sheet.js";
 import { toast } from "./toasts.js";
@@ -48,6 +48,26 @@ export const actions = {
 
   complete() {
     session.app.setComplete(!session.app.state.complete);
+  },
+
+  /** The slice of a volume, or else the image, that is most worth labelling. */
+  nextProposed: () => (session.image?.kind === "volume" ? session.app.gotoProposed() : openMostUseful()),
+
+  acceptSlice: () => session.app.acceptSlice(),
+
+  acceptAll: () => session.app.acceptRange(),
+
+  acceptRange: () => session.dispatchEvent(new CustomEvent("range")),
+
+  rejectSlice: () => session.app.rejectSlice(),
+
+  proposals: () => session.setView("proposals", !session.view.proposals),
+
+  doubt: () => session.setView("doubt", !session.view.doubt),
+
+  sure(key) {
+    const step = key === "." ? 5 : -5;
+    session.setView("sure", Math.min(100, Math.max(0, session.view.sure + step)));
   },
 
   style() {

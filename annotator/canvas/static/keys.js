@@ -31,7 +31,7 @@ export const GROUPS = [
     keys: [
       { keys: "Left click", text: "Add to the object" },
       { keys: "Right click", text: "Take away from the object (also Alt+click)" },
-      { keys: "Shift+click", text: "On a label: refine it" },
+      { keys: "Shift+click", text: "On a label or proposal: refine it" },
       { keys: "Enter  A", codes: ["Enter", "a"], text: "Accept the mask, close a polygon", run: ({ actions, event }) => actions.accept(event) },
       { keys: "Esc", codes: ["Escape"], text: "Clear the prompts, cancel a polygon", run: ({ actions, event }) => actions.escape(event) },
       { keys: "Tab", codes: ["Tab"], text: "Next candidate mask (while one is shown)", run: ({ actions }) => actions.candidate() },
@@ -48,6 +48,19 @@ export const GROUPS = [
       { keys: "O", codes: ["o"], text: "Fill, outline or both", run: ({ actions }) => actions.style() },
       { keys: "Ctrl+Z", codes: ["Ctrl+z"], text: "Undo", run: ({ app }) => app.undo() },
       { keys: "Ctrl+Shift+Z  Ctrl+Y", codes: ["Ctrl+Shift+z", "Ctrl+y"], text: "Redo", run: ({ app }) => app.redo() },
+    ],
+  },
+  {
+    title: "Proposals",
+    keys: [
+      { keys: "J", codes: ["j"], text: "The slice (or image) most worth labelling next", run: ({ actions }) => void actions.nextProposed() },
+      { keys: "Y", codes: ["y"], text: "Accept what is proposed on this slice", run: ({ actions }) => actions.acceptSlice() },
+      { keys: "I", codes: ["i"], text: "Accept a range of slices", run: ({ actions }) => void actions.acceptRange() },
+      { keys: "Shift+Y", codes: ["Shift+y"], text: "Accept the whole volume", run: ({ actions }) => actions.acceptAll() },
+      { keys: "R", codes: ["r"], text: "Reject: what is proposed here is background", run: ({ actions }) => actions.rejectSlice() },
+      { keys: ",  .", codes: [",", "."], text: "Show and accept less / more certain ones only", run: ({ actions, event }) => actions.sure(event.key) },
+      { keys: "U", codes: ["u"], text: "Show the doubt", run: ({ actions }) => actions.doubt() },
+      { keys: "H", codes: ["h"], text: "Hide or show proposals", run: ({ actions }) => actions.proposals() },
     ],
   },
   {

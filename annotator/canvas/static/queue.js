@@ -20,6 +20,20 @@ export async function stepImage(step) {
   }
 }
 
+/** Open the image that the ranker thinks most useful to label, and say why. */
+export async function openMostUseful() {
+  try {
+    toast("Looking for what is most useful to label…", "info");
+    const { items } = await call("/api/queue?count=2&images=true");
+    const item = items.find((one) => one.image !== session.image?.id);
+    if (!item) return toast("No other image is waiting for labels.", "info");
+    await session.open(item.image, item);
+    toast(`${item.name}: ${item.why}`, "info");
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
 let lastPlace = 0; // where the open image probably stands: looked at first
 
 /** The Images panel knows where the image stands that it opens. */

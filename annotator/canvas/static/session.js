@@ -18,6 +18,9 @@ const VIEW = {
   instances: false,
   unknown: false,
   hideAll: false,
+  proposals: true,
+  doubt: false,
+  sure: 0, // percent
 };
 const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown"];
 
@@ -184,6 +187,9 @@ class Session extends EventTarget {
       protect: () => app.setProtectOthers(view.protect),
       instances: () => app.setInstances(view.instances),
       unknown: () => app.setShowUnknown(view.unknown),
+      proposals: () => app.setProposalsVisible(view.proposals),
+      doubt: () => app.setUncertainty(view.doubt),
+      sure: () => app.setMinConfidence(view.sure / 100),
       hideAll: () => app.setLabelsVisible(!view.hideAll),
     };
     if (name) apply[name]();

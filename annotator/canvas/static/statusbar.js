@@ -7,7 +7,7 @@ import { confirmed } from "./sheet.js";
 /** The status bar: {element, hover(detail)}. */
 export function statusbar() {
   const readout = hoverReadout();
-  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), jobChip(), modelChip(), personChip(), linkChip());
+  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), fillChip(), jobChip(), modelChip(), personChip(), linkChip());
   return { element, hover: readout.show };
 }
 
@@ -20,13 +20,20 @@ function hoverReadout() {
   const show = (detail) => {
     element.hidden = !detail;
     if (!detail) return;
-    dot.style.background = colourOf(detail.classId);
-    setText(name, detail.className + (detail.instance ? ` #${detail.instance}` : ""));
+    dot.style.background = colourOf(detail.proposed?.classId ?? detail.classId);
+    setText(name, hoverText(detail));
+    dot.classList.toggle("proposed", Boolean(detail.proposed));
     setText(value, `value ${intensity(detail.value)}`);
     setText(place, placeText(detail));
   };
   show(null);
   return { element, show };
+}
+
+/** What is labelled there, else what is proposed and how sure that is. */
+function hoverText({ className, instance, proposed }) {
+  if (proposed) return `proposed: ${proposed.className}, ${Math.round(100 * proposed.sure)} %`;
+  return className + (instance ? ` #${instance}` : "");
 }
 
 function colourOf(id) {
@@ -44,6 +51,16 @@ function placeText({ position: [z, y, x], mm }) {
   if (!mm) return voxels;
   const [mz, my, mx] = mm.map((each) => each.toFixed(1));
   return `${voxels}   ${session.image?.kind === "volume" ? `${mx}, ${my}, ${mz}` : `${mx}, ${my}`} mm`;
+}
+
+/** How far the fill of the open volume is, where it takes longer than a moment. */
+function fillChip() {
+  const element = h("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
+  session.addEventListener("change", ({ detail: { proposal } }) => {
+    element.hidden = proposal.progress === null;
+    if (!element.hidden) setText(element, `Filling the volume ${Math.floor(100 * proposal.progress)} %`);
+  });
+  return element;
 }
 
 function jobChip() {

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { LabelApp } from "./engine/app.js";
 import { dispatch } from "./keys.js";
 import { exposeToGradio } from "./page.js";
+import { proposalbar } from "./proposalbar.js";
 import { promptbar } from "./promptbar.js";
 import { session } from "./session.js";
 import { statusbar } from "./statusbar.js";
@@ -20,10 +21,10 @@ export async function mount(element, trigger) {
   startTheme(life.signal);
   const root = element.querySelector(".sw");
   const host = h("div.sw-host");
-  const focusCanvas = () => host.querySelector("canvas[tabindex]")?.focus({ preventScroll: true });
-  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), status: statusbar() };
+  const focusCanvas = () => (session.app?.active.overlay ?? host.querySelector("canvas[tabindex]"))?.focus({ preventScroll: true });
+  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), proposals: proposalbar(focusCanvas), status: statusbar() };
   const stage = h("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
-  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.status.element);
+  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.proposals.element, parts.status.element);
   try {
     await session.start();
   } catch (error) {
@@ -52,7 +53,15 @@ function wire(app, parts, signal) {
   app.addEventListener("hover", (event) => parts.status.hover(event.detail), { signal });
   app.addEventListener("message", ({ detail }) => toast(detail.text, detail.level), { signal });
   app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
+  session.addEventListener("image", update, { signal });
+  session.link.addEventListener("ack", ({ detail }) => tellAccepted(detail.message), { signal });
   update();
+}
+
+function tellAccepted({ slices, voxels }) {
+  if (!voxels) return; // not an acceptance, or one that was taken back
+  const where = slices === 1 ? "1 slice" : `${slices} slices`;
+  toast(`Accepted ${voxels.toLocaleString("en")} voxels on ${where}; Ctrl+Z takes them back.`, "info");
 }
 
 function bindKeys(app, signal) {

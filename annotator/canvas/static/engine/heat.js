@@ -2,6 +2,7 @@
 
 import { word } from "./dom.js";
 
+const NOT_WORTH = 0.06; // doubt too small to show
 const STOPS = [
   { doubt: 0, color: [253, 224, 71] },
   { doubt: 0.45, color: [239, 68, 68] },
@@ -11,7 +12,7 @@ const STOPS = [
 /** A word of image data for each confidence 0..255. */
 export const heat = Uint32Array.from({ length: 256 }, (_, sure) => {
   const doubt = 1 - sure / 255;
-  return word(between(doubt), Math.round(200 * Math.min(1, 2.2 * doubt)));
+  return word(between(doubt), Math.round(200 * Math.min(1, 2.2 * Math.max(0, doubt - NOT_WORTH))));
 });
 
 function between(doubt) {

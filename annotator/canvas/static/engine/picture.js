@@ -208,7 +208,7 @@ function diagonals({ size, width, line, ground }) {
 }
 
 const UNKNOWN_HATCH = diagonals({ size: 9, width: 1, line: "rgba(148, 178, 214, 0.34)", ground: "transparent" });
-const PROPOSAL_STRIPES = diagonals({ size: 7, width: 2.2, line: "#000", ground: "rgba(0, 0, 0, 0.28)" });
+const PROPOSAL_STRIPES = diagonals({ size: 8, width: 2.8, line: "#000", ground: "rgba(0, 0, 0, 0.18)" });
 
 /** The mask as a small canvas in one colour, kept with the offer. */
 function offerSurface(offer, color) {
