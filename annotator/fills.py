@@ -129,8 +129,7 @@ class Fills:
         self, image_id: int, z0: int, z1: int, producer: str | None = None
     ) -> tuple[NDArray[np.uint8], int]:
         """(2, z1 - z0, Y, X) classes and confidence, and the id of the prediction. Raises LookupError, TornFile."""
-        row = self.prediction(image_id, producer)
-        classes, confidence = row.classes(), row.confidence()
+        row, classes, confidence = self._arrays(image_id, producer)
         if not 0 <= z0 < z1 <= len(classes):
             raise LookupError(f"the image has slices 0 to {len(classes) - 1}, no slab {z0} to {z1}")
         if 2 * (z1 - z0) * classes[0].size > MAX_SLAB_BYTES:
@@ -147,6 +146,19 @@ class Fills:
             )
         return row
 
+    def _arrays(
+        self, image_id: int, producer: str | None
+    ) -> tuple[PredictionRow, NDArray[np.uint8], NDArray[np.uint8]]:
+        """The newest pseudo-label, its classes and confidence. A newer one may take its place at any moment."""
+        row = self.prediction(image_id, producer)
+        try:
+            return row, row.classes(), row.confidence()
+        except TornFile:
+            newer = self.prediction(image_id, producer)
+            if newer.id == row.id:
+                raise
+            return newer, newer.classes(), newer.confidence()
+
     def next_slice(self, image_id: int, rule: str = DEFAULT_RULE, producer: str | None = None) -> Message:
         """The slice to label next and why; `axis` None where nothing is in doubt. Raises LookupError, ValueError."""
         if rule not in SLICE_RULES:
@@ -154,9 +166,9 @@ class Fills:
         image = self._store.image(image_id)
         if self._store.predictions.newest(image_id, producer) is None:
             return _first_slice(image)
-        row = self.prediction(image_id, producer)
+        _, classes, confidence = self._arrays(image_id, producer)
         slices = labelled_slices(self._store.labels(image_id))
-        volume = Volume(row.classes(), row.confidence(), slices, image.spacing_mm or (1.0, 1.0, 1.0))
+        volume = Volume(classes, confidence, slices, image.spacing_mm or (1.0, 1.0, 1.0))
         proposal = next_slice(volume, rule)
         if proposal is None:
             done = "Nothing here is in doubt: look through the fill and accept it."

@@ -295,6 +295,14 @@ def test_where_a_class_that_is_missing_on_the_slice_may_lie_nothing_is_concluded
     assert (around[truth[7] == 2] == UNLABELLED).mean() > 0.5
 
 
+def test_a_class_drawn_far_from_a_slice_does_not_keep_its_surroundings_open():
+    known = np.full((60, 24, 24), UNLABELLED, np.uint8)
+    known[10, 8:12, 8:12], known[50, 4:20, 4:20] = 1, 2
+    slices = (LabelledSlice(0, 10, False, (1,)), LabelledSlice(0, 50, False, (2,)))
+    around = with_surroundings(Case(np.zeros(known.shape, np.float32), known, slices)).known[10]
+    assert (around[5:15, 5:15] != UNLABELLED).all() and around[0, 0] == UNLABELLED
+
+
 def test_a_line_that_another_plane_left_on_a_slice_is_not_taken_for_an_outline():
     image, truth = scene()
     case = labelled(image, truth, [(1, 8)])

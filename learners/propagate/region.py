@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, find_objects
 
 from learners.propagate.case import Box3, Case, LabelledSlice
 from storage.arrays import BACKGROUND, UNLABELLED, plane
@@ -14,6 +15,9 @@ SEEN, UNSEEN = 0.5, 1.0  # growth of the box as a share of the object's size
 LEAST = 4  # voxels of growth
 NEAR = 0.5  # an object's surroundings on its slice: its box grown by this share of its longer side
 RIM = 3  # and by this many pixels at least
+WALL = 2  # pixels around a drawn object that are background in any case
+
+Boxes = list[tuple[slice, ...]]  # of each class, from 1 up
 
 
 def region_of_interest(case: Case) -> Box3:
@@ -42,33 +46,47 @@ def with_surroundings(case: Case) -> Case:
     """The case with background where unfinished slices imply it.
 
     Who draws an object on a slice draws all of it: unsaid pixels of that slice within the object's box, grown by
-    half its longer side, are background. Places where a class that is missing on this slice, but drawn on others,
-    may lie stay unknown: nobody said that the slice is complete.
+    half its longer side, are background. Where a class that is missing on this slice, but drawn near it on others,
+    may lie, only the rim around the object is: nobody said that the slice is complete.
     """
     known = case.known.copy()
+    boxes = find_objects(np.where(case.known == UNLABELLED, BACKGROUND, case.known))
     for s, drawn in case.drawn.items():
-        if drawn and not s.complete:
-            cut = plane(known, s.axis, s.index)
-            cut[_implied(case, s, drawn) & (cut == UNLABELLED)] = BACKGROUND
+        cut = plane(known, s.axis, s.index)
+        unsaid = cut == UNLABELLED
+        if drawn and not s.complete and unsaid.any():
+            cut[_implied(case, s, drawn, boxes) & unsaid] = BACKGROUND
     return replace(case, known=known)
 
 
-def _implied(case: Case, s: LabelledSlice, drawn: tuple[int, ...]) -> NDArray[np.bool_]:
+def _implied(case: Case, s: LabelledSlice, drawn: tuple[int, ...], boxes: Boxes) -> NDArray[np.bool_]:
     """(rows, columns) of a slice: where its objects' surroundings are."""
     cut = plane(case.known, s.axis, s.index)
     implied = np.zeros(cut.shape, np.bool_)
     for value in drawn:
         implied[_near(cut == value)] = True
     for value in set(case.classes) - set(drawn):
-        shadow = (case.known == value).any(axis=s.axis)
-        implied[_near(shadow, share=0.0)] = False
-    return implied
+        if _may_be_on(case, s, boxes[value - 1]):
+            rows, columns = (side for axis, side in enumerate(boxes[value - 1]) if axis != s.axis)
+            implied[_grown(rows), _grown(columns)] = False
+    return implied | binary_dilation(np.isin(cut, drawn), iterations=WALL)
 
 
-def _near(mask: NDArray[np.bool_], share: float = NEAR) -> tuple[slice, ...]:
-    """The box of a mask grown by a share of its longer side, as an index."""
+def _may_be_on(case: Case, s: LabelledSlice, box: tuple[slice, ...]) -> bool:
+    """Whether a class may lie on a slice, judged by how far and how large it was drawn on others."""
+    side = max((b.stop - b.start) * mm for b, mm in zip(box, case.spacing_mm))
+    reach = SEEN * side / case.spacing_mm[s.axis]
+    return box[s.axis].start - reach <= s.index < box[s.axis].stop + reach
+
+
+def _grown(side: slice) -> slice:
+    return slice(max(0, side.start - RIM), side.stop + RIM)
+
+
+def _near(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of a mask grown by half its longer side, as an index."""
     spans = _bounds(mask)
-    grow = max(RIM, round(share * max(high - low for low, high in spans)))
+    grow = max(RIM, round(NEAR * max(high - low for low, high in spans)))
     return tuple(slice(max(0, low - grow), high + grow) for low, high in spans)
 
 
