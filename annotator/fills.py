@@ -240,6 +240,7 @@ class Fills:
             known=known,
             slices=slices,
             spacing_mm=image.spacing_mm or (1.0, 1.0, 1.0),
+            window=image.window,
             seconds=SECONDS,
             classes_to=folder / f"{uid}.classes.new.npy",
             confidence_to=folder / f"{uid}.confidence.new.npy",

@@ -359,3 +359,25 @@ def test_a_method_that_is_not_registered_keeps_the_laws_too():
     case = labelled(*scene(), [(0, 5)])
     filled = fill_with(nothing, case, Run())
     assert isinstance(filled, Filled) and np.array_equal(filled.classes[5], case.known[5])
+
+
+def test_a_window_keeps_air_and_bone_from_drowning_what_lies_between():
+    shape = (14, 40, 44)
+    truth = np.zeros(shape, np.uint8)
+    truth[:, 14:22, 16:26] = 1
+    image = np.random.default_rng(0).normal(40, 15, shape).astype(np.float32)
+    image[truth == 1] += 200
+    image[:, :, :6], image[:, 34:] = -1000, 3000
+    known = np.full(shape, UNLABELLED, np.uint8)
+    for k in (1, 12):
+        known[k] = truth[k]
+    slices = tuple(LabelledSlice(0, k, True) for k in (1, 12))
+    dice = [
+        _dice(fill("random_walker", Case(image, known, slices, window=w)).classes, truth)
+        for w in (None, (-160, 300))
+    ]
+    assert dice[1] > 0.97 and dice[1] >= dice[0]
+
+
+def _dice(found, truth) -> float:
+    return float(2 * ((found == 1) & (truth == 1)).sum() / ((found == 1).sum() + (truth == 1).sum()))

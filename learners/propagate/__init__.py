@@ -123,7 +123,7 @@ def fill_with(method: Method, case: Case, run: Run) -> Filled:
     case = _with_strays(case)
     box = region_of_interest(case)
     part = with_surroundings(cropped(case, box))
-    part = replace(part, image=grey(part.image))
+    part = replace(part, image=grey(part.image, part.window))
     guess = method(part, run)
     run.check()
     classes, confidence = np.zeros(case.shape, np.uint8), np.full(case.shape, OUTSIDE, np.uint8)

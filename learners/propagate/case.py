@@ -37,6 +37,9 @@ class Case:
     slices: tuple[LabelledSlice, ...]
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     origin: tuple[int, int, int] = (0, 0, 0)  # of its first voxel in the volume that it was cut from
+    window: tuple[float, float] | None = (
+        None  # the brightness that matters; a CT's air and bone would drown organs
+    )
 
     def __post_init__(self) -> None:
         if self.known.dtype != np.uint8 or self.known.ndim != 3 or self.image.shape[:3] != self.known.shape:
@@ -126,11 +129,13 @@ class Run:
 Method = Callable[[Case, Run], Guess]
 
 
-def grey(pixels: NDArray) -> NDArray[np.float32]:
-    """(Z, Y, X[, 3]) -> (Z, Y, X) brightness as float32, without NaN."""
+def grey(pixels: NDArray, window: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """(Z, Y, X[, 3]) -> (Z, Y, X) brightness as float32, without NaN, grey values clipped to the window."""
     values = pixels.astype(np.float32)
     if values.ndim == 4:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    elif window is not None:
+        values = values.clip(*window)
     return np.nan_to_num(values, copy=False, posinf=0, neginf=0)
 
 

@@ -39,7 +39,9 @@ def cropped(case: Case, box: Box3) -> Case:
         if box[s.axis][0] <= s.index < box[s.axis][1]
     ]
     (z, _), (y, _), (x, _) = box
-    return Case(case.image[window], case.known[window], tuple(inside), case.spacing_mm, (z, y, x))
+    return Case(
+        case.image[window], case.known[window], tuple(inside), case.spacing_mm, (z, y, x), case.window
+    )
 
 
 def with_surroundings(case: Case) -> Case:

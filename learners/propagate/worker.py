@@ -35,6 +35,7 @@ class FillSpec:
     known: NDArray[np.uint8]  # (Z, Y, X)
     slices: tuple[LabelledSlice, ...]
     spacing_mm: tuple[float, float, float]
+    window: tuple[float, float]  # of brightness, as the volume is shown
     seconds: float  # after which the best so far is taken
     classes_to: Path  # .npy files to write
     confidence_to: Path
@@ -59,7 +60,7 @@ class Filler:
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
-        case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm)
+        case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm, window=spec.window)
         run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key))
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)
