@@ -376,7 +376,7 @@ def test_a_window_keeps_air_and_bone_from_drowning_what_lies_between():
         _dice(fill("random_walker", Case(image, known, slices, window=w)).classes, truth)
         for w in (None, (-160, 300))
     ]
-    assert dice[1] > 0.97 and dice[1] >= dice[0]
+    assert dice[1] > 0.995 > dice[0]
 
 
 def _dice(found, truth) -> float:
