@@ -157,7 +157,8 @@ def click_curve(
     model: PromptModel, embedding: Embedding, case: Case, size: Size, values: dict[str, list[float]]
 ) -> None:
     """Centre clicks until the curve is complete and 0.9 is reached."""
-    prompts, mask, reached = Prompts(), np.zeros_like(case.truth), []
+    prompts, mask = Prompts(), np.zeros_like(case.truth)
+    reached: list[float] = []
     while len(reached) < size.clicks or (len(reached) < size.most_clicks and max(reached) < 0.9):
         prompts = next_click(prompts, mask, case.truth, None)
         begin = time.process_time()

@@ -59,6 +59,14 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return windowed(pixels, *np.percentile(pixels, (0.5, 99.5)))
 
 
+def read_label(path: Path) -> NDArray:
+    """(H, W) the values of a label picture."""
+    label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if label is None:
+        raise ValueError(f"{path.name} cannot be read as a label picture")
+    return label
+
+
 def objects(labels: NDArray, connected: bool) -> Iterator[NDArray[np.bool_]]:
     """The objects of a label slice: its values, or the connected pieces of each where values are classes."""
     for value in np.unique(labels[labels > 0]):
@@ -78,7 +86,7 @@ def image_cases(draw: Draw, folder: str, limits: tuple[int, float], connected: b
     cases: list[Case] = []
     for name in rng.permutation(names):
         image = read_rgb(root / "images" / name)
-        label = cv2.imread(str(root / "labels" / (Path(name).stem + ".png")), cv2.IMREAD_UNCHANGED)
+        label = read_label(root / "labels" / (Path(name).stem + ".png"))
         least = max(limits[0], limits[1] * label.size)
         found = [mask for mask in objects(label, connected) if mask.sum() >= least]
         keep = max(3, -(-draw.count // len(names)))

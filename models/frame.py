@@ -38,8 +38,12 @@ class Frame:
         return (r >= self.r0 - 0.5) & (r < self.r1) & (c >= self.c0 - 0.5) & (c < self.c1)
 
     def look(self, image: NDArray) -> NDArray:
-        """The frame's part of a (H, W[, C]) image at working size; shrinking averages, growing interpolates."""
-        part = np.ascontiguousarray(image[self.r0 : self.r1, self.c0 : self.c1])
+        """The frame's part of a (H, W[, C]) image at working size; shrinking averages, growing interpolates.
+
+        Of a part that is huge every n-th pixel is averaged, so that the cost stays bounded.
+        """
+        step = max(1, min((self.r1 - self.r0) // (8 * self.h), (self.c1 - self.c0) // (8 * self.w)))
+        part = np.ascontiguousarray(image[self.r0 : self.r1 : step, self.c0 : self.c1 : step])
         shrink = self.h < part.shape[0] or self.w < part.shape[1]
         return cv2.resize(part, (self.w, self.h), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
 
@@ -68,6 +72,12 @@ class Clicks:
 
     positive: NDArray[np.float64]  # (P, 2) row, column
     negative: NDArray[np.float64]  # (N, 2)
+    clicked: bool = True  # the first positive point is a click, not a point of a stroke
+
+    @property
+    def first(self) -> "Clicks":
+        """The click that everything began with, alone."""
+        return Clicks(self.positive[:1], self.negative[:0])
 
 
 def clicks_of(prompts: Prompts, shape: tuple[int, int]) -> Clicks:
@@ -81,7 +91,8 @@ def clicks_of(prompts: Prompts, shape: tuple[int, int]) -> Clicks:
         last.pop(place, None)
         last[place] = label
     sides = [[p for p, label in last.items() if label == side] for side in (1, 0)]
-    return Clicks(*(np.array(side, np.float64).reshape(-1, 2) for side in sides))
+    positive, negative = (np.array(side, np.float64).reshape(-1, 2) for side in sides)
+    return Clicks(positive, negative, clicked=1 in prompts.labels)
 
 
 def along(points_rc: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ Encoding does nothing, so an answer never waits for it. All work is done in smal
 the cost independent of the size of the slice; the edge of the mask is found at up to `FINE` pixels across the object.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,9 +33,11 @@ SMALLEST = 9.0  # slice pixels from the click to the side of the closest frame
 MOST_SEEDS = 12  # positive clicks that regions are grown from; all of them are kept in the mask
 VOTERS = 5  # regions that together make the prior
 CANDIDATES = 3
-BASES = 4  # regions that are tried as the start of a correction
+PIXELS_FOR_CHOICE = 1 << 26
+BASES = 3  # regions that are tried as the start of a correction
 MOST_VOICES = 64  # seeds that speak for their surroundings; every one is kept exactly
 LIKE = 20.0  # Lab distance within which colours count as alike
+CONTINUITY = 0.1  # by how much better another region must look to replace the one that is being corrected
 CORRECTIONS = 8  # clicks of each kind that correct one
 
 Extent = tuple[float, float, float, float]  # (row0, column0, row1, column1)
@@ -82,18 +84,21 @@ class GraphCut:
 
 def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None) -> MaskPrediction:
     """Regions around the clicks at every scale; several objects where one click leaves open which."""
-    found = [
-        r
-        for frame in frames(image.shape[:2], clicks.positive, view)
-        for r in regions_in(image, frame, clicks)
-    ]
+    found = regions_around(image, clicks, view)
     if not found:
         found = [speck(image, clicks)]
-    found.sort(key=lambda region: -region.score)
-    found = in_agreement(image, clicks, found)
-    heads = distinct(found, CANDIDATES if len(clicks.positive) + len(clicks.negative) < 3 else 1)
+    if len(clicks.positive) + len(clicks.negative) > 1:
+        began = regions_around(image, clicks.first, view)[:1] if clicks.clicked else []
+        found = in_agreement(image, clicks, found, began) + found
+    heads = distinct(found, how_many(image, clicks))
     answers = [refined(image, clicks, head, found) for head in heads]
     return best_first(answers, [head.score for head in heads])
+
+
+def how_many(image: NDArray[np.uint8], clicks: Clicks) -> int:
+    """One candidate where further clicks have settled what is meant, or where each costs as much memory as a slice."""
+    open_question = len(clicks.positive) + len(clicks.negative) < 3
+    return CANDIDATES if open_question and image.shape[0] * image.shape[1] <= PIXELS_FOR_CHOICE else 1
 
 
 def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Extent | None) -> list[Frame]:
@@ -122,10 +127,19 @@ def regions_in(image: NDArray[np.uint8], frame: Frame, clicks: Clicks) -> list[R
     return [Region(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
 
 
-def in_agreement(image: NDArray[np.uint8], clicks: Clicks, found: list[Region]) -> list[Region]:
-    """The best regions with what the clicks say they lack or have too much of, ranked again before the others."""
-    if len(clicks.positive) + len(clicks.negative) == 1:
-        return found
+def regions_around(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None) -> list[Region]:
+    """The candidates in every frame around the positive clicks, best first."""
+    around = frames(image.shape[:2], clicks.positive, view)
+    return sorted((r for frame in around for r in regions_in(image, frame, clicks)), key=lambda r: -r.score)
+
+
+def in_agreement(
+    image: NDArray[np.uint8], clicks: Clicks, found: list[Region], began: list[Region]
+) -> list[Region]:
+    """The best regions with what the clicks say they lack or have too much of, ranked again.
+
+    What the first click alone gave is what the later clicks correct, so it is preferred.
+    """
     bases: list[Region] = []
     for region in found[:40]:
         if all(overlap(region, other) < 0.8 for other in bases):
@@ -133,8 +147,9 @@ def in_agreement(image: NDArray[np.uint8], clicks: Clicks, found: list[Region]) 
         if len(bases) == BASES:
             break
     made = [corrected(image, clicks, region) for region in bases]
-    made.sort(key=lambda region: -region.score)
-    return made + found
+    kept = [corrected(image, clicks, region) for region in began]
+    made += [replace(region, score=region.score + CONTINUITY) for region in kept]
+    return sorted(made, key=lambda region: -region.score)
 
 
 def corrected(image: NDArray[np.uint8], clicks: Clicks, region: Region) -> Region:
@@ -365,15 +380,14 @@ def with_clicks(mask: NDArray[np.bool_], clicks: Clicks) -> NDArray[np.bool_]:
 
 def best_first(masks: list[NDArray[np.bool_]], scores: list[float]) -> MaskPrediction:
     order = np.argsort(-np.array(scores), kind="stable")
-    return MaskPrediction(
-        np.stack([masks[i] for i in order]), np.clip(np.array(scores, np.float32)[order], 0.0, 1.0)
-    )
+    ranked = masks[0][None] if len(masks) == 1 else np.stack([masks[i] for i in order])
+    return MaskPrediction(ranked, np.clip(np.array(scores, np.float32)[order], 0.0, 1.0))
 
 
 def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> MaskPrediction:
     """The region that fills the box best, nothing outside the box."""
     found = box_regions(image, clicks, box)
-    heads = distinct(found, CANDIDATES)
+    heads = distinct(found, how_many(image, clicks))
     answers = [refined(image, clicks, head, found, limit=box) for head in heads]
     return best_first(answers, [head.score for head in heads])
 

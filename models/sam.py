@@ -217,6 +217,6 @@ def best_place() -> Place:
         return Place(torch.device("cuda"), precision)
     if torch.backends.mps.is_available():
         return Place(torch.device("mps"), torch.float32)
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
     return Place(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)

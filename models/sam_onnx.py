@@ -8,7 +8,6 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 OPSET = 17
 
 
-def onnx_decoder(sam: Any, path: Path) -> Callable[[NDArray, SamPrompts], tuple[NDArray, NDArray]]:
+def onnx_decoder(sam: Any, path: Path) -> Any:
     """The faster of the two decoders for this network; `path` is where its export is kept."""
     from models.sam import TorchDecoder
 
