@@ -25,6 +25,7 @@ WHOLE = (-1, -1)
 class Inputs:
     examples: tuple[Example, ...]
     class_ids: tuple[int, ...]
+    mirror: tuple[int, ...]  # axes along which a mirrored image means the same
     late_ids: tuple[int, ...]  # classes first used after some slice was complete
 
 
@@ -52,7 +53,16 @@ class RoundInputs:
         drawn = tuple(sorted(classes - {BACKGROUND}))
         complete = self._rounds.first_complete()
         late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
-        return Inputs(examples, drawn, late)
+        return Inputs(examples, drawn, self._mirror(rows, labelled), late)
+
+    def _mirror(self, rows: Sequence[ImageRow], labelled: Mapping[int, int]) -> tuple[int, ...]:
+        """Scans that know their sides are mirrored left to right alone, and not at all where classes have sides:
+        a head is no tail, a left kidney no right one. Everything else looks the same from all sides."""
+        known = [row.marks is not None for row in rows if row.id in labelled]
+        if sum(known) * 2 <= len(known):
+            return (0, 1, 2)
+        words = " ".join(c.name.lower() for c in self._store.classes())
+        return () if "left" in words or "right" in words else (2,)
 
     def forget_old(self) -> None:
         """Remove target files that no newer round will ask for; call while none runs."""

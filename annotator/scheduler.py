@@ -147,6 +147,8 @@ class Scheduler:
         """For the command line and tests: return when every learner has caught up. Raises TimeoutError."""
         until = time.monotonic() + seconds
         while self.reconcile():
+            if not self._running:
+                continue
             if time.monotonic() > until:
                 raise TimeoutError(f"the learners have not caught up within {seconds:.0f} s")
             self._wake.wait(TICK_SECONDS)
@@ -354,6 +356,7 @@ class Scheduler:
             network=self._settings.network,
             smaller=dead,
             steps=self._settings.steps if seconds else None,
+            mirror=inputs.mirror,
             late_ids=inputs.late_ids,
         )
 

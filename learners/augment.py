@@ -16,6 +16,7 @@ class Views:
 
     flips: tuple[int, ...] = ()  # axes of the image (0 the first after the channels) that may be mirrored
     turns: tuple[int, int] | None = None  # two axes of equal spacing in which the image may be turned
+    quarters: bool = True  # by quarters too
     scale: float = 1.25  # at most so many times larger or smaller
     degrees: float = 20.0
 
@@ -34,7 +35,7 @@ class Views:
         for axis in self.flips:
             chosen = torch.rand(len(sample), generator=rng) < 0.5
             sample = _each(sample, lambda part, axis=axis: part.flip(axis - dims), chosen)
-        if self.turns is not None and len({sample.y.shape[1 + a] for a in self.turns}) == 1:
+        if self.turns is not None and self.quarters and len({sample.y.shape[1 + a] for a in self.turns}) == 1:
             a, b = (axis - dims for axis in self.turns)
             chosen = torch.rand(len(sample), generator=rng) < 0.25
             sample = _each(sample, lambda part: part.rot90(1, (a, b)), chosen)

@@ -14,7 +14,7 @@ from models.networks import NETWORKS, NetworkSpec, strides_for
 THIN = 8  # a volume of fewer slices is a pile of pictures
 COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
 VOXELS = {
-    "cpu": {2: 128 * 128, 3: 40 * 40 * 40},
+    "cpu": {2: 96 * 96, 3: 28 * 28 * 28},
     "cuda": {2: 256 * 256, 3: 80 * 80 * 80},
 }  # of a patch at most
 BATCH = {"cpu": {2: 4, 3: 2}, "cuda": {2: 16, 3: 4}}

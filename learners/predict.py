@@ -16,7 +16,7 @@ from learners.targets import Classes
 from learners.trainer import autocast
 from models.networks import UNet
 
-CORE = {"cpu": {2: 512, 3: 96}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
+CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
 AT_ONCE = 8  # slices of a volume that a 2D network sees at once
 

@@ -66,6 +66,7 @@ class RoundSpec:
     network: str = "auto"
     smaller: int = 0  # how often the memory did not suffice before
     steps: int | None = None  # tests: stop after so many
+    mirror: tuple[int, ...] = (0, 1, 2)  # axes of the volume along which a mirrored image means the same
     late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from learners.plan import Plan
 from learners.rounds import Budget
 from models.networks import Noise, UNet
 
-RATE = 2e-3
+RATE = 3e-3
 WARM_UP = 0.05  # of the job
 LAST_RATE = 0.05  # of the first
 GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth training on

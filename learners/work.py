@@ -143,7 +143,7 @@ class _Round:
             pools=pools,
             plan=self.plan,
             budget=budget,
-            views=views_of(self.plan, recipe),
+            views=views_of(self.plan, recipe, self.spec.mirror),
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
             seed=self.spec.seed,
@@ -298,12 +298,14 @@ class _Round:
         self._say("predicting", dice=dice, seconds_left=max(0.0, left))
 
 
-def views_of(plan: Plan, recipe: Recipe) -> Views:
-    """Mirror every axis; turn only between axes of about equal spacing."""
+def views_of(plan: Plan, recipe: Recipe, mirror: tuple[int, ...]) -> Views:
+    """Turn only between axes of about equal spacing, and by quarters only what may be mirrored both ways."""
     a, b = plan.spacing_mm[-2:]
     square = max(a, b) / min(a, b) < STEP_PER_MM
     turns = (plan.dims - 2, plan.dims - 1) if square else None
-    return Views(tuple(range(plan.dims)), turns, degrees=0.0 if recipe.axis_aligned else 20.0)
+    flips = tuple(axis + plan.dims - 3 for axis in mirror if axis + plan.dims >= 3)
+    quarters = turns is not None and set(turns) <= set(flips)
+    return Views(flips, turns, quarters=quarters, degrees=0.0 if recipe.axis_aligned else 20.0)
 
 
 def reliable_half(cases: Sequence[Case]) -> tuple[int, ...]:

@@ -104,16 +104,19 @@ class UNet(nn.Module):
 
 
 def _block(dims: int, channels_in: int, channels_out: int) -> nn.Sequential:
-    """GroupNorm, because batches are tiny: batch statistics of four patches mislead."""
+    """Norms that need no batch, because batches are tiny; one group for each channel: with eight channels a group
+    20 s of training on four hippocampi ended at Dice 0.00, with one at 0.72 (one thread, same everything else)."""
     conv = nn.Conv2d if dims == 2 else nn.Conv3d
     return nn.Sequential(
         conv(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.GroupNorm(channels_out // 8, channels_out),
+        nn.GroupNorm(channels_out, channels_out),
         nn.LeakyReLU(0.01),
     )
 
 
-def strides_for(spacing_mm: tuple[float, ...], patch: tuple[int, ...], levels: int) -> tuple[tuple[int, ...], ...]:
+def strides_for(
+    spacing_mm: tuple[float, ...], patch: tuple[int, ...], levels: int
+) -> tuple[tuple[int, ...], ...]:
     """Halve each axis, but leave a coarse or a short one alone until the others have caught up with it."""
     spacing, size = list(spacing_mm), list(patch)
     strides = []
@@ -128,7 +131,7 @@ def strides_for(spacing_mm: tuple[float, ...], patch: tuple[int, ...], levels: i
 
 # Widths of the levels. The first is for a laptop's processor, the last for a GPU.
 NETWORKS: dict[str, dict[int, tuple[int, ...]]] = {
-    "unet-s": {2: (16, 24, 32, 48, 64), 3: (8, 16, 32, 48)},
+    "unet-s": {2: (16, 24, 32, 48, 64), 3: (16, 32, 48)},
     "unet-m": {2: (32, 64, 96, 128, 192), 3: (16, 32, 64, 128)},
     "unet-l": {2: (64, 128, 256, 384, 512), 3: (32, 64, 128, 256, 320)},
 }

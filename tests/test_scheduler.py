@@ -15,6 +15,7 @@ from annotator.learn_routes import make_router
 from annotator.queue import Queue
 from annotator.scheduler import LearnSettings, Scheduler
 from learners import LEARNERS
+from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from learners.engines import ProcessExecutor, SerialExecutor
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
