@@ -30,7 +30,7 @@ HEAD = """
 
 
 def build_page(workflow: Workflow) -> gr.Blocks:
-    """The layout: workspace at the left, four tabs at the right."""
+    """The layout: workspace at the left, five tabs at the right."""
     with gr.Blocks(
         title="Slicewise",
         fill_height=True,
@@ -46,6 +46,7 @@ def build_page(workflow: Workflow) -> gr.Blocks:
                 _images_tab()
                 _data_tab()
                 _model_tab()
+                _learn_tab()
         gr.api(_status_of(workflow), api_name="status")
     page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
     page.queue(default_concurrency_limit=8, max_size=256)
@@ -158,6 +159,17 @@ def _model_tab() -> None:
     with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
         gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
         panel("models.js")
+
+
+def _learn_tab() -> None:
+    with gr.Tab("Learn", id="learn", elem_id="tab-learn", render_children=True):
+        gr.HTML("<h2>What learns from your labels</h2>", elem_classes="sw-heading")
+        panel("learn.js")
+        panel("learn_choice.js", "mountLearners")
+        gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading")
+        panel("upnext.js")
+        gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading")
+        panel("learn_choice.js", "mountPropagators")
 
 
 def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:

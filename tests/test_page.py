@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 AXE = ROOT / "tests" / "vendor" / "axe.min.js"  # axe-core 4.14.1, MPL-2.0, by npm
 pytestmark = pytest.mark.browser
 
-TABS = ("Label", "Images", "Data", "Model")
+TABS = ("Label", "Images", "Data", "Model", "Learn")
 TOOLS = "click box scribble brush erase lasso polygon fill pan window crosshair".split()
 TOOL_KEYS = dict(zip("qwsbelpgvdc", TOOLS))
 

@@ -1,4 +1,4 @@
-"""Proposals as a person meets them: a fill appears, is accepted, corrected, refined and taken back; in real Chromium."""
+"""Proposals as a person meets them: a fill appears, is accepted, corrected, refined and taken back; in Chromium."""
 
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
@@ -159,3 +159,145 @@ def test_j_goes_to_the_slice_worth_labelling_and_says_why(page: Page) -> None:
     marked = page.get_by_role("slider", name=re.compile(" slice$")).nth(now["axis"])
     expect(marked).to_have_attribute("aria-valuetext", re.compile("is worth labelling next"))
     take_back_all(page)
+
+
+# Learning
+
+
+ROUND = {
+    "t": "round", "learner": "supervised", "title": "Supervised", "state": "idle", "round": 3,
+    "dice": 0.871, "behind": False, "message": "",
+}  # fmt: skip
+
+
+def deliver(page: Page, message: dict) -> None:
+    """As if the server had said it."""
+    page.evaluate(
+        """message => window.slicewise.session.link.dispatchEvent(
+            new CustomEvent(message.t, {detail: {message}}))""",
+        message,
+    )
+
+
+def test_the_learn_tab_says_who_learns_and_why_and_what_is_missing(page: Page) -> None:
+    tab(page, "Learn")
+    panel = page.locator("#tab-learn")
+    expect(panel.get_by_text(re.compile("learns here: "))).to_be_visible()
+    expect(panel.get_by_text("No held-out Dice yet")).to_be_visible()
+    expect(panel.locator(".sw-learner .sw-badge")).to_have_text("waiting")
+
+
+def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> None:
+    tab(page, "Learn")
+    expect(page.locator(".sw-learner")).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
+    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(running)))
+    running = ROUND | {
+        "state": "running",
+        "phase": "training",
+        "step": 1200,
+        "loss": 0.3124,
+        "seconds_left": 14.2,
+    }
+    deliver(page, running)
+    expect(page.locator(".sw-progress")).to_have_text("training · step 1,200 · loss 0.312 · 14 s left")
+    expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
+    page.locator(".sw-learner").get_by_role("button", name="Stop").click()
+    page.wait_for_timeout(200)
+    assert any(url.endswith("/api/learn/supervised/stop") for url in asked)
+
+
+def _overview(round_message: dict) -> dict:
+    choice = {"learner": "supervised", "why": "few labels", "automatic": True}
+    one = {"name": "supervised", "title": "Supervised", "good_at": "much", "needs": "", "active": True}
+    settings = {"seconds": 20, "settle_seconds": 180, "device": "auto"}
+    return {
+        "learners": [one | {"paused": False}],
+        "choice": choice,
+        "settings": settings,
+        "rounds": [round_message],
+        "rankers": [],
+    }
+
+
+def test_a_failed_round_says_why(page: Page) -> None:
+    failed = ROUND | {"state": "failed", "message": "The last round failed: the disk is full."}
+    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(failed)))
+    page.reload()
+    page.wait_for_selector(".sw[data-ready='1']")
+    tab(page, "Learn")
+    expect(page.get_by_text("The last round failed: the disk is full.")).to_be_visible()
+    expect(page.locator(".sw-learner")).to_have_attribute("data-state", "failed")
+
+
+def test_held_out_dice_is_drawn_and_readable_as_a_table(page: Page) -> None:
+    rounds = [{"round": n, "dice": 0.4 + 0.15 * n, "slices": 2 * n, "minutes": 1.5 * n} for n in (1, 2, 3)]
+    history = {"rounds": rounds, "corrections": [{"image": 1, "expected": 0.8, "dice": 0.9}]}
+    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(ROUND)))
+    page.route("**/api/learn/*/history", lambda route: route.fulfill(json=history))
+    page.reload()
+    page.wait_for_selector(".sw[data-ready='1']")
+    tab(page, "Learn")
+    name = "Held-out Dice from 0.55 at 2 labelled slices to 0.85 at 6 labelled slices"
+    expect(page.get_by_role("img", name=name)).to_be_visible()
+    page.get_by_role("button", name="by slices").click()
+    expect(page.get_by_role("img", name=re.compile("annotator minutes"))).to_be_visible()
+    page.get_by_text("As a table").click()
+    expect(page.get_by_role("row")).to_have_count(4)
+    expect(
+        page.get_by_text("What people left as it was proposed: Dice 0.90 over 1 proposal.")
+    ).to_be_visible()
+
+
+def test_pausing_and_choosing_learners_holds_on_the_server(page: Page) -> None:
+    tab(page, "Learn")
+    card = page.locator(".sw-learner")
+    card.get_by_role("button", name="Pause").click()
+    expect(card.locator(".sw-badge")).to_have_text("paused")
+    card.get_by_role("button", name="Resume").click()
+    expect(card.locator(".sw-badge")).to_have_text("waiting")
+    page.get_by_text("Choose others").click()
+    page.get_by_role("checkbox", name=re.compile("^Mean Teacher")).check()
+    expect(page.get_by_text(re.compile("You chose Mean Teacher"))).to_be_visible()
+    page.get_by_role("checkbox", name="Let the app choose").check()
+    expect(page.get_by_text(re.compile("learns here: "))).to_be_visible()
+
+
+def test_another_propagator_fills_the_open_volume_again(page: Page) -> None:
+    label_one(page)
+    tab(page, "Learn")
+    page.get_by_role("radio", name=re.compile("^Shape-based")).check()
+    page.wait_for_function(
+        "() => window.__slicewise.state.proposal.shown?.producer === 'shape'", timeout=FILL_MS
+    )
+    expect(page.get_by_role("combobox", name="Whose proposals")).to_have_value("shape")
+    page.get_by_role("radio", name=re.compile("^Random walker")).check()
+    proposed(page)
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)
+
+
+def test_suggestions_say_why_open_their_slice_and_can_be_left_out(page: Page) -> None:
+    tab(page, "Learn")
+    page.get_by_role("button", name="Suggest").click()
+    rows = page.locator(".sw-upnext li")
+    expect(rows.first).to_be_visible(timeout=FILL_MS)
+    first = rows.first.locator("b").inner_text()
+    assert rows.first.locator("small").inner_text()
+    rows.first.get_by_role("button", name=first, exact=False).first.click()
+    expect(page.locator(".sw-name")).to_have_text(first.rsplit(",", 1)[0])
+    rows.first.get_by_role("button", name="Leave out").click()
+    expect(rows.first.locator("b")).not_to_have_text(first)
+
+
+def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: Page) -> None:
+    tab(page, "Images")
+    first = page.get_by_role("listbox", name="Images").get_by_role("option").first
+    expect(first).to_be_visible()
+    image = page.evaluate("() => window.slicewise.session.image.id")
+    deliver(page, {"t": "proposal", "image": image, "producer": "mean_teacher", "expected_dice": 0.842})
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text(re.compile("proposed 0.84"))
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_attribute(
+        "title", "Model: Mean teacher"
+    )

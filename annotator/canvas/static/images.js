@@ -2,6 +2,8 @@
 
 import { call } from "./api.js";
 import { h, icon, setText } from "./dom.js";
+import { learning } from "./learning.js";
+import { producerTitle } from "./proposalbar.js";
 import { placeOf, rememberPlace } from "./queue.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
@@ -10,6 +12,8 @@ import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 48;
 const TYPING_MS = 150;
+const RANKED = 500; // images whose place in the queue is asked for
+const told = new Map(); // image -> {proposal, why}: what the server said of it since the page was opened
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
@@ -19,7 +23,7 @@ export async function mount(element) {
   const list = new VirtualList({
     load: (offset, limit) => call(`/api/images?offset=${offset}&limit=${limit}&search=${encodeURIComponent(search.value.trim())}`),
     row: emptyRow,
-    draw: drawRow,
+    draw: (row, item) => drawRow(row, item, told.get(item.id)),
     rowHeight: ROW_PX,
     label: "Images",
   });
@@ -27,6 +31,7 @@ export async function mount(element) {
   root.replaceChildren(h("div.sw-search-row", {}, icon("search", 16), search), count, list.element);
   wireSearch(search, list, count);
   wireQueue(list, search, count);
+  wireProposals(list);
   await refresh(list, count);
 }
 
@@ -63,6 +68,34 @@ function wireQueue(list, search, count) {
   if (session.image) revealOpen(list, whole());
 }
 
+/** Keep in mind which images have proposals and why the ranker wants some of them labelled. */
+function wireProposals(list) {
+  const tell = (image, news) => {
+    told.set(image, { ...told.get(image), ...news });
+    list.redraw();
+  };
+  const { link } = session;
+  link.addEventListener("proposal", ({ detail: { message } }) => tell(message.image, { proposal: { ...message, kind: "predicted" } }));
+  link.addEventListener("fill", ({ detail: { message } }) => {
+    if (message.state === "done") tell(message.image, { proposal: { ...message, kind: "propagated" } });
+    if (message.state === "none") tell(message.image, { proposal: null });
+  });
+  const rank = () => [...learning.rounds.values()].some((round) => round.dice !== null) && readReasons(list);
+  link.addEventListener("queue", rank);
+  learning.start().then(rank);
+}
+
+async function readReasons(list) {
+  try {
+    const { items } = await call(`/api/queue?count=${RANKED}&images=true`);
+    for (const [id, news] of told) told.set(id, { ...news, why: "" });
+    for (const { image, why } of items) told.set(image, { ...told.get(image), why });
+    list.redraw();
+  } catch (error) {
+    toast(error.message, "warn");
+  }
+}
+
 function counts(slices) {
   const complete = slices.filter(([, , state]) => state === "complete").length;
   return { slices_labelled: slices.length, slices_complete: complete };
@@ -82,7 +115,8 @@ function emptyRow() {
   return row;
 }
 
-function drawRow(row, item) {
+function drawRow(row, item, news = {}) {
+  const proposal = news.proposal === undefined ? (item.proposal ?? null) : news.proposal;
   const [kind, name, facts, state] = row.children;
   if (kind.dataset.kind !== item.kind) {
     kind.dataset.kind = item.kind;
@@ -90,10 +124,18 @@ function drawRow(row, item) {
   }
   setText(name, item.name);
   name.title = item.name;
-  setText(facts, describe(item));
-  setText(state, stateText(item));
-  state.dataset.state = item.slices_complete ? "complete" : item.slices_labelled ? "labelled" : "none";
+  setText(facts, news.why || describe(item));
+  facts.title = news.why ? `${describe(item)}. Why it is worth labelling: ${news.why}` : "";
+  setText(state, [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
+  state.title = proposal ? producerTitle(proposal, session.app?.state.proposal.propagators) : "";
+  state.dataset.state = item.slices_complete ? "complete" : item.slices_labelled ? "labelled" : proposal ? "proposed" : "none";
   row.setAttribute("aria-selected", String(item.id === session.image?.id));
+}
+
+/** "proposed 0.84": with the Dice that is expected of it, where the model says one. */
+function proposalText(proposal) {
+  if (!proposal) return "";
+  return typeof proposal.expected_dice === "number" ? `proposed ${proposal.expected_dice.toFixed(2)}` : "proposed";
 }
 
 function stateText({ kind, shape, slices_labelled: labelled, slices_complete: complete }) {

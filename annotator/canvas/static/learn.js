@@ -1,0 +1,108 @@
+/** The Learn panel: which learner works and why, how far it is, how good it became, and the buttons that steer it. */
+
+import { h, setText } from "./dom.js";
+import { learning } from "./learning.js";
+import { plot } from "./learn_plot.js";
+
+const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
+
+/** Fill the element that Gradio gives us. */
+export async function mount(element) {
+  const root = element.querySelector(".sw-panel");
+  const why = h("p.sw-why", { role: "status" }, "Reading how the learners stand…");
+  const cards = h("div.sw-learners");
+  root.replaceChildren(why, cards);
+  const known = new Map();
+  const draw = () => {
+    setText(why, whyText(learning.overview));
+    const names = [...learning.rounds.keys()];
+    for (const name of names) if (!known.has(name)) known.set(name, learnerCard(name));
+    for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
+    const now = names.map((name) => known.get(name).element);
+    if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
+    for (const name of names) known.get(name).show(learning.rounds.get(name));
+  };
+  learning.addEventListener("overview", draw);
+  learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
+  learning.addEventListener("history", ({ detail }) => known.get(detail)?.history(learning.histories.get(detail)));
+  await learning.start();
+}
+
+function whyText(overview) {
+  if (!overview) return "This server was started without learning.";
+  const { choice, learners } = overview;
+  const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
+  if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;
+  const chosen = learners.filter((one) => one.active).map((one) => one.title);
+  return `You chose ${chosen.join(" and ")}. The app would take ${title(choice.learner)}: ${choice.why}.`;
+}
+
+function learnerCard(name) {
+  const title = h("b");
+  const badge = h("span.sw-badge");
+  const text = h("p", { role: "status" });
+  const bar = h("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, h("i", { style: "width: 100%" }));
+  const progress = h("p.sw-progress", { "aria-live": "off", hidden: true });
+  const dice = h("p.sw-dice");
+  const curve = plot();
+  const changes = h("p.sw-changes", { hidden: true });
+  const buttons = buttonRow(name);
+  const element = h("article.sw-model.sw-learner", {}, h("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.element, curve.element, changes);
+  const show = (round) => {
+    element.dataset.state = badge.dataset.state = round.state;
+    setText(title, round.title);
+    setText(badge, WORDS[round.state] ?? round.state);
+    setText(text, round.message);
+    text.hidden = !round.message;
+    const running = round.state === "running";
+    bar.hidden = progress.hidden = !running;
+    if (running) setText(progress, progressText(round));
+    setText(dice, diceText(round));
+    buttons.show(round);
+  };
+  const history = ({ rounds, corrections }) => {
+    curve.show(rounds);
+    changes.hidden = !corrections.length;
+    if (corrections.length) setText(changes, correctionText(corrections));
+  };
+  return { element, show, history };
+}
+
+function buttonRow(name) {
+  const make = (text, what, title) => h("button.sw-button.small", { type: "button", title, onclick: () => learning.act(name, what) }, text);
+  const update = make("Update now", "update", "Train one more round, also where nothing is new");
+  const stop = make("Stop", "stop", "End this round now; what it learned is kept where it is better");
+  const pause = make("Pause", "pause", "Start no more rounds");
+  const resume = make("Resume", "resume", "Train again after each label");
+  const element = h("div.sw-row", {}, update, stop, pause, resume);
+  const show = ({ state }) => {
+    const had = element.contains(document.activeElement) ? document.activeElement : null;
+    update.hidden = state === "running";
+    stop.hidden = state !== "running";
+    pause.hidden = state === "paused";
+    resume.hidden = state !== "paused";
+    if (had?.hidden) element.querySelector("button:not([hidden])").focus();
+  };
+  return { element, show };
+}
+
+/** "training · step 120 · loss 0.312 · 14 s left" */
+function progressText({ phase, step, loss, seconds_left: left }) {
+  const parts = [phase];
+  if (step) parts.push(`step ${step.toLocaleString("en")}`);
+  if (typeof loss === "number") parts.push(`loss ${loss.toFixed(3)}`);
+  if (left > 0.5) parts.push(`${Math.round(left)} s left`);
+  return parts.filter(Boolean).join(" · ");
+}
+
+function diceText({ dice, behind, state }) {
+  const score = typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
+  return behind && state !== "waiting" && state !== "running" ? `${score} · has not seen your newest labels` : score;
+}
+
+/** How much people changed what it proposed: 1 is nothing. */
+function correctionText(corrections) {
+  const mean = corrections.reduce((sum, one) => sum + one.dice, 0) / corrections.length;
+  const images = corrections.length === 1 ? "1 proposal" : `${corrections.length} proposals`;
+  return `What people left as it was proposed: Dice ${mean.toFixed(2)} over ${images}.`;
+}

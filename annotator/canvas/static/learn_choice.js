@@ -1,0 +1,114 @@
+/** What a person may choose about learning: the learners, their time and device, and how volumes are filled. */
+
+import { call } from "./api.js";
+import { h } from "./dom.js";
+import { learning } from "./learning.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+const MOST = 2; // learners side by side
+const DEVICES = { auto: "The fastest there is", cpu: "CPU", cuda: "GPU (CUDA)" };
+
+/** Fill the element with the choice of learners, time and device. */
+export async function mountLearners(element) {
+  const root = element.querySelector(".sw-panel");
+  const learners = h("fieldset.sw-choices", {}, h("legend", {}, "Who learns (at most two)"));
+  const times = h("fieldset.sw-choices", {}, h("legend", {}, "Time and device"));
+  root.replaceChildren(h("details.sw-more", {}, h("summary", {}, "Choose others"), learners, times));
+  const draw = () => {
+    root.hidden = !learning.overview;
+    if (root.hidden || root.contains(document.activeElement)) return refill(root);
+    learners.replaceChildren(learners.firstChild, ...learnerBoxes());
+    times.replaceChildren(times.firstChild, ...timeFields());
+  };
+  learning.addEventListener("overview", draw);
+  await learning.start();
+  draw();
+}
+
+/** Somebody is at the form: change values only, so that the keyboard stays where it is. */
+function refill(root) {
+  const active = new Set(chosen());
+  for (const box of root.querySelectorAll("[data-learner]")) box.checked = active.has(box.dataset.learner);
+  const auto = root.querySelector("[data-auto]");
+  if (auto) auto.checked = learning.overview.choice.automatic;
+}
+
+function chosen() {
+  const { choice, learners } = learning.overview;
+  return choice.automatic ? [] : learners.filter((one) => one.active).map((one) => one.name);
+}
+
+function learnerBoxes() {
+  const { choice, learners } = learning.overview;
+  const auto = h("input", { type: "checkbox", checked: choice.automatic, dataset: { auto: "1" }, onchange: () => learning.change({ learners: auto.checked ? [] : [learning.overview.choice.learner] }) });
+  const boxes = learners.map((one) => {
+    const box = h("input", { type: "checkbox", checked: chosen().includes(one.name), dataset: { learner: one.name }, onchange: () => toggle(one.name, box) });
+    const about = one.needs ? `${sentence(one.good_at)} Wants ${one.needs}.` : sentence(one.good_at);
+    return h("label.sw-choice", {}, box, h("span", {}, h("b", {}, one.title), h("small", {}, about)));
+  });
+  return [h("label.sw-choice", {}, auto, h("span", {}, h("b", {}, "Let the app choose"))), ...boxes];
+}
+
+function toggle(name, box) {
+  const now = chosen().filter((one) => one !== name);
+  if (box.checked && now.length >= MOST) {
+    box.checked = false;
+    return toast("Two learners can work side by side; take one away first.", "info");
+  }
+  learning.change({ learners: box.checked ? [...now, name] : now });
+}
+
+function timeFields() {
+  const { settings } = learning.overview;
+  const number = (name, text, least) => {
+    const input = h("input.sw-number", { type: "number", min: least, max: 86400, step: 1, value: settings[name], onchange: () => input.reportValidity() && learning.change({ [name]: input.valueAsNumber }) });
+    return h("label.sw-field", {}, text, input);
+  };
+  const device = h("select.sw-select", { onchange: () => learning.change({ device: device.value }) }, Object.entries(DEVICES).map(([value, text]) => h("option", { value }, text)));
+  device.value = settings.device;
+  return [
+    number("seconds", "Seconds of a round after a new label", 1),
+    number("settle_seconds", "Seconds to go on with the same labels", 0),
+    h("label.sw-field", {}, "Train on", device),
+  ];
+}
+
+/** Fill the element with the choice of what fills volumes. */
+export async function mountPropagators(element) {
+  const root = element.querySelector(".sw-panel");
+  await session.start();
+  const list = h("fieldset.sw-choices", {}, h("legend.sw-hidden", {}, "What fills volumes from labelled slices"));
+  root.replaceChildren(list);
+  let drawn = "";
+  const draw = ({ proposal }) => {
+    const now = JSON.stringify(proposal.propagators);
+    if (now === drawn || !proposal.propagators.length) return;
+    drawn = now;
+    const focused = document.activeElement?.value;
+    const inside = list.contains(document.activeElement);
+    list.replaceChildren(list.firstChild, ...proposal.propagators.map(propagatorBox));
+    if (inside) list.querySelector(`input[value="${focused}"]`)?.focus();
+  };
+  session.addEventListener("change", ({ detail }) => draw(detail));
+  if (session.app) draw(session.app.state);
+}
+
+function propagatorBox(one) {
+  const radio = h("input", { type: "radio", name: "sw-propagator", value: one.name, checked: one.active, onchange: () => choose(one.name) });
+  return h("label.sw-choice", {}, radio, h("span", {}, h("b", {}, one.title), h("small", {}, sentence(one.good_at))));
+}
+
+function sentence(words) {
+  return `${words[0].toUpperCase()}${words.slice(1)}.`;
+}
+
+async function choose(name) {
+  try {
+    const volume = session.image?.kind === "volume";
+    await call("/api/propagator", volume ? { name, image: session.image.id } : { name });
+    await session.app.proposals.refresh();
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
