@@ -1,10 +1,11 @@
 """The simulated annotator: opens what the queue says, draws the truth through the real workflow, and counts seconds."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,11 +113,17 @@ def contour(truth: NDArray[np.uint8]) -> int:
 
 
 @contextmanager
-def project(folder: Path, subject: Subject, settings: LearnSettings, seed: int) -> Iterator[Annotator]:
+def project(
+    folder: Path,
+    subject: Subject,
+    settings: LearnSettings,
+    seed: int,
+    tell: Callable[[dict[str, Any]], None] = lambda message: None,
+) -> Iterator[Annotator]:
     """A fresh project with the subject's images imported, and somebody to label them."""
     store = Store(folder)
     workflow = Workflow(store, Prompting(store))
-    scheduler = Scheduler(store, SerialExecutor(), settings=settings)
+    scheduler = Scheduler(store, SerialExecutor(), settings=settings, tell=tell)
     try:
         for name in subject.classes:
             store.add_class(name)
@@ -130,7 +137,9 @@ def project(folder: Path, subject: Subject, settings: LearnSettings, seed: int) 
         workflow.close()
 
 
-def test_dice(model: Path, pairs: Sequence[tuple[Path, Path]], subject: Subject, folder: Path) -> float | None:
+def test_dice(
+    model: Path, pairs: Sequence[tuple[Path, Path]], subject: Subject, folder: Path
+) -> float | None:
     """The mean over images nobody labelled of the mean Dice over classes; empty against empty says nothing."""
     from learners.checkpoint import load_network, read_card
     from learners.data import Case

@@ -145,6 +145,10 @@ class Budget:
         self._started = time.monotonic()
         self.step = 0
 
+    def start(self) -> None:
+        """Loading does not count: on a busy machine it may take longer than the training is meant to."""
+        self._started = time.monotonic()
+
     @property
     def spent(self) -> float:
         return time.monotonic() - self._started
@@ -165,7 +169,8 @@ class Budget:
         return self._stop is not None and self._stop.exists()
 
     def left(self) -> bool:
-        return self.progress < 1 and not self.stopped
+        """One step at least is always taken, unless somebody asked to stop."""
+        return (self.progress < 1 or self.step == 0) and not self.stopped
 
 
 def run_round(spec: RoundSpec) -> RoundResult:

@@ -152,6 +152,7 @@ def train(job: Job, state: State) -> State:
     optimiser = torch.optim.AdamW(state.student.parameters(), lr=RATE, weight_decay=1e-4)
     checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
+    job.budget.start()
     while job.budget.left():
         context.progress, context.step = job.budget.progress, job.budget.step
         for group in optimiser.param_groups:

@@ -353,3 +353,15 @@ def test_a_sample_cut_by_rows_keeps_every_part():
     half = sample.of(slice(0, 2))
     assert len(half) == 2
     assert all((getattr(half, f.name) is None) == (getattr(sample, f.name) is None) for f in fields(Sample))
+
+
+def test_a_budget_of_no_time_still_takes_one_step_and_loading_does_not_count():
+    budget = Budget(0.0)
+    assert budget.left() and budget.progress == 1
+    budget.step = 1
+    assert not budget.left()
+    late = Budget(0.05)
+    late._started -= 10
+    assert late.progress == 1
+    late.start()
+    assert late.progress < 1
