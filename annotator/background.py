@@ -35,6 +35,7 @@ class Background:
 
     def look(self, image_id: int) -> None:
         """Somebody has this image open."""
+        self.fills.look(image_id)
         self.scheduler.look(image_id)
 
     def close(self) -> None:

@@ -273,8 +273,7 @@ def run_import(floor: Floor, path: Path, job: Job, labels: Path | None = None) -
     from annotator.importer import import_path  # the readers take a second to load
 
     report = import_path(floor.workflow.store, path, job, labels=labels)
-    for image_id in {*report.added, *report.labelled}:
-        floor.workflow.folds.forget(image_id)
+    floor.workflow.imported({*report.added, *report.labelled})
     floor.hub.reconnect(frozenset(report.labelled))
 
 

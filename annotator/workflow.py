@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.accepting import Accepting
+from annotator.accepting import Accepting, without_members
 from annotator.commits import Commits, Outcome, Refused, check_ref
 from annotator.folds import Folds
 from annotator.jobs import Job
@@ -117,7 +117,7 @@ class Workflow:
             return folded.instances[z0:z1].astype("<u2"), folded.rev
 
     def history(self, user: str) -> Message:
-        undo, redo = self.store.history(user)
+        undo, redo = map(without_members, self.store.history(user))
         return {"undo": [_event(e) for e in undo], "redo": [_event(e) for e in redo]}
 
     # say
@@ -144,6 +144,13 @@ class Workflow:
         if self.background is not None:
             for image_id in {message["image"] for message, _ in outcome.broadcasts}:
                 self.background.labelled(image_id)
+
+    def imported(self, image_ids: set[int]) -> None:
+        """Images or their labels came by another way than a commit."""
+        for image_id in image_ids:
+            self.folds.forget(image_id)
+        if self.background is not None:
+            self.background.scheduler.poke()
 
     def edit_classes(self, change: Message) -> list[Message]:
         """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""

@@ -50,12 +50,14 @@ class RunningServer:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
+    def stop(self) -> int:
+        """As Ctrl+C or a service manager would; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            return self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.kill()
+            return -1
 
 
 def start_server(folder: Path, *more: str, port: int = 0, learn: bool = False) -> RunningServer:

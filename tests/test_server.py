@@ -18,7 +18,8 @@ from annotator.server import App, _listen, _Server
 from annotator.settings import Settings
 from annotator.wire import MAX_FRAME, encode_runs, pack, unpack
 from annotator.workflow import Workflow
-from tests.client import Browser, Server, label_message
+from tests.browser import start_server
+from tests.client import Browser, label_message
 from tests.web import small_app, small_workflow
 
 
@@ -142,7 +143,7 @@ def test_a_commit_under_way_is_finished_when_the_server_stops(workflow: Workflow
 def test_the_real_program_stops_on_a_signal_although_gradio_holds_streams_open(tmp_path: Path) -> None:
     with small_workflow(tmp_path) as workflow:
         project = workflow.store.root
-    server = Server(project)
+    server = start_server(tmp_path, "--project", str(project))
     try:
         browser = Browser(server.address)
         with browser.http.stream("GET", "/gradio_api/heartbeat/abc") as stream:
