@@ -83,6 +83,7 @@ def test_a_label_on_one_slice_is_proposed_on_its_neighbours_and_accepted_by_a_ke
 def test_a_range_is_accepted_and_taken_back_as_one(page: Page) -> None:
     label_one(page)
     axis, index = (state(page)[k] for k in ("axis", "index"))
+    expect(page.get_by_role("button", name="Range")).to_be_visible()
     page.keyboard.press("i")
     page.get_by_role("spinbutton", name="From slice").fill(str(index + 2))
     page.get_by_role("spinbutton", name="To slice").fill(str(index + 4))
@@ -292,7 +293,9 @@ def test_suggestions_say_why_open_their_slice_and_can_be_left_out(page: Page) ->
 
 
 def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: Page) -> None:
+    label_one(page)
     tab(page, "Images")
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("1 labelled · proposed")
     first = page.get_by_role("listbox", name="Images").get_by_role("option").first
     expect(first).to_be_visible()
     image = page.evaluate("() => window.slicewise.session.image.id")
@@ -301,3 +304,6 @@ def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: 
     expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_attribute(
         "title", "Model: Mean teacher"
     )
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("")

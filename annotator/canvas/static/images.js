@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { h, icon, setText } from "./dom.js";
-import { learning } from "./learning.js";
+import { news } from "./news.js";
 import { producerTitle } from "./proposalbar.js";
 import { placeOf, rememberPlace } from "./queue.js";
 import { session } from "./session.js";
@@ -12,8 +12,6 @@ import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 48;
 const TYPING_MS = 150;
-const RANKED = 500; // images whose place in the queue is asked for
-const told = new Map(); // image -> {proposal, why}: what the server said of it since the page was opened
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
@@ -23,7 +21,7 @@ export async function mount(element) {
   const list = new VirtualList({
     load: (offset, limit) => call(`/api/images?offset=${offset}&limit=${limit}&search=${encodeURIComponent(search.value.trim())}`),
     row: emptyRow,
-    draw: (row, item) => drawRow(row, item, told.get(item.id)),
+    draw: (row, item) => drawRow(row, item, news.of(item.id)),
     rowHeight: ROW_PX,
     label: "Images",
   });
@@ -31,7 +29,8 @@ export async function mount(element) {
   root.replaceChildren(h("div.sw-search-row", {}, icon("search", 16), search), count, list.element);
   wireSearch(search, list, count);
   wireQueue(list, search, count);
-  wireProposals(list);
+  news.addEventListener("change", () => list.redraw());
+  news.readReasons();
   await refresh(list, count);
 }
 
@@ -68,34 +67,6 @@ function wireQueue(list, search, count) {
   if (session.image) revealOpen(list, whole());
 }
 
-/** Keep in mind which images have proposals and why the ranker wants some of them labelled. */
-function wireProposals(list) {
-  const tell = (image, news) => {
-    told.set(image, { ...told.get(image), ...news });
-    list.redraw();
-  };
-  const { link } = session;
-  link.addEventListener("proposal", ({ detail: { message } }) => tell(message.image, { proposal: { ...message, kind: "predicted" } }));
-  link.addEventListener("fill", ({ detail: { message } }) => {
-    if (message.state === "done") tell(message.image, { proposal: { ...message, kind: "propagated" } });
-    if (message.state === "none") tell(message.image, { proposal: null });
-  });
-  const rank = () => [...learning.rounds.values()].some((round) => round.dice !== null) && readReasons(list);
-  link.addEventListener("queue", rank);
-  learning.start().then(rank);
-}
-
-async function readReasons(list) {
-  try {
-    const { items } = await call(`/api/queue?count=${RANKED}&images=true`);
-    for (const [id, news] of told) told.set(id, { ...news, why: "" });
-    for (const { image, why } of items) told.set(image, { ...told.get(image), why });
-    list.redraw();
-  } catch (error) {
-    toast(error.message, "warn");
-  }
-}
-
 function counts(slices) {
   const complete = slices.filter(([, , state]) => state === "complete").length;
   return { slices_labelled: slices.length, slices_complete: complete };
@@ -115,8 +86,7 @@ function emptyRow() {
   return row;
 }
 
-function drawRow(row, item, news = {}) {
-  const proposal = news.proposal === undefined ? (item.proposal ?? null) : news.proposal;
+function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   const [kind, name, facts, state] = row.children;
   if (kind.dataset.kind !== item.kind) {
     kind.dataset.kind = item.kind;
@@ -124,8 +94,8 @@ function drawRow(row, item, news = {}) {
   }
   setText(name, item.name);
   name.title = item.name;
-  setText(facts, news.why || describe(item));
-  facts.title = news.why ? `${describe(item)}. Why it is worth labelling: ${news.why}` : "";
+  setText(facts, why || describe(item));
+  facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : "";
   setText(state, [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
   state.title = proposal ? producerTitle(proposal, session.app?.state.proposal.propagators) : "";
   state.dataset.state = item.slices_complete ? "complete" : item.slices_labelled ? "labelled" : proposal ? "proposed" : "none";

@@ -20,12 +20,16 @@ export async function mount(element) {
     for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
     const now = names.map((name) => known.get(name).element);
     if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
-    for (const name of names) known.get(name).show(learning.rounds.get(name));
+    for (const name of names) {
+      known.get(name).show(learning.rounds.get(name));
+      if (learning.histories.has(name)) known.get(name).history(learning.histories.get(name));
+    }
   };
   learning.addEventListener("overview", draw);
   learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
   learning.addEventListener("history", ({ detail }) => known.get(detail)?.history(learning.histories.get(detail)));
-  await learning.start();
+  await learning.start(); // some time ago, where the panel came on screen late
+  draw();
 }
 
 function whyText(overview) {

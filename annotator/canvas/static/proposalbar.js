@@ -3,6 +3,7 @@
 import { actions } from "./actions.js";
 import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { session } from "./session.js";
+import { toast } from "./toasts.js";
 
 /** The proposal bar: {element, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
@@ -99,7 +100,7 @@ function acceptButtons(focusCanvas) {
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
   const element = h("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.element, reject, open, whole, slice);
-  session.addEventListener("range", () => !element.hidden && range.toggle());
+  session.addEventListener("range", () => (element.hidden ? toast("Nothing is proposed here yet; label an object on one slice first.") : range.toggle()));
   const update = (state) => {
     element.hidden = !state.proposal.shown;
     const volume = session.image?.kind === "volume";

@@ -4,6 +4,7 @@ import { actions } from "./actions.js";
 import { h } from "./dom.js";
 import { LabelApp } from "./engine/app.js";
 import { dispatch } from "./keys.js";
+import { news } from "./news.js";
 import { exposeToGradio } from "./page.js";
 import { proposalbar } from "./proposalbar.js";
 import { promptbar } from "./promptbar.js";
@@ -33,6 +34,7 @@ export async function mount(element, trigger) {
   const app = new LabelApp(host, { link: session.link, signal: life.signal });
   wire(app, parts, life.signal);
   session.setApp(app);
+  news.listen(life.signal);
   bindKeys(app, life.signal);
   bindGradio(trigger);
   stage.append(welcome());

@@ -1,0 +1,49 @@
+/** What the server said of images since the page was opened: newest proposals, and why some are worth labelling. */
+
+import { call } from "./api.js";
+import { learning } from "./learning.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+const RANKED = 20; // the first of the queue: their reasons are told
+
+/** Event: `change`. The Images panel reads it whenever it comes on screen. */
+class News extends EventTarget {
+  #told = new Map(); // image -> {proposal: {producer, kind, expected_dice?}|null|undefined, why}
+
+  /** Listen from now on; called once the session runs. */
+  listen(signal) {
+    const on = (type, hear) => session.link.addEventListener(type, ({ detail }) => hear(detail.message), { signal });
+    on("proposal", (message) => this.#tell(message.image, { ...message, kind: "predicted" }));
+    on("fill", (message) => {
+      if (message.state === "done") this.#tell(message.image, { ...message, kind: "propagated" });
+      if (message.state === "none") this.#tell(message.image, null);
+    });
+    on("queue", () => this.readReasons());
+  }
+
+  of(image) {
+    return this.#told.get(image) ?? {};
+  }
+
+  /** Ask why images are worth labelling, where a model knows; before that every image is as good. */
+  async readReasons() {
+    await learning.start();
+    if (![...learning.rounds.values()].some((round) => round.dice !== null)) return;
+    try {
+      const { items } = await call(`/api/queue?count=${RANKED}&images=true`);
+      for (const [image, news] of this.#told) this.#told.set(image, { ...news, why: "" });
+      for (const { image, why } of items) this.#told.set(image, { ...this.of(image), why });
+      this.dispatchEvent(new CustomEvent("change"));
+    } catch (error) {
+      toast(error.message, "warn");
+    }
+  }
+
+  #tell(image, proposal) {
+    this.#told.set(image, { ...this.of(image), proposal });
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+}
+
+export const news = new News();
