@@ -227,6 +227,75 @@ def run_status(options: argparse.Namespace) -> int:
     return 0
 
 
+# learn
+
+
+def fill_train(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--learner", help="a learner of docs/learners.md; without it the app chooses")
+    command.add_argument("--seconds", type=float, default=120.0, help="how long to train")
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train on everything that is labelled and propose labels for the rest, without a browser."""
+    from annotator.learn_commands import train
+
+    def tell(message: dict) -> None:
+        if message.get("t") == "round" and message.get("phase"):
+            line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
+            print(f"\r{line:<60}", end="", file=sys.stderr)
+
+    for status in train(options.project, options.learner, options.seconds, tell):
+        dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
+        print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
+    return 0
+
+
+def fill_rank(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--ranker", help="a ranker of docs/learners.md; without it the app chooses")
+    command.add_argument("--count", type=int, default=20, help="how many")
+    command.add_argument("--json", action="store_true", help="as JSON, for scripts")
+
+
+def run_rank(options: argparse.Namespace) -> int:
+    """Say what to label next, and why."""
+    from annotator.learn_commands import rank
+
+    message = rank(options.project, options.ranker, options.count)
+    if options.json:
+        print(json.dumps(message, indent=2))
+        return 0
+    for item in message["items"]:
+        print(f"{item['name']}, axis {item['axis']}, slice {item['index']}: {item['why']}")
+    return 0
+
+
+def fill_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder", type=Path, help="an empty folder to write to, or an exported model to read"
+    )
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--learner", required=True, help="whose model")
+
+
+def run_export_model(options: argparse.Namespace) -> int:
+    """Write a trained model: safetensors, ONNX, a card, and a script that predicts new files with it."""
+    from annotator.learn_commands import take_model_out
+
+    print(f"exported to {take_model_out(options.project, options.learner, options.folder).folder}")
+    return 0
+
+
+def run_import_model(options: argparse.Namespace) -> int:
+    """Take an exported model in: it predicts at once, and the learner's next round starts from it."""
+    from annotator.learn_commands import take_model_in
+
+    number = take_model_in(options.project, options.learner, options.folder)
+    print(f"taken in as round {number} of {options.learner}")
+    return 0
+
+
 # people
 
 
@@ -276,6 +345,10 @@ COMMANDS: dict[str, tuple[Fill, Run, str]] = {
     "import": (fill_import, run_import, "add images, and masks as labels, to a project"),
     "export": (fill_export, run_export, "write masks, COCO JSON and provenance"),
     "status": (fill_status, run_status, "say what a project holds"),
+    "train": (fill_train, run_train, "train on what is labelled, propose the rest"),
+    "rank": (fill_rank, run_rank, "say what to label next"),
+    "export-model": (fill_model, run_export_model, "write a trained model with its card and script"),
+    "import-model": (fill_model, run_import_model, "take an exported model in"),
     "user": (fill_user, run_user, "add, change, remove and list who may sign in"),
     "link": (fill_link, run_link, "make a one-time sign-in link"),
 }

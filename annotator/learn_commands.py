@@ -1,0 +1,68 @@
+"""Learning without a browser: train, rank, and models in and out, as the command line calls them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from annotator.model_export import Exported, export_model, import_model
+from annotator.queue import Queue
+from annotator.scheduler import LearnSettings, Scheduler
+from learners.engines import SerialExecutor
+from storage.rounds import rounds_of
+from storage.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def train(project: Path, learner: str | None, seconds: float, tell: Tell) -> list[dict[str, Any]]:
+    """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
+    names = (learner,) if learner else ()
+    settings = LearnSettings(learners=names, seconds=seconds, settle_seconds=0, predict_seconds=86_400)
+    with _scheduler(project, settings, tell) as scheduler:
+        for name in scheduler.active:
+            scheduler.update_now(name)
+        scheduler.run_until_idle(seconds=7 * 86_400)
+        return scheduler.status()
+
+
+def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
+    """What to label next and why, best first. Raises LookupError for an unknown ranker."""
+    with _scheduler(project, LearnSettings(), lambda message: None) as scheduler:
+        return Queue(scheduler).next(count, ranker)
+
+
+def take_model_out(project: Path, learner: str, folder: Path) -> Exported:
+    """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
+    with _open(project) as store:
+        return export_model(store, rounds_of(store), learner, folder)
+
+
+def take_model_in(project: Path, learner: str, folder: Path) -> int:
+    """An exported model as a learner's start and predictor; the number of its round. Raises ValueError."""
+    with _open(project) as store:
+        return import_model(rounds_of(store), learner, folder).id
+
+
+@contextlib.contextmanager
+def _scheduler(project: Path, settings: LearnSettings, tell: Tell) -> Iterator[Scheduler]:
+    with _open(project) as store:
+        scheduler = Scheduler(store, SerialExecutor(), settings=replace(settings, device="auto"), tell=tell)
+        try:
+            yield scheduler
+        finally:
+            scheduler.close()
+
+
+@contextlib.contextmanager
+def _open(project: Path) -> Iterator[Store]:
+    if not (project / "project.db").exists():
+        raise FileNotFoundError(
+            f"{project} is not a project; make one with: python app.py import DATA --project DIR"
+        )
+    store = Store(project)
+    try:
+        yield store
+    finally:
+        store.close()
