@@ -24,7 +24,9 @@ class Background:
         self._learn = learn
 
     def open(self) -> None:
-        if self._learn:
+        if not self._learn:
+            self.scheduler.off = "Learning is switched off; start without --no-learn to train here."
+        else:
             self.scheduler.open()
             self.scheduler.poke()
 

@@ -8,7 +8,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotator.messages import MAX_ID, MAX_INDEX
-from annotator.queue import Queue
+from annotator.queue import CHOSEN, Queue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners.rankers import RANKERS
@@ -121,5 +121,6 @@ def overview(scheduler: Scheduler) -> dict[str, Any]:
             "device": settings.device,
         },
         "rounds": scheduler.status(),
+        "ranker": scheduler.store.setting(CHOSEN) or "",
         "rankers": [{"name": n, "title": r.title, "good_at": r.good_at} for n, r in RANKERS.items()],
     }

@@ -20,7 +20,7 @@ from models.weights import CATALOGUE, fetch, find, megabytes
 from storage.arrays import SliceRef, plane
 from storage.store import Store
 
-BUILT_IN = "graphcut"  # needs nothing and answers at once: also the stand-in while another is not ready
+BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in while another is not ready
 GIVEN = "file"  # the name of a checkpoint given by its path
 KEEP_SLICES = 8
 QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
@@ -69,6 +69,7 @@ class Prompting:
         """This slice is open now; the next click will be here or beside it."""
         shown = Shown(ref, window)
         if self._entries[self._chosen].instant:
+            self._at_once(self._chosen)  # its network is loaded before the first click, not by it
             self._picture(shown)
             return
         count = self._store.image(ref.image_id).shape[ref.axis]

@@ -100,6 +100,7 @@ class Scheduler:
         self._pools: dict[str, Pool] = {}
         self._open_image: int | None = None
         self._wake, self._closed = threading.Event(), False
+        self.off = ""  # why nothing will be trained, in words; "" where it will
         self._thread: threading.Thread | None = None
 
     # the loop
@@ -543,8 +544,8 @@ class Scheduler:
         return "waiting" if name in self._waiting or last is None else "idle"
 
     def _message(self, name: str, last: RoundRow | None) -> str:
-        if name in self._waiting:
-            return self._waiting[name]
+        if self.off or name in self._waiting:
+            return self.off or self._waiting[name]
         if last is None:
             return "Label something; training starts by itself."
         if last.status in ("failed", "lost"):

@@ -17,6 +17,7 @@ from annotator.wire import unpack_bits
 from models.prompt import Prompts, Scribble
 from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
+from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
 
@@ -66,8 +67,13 @@ class Workflow:
 
     def images(self, offset: int, limit: int, search: str) -> Message:
         total, rows = self.store.images(offset, limit, search)
-        counts = self.store.slice_counts([row.id for row in rows])
-        return {"total": total, "items": [_item(row, *counts.get(row.id, (0, 0, 0))) for row in rows]}
+        ids = [row.id for row in rows]
+        counts, proposals = self.store.slice_counts(ids), self.store.predictions.newest_of(ids)
+        items = [
+            {**_item(row, *counts.get(row.id, (0, 0, 0))), "proposal": _proposal(proposals.get(row.id))}
+            for row in rows
+        ]
+        return {"total": total, "items": items}
 
     def image(self, image_id: int) -> Message:
         image = self.store.image(image_id)
@@ -216,6 +222,12 @@ def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:
         "slices_complete": complete,
         "rev": rev,
     }
+
+
+def _proposal(row: PredictionRow | None) -> Message | None:
+    if row is None:
+        return None
+    return {"producer": row.producer, "kind": row.kind, "expected_dice": row.expected_dice}
 
 
 def _event(event: Any) -> Message:

@@ -201,7 +201,8 @@ def typiclust(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
             best = members[np.argmax(typicality(units[members]))]
             rows = first[best]
             value[rows] = (2 if g not in taken else 1) - place / (2 * groups)
-            said.update({int(r): f"typical of {len(members)} images that look alike" for r in rows})
+            alike = f"typical of {len(members)} images that look alike"
+            said.update({int(r): alike if len(members) > 1 else "unlike every other image" for r in rows})
     value = value + 1e-6 * _inside(pool)
     return Scored(value, lambda row: said.get(row, "one of a group that has been seen"))
 

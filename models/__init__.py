@@ -19,6 +19,12 @@ class Entry:
     instant: bool = False  # encoding costs next to nothing: call it in place, cache nothing
 
 
+def builtin(weights: Path | None) -> PromptModel:
+    from models.builtin import BuiltIn
+
+    return BuiltIn(weights)
+
+
 def graphcut(weights: Path | None) -> PromptModel:
     from models.graphcut import GraphCut
 
@@ -43,6 +49,12 @@ def sam2(weights: Path | None) -> PromptModel:
 
 
 PROMPT_MODELS: dict[str, Entry] = {
+    "builtin": Entry(
+        title="Built-in",
+        good_at="cells, nuclei, organs, surfaces and objects at once: our own small network beside the graph cut",
+        factory=builtin,
+        instant=True,
+    ),
     "graphcut": Entry(
         title="Graph cut (nothing to download)",
         good_at="blobs, cells, organs and phases that differ from what surrounds them",

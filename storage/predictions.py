@@ -1,6 +1,7 @@
 """Pseudo-labels on disk: class and confidence of every voxel of an image, files first and then the row."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,12 @@ class Predictions:
             self._row(r)
             for r in self._db.rows("select * from predictions where image_id = ? order by id", [image_id])
         ]
+
+    def newest_of(self, image_ids: Sequence[int]) -> dict[int, PredictionRow]:
+        """Per image its newest proposal; images without one are left out."""
+        marks = ",".join("?" * len(image_ids))
+        sql = f"select * from predictions where image_id in ({marks}) order by id"
+        return {row["image_id"]: self._row(row) for row in self._db.rows(sql, image_ids)}
 
     def remove(self, image_id: int, producer: str) -> None:
         """A proposal that no longer holds, such as a fill whose last label was taken back."""

@@ -43,6 +43,7 @@ function drawRankers(root, select) {
   if (root.hidden || select.options.length) return;
   const rankers = learning.overview.rankers.map((one) => h("option", { value: one.name, title: one.good_at }, one.title));
   select.append(h("option", { value: "" }, "The app chooses the order"), ...rankers);
+  select.value = learning.overview.ranker;
 }
 
 async function chooseRanker(name) {
