@@ -1,10 +1,12 @@
 """kill -9 at any moment loses nothing that was acknowledged, and the project opens again."""
 
+import contextlib
 import random
 import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from annotator.wire import encode_runs
+from storage.arrays import SliceRef
 from storage.fold import fold
 from storage.store import Store
 from tests.browser import RunningServer, start_server
 from tests.client import Browser, label_message
-from tests.conftest import ROOT, ball
+from tests.conftest import ROOT, ball, drawn
 
 SCRIPT = """
 import sys, uuid
@@ -153,3 +156,30 @@ def remaining(browser: Browser, sent: dict[str, tuple[int, int, int]]) -> dict[i
             out[ack["label"]] = sent[ack["id"]]
     except (ConnectionClosed, TimeoutError):
         return out
+
+
+def test_an_export_that_is_killed_leaves_nothing_or_a_whole_archive(tmp_path):
+    project, target = tmp_path / "project", tmp_path / "out.zip"
+    store = Store(project)
+    store.add_class("one")
+    for seed in range(40):
+        image_id = store.add_image(ball((20, 60, 70), seed)[0])
+        store.add_label(drawn(SliceRef(image_id, 0, 4), np.ones((30, 40), np.uint8)))
+    before = store.newest_label()
+    store.close()
+    command = [sys.executable, "app.py", "export", str(target), "--project", str(project)]
+    whole = 0
+    for seconds in (1.2, 1.8, 2.4, 30):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        process.wait()
+        if target.exists():
+            whole += 1
+            assert zipfile.ZipFile(target).testzip() is None
+            target.unlink()
+    assert whole, "the last one had time to end"
+    store = Store(project)
+    assert store.newest_label() == before and store.labels(1)
+    store.close()
