@@ -1,15 +1,12 @@
 """Labels out of a project, in the images' own geometry, with a record of where they came from."""
 
 import csv
-import errno
 import io
 import json
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from PIL import Image
 from annotator.export_report import Exported, provenance, readme
 from annotator.jobs import Job
 from storage.arrays import BACKGROUND, UNLABELLED, sync_directory, write_bytes
-from storage.database import StorageFull
+from storage.database import full_disk_told
 from storage.fold import fold
 from storage.formats import coco, grid_of_image, stem
 from storage.formats.nifti import write_labels
@@ -105,7 +102,7 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _full_disk_told():
+        with full_disk_told("free some space and export again"):
             partial.mkdir()
             _write_all(store, Writing(partial, request, store.classes()), images, job)
             _zip(partial, target) if as_zip else _move(partial, target)
@@ -260,13 +257,3 @@ def _move(folder: Path, target: Path) -> None:
         target.rmdir()  # empty, or this was refused at the start
     os.replace(folder, target)
     sync_directory(target.parent)
-
-
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise StorageFull("the disk is full; free some space and export again") from error
-        raise

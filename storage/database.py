@@ -1,5 +1,6 @@
 """One SQLite connection behind one lock, opened by the project's owner alone (or read-only by anybody)."""
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -66,3 +67,14 @@ def _read_only(path: Path) -> sqlite3.Connection:
             f"{path.parent} is not a project; make one with: python app.py import DATA --project DIR"
         )
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5)
+
+
+@contextmanager
+def full_disk_told(remedy: str = "free some space, nothing was lost") -> Iterator[None]:
+    """Turns the system's error for a full disk or quota into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise StorageFull(f"the disk is full; {remedy}") from error
+        raise

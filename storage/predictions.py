@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.arrays import open_npy, write_npy
-from storage.database import Database
+from storage.database import Database, full_disk_told
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class Predictions:
         self.directory, self._db = directory, db
 
     def add(self, new: NewPrediction) -> PredictionRow:
-        """Durable when it returns; the older one of this producer goes. Raises StorageFull by way of the files."""
+        """Durable when it returns; the older one of this producer goes. Raises StorageFull."""
         uid = uuid.uuid4().hex
-        for name in ("classes", "confidence"):
-            _put(getattr(new, name), self._path(uid, name))
+        with full_disk_told():
+            for name in ("classes", "confidence"):
+                _put(getattr(new, name), self._path(uid, name))
         row = {
             "uid": uid,
             "image_id": new.image_id,

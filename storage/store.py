@@ -1,11 +1,9 @@
 """A project on disk: SQLite holds every fact, files hold arrays. A file is written once, then recorded."""
 
-import errno
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
-from storage.database import Database, StorageFull
+from storage.database import Database, full_disk_told
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
 from storage.rows import ClassRow, Event, ImageRow, LabelRow, NewLabel
@@ -64,7 +62,7 @@ class Store:
         if known := self.find_image(scan, digest):
             raise ValueError(f"{scan.name} is in the project already, as image {known}")
         uid = uuid.uuid4().hex
-        with _full_disk_told():
+        with full_disk_told():
             write_npy(self.root / "images" / f"{uid}.npy", scan.pixels)
         with self._db.transaction() as tables:
             row = {"uid": uid, "digest": digest, "name": self._free_name(scan.name), **_image_row(scan)}
@@ -140,7 +138,7 @@ class Store:
     def add_labels(self, new: Sequence[NewLabel]) -> list[LabelRow]:
         """Several events in one transaction: all of them or none. Files first, then rows."""
         uids = [uuid.uuid4().hex if label.patch is not None else None for label in new]
-        with _full_disk_told():
+        with full_disk_told():
             for uid, label in zip(uids, new, strict=True):
                 if uid and label.patch is not None:
                     write_patch(self._label_path(uid), label.patch)
@@ -407,13 +405,3 @@ def _clean_name(name: str) -> str:
     if not cleaned or len(cleaned) > 80 or not cleaned.isprintable():
         raise ValueError("a class name has 1 to 80 printable characters")
     return cleaned
-
-
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise StorageFull("the disk is full; free some space, nothing was lost") from error
-        raise
