@@ -39,7 +39,7 @@ class PredictionRow:
 
 @dataclass(frozen=True)
 class NewPrediction:
-    """`classes` and `confidence` are arrays, or paths of .npy files that a worker wrote into `Predictions.directory`."""
+    """`classes` and `confidence`: arrays, or .npy files that a worker wrote into `Predictions.directory`."""
 
     image_id: int
     producer: str
