@@ -3,6 +3,8 @@
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
 import re
+import time
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,6 +27,14 @@ def label_one(page: Page) -> None:
     page.keyboard.press("Enter")
     saved(page)
     proposed(page)
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait until the page is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become so"
+        time.sleep(0.05)
 
 
 def proposed(page: Page) -> None:
@@ -126,10 +136,10 @@ def test_rejecting_says_background_and_hiding_shows_the_image_alone(page: Page) 
     expect(page.get_by_role("button", name="Accept slice")).to_be_disabled()
     page.keyboard.press("h")
     page.keyboard.press("u")
-    wait_state(page, "state.proposals && state.uncertainty")
+    wait_state(page, "state.proposals && state.uncertainty && state.proposal.here")
     page.keyboard.press("r")
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
     saved(page)
-    assert labelled_voxels(page, axis, index + 1) > 100
     proposed(page)
     take_back_all(page)
 
@@ -145,8 +155,8 @@ def test_one_shift_click_refines_a_proposal_into_a_label(page: Page) -> None:
     wait_state(page, "state.mask && state.prompts === 2")
     before = labelled_voxels(page, axis, index + 1)
     page.keyboard.press("Enter")
+    until(lambda: labelled_voxels(page, axis, index + 1) > before)
     saved(page)
-    assert labelled_voxels(page, axis, index + 1) > before
     take_back_all(page)
 
 
