@@ -52,6 +52,9 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
 
 
 def _slab(request: Request, fills: Fills, which: tuple[int, int, int, str | None]) -> Response:
+    image_id, _, _, producer = which
+    if not fills.proposes(image_id, producer):
+        return Response(status_code=204)  # its labels were taken back meanwhile; a `fill` message says so too
     array, prediction = fills.slab(*which)
     headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
     return slabs.answer(request, slabs.deflate(array), headers)

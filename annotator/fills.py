@@ -136,6 +136,11 @@ class Fills:
             raise ValueError(f"{z1 - z0} slices of this image are too much at once; ask for fewer")
         return np.stack([classes[z0:z1], confidence[z0:z1]]), row.id
 
+    def proposes(self, image_id: int, producer: str | None = None) -> bool:
+        """Whether there is a pseudo-label for this image. Raises LookupError for an unknown image."""
+        self._store.image(image_id)
+        return self._store.predictions.newest(image_id, producer) is not None
+
     def prediction(self, image_id: int, producer: str | None = None) -> PredictionRow:
         """The newest pseudo-label, of one producer or of any. Raises LookupError."""
         self._store.image(image_id)

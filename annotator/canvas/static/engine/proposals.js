@@ -110,6 +110,7 @@ export class Proposals {
     for (const [z0, z1] of slabsOutwards(shape[0], thickness, app.cursor[0])) {
       const url = `/api/images/${id}/prediction?z0=${z0}&z1=${z1}&producer=${producer}`;
       const response = await get(url, signal);
+      if (response.status === 204) return; // nothing is proposed any more
       const both = new Uint8Array(await response.arrayBuffer());
       this.prediction = Number(response.headers.get("x-prediction"));
       this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
