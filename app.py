@@ -393,6 +393,7 @@ def _fill_demo(store: "Store") -> None:
 
     if store.setting("demo") is None:  # a first start that was interrupted is completed at the next
         fill_demo(store, terminal_job("import"))
+        print(file=sys.stderr)  # ends the line of progress
         store.set_setting("demo", "filled")
 
 
