@@ -36,8 +36,7 @@ class Background:
         self.scheduler.poke()
 
     def look(self, image_id: int) -> None:
-        """Somebody has this image open."""
-        self.fills.look(image_id)
+        """Somebody has this image open. Called for every slice; the page asks for its fill once, over HTTP."""
         self.scheduler.look(image_id)
 
     def close(self) -> None:
