@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def take_model_in(project: Path, learner: str, folder: Path) -> int:
 @contextlib.contextmanager
 def _scheduler(project: Path, settings: LearnSettings, tell: Tell) -> Iterator[Scheduler]:
     with _open(project) as store:
-        scheduler = Scheduler(store, SerialExecutor(), settings=replace(settings, device="auto"), tell=tell)
+        scheduler = Scheduler(store, SerialExecutor(), settings=settings, tell=tell)
         try:
             yield scheduler
         finally:
