@@ -16,9 +16,8 @@ class Folds:
 
     def __init__(self, store: Store, keep_bytes: int = KEEP_BYTES) -> None:
         self._store, self._keep_bytes = store, keep_bytes
-        self.lock = (
-            threading.RLock()
-        )  # protects the cache and its arrays; the store's lock is taken inside it
+        # Protects the cache and its arrays; the store's lock is taken inside it.
+        self.lock = threading.RLock()
         self._cache: OrderedDict[int, Folded] = OrderedDict()
 
     def get(self, image_id: int) -> Folded:

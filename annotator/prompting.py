@@ -67,9 +67,9 @@ class Prompting:
 
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
         """This slice is open now; the next click will be here or beside it."""
-        shown = Shown(ref, window)
-        if self._entries[self._chosen].instant:
-            self._at_once(self._chosen)  # its network is loaded before the first click, not by it
+        shown, instant = Shown(ref, window), self._entries[self._chosen].instant
+        self._at_once(self._chosen if instant else BUILT_IN)  # loaded before the first click, not by it
+        if instant:
             self._picture(shown)
             return
         count = self._store.image(ref.image_id).shape[ref.axis]
