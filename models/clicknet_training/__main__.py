@@ -7,6 +7,8 @@ from pathlib import Path
 from models.clicknet_training.cache import open_cache
 from models.clicknet_training.loop import Plan, train
 
+STEPS = 12_000  # of the shipped file
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.clicknet_training", description=__doc__)
@@ -17,15 +19,15 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, default=Path("build/clicknet/cache"), help="where pixels are cached"
     )
-    parser.add_argument("--minutes", type=float, default=90, help="training time, over all resumed runs")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"over all resumed runs ({STEPS})")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2, help="at most; one while others work")
+    parser.add_argument("--threads", type=int, default=1, help="the shipped file was made with 1")
     parser.add_argument("--resume", action="store_true", help="go on from --out")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
-    run = train(Plan(given.cache, given.out, given.minutes, given.seed, given.threads), resume=given.resume)
+    run = train(Plan(given.cache, given.out, given.steps, given.seed, given.threads), resume=given.resume)
     logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
 
 

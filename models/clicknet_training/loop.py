@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from models.clicknet.network import Network, Output
 from models.clicknet_training.batches import Batch, Order, batches
-from models.clicknet_training.courtesy import Courtesy
 from models.clicknet_training.simulate import LAST, correct
 
 PEAK_RATE = 1.2e-3
 WARM_UP_STEPS = 200
-COOL_DOWN = 0.3  # of the time
+COOL_DOWN = 0.3  # of the steps
 AVERAGE = 0.999  # of the weights that are shipped
-STAGES = ((0.7, 96, 16), (1.01, 128, 12))  # until which part of the time, crop size, batch size
+STAGES = ((0.6, 96, 16), (1, 128, 12))  # until which part of the steps, crop size, batch size
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
@@ -29,9 +28,9 @@ FORGET = 0.25  # chance that the last mask is not given: in use the first pass o
 class Plan:
     cache: Path
     out: Path  # the checkpoint; its log lies beside it
-    minutes: float
+    steps: int
     seed: int = 0
-    threads: int = 2  # at most
+    threads: int = 1  # sums are rounded in another order with another number
 
 
 class Run:
@@ -67,31 +66,39 @@ def _new() -> Network:
 
 
 def train(plan: Plan, *, resume: bool) -> Run:
-    """Train for the plan's minutes, counted over all resumed runs; a checkpoint each minute."""
+    """Train for the plan's steps, over all resumed runs; a checkpoint each minute.
+
+    Where the rate begins to come down, a second checkpoint `<out>.middle.pt` stays: a longer run goes on from there.
+    """
     run = Run(plan)
     if resume and plan.out.exists():
         run.load(plan.out)
-    log = plan.out.with_suffix(".jsonl")
+    log, middle = plan.out.with_suffix(".jsonl"), plan.out.with_suffix(".middle.pt")
     before, started, saved = run.seconds, time.monotonic(), run.seconds
-
-    def order(step: int) -> Order:
-        size, count = next(s[1:] for s in STAGES if _progress(run, plan) < s[0])
-        return Order(plan.seed, step, size, count)
-
-    courtesy = Courtesy(plan.threads)
-    for asked, batch in batches(plan.cache, order, run.step):
-        torch.set_num_threads(courtesy.threads())
-        report = _step(run, batch, _rate(run, plan), np.random.default_rng((plan.seed, asked.step, 1 << 20)))
+    torch.set_num_threads(plan.threads)
+    if run.step >= plan.steps:
+        return run
+    for asked, batch in batches(plan.cache, lambda step: _order(plan, step), run.step):
+        rate, rng = _rate(run.step / plan.steps, run.step), (plan.seed, asked.step, 1 << 20)
+        report = _step(run, batch, rate, np.random.default_rng(rng))
         run.seconds = before + time.monotonic() - started
-        done = run.seconds > 60 * plan.minutes
+        done = run.step >= plan.steps
         if run.step % 20 == 0 or done:
             _write(log, dict(step=run.step, minutes=round(run.seconds / 60, 2), size=asked.size, **report))
+        if run.step == round((1 - COOL_DOWN) * plan.steps):
+            run.save(middle)
         if run.seconds - saved > 60 or done:
             run.save(plan.out)
             saved = run.seconds
         if done:
             return run
     raise RuntimeError("the batches ended; they should be endless")
+
+
+def _order(plan: Plan, step: int) -> Order:
+    progress = min(step, plan.steps - 1) / plan.steps  # batches are ordered beyond the last step too
+    size, count = next(stage[1:] for stage in STAGES if progress < stage[0])
+    return Order(plan.seed, step, size, count)
 
 
 def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict[str, float]:
@@ -109,7 +116,7 @@ def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict
     run.optimiser.step()
     run.step += 1
     _move_average(run)
-    return {**report, "rate": rate, "threads": torch.get_num_threads()}
+    return {**report, "rate": rate}
 
 
 def _corrected(network: Network, batch: Batch, rng: np.random.Generator) -> np.ndarray:
@@ -173,15 +180,10 @@ def _groups(network: Network) -> list[dict]:
     return [dict(params=kernels, weight_decay=0.02), dict(params=rest, weight_decay=0.0)]
 
 
-def _progress(run: Run, plan: Plan) -> float:
-    return min(1.0, run.seconds / (60 * plan.minutes))
-
-
-def _rate(run: Run, plan: Plan) -> float:
+def _rate(progress: float, step: int) -> float:
     """Warm up, hold, and come down in the last part: a run can go on from any checkpoint of the middle."""
-    warm = min(1.0, (run.step + 1) / WARM_UP_STEPS)
-    left = (1 - _progress(run, plan)) / COOL_DOWN
-    return PEAK_RATE * warm * min(1.0, 0.01 + left)
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return PEAK_RATE * warm * min(1.0, 0.01 + (1 - progress) / COOL_DOWN)
 
 
 def _write(log: Path, row: dict) -> None:

@@ -14,8 +14,8 @@ from models.clicknet_training.cache import Cache, Entry
 from models.clicknet_training.simulate import Mask, first_prompts, new_board
 
 MIX = {  # share of each set in training
-    "dsb2018-nuclei": 0.15, "coco-cc": 0.22, "bsdata-pitting": 0.07, "superalloy": 0.07, "hippocampus": 0.1,
-    "brain-aseg": 0.1, "ct": 0.13, "spinal-cord": 0.03, "synthseg-labelmaps": 0.06, "shapes": 0.07,
+    "dsb2018-nuclei": 0.14, "coco-cc": 0.22, "bsdata-pitting": 0.07, "superalloy": 0.05, "hippocampus": 0.13,
+    "brain-aseg": 0.11, "ct": 0.14, "spinal-cord": 0.03, "synthseg-labelmaps": 0.05, "shapes": 0.06,
 }  # fmt: skip
 REPAINTED = 0.08  # share of real label maps that are painted over as synthetic scans
 SUPERPIXELS = 0.04
