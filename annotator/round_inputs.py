@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.rounds import Example, Pseudo, WeakBox
+from learners.spec import Example, Pseudo, WeakBox
 from learners.targets import OPEN_BACKGROUND
 from storage.arrays import BACKGROUND, UNLABELLED, TornFile, open_npy, plane, write_npy
 from storage.fold import fold

@@ -18,17 +18,9 @@ from learners import LEARNERS
 from learners.choice import Choice, Facts, choose
 from learners.describe import Described, describe_all
 from learners.pool import Pool, empty_pool, join, read_pool, write_pool
-from learners.rounds import (
-    STOP_FILE,
-    Progress,
-    RoundResult,
-    RoundSpec,
-    Unready,
-    classes_file,
-    confidence_file,
-    read_progress,
-    run_round,
-)
+from learners.progress import STOP_FILE, Progress, classes_file, confidence_file, read_progress
+from learners.rounds import run_round
+from learners.spec import RoundResult, RoundSpec, Unready
 from storage.arrays import TornFile
 from storage.predictions import NewPrediction
 from storage.rounds import Correction, Finished, RoundRow, Rounds, rounds_of

@@ -146,7 +146,7 @@ def test_dice(
     from learners.metrics import dice_of, mean_dice, overlaps
     from learners.plan import Plan
     from learners.predict import class_map
-    from learners.rounds import Example
+    from learners.spec import Example
     from learners.targets import Classes
 
     card, network = read_card(model), load_network(model)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from learners.losses import Sample
 from learners.plan import Plan
-from learners.rounds import Example, WeakBox
+from learners.spec import Example, WeakBox
 from learners.targets import OPEN_BACKGROUND, Classes, only_slices, target_of, without_slices
 from storage.arrays import UNLABELLED, open_npy, plane
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from learners.rounds import Example, RoundSpec
+from learners.spec import Example, RoundSpec
 from models.networks import NETWORKS, NetworkSpec, strides_for
 
 THIN = 8  # a volume of fewer slices is a pile of pictures

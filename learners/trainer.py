@@ -9,10 +9,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from learners.augment import Views
+from learners.budget import Budget
 from learners.data import Pools
 from learners.losses import CEDice, Sample
 from learners.plan import Plan
-from learners.rounds import Budget
 from models.networks import Noise, UNet
 
 RATE = 3e-3

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from learners import LEARNERS
 from learners.augment import Views
+from learners.budget import Budget
 from learners.checkpoint import Card, load_state, read_card, save_model
 from learners.data import Case, Pools
 from learners.losses import CEDice
@@ -18,18 +19,8 @@ from learners.metrics import dice_of, mean_dice, overlaps, stability
 from learners.plan import Plan, plan_of
 from learners.pool import Pool, join, write_pool
 from learners.predict import Files, Sums, class_map, predict
-from learners.rounds import (
-    STOP_FILE,
-    Budget,
-    ImageScore,
-    Progress,
-    RoundResult,
-    RoundSpec,
-    Unready,
-    classes_file,
-    confidence_file,
-    write_progress,
-)
+from learners.progress import STOP_FILE, Progress, classes_file, confidence_file, write_progress
+from learners.spec import ImageScore, RoundResult, RoundSpec, Unready
 from learners.targets import Classes
 from learners.trainer import Gate, Job, Recipe, State, train
 from models.networks import UNet

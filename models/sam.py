@@ -6,7 +6,7 @@ a CPU) and gives a (256, 64, 64) embedding; a prediction takes a tenth of that o
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from models.checkpoint import Checkpoint, WrongFile, open_checkpoint
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam_prompts import SamPrompts, sam_prompts
+from models.sam_decoder import Decoder, TorchDecoder
+from models.sam_prompts import sam_prompts
 from models.tiny_vit import TinyViT
 from models.torchvision_cpu import ensure_torchvision
 
@@ -30,13 +31,6 @@ class Place:
 
     device: torch.device
     precision: torch.dtype
-
-
-class Decoder(Protocol):
-    """Prompt encoder and mask decoder of one checkpoint."""
-
-    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[NDArray, NDArray]:
-        """(1, C, h, w) features -> (4, 4h, 4w) float32 logits and (4,) estimates of IoU."""
 
 
 class SamModel:
@@ -86,33 +80,6 @@ class SamModel:
             chosen = chosen[:1]
         masks = np.stack([full_size(logits[i], embedding.shape, side) for i in chosen])
         return MaskPrediction(masks, np.clip(scores[chosen], 0, 1).astype(np.float32))
-
-
-@dataclass(frozen=True)
-class TorchDecoder:
-    """The decoder as the package has it."""
-
-    sam: Any
-
-    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[NDArray, NDArray]:
-        device = self.sam.device
-        points = torch.from_numpy(prompts.points_xy)[None].to(device)
-        labels = torch.from_numpy(prompts.labels)[None].to(device)
-        with torch.inference_mode():
-            sparse, dense = self.sam.prompt_encoder(
-                points=(points, labels) if len(prompts.labels) else None,
-                boxes=None
-                if prompts.box_xyxy is None
-                else torch.from_numpy(prompts.box_xyxy)[None].to(device),
-                masks=None if prompts.mask is None else torch.from_numpy(prompts.mask)[None, None].to(device),
-            )
-            logits, scores = self.sam.mask_decoder.predict_masks(
-                image_embeddings=torch.from_numpy(features).to(device),
-                image_pe=self.sam.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-            )
-        return logits[0].float().cpu().numpy(), scores[0].float().cpu().numpy()
 
 
 def longest_side(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

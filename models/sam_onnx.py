@@ -17,16 +17,15 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from models.sam_decoder import Decoder, TorchDecoder
 from models.sam_prompts import SamPrompts
 
 log = logging.getLogger(__name__)
 OPSET = 17
 
 
-def onnx_decoder(sam: Any, path: Path) -> Any:
+def onnx_decoder(sam: Any, path: Path) -> Decoder:
     """The faster of the two decoders for this network; `path` is where its export is kept."""
-    from models.sam import TorchDecoder
-
     torch_decoder = TorchDecoder(sam)
     try:
         if not path.exists():

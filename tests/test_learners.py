@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from learners import LEARNERS, bcp, mean_teacher, stpp, supervised, unimatch, weak
 from learners.augment import Views, strong_look
+from learners.budget import Budget
 from learners.choice import Facts, choose
 from learners.losses import CEDice, Sample, cross_entropy, dice
 from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
-from learners.rounds import Budget
 from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
 from learners.trainer import Context, Gate, State, follow, rate_at
 from models.networks import NetworkSpec, UNet, strides_for

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from learners.checkpoint import WEIGHTS, load_state, read_card
 from learners.pool import read_pool
-from learners.rounds import Example, RoundSpec, Unready, WeakBox, classes_file, read_progress
+from learners.progress import classes_file, read_progress
+from learners.spec import Example, RoundSpec, Unready, WeakBox
 from learners.trainer import GOOD_TEACHER
 from learners.work import work
 from models.networks import NetworkSpec
@@ -167,7 +168,8 @@ def test_with_a_good_teacher_a_semi_supervised_round_does_no_harm(taught, name):
 
 
 def _pseudo(directory: Path, image_id: int):
-    from learners.rounds import Pseudo, confidence_file
+    from learners.progress import confidence_file
+    from learners.spec import Pseudo
 
     return Pseudo(classes_file(directory, image_id), confidence_file(directory, image_id), 0.5)
 

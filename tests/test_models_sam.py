@@ -11,7 +11,8 @@ import torch
 
 from models.checkpoint import WrongFile, open_checkpoint
 from models.prompt import Prompts, Scribble
-from models.sam import Place, SamModel, TorchDecoder, empty_sam, enlarged_where_needed, full_size, load_sam
+from models.sam import Place, SamModel, empty_sam, enlarged_where_needed, full_size, load_sam
+from models.sam_decoder import TorchDecoder
 from models.sam_onnx import OnnxDecoder, export, session
 from models.sam_prompts import MOST_POINTS, sam_prompts
 from models.tiny_vit import TinyViT

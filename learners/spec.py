@@ -1,0 +1,94 @@
+"""What a round is given and what it gives back: values that cross to a worker. No torch here."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Unready(ValueError):
+    """There is nothing to learn from yet; the message says what to label."""
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """What the last model proposed for an image, for methods that train on it."""
+
+    classes: Path  # (Z, Y, X) uint8
+    confidence: Path  # (Z, Y, X) uint8
+    stability: float  # 0..1
+
+
+@dataclass(frozen=True)
+class WeakBox:
+    """A tight box around one object of a class: nothing else is said about its pixels."""
+
+    axis: int
+    index: int
+    value: int  # the class
+    box: tuple[int, int, int, int]  # r0, c0, r1, c1, half-open
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image as a worker sees it: paths, never open arrays."""
+
+    image_id: int
+    pixels: Path  # (Z, Y, X[, C])
+    shape: tuple[int, int, int]
+    channels: int
+    spacing_mm: tuple[float, float, float] | None
+    known: Path | None = None  # (Z, Y, X) uint8 target file; None: nobody said anything
+    all_held: bool = False  # the whole image is held out
+    held: tuple[tuple[int, int], ...] = ()  # (axis, index) slices that are held out
+    fresh: bool = False  # labelled since the parent's round
+    pseudo: Pseudo | None = None
+    boxes: tuple[WeakBox, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoundSpec:
+    """Everything a round needs. `directory` is its own; nobody else writes there but the stop file."""
+
+    learner: str
+    class_ids: tuple[int, ...]
+    examples: tuple[Example, ...]
+    directory: Path
+    parent: Path | None = None  # the directory of the model to start from
+    seconds: float = 30.0  # of training; 0: predict only
+    predict: tuple[int, ...] = ()  # image ids in the order in which people want them
+    predict_seconds: float = 30.0  # the first image is always predicted
+    seed: int = 0
+    device: str = "auto"  # cpu, cuda, or what the machine has
+    network: str = "auto"
+    smaller: int = 0  # how often the memory did not suffice before
+    steps: int | None = None  # tests: stop after so many
+    mirror: tuple[int, ...] = (0, 1, 2)  # axes of the volume along which a mirrored image means the same
+    late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
+
+    def __post_init__(self) -> None:
+        if self.seconds < 0 or self.predict_seconds < 0:
+            raise ValueError(
+                f"a round's seconds are 0 or more, got {self.seconds} and {self.predict_seconds}"
+            )
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """What a prediction tells about an image."""
+
+    image_id: int
+    expected_dice: float | None
+    stability: float | None  # against the model before; None: no earlier one
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    model: Path  # the directory of the model that was kept: the round's own or its parent's
+    predicted: tuple[ImageScore, ...]
+    steps: int
+    trained_seconds: float
+    dice: float | None = None  # the kept model's, on today's held-out labels
+    child_dice: float | None = None
+    parent_dice: float | None = None
+    per_class: dict[int, float] = field(default_factory=dict)
+    remaining: int = 0  # images asked for and not predicted
+    notes: tuple[str, ...] = ()  # sentences for the person
