@@ -1,5 +1,11 @@
-"""(y, w): how what people said becomes a class for each voxel and how far to trust it."""
+"""(y, w): how what people said becomes a class for each voxel and how far to trust it, also over time.
 
+A person is trusted wholly. A propagated voxel is trusted the less, the further the nearest slice is that a person
+labelled, and the longer it has been trained on (Cai et al., "Orthogonal Annotation Benefits Barely-supervised Medical
+Image Segmentation", CVPR 2023: dense to sparse). A pseudo-label has the trust that the method's own rule gives it.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,3 +76,79 @@ def only_slices(known: NDArray[np.uint8], held: Sequence[tuple[int, int]]) -> ND
         place = (slice(None),) * axis + (index,)
         out[place] = known[place]
     return out
+
+
+# trust over time
+
+PER_SLICE = 0.95  # trust in a propagated voxel falls to this share with each slice, at first
+LIFE = 6.0  # rounds after which nothing propagated is trusted any more
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How far propagated voxels are trusted now: `base` to the power of the distance in slices."""
+
+    base: float = PER_SLICE
+    axes: tuple[int, ...] = (0, 1, 2)  # the planes whose labelled slices count
+
+
+def down(t: float, end: float) -> float:
+    """1 at 0, 0 at `end`, a half cosine between."""
+    return 0.5 * (math.cos(math.pi * min(max(t / end, 0.0), 1.0)) + 1)
+
+
+def up(t: float, end: float) -> float:
+    """0.0067 at 0, 1 at `end`: exp(-5 (1 - t)^2), as ramps of pseudo-labels usually are."""
+    return math.exp(-5 * (1 - min(max(t / end, 0.0), 1.0)) ** 2)
+
+
+def belief_at(rounds: float, axes: tuple[int, ...] = (0, 1, 2)) -> Belief:
+    """After so many rounds of training on a fill, of which the last may be a part."""
+    return Belief(min(PER_SLICE, down(rounds, LIFE)), axes)
+
+
+def propagated_trust(
+    region: tuple[slice, slice, slice],
+    slices: Sequence[tuple[int, int]],
+    held: Sequence[tuple[int, int]],
+    belief: Belief,
+) -> NDArray[np.float32]:
+    """(z, y, x) trust in the propagated voxels of a region of an image, before the propagator's own confidence.
+
+    `slices`: the labelled (axis, index), of which those in `held` are held out: a voxel that is nearer to one of
+    them than to all others was mostly propagated from it, and is not trusted at all.
+    """
+    trained = [s for s in slices if s not in held and s[0] in belief.axes]
+    far = slices_away(region, trained).clip(
+        1
+    )  # on a labelled slice a voxel that nobody named is no better known
+    trust = np.where(np.isinf(far), 0, np.float32(belief.base) ** far)
+    if held:
+        trust[slices_away(region, held) < slices_away(region, [s for s in slices if s not in held])] = 0
+    return trust.astype(np.float32)
+
+
+def slices_away(region: tuple[slice, slice, slice], slices: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """(z, y, x) how many slices further the nearest of these (axis, index) is; infinite where there is none."""
+    far = np.full([part.stop - part.start for part in region], np.inf, np.float32)
+    for axis in range(3):
+        at = np.array([index for a, index in slices if a == axis])
+        if len(at):
+            places = np.arange(region[axis].start, region[axis].stop)
+            along = np.abs(places[:, None] - at[None]).min(1).astype(np.float32)
+            far = np.minimum(far, along.reshape([-1 if a == axis else 1 for a in range(3)]))
+    return far
+
+
+def with_fill(
+    said: Target,
+    filled: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    trust: NDArray[np.float32],
+    classes: Classes,
+) -> Target:
+    """What people said, and what was propagated (label values, 255 certain) where they said nothing."""
+    proposed = target_of(filled, classes)
+    unsaid = said.w == 0
+    w = proposed.w * trust * (confidence.astype(np.float32) / 255)
+    return Target(np.where(unsaid, proposed.y, said.y), np.where(unsaid, w, said.w).astype(np.float32))
