@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.database import Database
-from storage.store import Store
+from storage.store import MASKS, Store
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Rounds:
         """A new running round with its directory. `seen_label`: the clock, read before the labels were."""
         with self._db.transaction() as tables:
             labelled, seconds = tables.execute(
-                """select count(distinct image_id * 4000000000 + axis * 1000000000 + slice),
-                   coalesce(sum(seconds), 0) from labels where live and kind != 'revoke'"""
+                f"""select count(distinct iif({MASKS}, image_id * 4000000000 + axis * 1000000000 + slice, null)),
+                    coalesce(sum(seconds), 0) from labels where live and kind != 'revoke'"""
             ).fetchone()
             row = {"learner": learner, "kind": kind, "seen_label": seen_label, "status": "running"}
             counts = {"labelled_slices": labelled, "annotator_seconds": seconds}
@@ -180,22 +180,21 @@ class Rounds:
         return self._db.value("select coalesce(max(seen_label), 0) from rounds where kind = 'train'")
 
     def labelled_images(self) -> dict[int, int]:
-        """Image -> its clock, for every image with a live label."""
-        sql = """select image_id, max(id) as rev from labels group by image_id
-                 having max(live and kind != 'revoke')"""
+        """Image -> its clock, for every image with a live label. Tags neither count nor move it."""
+        sql = f"""select image_id, max(id) as rev from labels where present is null group by image_id
+                  having max(live and {MASKS})"""
         return {row["image_id"]: row["rev"] for row in self._db.rows(sql)}
 
     def first_labels(self) -> dict[int, int]:
         """Image -> the id of its first live event."""
-        sql = (
-            "select image_id, min(id) as first from labels where live and kind != 'revoke' group by image_id"
-        )
+        sql = f"select image_id, min(id) as first from labels where live and {MASKS} group by image_id"
         return {row["image_id"]: row["first"] for row in self._db.rows(sql)}
 
     def label_kinds(self) -> dict[str, int]:
-        """How many live events say classes (patch), are a tight box (boxes), or complete a slice (complete)."""
+        """How many live events say classes (patch), are a tight box (boxes), complete a slice (complete), are tags."""
         sql = """select coalesce(sum(kind = 'patch'), 0) as patch, coalesce(sum(kind = 'complete'), 0) as complete,
-                 coalesce(sum(json_extract(prompts, '$.box_of') is not null), 0) as boxes
+                 coalesce(sum(json_extract(prompts, '$.box_of') is not null), 0) as boxes,
+                 coalesce(sum(kind = 'tag'), 0) as tags
                  from labels where live"""
         return dict(self._db.rows(sql)[0])
 

@@ -99,3 +99,36 @@ def m003_rounds(db: Database) -> None:
             unique (image_id, producer, seen_label)
         );
     """)
+
+
+@migration()
+def m004_tags(db: Database) -> None:
+    """Tags: label events that say which classes are on a slice and nothing about where. SQLite cannot change a
+    check, so the table is made anew; `present` is null for every other kind, and a revocation of a tag copies it."""
+    db.execute("""
+        create table labels_with_tags (
+            id integer primary key autoincrement,   -- the clock
+            uid text unique, client_id text not null unique,
+            image_id integer not null references images(id),
+            kind text not null check (kind in ('patch', 'complete', 'tag', 'revoke')),
+            axis integer, slice integer,
+            r0 integer, c0 integer, r1 integer, c1 integer,
+            classes text not null default '[]',
+            source text not null, author text not null, seconds real not null default 0,
+            prompts text not null default '{}', instance integer not null default 0,
+            revokes integer references labels_with_tags(id),  -- the last rename below makes it labels
+            live integer not null default 1,
+            created_at text not null default current_timestamp,
+            present integer check ((kind != 'tag' or present is not null) and present in (0, 1))
+        )
+    """)
+    names = (
+        "id uid client_id image_id kind axis slice r0 c0 r1 c1 classes source author seconds prompts instance"
+    )
+    columns = ", ".join([*names.split(), "revokes", "live", "created_at"])
+    db.execute(f"insert into labels_with_tags ({columns}) select {columns} from labels order by id")
+    db.execute("drop table labels")
+    db.execute("alter table labels_with_tags rename to labels")
+    db.execute("create index labels_image on labels(image_id, live, id)")
+    db.execute("create index labels_author on labels(author, live, id)")
+    db.execute("create index labels_tags on labels(image_id, id) where kind = 'tag' and live")

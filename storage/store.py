@@ -14,14 +14,17 @@ from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
 from storage.database import Database, full_disk_told
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
+from storage.revoking import insert_revoke, sent_before
 from storage.rows import ClassRow, Event, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
+from storage.tags import Tags
 
 PALETTE = (
     "#ef5350 #42a5f5 #66bb6a #ffca28 #ab47bc #26c6da #ff7043 #9ccc65 #ec407a #5c6bc0 #8d6e63 #26a69a".split()
 )
 HISTORY = 500  # steps of undo kept within reach
 DIRECTORIES = ("images", "labels")
+MASKS = "kind in ('patch', 'complete')"  # events that say something about voxels; tags do not
 
 
 class Store:
@@ -37,7 +40,7 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        self.predictions = Predictions(root / "predictions", self._db)
+        self.predictions, self.tags = Predictions(root / "predictions", self._db), Tags(self._db)
         self._sweep()
 
     @classmethod
@@ -46,7 +49,7 @@ class Store:
         store = cls.__new__(cls)
         store.root, store._lock = root, None
         store._db = Database(root / "project.db", read_only=True)
-        store.predictions = Predictions(root / "predictions", store._db)
+        store.predictions, store.tags = Predictions(root / "predictions", store._db), Tags(store._db)
         return store
 
     def close(self) -> None:
@@ -125,6 +128,7 @@ class Store:
     def remove_class(self, class_id: int) -> None:
         """Take a class off the list; refused while labels use it, so that no mask loses its name."""
         used = "select count(*) from labels, json_each(labels.classes) where live and json_each.value = ?"
+        used += " and present is not 0"  # that it is nowhere does not use it
         if count := self._db.value(used, [class_id]):
             raise ValueError(f"{count} labels use this class; take them back or relabel them first")
         self._update_class(class_id, removed=1)
@@ -150,21 +154,21 @@ class Store:
         """Take an event of one's own back; answers with that event. The same client id again changes nothing."""
         with self._db.transaction() as tables:
             event = _own_event(tables, target, author)
-            if not _sent_before(tables, client_id):
-                _insert_revoke(tables, event, client_id, author)
+            if not sent_before(tables, client_id):
+                insert_revoke(tables, event, client_id, author)
         return self._label(event)
 
     def restore(self, target: str, *, client_id: str, author: str) -> LabelRow:
         """Take the taking-back of an event back; answers with that event."""
         with self._db.transaction() as tables:
             event = _own_event(tables, target, author)
-            if not _sent_before(tables, client_id):
+            if not sent_before(tables, client_id):
                 revocation = next(
                     tables.query("select * from labels where revokes = ? and live", [event["id"]]), None
                 )
                 if revocation is None:
                     raise LookupError("that step stands already; there is nothing to redo")
-                _insert_revoke(tables, revocation, client_id, author)
+                insert_revoke(tables, revocation, client_id, author)
         return self._label(event)
 
     def reopen_slice(self, ref: SliceRef, *, client_id: str, author: str) -> None:
@@ -172,17 +176,17 @@ class Store:
         sql = """select * from labels where image_id = ? and axis = ? and slice = ?
                  and kind = 'complete' and live"""
         with self._db.transaction() as tables:
-            if not _sent_before(tables, client_id):
+            if not sent_before(tables, client_id):
                 for event in list(tables.query(sql, [ref.image_id, ref.axis, ref.index])):
-                    _insert_revoke(tables, event, client_id, author)
+                    insert_revoke(tables, event, client_id, author)
 
     def find_label(self, client_id: str) -> int | None:
         """The id of the event with this client id, live or not."""
         return self._db.value("select id from labels where client_id = ?", [client_id])
 
     def labels(self, image_id: int) -> list[LabelRow]:
-        """The live events of an image, oldest first."""
-        sql = "select * from labels where image_id = ? and live and kind != 'revoke' order by id"
+        """The live events of an image that say something about its voxels, oldest first; tags are in `tags`."""
+        sql = f"select * from labels where image_id = ? and live and {MASKS} order by id"
         return [self._label(row) for row in self._db.rows(sql, [image_id])]
 
     def labels_since(self, image_id: int, rev: int, not_by: str) -> list[LabelRow]:
@@ -196,16 +200,18 @@ class Store:
         sql = "select coalesce(max(instance), 0) from labels where image_id = ?"
         return self._db.value(sql, [image_id]) + 1
 
-    def newest_label(self, image_id: int | None = None) -> int:
-        """The clock: of the project, or of one image. Revocations move it too."""
+    def newest_label(self, image_id: int | None = None, *, tags: bool = True) -> int:
+        """The clock: of the project, or of one image. Revocations move it too. `tags=False`: of masks alone."""
+        if not tags:
+            return self._db.value("select coalesce(max(id), 0) from labels where present is null")
         if image_id is None:
             return self._db.value("select coalesce(max(id), 0) from labels")
         return self._db.value("select coalesce(max(id), 0) from labels where image_id = ?", [image_id])
 
     def slice_states(self, image_id: int) -> list[tuple[int, int, str]]:
         """(axis, index, "labelled" or "complete") of every slice that somebody worked on."""
-        sql = """select axis, slice, max(kind = 'complete') as complete from labels
-                 where image_id = ? and live and kind != 'revoke' group by axis, slice order by axis, slice"""
+        sql = f"""select axis, slice, max(kind = 'complete') as complete from labels
+                  where image_id = ? and live and {MASKS} group by axis, slice order by axis, slice"""
         rows = self._db.rows(sql, [image_id])
         return [(r["axis"], r["slice"], "complete" if r["complete"] else "labelled") for r in rows]
 
@@ -214,7 +220,7 @@ class Store:
         marks = ",".join("?" * len(image_ids))
         place = "axis * 1000000 + slice"
         sql = f"""select image_id, max(id) as rev,
-                  count(distinct iif(live and kind != 'revoke', {place}, null)) as labelled,
+                  count(distinct iif(live and {MASKS}, {place}, null)) as labelled,
                   count(distinct iif(live and kind = 'complete', {place}, null)) as complete
                   from labels where image_id in ({marks}) group by image_id"""
         return {
@@ -222,13 +228,15 @@ class Store:
         }
 
     def history(self, author: str) -> tuple[list[Event], list[Event]]:
-        """What this author can undo, and what redo: newest last. A new label ends what can be redone."""
-        undo = """select client_id, image_id, axis, slice from labels
-                  where author = ? and live and kind != 'revoke' order by id desc limit ?"""
-        redo = """select e.client_id, e.image_id, e.axis, e.slice
-                  from labels r join labels e on r.revokes = e.id where r.author = ?1 and r.live and e.kind != 'revoke'
-                  and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and kind != 'revoke')
-                  order by r.id desc limit ?2"""
+        """What this author can undo, and what redo: newest last. A new label ends what can be redone. Tags have an
+        undo of their own, where they are seen."""
+        undo = f"""select client_id, image_id, axis, slice from labels
+                   where author = ? and live and {MASKS} order by id desc limit ?"""
+        redo = f"""select e.client_id, e.image_id, e.axis, e.slice
+                   from labels r join labels e on r.revokes = e.id
+                   where r.author = ?1 and r.live and e.kind in ('patch', 'complete')
+                   and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and {MASKS})
+                   order by r.id desc limit ?2"""
         return self._events(undo, author), self._events(redo, author)
 
     # settings
@@ -372,21 +380,6 @@ def _own_event(tables: Tables, client_id: str, author: str) -> dict[str, Any]:
     if event is None:
         raise LookupError("there is no such step of yours to take back")
     return event
-
-
-def _sent_before(tables: Tables, client_id: str) -> bool:
-    return next(tables.query("select 1 from labels where client_id = ?", [client_id]), None) is not None
-
-
-def _insert_revoke(tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
-    if not row["live"]:
-        raise LookupError("that step is taken back already")
-    keep = {key: row[key] for key in ("image_id", "axis", "slice")}
-    new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
-    tables.table("labels").insert({**new, "revokes": row["id"]})
-    tables.table("labels").update(row["id"], {"live": 0})
-    if row["revokes"]:
-        tables.table("labels").update(row["revokes"], {"live": 1})
 
 
 def _ref(row: dict[str, Any]) -> SliceRef:

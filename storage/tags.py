@@ -1,0 +1,146 @@
+"""Tags: which classes are on a slice, said without drawing. Label events like any other, on the same clock."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.arrays import MAX_CLASS, SliceRef
+from storage.database import Database
+from storage.revoking import insert_revoke, sent_before
+
+SOURCES = ("tagged", "imported")
+MAX_ID = 54  # characters of an act's id; its further events append a number to it
+MEMBER = re.compile(r"--\d+$")
+
+
+@dataclass(frozen=True)
+class NewTag:
+    """What one key press says about one slice, before it has an id."""
+
+    ref: SliceRef
+    classes: tuple[int, ...]
+    present: bool  # whether these classes are there, or are not
+
+    def __post_init__(self) -> None:
+        if not self.classes or not all(1 <= c <= MAX_CLASS for c in self.classes):
+            raise ValueError(f"a tag names one class or more between 1 and {MAX_CLASS}, got {self.classes}")
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """Who tags, and how: the same for all events of one act."""
+
+    batch: str  # unique id of the act: a repeat is not a second one
+    author: str
+    source: str = "tagged"
+    seconds: float = 0.0  # that the whole act took
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"a tag's source is one of {', '.join(SOURCES)}, got {self.source!r}")
+        if not 0 <= self.seconds < 86400:
+            raise ValueError(f"the seconds spent lie between 0 and a day, got {self.seconds}")
+        if not 1 <= len(self.batch) <= MAX_ID:
+            raise ValueError(f"an act of tagging needs an id of 1 to {MAX_ID} characters")
+
+
+@dataclass(frozen=True)
+class TagRow:
+    """One live tag event."""
+
+    id: int
+    client_id: str
+    ref: SliceRef
+    classes: tuple[int, ...]
+    present: bool
+    source: str
+    author: str
+    seconds: float
+    created_at: str
+
+
+class Tags:
+    """Thread-safe. The newest tag of a slice and class counts."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, new: Sequence[NewTag], by: Tagger) -> int:
+        """All of one act in one transaction, durable when it returns; how many came. The same act again adds none."""
+        with self._db.transaction() as tables:
+            if sent_before(tables, by.batch):
+                return 0
+            table = tables.table("labels")
+            for number, tag in enumerate(new):
+                table.insert(_row(tag, by, number, len(new)))
+        return len(new)
+
+    def of(self, image_ids: Sequence[int] | None = None) -> list[TagRow]:
+        """The live tags of these images, or of all, oldest first."""
+        sql = "select * from labels where kind = 'tag' and live"
+        if image_ids is None:
+            return [_tag(row) for row in self._db.rows(sql + " order by id")]
+        marks = ",".join("?" * len(image_ids))
+        return [_tag(row) for row in self._db.rows(f"{sql} and image_id in ({marks}) order by id", image_ids)]
+
+    def take_back(self, client_id: str, author: str) -> list[SliceRef]:
+        """Revoke this author's newest act; the slices it was about. Raises LookupError where there is none."""
+        with self._db.transaction() as tables:
+            newest = (
+                "select client_id from labels where kind = 'tag' and live and author = ? order by id desc"
+            )
+            row = next(tables.query(newest + " limit 1", [author]), None)
+            if row is None:
+                raise LookupError("there is no tag of yours to take back")
+            if sent_before(tables, client_id):
+                return []
+            batch = MEMBER.sub("", row["client_id"])
+            sql = """select * from labels where kind = 'tag' and live and author = ?
+                     and (client_id = ? or substr(client_id, 1, ?) = ?) order by id"""
+            events = list(tables.query(sql, [author, batch, len(batch) + 2, f"{batch}--"]))
+            for number, event in enumerate(events):
+                insert_revoke(tables, event, _member(client_id, number), author)
+        return [_tag(event).ref for event in events]
+
+    def seconds(self) -> float:
+        """That people spent on tagging, tags taken back included."""
+        return float(self._db.value("select coalesce(sum(seconds), 0) from labels where kind = 'tag'"))
+
+    def newest(self) -> int:
+        """The id of the newest event about tags, revocations included; 0 for none."""
+        return self._db.value("select coalesce(max(id), 0) from labels where present is not null")
+
+
+def _row(tag: NewTag, by: Tagger, number: int, count: int) -> dict[str, Any]:
+    return {
+        "client_id": _member(by.batch, number),
+        "image_id": tag.ref.image_id,
+        "kind": "tag",
+        "axis": tag.ref.axis,
+        "slice": tag.ref.index,
+        "classes": json.dumps(sorted(set(tag.classes))),
+        "present": int(tag.present),
+        "source": by.source,
+        "author": by.author,
+        "seconds": by.seconds / count,
+    }
+
+
+def _member(batch: str, number: int) -> str:
+    return batch if number == 0 else f"{batch}--{number}"
+
+
+def _tag(row: dict[str, Any]) -> TagRow:
+    return TagRow(
+        id=row["id"],
+        client_id=row["client_id"],
+        ref=SliceRef(row["image_id"], row["axis"], row["slice"]),
+        classes=tuple(json.loads(row["classes"])),
+        present=bool(row["present"]),
+        source=row["source"],
+        author=row["author"],
+        seconds=row["seconds"],
+        created_at=row["created_at"],
+    )
