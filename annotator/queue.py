@@ -4,7 +4,8 @@ from typing import Any
 
 from annotator.scheduler import Scheduler
 from learners.pool import Pool
-from learners.rankers import COLD, RANKERS, WARM, Ask, Ref, rank
+from learners.rankers import COLD, RANKERS, WARM, rank
+from learners.rankers.ask import Ask, Ref
 
 SKIPPED, CHOSEN = "skipped", "ranker"
 

@@ -8,7 +8,10 @@ import pytest
 
 from learners.cluster import k_means, rbf, typicality
 from learners.pool import Pool, empty_pool, join, read_pool, write_pool
-from learners.rankers import RANKERS, Ask, expected_seconds, power_noise, rank
+from learners.rankers import RANKERS, rank
+from learners.rankers.ask import Ask
+from learners.rankers.choosing import expected_seconds
+from learners.rankers.uncertainty import power_noise
 from storage.arrays import TornFile
 
 
