@@ -166,9 +166,9 @@ def _learn_tab() -> None:
         gr.HTML("<h2>What learns from your labels</h2>", elem_classes="sw-heading")
         panel("learn.js")
         panel("learn_choice.js", "mountLearners")
-        gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
         panel("upnext.js")
-        gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading sw-proposes")
         panel("learn_choice.js", "mountPropagators")
 
 

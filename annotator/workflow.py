@@ -63,6 +63,7 @@ class Workflow:
             "classes": classes,
             "models": self.prompting.models(),
             "images_total": self.store.images(limit=0)[0],
+            "proposes": self.background is not None,
         }
 
     def images(self, offset: int, limit: int, search: str) -> Message:

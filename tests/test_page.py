@@ -387,3 +387,19 @@ def test_nothing_overflows_and_axe_finds_nothing_serious(
         ]
         assert not serious, (name, serious)
     context.close()
+
+
+def test_a_server_that_proposes_nothing_is_asked_for_no_proposal(browser: Browser, launch: Launch) -> None:
+    running = launch("--no-fill")
+    context = new_context(browser)
+    page = context.new_page()
+    watch = Watch(running.address)
+    watch.follow(page)
+    open_page(page, running.address)
+    tab(page, "Learn")
+    expect(page.locator("#tab-learn").get_by_text("Nothing is learned or proposed here")).to_be_visible()
+    page.keyboard.press("n")
+    page.keyboard.press("j")
+    expect(page.get_by_text("This server proposes nothing; start it without --no-fill.")).to_be_visible()
+    context.close()
+    watch.check()

@@ -51,7 +51,7 @@ export const actions = {
   },
 
   /** The slice of a volume, or else the image, that is most worth labelling. */
-  nextProposed: () => (session.image?.kind === "volume" ? session.app.gotoProposed() : openMostUseful()),
+  nextProposed: () => (session.image?.kind === "volume" || !session.project.proposes ? session.app.gotoProposed() : openMostUseful()),
 
   acceptSlice: () => session.app.acceptSlice(),
 

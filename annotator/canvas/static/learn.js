@@ -33,7 +33,7 @@ export async function mount(element) {
 }
 
 function whyText(overview) {
-  if (!overview) return "This server was started without learning.";
+  if (!overview) return "Nothing is learned or proposed here: the server was started with --no-fill.";
   const { choice, learners } = overview;
   const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
   if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;

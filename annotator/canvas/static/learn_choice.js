@@ -17,7 +17,8 @@ export async function mountLearners(element) {
   root.replaceChildren(h("details.sw-more", {}, h("summary", {}, "Choose others"), learners, times));
   const draw = () => {
     root.hidden = !learning.overview;
-    if (root.hidden || root.contains(document.activeElement)) return refill(root);
+    if (root.hidden) return;
+    if (root.contains(document.activeElement)) return refill(root);
     learners.replaceChildren(learners.firstChild, ...learnerBoxes());
     times.replaceChildren(times.firstChild, ...timeFields());
   };

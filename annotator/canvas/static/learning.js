@@ -30,10 +30,11 @@ class Learning extends EventTarget {
 
   /** Read everything again. */
   async read() {
+    if (!session.project.proposes) return void this.dispatchEvent(new CustomEvent("overview"));
     try {
       this.#take(await call("/api/learn"));
     } catch (error) {
-      if (error.status !== 404) toast(error.message, "warn");
+      toast(error.message, "warn");
       this.dispatchEvent(new CustomEvent("overview"));
     }
   }

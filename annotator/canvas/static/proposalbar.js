@@ -80,6 +80,7 @@ function facts() {
 
 function factsText({ shown, running }) {
   if (!session.image) return "";
+  if (!session.project.proposes) return "Nothing is proposed here: the server was started with --no-fill.";
   if (!shown && running) return "The rest of the volume is being proposed…";
   if (!shown && session.image.kind === "volume") return "Label an object on one slice; the app proposes the rest.";
   if (!shown) return "Proposals come when the app has learned from some labels.";

@@ -31,9 +31,10 @@ export async function mount(element, trigger) {
   } catch (error) {
     return showFault(stage, error);
   }
-  const app = new LabelApp(host, { link: session.link, signal: life.signal });
+  const app = new LabelApp(host, { link: session.link, signal: life.signal, proposes: session.project.proposes });
   wire(app, parts, life.signal);
   session.setApp(app);
+  document.documentElement.dataset.proposes = session.project.proposes;
   news.listen(life.signal);
   bindKeys(app, life.signal);
   bindGradio(trigger);

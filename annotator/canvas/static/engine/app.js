@@ -27,12 +27,13 @@ const PLAIN = "#94a3b8"; // a class nobody told us about
  * `window.__slicewise` is the newest instance: a handle for tests and benchmarks, nothing in the page relies on it.
  */
 export class LabelApp extends EventTarget {
-  constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES }) {
+  constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES, proposes = true }) {
     super();
     Object.assign(this, {
       root,
       link,
       wholeLimit,
+      proposes,
       session: null,
       cursor: [0, 0, 0],
       stroke: null,

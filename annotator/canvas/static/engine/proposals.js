@@ -54,7 +54,7 @@ export class Proposals {
   /** Read what there is now; the newest call wins. */
   async refresh() {
     const { app } = this;
-    if (!app.session) return;
+    if (!app.session || !app.proposes) return;
     this.reading?.abort();
     this.reading = new AbortController();
     const signal = AbortSignal.any([this.reading.signal, app.session.abort.signal]);
@@ -79,6 +79,7 @@ export class Proposals {
   /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
   async gotoNext() {
     const { app } = this;
+    if (!app.proposes) return app.say("info", "This server proposes nothing; start it without --no-fill.");
     try {
       await this.#askNext(app.session.abort.signal);
     } catch (error) {
