@@ -1,22 +1,33 @@
-"""The simulated annotator of the prompt benchmark: clicks by the RITM rule, sampled clicks, boxes and scribbles."""
+"""The simulated annotator of the prompt benchmark: clicks by the RITM rule, sampled clicks, boxes and scribbles.
+
+Masks are what a model shows, so RITM's threshold of 0.49 on probabilities is each model's own.
+"""
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.prompt_cases import Case
 from models.prompt import Prompts, Scribble
 
-Point = tuple[float, float]
 
-
-def iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+def iou(mask: NDArray[np.bool_], case: Case) -> float:
+    """Overlap with the truth over what is not to be ignored; nothing against nothing is whole."""
+    mask, truth = _counted(mask, case), _counted(case.truth, case)
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
-def dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    total = np.count_nonzero(mask) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero(mask & truth) / total if total else 1.0
+def dice(mask: NDArray[np.bool_], case: Case) -> float:
+    """As `iou`, by Dice's measure."""
+    share = iou(mask, case)
+    return 2 * share / (1 + share)
+
+
+def _counted(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
+    return mask if case.ignore is None else mask & ~case.ignore
 
 
 def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -26,21 +37,30 @@ def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def next_click(
-    prompts: Prompts, mask: NDArray[np.bool_], truth: NDArray[np.bool_], rng: np.random.Generator | None
-) -> Prompts:
-    """One more click in the deeper error region: its deepest point, or drawn by depth where `rng` is given."""
-    missed, wrong = depth(truth & ~mask), depth(mask & ~truth)
+    prompts: Prompts, mask: NDArray[np.bool_], case: Case, rng: np.random.Generator | None = None
+) -> Prompts | None:
+    """One more click in the deeper error region: its deepest point, or drawn by depth where `rng` is given.
+
+    RITM's rule: positive only where the missed part is deeper; of equally deep points the first in raster order; no
+    place twice; what is to be ignored is no error. None where nothing is wrong any more.
+    """
+    counted = True if case.ignore is None else ~case.ignore
+    missed, wrong = depth(case.truth & ~mask & counted), depth(mask & ~case.truth & counted)
     for row, column in prompts.points_rc:
         missed[int(row), int(column)] = wrong[int(row), int(column)] = 0
     positive = missed.max() > wrong.max()
     field = missed if positive else wrong
+    if field.max() <= 0:
+        return None
     flat = int(np.argmax(field))
-    if rng is not None and field.max() > 0:
+    if rng is not None:
         chances = field.ravel() / field.sum(dtype=np.float64)
         flat = int(rng.choice(field.size, p=chances / chances.sum()))
-    row, column = divmod(flat, truth.shape[1])
-    return Prompts(
-        points_rc=(*prompts.points_rc, (float(row), float(column))), labels=(*prompts.labels, int(positive))
+    row, column = divmod(flat, mask.shape[1])
+    return replace(
+        prompts,
+        points_rc=(*prompts.points_rc, (float(row), float(column))),
+        labels=(*prompts.labels, int(positive)),
     )
 
 
@@ -75,3 +95,16 @@ def scribbles_of(truth: NDArray[np.bool_], rng: np.random.Generator) -> Prompts:
     if outside.any():
         lines.append(line_scribble(outside, 0, rng))
     return Prompts(scribbles=tuple(lines))
+
+
+def corrected_scribbles(
+    prompts: Prompts, mask: NDArray[np.bool_], case: Case, rng: np.random.Generator
+) -> Prompts:
+    """One more line in the larger error region; as they are where nothing is wrong any more."""
+    counted = True if case.ignore is None else ~case.ignore
+    missed, wrong = case.truth & ~mask & counted, mask & ~case.truth & counted
+    positive = np.count_nonzero(missed) >= np.count_nonzero(wrong)
+    region = missed if positive else wrong
+    if not region.any():
+        return prompts
+    return replace(prompts, scribbles=(*prompts.scribbles, line_scribble(region, int(positive), rng)))

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -68,9 +69,24 @@ def finish(rows: Sequence[Row], json_file: Path | None) -> None:
     print(table(rows))
     print("machine: " + ", ".join(f"{key} {value}" for key, value in about.items()))
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(entry) for entry in [{"machine": about}, *(asdict(row) for row in rows)]]
-        json_file.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        write(rows, about, json_file)
+
+
+def write(rows: Sequence[Row], about: dict[str, Any], json_file: Path) -> None:
+    """A line of JSON for the machine and for each row."""
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(entry) for entry in [{"machine": about}, *(asdict(row) for row in rows)]]
+    json_file.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def peak_memory_mb() -> float:
+    """The most that this process has held so far."""
+    facts = psutil.Process().memory_info()
+    if hasattr(facts, "peak_wset"):  # Windows
+        return facts.peak_wset / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def table(rows: Iterable[Row]) -> str:

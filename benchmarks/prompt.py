@@ -1,38 +1,42 @@
 """How good a mask is after how many clicks, from a box and from strokes: every prompt model against classical tools.
 
-    python -m benchmarks.prompt [--quick] [--data FOLDER] [--seeds N] [--cases N] [--json FILE]
+    python -m benchmarks.prompt [--quick] [--data FOLDER] [--seeds N] [--cases N] [--json FILE] [--markdown]
                                  [--models a,b] [--sets a,b]
+    python -m benchmarks.prompt --table FILE [--markdown]      the table of an earlier run
 
-Clicks follow the RITM rule (deepest point of the deepest error region) and a sampled variant, since people do not click
-the centre. Objects come from validation splits; single volumes have none, there other slices are drawn for each seed.
+Centre clicks follow the RITM rule until an IoU of 0.9 or 20 clicks; sampled clicks, since people do not click the
+centre, are drawn by depth three times over (mean and worst). On photographs TRACER-TE0 stands beside the models as a
+yardstick where its weights are at hand. Times and peak memory are measured for each method in a process of its own.
 """
 
 import argparse
 import importlib.util
 import json
-import os
-import platform
+import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import date
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from benchmarks.baselines import BASELINES
-from benchmarks.clicks import box_of, dice, iou, next_click, scribbles_of
+from benchmarks.clicks import box_of, corrected_scribbles, dice, iou, next_click, scribbles_of
+from benchmarks.common import ROOT, Row, machine, write
+from benchmarks.common import parser as common_parser
 from benchmarks.prompt_cases import SETS, Case, Draw
+from benchmarks.prompt_table import markdown, table
 from models import PROMPT_MODELS
 from models.prompt import Embedding, PromptModel, Prompts
 from models.weights import CATALOGUE, find
 
-ROOT = Path(__file__).resolve().parents[1]
-SHOWN = ("box", "iou@1", "best@1", "iou@2", "iou@3", "iou@5", "iou@10", "noc85", "noc90", "failed90", "sampled@1",
-         "sampled@3", "scribble", "cpu-ms first", "cpu-ms next")  # fmt: skip
+YARDSTICK, YARDSTICK_SETS = "tracer", ("coco-cc",)  # trained on photographs; it makes nothing of other images
+WEIGHTS = ROOT.parent / "shared" / "weights" / "tracer_te0"
+METHODS = (*PROMPT_MODELS, *BASELINES, YARDSTICK)
+REPEATS = 3  # of the sampled clicks
 
 
 @dataclass(frozen=True)
@@ -43,131 +47,146 @@ class Size:
     clicks: int  # for the curve
     most_clicks: int  # until an IoU of 0.9
     sampled: int  # clicks of the sampled variant
+    strokes: int  # correcting strokes after the first ones
 
 
-QUICK = Size(cases=4, clicks=5, most_clicks=5, sampled=3)
-FULL = Size(cases=40, clicks=10, most_clicks=20, sampled=3)
-
-
-@dataclass(frozen=True)
-class Row:
-    """The mean of one metric over the objects of one set."""
-
-    set: str
-    method: str
-    metric: str
-    value: float
-    n: int
-    seed: int
-    seconds: float
+QUICK = Size(cases=4, clicks=5, most_clicks=5, sampled=1, strokes=0)
+FULL = Size(cases=12, clicks=10, most_clicks=20, sampled=3, strokes=2)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    shown = markdown if options.markdown else table
+    if options.table:
+        print(shown(read(options.table)))
+        return
+    if not options.data.is_dir():
+        sys.exit(f"there is no folder {options.data}; give one with --data")
     cv2.setNumThreads(1)
-    rows: list[Row] = []
-    models = dict(chosen_models(options.models))
     size = QUICK if options.quick else FULL
     size = replace(size, cases=options.cases or size.cases)
-    for name in options.sets or SETS:
-        if not options.data.is_dir():
-            sys.exit(f"there is no folder {options.data}; give one with --data")
+    methods = {name: make() for name, make in chosen(options.models)}
+    rows: list[Row] = []
+    for name in options.sets:
         for seed in range(options.seeds):
             cases = SETS[name](Draw(options.data, "val", size.cases, seed))
-            for method, model in models.items():
-                rows += measure(name, method, model, cases, size, seed)
-        print(table(row for row in rows if row.set == name), flush=True)
-    print(table(rows))
+            for method, model in methods.items():
+                if method != YARDSTICK or name in YARDSTICK_SETS:
+                    rows += measure(Task(name, method, seed, size), model, cases)
+        print(table([row for row in rows if row.set == name]), flush=True)
+    for method in methods:
+        rows += speed(method, options.data)
+    print(shown(rows))
     if options.json:
-        content = [asdict(row) for row in rows] + [{"machine": machine()}]
-        options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write(rows, machine(), options.json)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "benchmarks.prompt", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = common_parser(__doc__.splitlines()[0] if __doc__ else "")
+    parser.set_defaults(seeds=None)
     parser.add_argument(
-        "--quick", action="store_true", help="a few objects a set, one seed, within five minutes"
+        "--cases", type=int, help=f"objects a set and seed ({FULL.cases}, quick: {QUICK.cases})"
     )
+    parser.add_argument("--models", type=_names, help="comma-separated: " + ", ".join(METHODS))
+    parser.add_argument("--sets", type=_names, default=list(SETS), help="comma-separated: " + ", ".join(SETS))
+    parser.add_argument("--markdown", action="store_true", help="print the last table for a document")
     parser.add_argument(
-        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of data sets"
-    )
-    parser.add_argument("--seeds", type=int, help="repetitions with other objects and clicks (3, quick: 1)")
-    parser.add_argument("--cases", type=int, help="objects a set and seed (40, quick: 4)")
-    parser.add_argument("--json", type=Path, help="write every number to this file")
-    parser.add_argument("--models", help="comma-separated: " + ", ".join([*PROMPT_MODELS, *BASELINES]))
-    parser.add_argument(
-        "--sets", type=lambda text: text.split(","), help="comma-separated: " + ", ".join(SETS)
+        "--table", type=Path, help="print the table of a file written with --json, run nothing"
     )
     options = parser.parse_args(arguments)
-    if unknown := set(options.sets or ()) - SETS.keys():
-        parser.error(f"no data set is called {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
+    for given, known, what in ((options.sets, SETS, "data set"), (options.models, METHODS, "model")):
+        if unknown := set(given or ()) - set(known):
+            parser.error(f"no {what} is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     options.seeds = options.seeds or (1 if options.quick else 3)
     return options
 
 
-def chosen_models(names: str | None) -> Iterator[tuple[str, PromptModel]]:
-    """The models asked for, else every one that can run here, and the classical tools."""
-    wanted = names.split(",") if names else [*PROMPT_MODELS, *BASELINES]
-    for name in wanted:
-        if name in BASELINES:
-            yield name, BASELINES[name]()
-            continue
-        if name not in PROMPT_MODELS:
-            sys.exit(f"no model is called {name}; there are {', '.join([*PROMPT_MODELS, *BASELINES])}")
-        entry = PROMPT_MODELS[name]
-        path = find(CATALOGUE[entry.weights]) if entry.weights else None
-        missing = [package for package in entry.packages if importlib.util.find_spec(package) is None]
-        if (entry.weights and path is None) or missing:
-            print(
-                f"{name}: left out, {'needs ' + ', '.join(missing) if missing else 'its weights are not here'}"
-            )
-            continue
-        yield name, entry.factory(path)
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
-def measure(
-    set_name: str, method: str, model: PromptModel, cases: list[Case], size: Size, seed: int
-) -> list[Row]:
-    """Every metric of one model on one set, as means over the objects."""
+def chosen(names: list[str] | None) -> Iterator[tuple[str, Callable[[], PromptModel]]]:
+    """The methods asked for, else all; what cannot run here is left out with a sentence."""
+    for name in names or METHODS:
+        make, missing = maker(name)
+        if missing:
+            print(f"{name}: left out, {missing}")
+        else:
+            yield name, make
+
+
+def maker(name: str) -> tuple[Callable[[], PromptModel], str]:
+    """How to make a method, and what it lacks here ("" where nothing)."""
+    if name in BASELINES:
+        return BASELINES[name], ""
+    if name == YARDSTICK:
+        return _yardstick, "" if WEIGHTS.is_dir() else "its weights are not beside the data"
+    entry = PROMPT_MODELS[name]
+    path = find(CATALOGUE[entry.weights]) if entry.weights else None
+    absent = [package for package in entry.packages if importlib.util.find_spec(package) is None]
+    missing = f"needs {', '.join(absent)}" if absent else "its weights are not here"
+    return lambda: entry.factory(path), missing if absent or (entry.weights and path is None) else ""
+
+
+def _yardstick() -> PromptModel:
+    from benchmarks.tracer import TracerYardstick
+
+    return TracerYardstick(WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured."""
+
+    set: str
+    method: str
+    seed: int
+    size: Size
+
+
+def measure(task: Task, model: PromptModel, cases: list[Case]) -> list[Row]:
+    """Every metric of one model on one set, as means over the objects; times as medians."""
     start = time.perf_counter()
     values: dict[str, list[float]] = defaultdict(list)
-    rng = np.random.default_rng(1000 + seed)
-    for case in cases:
+    for n, case in enumerate(cases):
         begin = time.process_time()
         embedding = model.encode(case.image)
         encoding = 1000 * (time.process_time() - begin)
-        click_curve(model, embedding, case, size, values)
+        click_curve(model, embedding, case, task.size, values)
         values["cpu-ms first"][-1] += encoding
-        for k, score in enumerate(sampled_curve(model, embedding, case, size.sampled, rng), 1):
-            values[f"sampled@{k}"].append(score)
-        values["box"].append(iou(model.predict(embedding, box_of(case.truth)).mask, case.truth))
-        strokes = scribbles_of(case.truth, rng)
-        values["scribble"].append(dice(model.predict(embedding, strokes).mask, case.truth))
+        sampled_clicks(model, embedding, case, (task, n), values)
+        values["box"].append(iou(model.predict(embedding, box_of(case.truth)).mask, case))
+        strokes(model, embedding, case, (task, n), values)
     seconds = time.perf_counter() - start
-    middle = {"cpu-ms first": np.median, "cpu-ms next": np.median}
     return [
-        Row(set_name, method, metric, float(middle.get(metric, np.mean)(found)), len(found), seed, seconds)
+        Row(
+            task.set, task.method, metric,
+            float(np.median(found) if metric.startswith("cpu") else np.mean(found)),
+            len(cases), task.seed, seconds,
+        )
         for metric, found in values.items()
-    ]
+    ]  # fmt: skip
 
 
 def click_curve(
     model: PromptModel, embedding: Embedding, case: Case, size: Size, values: dict[str, list[float]]
 ) -> None:
-    """Centre clicks until the curve is complete and 0.9 is reached."""
-    prompts, mask = Prompts(), np.zeros_like(case.truth)
+    """Centre clicks from an empty mask until the curve is complete and 0.9 is reached."""
+    prompts: Prompts | None = Prompts()
+    mask = np.zeros_like(case.truth)
     reached: list[float] = []
     while len(reached) < size.clicks or (len(reached) < size.most_clicks and max(reached) < 0.9):
-        prompts = next_click(prompts, mask, case.truth, None)
-        begin = time.process_time()
-        prediction = model.predict(embedding, prompts)
-        values["cpu-ms next" if reached else "cpu-ms first"].append(1000 * (time.process_time() - begin))
-        mask = prediction.mask
-        if not reached:
-            values["best@1"].append(max(iou(m, case.truth) for m in prediction.masks))
-        reached.append(iou(mask, case.truth))
+        if prompts is not None:
+            prompts = next_click(prompts, mask, case)
+        if prompts is not None:  # else all is right and nobody clicks any more
+            begin = time.process_time()
+            prediction = model.predict(embedding, prompts)
+            spent = 1000 * (time.process_time() - begin)
+            values["cpu-ms next" if reached else "cpu-ms first"].append(spent)
+            mask = prediction.mask
+            if not reached:
+                values["best@1"].append(max(iou(m, case) for m in prediction.masks))
+        reached.append(iou(mask, case))
         if len(reached) <= size.clicks:
             values[f"iou@{len(reached)}"].append(reached[-1])
     for goal in (85, 90):
@@ -176,54 +195,62 @@ def click_curve(
         values[f"failed{goal}"].append(not hits)
 
 
-def sampled_curve(
-    model: PromptModel, embedding: Embedding, case: Case, clicks: int, rng: np.random.Generator
-) -> list[float]:
-    """IoU after each of some clicks that fall where people's do: more often deep inside, but anywhere."""
-    prompts, mask, scores = Prompts(), np.zeros_like(case.truth), []
-    for _ in range(clicks):
-        prompts = next_click(prompts, mask, case.truth, rng)
+def sampled_clicks(
+    model: PromptModel,
+    embedding: Embedding,
+    case: Case,
+    which: tuple[Task, int],
+    values: dict[str, list[float]],
+) -> None:
+    """Clicks where people's fall: more often deep inside, but anywhere. Mean and worst over the repeats."""
+    task, number = which
+    runs = []
+    for repeat in range(REPEATS):
+        rng = np.random.default_rng((task.seed, number, repeat))
+        prompts, mask, scores = Prompts(), np.zeros_like(case.truth), []
+        for _ in range(task.size.sampled):
+            prompts = next_click(prompts, mask, case, rng) or prompts
+            mask = model.predict(embedding, prompts).mask
+            scores.append(iou(mask, case))
+        runs.append(scores)
+    for k, scores in enumerate(zip(*runs, strict=True), 1):
+        values[f"sampled@{k}"].append(float(np.mean(scores)))
+        values[f"worst@{k}"].append(min(scores))
+
+
+def strokes(
+    model: PromptModel,
+    embedding: Embedding,
+    case: Case,
+    which: tuple[Task, int],
+    values: dict[str, list[float]],
+) -> None:
+    """Dice from two lines in the object and one beside it, and after some lines more where it is most wrong."""
+    task, number = which
+    rng = np.random.default_rng((task.seed, number, REPEATS))
+    prompts = scribbles_of(case.truth, rng)
+    mask = model.predict(embedding, prompts).mask
+    values["scribble"].append(dice(mask, case))
+    for _ in range(task.size.strokes):
+        prompts = corrected_scribbles(prompts, mask, case, rng)
         mask = model.predict(embedding, prompts).mask
-        scores.append(iou(mask, case.truth))
-    return scores
+    if task.size.strokes:
+        values[f"scribble+{task.size.strokes}"].append(dice(mask, case))
 
 
-def table(rows: Iterable[Row]) -> str:
-    """A line for each set and method, the mean over seeds; with several sets also their mean for each method."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[row.set, row.method][row.metric].append(row.value)
-        found["mean of sets", row.method][row.metric].append(row.value)
-    if len({name for name, _ in found}) == 2:
-        found = {key: value for key, value in found.items() if key[0] != "mean of sets"}  # type: ignore[assignment]
-    names = [metric for metric in SHOWN if any(metric in metrics for metrics in found.values())]
-    lines = [f"{'set':16}{'method':16}" + "".join(f"{name:>13}" for name in names)]
-    for (name, method), metrics in sorted(found.items(), key=lambda item: item[0][0] == "mean of sets"):
-        cells = "".join(cell(metric, metrics.get(metric)) for metric in names)
-        lines.append(f"{name:16}{method:16}" + cells)
-    return "\n".join(lines) + "\n"
+def speed(method: str, data: Path) -> list[Row]:
+    """Wall times on 512 x 512 and peak memory, from a process that does nothing else."""
+    command = [sys.executable, "-m", "benchmarks.prompt_speed", method, "--data", str(data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{method}: no times, {(done.stderr.strip().splitlines() or ['it ended without a word'])[-1]}")
+        return []
+    return [Row(**row) for row in json.loads(done.stdout)]
 
 
-def cell(metric: str, values: list[float] | None) -> str:
-    """A number in as many digits as it deserves."""
-    digits = 0 if metric.startswith("cpu") else 2 if metric.startswith(("noc", "failed")) else 3
-    return f"{np.mean(values):>13.{digits}f}" if values else " " * 13
-
-
-def machine() -> dict[str, str | int | float]:
-    """What the numbers were measured on, with the peak of memory in MB where the system tells it."""
-    facts: dict[str, str | int | float] = {
-        "date": date.today().isoformat(),
-        "system": platform.platform(),
-        "cores": os.cpu_count() or 0,
-        "python": platform.python_version(),
-    }
-    if importlib.util.find_spec("resource"):
-        import resource
-
-        unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-        facts["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-    return facts
+def read(file: Path) -> list[Row]:
+    """The rows of a file written with --json."""
+    return [Row(**entry) for entry in json.loads(file.read_text(encoding="utf-8")) if "machine" not in entry]
 
 
 if __name__ == "__main__":

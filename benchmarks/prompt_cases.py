@@ -1,14 +1,22 @@
-"""Objects with known truth for the prompt benchmark: one case is one object on one windowed RGB slice."""
+"""Objects with known truth for the prompt benchmark: one case is one object on one windowed RGB slice.
+
+They come from validation splits. The brain, the torso and the spinal cord are single scans of which the built-in
+network saw slices; there only slices that its training kept back are drawn. They lie in the same scan, so their numbers
+are kinder than a new patient's.
+"""
 
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+
+from models.clicknet_training.sources import VAL_BLOCKS
 
 SOFT_TISSUE = (-160.0, 240.0)  # the window a reader of abdominal CT works in, in Hounsfield units
 
@@ -20,6 +28,7 @@ class Case:
     name: str
     image: NDArray[np.uint8]  # (H, W, 3)
     truth: NDArray[np.bool_]  # (H, W)
+    ignore: NDArray[np.bool_] | None = None  # (H, W) nobody says what these are: never clicked, never counted
 
 
 @dataclass(frozen=True)
@@ -97,64 +106,86 @@ def image_cases(draw: Draw, folder: str, limits: tuple[int, float], connected: b
     return cases[: draw.count]
 
 
+@lru_cache(maxsize=4)
 def read_volume(path: Path) -> NDArray:
     """(Z, Y, X) in display order: head up, left of the patient on the right."""
     scan = nibabel.as_closest_canonical(nibabel.load(path))
     return np.ascontiguousarray(np.asarray(scan.dataobj).transpose(2, 1, 0)[::-1, ::-1, ::-1])
 
 
-def volume_cases(
-    draw: Draw, pairs: list[tuple[Path, Path]], window: tuple[float, float] | None, least: int
-) -> list[Case]:
+@dataclass(frozen=True)
+class Scans:
+    """Volumes to cut slices from."""
+
+    pairs: list[tuple[Path, Path]]  # image and label
+    least: int  # pixels of an object
+    window: tuple[float, float] | None = None  # None: by percentiles
+    by_slices: bool = False  # the volumes were trained on: only slices that were kept back are for validation
+
+
+def volume_cases(draw: Draw, scans: Scans) -> list[Case]:
     """One object of one slice at a time, volumes and planes taken in turn."""
     rng = np.random.default_rng(draw.seed)
-    chosen = [pairs[i] for i in rng.permutation(len(pairs))[: max(1, draw.count)]]
-    cases: list[Case] = []
-    per_volume = -(-draw.count // len(chosen))
-    for image_path, label_path in chosen:
+    chosen = [scans.pairs[i] for i in rng.permutation(len(scans.pairs))[: max(1, draw.count)]]
+    cases: dict[str, Case] = {}
+    for n, (image_path, label_path) in enumerate(chosen):
         scan, labels = read_volume(image_path), read_volume(label_path)
-        low, high = window or tuple(np.percentile(scan, (0.5, 99.5)))
-        for turn in range(per_volume):
-            case = slice_case(scan, labels, (len(cases) + turn) % 3, rng, least)
-            if case is not None:
-                image, truth = case
-                cases.append(Case(f"{image_path.stem}#{len(cases)}", windowed(image, low, high), truth))
-    return cases[: draw.count]
+        low, high = scans.window or tuple(np.percentile(scan, (0.5, 99.5)))
+        share = -(-draw.count * (n + 1) // len(chosen))
+        for turn in range(6 * (share - len(cases))):  # a plane may have no object, and one may be drawn twice
+            axis = (n + turn) % 3
+            allowed = slices_of(scan.shape[axis], draw.split) if scans.by_slices else range(scan.shape[axis])
+            found = object_on(labels, axis, np.array(allowed), (rng, scans.least))
+            if found is not None and len(cases) < share:
+                index, truth = found
+                name = f"{image_path.stem}:{axis}:{index}#{np.flatnonzero(truth)[0]}"
+                cases[name] = Case(name, windowed(np.take(scan, index, axis), low, high), truth)
+    return list(cases.values())
 
 
-def slice_case(
-    scan: NDArray, labels: NDArray, axis: int, rng: np.random.Generator, least: int
-) -> tuple[NDArray, NDArray[np.bool_]] | None:
-    """A random object of a random slice of this plane, of at least `least` pixels; None where luck runs out."""
-    for _ in range(60):
-        index = int(rng.integers(scan.shape[axis]))
-        found = [m for m in objects(np.take(labels, index, axis), connected=True) if m.sum() >= least]
+def slices_of(count: int, split: str) -> list[int]:
+    """The slices of an axis that the built-in network was trained on, or those that were kept from it."""
+    kept_back = [10 * index // count in VAL_BLOCKS for index in range(count)]
+    return [index for index in range(count) if kept_back[index] == (split == "val")]
+
+
+def object_on(
+    labels: NDArray, axis: int, allowed: NDArray, luck: tuple[np.random.Generator, int]
+) -> tuple[int, NDArray[np.bool_]] | None:
+    """An allowed slice of this plane and one of its objects of at least so many pixels; None where there is none."""
+    rng, least = luck
+    for index in rng.permutation(allowed):
+        plane = np.take(labels, index, axis)
+        found = [m for m in objects(plane, connected=True) if m.sum() >= least] if plane.any() else []
         if found:
-            return np.take(scan, index, axis), found[int(rng.integers(len(found)))]
+            return int(index), found[int(rng.integers(len(found)))]
     return None
 
 
 def hippocampus(draw: Draw) -> list[Case]:
     root = draw.data / "hippocampus"
     names = in_split(root, draw.split)
-    return volume_cases(draw, [(root / "images" / n, root / "labels" / n) for n in names], None, 30)
+    return volume_cases(draw, Scans([(root / "images" / n, root / "labels" / n) for n in names], 30))
 
 
 def brain(draw: Draw) -> list[Case]:
     root = draw.data / "brain-aseg"
     name = next((root / "images").iterdir()).name
-    return volume_cases(draw, [(root / "images" / name, root / "labels" / name)], None, 60)
+    pairs = [(root / "images" / name, root / "labels" / name)]
+    return volume_cases(draw, Scans(pairs, 60, by_slices=True))
 
 
 def torso(draw: Draw) -> list[Case]:
     root = draw.data / "dicom-samples" / "ct-torso-3mm"
-    return volume_cases(draw, [(root / "ct.nii.gz", root / "label_totalsegmentator.nii.gz")], SOFT_TISSUE, 40)
+    pairs = [(root / "ct.nii.gz", root / "label_totalsegmentator.nii.gz")]
+    return volume_cases(draw, Scans(pairs, 40, SOFT_TISSUE, by_slices=True))
 
 
 def spinal_cord(draw: Draw) -> list[Case]:
     root = draw.data / "spinal-cord"
     names = ["t2_iso.nii.gz", "t2s_full.nii.gz"]
-    return volume_cases(draw, [(root / "images" / n, root / "labels" / n) for n in names], None, 20)
+    pairs = [(root / "images" / n, root / "labels" / n) for n in names]
+    return volume_cases(draw, Scans(pairs, 20, by_slices=True))
 
 
 SETS: dict[str, Callable[[Draw], list[Case]]] = {
