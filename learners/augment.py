@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from learners.losses import Sample
+from learners.plan import Plan
+
+STEP_PER_MM = 1.2  # axes whose spacings differ by less may be turned into one another
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Views:
         matrix[:, a, b], matrix[:, b, a] = -angle.sin() / ratio, angle.sin() * ratio
         matrix = matrix * zoom[:, None, None]
         return torch.cat([matrix, torch.zeros(count, dims, 1)], 2).to(sample.x.device)
+
+
+def views_of(plan: Plan, mirror: tuple[int, ...], *, axis_aligned: bool = False) -> Views:
+    """Turn only between axes of about equal spacing, and by quarters only what may be mirrored both ways."""
+    a, b = plan.spacing_mm[-2:]
+    square = max(a, b) / min(a, b) < STEP_PER_MM
+    turns = (plan.dims - 2, plan.dims - 1) if square else None
+    flips = tuple(axis + plan.dims - 3 for axis in mirror if axis + plan.dims >= 3)
+    quarters = turns is not None and set(turns) <= set(flips)
+    return Views(flips, turns, quarters=quarters, degrees=0.0 if axis_aligned else 20.0)
 
 
 def part_dims(sample: Sample) -> int:

@@ -1,9 +1,12 @@
 """The files through which a round tells where it is, and the stop file through which it is told to end."""
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from learners.spec import ImageScore
 
 STOP_FILE, PROGRESS_FILE = "stop", "progress.json"
 
@@ -19,6 +22,48 @@ class Progress:
     seconds_left: float | None = None
     done: tuple[int, ...] = ()  # image ids whose files are complete
     scores: dict[int, float] = field(default_factory=dict)  # their expected Dice
+
+
+class Report:
+    """What a round has told so far; each word replaces the file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._progress = directory, Progress("loading")
+        write_progress(directory, self._progress)
+
+    def say(
+        self,
+        phase: str,
+        *,
+        step: int | None = None,
+        loss: float | None = None,
+        dice: float | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """What is left out stays as it was, but for the seconds. Raises FloatingPointError for a broken loss."""
+        if loss is not None and not math.isfinite(loss):
+            raise FloatingPointError(
+                "the loss is no number any more; take back labels that contradict, or start anew"
+            )
+        now = self._progress
+        self._progress = replace(
+            now,
+            phase=phase,
+            step=now.step if step is None else step,
+            loss=now.loss if loss is None else round(loss, 4),
+            dice=now.dice if dice is None else round(dice, 4),
+            seconds_left=None if seconds_left is None else round(seconds_left, 1),
+        )
+        write_progress(self._directory, self._progress)
+
+    def done(self, score: ImageScore, dice: float | None, seconds_left: float) -> None:
+        """The files of this image are complete."""
+        scores = self._progress.scores
+        if score.expected_dice is not None:
+            scores = {**scores, score.image_id: round(score.expected_dice, 4)}
+        finished = (*self._progress.done, score.image_id)
+        self._progress = replace(self._progress, done=finished, scores=scores)
+        self.say("predicting", dice=dice, seconds_left=max(0.0, seconds_left))
 
 
 def write_progress(directory: Path, progress: Progress) -> None:

@@ -7,8 +7,10 @@ the next rounds train on the more stable half, with strong looks and holes (Cuto
 from scratch, a round here goes on from the last weights: there are minutes, not hours.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from learners.data import Case
 from learners.losses import Sample
 from learners.mix import cutmix_masks
 from learners.supervised import labelled_part
@@ -34,6 +36,15 @@ def cutout(sample: Sample, context: Context) -> Sample:
     fill = sample.x.mean(list(range(2, sample.x.dim())), keepdim=True)
     x = sample.x * keep[:, None] + fill * (1 - keep[:, None])
     return replace(sample, x=x, w=sample.w * keep, v=sample.v * keep)
+
+
+def reliable_half(cases: Sequence[Case]) -> tuple[int, ...]:
+    """ST++: the more stable half of the images that nobody labelled."""
+    unlabelled = [
+        c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held
+    ]
+    ranked = sorted(unlabelled, key=lambda e: (-(e.pseudo.stability if e.pseudo else 0), e.image_id))
+    return tuple(e.image_id for e in ranked[: (len(ranked) + 1) // 2])
 
 
 def make() -> Recipe:

@@ -1,0 +1,107 @@
+"""Predict the images that people want, in their order, with what the rankers need to know of each."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learners.data import Case
+from learners.metrics import stability
+from learners.plan import Plan
+from learners.pool import Pool, join, write_pool
+from learners.predict import Files, Sums, class_map, predict
+from learners.progress import STOP_FILE, Report, classes_file, confidence_file
+from learners.spec import ImageScore, RoundSpec
+from learners.targets import Classes
+from models.networks import UNet
+from storage.arrays import TornFile, open_npy
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """One network and what is needed to predict with it."""
+
+    spec: RoundSpec
+    plan: Plan
+    classes: Classes
+    network: UNet
+    snapshots: Sequence[UNet] = ()  # of this job, to see what still changes
+
+    def run(
+        self, cases: Sequence[Case], report: Report, dice: float | None
+    ) -> tuple[tuple[ImageScore, ...], int]:
+        """Images in the order asked for, until the time is over, the first always; and how many are left."""
+        by_id = {case.example.image_id: case for case in cases}
+        wanted = [by_id[i] for i in self.spec.predict if i in by_id]
+        scores: list[ImageScore] = []
+        pools: list[Pool] = []
+        started = time.monotonic()
+        for case in wanted:
+            left = self.spec.predict_seconds - (time.monotonic() - started)
+            if scores and (left <= 0 or (self.spec.directory / STOP_FILE).exists()):
+                break
+            score, pool = self._one(case)
+            scores.append(score)
+            pools.append(pool)
+            report.done(score, dice, left)
+        if pools:
+            write_pool(self.spec.directory / "pool.npz", join(pools))
+        return tuple(scores), len(wanted) - len(scores)
+
+    def _one(self, case: Case) -> tuple[ImageScore, Pool]:
+        image_id, folder = case.example.image_id, self.spec.directory
+        files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
+        sums = predict(self.network, case, self.plan, self.classes, files)
+        score = ImageScore(image_id, sums.expected_dice, self._stability(case, open_npy(files.classes)))
+        return score, pool_of(case, sums, score)
+
+    def _stability(self, case: Case, now: NDArray[np.uint8]) -> float | None:
+        """ST++: against the snapshots at 1/3 and 2/3 of this job where the method kept them, else against the
+        model before."""
+        if self.snapshots:
+            maps = [class_map(network, case, self.plan, self.classes) for network in self.snapshots]
+            return float(np.mean([stability(each, now) for each in maps]))
+        if case.example.pseudo is None:
+            return None
+        try:
+            return stability(open_npy(case.example.pseudo.classes), now)
+        except TornFile:
+            return None
+
+
+def networks_of(weights: Sequence[dict[str, torch.Tensor]], plan: Plan) -> list[UNet]:
+    """Networks with these weights, ready to predict."""
+    networks = []
+    for each in weights:
+        network = UNet(plan.network).to(plan.device)
+        network.load_state_dict(each)
+        networks.append(network.eval())
+    return networks
+
+
+def pool_of(case: Case, sums: Sums, score: ImageScore) -> Pool:
+    """A row for the picture, or for every slice of a volume in each plane."""
+    shape, image_id = case.example.shape, case.example.image_id
+    axes = (0, 1, 2) if shape[0] > 1 else (0,)
+    refs = np.concatenate([[(image_id, axis, i) for i in range(shape[axis])] for axis in axes])
+
+    def column(parts: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+        return np.concatenate([parts[axis] for axis in axes]).astype(np.float32)
+
+    area = np.concatenate([np.full(shape[a], np.prod(shape) / shape[a]) for a in axes])
+    rows = len(refs)
+    features = (sums.features / max(1, sums.seen)).astype(np.float16)
+    return Pool(
+        refs=refs.astype(np.int64),
+        entropy=column(sums.entropy),
+        doubt=column(sums.doubt),
+        per_class=column(sums.per_class)[:, 1:],
+        foreground=(column(sums.foreground) / area).astype(np.float32),
+        contour=column(sums.contour),
+        stability=np.full(rows, np.nan if score.stability is None else score.stability, np.float32),
+        expected=np.full(rows, np.nan if score.expected_dice is None else score.expected_dice, np.float32),
+        features=np.repeat(features[None], rows, 0),
+    )
