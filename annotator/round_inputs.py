@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from learners.spec import Example, Pseudo, WeakBox
 from learners.targets import OPEN_BACKGROUND
-from storage.arrays import BACKGROUND, UNLABELLED, TornFile, open_npy, plane, write_npy
+from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
 from storage.fold import fold
 from storage.rounds import Rounds
 from storage.rows import ImageRow, LabelRow
@@ -170,21 +170,6 @@ def weak_boxes(labels: Sequence[LabelRow]) -> tuple[WeakBox, ...]:
             b = label.box
             found.append(WeakBox(label.axis, label.index, value, (b.r0, b.c0, b.r1, b.c1)))
     return tuple(found)
-
-
-def proposal_dice(
-    shape: tuple[int, int, int], newer: Sequence[LabelRow], proposed: Path, class_ids: Sequence[int]
-) -> float | None:
-    """What a proposal was worth where people spoke after it: mean Dice over classes; None where they said nothing."""
-    from learners.metrics import dice_of, mean_dice, overlaps
-
-    known = fold(shape, newer).known()
-    try:
-        classes = open_npy(proposed)
-    except TornFile:
-        return None
-    where = known != UNLABELLED
-    return mean_dice([dice_of(overlaps(classes, known, class_ids, where))]) if where.any() else None
 
 
 def _newest(items: Sequence, count: int) -> list:

@@ -1,68 +1,39 @@
 """Keeps every learner up to date with the labels: compare the clocks, and start a round for what is behind."""
 
 import contextlib
-import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotator.round_inputs import Inputs, RoundInputs, proposal_dice
+from annotator.agenda import TRIES, Step, next_step
+from annotator.corrections import Corrections
+from annotator.evidence import Evidence
+from annotator.facts import facts_of
+from annotator.learn_settings import LearnSettings, keep_settings, read_settings
+from annotator.learn_status import Standing, corrective_dice, history
+from annotator.publishing import Publisher, Running
+from annotator.round_inputs import Inputs, RoundInputs
 from learners import LEARNERS
-from learners.choice import Choice, Facts, choose
-from learners.describe import Described, describe_all
-from learners.pool import Pool, empty_pool, join, read_pool, write_pool
-from learners.progress import STOP_FILE, Progress, classes_file, confidence_file, read_progress
+from learners.choice import Choice, choose
+from learners.pool import Pool
+from learners.progress import STOP_FILE, read_progress
 from learners.rounds import run_round
 from learners.spec import RoundResult, RoundSpec, Unready
 from storage.arrays import TornFile
-from storage.predictions import NewPrediction
-from storage.rounds import Correction, Finished, RoundRow, Rounds, rounds_of
+from storage.rounds import Finished, RoundRow, Rounds, rounds_of
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-SETTING = "learning"
 TICK_SECONDS = 0.5
-TRIES = 2  # a round whose worker died is tried again so often, each time smaller
-DESCRIBE_SECONDS = 20.0  # for a first look at all images
-KNOWN_BY = 5  # corrections that count as much as the model's own word
-
-
-@dataclass(frozen=True)
-class LearnSettings:
-    """How a project learns; kept in the project."""
-
-    learners: tuple[str, ...] = ()  # empty: the app chooses
-    paused: tuple[str, ...] = ()
-    seconds: float = 20.0  # of the first round after a new label; each further one takes twice as long
-    settle_seconds: float = 180.0  # how long to go on training on the same labels
-    predict_seconds: float = 30.0
-    device: str = "auto"
-    network: str = "auto"
-    steps: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in (*self.learners, *self.paused):
-            if name not in LEARNERS:
-                raise LookupError(f"there is no learner {name!r}; there are: {', '.join(LEARNERS)}")
-        if not 1 <= self.seconds <= 86400 or not 0 <= self.settle_seconds <= 7 * 86400:
-            raise ValueError("a round takes between a second and a day; choose another time")
-
-
-@dataclass
-class _Running:
-    row: RoundRow
-    spec: RoundSpec
-    polish: bool  # it trains on labels that an earlier round has seen too
-    published: set[int] = field(default_factory=set)
 
 
 class Scheduler:
@@ -81,15 +52,17 @@ class Scheduler:
         self.rounds.sweep()
         self._executor, self._tell = executor, tell
         self._inputs = RoundInputs(store, self.rounds)
+        self._corrections = Corrections(store, self.rounds)
+        self._evidence = Evidence(store, self.rounds)
+        self._publisher = Publisher(store, self._corrections, tell)
         # Protects everything below. The store's lock is taken inside it; it is never held while a round runs,
         # except by an engine that runs rounds in the calling thread.
         self._lock = threading.RLock()
-        self._settings = settings or self._read_settings()
-        self._running: dict[str, _Running] = {}
+        self._settings = settings or read_settings(store)
+        self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
         self._asked: set[str] = set()  # update-now
         self._waiting: dict[str, str] = {}  # learner -> what it waits for, in words
-        self._pools: dict[str, Pool] = {}
         self._open_image: int | None = None
         self._wake, self._closed = threading.Event(), False
         self.off = ""  # why nothing will be trained, in words; "" where it will
@@ -134,6 +107,7 @@ class Scheduler:
                 busy = True
             for running in list(self._running.values()):
                 self._publish(running)
+                self._tell(self._status(running.row.learner))
             return busy or bool(self._running)
 
     def run_until_idle(self, seconds: float = 3600.0) -> None:
@@ -169,8 +143,7 @@ class Scheduler:
         """Raises LookupError, ValueError. Kept in the project."""
         with self._lock:
             self._settings = replace(self._settings, **changes)
-            values = {**vars(self._settings)}
-            self.store.set_setting(SETTING, json.dumps(values))
+            keep_settings(self.store, self._settings)
         self.poke()
         return self._settings
 
@@ -199,7 +172,7 @@ class Scheduler:
 
     def choice(self) -> Choice:
         """The learner that the app would take, and why."""
-        return choose(self._facts())
+        return choose(facts_of(self.store, self.rounds, self._settings))
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -213,47 +186,19 @@ class Scheduler:
 
     def history(self, learner: str) -> list[Message]:
         """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
-        rows = [r for r in self.rounds.of(_known(learner)) if r.status == "done" and r.kind == "train"]
-        return [
-            {
-                "round": r.id,
-                "at": r.finished_at,
-                "dice": r.dice,
-                "child_dice": r.child_dice,
-                "parent_dice": r.parent_dice,
-                "slices": r.labelled_slices,
-                "minutes": round(r.annotator_seconds / 60, 2),
-            }
-            for r in rows
-        ]
+        return history(self.rounds.of(_known(learner)))
 
     def corrective_dice(self, learner: str) -> list[Message]:
         """How much people changed proposals: 1 is nothing."""
-        return [
-            {"image": c.image_id, "expected": c.expected, "dice": round(c.dice, 4)}
-            for c in self.rounds.corrections(learner)
-        ]
+        return corrective_dice(self.rounds.corrections(learner))
 
     def pool(self, learner: str | None = None) -> Pool:
         """What the rankers see: every image that a learner has predicted."""
-        with self._lock:
-            name = learner or self.active[0]
-            if name not in self._pools:
-                path = self._pool_path(name)
-                try:
-                    self._pools[name] = read_pool(path) if path.exists() else empty_pool()
-                except TornFile as error:
-                    log.warning("%s", error)
-                    self._pools[name] = empty_pool()
-            return self._pools[name]
+        return self._evidence.pool(learner or self.active[0])
 
     def described(self) -> Pool:
-        """What the images look like, for the first queries; made on demand, once for each number of images."""
-        total, rows = self.store.images(limit=-1)
-        path = self.rounds.directory / f"described-{total}.npz"
-        if not path.exists():
-            describe_all([Described(r.id, r.path, r.shape) for r in rows], path, DESCRIBE_SECONDS)
-        return read_pool(path) if path.exists() else empty_pool()
+        """What the images look like, for the first queries."""
+        return self._evidence.described()
 
     # starting
 
@@ -265,84 +210,52 @@ class Scheduler:
                 if running.polish and self.store.newest_label() > running.row.seen_label:
                     _touch(running.spec.directory / STOP_FILE)  # people come before polish
                 continue
-            plan = self._next(name)
-            if plan is not None:
-                started |= self._start(name, plan)
+            step = self._next(name)
+            if step is not None:
+                started |= self._start(name, step)
         return started
 
-    def _next(self, name: str) -> tuple[str, float] | None:
-        """What to do now, and for how many seconds of training; None where there is nothing."""
+    def _next(self, name: str) -> Step | None:
         if name in self._asked:
-            return "train", self._settings.seconds
-        if name in self._settings.paused:
-            return None
-        last, newest = self.rounds.newest(name), self.store.newest_label()
-        if newest == 0:
-            return None
-        if last is None or newest > last.seen_label:
-            return "train", self._settings.seconds
-        if last.status == "lost":
-            dead = self.rounds.tries(name, last.seen_label)
-            return ("train", self._settings.seconds) if dead <= TRIES else None
-        if last.status == "failed":
-            return None
-        return self._polish(name, newest)
+            return Step("train", self._settings.seconds)
+        return next_step(self.rounds, self._settings, name, self.store.newest_label())
 
-    def _polish(self, name: str, newest: int) -> tuple[str, float] | None:
-        """Go on for a while on the same labels, each time twice as long; then predict what is left."""
-        trained = self.rounds.trained_seconds(name, newest)
-        left = self._settings.settle_seconds - trained
-        if left >= self._settings.seconds:
-            return "train", min(left, max(self._settings.seconds, trained))
-        model = self.rounds.newest(name, "done")
-        if model is not None and self.rounds.unpredicted(name, model.seen_label):
-            return "predict", 0.0
-        return None
-
-    def _start(self, name: str, plan: tuple[str, float]) -> bool:
-        kind, seconds = plan
+    def _start(self, name: str, step: Step) -> bool:
         last = self.rounds.newest(name, "done")
         clock = self.store.newest_label()  # before the labels are read: what comes later starts another round
-        if kind == "predict" and last is not None:
+        if step.kind == "predict" and last is not None:
             clock = last.seen_label
-        inputs = self._inputs.build(name, last.seen_label if last else 0, self._stable(name))
+        inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
+        self._asked.discard(name)
         why = _not_ready(inputs)
         if why is not None:
             changed = self._waiting.get(name) != why
             self._waiting[name] = why
-            self._asked.discard(name)
             if changed:
                 self._tell(self._status(name))
             return False
         self._waiting.pop(name, None)
-        self._asked.discard(name)
         dead = self.rounds.tries(name, clock)
-        self._note_corrections(name, inputs)
-        row = self.rounds.start(name, clock, kind)
-        spec = self._spec(name, row, inputs, seconds, dead)
-        self._running[name] = _Running(
-            row, spec, polish=last is not None and last.seen_label == row.seen_label
-        )
-        log.info("round %d of %s: %s on label %d", row.id, name, kind, row.seen_label)
+        self._corrections.note(name, inputs)
+        row = self.rounds.start(name, clock, step.kind)
+        spec = self._spec(row, inputs, step.seconds, dead)
+        polish = last is not None and last.seen_label == row.seen_label
+        self._running[name] = Running(row, spec, polish)
+        log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
         self._tell(self._status(name))
         future = self._executor.submit(run_round, spec)
         future.add_done_callback(partial(self._ring, name))
         return True
 
-    def _stable(self, name: str) -> dict[int, float]:
-        """How settled the last models were on each image."""
-        pool = self.pool(name)
-        return {int(i): float(s) for i, s in zip(pool.refs[:, 0], pool.stability) if s == s}
-
-    def _spec(self, name: str, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
+    def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
         return RoundSpec(
-            learner=name,
+            learner=row.learner,
             class_ids=inputs.class_ids,
             examples=inputs.examples,
             directory=self.rounds.folder(row.id),
-            parent=self.rounds.model(name) or self.rounds.any_model(),
+            parent=self.rounds.model(row.learner) or self.rounds.any_model(),
             seconds=seconds,
-            predict=self._order(name, row),
+            predict=self._order(row),
             predict_seconds=self._settings.predict_seconds,
             seed=row.id,
             device=self._settings.device,
@@ -353,11 +266,11 @@ class Scheduler:
             late_ids=inputs.late_ids,
         )
 
-    def _order(self, name: str, row: RoundRow) -> tuple[int, ...]:
+    def _order(self, row: RoundRow) -> tuple[int, ...]:
         """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out
         what this model has predicted already."""
         newer_than = row.seen_label + (row.kind == "train")
-        order = self.rounds.unpredicted(name, newer_than)
+        order = self.rounds.unpredicted(row.learner, newer_than)
         first = [self._open_image] if self._open_image in order else []
         return tuple(i for i in dict.fromkeys([*first, *order]) if i is not None)
 
@@ -393,8 +306,8 @@ class Scheduler:
             self._inputs.forget_old()
         self._tell(self._status(name))
 
-    def _finish(self, name: str, running: _Running, result: RoundResult) -> None:
-        self._publish(running, result)
+    def _finish(self, name: str, running: Running, result: RoundResult) -> None:
+        self._publish(running)
         metrics = {
             "steps": result.steps,
             "seconds": result.trained_seconds,
@@ -403,11 +316,12 @@ class Scheduler:
             "remaining": result.remaining,
         }
         kept = Finished(int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics)
-        self._keep_pool(name, running.spec.directory / "pool.npz")
+        if self._evidence.keep(name, running.spec.directory / "pool.npz"):
+            self._tell({"t": "queue", "learner": name})
         self.rounds.finish(running.row.id, kept)
         log.info("round %d of %s done: %d steps, Dice %s", running.row.id, name, result.steps, result.dice)
 
-    def _lost(self, name: str, running: _Running) -> None:
+    def _lost(self, name: str, running: Running) -> None:
         """The worker is gone: killed, or the memory of the machine did not suffice."""
         row = running.row
         dead = self.rounds.tries(name, row.seen_label)
@@ -420,151 +334,25 @@ class Scheduler:
                 "a smaller network, then update now",
             )
 
-    def _publish(self, running: _Running, result: RoundResult | None = None) -> None:
-        """Show finished predictions, while a round still runs as well."""
+    # telling
+
+    def _publish(self, running: Running) -> None:
         progress = read_progress(running.spec.directory)
-        if progress is None:
-            return
-        kind = running.spec
-        for image_id in progress.done:
-            if image_id in running.published:
-                continue
-            with contextlib.suppress(
-                PermissionError
-            ):  # Windows: the worker has it open; the next look gets it
-                self._publish_one(running, image_id, progress)
-                running.published.add(image_id)
-        if result is None:
-            self._tell(self._status(kind.learner, progress))
+        if progress is not None:
+            self._publisher.publish(running, progress)
 
-    def _publish_one(self, running: _Running, image_id: int, progress: Progress) -> None:
-        name, directory = running.spec.learner, running.spec.directory
-        expected = self._calibrated(name, progress.scores.get(image_id))
-        new = NewPrediction(
-            image_id=image_id,
-            producer=name,
-            kind="predicted",
-            seen_label=running.row.seen_label,
-            classes=classes_file(directory, image_id),
-            confidence=confidence_file(directory, image_id),
-            round_id=running.row.id,
-            expected_dice=expected,
+    def _status(self, name: str) -> Message:
+        standing = Standing(
+            name=name,
+            running=self._running.get(name),
+            last=self.rounds.newest(name),
+            done=self.rounds.newest(name, "done"),
+            newest_label=self.store.newest_label(),
+            paused=name in self._settings.paused,
+            waiting=self._waiting.get(name),
+            off=self.off,
         )
-        row = self.store.predictions.add(new)
-        self._tell(
-            {
-                "t": "proposal",
-                "image": image_id,
-                "producer": name,
-                "round": running.row.id,
-                "seen": row.seen_label,
-                "expected_dice": None if expected is None else round(expected, 3),
-            }
-        )
-
-    # what people changed
-
-    def _note_corrections(self, name: str, inputs: Inputs) -> None:
-        """Compare the last proposals with what people said after them, once for each proposal."""
-        for example in inputs.examples:
-            if not example.fresh:
-                continue
-            row = self.store.predictions.newest(example.image_id, name)
-            if row is None or self.rounds.has_correction(row.image_id, name, row.seen_label):
-                continue
-            newer = [label for label in self.store.labels(row.image_id) if label.id > row.seen_label]
-            dice = proposal_dice(example.shape, newer, row.classes_path, inputs.class_ids)
-            if dice is not None:
-                note = Correction(row.image_id, name, row.seen_label, row.expected_dice, dice)
-                self.rounds.add_correction(note)
-
-    def _calibrated(self, name: str, expected: float | None) -> float | None:
-        """The model's own word, moved by how wrong it was where people looked."""
-        if expected is None:
-            return None
-        pairs = [(c.expected, c.dice) for c in self.rounds.corrections(name) if c.expected is not None]
-        if not pairs:
-            return expected
-        off = sum(dice - said for said, dice in pairs) / len(pairs)
-        return min(1.0, max(0.0, expected + off * len(pairs) / (len(pairs) + KNOWN_BY)))
-
-    # facts
-
-    def _facts(self) -> Facts:
-        total, rows = self.store.images(limit=-1)
-        labelled = self.rounds.labelled_images()
-        kinds = self.rounds.label_kinds()
-        best = [r.dice for name in LEARNERS if (r := self.rounds.newest(name, "done")) is not None and r.dice]
-        return Facts(
-            images=total,
-            volumes=sum(row.is_volume for row in rows),
-            labelled=len(labelled),
-            complete_slices=kinds["complete"],
-            drawn=kinds["patch"],
-            boxes=kinds["boxes"],
-            has_gpu=self._settings.device != "cpu" and _has_gpu(),
-            dice=max(best, default=None),
-        )
-
-    def _status(self, name: str, progress: Progress | None = None) -> Message:
-        running = self._running.get(name)
-        last = self.rounds.newest(name)
-        done = self.rounds.newest(name, "done")
-        message = {
-            "t": "round",
-            "learner": name,
-            "title": LEARNERS[name].title,
-            "state": self._state(name, last),
-            "round": running.row.id if running else (last.id if last else None),
-            "dice": None if done is None or done.dice is None else round(done.dice, 4),
-            "behind": self.store.newest_label() > (done.seen_label if done else 0),
-            "message": self._message(name, last),
-        }
-        if running is not None:
-            progress = progress or read_progress(running.spec.directory) or Progress("waiting for a worker")
-            message |= {"phase": progress.phase, "step": progress.step, "loss": progress.loss}
-            message["seconds_left"] = progress.seconds_left
-        return message
-
-    def _state(self, name: str, last: RoundRow | None) -> str:
-        if name in self._running:
-            return "running"
-        if name in self._settings.paused:
-            return "paused"
-        if last is not None and last.status == "failed":
-            return "failed"
-        return "waiting" if name in self._waiting or last is None else "idle"
-
-    def _message(self, name: str, last: RoundRow | None) -> str:
-        if self.off or name in self._waiting:
-            return self.off or self._waiting[name]
-        if last is None:
-            return "Label something; training starts by itself."
-        if last.status in ("failed", "lost"):
-            return f"The last round {'failed' if last.status == 'failed' else 'was lost'}: {last.error}."
-        return " ".join(f"{note[:1].upper()}{note[1:]}." for note in last.metrics.get("notes", ()))
-
-    def _read_settings(self) -> LearnSettings:
-        text = self.store.setting(SETTING)
-        try:
-            values: dict[str, Any] = json.loads(text) if text else {}
-            for name in ("learners", "paused"):
-                values[name] = tuple(values.get(name, ()))
-            return LearnSettings(**values)
-        except (ValueError, TypeError, LookupError) as error:
-            log.warning("the learning settings cannot be read (%s); the defaults hold", error)
-            return LearnSettings()
-
-    def _pool_path(self, name: str) -> Path:
-        return self.rounds.directory / f"pool-{name}.npz"
-
-    def _keep_pool(self, name: str, path: Path) -> None:
-        """The new rows beside those of images that this round did not predict."""
-        with contextlib.suppress(TornFile):
-            if path.exists():
-                self._pools[name] = join([self.pool(name), read_pool(path)])
-                write_pool(self._pool_path(name), self._pools[name])
-                self._tell({"t": "queue", "learner": name})
+        return standing.message()
 
 
 def _not_ready(inputs: Inputs) -> str | None:
@@ -600,10 +388,3 @@ def _known(learner: str) -> str:
 def _touch(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.touch()
-
-
-def _has_gpu() -> bool:
-    """Without loading torch: the driver's own tool or device file."""
-    import shutil
-
-    return shutil.which("nvidia-smi") is not None

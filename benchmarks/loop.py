@@ -21,7 +21,7 @@ import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from annotator.scheduler import LearnSettings
+from annotator.learn_settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
 from learners import LEARNERS

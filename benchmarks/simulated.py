@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from annotator.importer import import_path
 from annotator.jobs import Job
+from annotator.learn_settings import LearnSettings
 from annotator.prompting import Prompting
 from annotator.queue import Queue
-from annotator.scheduler import LearnSettings, Scheduler
+from annotator.scheduler import Scheduler
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from annotator.round_inputs import RoundInputs, proposal_dice, target_volume
+from annotator.corrections import proposal_dice
+from annotator.round_inputs import RoundInputs, target_volume
 from learners.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
 from storage.rounds import Correction, Finished, rounds_of

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from annotator.learn_routes import make_router
+from annotator.learn_settings import LearnSettings
 from annotator.queue import Queue
-from annotator.scheduler import LearnSettings, Scheduler
+from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from learners.engines import ProcessExecutor, SerialExecutor

@@ -1,0 +1,67 @@
+"""What the rankers see of a project: a pool for each learner, and what the images look like before any model."""
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+
+from learners.describe import Described, describe_all
+from learners.pool import Pool, empty_pool, join, read_pool, write_pool
+from storage.arrays import TornFile
+from storage.rounds import Rounds
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+DESCRIBE_SECONDS = 20.0  # for a first look at all images
+
+
+class Evidence:
+    """Thread-safe. A pool is a file beside the rounds; what is held in memory can be thrown away."""
+
+    def __init__(self, store: Store, rounds: Rounds) -> None:
+        self._store, self._directory = store, rounds.directory
+        self._lock = threading.Lock()  # protects _pools; a leaf
+        self._pools: dict[str, Pool] = {}
+
+    def pool(self, learner: str) -> Pool:
+        """Every image that this learner has predicted."""
+        with self._lock:
+            if learner not in self._pools:
+                self._pools[learner] = self._read(learner)
+            return self._pools[learner]
+
+    def keep(self, learner: str, path: Path) -> bool:
+        """The new rows beside those of images that this round did not predict; whether there were any."""
+        with contextlib.suppress(TornFile):
+            if path.exists():
+                pool = join([self.pool(learner), read_pool(path)])
+                write_pool(self._path(learner), pool)
+                with self._lock:
+                    self._pools[learner] = pool
+                return True
+        return False
+
+    def stable(self, learner: str) -> dict[int, float]:
+        """How settled the last models were on each image."""
+        pool = self.pool(learner)
+        return {int(i): float(s) for i, s in zip(pool.refs[:, 0], pool.stability) if s == s}
+
+    def described(self) -> Pool:
+        """What the images look like; made on demand, once for each number of images."""
+        total, rows = self._store.images(limit=-1)
+        path = self._directory / f"described-{total}.npz"
+        if not path.exists():
+            describe_all([Described(r.id, r.path, r.shape) for r in rows], path, DESCRIBE_SECONDS)
+        return read_pool(path) if path.exists() else empty_pool()
+
+    def _read(self, learner: str) -> Pool:
+        path = self._path(learner)
+        try:
+            return read_pool(path) if path.exists() else empty_pool()
+        except TornFile as error:
+            log.warning("%s", error)
+            return empty_pool()
+
+    def _path(self, learner: str) -> Path:
+        return self._directory / f"pool-{learner}.npz"
