@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from models.clicknet.inputs import standardise
 from models.clicknet_training.cache import Cache
+from models.clicknet_training.examples import Batch, stacked
 from models.clicknet_training.samples import Sampler
 
 AHEAD = 3
-
-
-@dataclass(frozen=True)
-class Batch:
-    crops: NDArray[np.float32]  # (N, 3, S, S) standardised
-    truths: NDArray[np.bool_]  # (N, S, S)
-    boards: NDArray[np.float32]  # (N, 4, S, S)
 
 
 @dataclass(frozen=True)
@@ -63,8 +54,4 @@ def _make(order: Order) -> Batch:
     if _sampler is None:
         raise RuntimeError("the worker has no data yet; start it through batches()")
     samples = [_sampler.sample((order.seed, order.step, n), order.size) for n in range(order.count)]
-    return Batch(
-        np.stack([standardise(s.crop).transpose(2, 0, 1) for s in samples]),
-        np.stack([s.truth for s in samples]),
-        np.stack([s.board for s in samples]),
-    )
+    return stacked(samples)

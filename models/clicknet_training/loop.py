@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from models.clicknet.network import Network, Output
-from models.clicknet_training.batches import Batch, Order, batches
-from models.clicknet_training.simulate import LAST, correct
+from models.clicknet.network import Network
+from models.clicknet_training.batches import Order, batches
+from models.clicknet_training.examples import Batch
+from models.clicknet_training.objective import FORGET, corrected, forward, loss_of
+from models.clicknet_training.simulate import LAST
 
 PEAK_RATE = 1.2e-3
 WARM_UP_STEPS = 200
 COOL_DOWN = 0.3  # of the steps
 AVERAGE = 0.999  # of the weights that are shipped
 STAGES = ((0.6, 96, 16), (1, 128, 12))  # until which part of the steps, crop size, batch size
-ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
-FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
 @dataclass(frozen=True)
@@ -103,13 +102,13 @@ def _order(plan: Plan, step: int) -> Order:
 
 def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict[str, float]:
     truth = torch.from_numpy(batch.truths).float()
-    boards = _corrected(run.network, batch, rng)
+    boards = corrected(run.network, batch, rng)
     boards[rng.random(len(boards)) < FORGET, LAST] = 0
     run.network.train()
     for group in run.optimiser.param_groups:
         group["lr"] = rate
-    output = _forward(run.network, batch.crops, boards)
-    loss, report = _loss(output, truth)
+    output = forward(run.network, batch.crops, boards)
+    loss, report = loss_of(output, truth)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), 3.0)
@@ -117,48 +116,6 @@ def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict
     run.step += 1
     _move_average(run)
     return {**report, "rate": rate}
-
-
-def _corrected(network: Network, batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """Boards after a few rounds of corrections of the network's own answers."""
-    boards = batch.boards.copy()
-    network.eval()
-    for _ in range(rng.choice(len(ROUNDS), p=ROUNDS)):
-        with torch.inference_mode():
-            answers = _forward(network, batch.crops, boards).logits[:, 0].sigmoid().numpy()
-        for board, truth, answer in zip(boards, batch.truths, answers, strict=True):
-            board[LAST] = answer
-            correct(rng, board, truth, answer > 0.49)
-    return boards
-
-
-def _forward(network: Network, crops: np.ndarray, boards: np.ndarray) -> Output:
-    x = torch.from_numpy(np.concatenate([crops, boards], 1)).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        return network(x)
-
-
-def _loss(output: Output, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """The answer learns always, the better of the other two candidates as well, scores from the true IoU."""
-    each = torch.stack([_mask_loss(output.logits[:, k], truth) for k in range(output.logits.shape[1])], 1)
-    main, other = each[:, 0].mean(), each[:, 1:].min(1).values.mean()
-    iou = _iou(output.logits > 0, truth[:, None] > 0.5)
-    score = F.binary_cross_entropy_with_logits(output.scores, iou)
-    loss = main + 0.4 * other + 0.05 * each[:, 1:].mean() + 0.2 * score
-    report = dict(main=main, other=other, score=score, iou=iou[:, 0].mean(), best=iou.max(1).values.mean())
-    return loss, {name: round(value.item(), 4) for name, value in report.items()}
-
-
-def _mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross entropy plus soft Dice, (N,)."""
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2))
-    p = logits.sigmoid()
-    dice = (2 * (p * truth).sum((1, 2)) + 1) / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)
-    return entropy + 1 - dice
-
-
-def _iou(masks: Tensor, truth: Tensor) -> Tensor:
-    return (masks & truth).sum((2, 3)) / (masks | truth).sum((2, 3)).clamp(min=1)
 
 
 def _move_average(run: Run) -> None:

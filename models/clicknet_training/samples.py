@@ -1,7 +1,5 @@
 """Training examples: any sample is made again from its seed alone, so that training resumes where it was."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -11,6 +9,8 @@ from models.clicknet.frames import Frame, cut
 from models.clicknet_training import synthetic
 from models.clicknet_training.augment import bend, change_look
 from models.clicknet_training.cache import Cache, Entry
+from models.clicknet_training.crops import around, inside
+from models.clicknet_training.examples import Sample
 from models.clicknet_training.simulate import Mask, first_prompts, new_board
 
 MIX = {  # share of each set in training
@@ -19,13 +19,6 @@ MIX = {  # share of each set in training
 }  # fmt: skip
 REPAINTED = 0.08  # share of real label maps that are painted over as synthetic scans
 SUPERPIXELS = 0.04
-
-
-@dataclass(frozen=True)
-class Sample:
-    crop: NDArray[np.uint8]  # (S, S, 3)
-    truth: Mask  # (S, S)
-    board: NDArray[np.float32]  # (4, S, S) first prompts
 
 
 class Sampler:
@@ -76,9 +69,9 @@ class Sampler:
         part = None
         if rng.random() < (0.15 if name == "coco-cc" else 0.7):
             box, part = _component(rng, labels[r0:r1, c0:c1] == value, (r0, c0))
-        frame = _frame(rng, box, size, upright=name == "coco-cc")
+        frame = around(rng, box, size, upright=name == "coco-cc")
         if rng.random() < 0.8:
-            frame = _inside(frame, labels.shape)
+            frame = inside(frame, labels.shape)
         painted = entry.shape[2] == 0 or rng.random() < REPAINTED
         if painted:
             crop_labels = _warp_labels(labels, frame)
@@ -111,36 +104,6 @@ def _component(
     part = np.zeros((at[0] + mask.shape[0], at[1] + mask.shape[1]), np.uint8)
     part[at[0] :, at[1] :] = numbers == chosen
     return box, part
-
-
-def _frame(rng: Generator, box: tuple[int, int, int, int], size: int, *, upright: bool) -> Frame:
-    """Close (the refining pass) or wide (the pass that looks for the extent), turned, stretched, flipped."""
-    r0, c0, r1, c1 = box
-    extent = max(r1 - r0, c1 - c0, 4)
-    close = rng.random() < 0.62
-    zoom = float(np.exp(rng.uniform(*np.log((1.15, 2.6) if close else (2.2, 9)))))
-    side = max(extent * zoom, 12)
-    slack = max(side - extent, 0.3 * side) / 2
-    centre = np.array([(c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2]) + rng.uniform(-0.85, 0.85, 2) * slack
-    angle = rng.normal(0, 0.15) + (0 if upright else rng.integers(4) * np.pi / 2)
-    if not upright and rng.random() < 0.3:
-        angle = rng.uniform(0, 2 * np.pi)
-    stretch = float(np.exp(rng.normal(0, 0.15 if rng.random() < 0.8 else 0.5)))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn = turn @ np.diag([stretch, 1 / stretch]) * (side / size)
-    if rng.random() < 0.5:
-        turn[:, 0] *= -1
-    return Frame(centre, turn, size)
-
-
-def _inside(frame: Frame, shape: tuple[int, ...]) -> Frame:
-    """The frame moved over the image, and made no larger than it, as it is in use."""
-    reach = np.abs(frame.turn).sum(1) * frame.size
-    extent = np.array(shape[1::-1], float)
-    shrink = min(1.0, 1.1 * extent.max() / reach.max())
-    half = reach * shrink / 2
-    low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
-    return Frame(np.clip(frame.centre, low, high), frame.turn * shrink, frame.size)
 
 
 def _among(labels: NDArray[np.uint16], chosen: list[int]) -> NDArray[np.uint8]:
