@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotator.corrections import Corrections
-from learners.progress import Progress, classes_file, confidence_file
+from learners.progress import classes_file, confidence_file, read_progress
 from learners.spec import RoundSpec
 from storage.predictions import NewPrediction
 from storage.rounds import RoundRow
@@ -33,7 +33,10 @@ class Publisher:
     corrections: Corrections
     tell: Callable[[Message], None]
 
-    def publish(self, running: Running, progress: Progress) -> None:
+    def publish(self, running: Running) -> None:
+        progress = read_progress(running.spec.directory)
+        if progress is None:
+            return
         for image_id in progress.done:
             if image_id in running.published:
                 continue

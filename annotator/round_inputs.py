@@ -29,6 +29,14 @@ class Inputs:
     late_ids: tuple[int, ...]  # classes first used after some slice was complete
 
 
+def missing(inputs: Inputs) -> str | None:
+    """What is missing before anything can be learned, as a sentence for the person."""
+    if not inputs.class_ids:
+        return "Label one object, then say that the slice is complete (or paint some background)."
+    says_background = any(e.known is not None for e in inputs.examples)
+    return None if says_background else "Label one slice; training starts by itself."
+
+
 class RoundInputs:
     """Builds them; target files are kept by image and clock, so only what changed is folded again."""
 

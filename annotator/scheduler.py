@@ -6,28 +6,28 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotator.agenda import TRIES, Step, next_step
+from annotator.agenda import Step, next_step
 from annotator.corrections import Corrections
 from annotator.evidence import Evidence
 from annotator.facts import facts_of
 from annotator.learn_settings import LearnSettings, keep_settings, read_settings
 from annotator.learn_status import Standing, corrective_dice, history
+from annotator.outcomes import Outcomes
 from annotator.publishing import Publisher, Running
-from annotator.round_inputs import Inputs, RoundInputs
+from annotator.round_inputs import Inputs, RoundInputs, missing
 from learners import LEARNERS
 from learners.choice import Choice, choose
 from learners.pool import Pool
-from learners.progress import STOP_FILE, read_progress
+from learners.progress import STOP_FILE
 from learners.rounds import run_round
-from learners.spec import RoundResult, RoundSpec, Unready
-from storage.arrays import TornFile
-from storage.rounds import Finished, RoundRow, Rounds, rounds_of
+from learners.spec import RoundSpec
+from storage.rounds import RoundRow, Rounds, rounds_of
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Scheduler:
         self._corrections = Corrections(store, self.rounds)
         self._evidence = Evidence(store, self.rounds)
         self._publisher = Publisher(store, self._corrections, tell)
+        self._outcomes = Outcomes(self.rounds, self._evidence, self._publisher, tell)
         # Protects everything below. The store's lock is taken inside it; it is never held while a round runs,
         # except by an engine that runs rounds in the calling thread.
         self._lock = threading.RLock()
@@ -106,7 +107,7 @@ class Scheduler:
             while self._record_ended() | self._start_behind():
                 busy = True
             for running in list(self._running.values()):
-                self._publish(running)
+                self._publisher.publish(running)
                 self._tell(self._status(running.row.learner))
             return busy or bool(self._running)
 
@@ -227,7 +228,7 @@ class Scheduler:
             clock = last.seen_label
         inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
         self._asked.discard(name)
-        why = _not_ready(inputs)
+        why = missing(inputs)
         if why is not None:
             changed = self._waiting.get(name) != why
             self._waiting[name] = why
@@ -292,54 +293,12 @@ class Scheduler:
             self._record(name, future)
 
     def _record(self, name: str, future: Future) -> None:
-        running = self._running.pop(name)
-        error = None if not future.cancelled() and future.exception() is None else _error_of(future)
-        if error is None:
-            self._finish(name, running, future.result())
-        elif isinstance(error, BrokenExecutor):
-            self._lost(name, running)
-        else:
-            log.warning("round %d of %s failed", running.row.id, name, exc_info=error)
-            self.rounds.fail(running.row.id, _reason(error))
-        self.rounds.tidy()
+        self._outcomes.record(self._running.pop(name), future)
         if not self._running:
             self._inputs.forget_old()
         self._tell(self._status(name))
 
-    def _finish(self, name: str, running: Running, result: RoundResult) -> None:
-        self._publish(running)
-        metrics = {
-            "steps": result.steps,
-            "seconds": result.trained_seconds,
-            "per_class": {str(k): round(v, 4) for k, v in result.per_class.items()},
-            "notes": list(result.notes),
-            "remaining": result.remaining,
-        }
-        kept = Finished(int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics)
-        if self._evidence.keep(name, running.spec.directory / "pool.npz"):
-            self._tell({"t": "queue", "learner": name})
-        self.rounds.finish(running.row.id, kept)
-        log.info("round %d of %s done: %d steps, Dice %s", running.row.id, name, result.steps, result.dice)
-
-    def _lost(self, name: str, running: Running) -> None:
-        """The worker is gone: killed, or the memory of the machine did not suffice."""
-        row = running.row
-        dead = self.rounds.tries(name, row.seen_label)
-        if dead < TRIES:
-            self.rounds.lose(row.id, "the worker died; the round starts again, smaller")
-        else:
-            self.rounds.fail(
-                row.id,
-                f"the worker died {dead + 1} times, probably for want of memory; close other programs or choose "
-                "a smaller network, then update now",
-            )
-
     # telling
-
-    def _publish(self, running: Running) -> None:
-        progress = read_progress(running.spec.directory)
-        if progress is not None:
-            self._publisher.publish(running, progress)
 
     def _status(self, name: str) -> Message:
         standing = Standing(
@@ -353,30 +312,6 @@ class Scheduler:
             off=self.off,
         )
         return standing.message()
-
-
-def _not_ready(inputs: Inputs) -> str | None:
-    """What is missing before anything can be learned, as a sentence for the person."""
-    if not inputs.class_ids:
-        return "Label one object, then say that the slice is complete (or paint some background)."
-    says_background = any(e.known is not None for e in inputs.examples)
-    return None if says_background else "Label one slice; training starts by itself."
-
-
-def _error_of(future: Future) -> BaseException:
-    if future.cancelled():
-        return BrokenExecutor("the round was cancelled")
-    error = future.exception()
-    assert error is not None
-    return error
-
-
-def _reason(error: BaseException) -> str:
-    """One sentence without a final stop."""
-    text = str(error).strip().split("\n")[0][:300].rstrip(".")
-    if isinstance(error, (Unready, ValueError, LookupError, FloatingPointError, TornFile)) and text:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _known(learner: str) -> str:
