@@ -54,6 +54,24 @@ def _stpp() -> "Recipe":
     return make()
 
 
+def _propagated() -> "Recipe":
+    from learners.propagated import make
+
+    return make()
+
+
+def _desco() -> "Recipe":
+    from learners.desco import make
+
+    return make()
+
+
+def _cross_teaching() -> "Recipe":
+    from learners.cross_teaching import make
+
+    return make()
+
+
 TEACHER = "a held-out Dice of 0.65; until then it trains on the labels alone"
 
 LEARNERS: dict[str, LearnerEntry] = {
@@ -90,5 +108,23 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="steady projects of twenty labels and more, on any machine",
         make=_stpp,
         needs="a first round; from the second on it learns from the more stable half of its own proposals",
+    ),
+    "propagated": LearnerEntry(
+        title="Slices and their fills",
+        good_at="volumes with a few labelled slices each, in seconds on any machine",
+        make=_propagated,
+        needs="filled volumes; without them it is the supervised method",
+    ),
+    "desco": LearnerEntry(
+        title="DeSCO (two networks, dense to sparse)",
+        good_at="volumes with slices labelled in two planes, many more without any, and time",
+        make=_desco,
+        needs="filled volumes; without them its two networks teach each other from the slices alone",
+    ),
+    "cross_teaching": LearnerEntry(
+        title="3D/2D cross-teaching",
+        good_at="volumes with several labelled slices in each of two planes, and time",
+        make=_cross_teaching,
+        needs="volumes whose slices lie close together",
     ),
 }

@@ -1,7 +1,8 @@
 """A model on disk: safetensors beside a JSON card. Loading runs no code, whoever made the file."""
 
+import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Card:
     dice: float | None = None  # on held-out labels, when it was made
     per_class: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0  # of training, over all rounds
+    rounds: int = 0  # of training
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -43,13 +45,15 @@ class Card:
             "dice": self.dice,
             "per_class": {str(k): v for k, v in self.per_class.items()},
             "seconds": self.seconds,
+            "rounds": self.rounds,
             "torch": torch.__version__,
         }
 
 
 def save_model(directory: Path, state: State, card: Card) -> None:
     """Weights first, then the card: a directory with a card is a whole model."""
-    for name, network in ((WEIGHTS, state.teacher), (STUDENT, state.student)):
+    peers = [(peer_file(name), peer) for name, peer in state.peers.items()]
+    for name, network in ((WEIGHTS, state.teacher), (STUDENT, state.student), *peers):
         save_file(
             {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, directory / name
         )
@@ -69,6 +73,7 @@ def read_card(directory: Path) -> Card:
             dice=values["dice"],
             per_class={int(k): float(v) for k, v in values["per_class"].items()},
             seconds=float(values["seconds"]),
+            rounds=int(values.get("rounds", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -97,6 +102,25 @@ def load_state(
         _fill(old, directory / name if (directory / name).exists() else directory / WEIGHTS)
         networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
     return State(networks[0], networks[1].eval().requires_grad_(False), card.steps)
+
+
+def peer_file(name: str) -> str:
+    return f"peer-{name}.safetensors"
+
+
+def load_peers(
+    directory: Path | None, peers: dict[str, NetworkSpec], class_ids: tuple[int, ...], device: str
+) -> dict[str, UNet]:
+    """The networks that a method trains beside its own, fresh where the model in `directory` has no such one."""
+    networks = {name: UNet(network) for name, network in peers.items()}
+    card = None if directory is None else read_card(directory)
+    for name, network in networks.items():
+        if directory is not None and card is not None and (directory / peer_file(name)).exists():
+            old = UNet(replace(network.spec, classes=len(card.class_ids) + 1))
+            with contextlib.suppress(ValueError):  # of another shape: it starts anew
+                _fill(old, directory / peer_file(name))
+                _adopt(network, old.state_dict(), card.class_ids, class_ids)
+    return {name: network.to(device) for name, network in networks.items()}
 
 
 def _body(network: NetworkSpec) -> tuple[object, ...]:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from learners.losses import Sample
 from learners.plan import Plan
 from learners.spec import Example, WeakBox
-from learners.targets import OPEN_BACKGROUND, Classes, only_slices, target_of, without_slices
+from learners.targets import (
+    OPEN_BACKGROUND,
+    Belief,
+    Classes,
+    Target,
+    only_slices,
+    propagated_trust,
+    target_of,
+    with_fill,
+    without_slices,
+)
 from storage.arrays import UNLABELLED, open_npy, plane
 
 PERCENTILES = (0.5, 99.5)
@@ -21,6 +31,7 @@ FOREGROUND_SHARE = 0.67
 NEARLY_WHOLE = 0.9  # of a slice known: it shows how much of an image is object
 
 Box3 = tuple[slice, slice, slice]
+Believer = Callable[[int], Belief]  # from the rounds that saw a fill before to how far it is trusted now
 
 
 class Case:
@@ -61,10 +72,21 @@ class Case:
                 plane(values, axis, index - region[axis].start)[:] = UNLABELLED
         return values
 
-    def proposed(self, region: Box3) -> NDArray[np.uint8]:
-        """(z, y, x) label values that the last model wrote."""
+    def target(self, region: Box3, believe: Believer | None = None) -> Target:
+        """(z, y, x) what may be trained on in a box inside the image; with `believe` also what was propagated."""
+        none = np.full([part.stop - part.start for part in region], UNLABELLED, np.uint8)
+        said = target_of(none if self.example.known is None else self.known(region), self._classes)
+        fill = self.example.fill
+        if believe is None or fill is None:
+            return said
+        trust = propagated_trust(region, self.example.slices, self.example.held, believe(fill.rounds))
+        filled, confidence = (np.array(open_npy(path)[region]) for path in (fill.classes, fill.confidence))
+        return with_fill(said, filled, confidence, trust, self._classes)
+
+    def proposed(self, region: Box3) -> Target:
+        """(z, y, x) what the last model wrote."""
         assert self.example.pseudo is not None
-        return np.array(open_npy(self.example.pseudo.classes)[region])
+        return target_of(np.array(open_npy(self.example.pseudo.classes)[region]), self._classes)
 
     def foreground(self) -> tuple[int, int]:
         """Voxels of objects, and of all, on slices of axis 0 that are known nearly whole and not held out."""
@@ -117,8 +139,9 @@ class Pools:
     def has_labels(self) -> bool:
         return bool(self._labelled)
 
-    def labelled(self, count: int) -> Sample:
-        return self._batch([self._draw_labelled() for _ in range(count)], unlabelled=False)
+    def labelled(self, count: int, believe: Believer | None = None) -> Sample:
+        """What people said; with `believe` also what was propagated from it, as far as it is trusted."""
+        return self._batch([self._draw_labelled(believe) for _ in range(count)], unlabelled=False)
 
     def unlabelled(self, count: int) -> Sample:
         """y, w = 0 everywhere; v says what lies inside the image."""
@@ -131,23 +154,32 @@ class Pools:
             return None
         return self._batch([self._draw_pseudo(self._choice(cases)) for _ in range(count)], unlabelled=False)
 
+    def planes(self) -> tuple[int, ...]:
+        """The axes along which slices were labelled, the one with most of them first."""
+        examples = [case.example for case in self._labelled]
+        along = [axis for e in examples for axis, index in e.slices if (axis, index) not in e.held]
+        counts = [along.count(axis) for axis in range(3)]
+        return tuple(sorted((a for a in range(3) if counts[a]), key=lambda a: -counts[a]))
+
     def foreground_share(self) -> float | None:
         """Of voxels on slices that are known nearly whole; None where no slice is."""
         counts = [case.foreground() for case in self._labelled]
         total = sum(voxels for _, voxels in counts)
         return sum(objects for objects, _ in counts) / total if total else None
 
-    def _draw_labelled(self) -> Drawn:
+    def _draw_labelled(self, believe: Believer | None) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
         case = self._choice(self._fresh if fresh else self._labelled)
+
+        def say(region: Box3) -> Target:
+            return case.target(region, believe)
+
         if not case.places or (case.example.boxes and self._rng.random() < 0.5):
-            return self._patch(
-                case, _centre(self._choice(case.example.boxes)), case.known if case.example.known else None
-            )
+            return self._patch(case, _centre(self._choice(case.example.boxes)), say)
         foreground = [c for c in case.places if c != 0] or list(case.places)
         wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
         places = case.places[self._choice(wanted)]
-        return self._patch(case, places[self._rng.integers(len(places))], case.known)
+        return self._patch(case, places[self._rng.integers(len(places))], say)
 
     def _draw_anywhere(self) -> Drawn:
         case = self._choice(self._any)
@@ -158,7 +190,7 @@ class Pools:
         centre = np.array([self._rng.integers(n) for n in case.example.shape])
         return self._patch(case, centre, case.proposed)
 
-    def _patch(self, case: Case, centre: NDArray, say: Callable[[Box3], NDArray[np.uint8]] | None) -> Drawn:
+    def _patch(self, case: Case, centre: NDArray, say: Callable[[Box3], Target] | None) -> Drawn:
         """A patch that holds the centre somewhere in its middle half; beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
         jitter = [int(self._rng.integers(-(n // 4), n // 4 + 1)) for n in size]
@@ -169,12 +201,12 @@ class Pools:
         inner = (z, y, x_)
         pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
         x = np.pad(case.look(inner), ((0, 0), *pads), mode="edge")
-        values = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
-        values = np.pad(values if say is None else say(inner), pads, constant_values=UNLABELLED)
-        target = target_of(values, self._classes)
+        nothing = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
+        target = say(inner) if say else target_of(nothing, self._classes)
+        y, w = np.pad(target.y, pads, constant_values=UNLABELLED), np.pad(target.w, pads)
         inside = np.pad(np.ones([s.stop - s.start for s in inner], np.float32), pads)
         box = _box_map(case.example.boxes, corner, size, self._classes)
-        parts = (x, target.y.astype(np.int64), target.w, inside, box)
+        parts = (x, y.astype(np.int64), w, inside, box)
         if self._plan.dims == 2:
             parts = (x[:, 0], *(part[0] for part in parts[1:]))
         return Drawn(*parts)
@@ -184,7 +216,7 @@ class Pools:
             return torch.from_numpy(np.stack([getattr(d, name) for d in drawn])).to(self._plan.device)
 
         w = stack("w")
-        v = stack("inside") if unlabelled else (w > 0).float()
+        v = stack("inside") if unlabelled else w  # among labels, trust weighs and divides
         has_boxes = any(d.box.any() for d in drawn)
         return Sample(stack("x"), stack("y"), w, v, box=stack("box") if has_boxes else None)
 

@@ -18,6 +18,15 @@ class Pseudo:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """What a propagator made of an image's labelled slices, for methods that train on it."""
+
+    classes: Path  # (Z, Y, X) uint8
+    confidence: Path  # (Z, Y, X) uint8, 255 certain
+    rounds: int = 0  # of this learner that saw it before
+
+
+@dataclass(frozen=True)
 class WeakBox:
     """A tight box around one object of a class: nothing else is said about its pixels."""
 
@@ -38,9 +47,11 @@ class Example:
     spacing_mm: tuple[float, float, float] | None
     known: Path | None = None  # (Z, Y, X) uint8 target file; None: nobody said anything
     all_held: bool = False  # the whole image is held out
-    held: tuple[tuple[int, int], ...] = ()  # (axis, index) slices that are held out
+    slices: tuple[tuple[int, int], ...] = ()  # (axis, index) of the slices that people worked on
+    held: tuple[tuple[int, int], ...] = ()  # those of them that are held out
     fresh: bool = False  # labelled since the parent's round
     pseudo: Pseudo | None = None
+    fill: Fill | None = None
     boxes: tuple[WeakBox, ...] = ()
 
 

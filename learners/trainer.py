@@ -10,10 +10,11 @@ from torch import Generator, Tensor, nn
 
 from learners.augment import Views
 from learners.budget import Budget
-from learners.data import Pools
+from learners.data import Believer, Pools
 from learners.losses import CEDice, Sample
 from learners.plan import Plan
-from models.networks import Noise, UNet
+from learners.targets import belief_at
+from models.networks import NetworkSpec, Noise, UNet
 
 RATE = 3e-3
 WARM_UP = 0.05  # of the job
@@ -55,7 +56,7 @@ Extra = Callable[[Tensor, Sample, Context], Tensor]  # (logits of the first part
 class Recipe:
     """A method: what it puts into each slot of the loop."""
 
-    mix: Mixer
+    mix: Mixer | None = None
     select: Selector | None = None  # None: unlabelled images are not used
     noise: NoiseMaker | None = None
     extras: tuple[Extra, ...] = ()
@@ -66,6 +67,9 @@ class Recipe:
     source: str = "unlabelled"  # or "pseudo": what the last model wrote about the most stable images
     good_teacher: float = GOOD_TEACHER
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
+    fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
+    together: "Together | None" = None  # for methods of several networks: takes the place of all slots above
+    peers: "Callable[[Plan, Pools], dict[str, NetworkSpec]] | None" = None  # its other networks, by name
 
 
 @dataclass
@@ -75,6 +79,11 @@ class State:
     student: UNet
     teacher: UNet
     steps: int = 0
+    peers: dict[str, UNet] = field(default_factory=dict)  # networks that learn beside it and are never shown
+
+    @property
+    def learning(self) -> list[UNet]:
+        return [self.student, *self.peers.values()]
 
     @classmethod
     def fresh(cls, network: UNet) -> "State":
@@ -107,7 +116,7 @@ class Gate:
     _seen: list[float] = field(default_factory=list)
 
     def weight(self, progress: float) -> float:
-        if self.collapsed or self.quality is None or self.quality < self.good:
+        if self.collapsed or (self.good > 0 and (self.quality is None or self.quality < self.good)):
             return 0.0
         if self.opened_at is None:
             self.opened_at = progress
@@ -139,17 +148,36 @@ class Job:
     loss: CEDice
     gate: Gate
     seed: int = 0
+    before: int = 0  # rounds that this model was trained in
     reliable: tuple[int, ...] = ()
     judge: Callable[[UNet], float | None] | None = None  # held-out Dice, asked now and then
     tell: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
     snapshots: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> float:
+        """Of training of this model so far, of which this one is a part."""
+        return self.before + self.budget.progress
+
+    def labelled(self, count: int, context: Context, axes: tuple[int, ...] = (0, 1, 2)) -> Sample:
+        """A weak view of labelled patches; where the method takes fills, with what was propagated along `axes`."""
+        return self.views.weak(self.pools.labelled(count, self.believer(axes)), context.rng)
+
+    def believer(self, axes: tuple[int, ...] = (0, 1, 2)) -> Believer | None:
+        if not self.recipe.fills:
+            return None
+        return lambda rounds: belief_at(rounds + self.budget.progress, axes)
+
+
+Together = Callable[[Job, State, Context], Tensor]  # draws, asks all networks and returns the loss of a step
 
 
 def train(job: Job, state: State) -> State:
     """Improve the state in place until the budget ends; it is valid after every step."""
     rng = torch.Generator().manual_seed(job.seed)
     context = Context(rng, views=job.views, classes=job.plan.network.classes)
-    optimiser = torch.optim.AdamW(state.student.parameters(), lr=RATE, weight_decay=1e-4)
+    weights = [p for network in state.learning for p in network.parameters()]
+    optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
     checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
     job.budget.start()
@@ -181,22 +209,30 @@ def _check(job: Job, state: State) -> None:
 
 
 def _step(job: Job, state: State, optimiser: torch.optim.Optimizer, context: Context) -> float:
-    recipe, plan = job.recipe, job.plan
-    context.weight = job.gate.weight(context.progress) if recipe.select else 0.0
-    labelled = job.views.weak(job.pools.labelled(plan.batch), context.rng)
-    unlabelled = _unlabelled(job, state, context) if context.weight > 0 else None
-    parts = recipe.mix(labelled, unlabelled, context)
-    state.student.train()
-    with autocast(plan):
-        noise = recipe.noise(parts, context.rng) if recipe.noise else None
-        logits = state.student(_in_memory(torch.cat([p.sample.x for p in parts]), plan), noise)
-    loss = _loss(job, parts, logits.float(), context)
+    recipe = job.recipe
+    context.weight = job.gate.weight(context.progress) if recipe.select or recipe.together else 0.0
+    for network in state.learning:
+        network.train()
+    loss = (recipe.together or _alone)(job, state, context)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(state.student.parameters(), 5.0)
+    for network in state.learning:
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     follow(state.teacher, state.student, state.steps, recipe.average)
     return float(loss.detach())
+
+
+def _alone(job: Job, state: State, context: Context) -> Tensor:
+    """The loss of a step of one network and its average."""
+    recipe, plan = job.recipe, job.plan
+    labelled = job.labelled(plan.batch, context)
+    unlabelled = _unlabelled(job, state, context) if context.weight > 0 else None
+    assert recipe.mix is not None
+    parts = recipe.mix(labelled, unlabelled, context)
+    noise = recipe.noise(parts, context.rng) if recipe.noise else None
+    logits = ask(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
+    return _loss(job, parts, logits, context)
 
 
 def _unlabelled(job: Job, state: State, context: Context) -> Sample | None:
@@ -206,8 +242,8 @@ def _unlabelled(job: Job, state: State, context: Context) -> Sample | None:
         drawn = job.pools.pseudo(job.plan.batch, job.reliable)
         return None if drawn is None else job.views.weak(drawn, context.rng)
     drawn = job.views.weak(job.pools.unlabelled(job.plan.batch), context.rng)
-    with torch.no_grad(), autocast(job.plan):
-        probabilities = state.teacher(_in_memory(drawn.x, job.plan)).float().softmax(1)
+    with torch.no_grad():
+        probabilities = ask(state.teacher, drawn.x, job.plan).softmax(1)
     chosen = job.recipe.select(drawn, probabilities, context)
     job.gate.watch(chosen)
     return chosen
@@ -239,8 +275,14 @@ def autocast(plan: Plan) -> torch.autocast:
     return torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16)
 
 
+def ask(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
+    """(B, C, *S) pixels to (B, K, *S) float32 logits, in the number format and memory layout of this device."""
+    with autocast(plan):
+        return network(_in_memory(x, plan), noise).float()
+
+
 def _in_memory(x: Tensor, plan: Plan) -> Tensor:
     """The layout that convolutions like best on this device."""
     if plan.device == "cuda" or not plan.bf16:  # 1.5 times quicker in fp32 on a processor, no gain in bf16
-        return x.contiguous(memory_format=torch.channels_last if plan.dims == 2 else torch.channels_last_3d)
+        return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
     return x

@@ -9,7 +9,7 @@ import torch
 from learners import LEARNERS
 from learners.augment import views_of
 from learners.budget import Budget
-from learners.checkpoint import Card, load_state, read_card, save_model
+from learners.checkpoint import Card, load_peers, load_state, read_card, save_model
 from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
@@ -75,6 +75,7 @@ class _Round:
         old = {k: v.clone() for k, v in state.teacher.state_dict().items()}
         budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
         job = self._job(budget, before)
+        state.peers = self._peers(job)
         train(job, state)
         if job.gate.collapsed:
             self.notes.append("the pseudo-labels drifted away from the labels, so the round left them out")
@@ -113,9 +114,17 @@ class _Round:
             notes=tuple(self.notes),
         )
 
+    def _peers(self, job: Job) -> dict[str, UNet]:
+        """The method's other networks, from where the model stands that training goes on from."""
+        if job.recipe.peers is None:
+            return {}
+        start = self.spec.parent if job.before else None
+        wanted = job.recipe.peers(self.plan, job.pools)
+        return load_peers(start, wanted, self.spec.class_ids, self.plan.device)
+
     def _save(self, state: State, judged: Judged, seconds: float, *, continued: bool) -> None:
         spec = self.spec
-        earlier = read_card(spec.parent).seconds if spec.parent and continued else 0.0
+        parent = read_card(spec.parent) if spec.parent and continued else None
         card = Card(
             network=self.plan.network,
             class_ids=spec.class_ids,
@@ -124,7 +133,8 @@ class _Round:
             steps=state.steps,
             dice=judged.dice,
             per_class=judged.per_class,
-            seconds=round(earlier + seconds, 1),
+            seconds=round((parent.seconds if parent else 0.0) + seconds, 1),
+            rounds=(parent.rounds if parent else 0) + 1,
         )
         save_model(spec.directory, state, card)
 
@@ -168,6 +178,7 @@ class _Round:
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
             seed=self.spec.seed,
+            before=read_card(self.spec.parent).rounds if self.spec.parent and before else 0,
             reliable=reliable_half(self.cases),
             judge=lambda network: self.judge(network).dice,
             tell=lambda step, loss, dice: self.report.say(
