@@ -168,6 +168,8 @@ def _learn_tab() -> None:
         panel("learn_choice.js", "mountLearners")
         gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
         panel("upnext.js")
+        gr.HTML("<h2>Tags instead of drawing</h2>", elem_classes="sw-heading")
+        panel("tags.js")
         gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading sw-proposes")
         panel("learn_choice.js", "mountPropagators")
 

@@ -92,7 +92,7 @@ def make_router(parts: Parts) -> APIRouter:
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         cookies = socket.headers.get("cookie", "")
-        await serve_tab(socket, parts.floor, _user(socket), lambda: parts.sessions.read(cookies) is not None)
+        await serve_tab(socket, parts.floor, person(socket), lambda: parts.sessions.read(cookies) is not None)
 
     return router
 
@@ -102,7 +102,7 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
 
     @router.get("/project")
     async def project(request: Request) -> Any:
-        return {"id": parts.sessions.project_id, **await run_sync(workflow.project, _user(request))}
+        return {"id": parts.sessions.project_id, **await run_sync(workflow.project, person(request))}
 
     @router.get("/images")
     async def images(
@@ -118,7 +118,7 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
 
     @router.get("/history")
     async def history(request: Request) -> Any:
-        return await run_sync(workflow.history, _user(request))
+        return await run_sync(workflow.history, person(request))
 
 
 def _add_pixels(router: APIRouter, parts: Parts) -> None:
@@ -217,7 +217,7 @@ def _add_uploads(router: APIRouter, parts: Parts) -> None:
 
     @router.post("/upload/begin")
     async def begin(request: Request) -> Any:
-        return {"batch": await run_sync(uploads.begin, _user(request))}
+        return {"batch": await run_sync(uploads.begin, person(request))}
 
     @router.put("/upload/{batch}/{number}")
     async def put(
@@ -226,12 +226,12 @@ def _add_uploads(router: APIRouter, parts: Parts) -> None:
         number: Annotated[int, InPath(ge=0, le=999_999)],
         name: Annotated[str, Query(min_length=1, max_length=4096)],
     ) -> Any:
-        size = await uploads.put(uploads.of(batch, _user(request)), number, name, request.stream())
+        size = await uploads.put(uploads.of(batch, person(request)), number, name, request.stream())
         return {"bytes": size}
 
     @router.post("/upload/{batch}/finish")
     async def finish(request: Request, batch: BatchId) -> Any:
-        taken = uploads.take(batch, _user(request))
+        taken = uploads.take(batch, person(request))
         try:
             return {"job": parts.jobs.start("import", lambda job: _import(parts, taken, job)).id}
         except BaseException:
@@ -305,7 +305,8 @@ def _check_size(workflow: Workflow, image_id: int, slices: int) -> None:
         )
 
 
-def _user(connection: Request | WebSocket) -> str:
+def person(connection: Request | WebSocket) -> str:
+    """Who asks; the guard lets nobody else through."""
     user = user_of(connection)
     if user is None:
         raise PermissionError("the guard let a stranger through")

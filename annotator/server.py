@@ -32,6 +32,7 @@ from annotator.live import Floor
 from annotator.routes import Parts, empty_folder, make_router, run_import
 from annotator.settings import Settings
 from annotator.signin import make_router as make_sign_in
+from annotator.tag_routes import make_router as make_tags
 from annotator.uploads import Uploads
 from annotator.wire import MAX_FRAME
 from annotator.workflow import Refused, Workflow
@@ -64,6 +65,7 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
     api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
     api.include_router(make_sign_in(parts.sessions))
     api.include_router(make_router(parts))
+    api.include_router(make_tags(parts))
     if settings.fill:
         _add_background(api, workflow, parts, learn=settings.learn)
     api.mount("/ui", _Static(directory=STATIC))

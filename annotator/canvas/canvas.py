@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-STYLES = tuple(STATIC / name for name in ("shell.css", "panels.css", "gradio.css"))
+STYLES = tuple(STATIC / name for name in ("shell.css", "panels.css", "tags.css", "gradio.css"))
 
 
 def canvas() -> gr.HTML:

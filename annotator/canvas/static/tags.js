@@ -1,0 +1,27 @@
+/** The panel that opens the grid of tags, and says whether tagging is worth the minutes here. */
+
+import { call } from "./api.js";
+import { h, setText } from "./dom.js";
+import { session } from "./session.js";
+import { openTagGrid } from "./taggrid.js";
+
+/** Fill the element that Gradio gives us. */
+export async function mount(element) {
+  const root = element.querySelector(".sw-panel");
+  const why = h("p.sw-count", { role: "status" });
+  const open = h("button.sw-button.small", { type: "button", onclick: () => openTagGrid(read) }, "Tag images");
+  root.replaceChildren(why, h("div.sw-row", {}, open));
+  await session.start();
+  const read = async () => {
+    open.disabled = !session.project.images_total;
+    try {
+      const { suggest, why: words } = await call("/api/tags/advice");
+      setText(why, words);
+      open.classList.toggle("primary", suggest);
+    } catch (error) {
+      setText(why, error.message);
+    }
+  };
+  session.addEventListener("project", read);
+  await read();
+}

@@ -1,0 +1,177 @@
+"""Tagging: people say which classes are on an image or slice, a second each; masks say the same for free."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.arrays import BACKGROUND, ERASED, UNLABELLED, SliceRef, plane
+from storage.fold import fold
+from storage.rounds import rounds_of
+from storage.rows import ImageRow, LabelRow
+from storage.store import Store
+from storage.tags import NewTag, Tagger, TagRow
+
+AXIS = 0  # tags are given on pictures and on the slices that a volume is stored in
+Place = tuple[int, int, int]  # image, axis, index
+Message = dict[str, Any]
+
+
+@dataclass
+class Known:
+    """What is known of one slice: class -> whether it is there; `drawn` are those a mask tells."""
+
+    present: dict[int, bool] = field(default_factory=dict)
+    drawn: set[int] = field(default_factory=set)
+
+
+class Tagging:
+    """Thread-safe. Raises ValueError and LookupError with a sentence for the person."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rounds = rounds_of(store)
+        self._lock = threading.Lock()  # protects what masks told; the store's lock is taken outside it
+        self._from_masks: dict[int, tuple[object, dict[Place, Known]]] = {}
+
+    def known(self, image_ids: Sequence[int] | None = None) -> dict[Place, Known]:
+        """Every slice of these images (or of all) that anything is known of. Masks win over tags."""
+        wanted = [row.id for row in self._store.images(limit=-1)[1]] if image_ids is None else list(image_ids)
+        out: dict[Place, Known] = {}
+        for tag in self._store.tags.of(image_ids):
+            here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), Known())
+            here.present.update(dict.fromkeys(tag.classes, tag.present))
+        clocks, first_use = self._rounds.labelled_images(), self._rounds.first_use()
+        for image_id in wanted:
+            if image_id not in clocks:
+                continue
+            for place, told in self._told(image_id, clocks[image_id], first_use).items():
+                here = out.setdefault(place, Known())
+                here.present.update(told.present)
+                here.drawn |= told.drawn
+        return out
+
+    def page(self, offset: int, limit: int, *, every: int = 1, untagged: bool = False) -> Message:
+        """A part of the grid: the slices in the project's order, every so many of a volume."""
+        classes = self._store.classes()
+        _, rows = self._store.images(limit=-1)
+        known, wanted = self.known(), {c.id for c in classes}
+        places = places_of(rows, every)
+        done = [p for p in places if p in known and wanted <= known[p].present.keys()]
+        shown = [p for p in places if p not in set(done)] if untagged else places
+        by_id = {row.id: row for row in rows}
+        return {
+            "total": len(places),
+            "shown": len(shown),
+            "done": len(done) if wanted else 0,
+            "seconds": round(self._store.tags.seconds(), 1),
+            "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in classes],
+            "items": [_item(by_id[p[0]], p, known.get(p)) for p in shown[offset : offset + limit]],
+        }
+
+    def say(self, places: Sequence[Place], said: Mapping[int, bool], by: Tagger) -> list[Message]:
+        """One act: the same classes on all of these slices. The slices as they stand then."""
+        rows = self._check(places, said)
+        new = [
+            NewTag(SliceRef(*place), tuple(sorted(ids)), present)
+            for place in dict.fromkeys(places)
+            for present in (True, False)
+            if (ids := [c for c, p in said.items() if p == present])
+        ]
+        self._store.tags.add(new, by)
+        return self._items(rows, places)
+
+    def undo(self, user: str, client_id: str) -> list[Message]:
+        """Take this person's newest act back; the slices it was about as they stand then."""
+        places = [(r.image_id, r.axis, r.index) for r in self._store.tags.take_back(client_id, user)]
+        return self._items({i: self._store.image(i) for i, _, _ in places}, places)
+
+    def _check(self, places: Sequence[Place], said: Mapping[int, bool]) -> dict[int, ImageRow]:
+        if not places or not said:
+            raise ValueError("a tag needs a slice and a class; choose one of each")
+        if unknown := sorted(set(said) - {c.id for c in self._store.classes()}):
+            raise LookupError(f"class {unknown[0]} is not in this project; reload the page")
+        rows = {image_id: self._store.image(image_id) for image_id, _, _ in places}
+        for image_id, axis, index in places:
+            if axis != AXIS or index >= rows[image_id].shape[AXIS]:
+                raise LookupError(
+                    f"image {image_id} has no slice {index} along axis {axis} that could be tagged"
+                )
+        return rows
+
+    def _items(self, rows: Mapping[int, ImageRow], places: Sequence[Place]) -> list[Message]:
+        known = self.known(sorted(rows))
+        return [_item(rows[p[0]], p, known.get(p)) for p in dict.fromkeys(places)]
+
+    def _told(self, image_id: int, rev: int, first_use: dict[int, int]) -> dict[Place, Known]:
+        """What the masks of an image say, kept until one of them or the first use of a class changes."""
+        key = (rev, tuple(sorted(first_use.items())))
+        with self._lock:
+            kept = self._from_masks.get(image_id)
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        told = told_by_masks(self._store.image(image_id).shape, self._store.labels(image_id), first_use)
+        found = {(image_id, AXIS, index): known for index, known in told.items()}
+        with self._lock:
+            self._from_masks[image_id] = key, found
+        return found
+
+
+def told_by_masks(
+    shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: Mapping[int, int]
+) -> dict[int, Known]:
+    """Slice -> what its masks say: a class drawn is there; on a complete slice those known by then are not, else."""
+    classes = fold(shape, labels).classes
+    out: dict[int, Known] = {}
+    drawn = [_values(plane(classes, AXIS, index)) for index in range(shape[AXIS])]
+    for index, values in enumerate(drawn):
+        if values:
+            out[index] = Known(dict.fromkeys(values, True), set(values))
+    for label in labels:
+        if label.kind == "complete" and label.axis == AXIS:
+            here = out.setdefault(label.index, Known())
+            absent = {c for c, first in first_use.items() if c != BACKGROUND and first < label.id}
+            for value in absent - drawn[label.index]:
+                here.present[value] = False
+                here.drawn.add(value)
+    return out
+
+
+def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[Place]:
+    """Pictures, and every so many slices of volumes, from the middle of the first step on."""
+    found = []
+    for row in rows:
+        count = row.shape[AXIS]
+        step = min(every, count)
+        found += [(row.id, AXIS, index) for index in range((step - 1) // 2, count, step)]
+    return found
+
+
+def tags_as_said(tags: Iterable[TagRow]) -> dict[Place, dict[int, bool]]:
+    """Slice -> class -> whether people said it is there; the newest counts."""
+    out: dict[Place, dict[int, bool]] = {}
+    for tag in tags:
+        here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), {})
+        here.update(dict.fromkeys(tag.classes, tag.present))
+    return out
+
+
+def _values(part: NDArray[np.uint8]) -> set[int]:
+    return set(np.unique(part).tolist()) - {BACKGROUND, ERASED, UNLABELLED}
+
+
+def _item(row: ImageRow, place: Place, known: Known | None) -> Message:
+    known = known or Known()
+    return {
+        "image": row.id,
+        "axis": place[1],
+        "index": place[2],
+        "name": row.name,
+        "slices": row.shape[AXIS],
+        "present": sorted(c for c, there in known.present.items() if there),
+        "absent": sorted(c for c, there in known.present.items() if not there),
+        "drawn": sorted(known.drawn),
+    }

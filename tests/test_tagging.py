@@ -1,0 +1,123 @@
+"""Tagging as a person does it: what masks tell for free, the grid's pages, acts and their undo, over HTTP."""
+
+import io
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotator.tags import Tagging, places_of
+from storage.arrays import SliceRef
+from storage.rows import NewLabel
+from storage.tags import Tagger
+from tests.conftest import ball, drawn
+from tests.web import small_app, small_workflow, visit
+
+ONES = np.ones((2, 3), np.uint8)
+
+
+def by(author: str = "ann") -> Tagger:
+    return Tagger(uuid.uuid4().hex, author, seconds=1.0)
+
+
+def complete(store, ref: SliceRef) -> None:
+    store.add_label(NewLabel(ref, None, uuid.uuid4().hex, "ann"))
+
+
+@pytest.fixture
+def project(store):
+    store.add_class("one"), store.add_class("two")
+    return store.add_image(ball()[0])
+
+
+def test_masks_tell_what_is_there_and_complete_slices_what_is_not(store, project):
+    store.add_label(drawn(SliceRef(project, 0, 4), ONES))
+    complete(store, SliceRef(project, 0, 2))
+    complete(store, SliceRef(project, 0, 4))
+    known = Tagging(store).known()
+    assert known[project, 0, 4].present == {1: True}
+    assert known[project, 0, 2].present == {1: False}
+    assert (project, 0, 3) not in known
+
+
+def test_a_slice_completed_before_a_class_was_used_says_nothing_about_it(store, project):
+    store.add_label(drawn(SliceRef(project, 0, 4), ONES))
+    complete(store, SliceRef(project, 0, 2))
+    store.add_label(drawn(SliceRef(project, 0, 6), 2 * ONES))
+    assert Tagging(store).known()[project, 0, 2].present == {1: False}
+
+
+def test_a_mask_in_another_plane_tells_the_slices_that_it_crosses(store, project):
+    store.add_label(drawn(SliceRef(project, 1, 3), ONES, at=(5, 2)))
+    known = Tagging(store).known()
+    assert {place[2] for place in known} == {5, 6}
+
+
+def test_a_mask_wins_over_a_tag_and_its_undo_brings_the_tag_back(store, project):
+    tagging = Tagging(store)
+    tagging.say([(project, 0, 4)], {1: False}, by())
+    label = store.add_label(drawn(SliceRef(project, 0, 4), ONES))
+    assert tagging.known()[project, 0, 4].present == {1: True}
+    store.revoke(label.client_id, client_id="u", author="ann")
+    assert tagging.known()[project, 0, 4].present == {1: False}
+
+
+def test_the_newest_tag_counts_and_undo_brings_the_older_back(store, project):
+    tagging = Tagging(store)
+    tagging.say([(project, 0, 4)], {1: True}, by())
+    assert tagging.say([(project, 0, 4)], {1: False}, by())[0]["absent"] == [1]
+    assert tagging.undo("ann", "u1")[0]["present"] == [1]
+
+
+def test_a_page_counts_what_is_done_and_can_leave_it_out(store, project):
+    tagging = Tagging(store)
+    tagging.say([(project, 0, 1), (project, 0, 4)], {1: True, 2: False}, by())
+    tagging.say([(project, 0, 7)], {1: True}, by())
+    page = tagging.page(0, 60, every=3)
+    assert [item["index"] for item in page["items"]] == [1, 4, 7]
+    assert (page["total"], page["done"], page["seconds"]) == (3, 2, 2.0)
+    assert [item["index"] for item in tagging.page(0, 60, every=3, untagged=True)["items"]] == [7]
+
+
+def test_every_so_many_slices_of_a_volume_and_every_picture(store, project):
+    flat = store.image(store.add_image(replace(ball((1, 17, 23))[0], name="flat")))
+    assert places_of([store.image(project), flat], 4) == [(project, 0, 1), (project, 0, 5), (flat.id, 0, 0)]
+
+
+def test_nonsense_is_refused_in_words(store, project):
+    tagging = Tagging(store)
+    with pytest.raises(LookupError, match="no slice 99"):
+        tagging.say([(project, 0, 99)], {1: True}, by())
+    with pytest.raises(LookupError, match="class 7 is not in this project"):
+        tagging.say([(project, 0, 0)], {7: True}, by())
+    with pytest.raises(ValueError, match="a slice and a class"):
+        tagging.say([(project, 0, 0)], {}, by())
+
+
+def test_over_http_a_tag_is_said_once_seen_and_taken_back(tmp_path: Path):
+    with small_workflow(tmp_path) as workflow, visit(small_app(workflow)) as client:
+        act = {"id": "act-1", "places": [{"image": 1, "index": 4}, {"image": 1, "index": 5}], "present": [1]}
+        for _ in range(2):
+            answer = client.post("/api/tags", json={**act, "seconds": 2.5})
+            assert [item["present"] for item in answer.json()["items"]] == [[1], [1]]
+        page = client.get("/api/tags").json()
+        assert (page["total"], page["done"], page["seconds"]) == (9, 2, 2.5)
+        assert client.post("/api/tags/undo", json={"id": "u"}).status_code == 200
+        assert client.get("/api/tags").json()["done"] == 0
+        assert client.post("/api/tags/undo", json={"id": "u2"}).status_code == 404
+        assert client.post("/api/tags", json={**act, "id": "b", "absent": [1]}).status_code == 400
+        assert client.post("/api/tags", json={**act, "id": "c", "present": [9]}).status_code == 404
+        assert client.post("/api/tags", json={**act, "places": []}).status_code == 422
+
+
+def test_a_thumbnail_is_a_small_picture_in_the_images_window(tmp_path: Path):
+    with small_workflow(tmp_path) as workflow, visit(small_app(workflow)) as client:
+        answer = client.get("/api/thumbnails/1/0/4")
+        picture = Image.open(io.BytesIO(answer.content))
+        assert answer.headers["content-type"] == "image/webp" and picture.size == (92, 68)
+        pixels = np.asarray(picture.convert("L"))
+        assert pixels[28, 36] > pixels[4, 88] + 60  # the ball is bright, the corner is not
+        assert client.get("/api/thumbnails/1/0/40").status_code == 404
