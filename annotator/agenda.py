@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from annotator.learn_settings import LearnSettings
+from learners import LEARNERS
 from storage.rounds import Rounds
 
 TRIES = 2  # a round whose worker died is tried again so often, each time smaller
@@ -31,7 +32,7 @@ def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> 
     """Go on for a while on the same labels, each time twice as long; then predict what is left."""
     trained = rounds.trained_seconds(name, newest)
     left = settings.settle_seconds - trained
-    if left >= settings.seconds:
+    if left >= settings.seconds and LEARNERS[name].run is None:
         return Step("train", min(left, max(settings.seconds, trained)))
     model = rounds.newest(name, "done")
     if model is not None and rounds.unpredicted(name, model.seen_label):

@@ -254,7 +254,7 @@ class Scheduler:
             class_ids=inputs.class_ids,
             examples=inputs.examples,
             directory=self.rounds.folder(row.id),
-            parent=self.rounds.model(row.learner) or self.rounds.any_model(),
+            parent=self._parent(row.learner),
             seconds=seconds,
             predict=self._order(row),
             predict_seconds=self._settings.predict_seconds,
@@ -266,6 +266,16 @@ class Scheduler:
             mirror=inputs.mirror,
             late_ids=inputs.late_ids,
         )
+
+    def _parent(self, name: str) -> Path | None:
+        """The learner's own model, else the newest network of another: what a round starts from."""
+        own = self.rounds.model(name)
+        if own is not None or LEARNERS[name].run is not None:
+            return own
+        trained = [each for each, entry in LEARNERS.items() if entry.run is None]
+        rows = [row for each in trained if (row := self.rounds.newest(each, "done")) is not None]
+        newest = max(rows, key=lambda row: row.id, default=None)
+        return self.rounds.folder(newest.model_round) if newest and newest.model_round else None
 
     def _order(self, row: RoundRow) -> tuple[int, ...]:
         """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out

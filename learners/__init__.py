@@ -1,21 +1,32 @@
-"""Training methods behind one seam. Importing this loads no torch: `make` imports what it needs when it is called."""
+"""Training methods behind one seam. Importing this loads no torch: a method imports what it needs when it is called."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from learners.spec import RoundResult, RoundSpec
     from learners.trainer import Recipe
 
 
 @dataclass(frozen=True)
 class LearnerEntry:
-    """A method that can be chosen."""
+    """A method that can be chosen: a recipe for the training loop, or else the function that runs its rounds."""
 
     title: str
     good_at: str
-    make: "Callable[[], Recipe]"
+    make: "Callable[[], Recipe] | None" = None
     needs: str = ""  # what it wants before it is more than supervised training, in words
+    work: "Callable[[RoundSpec], RoundResult] | None" = (
+        None  # a round of its own; None: the training loop alone
+    )
+    reads_tags: bool = False  # tags are news for it, as labels are for every learner
+    run: "Callable[[RoundSpec], RoundResult] | None" = None  # one round on the same labels is all it needs
+
+    def recipe(self) -> "Recipe":
+        if self.make is None:
+            raise LookupError(f"{self.title} has no recipe for the training loop")
+        return self.make()
 
 
 def _supervised() -> "Recipe":
@@ -72,6 +83,12 @@ def _cross_teaching() -> "Recipe":
     return make()
 
 
+def _tags(spec: "RoundSpec") -> "RoundResult":
+    from learners.tags.work import work
+
+    return work(spec)
+
+
 TEACHER = "a held-out Dice of 0.65; until then it trains on the labels alone"
 
 LEARNERS: dict[str, LearnerEntry] = {
@@ -126,5 +143,13 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="volumes with several labelled slices in each of two planes, and time",
         make=_cross_teaching,
         needs="volumes whose slices lie close together",
+    ),
+    "tags": LearnerEntry(
+        title="Image tags",
+        good_at="many pictures of which some hold the object: a second each, nothing drawn",
+        make=_supervised,
+        needs="tags: which classes are on a slice and which are not",
+        work=_tags,
+        reads_tags=True,
     ),
 }

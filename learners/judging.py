@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from learners.data import Case
 from learners.metrics import dice_of, mean_dice, overlaps
 from learners.plan import Plan
-from learners.predict import class_map
+from learners.predict import Predictor, class_map
 from learners.targets import Classes
 from models.networks import UNet
 from storage.arrays import UNLABELLED
@@ -39,7 +39,7 @@ class Judge:
         held = [(case, case.held_out()) for case in cases]
         self._held = [(case, known) for case, known in held if known is not None][:JUDGED_AT_MOST]
 
-    def __call__(self, network: UNet) -> Judged:
+    def __call__(self, network: UNet | Predictor) -> Judged:
         """Dice over held-out labels; per class the mean over the images that have it."""
         scores = [self._score(network, case, known) for case, known in self._held]
         if not scores:
@@ -52,7 +52,7 @@ class Judge:
         }
         return Judged(mean_dice(scores), each)
 
-    def _score(self, network: UNet, case: Case, known: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _score(self, network: UNet | Predictor, case: Case, known: NDArray[np.uint8]) -> NDArray[np.float64]:
         proposed = class_map(network, case, self._plan, self._classes)
         where = (known != UNLABELLED) & np.isin(known, (0, *self._classes.ids))
         return dice_of(overlaps(proposed, known, self._classes.ids, where))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -74,6 +75,18 @@ class Sums:
         return soft_dice(self.inside[1:], self.mass[1:], self.sizes[1:])
 
 
+Tile = tuple[
+    Box3, NDArray[np.float32], NDArray[np.float32]
+]  # where, (K, z, y, x) probabilities, (D,) features
+
+
+class Predictor(Protocol):
+    """What predicts whole images in its own way, and not as one network does tile by tile."""
+
+    def tiles(self, case: Case) -> Iterator[Tile]:
+        """Tiles that cover the image once."""
+
+
 @dataclass(frozen=True)
 class Files:
     """Where a prediction goes, both (Z, Y, X) uint8 .npy."""
@@ -82,7 +95,7 @@ class Files:
     confidence: Path
 
 
-def predict(network: UNet, case: Case, plan: Plan, classes: Classes, files: Files) -> Sums:
+def predict(network: UNet | Predictor, case: Case, plan: Plan, classes: Classes, files: Files) -> Sums:
     """Write class and confidence region by region; never more than one tile of probabilities in memory."""
     shape = case.example.shape
     writers = [
@@ -100,7 +113,7 @@ def predict(network: UNet, case: Case, plan: Plan, classes: Classes, files: File
     return sums
 
 
-def class_map(network: UNet, case: Case, plan: Plan, classes: Classes) -> NDArray[np.uint8]:
+def class_map(network: UNet | Predictor, case: Case, plan: Plan, classes: Classes) -> NDArray[np.uint8]:
     """(Z, Y, X) label values, in memory."""
     out, values = np.zeros(case.example.shape, np.uint8), classes.to_values()
     for core, p, _ in probabilities(network, case, plan):
@@ -108,10 +121,11 @@ def class_map(network: UNet, case: Case, plan: Plan, classes: Classes) -> NDArra
     return out
 
 
-def probabilities(
-    network: UNet, case: Case, plan: Plan
-) -> Iterator[tuple[Box3, NDArray[np.float32], NDArray[np.float32]]]:
+def probabilities(network: UNet | Predictor, case: Case, plan: Plan) -> Iterator[Tile]:
     """Tiles that cover the image once: where, (K, z, y, x) probabilities, (D,) mean coarsest features."""
+    if not isinstance(network, UNet):
+        yield from network.tiles(case)
+        return
     network.eval()
     for core in _cores(case.example.shape, plan):
         seen, trim = _with_rim(core, case.example.shape, plan)

@@ -12,7 +12,7 @@ from learners.data import Case
 from learners.metrics import stability
 from learners.plan import Plan
 from learners.pool import Pool, join, write_pool
-from learners.predict import Files, Sums, class_map, predict
+from learners.predict import Files, Predictor, Sums, class_map, predict
 from learners.progress import STOP_FILE, Report, classes_file, confidence_file
 from learners.spec import ImageScore, RoundSpec
 from learners.targets import Classes
@@ -27,7 +27,7 @@ class Proposer:
     spec: RoundSpec
     plan: Plan
     classes: Classes
-    network: UNet
+    network: UNet | Predictor
     snapshots: Sequence[UNet] = ()  # of this job, to see what still changes
 
     def run(

@@ -157,7 +157,7 @@ class _Round:
         return state
 
     def _job(self, budget: Budget, before: Judged | None) -> Job:
-        recipe = LEARNERS[self.spec.learner].make()
+        recipe = LEARNERS[self.spec.learner].recipe()
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
         if not pools.has_labels:
             raise Unready("every label is held out for checking; label one more image")
