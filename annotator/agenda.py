@@ -32,7 +32,7 @@ def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> 
     """Go on for a while on the same labels, each time twice as long; then predict what is left."""
     trained = rounds.trained_seconds(name, newest)
     left = settings.settle_seconds - trained
-    if left >= settings.seconds and LEARNERS[name].run is None:
+    if left >= settings.seconds and LEARNERS[name].network:
         return Step("train", min(left, max(settings.seconds, trained)))
     model = rounds.newest(name, "done")
     if model is not None and rounds.unpredicted(name, model.seen_label):

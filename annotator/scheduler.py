@@ -270,9 +270,9 @@ class Scheduler:
     def _parent(self, name: str) -> Path | None:
         """The learner's own model, else the newest network of another: what a round starts from."""
         own = self.rounds.model(name)
-        if own is not None or LEARNERS[name].run is not None:
+        if own is not None or not LEARNERS[name].network:
             return own
-        trained = [each for each, entry in LEARNERS.items() if entry.run is None]
+        trained = [each for each, entry in LEARNERS.items() if entry.network]
         rows = [row for each in trained if (row := self.rounds.newest(each, "done")) is not None]
         newest = max(rows, key=lambda row: row.id, default=None)
         return self.rounds.folder(newest.model_round) if newest and newest.model_round else None

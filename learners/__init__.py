@@ -11,17 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LearnerEntry:
-    """A method that can be chosen: a recipe for the training loop, or else the function that runs its rounds."""
+    """A method that can be chosen: a recipe for the training loop, or the function that runs its rounds."""
 
     title: str
     good_at: str
     make: "Callable[[], Recipe] | None" = None
     needs: str = ""  # what it wants before it is more than supervised training, in words
-    work: "Callable[[RoundSpec], RoundResult] | None" = (
-        None  # a round of its own; None: the training loop alone
-    )
+    work: "Callable[[RoundSpec], RoundResult] | None" = None  # runs a round; None: the training loop does
+    network: bool = True  # its model is a network, which goes on training and others may start from
     reads_tags: bool = False  # tags are news for it, as labels are for every learner
-    run: "Callable[[RoundSpec], RoundResult] | None" = None  # one round on the same labels is all it needs
 
     def recipe(self) -> "Recipe":
         if self.make is None:
