@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.round_fills import RoundFills
 from learners.spec import Example, Pseudo, WeakBox
 from learners.targets import OPEN_BACKGROUND
 from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
@@ -43,6 +44,7 @@ class RoundInputs:
     def __init__(self, store: Store, rounds: Rounds) -> None:
         self._store, self._rounds = store, rounds
         self._directory = rounds.directory / "targets"
+        self._fills = RoundFills(store, rounds, self._directory)
 
     def build(self, producer: str, since: int, stable: Mapping[int, float] | None = None) -> Inputs:
         """`producer`: whose pseudo-labels go along, `stable` how settled it was on each image; `since`: the clock
@@ -55,7 +57,8 @@ class RoundInputs:
         _, rows = self._store.images(limit=-1)
         examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
         examples = tuple(
-            replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})) for e in examples
+            self._filled(replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})), producer)
+            for e in examples
         )
         classes = {c.id for c in self._store.classes()} & set(first_use)
         drawn = tuple(sorted(classes - {BACKGROUND}))
@@ -74,7 +77,9 @@ class RoundInputs:
 
     def forget_old(self) -> None:
         """Remove target files that no newer round will ask for; call while none runs."""
-        current = {f"{image_id}-{rev}.npy" for image_id, rev in self._rounds.labelled_images().items()}
+        labelled = self._rounds.labelled_images()
+        current = {f"{image_id}-{rev}.npy" for image_id, rev in labelled.items()}
+        current |= self._fills.names(list(labelled))
         if self._directory.is_dir():
             for path in self._directory.iterdir():
                 if path.name not in current:
@@ -98,6 +103,7 @@ class RoundInputs:
             spacing_mm=row.spacing_mm,
             known=self._target(row, rev, labels, first_use) if rev is not None else None,
             all_held=(row.id, *WHOLE) in held,
+            slices=places_of(labels),
             held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
             fresh=rev is not None and rev > since,
             boxes=weak_boxes(labels),
@@ -108,6 +114,14 @@ class RoundInputs:
         if not path.exists():
             write_npy(path, target_volume(row.shape, labels, first_use))
         return path
+
+    def _filled(self, example: Example, learner: str) -> Example:
+        """With the volume's fill, and the slices that the fill came from."""
+        if example.known is None or (found := self._fills.of(example.image_id, learner)) is None:
+            return example
+        fill, seen = found
+        labels = [label for label in self._store.labels(example.image_id) if label.id <= seen]
+        return replace(example, fill=fill, slices=places_of(labels))
 
     def _pseudo(self, image_id: int, producer: str, stable: Mapping[int, float]) -> Pseudo | None:
         row = self._store.predictions.newest(image_id, producer)
@@ -146,6 +160,11 @@ class RoundInputs:
         free = [s for s in slices if s not in mine and first[s] > seen] or ([] if mine else slices)
         for axis, index in _newest(free, max(1, len(slices) // HOLD_EACH) - len(mine)):
             self._rounds.hold_out(image_id, axis, index)
+
+
+def places_of(labels: Sequence[LabelRow]) -> tuple[tuple[int, int], ...]:
+    """The (axis, index) of the slices that people worked on."""
+    return tuple(sorted({(label.axis, label.index) for label in labels}))
 
 
 def target_volume(
