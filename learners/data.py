@@ -42,8 +42,19 @@ class Case:
         self._range: tuple[float, float] | None = None
         self.places: dict[int, NDArray[np.int32]] = {}
         open_npy(example.pixels)  # raises TornFile now, when the image can still be left out
-        if example.known is not None and not example.all_held:
-            self.places = _places(without_slices(open_npy(example.known), example.held), classes)
+        if not example.all_held and (example.known is not None or example.guess is not None):
+            self.places = _places(self._trained_on(), classes)
+
+    def _trained_on(self) -> NDArray[np.uint8]:
+        """(Z, Y, X) label values, the guessed ones where nobody said anything."""
+        example = self.example
+        said = np.full(example.shape, UNLABELLED, np.uint8)
+        if example.known is not None:
+            said = without_slices(open_npy(example.known), example.held)
+        if example.guess is None:
+            return said
+        trusted = open_npy(example.guess.trust) > 0
+        return np.where((said == UNLABELLED) & trusted, open_npy(example.guess.classes), said)
 
     @property
     def labelled(self) -> bool:
@@ -76,6 +87,9 @@ class Case:
         """(z, y, x) what may be trained on in a box inside the image; with `believe` also what was propagated."""
         none = np.full([part.stop - part.start for part in region], UNLABELLED, np.uint8)
         said = target_of(none if self.example.known is None else self.known(region), self._classes)
+        if (guess := self.example.guess) is not None:
+            guessed, trust = (np.array(open_npy(path)[region]) for path in (guess.classes, guess.trust))
+            said = with_fill(said, guessed, trust, np.ones(trust.shape, np.float32), self._classes)
         fill = self.example.fill
         if believe is None or fill is None:
             return said

@@ -37,6 +37,24 @@ class WeakBox:
 
 
 @dataclass(frozen=True)
+class Tag:
+    """Whether a class is on a slice, as people said it or as their masks tell."""
+
+    axis: int
+    index: int
+    value: int  # the class
+    present: bool
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Weak labels that a round made of its own accord before it trains."""
+
+    classes: Path  # (Z, Y, X) uint8 label values, UNLABELLED where nothing is guessed
+    trust: Path  # (Z, Y, X) uint8 of 255
+
+
+@dataclass(frozen=True)
 class Example:
     """One image as a worker sees it: paths, never open arrays."""
 
@@ -53,6 +71,8 @@ class Example:
     pseudo: Pseudo | None = None
     fill: Fill | None = None
     boxes: tuple[WeakBox, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    guess: Guess | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,8 @@ class RoundSpec:
     steps: int | None = None  # tests: stop after so many
     mirror: tuple[int, ...] = (0, 1, 2)  # axes of the volume along which a mirrored image means the same
     late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
+    prompt_model: str = "builtin"  # the project's, for methods that ask one
+    cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
 
     def __post_init__(self) -> None:
         if self.seconds < 0 or self.predict_seconds < 0:
