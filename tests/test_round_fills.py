@@ -72,5 +72,5 @@ def test_what_a_label_says_is_trusted_and_what_was_propagated_less(store, tmp_pa
     whole = tuple(slice(0, n) for n in example.shape)
     target = case.target(whole, lambda rounds: belief_at(rounds))
     said = case.target(whole)
-    assert (target.w[said.w == 1] == 1).all() and 0 < target.w[said.w == 0].min()
+    assert (target.w[said.w == 1] == 1).all() and target.w[said.w == 0].min() > 0
     assert target.w[said.w == 0].max() <= 0.95 * 200 / 255 + 1e-6

@@ -4,14 +4,14 @@
 uses SimpleITK's fast symmetric demons (T. Vercauteren et al., NeuroImage 2009), slower and smoother.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.propagate.case import Case, Guess, Run, as_bytes
-from learners.propagate.chain import Mover, Score, carry
+from learners.propagate.chain import Mover, Score, carried, carry
 
 SMALLEST = 32  # pixels; the search needs a picture of this size
 DEMONS_STEPS = 30
@@ -25,19 +25,28 @@ Register = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]  # (to, from)
 
 def flow(case: Case, run: Run) -> Guess:
     """Optical flow between neighbouring slices."""
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    still = np.zeros((0, 0), np.float32)
-    return _propagate(case, run, lambda to, source: np.asarray(search.calc(to, source, still), np.float32))
+    return carry(case, run, _movers(case, _inverse_search()))
 
 
 def demons(case: Case, run: Run) -> Guess:
     """Deformable registration of neighbouring slices."""
-    return _propagate(case, run, _demons)
+    return carry(case, run, _movers(case, _demons))
 
 
-def _propagate(case: Case, run: Run, register: Register) -> Guess:
+def chances(case: Case, run: Run) -> Iterator[NDArray[np.float32]]:
+    """Optical flow's probability of each class on its own."""
+    return carried(case, run, _movers(case, _inverse_search()))
+
+
+def _movers(case: Case, register: Register) -> Callable[[Case, int], Mover]:
     pixels = as_bytes(case.image)
-    return carry(case, run, lambda case, axis: _mover(np.moveaxis(pixels, axis, 0), register))
+    return lambda case, axis: _mover(np.moveaxis(pixels, axis, 0), register)
+
+
+def _inverse_search() -> Register:
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    still = np.zeros((0, 0), np.float32)
+    return lambda to, source: np.asarray(search.calc(to, source, still), np.float32)
 
 
 def _mover(slices: NDArray[np.uint8], register: Register) -> Mover:

@@ -1,9 +1,9 @@
 """The random walker of L. Grady (TPAMI 2006) with a prior: labels spread through the image until they meet an edge.
 
-Solves one linear system for all classes. Between labelled slices the signed distances of `shape` and the brightness of
-what was labelled pull every voxel gently (CVPR 2005, "multilabel random walker using prior models"): where the image
-shows no edge, the outlines are interpolated. Large volumes are solved on a coarse grid first; on finer ones only the
-voxels around the edges found so far are solved again. A new run starts from the last solution.
+Solves one linear system for all classes. Between labelled slices the outlines that optical flow carries along (`flow`)
+and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel random walker using prior
+models"): where the image shows no edge, the outlines are interpolated. Large volumes are solved on a coarse grid first;
+on finer ones only the voxels around the edges found so far are solved again. A new run starts from the last solution.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter, minimum_filter
 
-from learners.propagate import shape
+from learners.propagate import flow
 from learners.propagate.case import Case, Guess, Run
-from learners.propagate.distances import chances
 from learners.propagate.grid import Edges, coarse_mean, finer, solve, system_of
 from storage.arrays import BACKGROUND, UNLABELLED
 
 SHARPNESS = 2.0  # how much an edge that is as strong as usual holds a walker back
 PULL = 0.25  # how strongly a voxel leans on its prior, against 1 for an edge inside an even region
 LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
-WHOLE = 90_000  # voxels; a grid up to this size is solved everywhere
+WHOLE = 400_000  # voxels; a grid up to this size is solved everywhere
+WORK = 4_000_000  # voxels times classes, likewise
 SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
 BINS = 48  # of brightness
 Factor = tuple[int, int, int]
@@ -80,7 +80,8 @@ def walk(case: Case, run: Run) -> Guess:
 def ladder(case: Case) -> list[Factor]:
     """Block sizes from (1, 1, 1) up, until a grid is small; axes with fine spacing are joined first."""
     factors: list[Factor] = [(1, 1, 1)]
-    while _voxels(case.shape, factors[-1]) > WHOLE and len(factors) < 6:
+    most = min(WHOLE, WORK // len(case.classes))
+    while _voxels(case.shape, factors[-1]) > most and len(factors) < 6:
         now = factors[-1]
         sizes = [mm * f for mm, f in zip(case.spacing_mm, now)]
         grow = [size < 1.5 * min(sizes) and n // f >= 8 for size, n, f in zip(sizes, case.shape, now)]
@@ -182,7 +183,7 @@ def _solved(
 def _prior(small: Case, run: Run) -> NDArray[np.float32]:
     """(z, y, x, K) what outlines and brightness say about each foreground class."""
     looks = _looks(small)
-    odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(chances(shape.scores(small, run)), looks)]
+    odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(flow.chances(small, run), looks)]
     stacked = np.stack(odds, -1)
     return stacked / (1 + stacked.sum(-1, keepdims=True))
 
