@@ -20,6 +20,7 @@ def facts_of(store: Store, rounds: Rounds, settings: LearnSettings) -> Facts:
         complete_slices=kinds["complete"],
         drawn=kinds["patch"],
         boxes=kinds["boxes"],
+        tags=kinds["tags"],
         has_gpu=settings.device != "cpu" and has_gpu(),
         dice=max(best, default=None),
     )

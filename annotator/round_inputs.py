@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.round_fills import RoundFills
-from learners.spec import Example, Pseudo, WeakBox
+from annotator.tags import Tagging
+from learners import LEARNERS
+from learners.spec import Example, Pseudo, Tag, WeakBox
+from learners.tags.needs import missing_tags
 from learners.targets import OPEN_BACKGROUND
 from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
 from storage.fold import fold
@@ -28,10 +31,13 @@ class Inputs:
     class_ids: tuple[int, ...]
     mirror: tuple[int, ...]  # axes along which a mirrored image means the same
     late_ids: tuple[int, ...]  # classes first used after some slice was complete
+    reads_tags: bool = False  # tags suffice: nobody needs to have drawn anything
 
 
 def missing(inputs: Inputs) -> str | None:
     """What is missing before anything can be learned, as a sentence for the person."""
+    if inputs.reads_tags:
+        return missing_tags(inputs.examples, inputs.class_ids)
     if not inputs.class_ids:
         return "Label one object, then say that the slice is complete (or paint some background)."
     says_background = any(e.known is not None for e in inputs.examples)
@@ -45,6 +51,7 @@ class RoundInputs:
         self._store, self._rounds = store, rounds
         self._directory = rounds.directory / "targets"
         self._fills = RoundFills(store, rounds, self._directory)
+        self._tagging = Tagging(store)
 
     def build(self, producer: str, since: int, stable: Mapping[int, float] | None = None) -> Inputs:
         """`producer`: whose pseudo-labels go along, `stable` how settled it was on each image; `since`: the clock
@@ -64,7 +71,19 @@ class RoundInputs:
         drawn = tuple(sorted(classes - {BACKGROUND}))
         complete = self._rounds.first_complete()
         late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
-        return Inputs(examples, drawn, self._mirror(rows, labelled), late)
+        inputs = Inputs(examples, drawn, self._mirror(rows, labelled), late)
+        return self._with_tags(inputs) if LEARNERS[producer].reads_tags else inputs
+
+    def _with_tags(self, inputs: Inputs) -> Inputs:
+        """What people tagged and what masks tell as tags; a class may be known from tags alone."""
+        tags: dict[int, list[Tag]] = {}
+        for (image_id, axis, index), known in self._tagging.known().items():
+            told = [Tag(axis, index, value, there) for value, there in known.present.items()]
+            tags.setdefault(image_id, []).extend(told)
+        there = {tag.value for told in tags.values() for tag in told if tag.present}
+        classes = {c.id for c in self._store.classes()} & (there | set(inputs.class_ids))
+        examples = tuple(replace(e, tags=tuple(tags.get(e.image_id, ()))) for e in inputs.examples)
+        return replace(inputs, examples=examples, class_ids=tuple(sorted(classes)), reads_tags=True)
 
     def _mirror(self, rows: Sequence[ImageRow], labelled: Mapping[int, int]) -> tuple[int, ...]:
         """Scans that know their sides are mirrored left to right alone, and not at all where classes have sides:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 TICK_SECONDS = 0.5
+PROMPT_MODEL = "prompt_model"  # the setting that the prompting keeps
 
 
 class Scheduler:
@@ -208,7 +209,7 @@ class Scheduler:
         for name in self.active if not self._closed else ():
             running = self._running.get(name)
             if running is not None:
-                if running.polish and self.store.newest_label() > running.row.seen_label:
+                if running.polish and self._clock(name) > running.row.seen_label:
                     _touch(running.spec.directory / STOP_FILE)  # people come before polish
                 continue
             step = self._next(name)
@@ -219,11 +220,15 @@ class Scheduler:
     def _next(self, name: str) -> Step | None:
         if name in self._asked:
             return Step("train", self._settings.seconds)
-        return next_step(self.rounds, self._settings, name, self.store.newest_label())
+        return next_step(self.rounds, self._settings, name, self._clock(name))
+
+    def _clock(self, name: str) -> int:
+        """The newest event that is news for this learner: tags are for those that read them."""
+        return self.store.newest_label(tags=LEARNERS[name].reads_tags)
 
     def _start(self, name: str, step: Step) -> bool:
         last = self.rounds.newest(name, "done")
-        clock = self.store.newest_label()  # before the labels are read: what comes later starts another round
+        clock = self._clock(name)  # before the labels are read: what comes later starts another round
         if step.kind == "predict" and last is not None:
             clock = last.seen_label
         inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
@@ -265,6 +270,8 @@ class Scheduler:
             steps=self._settings.steps if seconds else None,
             mirror=inputs.mirror,
             late_ids=inputs.late_ids,
+            prompt_model=self.store.setting(PROMPT_MODEL) or "builtin",
+            cache=self.rounds.directory / "seen",
         )
 
     def _parent(self, name: str) -> Path | None:
@@ -316,7 +323,7 @@ class Scheduler:
             running=self._running.get(name),
             last=self.rounds.newest(name),
             done=self.rounds.newest(name, "done"),
-            newest_label=self.store.newest_label(),
+            newest_label=self._clock(name),
             paused=name in self._settings.paused,
             waiting=self._waiting.get(name),
             off=self.off,

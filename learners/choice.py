@@ -19,6 +19,7 @@ class Facts:
     boxes: int  # of them, tight boxes that say nothing about their pixels
     has_gpu: bool
     dice: float | None  # held-out, of the best model so far
+    tags: int = 0  # slices that people tagged without drawing
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ def choose(facts: Facts) -> Choice:
 
     On processors no semi-supervised method beat it at equal time with few labels (docs/learners.md).
     """
+    if facts.tags and not facts.drawn and not facts.complete_slices:
+        return Choice("tags", "nothing is drawn yet; tags are all there is to learn from")
     kind = "volumes" if facts.volumes * 2 > facts.images else "images"
     if facts.boxes * 2 > facts.drawn:
         return Choice("weak", "most labels are boxes, which say nothing about single pixels")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotator.scheduler import LearnSettings, Scheduler
 from annotator.tags import Tagging, places_of
+from learners.engines import SerialExecutor
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.tags import Tagger
@@ -121,3 +123,41 @@ def test_a_thumbnail_is_a_small_picture_in_the_images_window(tmp_path: Path):
         pixels = np.asarray(picture.convert("L"))
         assert pixels[28, 36] > pixels[4, 88] + 60  # the ball is bright, the corner is not
         assert client.get("/api/thumbnails/1/0/40").status_code == 404
+
+
+# learning from tags
+
+
+def test_tags_are_news_for_the_learner_that_reads_them_alone(store, project):
+    scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(("supervised", "tags")))
+    Tagging(store).say([(project, 0, 4)], {1: True}, by())
+    assert scheduler._clock("supervised") == 0 and scheduler._clock("tags") == 1
+    scheduler.close()
+
+
+def test_with_tags_alone_the_app_learns_from_tags_and_says_what_is_missing(store, project):
+    Tagging(store).say([(project, 0, 3), (project, 0, 4)], {1: True}, by())
+    scheduler = Scheduler(store, SerialExecutor())
+    assert scheduler.choice().learner == "tags"
+    scheduler.run_until_idle()
+    status = scheduler.status()[0]
+    assert (status["learner"], status["state"]) == ("tags", "waiting")
+    assert "at least 3 slices" in status["message"]
+    scheduler.close()
+
+
+def test_a_round_from_tags_alone_proposes_masks_for_the_project(store, project):
+    """The whole way: tags in the store, a round, a proposal on every slice, no drawn label anywhere."""
+    truth = ball()[1]
+    tagging = Tagging(store)
+    for index in range(9):
+        tagging.say([(project, 0, index)], {1: bool(truth[index].any())}, by())
+    settings = LearnSettings(("tags",), settle_seconds=0, device="cpu", steps=25)
+    scheduler = Scheduler(store, SerialExecutor(), settings=settings)
+    scheduler.run_until_idle()
+    assert scheduler.status()[0]["state"] == "idle", scheduler.status()[0]["message"]
+    proposal = store.predictions.newest(project, "tags")
+    assert proposal is not None and proposal.classes().shape == (9, 17, 23)
+    assert set(np.unique(proposal.classes())) <= {0, 1}
+    assert scheduler.rounds.newest("tags", "done").annotator_seconds == 9
+    scheduler.close()
