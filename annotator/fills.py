@@ -69,12 +69,16 @@ class Fills:
     def propagator(self) -> str:
         """The name of the one that fills."""
         chosen = self._store.setting("propagator")
-        return chosen if chosen in PROPAGATORS else DEFAULT
+        return chosen if chosen in PROPAGATORS and PROPAGATORS[chosen].ready else DEFAULT
 
     def choose(self, name: str) -> None:
         """Fill by another propagator from now on. Raises LookupError."""
         if name not in PROPAGATORS:
             raise LookupError(f"there is no propagator {name!r}; there are: {', '.join(PROPAGATORS)}")
+        if not PROPAGATORS[name].ready:
+            raise LookupError(
+                f"{PROPAGATORS[name].title} has no weights on this machine; docs/sparse.md says which"
+            )
         self._store.set_setting("propagator", name)
 
     def refresh(self, image_id: int) -> None:
@@ -117,6 +121,7 @@ class Fills:
         entries = [
             {"name": name, "title": e.title, "good_at": e.good_at, "active": name == self.propagator}
             for name, e in PROPAGATORS.items()
+            if e.ready
         ]
         return {
             "predictions": [_facts(row, newest) for row in rows],

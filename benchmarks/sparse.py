@@ -77,7 +77,7 @@ def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> It
             metric = f"Dice, {count} slices"
             name = f"{subject.set}, {layout}"
             yield Row(name, "nearest slice", metric, dice(subject, nearest(case)), count)
-            for propagator in PROPAGATORS:
+            for propagator in (name for name, entry in PROPAGATORS.items() if entry.ready):
                 if quick and propagator in SLOW and (count != 3 or layout == "orthogonal"):
                     continue
                 filled = fill(propagator, case, Run.of(seconds))

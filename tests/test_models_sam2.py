@@ -171,6 +171,36 @@ def test_nothing_to_follow_is_refused(propagator):
         propagator.propagate(stack(3), {7: seed_mask()}, lambda *_: None)
 
 
+def test_a_volume_is_filled_from_slices_of_two_planes_and_known_voxels_stay(propagator):
+    from learners.propagate import Case, LabelledSlice, Run, fill_with
+    from learners.propagate.tracked import tracked
+    from storage.arrays import UNLABELLED
+
+    rng = np.random.default_rng(0)
+    known = np.full((5, 20, 24), UNLABELLED, np.uint8)
+    known[2], known[:, 10] = 0, 0
+    known[2, 6:14, 6:15], known[1:4, 10, 6:15] = 3, 3
+    known[2, 10:14, 16:20] = 7
+    slices = (LabelledSlice(0, 2, True), LabelledSlice(1, 10, True))
+    case = Case(rng.normal(0, 1, known.shape).astype(np.float32), known, slices)
+    filled = fill_with(tracked(lambda: propagator), case, Run())
+    said = known != UNLABELLED
+    assert np.array_equal(filled.classes[said], known[said]) and filled.finished
+    assert set(np.unique(filled.classes)) <= {0, 3, 7}
+    late = fill_with(tracked(lambda: propagator), case, Run(deadline=0.0))
+    assert not late.finished and np.array_equal(late.classes[said], known[said])
+
+
+def test_without_its_weights_a_video_model_is_not_offered_and_says_what_it_needs(tmp_path, monkeypatch):
+    from learners.propagate import PROPAGATORS, VIDEO_WEIGHTS
+    from learners.propagate.tracked import tracker_on_this_machine
+
+    monkeypatch.setenv("SLICEWISE_WEIGHTS", str(tmp_path))
+    assert not PROPAGATORS["tracked"].ready and PROPAGATORS["shape"].ready
+    with pytest.raises(ValueError, match="EdgeTAM or sam2.1-hiera-tiny"):
+        tracker_on_this_machine(VIDEO_WEIGHTS)
+
+
 def test_the_nearer_mask_has_more_say():
     seeds = {0: seed_mask(), 10: seed_mask()}
     assert nearness(2, seeds, False) > nearness(2, seeds, True) > 0

@@ -20,7 +20,7 @@ from learners.propagate.walker import ladder
 from models.graphcut import GraphCut
 from storage.arrays import UNLABELLED, plane
 
-NAMES = tuple(PROPAGATORS)
+NAMES = tuple(name for name, entry in PROPAGATORS.items() if not entry.weights)
 QUICK = ("random_walker", "shape", "flow")
 ONE_AXIS = ("prompted", "demons")  # these take their time: one plane is enough
 SHAPE = (13, 20, 26)

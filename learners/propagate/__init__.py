@@ -35,6 +35,17 @@ class Entry:
     title: str
     good_at: str
     load: Callable[[], Method]
+    weights: tuple[str, ...] = ()  # names in models.weights.CATALOGUE, of which it needs one
+
+    @property
+    def ready(self) -> bool:
+        """Whether what it needs is on this machine."""
+        from models.weights import CATALOGUE, find
+
+        return not self.weights or any(find(CATALOGUE[name]) for name in self.weights)
+
+
+VIDEO_WEIGHTS = ("edgetam", "sam2.1_tiny")
 
 
 def _shape() -> Method:
@@ -74,6 +85,12 @@ def _prompted() -> Method:
     return prompted(lambda: PROMPT_MODELS["graphcut"].factory(None))
 
 
+def _tracked() -> Method:
+    from learners.propagate.tracked import tracked, tracker_on_this_machine
+
+    return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS))
+
+
 PROPAGATORS: dict[str, Entry] = {
     "random_walker": Entry(
         title="Random walker",
@@ -104,6 +121,12 @@ PROPAGATORS: dict[str, Entry] = {
         title="Prompt model from slice to slice",
         good_at="objects with clear outlines whose shape changes along the volume",
         load=_prompted,
+    ),
+    "tracked": Entry(
+        title="SAM 2 or EdgeTAM, as a film",
+        good_at="objects that a video model follows; wants a GPU; not tried with trained weights yet",
+        load=_tracked,
+        weights=VIDEO_WEIGHTS,
     ),
 }
 
