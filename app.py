@@ -161,6 +161,34 @@ def run_import(options: argparse.Namespace) -> int:
     return 0 if report.added or not report.refused else 1
 
 
+# tag
+
+
+def fill_tag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", type=Path, help="the project's folder")
+    command.add_argument(
+        "--csv", type=Path, required=True, help="a table with the columns image,class,present[,slice]"
+    )
+
+
+def run_tag(options: argparse.Namespace) -> int:
+    """Import tags: which classes are on which images or slices. Rows that make no sense are said and skipped."""
+    from annotator.tag_import import import_tags
+    from storage.store import Store
+
+    for path, what in ((options.project / "project.db", "a project"), (options.csv, "a CSV file")):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; give {what}")
+    store = Store(options.project)
+    try:
+        report = import_tags(store, options.csv)
+    finally:
+        store.close()
+    print(*(f"refused: {line}" for line in report.refused), sep="\n", file=sys.stderr)
+    print(f"{report.tagged} tags imported into {options.project}, {len(report.refused)} rows refused")
+    return 0 if report.tagged or not report.refused else 1
+
+
 # export
 
 
@@ -343,6 +371,7 @@ Run = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, tuple[Fill, Run, str]] = {
     "open": (fill_open, run_open, "open a project in the browser (the default)"),
     "import": (fill_import, run_import, "add images, and masks as labels, to a project"),
+    "tag": (fill_tag, run_tag, "import tags: which classes are on which images"),
     "export": (fill_export, run_export, "write masks, COCO JSON and provenance"),
     "status": (fill_status, run_status, "say what a project holds"),
     "train": (fill_train, run_train, "train on what is labelled, propose the rest"),

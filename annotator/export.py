@@ -24,6 +24,7 @@ from storage.formats import coco, grid_of_image, stem
 from storage.formats.nifti import write_labels
 from storage.rows import ClassRow, ImageRow, LabelRow
 from storage.store import Store
+from storage.tags import TagRow
 
 FORMATS = ("nifti", "png", "coco")
 STORED = (".gz", ".png")  # packed already
@@ -141,7 +142,8 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
             "the chosen formats fit none of the labelled images; volumes need nifti, pictures png or coco"
         )
     writing.classes = store.classes()  # again: a class may have come while the images were written
-    _write_reports(writing, store.root.name, left_out)
+    tags = store.tags.of([image.id for image in images])
+    _write_reports(writing, store.root.name, left_out, tags)
     job.report("exporting", len(images), len(images), f"{len(writing.exported)} images exported")
 
 
@@ -209,7 +211,7 @@ def _png(values: NDArray) -> bytes:
     return buffer.getvalue()
 
 
-def _write_reports(writing: Writing, project: str, left_out: int) -> None:
+def _write_reports(writing: Writing, project: str, left_out: int, tags: list[TagRow]) -> None:
     ignore = writing.request.ignore
     if writing.coco_images:
         content = {
@@ -219,7 +221,7 @@ def _write_reports(writing: Writing, project: str, left_out: int) -> None:
             "categories": coco.categories([(c.id, c.name) for c in writing.classes]),
         }
         _write_json(writing.place("coco", "annotations.json")[0], content)
-    record = provenance(project, writing.exported, writing.classes, ignore)
+    record = provenance(project, writing.exported, writing.classes, ignore, tags)
     _write_json(writing.folder / "provenance.json", record)
     write_bytes(writing.folder / "labels.csv", _class_table(writing.classes).encode())
     write_bytes(writing.folder / "README.txt", readme(writing.exported, ignore, left_out).encode())

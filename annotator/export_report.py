@@ -1,6 +1,7 @@
 """What goes along with exported masks: provenance for programs, a README for people."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from storage.formats import Grid
 from storage.rows import ClassRow, ImageRow, LabelRow
+from storage.tags import TagRow
 
 PLANES = ("z", "y", "x")
 FILE_AXES = ("i", "j", "k")
@@ -45,9 +47,14 @@ def version() -> str:
 
 
 def provenance(
-    project: str, exported: list[Exported], classes: list[ClassRow], ignore: int | None
+    project: str,
+    exported: list[Exported],
+    classes: list[ClassRow],
+    ignore: int | None,
+    tags: Sequence[TagRow] = (),
 ) -> dict[str, Any]:
-    """Where every label came from, as JSON. Slices are given in display order and in the file's own axes."""
+    """Where every label came from, as JSON. Slices are given in display order and in the file's own axes; those of
+    tags, which may be about images without a mask, in display order."""
     return {
         "tool": "Slicewise",
         "version": version(),
@@ -57,6 +64,7 @@ def provenance(
         "unknown_is_background": ignore is None,
         "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in classes],
         "images": [_image(one) for one in exported],
+        "tags": [_tag(tag) for tag in tags],
     }
 
 
@@ -128,6 +136,22 @@ def _label(label: LabelRow, grid: Grid) -> dict[str, Any]:
         "classes": list(label.classes),
         "instance": label.instance,
         "prompts": _summary(label.prompts),
+    }
+
+
+def _tag(tag: TagRow) -> dict[str, Any]:
+    return {
+        "id": tag.id,
+        "event": tag.client_id,
+        "image": tag.ref.image_id,
+        "axis": PLANES[tag.ref.axis],
+        "index": tag.ref.index,
+        "classes": list(tag.classes),
+        "present": tag.present,
+        "source": tag.source,
+        "author": tag.author,
+        "seconds": tag.seconds,
+        "created_at": tag.created_at,
     }
 
 

@@ -1,6 +1,7 @@
 """Tagging as a person does it: what masks tell for free, the grid's pages, acts and their undo, over HTTP."""
 
 import io
+import json
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import app
+from annotator.export import ExportRequest, export
+from annotator.jobs import Job
 from annotator.scheduler import LearnSettings, Scheduler
+from annotator.tag_import import import_tags
 from annotator.tags import Tagging, places_of
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef
@@ -161,3 +166,60 @@ def test_a_round_from_tags_alone_proposes_masks_for_the_project(store, project):
     assert set(np.unique(proposal.classes())) <= {0, 1}
     assert scheduler.rounds.newest("tags", "done").annotator_seconds == 9
     scheduler.close()
+
+
+# files
+
+
+def table(folder: Path, *lines: str) -> Path:
+    path = folder / "tags.csv"
+    path.write_text("\n".join(["Image,class,present,slice", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_csv_file_becomes_tags_once_and_says_what_it_refused(store, project, tmp_path):
+    store.add_image(replace(ball((1, 17, 23))[0], name="flat.png"))
+    path = table(
+        tmp_path, "ball,one,1,4", "flat,new class,no,", "nowhere,one,1,0", "ball,one,perhaps,1", "ball,one,1,"
+    )
+    report = import_tags(store, path)
+    assert report.tagged == 2
+    assert [line.split(": ")[1] for line in report.refused] == [
+        "there is no image 'nowhere' in this project",
+        "present is 1 or 0, got 'perhaps'",
+        "ball has 9 slices; say which in a column named slice",
+    ]
+    assert [c.name for c in store.classes()] == ["one", "two", "new class"]
+    known = Tagging(store).known()
+    assert known[project, 0, 4].present == {1: True} and known[2, 0, 0].present == {3: False}
+    assert import_tags(store, path).tagged == 0 and len(store.tags.of()) == 2
+
+
+def test_a_file_that_is_no_table_is_refused_in_words(store, tmp_path):
+    path = tmp_path / "tags.csv"
+    path.write_text("picture,class\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no column 'image'"):
+        import_tags(store, path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not a CSV file in UTF-8"):
+        import_tags(store, path)
+
+
+def test_the_command_line_imports_tags(store, project, tmp_path, capsys):
+    store.close()
+    assert app.main(["tag", str(store.root), "--csv", str(table(tmp_path, "ball,one,1,4"))]) == 0
+    assert "1 tags imported" in capsys.readouterr().out
+    assert app.main(["tag", str(store.root), "--csv", str(tmp_path / "none.csv")]) == 1
+    assert "does not exist; give a CSV file" in capsys.readouterr().err
+
+
+def test_provenance_says_who_tagged_what_and_when(store, project, tmp_path):
+    store.add_label(drawn(SliceRef(project, 0, 4), ONES))
+    Tagging(store).say([(project, 0, 3)], {1: True, 2: False}, by())
+    export(store, tmp_path / "out", ExportRequest(), Job("export"))
+    tags = json.loads((tmp_path / "out" / "provenance.json").read_text("utf-8"))["tags"]
+    assert [(t["classes"], t["present"], t["author"], t["index"]) for t in tags] == [
+        ([1], True, "ann", 3),
+        ([2], False, "ann", 3),
+    ]
+    assert tags[0]["seconds"] == 0.5 and tags[0]["source"] == "tagged"

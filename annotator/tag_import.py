@@ -1,0 +1,94 @@
+"""Tags from a CSV file: image,class,present and, for volumes, slice."""
+
+import csv
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.arrays import SliceRef
+from storage.formats import stem
+from storage.rows import ImageRow
+from storage.store import Store
+from storage.tags import NewTag, Tagger
+
+NEEDED = ("image", "class", "present")
+YES, NO = {"1", "yes", "true", "y", "present"}, {"0", "no", "false", "n", "absent"}
+AUTHOR = "import"
+
+
+@dataclass
+class Report:
+    tagged: int = 0  # rows that became tags now; 0 where the same rows came before
+    refused: list[str] = field(default_factory=list)  # one sentence for each row that did not
+
+
+@dataclass(frozen=True)
+class _Row:
+    ref: SliceRef
+    name: str
+    present: bool
+
+
+def import_tags(store: Store, path: Path) -> Report:
+    """All rows that make sense, in one transaction; classes that are not there yet are added. Raises ValueError."""
+    report, rows = Report(), []
+    _, images = store.images(limit=-1)
+    by_name = {key: row for row in reversed(images) for key in (row.name, stem(Path(row.name)))}
+    for number, line in _lines(path):
+        try:
+            rows.append(_row(line, by_name))
+        except (LookupError, ValueError) as error:
+            report.refused.append(f"{path.name}, line {number}: {error.args[0]}")
+    if rows:
+        report.tagged = _add(store, rows)
+    return report
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line of the file, its cells) with column names in small letters."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+            if missing := [name for name in NEEDED if name not in names]:
+                raise ValueError(
+                    f"{path.name} has no column {missing[0]!r}; its first line names image,class,present"
+                )
+            reader.fieldnames = names
+            return [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path.name} is not a CSV file in UTF-8 ({error}); save it as one") from error
+
+
+def _row(line: dict[str, str], by_name: dict[str, ImageRow]) -> _Row:
+    image = by_name.get(line["image"]) or by_name.get(stem(Path(line["image"])))
+    if image is None:
+        raise LookupError(f"there is no image {line['image']!r} in this project")
+    said = line["present"].lower()
+    if said not in YES | NO:
+        raise ValueError(f"present is 1 or 0, got {line['present']!r}")
+    if not line["class"]:
+        raise ValueError("the class has no name")
+    return _Row(SliceRef(image.id, 0, _index(line.get("slice", ""), image)), line["class"], said in YES)
+
+
+def _index(text: str, image: ImageRow) -> int:
+    """Slices are counted from 0 along the first axis as the app shows it; a picture has one."""
+    count = image.shape[0]
+    if not text:
+        if count > 1:
+            raise ValueError(f"{image.name} has {count} slices; say which in a column named slice")
+        return 0
+    if not text.isdigit() or int(text) >= count:
+        raise ValueError(f"{image.name} has slices 0 to {count - 1}, no {text!r}")
+    return int(text)
+
+
+def _add(store: Store, rows: list[_Row]) -> int:
+    ids = {c.name: c.id for c in store.classes()}
+    for name in dict.fromkeys(row.name for row in rows):
+        if name not in ids:
+            ids[name] = store.add_class(name).id
+    new = [NewTag(row.ref, (ids[row.name],), row.present) for row in rows]
+    digest = hashlib.sha256(repr(new).encode()).hexdigest()[:32]  # the same rows twice are one act
+    return store.tags.add(new, Tagger(f"csv-{digest}", AUTHOR, "imported"))
