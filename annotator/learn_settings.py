@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from learners import LEARNERS
+from learners.rankers import RANKERS
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-SETTING = "learning"
+SETTING, RANKER = "learning", "ranker"
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,9 @@ def read_settings(store: Store) -> LearnSettings:
 
 def keep_settings(store: Store, settings: LearnSettings) -> None:
     store.set_setting(SETTING, json.dumps(asdict(settings)))
+
+
+def wants_members(store: Store) -> bool:
+    """Whether the ranker that people chose needs to know where the stages of a training disagree."""
+    chosen = RANKERS.get(store.setting(RANKER) or "")
+    return chosen is not None and chosen.needs_members

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from annotator.learn_settings import RANKER
 from annotator.scheduler import Scheduler
 from learners.pool import Pool
 from learners.rankers import COLD, RANKERS, WARM, rank
 from learners.rankers.ask import Ask, Ref
 
-SKIPPED, CHOSEN = "skipped", "ranker"
+SKIPPED, CHOSEN = "skipped", RANKER
 
 
 class Queue:

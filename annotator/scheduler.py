@@ -16,7 +16,7 @@ from annotator.agenda import Step, next_step
 from annotator.corrections import Corrections
 from annotator.evidence import Evidence
 from annotator.facts import facts_of
-from annotator.learn_settings import LearnSettings, keep_settings, read_settings
+from annotator.learn_settings import LearnSettings, keep_settings, read_settings, wants_members
 from annotator.learn_status import Standing, corrective_dice, history
 from annotator.outcomes import Outcomes
 from annotator.publishing import Publisher, Running
@@ -272,6 +272,7 @@ class Scheduler:
             late_ids=inputs.late_ids,
             prompt_model=self.store.setting(PROMPT_MODEL) or "builtin",
             cache=self.rounds.directory / "seen",
+            members=wants_members(self.store),
         )
 
     def _parent(self, name: str) -> Path | None:

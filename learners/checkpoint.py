@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,15 @@ class Card:
         }
 
 
-def save_model(directory: Path, state: State, card: Card) -> None:
+def save_model(
+    directory: Path, state: State, card: Card, snapshots: Sequence[dict[str, Tensor]] = ()
+) -> None:
     """Weights first, then the card: a directory with a card is a whole model."""
     peers = [(peer_file(name), peer) for name, peer in state.peers.items()]
-    for name, network in ((WEIGHTS, state.teacher), (STUDENT, state.student), *peers):
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, directory / name
-        )
+    networks = [(WEIGHTS, state.teacher), (STUDENT, state.student), *peers]
+    stages = [(snapshot_file(i), weights) for i, weights in enumerate(snapshots)]
+    for name, weights in [*((name, network.state_dict()) for name, network in networks), *stages]:
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, directory / name)
     write_bytes(directory / CARD, json.dumps(card.as_json(), indent=1).encode())
 
 
@@ -121,6 +124,23 @@ def load_peers(
                 _fill(old, directory / peer_file(name))
                 _adopt(network, old.state_dict(), card.class_ids, class_ids)
     return {name: network.to(device) for name, network in networks.items()}
+
+
+def snapshot_file(number: int) -> str:
+    return f"snapshot-{number}.safetensors"
+
+
+def load_snapshots(
+    directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
+) -> list[UNet]:
+    """Earlier stages of a model's training, as far as they were kept, ready to predict. Raises ValueError."""
+    networks: list[UNet] = []
+    while (path := directory / snapshot_file(len(networks))).exists():
+        card = read_card(directory)
+        old = UNet(card.network)
+        _fill(old, path)
+        networks.append(_adopt(UNet(network), old.state_dict(), card.class_ids, class_ids).to(device).eval())
+    return networks
 
 
 def _body(network: NetworkSpec) -> tuple[object, ...]:

@@ -83,6 +83,7 @@ def _pool(described: Sequence[tuple[Described, NDArray[np.float32]]]) -> Pool:
         per_class=np.zeros((n, 1), np.float32),
         foreground=zeros,
         contour=zeros,
+        information=unknown,
         stability=unknown,
         expected=unknown,
         features=np.array(features, np.float16),

@@ -22,6 +22,7 @@ class Pool:
     per_class: NDArray[np.float32]  # (N, C) p * entropy for each foreground class
     foreground: NDArray[np.float32]  # (N,) share of the slice
     contour: NDArray[np.float32]  # (N,) proposed contour, pixels
+    information: NDArray[np.float32]  # (N,) nats over the slice that the snapshots disagree by; NaN unknown
     stability: NDArray[np.float32]  # (N,) of the image, against the model before; NaN unknown
     expected: NDArray[np.float32]  # (N,) expected Dice of the image; NaN unknown
     features: NDArray[np.float16]  # (N, D) of the image
@@ -43,6 +44,7 @@ def empty_pool(classes: int = 1, features: int = 1) -> Pool:
         per_class=np.zeros((0, classes), np.float32),
         foreground=none,
         contour=none,
+        information=none,
         stability=none,
         expected=none,
         features=np.zeros((0, features), np.float16),
@@ -83,6 +85,8 @@ def read_pool(path: Path) -> Pool:
     """Raises TornFile."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Pool(*(arrays[f.name] for f in fields(Pool)))
+            columns = {f.name: arrays[f.name] for f in fields(Pool) if f.name in arrays}
+            unknown = np.full(len(columns["refs"]), np.nan, np.float32)
+            return Pool(**{"information": unknown, **columns})  # pools of older projects lack it
     except Exception as error:  # zipfile, zlib and numpy raise types of their own
         raise TornFile(f"the ranking data {path.name} cannot be read ({error})") from error

@@ -1,6 +1,6 @@
 """Whole images through a network: tile by tile into uint8 files, and sums that rankers need on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.data import Box3, Case
+from learners.members import Members
 from learners.metrics import soft_dice
 from learners.plan import Plan
 from learners.targets import Classes
@@ -38,6 +39,7 @@ class Sums:
     sizes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) voxels
     features: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (D,) mean of the coarsest
     seen: int = 0
+    members: Members | None = None  # where snapshots were asked too
 
     def __post_init__(self) -> None:
         for name in ("entropy", "doubt", "foreground", "contour"):
@@ -95,19 +97,30 @@ class Files:
     confidence: Path
 
 
-def predict(network: UNet | Predictor, case: Case, plan: Plan, classes: Classes, files: Files) -> Sums:
+def predict(
+    network: UNet | Predictor,
+    case: Case,
+    plan: Plan,
+    classes: Classes,
+    files: Files,
+    snapshots: Sequence[UNet] = (),
+) -> Sums:
     """Write class and confidence region by region; never more than one tile of probabilities in memory."""
     shape = case.example.shape
     writers = [
         np.lib.format.open_memmap(path, "w+", np.uint8, shape) for path in (files.classes, files.confidence)
     ]
     sums, values = Sums(shape, len(classes)), classes.to_values()
+    if snapshots:
+        sums.members = Members(shape, len(classes), len(snapshots))
     for core, p, features in probabilities(network, case, plan):
         best = p.argmax(0).astype(np.uint8)
         writers[0][core] = values[best]
         writers[1][core] = np.round(p.max(0) * 255).astype(np.uint8)
         sums.add(core, p, best)
         sums.add_features(features)
+        if sums.members is not None:
+            sums.members.add(core, p, [_tile(each, case, plan, core)[0] for each in snapshots])
     for writer in writers:
         writer.flush()
     return sums
@@ -128,10 +141,16 @@ def probabilities(network: UNet | Predictor, case: Case, plan: Plan) -> Iterator
         return
     network.eval()
     for core in _cores(case.example.shape, plan):
-        seen, trim = _with_rim(core, case.example.shape, plan)
-        x = case.look(seen)
-        p, features = _forward(network, x, plan)
-        yield core, p[(slice(None), *trim)], features
+        yield core, *_tile(network, case, plan, core)
+
+
+def _tile(
+    network: UNet, case: Case, plan: Plan, core: Box3
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(K, z, y, x) probabilities of a part of the image, seen with its surroundings; (D,) mean coarsest features."""
+    seen, trim = _with_rim(core, case.example.shape, plan)
+    p, features = _forward(network, case.look(seen), plan)
+    return p[(slice(None), *trim)], features
 
 
 def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray[np.float32], NDArray]:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from learners.data import Case
 from learners.metrics import stability
 from learners.plan import Plan
 from learners.pool import Pool, join, write_pool
-from learners.predict import Files, Predictor, Sums, class_map, predict
+from learners.predict import Files, Predictor, Sums, predict
 from learners.progress import STOP_FILE, Report, classes_file, confidence_file
 from learners.spec import ImageScore, RoundSpec
 from learners.targets import Classes
@@ -28,7 +27,7 @@ class Proposer:
     plan: Plan
     classes: Classes
     network: UNet | Predictor
-    snapshots: Sequence[UNet] = ()  # of this job, to see what still changes
+    snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
 
     def run(
         self, cases: Sequence[Case], report: Report, dice: float | None
@@ -54,32 +53,19 @@ class Proposer:
     def _one(self, case: Case) -> tuple[ImageScore, Pool]:
         image_id, folder = case.example.image_id, self.spec.directory
         files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
-        sums = predict(self.network, case, self.plan, self.classes, files)
-        score = ImageScore(image_id, sums.expected_dice, self._stability(case, open_npy(files.classes)))
+        sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
+        settled = sums.members.stability if sums.members else self._stability(case, open_npy(files.classes))
+        score = ImageScore(image_id, sums.expected_dice, settled)
         return score, pool_of(case, sums, score)
 
     def _stability(self, case: Case, now: NDArray[np.uint8]) -> float | None:
-        """ST++: against the snapshots at 1/3 and 2/3 of this job where the method kept them, else against the
-        model before."""
-        if self.snapshots:
-            maps = [class_map(network, case, self.plan, self.classes) for network in self.snapshots]
-            return float(np.mean([stability(each, now) for each in maps]))
+        """Against the model before."""
         if case.example.pseudo is None:
             return None
         try:
             return stability(open_npy(case.example.pseudo.classes), now)
         except TornFile:
             return None
-
-
-def networks_of(weights: Sequence[dict[str, torch.Tensor]], plan: Plan) -> list[UNet]:
-    """Networks with these weights, ready to predict."""
-    networks = []
-    for each in weights:
-        network = UNet(plan.network).to(plan.device)
-        network.load_state_dict(each)
-        networks.append(network.eval())
-    return networks
 
 
 def pool_of(case: Case, sums: Sums, score: ImageScore) -> Pool:
@@ -93,6 +79,7 @@ def pool_of(case: Case, sums: Sums, score: ImageScore) -> Pool:
 
     area = np.concatenate([np.full(shape[a], np.prod(shape) / shape[a]) for a in axes])
     rows = len(refs)
+    unknown = np.full(rows, np.nan, np.float32)
     features = (sums.features / max(1, sums.seen)).astype(np.float16)
     return Pool(
         refs=refs.astype(np.int64),
@@ -101,7 +88,8 @@ def pool_of(case: Case, sums: Sums, score: ImageScore) -> Pool:
         per_class=column(sums.per_class)[:, 1:],
         foreground=(column(sums.foreground) / area).astype(np.float32),
         contour=column(sums.contour),
-        stability=np.full(rows, np.nan if score.stability is None else score.stability, np.float32),
-        expected=np.full(rows, np.nan if score.expected_dice is None else score.expected_dice, np.float32),
+        information=column(sums.members.information) if sums.members else unknown,
+        stability=unknown if score.stability is None else np.full(rows, score.stability, np.float32),
+        expected=unknown if score.expected_dice is None else np.full(rows, score.expected_dice, np.float32),
         features=np.repeat(features[None], rows, 0),
     )

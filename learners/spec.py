@@ -96,6 +96,7 @@ class RoundSpec:
     late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
     prompt_model: str = "builtin"  # the project's, for methods that ask one
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
+    members: bool = False  # predict with the snapshots of the training as well, to see where they disagree
 
     def __post_init__(self) -> None:
         if self.seconds < 0 or self.predict_seconds < 0:

@@ -1,6 +1,5 @@
 """What happens inside a round: load, train, compare with the parent, predict. Runs in a worker."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +8,13 @@ import torch
 from learners import LEARNERS
 from learners.augment import views_of
 from learners.budget import Budget
-from learners.checkpoint import Card, load_peers, load_state, read_card, save_model
+from learners.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
 from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
 from learners.plan import plan_of
 from learners.progress import STOP_FILE, Report
-from learners.proposing import Proposer, networks_of
+from learners.proposing import Proposer
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.stpp import reliable_half
 from learners.targets import Classes
@@ -24,7 +23,6 @@ from models.networks import UNet
 from storage.arrays import TornFile
 
 TRIES = 4
-SNAPSHOTS_SEEN = 2
 
 
 def work(spec: RoundSpec) -> RoundResult:
@@ -55,18 +53,20 @@ class _Round:
         torch.manual_seed(spec.seed)
         self.classes = Classes(spec.class_ids)
         self.plan = plan_of(spec)
+        self.recipe = LEARNERS[spec.learner].recipe()
         self.cases = self._open()
         self.judge = Judge(self.cases, self.plan, self.classes)
 
     def run(self) -> RoundResult:
         parent = self._parent()
+        self.continued = parent is not None
         before = None if parent is None else self.judge(parent.teacher)
         if self.spec.seconds > 0:
             return self._train(parent, before)
         if parent is None or before is None or self.spec.parent is None:
             raise Unready("there is no model to predict with yet; train one first")
         kept = RoundResult(self.spec.parent, (), 0, 0.0, parent_dice=before.dice)
-        return self._propose(parent.teacher, kept, before, ())
+        return self._propose(parent.teacher, kept, before)
 
     def _train(self, parent: State | None, before: Judged | None) -> RoundResult:
         """Improve the parent or begin anew, keep the better of child and parent, and predict with it."""
@@ -88,7 +88,7 @@ class _Round:
             kept, model = before, spec.parent
             state.teacher.load_state_dict(old)
         else:
-            self._save(state, after, budget.spent, continued=before is not None)
+            self._save(job, state, after)
         result = RoundResult(
             model=model,
             predicted=(),
@@ -97,13 +97,14 @@ class _Round:
             child_dice=after.dice,
             parent_dice=None if before is None else before.dice,
         )
-        snapshots = job.snapshots[:SNAPSHOTS_SEEN] if job.recipe.source == "pseudo" else []
-        return self._propose(state.teacher, result, kept, networks_of(snapshots, self.plan))
+        return self._propose(state.teacher, result, kept)
 
-    def _propose(
-        self, network: UNet, result: RoundResult, kept: Judged, snapshots: Sequence[UNet]
-    ) -> RoundResult:
-        proposer = Proposer(self.spec, self.plan, self.classes, network, snapshots)
+    def _propose(self, network: UNet, result: RoundResult, kept: Judged) -> RoundResult:
+        """With the network of `result.model`, and with its snapshots where somebody wants to know."""
+        spec, snapshots = self.spec, []
+        if self._asks_snapshots:
+            snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
+        proposer = Proposer(spec, self.plan, self.classes, network, snapshots)
         predicted, remaining = proposer.run(self.cases, self.report, kept.dice)
         return replace(
             result,
@@ -122,9 +123,13 @@ class _Round:
         wanted = job.recipe.peers(self.plan, job.pools)
         return load_peers(start, wanted, self.spec.class_ids, self.plan.device)
 
-    def _save(self, state: State, judged: Judged, seconds: float, *, continued: bool) -> None:
+    @property
+    def _asks_snapshots(self) -> bool:
+        return self.spec.members or self.recipe.source == "pseudo"
+
+    def _save(self, job: Job, state: State, judged: Judged) -> None:
         spec = self.spec
-        parent = read_card(spec.parent) if spec.parent and continued else None
+        parent = read_card(spec.parent) if spec.parent and self.continued else None
         card = Card(
             network=self.plan.network,
             class_ids=spec.class_ids,
@@ -133,10 +138,10 @@ class _Round:
             steps=state.steps,
             dice=judged.dice,
             per_class=judged.per_class,
-            seconds=round((parent.seconds if parent else 0.0) + seconds, 1),
+            seconds=round((parent.seconds if parent else 0.0) + job.budget.spent, 1),
             rounds=(parent.rounds if parent else 0) + 1,
         )
-        save_model(spec.directory, state, card)
+        save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
 
     def _open(self) -> list[Case]:
         """Every image that can be read; a torn one is left out and named."""
@@ -157,7 +162,7 @@ class _Round:
         return state
 
     def _job(self, budget: Budget, before: Judged | None) -> Job:
-        recipe = LEARNERS[self.spec.learner].recipe()
+        recipe = self.recipe
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
         if not pools.has_labels:
             raise Unready("every label is held out for checking; label one more image")

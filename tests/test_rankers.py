@@ -22,7 +22,7 @@ def pool_of(count: int, *, slices: int = 1, seed: int = 0, groups: int = 6) -> P
     kinds = rng.normal(size=(groups, 16)) * 3
     image = np.repeat(np.arange(1, count + 1), slices)
     features = (kinds[image % groups] + rng.normal(size=(n, 16)) * 0.3).astype(np.float16)
-    numbers = [rng.random(n).astype(np.float32) for _ in range(5)]
+    numbers = [rng.random(n).astype(np.float32) for _ in range(6)]
     return Pool(
         refs=np.stack([image, np.zeros(n, np.int64), np.tile(np.arange(slices), count)], 1),
         entropy=numbers[0] * 100,
@@ -30,6 +30,7 @@ def pool_of(count: int, *, slices: int = 1, seed: int = 0, groups: int = 6) -> P
         per_class=rng.random((n, 2)).astype(np.float32) * 50,
         foreground=np.where(rng.random(n) < 0.5, numbers[2], 0).astype(np.float32),
         contour=numbers[3] * 200,
+        information=numbers[5] * 10,
         stability=numbers[4],
         expected=np.full(n, 0.7, np.float32),
         features=features,

@@ -7,7 +7,7 @@ from learners.rankers.ask import Ask, Pick, Ranker, askable
 from learners.rankers.chance import foreground_random, random_order
 from learners.rankers.choosing import choose, expected_seconds
 from learners.rankers.coverage import examine, max_herding, typiclust
-from learners.rankers.uncertainty import clasp, entropy, instability, margin
+from learners.rankers.uncertainty import bald, clasp, entropy, instability, margin
 
 RANKERS: dict[str, Ranker] = {
     "clasp": Ranker(
@@ -17,6 +17,12 @@ RANKERS: dict[str, Ranker] = {
     "margin": Ranker("Torn between classes", "classes that are easily taken for one another", margin),
     "stability": Ranker(
         "Unsettled", "finding images on which the model keeps changing its mind", instability
+    ),
+    "bald": Ranker(
+        "Where its stages disagree",
+        "what a label can settle, not what is blurred for good; predicting takes three times as long",
+        bald,
+        needs_members=True,
     ),
     "foreground": Ranker(
         "Random where something is", "a baseline that is hard to beat", foreground_random, needs_model=True

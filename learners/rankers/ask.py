@@ -59,6 +59,7 @@ class Ranker:
     score: Score
     needs_model: bool = True  # false: works on features alone, before anything is labelled
     by_image: bool = False  # it compares images, not slices
+    needs_members: bool = False  # it wants to know where the snapshots of the training disagree
 
 
 def askable(pool: Pool, ask: Ask) -> NDArray[np.intp]:

@@ -21,6 +21,16 @@ def margin(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     )
 
 
+def bald(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+    """BALD: mutual information between the snapshots of the training; by entropy where it is not known yet."""
+    known = np.isfinite(pool.information)
+    information = np.nan_to_num(pool.information.astype(np.float64))
+    unsure = pool.entropy / (pool.entropy.max() + 1e-9)
+    said = _times("stages of the training disagree here", information)
+    wait = "the model is unsure here; how far its stages disagree is known after its next round"
+    return Scored(information + 1e-6 * unsure + 1e-9, lambda row: said(row) if known[row] else wait)
+
+
 def instability(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     """1 - ST++'s stability of the image; within an image the less certain slice."""
     unstable = 1 - np.nan_to_num(pool.stability.astype(np.float64), nan=0.5)
