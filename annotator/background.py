@@ -1,4 +1,4 @@
-"""What works while people label: fills of volumes from a few slices, and the learners' rounds."""
+"""What works while people label: fills of volumes from a few slices, the learners' rounds, and the prompt model's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from annotator.fills import Fills
 from annotator.folds import Folds
 from annotator.scheduler import Scheduler
+from annotator.tuning import Tuner
 from learners.engines import ENGINES
 from storage.store import Store
 
@@ -16,11 +17,20 @@ class Background:
     """Thread-safe. Nothing here ever delays a commit or a click: `labelled` and `look` return at once."""
 
     def __init__(
-        self, store: Store, folds: Folds, *, learn: bool, publish: Callable[[Message], None]
+        self,
+        store: Store,
+        folds: Folds,
+        *,
+        learn: bool,
+        publish: Callable[[Message], None],
+        adopt: Callable[[], None] = lambda: None,
     ) -> None:
+        """`adopt` is called from a thread of its own when the project has other tuned layers."""
         self.fills = Fills(store, folds)
         self.fills.publish = publish
-        self.scheduler = Scheduler(store, ENGINES["process"](), tell=publish)
+        executor = ENGINES["process"]()  # one worker: a tuning round never runs beside a learning round
+        self.scheduler = Scheduler(store, executor, tell=publish)
+        self.tuner = Tuner(store, executor, busy=lambda: self.scheduler.busy, adopt=adopt)
         self._learn = learn
 
     def open(self) -> None:
@@ -29,16 +39,23 @@ class Background:
         else:
             self.scheduler.open()
             self.scheduler.poke()
+            self.tuner.open()
 
     def labelled(self, image_id: int) -> None:
         """The labels of this image changed."""
         self.fills.refresh(image_id)
+        self.poke()
+
+    def poke(self) -> None:
+        """Labels changed somewhere."""
         self.scheduler.poke()
+        self.tuner.poke()
 
     def look(self, image_id: int) -> None:
         """Somebody has this image open. Called for every slice; the page asks for its fill once, over HTTP."""
         self.scheduler.look(image_id)
 
     def close(self) -> None:
+        self.tuner.close()
         self.scheduler.close()
         self.fills.close()

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, neighbours
 from annotator.jobs import Job
 from annotator.render import to_rgb
+from annotator.tuned import adapter_of, read_tuned
 from models import PROMPT_MODELS, Entry
+from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
 from models.weights import CATALOGUE, fetch, find, megabytes
 from storage.arrays import SliceRef, plane
 from storage.store import Store
 
 BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in while another is not ready
+TUNED = "tuned"  # the built-in model as it was tuned on this project's labels
 GIVEN = "file"  # the name of a checkpoint given by its path
 KEEP_SLICES = 8
 QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
-SETTING = "prompt_model"
+SETTING, TUNED_SETTING = "prompt_model", "prompt_tuned"  # the latter: "off" where somebody went back
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ class Prompting:
 
     def __init__(self, store: Store, model: str | None = None, checkpoint: Path | None = None) -> None:
         self._store = store
-        self._entries = (
-            dict(PROMPT_MODELS) if checkpoint is None else {**PROMPT_MODELS, GIVEN: _given(checkpoint)}
-        )
+        given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
+        # Replaced as a whole, never changed: read without a lock.
+        self._entries = {**PROMPT_MODELS, **given}
         self._checkpoint = checkpoint
         self._lock = threading.Lock()  # protects the caches and the choice; a leaf
         self._instant: dict[str, PromptModel] = {}
@@ -50,6 +53,7 @@ class Prompting:
         cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
         self._embeddings = Embeddings(cache, self._picture, lambda work: self.tell(work))
         self._chosen = BUILT_IN
+        self._offer_tuned()
         self._begin(model)
 
     def close(self) -> None:
@@ -81,6 +85,8 @@ class Prompting:
         state, detail = self._state(entry)
         if state != "ready":
             raise ValueError(f"{entry.title} cannot answer yet: {detail}")
+        if TUNED in self._entries and name in (BUILT_IN, TUNED):
+            self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
         self._chosen = name
         self._store.set_setting(SETTING, name)
         if entry.instant:
@@ -88,6 +94,29 @@ class Prompting:
         else:
             path = self._path(entry)
             self._embeddings.use(entry.title, lambda: entry.factory(path))
+
+    def adopt(self) -> None:
+        """The project has other tuned layers, or its first: they answer from now on where the built-in model did,
+        unless somebody switched them off. Loads them in the calling thread, so that no click waits for it."""
+        path = self._offer_tuned()
+        if path is None:
+            return
+        model = self._entries[TUNED].factory(None)
+        with self._lock:
+            self._instant[TUNED] = model
+        if self._chosen == BUILT_IN:
+            self.choose(self._home())
+
+    def _offer_tuned(self) -> Path | None:
+        """List the tuned model where its file is here and belongs to the built-in one of today."""
+        path = adapter_of(self._store)
+        if path is None or not belongs(path):
+            return None
+        title, line = "Built-in, tuned to this project", read_tuned(self._store).line
+        entry = Entry(title, line, lambda _: _tuned(path), instant=True)
+        others = {name: other for name, other in self._entries.items() if name not in (BUILT_IN, TUNED)}
+        self._entries = {BUILT_IN: self._entries[BUILT_IN], TUNED: entry, **others}
+        return path
 
     def download(self, name: str, job: Job) -> None:
         """Fetch a model's weights: resumable, checked. Raises DownloadFailed; Cancelled when the job is."""
@@ -117,7 +146,12 @@ class Prompting:
             return self.choose(model or GIVEN)
         name = self._store.setting(SETTING) or BUILT_IN
         usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
-        self.choose(name if usable else BUILT_IN)
+        self.choose(name if usable and name != BUILT_IN else self._home())
+
+    def _home(self) -> str:
+        """The built-in model, tuned where it is and nobody switched that off."""
+        on = TUNED in self._entries and self._store.setting(TUNED_SETTING) != "off"
+        return TUNED if on else BUILT_IN
 
     def _entry(self, name: str) -> Entry:
         if name not in self._entries:
@@ -183,6 +217,12 @@ def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
         return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
     size = f"{megabytes(weights.size)}, " if weights.size else ""
     return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
+
+
+def _tuned(adapter: Path) -> PromptModel:
+    from models.builtin import BuiltIn
+
+    return BuiltIn(adapter=adapter)
 
 
 def _given(checkpoint: Path) -> Entry:

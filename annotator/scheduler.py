@@ -138,6 +138,11 @@ class Scheduler:
     # what people may ask
 
     @property
+    def busy(self) -> bool:
+        """Whether a round runs or waits for the worker."""
+        return bool(self._running)
+
+    @property
     def settings(self) -> LearnSettings:
         return self._settings
 

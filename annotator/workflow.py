@@ -42,7 +42,12 @@ class Workflow:
         """Fill volumes and, where `learn`, train from now on; news go to `publish`, from any thread."""
         from annotator.background import Background  # learners: a page without them starts sooner
 
-        self.background = Background(self.store, self.folds, learn=learn, publish=publish)
+        def adopt() -> None:
+            self.prompting.adopt()
+            publish({"t": "project"})
+            publish(self.answering())
+
+        self.background = Background(self.store, self.folds, learn=learn, publish=publish, adopt=adopt)
         self.background.open()
         return self.background
 
@@ -157,7 +162,7 @@ class Workflow:
         for image_id in image_ids:
             self.folds.forget(image_id)
         if self.background is not None:
-            self.background.scheduler.poke()
+            self.background.poke()
 
     def edit_classes(self, change: Message) -> list[Message]:
         """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""

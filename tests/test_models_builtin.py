@@ -1,9 +1,22 @@
 """The built-in model: the network and the graph cut as one."""
 
 import numpy as np
+import pytest
 
-from models.builtin import CANDIDATES, together
-from models.prompt import MaskPrediction
+import models.builtin as builtin
+from models.builtin import (
+    CANDIDATES,
+    DOUBT,
+    BuiltIn,
+    Candidate,
+    candidates,
+    distinct,
+    in_doubt,
+    misplaced,
+    together,
+)
+from models.frame import clicks_of
+from models.prompt import MaskPrediction, Prompts, Scribble
 
 
 def masks(*columns: int) -> np.ndarray:
@@ -13,28 +26,75 @@ def masks(*columns: int) -> np.ndarray:
     return out
 
 
-def prediction(scores: list[float], *columns: int) -> MaskPrediction:
-    return MaskPrediction(masks(*columns), np.array(scores, np.float32))
+def some(score: float, column: int, wrong: int = 0) -> Candidate:
+    return Candidate(masks(column)[0], score, wrong)
 
 
-def test_a_network_that_is_sure_goes_first_and_the_others_mask_is_the_next_candidate():
-    answer = together(prediction([0.95, 0.7], 2, 20), prediction([0.9], 10))
-    np.testing.assert_array_equal(answer.masks, masks(2, 10, 20))
-    assert (np.diff(answer.scores) <= 0).all()
+def click(*points: tuple[int, int, int]) -> Prompts:
+    return Prompts(tuple((float(r), float(c)) for r, c, _ in points), tuple(label for *_, label in points))
 
 
-def test_a_network_in_doubt_lets_the_graph_cut_go_first():
-    answer = together(prediction([0.4, 0.3], 2, 20), prediction([0.9], 10))
-    np.testing.assert_array_equal(answer.masks[0], masks(10)[0])
-    assert (np.diff(answer.scores) <= 0).all()
+def shown(ranked: list[Candidate]) -> np.ndarray:
+    return distinct(ranked).masks
 
 
-def test_no_mask_is_offered_twice_and_none_is_empty():
-    answer = together(prediction([0.9, 0.8, 0.7, 0.6], 2, 6, 14, 20), prediction([0.9], 2))
-    np.testing.assert_array_equal(answer.masks, masks(2, 6, 14, 20))
-    blank = MaskPrediction(np.zeros((1, 20, 30), bool), np.array([0.1], np.float32))
-    assert together(blank, prediction([0.5], 3)).mask.any()
-    assert (
-        len(together(prediction([0.9, 0.8, 0.7, 0.6], 2, 6, 14, 20), prediction([0.9], 10)).masks)
-        == CANDIDATES
-    )
+def test_the_one_that_expects_more_of_its_mask_goes_first_and_the_other_is_the_next_candidate():
+    network = [some(0.7, 2), some(0.5, 20)]
+    np.testing.assert_array_equal(shown(together(network, some(0.6, 10))), masks(2, 10, 20))
+    np.testing.assert_array_equal(shown(together(network, some(0.68, 10))), masks(10, 2, 20))
+
+
+def test_a_mask_that_leaves_a_click_on_the_wrong_side_steps_back():
+    wrong, right = some(0.9, 2, wrong=1), some(0.3, 10)
+    np.testing.assert_array_equal(shown(together([wrong], right)), masks(10, 2))
+    np.testing.assert_array_equal(shown(together([right], wrong)), masks(10, 2))
+    answer = MaskPrediction(masks(2, 10), np.array([0.9, 0.4], np.float32))
+    ranked = candidates(answer, clicks_of(click((10, 12, 1), (10, 3, 0)), (20, 30)))
+    assert [one.wrong for one in ranked] == [0, 2]
+    np.testing.assert_array_equal(ranked[0].mask, masks(10)[0])
+
+
+def test_of_a_place_that_was_said_to_be_both_the_last_word_counts():
+    inside = masks(2)[0]
+    assert misplaced(inside, clicks_of(click((10, 4, 0), (10, 4, 1)), inside.shape)) == 0
+    assert misplaced(inside, clicks_of(click((10, 4, 1), (10, 4, 0)), inside.shape)) == 1
+
+
+@pytest.mark.parametrize(
+    ("prompts", "score", "asked"),
+    [
+        (click((10, 4, 1)), DOUBT - 0.01, True),
+        (click((10, 4, 1)), DOUBT, False),
+        (click((10, 4, 1), (10, 20, 0)), DOUBT - 0.01, True),
+        (click((10, 4, 1), (10, 20, 0), (9, 5, 1)), 0.1, False),
+        (Prompts(box=(5, 2, 15, 10)), 0.1, False),
+        (Prompts(scribbles=(Scribble(1, ((10, 4), (10, 6))),)), 0.1, False),
+    ],
+)
+def test_the_other_is_asked_only_while_few_clicks_leave_the_network_in_doubt(prompts, score, asked):
+    assert in_doubt(some(score, 2), prompts) is asked
+    assert in_doubt(some(0.99, 2, wrong=1), prompts)
+
+
+def test_scores_fall_no_mask_is_offered_twice_and_none_is_empty():
+    ranked = [some(0.6, 2), some(0.9, 2), some(0.8, 6), some(0.7, 14), some(0.6, 20), some(0.2, 11)]
+    answer = distinct(ranked)
+    assert len(answer.masks) == CANDIDATES and (np.diff(answer.scores) <= 0).all()
+    empty = Candidate(np.zeros((20, 30), bool), 0.9, 0)
+    np.testing.assert_array_equal(shown([empty, some(0.1, 3)]), masks(3))
+    assert not shown([empty]).any()
+
+
+def test_a_sure_network_answers_alone(monkeypatch):
+    rows, columns = np.indices((121, 163))
+    truth = (rows - 50) ** 2 + (columns - 90) ** 2 <= 23**2
+    picture = np.repeat(np.where(truth, 190, 60).astype(np.uint8)[..., None], 3, 2)
+    model = BuiltIn()
+
+    def never(*_):
+        raise AssertionError("the graph cut was asked")
+
+    monkeypatch.setattr(builtin.GraphCut, "predict", never)
+    points = click((50, 90, 1), (5, 5, 0), (40, 95, 1))
+    assert model.predict(model.encode(picture), points).mask[50, 90]
+    assert model.predict(model.encode(picture), Prompts(box=(26, 66, 75, 115))).mask[50, 90]

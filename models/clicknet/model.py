@@ -1,6 +1,5 @@
 """The built-in prompt model on a slice: find the object's extent, then look closer in a crop around it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.clicknet.adapter import WEIGHTS, digest, read_adapter
 from models.clicknet.frames import Frame, cut, paste, place, upright
 from models.clicknet.inputs import draw_box, draw_clicks, draw_stroke, standardise
 from models.clicknet.network import Network
 from models.prompt import Embedding, MaskPrediction, Prompts
 
-WEIGHTS = Path(__file__).with_name("weights.safetensors")
 CROP = 128  # pixels, as in training
 MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
 MARGIN = 1.7  # side of the close crop, in extents of the object
@@ -57,13 +56,21 @@ class Look:
 class ClickNet:
     """A prompt model without state; loading takes a fraction of a second, a prediction tens of milliseconds."""
 
-    def __init__(self, weights: Path | None = None, device: str | None = None) -> None:
+    def __init__(
+        self, weights: Path | None = None, device: str | None = None, adapter: Path | None = None
+    ) -> None:
+        """`adapter`: late layers that were tuned from these weights. Raises ValueError where they were not."""
         data = (weights or WEIGHTS).read_bytes()
-        self.model_id = f"clicknet-{hashlib.sha256(data).hexdigest()[:16]}"
+        base = digest(data)
+        self.model_id = f"clicknet-{base}"
+        state = load(data)
+        if adapter is not None:
+            state |= read_adapter(adapter, base)
+            self.model_id += f"-tuned-{digest(adapter.read_bytes())}"
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        network = _folded(load(data)).to(self._device)
+        network = _folded(state).to(self._device)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._half = self._device != "cpu" or _has_bf16()
+        self._half = self._device != "cpu" or has_bf16()
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
         """The pixels themselves, one channel if the picture is grey: the network runs on crops of them."""
@@ -128,7 +135,7 @@ def _folded(state: dict[str, torch.Tensor]) -> Network:
     return network.requires_grad_(False)
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
     """Whether this processor multiplies bf16 itself; emulation is slower than fp32."""
     flags = torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else ""
     return "AVX512" in flags and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

@@ -78,22 +78,22 @@ def _piece(rng: np.random.Generator, mask: Mask) -> Mask:
     return numbers == 1 + rng.choice(large)
 
 
-def evaluate(model: PromptModel, case: Case, *, give_mask: bool) -> Result:
+def evaluate(model: PromptModel, case: Case, *, give_mask: bool, clicks: int = CLICKS) -> Result:
+    """IoU after each of some clicks by RITM's rule, and from the box."""
     embedding = model.encode(case.image)
     started = time.perf_counter()
-    clicks = _by_clicks(model, embedding, case.truth, give_mask=give_mask)
+    ious = _by_clicks(model, embedding, case.truth, give_mask=give_mask, count=clicks)
     box = iou(model.predict(embedding, Prompts(box=bounding_box(case.truth))).mask, case.truth)
-    return Result(clicks, box, (time.perf_counter() - started) / (CLICKS + 1))
+    return Result(ious, box, (time.perf_counter() - started) / (clicks + 1))
 
 
 def _by_clicks(
-    model: PromptModel, embedding: Embedding, truth: Mask, *, give_mask: bool
+    model: PromptModel, embedding: Embedding, truth: Mask, *, give_mask: bool, count: int
 ) -> tuple[float, ...]:
-    """IoU after 1..CLICKS clicks by RITM's rule."""
     prompts = Prompts()
     mask = np.zeros(truth.shape, bool)
     ious = []
-    for _ in range(CLICKS):
+    for _ in range(count):
         prompts = _next_click(prompts, truth, mask)
         asked = replace(prompts, mask=mask) if give_mask and mask.any() else prompts
         mask = model.predict(embedding, asked).mask

@@ -13,22 +13,23 @@ ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of correc
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
-def corrected(network: Network, batch: Batch, rng: np.random.Generator) -> np.ndarray:
+def corrected(network: Network, batch: Batch, rng: np.random.Generator, *, half: bool = True) -> np.ndarray:
     """Boards after a few rounds of corrections of the network's own answers."""
     boards = batch.boards.copy()
     network.eval()
     for _ in range(rng.choice(len(ROUNDS), p=ROUNDS)):
         with torch.inference_mode():
-            answers = forward(network, batch.crops, boards).logits[:, 0].sigmoid().numpy()
+            answers = forward(network, batch.crops, boards, half=half).logits[:, 0].sigmoid().numpy()
         for board, truth, answer in zip(boards, batch.truths, answers, strict=True):
             board[LAST] = answer
             correct(rng, board, truth, answer > 0.49)
     return boards
 
 
-def forward(network: Network, crops: np.ndarray, boards: np.ndarray) -> Output:
+def forward(network: Network, crops: np.ndarray, boards: np.ndarray, *, half: bool = True) -> Output:
+    """`half`: in bf16, which is slow on a processor that lacks it."""
     x = torch.from_numpy(np.concatenate([crops, boards], 1)).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
         return network(x)
 
 
