@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { h, iconButton, setAttributes, setText } from "./dom.js";
+import { newId } from "./outbox.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
@@ -22,6 +23,7 @@ class TagGrid {
   #at = 0; // the tile that the keys are about
   #from = 0; // the other end of the range
   #since = performance.now();
+  #waiting = []; // for each act on its way the tiles that it is about
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
@@ -179,22 +181,26 @@ class TagGrid {
   #say({ present = [], absent = [] }) {
     const tiles = this.#chosen;
     if (!tiles.length || !(present.length + absent.length)) return;
-    const message = { id: crypto.randomUUID(), places: tiles.map(({ image, axis, index }) => ({ image, axis, index })), present, absent, seconds: this.#seconds() };
+    const message = { id: newId(), places: tiles.map(({ image, axis, index }) => ({ image, axis, index })), present, absent, seconds: this.#seconds() };
     for (const item of tiles) predict(item, present, absent);
     this.#draw();
-    this.#send("/api/tags", message);
+    this.#send("/api/tags", message, tiles.map(keyOf));
   }
 
   #undo() {
-    this.#send("/api/tags/undo", { id: crypto.randomUUID() });
+    this.#send("/api/tags/undo", { id: newId() });
   }
 
-  #send(path, message) {
+  /** An answer to an older act must not hide a newer one that is still on its way. */
+  #send(path, message, keys = []) {
+    this.#waiting.push(keys);
     this.#sending = this.#sending.then(async () => {
+      const answered = call(path, message).finally(() => this.#waiting.shift());
       try {
-        const { items } = await call(path, message);
-        for (const item of items) this.#replace(item, path.endsWith("undo"));
-        await this.#count();
+        const { items } = await answered;
+        const newer = new Set(this.#waiting.flat());
+        for (const item of items) if (!newer.has(keyOf(item))) this.#replace(item, path.endsWith("undo"));
+        if (!this.#waiting.length) await this.#count();
       } catch (error) {
         toast(error.message, error.status === 404 ? "info" : "error");
         if (error.status !== 404) await this.#read(this.#offset); // what stands on the server
@@ -204,7 +210,7 @@ class TagGrid {
   }
 
   #replace(item, goThere) {
-    const at = this.#items.findIndex((one) => one.image === item.image && one.axis === item.axis && one.index === item.index);
+    const at = this.#items.findIndex((one) => keyOf(one) === keyOf(item));
     if (at < 0) return goThere && toast(`Taken back on ${titleOf(item)}.`, "info");
     this.#items[at] = item;
     if (goThere) this.#move(at);
@@ -306,15 +312,14 @@ function drawTile(tile, item, classes) {
   const there = classes.filter((one) => item.present.includes(one.id));
   const unknown = classes.filter((one) => !item.present.includes(one.id) && !item.absent.includes(one.id));
   const none = !there.length && !unknown.length && classes.length;
-  marks.replaceChildren(
-    ...there.map((one) => h("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })),
-    none ? h("b", {}, "none") : unknown.length && there.length ? h("b", {}, "?") : "",
-  );
+  marks.replaceChildren(...there.map((one) => h("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })));
   tile.dataset.state = unknown.length ? (unknown.length < classes.length ? "partly" : "open") : there.length ? "present" : "none";
   const words = [...there.map((one) => one.name), ...(none ? ["none"] : []), ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : [])];
   const drawn = item.drawn.length ? ", from its mask" : "";
   tile.setAttribute("aria-label", `${titleOf(item)}: ${words.join(", ")}${drawn}`);
 }
+
+const keyOf = ({ image, axis, index }) => `${image}-${axis}-${index}`;
 
 function titleOf({ name, index, slices }) {
   return slices > 1 ? `${name} · ${index + 1}` : name;
