@@ -33,6 +33,19 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
             return await run_sync(fills.facts, image_id)
         return await run_sync(_slab, request, fills, (image_id, z0, z1, producer), limiter=parts.reading)
 
+    @router.get("/images/{image_id}/trust")
+    async def trust(
+        request: Request,
+        image_id: ImageId,
+        axis: Annotated[int, Query(ge=0, le=2)],
+        index: Annotated[int, Query(ge=0, le=MAX_INDEX)],
+    ) -> Response:
+        def answer() -> Response:
+            array = fills.trust.slice(image_id, axis, index)
+            return slabs.answer(request, slabs.deflate(array), {"cache-control": "no-store"})
+
+        return await run_sync(answer, limiter=parts.reading)
+
     @router.get("/images/{image_id}/next-slice")
     async def next_slice(
         image_id: ImageId,

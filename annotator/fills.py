@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.folds import Folds
+from annotator.trust import TrustView
 from learners.propagate import PROPAGATORS, Cancelled
 from learners.propagate.case import LabelledSlice
 from learners.propagate.worker import FillDone, FillFailed, FillSpec, ProcessFiller
@@ -46,6 +47,7 @@ class Fills:
 
     def __init__(self, store: Store, folds: Folds, filler: Fill | None = None) -> None:
         self._store, self._folds = store, folds
+        self.trust = TrustView(store, folds)
         self._filler: Fill = filler or ProcessFiller()
         self.publish: Callable[[Message], None] = lambda message: None  # the server's, once there is one
         # Protects the four below. A leaf: the locks of folds and store are never taken while it is held.

@@ -65,6 +65,8 @@ export const actions = {
 
   doubt: () => session.setView("doubt", !session.view.doubt),
 
+  trust: () => session.setView("trust", !session.view.trust),
+
   sure(key) {
     const step = key === "." ? 5 : -5;
     session.setView("sure", Math.min(100, Math.max(0, session.view.sure + step)));

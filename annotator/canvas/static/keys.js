@@ -60,6 +60,7 @@ export const GROUPS = [
       { keys: "R", codes: ["r"], text: "Reject: what is proposed here is background", run: ({ actions }) => actions.rejectSlice() },
       { keys: ",  .", codes: [",", "."], text: "Show and accept less / more certain ones only", run: ({ actions, event }) => actions.sure(event.key) },
       { keys: "U", codes: ["u"], text: "Show the doubt", run: ({ actions }) => actions.doubt() },
+      { keys: "Shift+U", codes: ["Shift+u"], text: "Show how far the app trusts what is known", run: ({ actions }) => actions.trust() },
       { keys: "H", codes: ["h"], text: "Hide or show proposals", run: ({ actions }) => actions.proposals() },
     ],
   },

@@ -63,11 +63,13 @@ function limitSlider() {
 function layerButtons() {
   const doubt = iconButton("doubt", "Show where the proposals are in doubt", { keys: "U", onclick: () => actions.doubt() });
   const shown = iconButton("eye", "Show the proposals", { keys: "H", onclick: () => actions.proposals() });
-  const element = h("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt);
-  const update = ({ proposal, uncertainty, proposals }) => {
+  const trust = iconButton("trust", "Show how far the app trusts what is known: people green, fills blue, models violet", { keys: "Shift+U", onclick: () => actions.trust() });
+  const element = h("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt, trust);
+  const update = ({ proposal, uncertainty, proposals, trust: trusted }) => {
     element.hidden = !proposal.shown;
     setAttributes(doubt, { "aria-pressed": Boolean(uncertainty) });
     setAttributes(shown, { "aria-pressed": Boolean(proposals) });
+    setAttributes(trust, { "aria-pressed": Boolean(trusted) });
   };
   return { element, update };
 }

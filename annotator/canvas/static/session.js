@@ -20,6 +20,7 @@ const VIEW = {
   hideAll: false,
   proposals: true,
   doubt: false,
+  trust: false,
   sure: 0, // percent
 };
 const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown"];
@@ -189,6 +190,7 @@ class Session extends EventTarget {
       unknown: () => app.setShowUnknown(view.unknown),
       proposals: () => app.setProposalsVisible(view.proposals),
       doubt: () => app.setUncertainty(view.doubt),
+      trust: () => app.setTrust(view.trust),
       sure: () => app.setMinConfidence(view.sure / 100),
       hideAll: () => app.setLabelsVisible(!view.hideAll),
     };

@@ -56,6 +56,7 @@ export class LabelApp extends EventTarget {
       visible: true,
       proposals: true,
       uncertainty: false,
+      trust: false,
       minConfidence: 0,
     };
     this.frames = new Frames(this);
@@ -152,6 +153,10 @@ export class LabelApp extends EventTarget {
   }
   setUncertainty(uncertainty) {
     this.#set({ uncertainty: Boolean(uncertainty) });
+  }
+  setTrust(trust) {
+    this.#set({ trust: Boolean(trust) });
+    for (const view of this.views) view.trustChanged();
   }
 
   /** 0..1: less certain proposals are neither shown nor accepted. */

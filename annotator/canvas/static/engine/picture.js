@@ -25,6 +25,7 @@ export class Picture {
     this.unknown = new Raster(rows, cols, (tile, area) => this.#paintUnknown(tile, area));
     this.proposal = new Raster(rows, cols, (tile, area) => this.#paintProposal(tile, area));
     this.doubt = new Raster(rows, cols, (tile, area) => this.#paintDoubt(tile, area));
+    this.trust = new Raster(rows, cols, (tile, area) => paintPixels(tile, area, cols, (at) => view.trust.paint(at)));
     this.coarse = 0;
     this.styleChanged();
     this.windowChanged(false);
@@ -37,7 +38,7 @@ export class Picture {
   }
 
   labelsChanged(box) {
-    for (const raster of [this.fill, this.unknown, this.proposal, this.doubt]) raster.invalidate(box);
+    for (const raster of [this.fill, this.unknown, this.proposal, this.doubt, this.trust]) raster.invalidate(box);
   }
 
   proposalsChanged() {
@@ -87,6 +88,7 @@ export class Picture {
     context.globalAlpha = opacity;
     if (visible && style !== "outline" && opacity > 0) this.fill.draw(context, camera, level);
     context.globalAlpha = 1;
+    if (visible && app.settings.trust) this.trust.draw(context, camera, level);
     this.#drawOffer(context);
   }
 

@@ -8,6 +8,7 @@ import { SliceBorders } from "./borders.js";
 import { drawOverlay } from "./overlay.js";
 import { Picture } from "./picture.js";
 import { Ruler } from "./ruler.js";
+import { Trust } from "./trust.js";
 
 export class PlaneView {
   constructor(app, axis) {
@@ -49,6 +50,7 @@ export class PlaneView {
     this.labels = new Uint8Array(rows * cols).fill(UNLABELLED); // the slice as drawn, strokes in progress included
     this.objects = null;
     this.proposed = null; // {classes, sure, any} of the slice
+    this.trust = new Trust(this);
     this.pixels = null;
     this.picture = new Picture(this);
     this.borders = new SliceBorders(this);
@@ -105,7 +107,13 @@ export class PlaneView {
   proposalsChanged() {
     if (!this.shown || this.staleSlice || !this.app.image) return;
     this.#readProposals();
+    this.trust.refresh();
     this.redraw();
+  }
+
+  /** The layer of trust was switched on or off. */
+  trustChanged() {
+    if (this.shown && this.app.image) this.trust.refresh();
   }
 
   windowChanged(dragging) {
@@ -169,6 +177,7 @@ export class PlaneView {
     this.pixels = this.app.pixels.slice(this.axis, this.index);
     this.picture.pixelsChanged();
     this.#readProposals();
+    this.trust.refresh();
     this.readLabels(this.whole);
     this.ruler.draw();
     this.#describe();
