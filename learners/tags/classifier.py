@@ -45,6 +45,9 @@ class Tagged:
 class Head(nn.Module):
     """Input (B, CHANNELS, h, w); `classes` parents with CHILDREN + 1 children each, the first child is "not there"."""
 
+    mean: Tensor  # (CHANNELS, 1, 1) of the features, and their spread
+    spread: Tensor
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
@@ -130,7 +133,8 @@ def fit(head: Head, tagged: Tagged, seed: int, left: Callable[[int, float], bool
         rows = torch.from_numpy(rng.integers(len(features), size=min(BATCH, 2 * len(features))))
         x = features[rows]
         x = x.flip(-1) if rng.random() < 0.5 else x
-        loss = loss_of(*head(x), present[rows], children[rows])
+        parent, child = head(x)
+        loss = loss_of(parent, child, present[rows], children[rows])
         rates.zero_grad(set_to_none=True)
         loss.backward()
         rates.step()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from learners.data import Case
 from models.clicknet.inputs import standardise
 from models.clicknet.model import WEIGHTS
-from models.clicknet.network import INPUTS, Network
+from models.clicknet.network import INPUTS, Network, Shape
 from storage.arrays import plane, write_bytes
 
 CHANNELS = 64  # kept of each place: a fixed turn of all of them, which loses little and fits on a disk
@@ -32,7 +32,7 @@ class Trunk:
         network = Network().eval().requires_grad_(False)
         network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
         self._stages = network.down[: LEVELS[-1] + 1].to(device)
-        self._device, self._turn = device, _turn(network).to(device)
+        self._device, self._turn = device, _turn().to(device)
 
     def features(self, picture: NDArray[np.uint8]) -> Features:
         """Of a (H, W, 3) slice, squeezed into a square: a cell of the answer covers 1/(side / COARSE) of each side."""
@@ -79,9 +79,9 @@ def _write(path: Path, array: NDArray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _turn(network: Network) -> torch.Tensor:
+def _turn() -> torch.Tensor:
     """(C, CHANNELS) orthonormal columns, the same on every machine."""
-    width = sum(stage[-1].first[0].out_channels for stage in (network.down[k] for k in LEVELS))
+    width = sum(Shape().widths[k] for k in LEVELS)
     values = np.random.default_rng(0).standard_normal((width, CHANNELS))
     return torch.from_numpy(np.linalg.qr(values)[0].astype(np.float32))
 
