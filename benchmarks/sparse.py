@@ -8,6 +8,7 @@ one Gaussian blur of the volume. Minutes are simulated: 6 s to open a slice and 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nibabel
@@ -19,6 +20,7 @@ from benchmarks.common import Row, finish, parser
 from learners.propagate import PROPAGATORS, Case, Filled, LabelledSlice, Run, fill
 from learners.slices import SLICE_RULES, Volume, next_slice
 from storage.arrays import BACKGROUND, UNLABELLED, plane
+from storage.scan import robust_window
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12)
 DEFAULT = "random_walker"
@@ -40,6 +42,11 @@ class Subject:
     truth: NDArray[np.uint8]
     spacing_mm: tuple[float, float, float]
 
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """As an import would show it; fills see the volume through it."""
+        return robust_window(self.image)
+
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0]).parse_args()
@@ -59,13 +66,13 @@ def subjects(data: Path, *, quick: bool) -> Iterator[Subject]:
     """The volumes with truth that the folder has."""
     for folder, count in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
         for path in sorted((data / folder / "images").glob("*.nii*"))[:count]:
-            yield _read(folder, path, data / folder / "labels" / path.name, None)
+            yield read_subject(folder, path, data / folder / "labels" / path.name, None)
     torso = data / "dicom-samples" / "ct-torso-3mm"
     if torso.is_dir():
-        yield _read("ct-torso", torso / "ct.nii.gz", torso / "label_totalsegmentator.nii.gz", TORSO)
+        yield read_subject("ct-torso", torso / "ct.nii.gz", torso / "label_totalsegmentator.nii.gz", TORSO)
     if not quick:
         for path in sorted((data / "brain-aseg" / "images").glob("*.nii*")):
-            yield _read("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
+            yield read_subject("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
 
 
 def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> Iterator[Row]:
@@ -73,21 +80,25 @@ def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> It
     quick = seconds < FILL_SECONDS
     for layout, place in (("parallel", parallel), ("orthogonal", orthogonal)):
         for count in counts:
-            case = case_of(subject, place(subject, count))
+            at = place(subject, count)
+            case, minutes = case_of(subject, at), sum(_drawing(subject, one) for one in at) / 60
             metric = f"Dice, {count} slices"
             name = f"{subject.set}, {layout}"
-            yield Row(name, "nearest slice", metric, dice(subject, nearest(case)), count)
-            for propagator in (name for name, entry in PROPAGATORS.items() if entry.ready):
+            found = {"nearest slice": dice(subject, nearest(case))}
+            yield Row(name, "nearest slice", metric, found["nearest slice"], count)
+            yield Row(name, "nearest slice", f"minutes, {count} slices", minutes, count)
+            for propagator in (key for key, entry in PROPAGATORS.items() if entry.ready):
                 if quick and propagator in SLOW and (count != 3 or layout == "orthogonal"):
                     continue
                 filled = fill(propagator, case, Run.of(seconds))
-                value = dice(subject, filled.classes)
-                yield Row(name, propagator, metric, value, count, seconds=filled.seconds)
+                found[propagator] = dice(subject, filled.classes)
+                yield Row(name, propagator, metric, found[propagator], count, seconds=filled.seconds)
+            yield Row(name, "best minus default", metric, max(found.values()) - found[DEFAULT], count)
 
 
 def rules(subject: Subject, counts: tuple[int, ...], seed: int, *, quick: bool) -> Iterator[Row]:
     """Slices chosen one after another by each rule, from a first one near the middle of the object."""
-    first = _first(subject, seed)
+    first = first_place(subject, seed)
     most = max(counts) if not quick else min(6, max(counts))
     choosers: dict[str, Callable[[Subject, Filled, list[Place]], Place | None]] = {
         name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
@@ -145,7 +156,7 @@ def case_of(subject: Subject, at: list[Place]) -> Case:
         drawn = plane(subject.truth, axis, index)
         plane(known, axis, index)[...] = drawn
         slices.append(LabelledSlice(axis, index, True, tuple(int(v) for v in np.unique(drawn) if v)))
-    return Case(subject.image, known, tuple(slices), subject.spacing_mm)
+    return Case(subject.image, known, tuple(slices), subject.spacing_mm, window=subject.window)
 
 
 def nearest(case: Case) -> NDArray[np.uint8]:
@@ -170,7 +181,8 @@ def dice(subject: Subject, classes: NDArray[np.uint8]) -> float:
     return float(np.mean(found))
 
 
-def _read(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None) -> Subject:
+def read_subject(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None = None) -> Subject:
+    """A volume with its truth; `keep`: the values to take, as 1, 2, ..."""
     scan = nibabel.load(image)
     x, y, z = (float(mm) for mm in scan.header.get_zooms()[:3])
     pixels = np.asarray(scan.dataobj)
@@ -186,7 +198,7 @@ def _spread(subject: Subject, axis: int, count: int) -> list[int]:
     return [int(round(hit[0] + (hit[-1] - hit[0]) * (n + 1) / (count + 1))) for n in range(count)]
 
 
-def _first(subject: Subject, seed: int) -> Place:
+def first_place(subject: Subject, seed: int) -> Place:
     """A slice that shows much of the objects; which one differs from seed to seed."""
     areas = (subject.truth > 0).sum((1, 2))
     best = np.flatnonzero(areas >= 0.8 * areas.max())

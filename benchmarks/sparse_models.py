@@ -1,0 +1,159 @@
+"""Models from two slices a volume: each method against the slices alone, propagated labels alone and full labels.
+
+    python -m benchmarks.sparse_models [--quick] [--seconds N]
+
+Hippocampus; the slices are the two orthogonal ones of the simulated annotator, the fills are the app's default, the
+test volumes are ones that no round saw. Every method trains for the same seconds in three rounds, from scratch, with
+the same slices and seeds. `share` is the Dice as a share of the ceiling, all slices of the same volumes.
+"""
+
+import csv
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import Row, finish, parser
+from benchmarks.sparse import DEFAULT, Subject, case_of, first_place, read_subject
+from learners.checkpoint import load_network, read_card
+from learners.data import Case
+from learners.metrics import dice_of, mean_dice, overlaps
+from learners.plan import Plan
+from learners.predict import class_map
+from learners.propagate import Run, fill
+from learners.rounds import run_round
+from learners.slices import Volume, next_slice
+from learners.spec import Example, Fill, RoundSpec
+from learners.targets import Classes
+from storage.arrays import write_npy
+
+METHODS = ("supervised", "propagated", "desco", "cross_teaching")
+SLICES, FILLED, FULL = "slices alone", "propagated labels alone", "ceiling: full labels"
+ROUNDS = 3
+VALUES = (1, 2)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A volume on disk in three forms of labelling."""
+
+    sparse: Example  # two slices and their fill
+    filled: Example  # the fill as if it were the truth
+    full: Example
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=float, help="of training for each method; default 180, quick 20")
+    asked = options.parse_args()
+    seconds = asked.seconds or (20.0 if asked.quick else 180.0)
+    rows: list[Row] = []
+    for count in (4,) if asked.quick else (4, 8, 16):
+        for seed in range(1 if asked.quick else asked.seeds):
+            rows += models(asked.data, count, seed, seconds, tests=6 if asked.quick else 20)
+    finish(rows, asked.json)
+
+
+def models(data: Path, count: int, seed: int, seconds: float, *, tests: int) -> Iterator[Row]:
+    """Dice on unseen volumes of every method, and its share of the ceiling."""
+    train, test = volumes(data, "train", count, seed), volumes(data, "val", tests, 0)
+    if not train:
+        print(f"hippocampus is not in {data}, so nothing was measured")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = [prepare(Path(folder), n, subject, seed) for n, subject in enumerate(train, 1)]
+        forms = {
+            SLICES: ("supervised", [p.sparse for p in prepared]),
+            FILLED: ("supervised", [p.filled for p in prepared]),
+            **{name: (name, [p.sparse for p in prepared]) for name in METHODS[1:]},
+            FULL: ("supervised", [p.full for p in prepared]),
+        }
+        found = {
+            name: trained(Path(folder) / f"m{n}", learner, examples, test, seconds, seed)
+            for n, (name, (learner, examples)) in enumerate(forms.items())
+        }
+    for name, value in found.items():
+        label = f"hippocampus, {count} volumes"
+        yield Row(label, name, "Dice", value, len(test), seed, seconds)
+        yield Row(
+            label, name, "share of the ceiling", value / max(found[FULL], 1e-6), len(test), seed, seconds
+        )
+
+
+def volumes(data: Path, split: str, count: int, seed: int) -> list[Subject]:
+    """So many of a split, other ones for each seed."""
+    folder = data / "hippocampus"
+    if not (folder / "split.csv").is_file():
+        return []
+    with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["split"] == split]
+    chosen = np.random.default_rng(seed).permutation(names)[:count]
+    return [read_subject("hippocampus", folder / "images" / n, folder / "labels" / n) for n in chosen]
+
+
+def prepare(folder: Path, number: int, subject: Subject, seed: int) -> Prepared:
+    """Two orthogonal slices, the second where the fill of the first is least sure, and the fill of both."""
+    at = [first_place(subject, seed)]
+    filled = fill(DEFAULT, case_of(subject, at), Run())
+    case = case_of(subject, at)
+    proposal = next_slice(Volume(filled.classes, filled.confidence, case.slices, subject.spacing_mm))
+    assert proposal is not None
+    at.append((proposal.axis, proposal.index))
+    case = case_of(subject, at)
+    filled = fill(DEFAULT, case, Run())
+    arrays = {
+        "pixels": subject.image,
+        "known": case.known,
+        "fill": filled.classes,
+        "sure": filled.confidence,
+        "truth": subject.truth,
+    }
+    paths = {name: folder / f"{number}-{name}.npy" for name in arrays}
+    for name, array in arrays.items():
+        write_npy(paths[name], array)
+    example = Example(number, paths["pixels"], subject.truth.shape, 1, subject.spacing_mm)
+    sparse = replace(example, known=paths["known"], slices=tuple(at), fill=Fill(paths["fill"], paths["sure"]))
+    return Prepared(sparse, replace(example, known=paths["fill"]), replace(example, known=paths["truth"]))
+
+
+def trained(
+    folder: Path,
+    learner: str,
+    examples: Sequence[Example],
+    test: Sequence[Subject],
+    seconds: float,
+    seed: int,
+) -> float:
+    """Dice on the test volumes after three rounds, each from the last one's model and with the fill a round older."""
+    parent = None
+    for number in range(ROUNDS):
+        directory = folder / f"round-{number}"
+        directory.mkdir(parents=True)
+        aged = tuple(replace(e, fill=e.fill and replace(e.fill, rounds=number)) for e in examples)
+        spec = RoundSpec(
+            learner, VALUES, aged, directory, parent, seconds / ROUNDS, seed=seed + 100 * number, mirror=(2,)
+        )
+        parent = run_round(spec).model
+    assert parent is not None
+    return tested(parent, folder, test)
+
+
+def tested(model: Path, folder: Path, test: Sequence[Subject]) -> float:
+    """Mean over volumes of the mean Dice over classes."""
+    card, network = read_card(model), load_network(model)
+    plan, classes = Plan(card.network, (), 1, "cpu", False, card.spacing_mm), Classes(VALUES)
+    scores = []
+    for n, subject in enumerate(test):
+        path = folder / f"test-{n}.npy"
+        write_npy(path, subject.image)
+        case = Case(Example(n, path, subject.truth.shape, 1, subject.spacing_mm), classes, 1)
+        proposed = class_map(network, case, plan, classes)
+        everywhere = np.ones(subject.truth.shape, bool)
+        scores.append(dice_of(overlaps(proposed, subject.truth, VALUES, everywhere)))
+    return mean_dice(scores) or 0.0
+
+
+if __name__ == "__main__":
+    main()
