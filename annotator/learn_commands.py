@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from annotator.model_export import Exported, export_model, import_model
+from annotator.model_export import Exported, export_model
+from annotator.model_import import import_model
 from annotator.queue import Queue
 from annotator.scheduler import LearnSettings, Scheduler
 from learners.engines import SerialExecutor
@@ -41,7 +42,7 @@ def take_model_out(project: Path, learner: str, folder: Path) -> Exported:
 def take_model_in(project: Path, learner: str, folder: Path) -> int:
     """An exported model as a learner's start and predictor; the number of its round. Raises ValueError."""
     with _open(project) as store:
-        return import_model(rounds_of(store), learner, folder).id
+        return import_model(store, rounds_of(store), learner, folder).id
 
 
 @contextlib.contextmanager

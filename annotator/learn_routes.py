@@ -74,7 +74,7 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
     @router.get("/learn/{learner}/history")
     async def history(learner: Learner) -> Any:
         def read() -> Any:
-            return {"rounds": scheduler.history(learner), "corrections": scheduler.corrective_dice(learner)}
+            return {"rounds": scheduler.history(learner), "corrections": corrections(scheduler, learner)}
 
         return await run_sync(read)
 
@@ -111,6 +111,7 @@ def overview(scheduler: Scheduler) -> dict[str, Any]:
                 "needs": e.needs,
                 "active": name in scheduler.active,
                 "paused": name in settings.paused,
+                "model": scheduler.rounds.newest(name, "done") is not None,
             }
             for name, e in LEARNERS.items()
         ],
@@ -121,6 +122,22 @@ def overview(scheduler: Scheduler) -> dict[str, Any]:
             "device": settings.device,
         },
         "rounds": scheduler.status(),
+        "held_out": len(scheduler.rounds.held_out()),
         "ranker": scheduler.store.setting(CHOSEN) or "",
         "rankers": [{"name": n, "title": r.title, "good_at": r.good_at} for n, r in RANKERS.items()],
     }
+
+
+def corrections(scheduler: Scheduler, learner: str) -> list[dict[str, Any]]:
+    """How much people changed proposals over the project's life: 1 is nothing. Oldest first."""
+    return [
+        {
+            "image": c.image_id,
+            "expected": c.expected,
+            "dice": round(c.dice, 4),
+            "at": c.created_at,
+            "slices": c.labelled_slices,
+            "minutes": None if c.annotator_seconds is None else round(c.annotator_seconds / 60, 2),
+        }
+        for c in scheduler.rounds.corrected(learner)
+    ]

@@ -5,6 +5,7 @@ import logging
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +68,11 @@ class Exported:
     onnx_difference: float | None  # None: ONNX could not be written, the note in the card says why
 
 
-def export_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Exported:
-    """Write the model that people see now. Raises LookupError where there is none, ValueError where the folder is
-    in use or the model is damaged."""
+def export_model(
+    store: Store, rounds: Rounds, learner: str, folder: Path, tell: Callable[[str], None] = lambda phase: None
+) -> Exported:
+    """Write the model that people see now; `tell` hears what is being done. Raises LookupError where there is none,
+    ValueError where the folder is in use or the model is damaged."""
     from learners.checkpoint import CARD, WEIGHTS, load_network, read_card
 
     row = rounds.newest(learner, "done")
@@ -79,30 +82,15 @@ def export_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ex
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; choose another folder for the model")
     folder.mkdir(parents=True, exist_ok=True)
+    tell("copying the weights")
     card, network = read_card(source), load_network(source)
     shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+    tell("writing ONNX and comparing it with PyTorch")
     difference, note = _write_onnx(network, folder / ONNX)
     about = _about(store, card, row, difference, note)
     write_bytes(folder / CARD, json.dumps(about, indent=1).encode())
     (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
     return Exported(folder, difference)
-
-
-def import_model(rounds: Rounds, learner: str, folder: Path) -> RoundRow:
-    """Take an exported folder in as a learner's model: a start for its next round, and a predictor at once.
-    Nothing in the folder is run. Raises ValueError where it is no model."""
-    from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_network
-
-    load_network(folder)  # refuses what does not fit its card
-    row = rounds.start(learner, 0, "train")
-    for name in (CARD, WEIGHTS, STUDENT):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, rounds.folder(row.id) / name)
-    from storage.rounds import Finished
-
-    notes = {"steps": 0, "seconds": 0.0, "notes": ["this model was imported"]}
-    rounds.finish(row.id, Finished(row.id, None, None, None, notes))
-    return rounds.get(row.id)
 
 
 def _write_onnx(network: "UNet", path: Path) -> tuple[float | None, str]:

@@ -82,11 +82,12 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
 
 def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, *, learn: bool) -> None:
     """What proposes labels while people work, and its routes."""
-    from annotator import fill_routes, learn_routes  # bring the learners along
+    from annotator import fill_routes, learn_routes, model_routes  # bring the learners along
 
     background = workflow.start_background(parts.floor.hub.post, learn=learn)
     api.include_router(fill_routes.make_router(parts, background.fills))
     api.include_router(learn_routes.make_router(background.scheduler))
+    api.include_router(model_routes.make_router(parts, background.scheduler))
 
 
 def serve(

@@ -51,6 +51,18 @@ class Correction:
     dice: float
 
 
+@dataclass(frozen=True)
+class Corrected:
+    """A correction and how far the project was when it was noted."""
+
+    image_id: int
+    expected: float | None
+    dice: float
+    created_at: str
+    labelled_slices: int | None  # null where the round that noted it never began
+    annotator_seconds: float | None
+
+
 class Rounds:
     """Thread-safe. A round that was running when the project was closed is lost, and its files go."""
 
@@ -213,6 +225,15 @@ class Rounds:
         sql = """select image_id, producer, seen_label, expected, dice from corrections
                  where producer = ? order by id desc limit ?"""
         return [Correction(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
+
+    def corrected(self, producer: str, limit: int = 2000) -> list[Corrected]:
+        """All of them over the project's life, oldest first. They are noted just before a round starts, which counts
+        labels and minutes."""
+        sql = """select c.image_id, c.expected, c.dice, c.created_at, r.labelled_slices, r.annotator_seconds
+                 from corrections c left join rounds r on r.id = (
+                     select min(id) from rounds where learner = c.producer and seen_label > c.seen_label)
+                 where c.producer = ? order by c.id desc limit ?"""
+        return [Corrected(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
 
     def tidy(self) -> None:
         """Remove the directories of rounds that nobody needs: not running, and not somebody's model."""

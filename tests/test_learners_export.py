@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.model_export import export_model, import_model
+from annotator.model_export import export_model
+from annotator.model_import import import_model
 from learners.checkpoint import Card, load_network, read_card, save_model
 from learners.data import normalised, percentiles
 from learners.trainer import State
@@ -103,7 +104,7 @@ def test_the_card_says_what_the_model_knows_and_saw(store, tmp_path):
 def test_a_model_can_be_taken_in_again_as_a_start(store, tmp_path):
     rounds = trained(store, 2)
     folder = export_model(store, rounds, "supervised", tmp_path / "model").folder
-    row = import_model(rounds, "unimatch", folder)
+    row = import_model(store, rounds, "unimatch", folder)
     assert rounds.model("unimatch") == rounds.folder(row.id) and read_card(
         rounds.folder(row.id)
     ).class_ids == (1, 2)
@@ -125,7 +126,7 @@ def test_a_damaged_or_hostile_model_is_refused_in_words_and_runs_nothing(store, 
     else:
         torch.save({"head.weight": torch.zeros(1)}, weights)
     with pytest.raises(ValueError, match="cannot be read|do not fit"):
-        import_model(rounds, "unimatch", folder)
+        import_model(store, rounds, "unimatch", folder)
 
 
 def test_a_learner_without_a_model_says_so(store, tmp_path):

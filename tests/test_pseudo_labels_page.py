@@ -242,25 +242,6 @@ def test_a_failed_round_says_why(page: Page) -> None:
     expect(page.locator(".sw-learner")).to_have_attribute("data-state", "failed")
 
 
-def test_held_out_dice_is_drawn_and_readable_as_a_table(page: Page) -> None:
-    rounds = [{"round": n, "dice": 0.4 + 0.15 * n, "slices": 2 * n, "minutes": 1.5 * n} for n in (1, 2, 3)]
-    history = {"rounds": rounds, "corrections": [{"image": 1, "expected": 0.8, "dice": 0.9}]}
-    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(ROUND)))
-    page.route("**/api/learn/*/history", lambda route: route.fulfill(json=history))
-    page.reload()
-    page.wait_for_selector(".sw[data-ready='1']")
-    tab(page, "Learn")
-    name = "Held-out Dice from 0.55 at 2 labelled slices to 0.85 at 6 labelled slices"
-    expect(page.get_by_role("img", name=name)).to_be_visible()
-    page.get_by_role("button", name="by slices").click()
-    expect(page.get_by_role("img", name=re.compile("annotator minutes"))).to_be_visible()
-    page.get_by_text("As a table").click()
-    expect(page.get_by_role("row")).to_have_count(4)
-    expect(
-        page.get_by_text("What people left as it was proposed: Dice 0.90 over 1 proposal.")
-    ).to_be_visible()
-
-
 def test_pausing_and_choosing_learners_holds_on_the_server(page: Page) -> None:
     tab(page, "Learn")
     card = page.locator(".sw-learner")

@@ -6,7 +6,7 @@ import { acceptDrops, cancelUpload, chooseFiles, chooseFolder, uploads } from ".
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
-const KINDS = { import: "Import", export: "Export", download: "Download" };
+const KINDS = { import: "Import", export: "Export", download: "Download", "model-export": "Model out", "model-import": "Model in" };
 
 /** Fill the import part of the panel. */
 export async function mountImport(element) {
@@ -100,7 +100,7 @@ function jobCard({ id, kind }) {
   const details = h("details.sw-refused", { hidden: true }, summary, refused);
   const cancel = h("button.sw-button.small", { type: "button", onclick: () => cancelJob(id) }, "Cancel");
   const forget = iconButton("close", "Remove from the list", { onclick: () => session.forgetJob(id) });
-  const link = h("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), "Download the export");
+  const link = h("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), kind === "model-export" ? "Download the model" : "Download the export");
   const element = h(
     "article.sw-job",
     {},

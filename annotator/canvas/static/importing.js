@@ -9,13 +9,18 @@ const AT_ONCE = 2; // uploads side by side
 export const uploads = new EventTarget(); // "progress" with detail {done, total, bytes, size, state}
 let running = null;
 
-export const chooseFiles = () => choose({ multiple: true });
-export const chooseFolder = () => choose({ webkitdirectory: true });
+export const chooseFiles = async () => upload(await pickFiles({ multiple: true }));
+export const chooseFolder = async () => upload(await pickFiles({ webkitdirectory: true }));
 
-function choose(kind) {
+/** Files that a person picks, as [{file, name}]; none where they close the window. */
+export function pickFiles(kind) {
   const input = Object.assign(document.createElement("input"), { type: "file", ...kind });
-  input.onchange = () => upload([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
-  input.click();
+  return new Promise((resolve) => {
+    const picked = () => resolve([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    input.addEventListener("change", picked);
+    input.addEventListener("cancel", () => resolve([]));
+    input.click();
+  });
 }
 
 /** Files dropped anywhere on the page are uploaded; folders keep their structure. */
@@ -83,7 +88,15 @@ export async function upload(files) {
 
 export const cancelUpload = () => running?.abort();
 
-async function send(files, progress, tell, signal) {
+/** A few files for something else than an import: `finish(batch)` says what becomes of them. */
+export function uploadBatch(files, finish) {
+  const { signal } = new AbortController();
+  return send(files, { done: 0 }, () => {}, signal, finish);
+}
+
+const importBatch = (batch) => call(`/api/upload/${batch}/finish`, {});
+
+async function send(files, progress, tell, signal, finish = importBatch) {
   const { batch } = await call("/api/upload/begin", {});
   const waiting = files.map(({ file, name }, n) => ({ file, path: `/api/upload/${batch}/${n}?name=${encodeURIComponent(name)}` }));
   const underWay = new Map(); // path -> bytes that left
@@ -101,6 +114,6 @@ async function send(files, progress, tell, signal) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   signal.throwIfAborted();
-  await call(`/api/upload/${batch}/finish`, {});
+  await finish(batch);
   session.refresh();
 }

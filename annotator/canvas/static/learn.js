@@ -2,7 +2,10 @@
 
 import { h, setText } from "./dom.js";
 import { learning } from "./learning.js";
+import { comparison } from "./learn_compare.js";
+import { modelButtons, modelJobs } from "./learn_models.js";
 import { plot } from "./learn_plot.js";
+import { session } from "./session.js";
 
 const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
 
@@ -11,7 +14,10 @@ export async function mount(element) {
   const root = element.querySelector(".sw-panel");
   const why = h("p.sw-why", { role: "status" }, "Reading how the learners stand…");
   const cards = h("div.sw-learners");
-  root.replaceChildren(why, cards);
+  const curve = plot();
+  const side = comparison();
+  root.replaceChildren(why, cards, modelJobs(), curve.element, side.element);
+  const compare = () => [curve, side].forEach((part) => part.show(learning.known));
   const known = new Map();
   const draw = () => {
     setText(why, whyText(learning.overview));
@@ -20,14 +26,13 @@ export async function mount(element) {
     for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
     const now = names.map((name) => known.get(name).element);
     if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
-    for (const name of names) {
-      known.get(name).show(learning.rounds.get(name));
-      if (learning.histories.has(name)) known.get(name).history(learning.histories.get(name));
-    }
+    for (const name of names) known.get(name).show(learning.rounds.get(name));
+    compare();
   };
   learning.addEventListener("overview", draw);
   learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
-  learning.addEventListener("history", ({ detail }) => known.get(detail)?.history(learning.histories.get(detail)));
+  learning.addEventListener("history", compare);
+  session.addEventListener("change", () => known.forEach((card) => card.models.show())); // whose proposals are shown
   await learning.start(); // some time ago, where the panel came on screen late
   draw();
 }
@@ -48,10 +53,9 @@ function learnerCard(name) {
   const bar = h("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, h("i", { style: "width: 100%" }));
   const progress = h("p.sw-progress", { "aria-live": "off", hidden: true });
   const dice = h("p.sw-dice");
-  const curve = plot();
-  const changes = h("p.sw-changes", { hidden: true });
   const buttons = buttonRow(name);
-  const element = h("article.sw-model.sw-learner", {}, h("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.element, curve.element, changes);
+  const models = modelButtons(name);
+  const element = h("article.sw-model.sw-learner", {}, h("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.element, models.element);
   const show = (round) => {
     element.dataset.state = badge.dataset.state = round.state;
     setText(title, round.title);
@@ -63,13 +67,9 @@ function learnerCard(name) {
     if (running) setText(progress, progressText(round));
     setText(dice, diceText(round));
     buttons.show(round);
+    models.show();
   };
-  const history = ({ rounds, corrections }) => {
-    curve.show(rounds);
-    changes.hidden = !corrections.length;
-    if (corrections.length) setText(changes, correctionText(corrections));
-  };
-  return { element, show, history };
+  return { element, show, models };
 }
 
 function buttonRow(name) {
@@ -102,11 +102,4 @@ function progressText({ phase, step, loss, seconds_left: left }) {
 function diceText({ dice, behind, state }) {
   const score = typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
   return behind && state !== "waiting" && state !== "running" ? `${score} · has not seen your newest labels` : score;
-}
-
-/** How much people changed what it proposed: 1 is nothing. */
-function correctionText(corrections) {
-  const mean = corrections.reduce((sum, one) => sum + one.dice, 0) / corrections.length;
-  const images = corrections.length === 1 ? "1 proposal" : `${corrections.length} proposals`;
-  return `What people left as it was proposed: Dice ${mean.toFixed(2)} over ${images}.`;
 }

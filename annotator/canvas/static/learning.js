@@ -39,6 +39,12 @@ class Learning extends EventTarget {
     }
   }
 
+  /** Every learner that has a history, in the order of the registry: [{name, title, history}]. */
+  get known() {
+    const learners = this.overview?.learners ?? [];
+    return learners.filter(({ name }) => this.histories.has(name)).map(({ name, title }) => ({ name, title, history: this.histories.get(name) }));
+  }
+
   /** Change learners, seconds or device. */
   async change(settings) {
     try {
@@ -63,7 +69,8 @@ class Learning extends EventTarget {
     this.overview = overview;
     this.rounds = new Map(overview.rounds.map((round) => [round.learner, round]));
     this.dispatchEvent(new CustomEvent("overview"));
-    for (const name of this.rounds.keys()) this.#readHistory(name);
+    const withModel = overview.learners.filter((one) => one.model).map((one) => one.name);
+    for (const name of new Set([...this.rounds.keys(), ...withModel])) this.#readHistory(name);
   }
 
   #round(message) {
