@@ -113,11 +113,11 @@ def main() -> None:
     rows: list[Row] = []
     for name in asked.set or SETS:
         for seed in range(1 if asked.quick else asked.seeds):
-            made = SETS[name](asked.data, 40 if asked.quick else 200, seed)
+            made = SETS[name](asked.data, 24 if asked.quick else 200, seed)
             if made is None:
                 print(f"{name}: left out, its folder is not in {asked.data}")
                 break
-            rows += list(run(made, 24.0 if asked.quick else 240.0, seed))
+            rows += list(run(made, 12.0 if asked.quick else 240.0, seed))
     finish(rows, asked.json)
 
 
@@ -295,7 +295,7 @@ def _network(project: Project, pieces: dict[int, Piece], every: int) -> float:
 
 def _project(folder: Path, data: Set, learners: tuple[str, ...], seconds: float, seed: int) -> Project:
     settings = LearnSettings(
-        learners, seconds=seconds / 2, settle_seconds=seconds, predict_seconds=86_400, device="cpu"
+        learners, seconds=seconds, settle_seconds=0, predict_seconds=86_400, device="cpu"
     )
     store = Store(folder)
     for name in data.classes:

@@ -27,7 +27,11 @@ from models.weights import CATALOGUE, find
 from storage.arrays import UNLABELLED, TornFile, open_npy, plane, write_npy
 
 HEAD = "tags.safetensors"
-READING, GUESSING = 0.25, 0.35  # shares of the round's seconds; the rest trains the network
+READING, GUESSING, TRAINING = (
+    0.25,
+    0.35,
+    0.4,
+)  # shares of a round's seconds; what is left over trains the network
 MOST = 1500  # slices that are read in one round
 
 
@@ -64,7 +68,7 @@ def guessed(spec: RoundSpec) -> RoundSpec:
     head = reader.read(spots[:MOST])
     guesses = reader.guess(head, spots)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
-    return replace(spec, examples=examples, seconds=spec.seconds * (1 - READING - GUESSING))
+    return replace(spec, examples=examples, seconds=max(spec.seconds - reader.spent, spec.seconds * TRAINING))
 
 
 class Reader:
@@ -76,6 +80,7 @@ class Reader:
         self._trunk = Trunk(device_of(spec.device))
         self._trunk_id = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
         self._stop = spec.directory / STOP_FILE
+        self.spent = 0.0  # seconds; looking does not count, as loading does not elsewhere
 
     def read(self, spots: Sequence[Spot]) -> Head:
         """A classifier of these slices; it goes on from the last round's where there is one."""
@@ -97,6 +102,7 @@ class Reader:
             return budget.left()
 
         fit(head, tagged, spec.seed, left)
+        self.spent += budget.spent
         save_head(spec.directory / HEAD, head)
         return head
 
@@ -116,6 +122,7 @@ class Reader:
                 self._report.say("guessing masks", step=budget.step, seconds_left=budget.seconds_left)
             if made is not None:
                 out.setdefault(spot.case.example.image_id, []).append((spot, made))
+        self.spent += budget.spent
         return out
 
     def features(self, spot: Spot) -> NDArray[np.float16]:
