@@ -27,7 +27,8 @@ def to_rgb(pixels: NDArray, window: tuple[float, float]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(pixels, dtype=np.uint8)
     low, high = window
     scale = np.float32(255.0 / max(high - low, 1e-12))
-    grey = (np.nan_to_num(pixels.astype(np.float32), nan=low) - np.float32(low)) * scale
+    with np.errstate(over="ignore"):  # what is beyond all numbers is beyond the window too
+        grey = (np.nan_to_num(pixels.astype(np.float32), nan=low) - np.float32(low)) * scale
     grey8 = np.clip(grey, 0, 255).astype(np.uint8)
     return np.repeat(grey8[..., None], 3, axis=-1)
 

@@ -51,7 +51,7 @@ class Size:
 
 
 QUICK = Size(cases=4, clicks=5, most_clicks=5, sampled=1, strokes=0)
-FULL = Size(cases=12, clicks=10, most_clicks=20, sampled=3, strokes=2)
+FULL = Size(cases=10, clicks=10, most_clicks=20, sampled=3, strokes=2)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,9 +1,9 @@
 """Who goes first after one or two clicks, the built-in network or the graph cut: the numbers in `models/builtin.py`.
 
-    python -m benchmarks.prompt_doubt [--data FOLDER] [--cases N] [--weights FILE] [--json FILE]
+    python -m benchmarks.prompt_doubt [--data FOLDER] [--cases N] [--split val] [--weights FILE] [--json FILE]
 
-Both are asked about objects of the training splits; no validation case is looked at. Printed is the mean IoU of each
-choice over the sets, and how far the worst set falls behind the network alone. To be run again when the weights change.
+Both are asked about objects of the training splits. Printed is the mean IoU of each choice over the sets, and how far
+the worst set falls behind the network alone. To be run again when the weights change.
 """
 
 import argparse
@@ -44,6 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("benchmarks.prompt_doubt", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cases", type=int, default=18, help="objects a set")
+    parser.add_argument(
+        "--split", choices=("train", "val"), default="train", help="val: to report, never to choose"
+    )
     parser.add_argument("--weights", type=Path, help="of the network; the shipped ones")
     parser.add_argument("--json", type=Path, help="write every answer to this file")
     options = parser.parse_args()
@@ -58,7 +61,7 @@ def asked(options: argparse.Namespace) -> Iterator[Both]:
     """Every second object is clicked on as the network leaves it, the others as the graph cut does."""
     models = ClickNet(options.weights), GraphCut()
     for name, draw in SETS.items():
-        for n, case in enumerate(draw(Draw(options.data, "train", options.cases, SEED))):
+        for n, case in enumerate(draw(Draw(options.data, options.split, options.cases, SEED))):
             embeddings = [model.encode(case.image) for model in models]
             prompts, mask = Prompts(), np.zeros_like(case.truth)
             for count in range(1, OPEN_CLICKS + 1):

@@ -50,9 +50,14 @@ def holding(allowed: NDArray[np.bool_], seeds_rc: NDArray[np.int32]) -> NDArray[
 
 def filled(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The region with its holes closed."""
-    padded = np.pad(mask, 1)
+    padded = rimmed(mask)
     cv2.floodFill(padded, None, (0, 0), 2)
     return (padded[1:-1, 1:-1] != 2).astype(np.uint8)
+
+
+def rimmed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mask with a pixel of 0 around it: a tenth of the time of numpy's padding, thousands of times a click."""
+    return np.asarray(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), np.uint8)
 
 
 def opened(mask: NDArray[np.uint8], seeds_rc: NDArray[np.int32], radius: int) -> NDArray[np.uint8]:
@@ -105,11 +110,11 @@ def features(scene: Scene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
     edge = look.edges[border]
     inside = region.astype(bool)
     body = inner.astype(bool) if inner.any() else inside
-    mean_in, mean_out = look.lab[inside].mean(0), look.lab[ring].mean(0)
-    spread_in, spread_out = look.lab[inside].std(0), look.lab[ring].std(0)
+    mean_in, spread_in = cv2.meanStdDev(look.lab, mask=region)
+    mean_out, spread_out = cv2.meanStdDev(look.lab, mask=ring.astype(np.uint8))
     apart = float(np.sqrt(((mean_in - mean_out) ** 2).sum()))
     noise = float(np.sqrt((spread_in**2 + spread_out**2).sum()))
-    depth = cv2.distanceTransform(np.pad(region, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    depth = cv2.distanceTransform(rimmed(region), cv2.DIST_L2, 3)[1:-1, 1:-1]
     r, c = scene.positive_rc.T
     r0, c0 = scene.negative_rc.T
     outside = cv2.distanceTransform(1 - region, cv2.DIST_L2, 3)
@@ -121,7 +126,7 @@ def features(scene: Scene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
         np.minimum(4 * np.pi * area / length**2, 1.5),
         float(look.rim[inside].sum()) / length,
         edge.mean() / 16 if len(edge) else 0.0,
-        np.log1p(np.percentile(edge, 20)) if len(edge) else 0.0,
+        np.log1p(low_fifth(edge)) if len(edge) else 0.0,
         edge.mean() / (look.edges[body].mean() + edge.mean() + 0.5) if len(edge) else 0.0,
         apart / (apart + noise + 2),
         np.log1p(apart) / 4,
@@ -135,6 +140,15 @@ def features(scene: Scene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
         np.log(share * scene.frame_share + 1e-6) / 3,
         (np.log(share * scene.frame_share + 1e-6) / 3) ** 2,
     ])  # fmt: skip
+
+
+def low_fifth(values: NDArray[np.float32]) -> float:
+    """The 20th percentile as numpy's, in a fraction of its time."""
+    at = (len(values) - 1) * 0.2
+    below = int(at)
+    above = min(below + 1, len(values) - 1)
+    ordered = np.partition(values, (below, above))
+    return float(ordered[below] + (at - below) * (ordered[above] - ordered[below]))
 
 
 # Fitted by least squares to the IoU of 10,000 regions with the training splits of openly licensed sets (nuclei,
@@ -159,7 +173,7 @@ def pieces_at(look: Look, point: NDArray[np.int32], free: NDArray[np.bool_]) -> 
         for level in np.geomspace(2, max(float(unlike[free].max()), 3), LEVELS // 2 + 1):
             piece = opened(holding(inside <= level, seed), seed, 1)
             pieces.setdefault(int(piece.sum()), piece)
-    reach = cv2.distanceTransform(np.pad(free.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    reach = cv2.distanceTransform(rimmed(free.astype(np.uint8)), cv2.DIST_L2, 3)[1:-1, 1:-1]
     for radius in np.array([1.0, 1.5, 2.0]) * max(float(reach[point[0], point[1]]), 1.5):
         disc = np.zeros(free.shape, np.uint8)
         cv2.circle(disc, (int(point[1]), int(point[0])), round(radius), 1, -1)

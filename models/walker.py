@@ -36,11 +36,17 @@ def walk(lab: NDArray[np.float32], belief: Belief, sharpness: float = 1.0) -> ND
     degree[:-1] += down
     degree[:, 1:] += across
     degree[:, :-1] += across
-    beside = np.pad(across, ((0, 0), (0, 1))).ravel()[:-1] if w > 1 else np.zeros(h * w - 1)
-    off, below = [-beside], [-down.ravel()]
+    sides: list[
+        tuple[int, NDArray]
+    ] = []  # how many pixels on a neighbour is, and the weight of each such pair
+    if w > 1:
+        sides.append((1, np.pad(across, ((0, 0), (0, 1))).ravel()[:-1]))
+    if h > 1:
+        sides.append((w, down.ravel()))
     grid = diags_array(
-        [degree.ravel(), *off, *off, *below, *below],
-        offsets=[0, 1, -1, w, -w] if w > 1 else [0, 1, -1, 1, -1],
+        [degree.ravel(), *(-weight for _, weight in sides for _ in range(2))],
+        offsets=[0, *(turn * away for away, _ in sides for turn in (1, -1))],
+        shape=(h * w, h * w),
     ).tocsr()
     pull = (belief.strength * belief.prior).ravel().astype(np.float64)
     jacobi = diags_array(1 / degree.ravel())

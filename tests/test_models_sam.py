@@ -2,54 +2,38 @@
 
 import dataclasses
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models import sam_onnx
 from models.checkpoint import WrongFile, open_checkpoint
 from models.prompt import Prompts, Scribble
-from models.sam import Place, SamModel, empty_sam, enlarged_where_needed, full_size, load_sam
+from models.sam import (
+    Place,
+    SamModel,
+    best_place,
+    empty_sam,
+    enlarged_where_needed,
+    full_size,
+    load_sam,
+    sam_network,
+)
 from models.sam_decoder import TorchDecoder
-from models.sam_onnx import OnnxDecoder, export, session
+from models.sam_onnx import OnnxDecoder, export, onnx_decoder, session
 from models.sam_prompts import MOST_POINTS, sam_prompts
 from models.tiny_vit import TinyViT
 from models.torchvision_cpu import ensure_torchvision, non_maximum_suppression
+from tests.small_models import CPU, SIDE, small_sam
 
-CPU = Place(torch.device("cpu"), torch.float32)
-SIDE = 128
 PROMPTS = {
     "click": Prompts(points_rc=((31, 70),), labels=(1,)),
     "clicks": Prompts(points_rc=((31, 70), (10, 12), (40, 90)), labels=(1, 0, 1)),
     "box": Prompts(box=(12, 20, 48, 97)),
     "box and click": Prompts(box=(12, 20, 48, 97), points_rc=((20, 30),), labels=(0,)),
 }
-
-
-def small_sam():
-    """The genuine classes at 128 pixels: two blocks of 32 channels, decoder at full width."""
-    ensure_torchvision()
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-
-    torch.manual_seed(7)
-    encoder = ImageEncoderViT(
-        img_size=SIDE, embed_dim=32, depth=2, num_heads=2, out_chans=256, use_rel_pos=True, window_size=3,
-        global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-    )  # fmt: skip
-    grid = (SIDE // 16, SIDE // 16)
-    sam = Sam(
-        encoder,
-        PromptEncoder(
-            embed_dim=256, image_embedding_size=grid, input_image_size=(SIDE, SIDE), mask_in_chans=16
-        ),
-        MaskDecoder(
-            transformer_dim=256,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=64, num_heads=8),
-        ),
-    )
-    return sam.eval()
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +83,41 @@ def test_onnxruntime_answers_as_torch_does(sam, picture, prompts, tmp_path_facto
         expected, wanted = TorchDecoder(sam)(features, asked)
         assert np.abs(logits - expected).max() < 1e-3 * max(1, np.abs(expected).max())
         assert np.abs(scores - wanted).max() < 1e-3
+
+
+def test_the_decoder_is_exported_once_and_the_faster_of_the_two_decodes(sam, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    path = tmp_path / "decoder.onnx"
+    seconds = {OnnxDecoder: 0.1, TorchDecoder: 0.2}
+    answer = sam_onnx.timed
+    monkeypatch.setattr(sam_onnx, "timed", lambda decode, *a: (answer(decode, *a)[0], seconds[type(decode)]))
+    assert isinstance(onnx_decoder(sam, path), OnnxDecoder)
+    written = path.stat().st_mtime_ns
+    seconds[OnnxDecoder] = 0.3
+    assert isinstance(onnx_decoder(sam, path), TorchDecoder)
+    assert path.stat().st_mtime_ns == written and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_decoder_that_answers_otherwise_or_cannot_be_exported_is_not_used(sam, tmp_path):
+    pytest.importorskip("onnx")
+    other = small_sam(seed=8)
+    export(other, tmp_path / "other.onnx")
+    assert isinstance(onnx_decoder(sam, tmp_path / "other.onnx"), TorchDecoder)
+    assert isinstance(onnx_decoder(sam, tmp_path / "missing" / "decoder.onnx"), TorchDecoder)
+
+
+def test_the_encoder_runs_in_half_precision_where_the_processor_has_it(sam, picture, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for able, precision in (({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert best_place().precision == precision
+    half = SamModel(small_sam(), "small", Place(torch.device("cpu"), torch.bfloat16))
+    full = SamModel(small_sam(), "small", CPU)
+    assert half.model_id != full.model_id  # their embeddings differ a little and are not mixed
+    features = [model.encode(picture).arrays["features"].astype(np.float32) for model in (half, full)]
+    difference = np.abs(features[0] - features[1])
+    assert 0 < difference.mean() < 0.05 * np.abs(features[1]).mean() + 0.01
 
 
 def test_a_single_click_gives_three_candidates_and_more_prompts_one(sam, picture):
@@ -184,6 +203,35 @@ def test_mobile_sam_loads_strictly_under_official_names(tmp_path):
     torch.save({"model_state": {f"sam.{k}": v for k, v in network.state_dict().items()}}, path)
     checkpoint = open_checkpoint(path)
     assert checkpoint.kind == "vit_t" and checkpoint.state.keys() == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrap", ["MedSAM", "micro-sam", "original"])
+def test_vit_b_checkpoints_load_strictly_under_official_names(tmp_path, wrap):
+    """One number repeated stands for every tensor, so that the file is small; names and shapes are the real ones."""
+    torch.manual_seed(0)
+    empty = empty_sam("vit_b")
+    state = {name: torch.full((1,), 0.25).expand(value.shape) for name, value in empty.state_dict().items()}
+    for name, shape in {
+        "image_encoder.pos_embed": (1, 64, 64, 768),
+        "image_encoder.blocks.11.attn.rel_pos_h": (127, 64),
+        "image_encoder.neck.3.weight": (256,),
+        "prompt_encoder.mask_downscaling.6.bias": (256,),
+        "mask_decoder.output_hypernetworks_mlps.3.layers.2.weight": (32, 256),
+        "mask_decoder.iou_prediction_head.layers.2.bias": (4,),
+    }.items():
+        assert state[name].shape == shape, name
+    wrapped = {
+        "model_state": {f"sam.{k}": v for k, v in state.items()},
+        "decoder_state": {"a": torch.zeros(1)},
+    }
+    checkpoint = open_checkpoint(save(tmp_path / "mine.pt", wrapped if wrap == "micro-sam" else state))
+    assert checkpoint.kind == "vit_b"
+    network = sam_network(checkpoint, "mine.pt")
+    assert all((value == 0.25).all() for value in network.state_dict().values())
+    checkpoint.state.pop("image_encoder.neck.3.weight")
+    with pytest.raises(WrongFile, match="does not fit"):
+        sam_network(checkpoint, "mine.pt")
 
 
 def save(path: Path, state: dict) -> Path:

@@ -8,7 +8,6 @@ pytest.importorskip("transformers", reason="the optional extra for SAM 2 is not 
 
 from models.checkpoint import WrongFile
 from models.prompt import Prompts
-from models.sam import Place
 from models.sam2 import (
     Propagator,
     Sam2,
@@ -18,40 +17,12 @@ from models.sam2 import (
     squared,
     transformers_class,
 )
-
-CPU = Place(torch.device("cpu"), torch.float32)
-SIDE = 128
-GRIDS = [[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2]
-TINY = {
-    "vision_config": {
-        "backbone_config": {
-            "model_type": "sam2_hiera_det_model",
-            "hidden_size": 8, "num_attention_heads": 1, "image_size": [SIDE, SIDE],
-            "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64],
-            "num_attention_heads_per_stage": [1, 2, 4, 8], "global_attention_blocks": [3],
-            "window_positional_embedding_background_size": [4, 4],
-        },
-        "model_type": "sam2_vision_model",
-        "backbone_channel_list": [64, 32, 16, 8],
-        "backbone_feature_sizes": GRIDS,
-        "fpn_hidden_size": 128,
-    },
-    "prompt_encoder_config": {"hidden_size": 128, "image_size": SIDE},
-    "mask_decoder_config": {"hidden_size": 128, "mlp_dim": 32, "iou_head_hidden_dim": 32},
-}  # fmt: skip
-MEMORY = {
-    "image_size": SIDE, "memory_attention_hidden_size": 128, "memory_attention_num_layers": 1,
-    "memory_attention_feed_forward_hidden_size": 32, "memory_attention_rope_feat_sizes": GRIDS[2],
-    "memory_encoder_hidden_size": 128, "memory_encoder_output_channels": 64, "mask_downsampler_embed_dim": 128,
-    "memory_fuser_embed_dim": 128, "memory_fuser_intermediate_dim": 32, "num_maskmem": 3,
-}  # fmt: skip
+from tests.small_models import CPU, GRIDS, MEMORY, SIDE, TINY, small_sam2
 
 
 @pytest.fixture(scope="module")
 def network():
-    ensure_transformers()
-    torch.manual_seed(3)
-    return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
+    return small_sam2()
 
 
 @pytest.fixture(scope="module")

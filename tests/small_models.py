@@ -1,0 +1,68 @@
+"""The genuine networks of the SAM family, small and with random weights: everything but knowledge."""
+
+from functools import partial
+
+import torch
+
+from models.sam import Place
+from models.torchvision_cpu import ensure_torchvision
+
+CPU = Place(torch.device("cpu"), torch.float32)
+SIDE = 128
+GRIDS = [[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2]
+TINY = {
+    "vision_config": {
+        "backbone_config": {
+            "model_type": "sam2_hiera_det_model",
+            "hidden_size": 8, "num_attention_heads": 1, "image_size": [SIDE, SIDE],
+            "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64],
+            "num_attention_heads_per_stage": [1, 2, 4, 8], "global_attention_blocks": [3],
+            "window_positional_embedding_background_size": [4, 4],
+        },
+        "model_type": "sam2_vision_model",
+        "backbone_channel_list": [64, 32, 16, 8],
+        "backbone_feature_sizes": GRIDS,
+        "fpn_hidden_size": 128,
+    },
+    "prompt_encoder_config": {"hidden_size": 128, "image_size": SIDE},
+    "mask_decoder_config": {"hidden_size": 128, "mlp_dim": 32, "iou_head_hidden_dim": 32},
+}  # fmt: skip
+MEMORY = {
+    "image_size": SIDE, "memory_attention_hidden_size": 128, "memory_attention_num_layers": 1,
+    "memory_attention_feed_forward_hidden_size": 32, "memory_attention_rope_feat_sizes": GRIDS[2],
+    "memory_encoder_hidden_size": 128, "memory_encoder_output_channels": 64, "mask_downsampler_embed_dim": 128,
+    "memory_fuser_embed_dim": 128, "memory_fuser_intermediate_dim": 32, "num_maskmem": 3,
+}  # fmt: skip
+
+
+def small_sam(seed: int = 7):
+    """The genuine classes at 128 pixels: two blocks of 32 channels, decoder at full width."""
+    ensure_torchvision()
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    torch.manual_seed(seed)
+    encoder = ImageEncoderViT(
+        img_size=SIDE, embed_dim=32, depth=2, num_heads=2, out_chans=256, use_rel_pos=True, window_size=3,
+        global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )  # fmt: skip
+    grid = (SIDE // 16, SIDE // 16)
+    sam = Sam(
+        encoder,
+        PromptEncoder(
+            embed_dim=256, image_embedding_size=grid, input_image_size=(SIDE, SIDE), mask_in_chans=16
+        ),
+        MaskDecoder(
+            transformer_dim=256,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=64, num_heads=8),
+        ),
+    )
+    return sam.eval()
+
+
+def small_sam2():
+    """SAM 2.1 of `transformers`; needs that package."""
+    from models.sam2 import ensure_transformers, transformers_class
+
+    ensure_transformers()
+    torch.manual_seed(3)
+    return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
