@@ -1,6 +1,6 @@
 """Labels and minutes against Dice: learners, rankers and the wait for a refresh, through the real workflow.
 
-    python -m benchmarks.loop [--quick] [--part learners|rankers|refresh] [--set NAME]
+    python -m benchmarks.loop [--quick] [--part learners|rankers|refresh] [--set NAME] [--method NAME]
 
 Floor: Otsu's threshold (pictures) or nothing (volumes). Ceiling: supervised training on every training image. All
 methods of a table have the same start labels, the same seconds of training and the same test images, which no
@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from annotator.learn_settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
-from learners import LEARNERS
 from learners.rankers import RANKERS
 from storage.formats import read_labels
+
+# Learners of partial labels, tags or references have benchmarks of their own.
+COMPARED = ("supervised", "unimatch", "mean_teacher", "bcp", "stpp")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Set:
     subject: Subject
     test: tuple[tuple[Path, Path], ...]
     sizes: Sizes
+    methods: tuple[str, ...] = ()  # that were asked for; none: those of the part's table
 
 
 def main() -> None:
@@ -58,6 +61,7 @@ def main() -> None:
     options.add_argument(
         "--set", action="append", help=f"one of {', '.join(SETS)}; default: all that are there"
     )
+    options.add_argument("--method", action="append", help="of learners or rankers; default: those compared")
     asked = options.parse_args()
     rows: list[Row] = []
     for name in asked.set or SETS:
@@ -67,7 +71,7 @@ def main() -> None:
             continue
         for part in asked.part or PARTS:
             for seed in range(1 if asked.quick else asked.seeds):
-                rows += PARTS[part](data, seed)
+                rows += PARTS[part](replace(data, methods=tuple(asked.method or ())), seed)
     finish(rows, asked.json)
 
 
@@ -75,10 +79,10 @@ def main() -> None:
 
 
 def learners(data: Set, seed: int) -> Iterator[Row]:
-    """Every learner on the same few labels for the same time, with floor and ceiling."""
+    """Learners of whole labels on the same few of them for the same time, with floor and ceiling."""
     yield Row(data.subject.name, "floor", "Dice", floor_of(data), seed=seed)
     for count in data.sizes.labels:
-        for name in LEARNERS:
+        for name in data.methods or COMPARED:
             yield from _learned(data, name, count, seed, f"{name}, {count} labelled")
     everything = len(data.subject.pairs)
     yield from _learned(data, "supervised", everything, seed, "ceiling: all labelled")
@@ -87,7 +91,7 @@ def learners(data: Set, seed: int) -> Iterator[Row]:
 def rankers(data: Set, seed: int) -> Iterator[Row]:
     """Dice after each batch of labels, chosen by each ranker from the same start."""
     s = data.sizes
-    for name in RANKERS:
+    for name in data.methods or RANKERS:
         settings = LearnSettings(("supervised",), seconds=s.round_seconds, settle_seconds=0, device="cpu")
         with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
             person.label_random(s.start)
@@ -190,13 +194,13 @@ def floor_of(data: Set) -> float:
 
 
 def _nuclei(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 12, 14, 6, 4, 2, 2, 6) if quick else Sizes((4, 16), 180, 60, 30, 4, 4, 5, 30)
+    sizes = Sizes((4,), 12, 14, 6, 4, 2, 2, 6) if quick else Sizes((4, 16), 45, 60, 30, 4, 4, 5, 10)
     return _set(data / "dsb2018-nuclei", "nuclei", ("nucleus",), sizes, objects=True)
 
 
 def _nuclei_shift(data: Path, quick: bool) -> Set | None:
     """Trained on the small fluorescence pictures, tested on all other kinds."""
-    sizes = Sizes((4,), 12, 12, 6, 4, 2, 2, 6) if quick else Sizes((16,), 180, 30, 30, 4, 4, 5, 30)
+    sizes = Sizes((4,), 12, 12, 6, 4, 2, 2, 6) if quick else Sizes((16,), 45, 30, 30, 4, 4, 5, 10)
     folder = data / "dsb2018-nuclei"
     return _set(
         folder,
@@ -210,12 +214,12 @@ def _nuclei_shift(data: Path, quick: bool) -> Set | None:
 
 
 def _hippocampus(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 15, 8, 4, 4, 8, 2, 8) if quick else Sizes((4,), 300, 40, 20, 4, 16, 5, 40)
+    sizes = Sizes((4,), 15, 8, 4, 4, 8, 2, 8) if quick else Sizes((4,), 60, 40, 20, 4, 16, 5, 12)
     return _set(data / "hippocampus", "hippocampus", ("anterior", "posterior"), sizes, whole_images=False)
 
 
 def _superalloy(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 12, 6, 2, 2, 1, 2, 6) if quick else Sizes((4,), 180, 10, 4, 2, 2, 4, 30)
+    sizes = Sizes((4,), 12, 6, 2, 2, 1, 2, 6) if quick else Sizes((4,), 45, 10, 4, 2, 2, 4, 10)
     return _set(data / "superalloy", "superalloy", ("small", "large"), sizes)
 
 
