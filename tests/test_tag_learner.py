@@ -248,3 +248,17 @@ def test_the_learner_is_in_the_list_with_a_round_of_its_own():
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
+
+
+def test_a_dark_picture_stays_dark_and_a_volume_is_spread(tmp_path):
+    from learners.tags.features import picture_of
+
+    dim = np.random.default_rng(0).integers(3, 7, (1, 6, 8)).astype(np.uint8)
+    for name, pixels in (("flat", dim), ("deep", np.repeat(dim, 3, 0))):
+        write_npy(tmp_path / f"{name}.npy", pixels)
+    flat, deep = (
+        Case(Example(1, tmp_path / f"{name}.npy", shape, 1, None), Classes((1,)), 1)
+        for name, shape in (("flat", (1, 6, 8)), ("deep", (3, 6, 8)))
+    )
+    assert (picture_of(flat, 0, 0) == dim[0, ..., None]).all()
+    assert picture_of(deep, 0, 1).max() == 255 and picture_of(deep, 1, 2).shape == (3, 8, 3)

@@ -15,7 +15,7 @@ from learners.data import Case
 from models.clicknet.inputs import standardise
 from models.clicknet.model import WEIGHTS
 from models.clicknet.network import INPUTS, Network, Shape
-from storage.arrays import plane, write_bytes
+from storage.arrays import open_npy, plane, write_bytes
 
 CHANNELS = 64  # kept of each place: a fixed turn of all of them, which loses little and fits on a disk
 SIDES = (128, 256)  # pixels the trunk sees a slice at: the smaller for slices no longer than LONG
@@ -54,11 +54,21 @@ class Trunk:
 
 
 def picture_of(case: Case, axis: int, index: int) -> NDArray[np.uint8]:
-    """(H, W, 3) of a slice, most of its image's intensities spread over 0..255."""
+    """(H, W, 3) of a slice. Pictures of 8 bits stay as they are: spreading the noise of those that hold nothing over
+    all greys would tell them from the others by their background. Else the image's intensities fill 0..255."""
+    pixels = open_npy(case.example.pixels)
+    if pixels.dtype == np.uint8 and pixels.shape[0] == 1:
+        return _in_colour(np.array(plane(pixels, axis, index)))
     region = [slice(0, n) for n in case.example.shape]
     region[axis] = slice(index, index + 1)
     seen = plane(np.moveaxis(case.look((region[0], region[1], region[2])), 0, -1), axis, 0)
     seen = np.clip(seen * 255, 0, 255).astype(np.uint8)
+    return _in_colour(seen)
+
+
+def _in_colour(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W), (H, W, 1) or (H, W, 3) as (H, W, 3)."""
+    seen = seen[..., None] if seen.ndim == 2 else seen
     return np.repeat(seen, 3, 2) if seen.shape[2] == 1 else np.ascontiguousarray(seen[..., :3])
 
 
