@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from learners import LEARNERS
+from learners.adapt import ADAPTERS, AUTO
 from learners.rankers import RANKERS
 from storage.store import Store
 
@@ -26,11 +27,15 @@ class LearnSettings:
     device: str = "auto"
     network: str = "auto"
     steps: int | None = None
+    adapt: str = ""  # to each group of images: an adapter, "auto", or "" for none
+    references: tuple[int, ...] = ()  # images that reference segmentation learns from; none: typical ones
 
     def __post_init__(self) -> None:
         for name in (*self.learners, *self.paused):
             if name not in LEARNERS:
                 raise LookupError(f"there is no learner {name!r}; there are: {', '.join(LEARNERS)}")
+        if self.adapt and self.adapt != AUTO and self.adapt not in ADAPTERS:
+            raise LookupError(f"there is no adapter {self.adapt!r}; there are: {AUTO}, {', '.join(ADAPTERS)}")
         if not 1 <= self.seconds <= 86400 or not 0 <= self.settle_seconds <= 7 * 86400:
             raise ValueError("a round takes between a second and a day; choose another time")
 
@@ -40,7 +45,7 @@ def read_settings(store: Store) -> LearnSettings:
     text = store.setting(SETTING)
     try:
         values: dict[str, Any] = json.loads(text) if text else {}
-        for name in ("learners", "paused"):
+        for name in ("learners", "paused", "references"):
             values[name] = tuple(values.get(name, ()))
         return LearnSettings(**values)
     except (ValueError, TypeError, LookupError) as error:

@@ -275,6 +275,8 @@ class Scheduler:
             steps=self._settings.steps if seconds else None,
             mirror=inputs.mirror,
             late_ids=inputs.late_ids,
+            adapt=self._settings.adapt,
+            references=self._settings.references,
             prompt_model=self.store.setting(PROMPT_MODEL) or "builtin",
             cache=self.rounds.directory / "seen",
             members=wants_members(self.store),

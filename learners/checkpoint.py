@@ -144,7 +144,7 @@ def load_snapshots(
 
 
 def _body(network: NetworkSpec) -> tuple[object, ...]:
-    return network.dims, network.channels, network.widths, network.strides
+    return network.dims, network.channels, network.widths, network.strides, network.norm
 
 
 def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids: tuple[int, ...]) -> UNet:

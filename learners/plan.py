@@ -11,6 +11,7 @@ import torch
 from learners.spec import Example, RoundSpec
 from models.networks import NETWORKS, NetworkSpec, strides_for
 
+BATCH_NORM = "-bn"  # how the names of networks with batch norm end
 THIN = 8  # a volume of fewer slices is a pile of pictures
 COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
 VOXELS = {
@@ -41,7 +42,8 @@ def plan_of(spec: RoundSpec) -> Plan:
     dims = dims_of(labelled)
     spacing = median_spacing(labelled)[3 - dims :]
     size = [float(n) for n in np.median([e.shape for e in labelled], axis=0)][3 - dims :]
-    widths = NETWORKS[network_of(spec.network, device, len(labelled))][dims]
+    name = network_of(spec.network, device, len(labelled))
+    widths = NETWORKS[name][dims]
     patch = _patch(size, spacing, VOXELS[device][dims], len(widths))
     network = NetworkSpec(
         dims=dims,
@@ -49,6 +51,7 @@ def plan_of(spec: RoundSpec) -> Plan:
         classes=len(spec.class_ids) + 1,
         widths=widths,
         strides=strides_for(spacing, patch, len(widths)),
+        norm="batch" if name.endswith(BATCH_NORM) else "group",
     )
     plan = Plan(
         network, _rounded(patch, network.multiple), BATCH[device][dims], device, has_bf16(device), spacing

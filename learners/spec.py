@@ -67,6 +67,7 @@ class Example:
     all_held: bool = False  # the whole image is held out
     slices: tuple[tuple[int, int], ...] = ()  # (axis, index) of the slices that people worked on
     held: tuple[tuple[int, int], ...] = ()  # those of them that are held out
+    group: str = ""  # the site, stain or scanner it is said to come from
     fresh: bool = False  # labelled since the parent's round
     pseudo: Pseudo | None = None
     fill: Fill | None = None
@@ -94,6 +95,8 @@ class RoundSpec:
     steps: int | None = None  # tests: stop after so many
     mirror: tuple[int, ...] = (0, 1, 2)  # axes of the volume along which a mirrored image means the same
     late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
+    adapt: str = ""  # an adapter for each group of images, "auto" to try them all; "": none
+    references: tuple[int, ...] = ()  # images that reference segmentation learns from; none: typical ones
     prompt_model: str = "builtin"  # the project's, for methods that ask one
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
     members: bool = False  # predict with the snapshots of the training as well, to see where they disagree

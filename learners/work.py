@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from learners import LEARNERS
+from learners.adapt.adapted import adapt_groups
 from learners.augment import views_of
 from learners.budget import Budget
 from learners.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
@@ -13,6 +14,7 @@ from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
 from learners.plan import plan_of
+from learners.predict import Predictor
 from learners.progress import STOP_FILE, Report
 from learners.proposing import Proposer
 from learners.spec import RoundResult, RoundSpec, Unready
@@ -104,7 +106,7 @@ class _Round:
         spec, snapshots = self.spec, []
         if self._asks_snapshots:
             snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
-        proposer = Proposer(spec, self.plan, self.classes, network, snapshots)
+        proposer = Proposer(spec, self.plan, self.classes, self._adapted(network), snapshots)
         predicted, remaining = proposer.run(self.cases, self.report, kept.dice)
         return replace(
             result,
@@ -114,6 +116,17 @@ class _Round:
             remaining=remaining,
             notes=tuple(self.notes),
         )
+
+    def _adapted(self, network: UNet) -> UNet | Predictor:
+        """The network as it suits each group of images, where the project wishes it and it does better."""
+        if not self.spec.adapt:
+            return network
+        self.report.say("adapting to groups of images")
+        adapted = adapt_groups(network, self.cases, self.plan, self.classes, self.spec.adapt)
+        self.notes += adapted.notes or [
+            "no adaptation to a group of images did better on its held-out labels"
+        ]
+        return adapted if adapted.by_image else network
 
     def _peers(self, job: Job) -> dict[str, UNet]:
         """The method's other networks, from where the model stands that training goes on from."""

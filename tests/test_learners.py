@@ -322,7 +322,9 @@ def test_strides_leave_the_coarse_axis_alone_until_the_others_have_caught_up():
     assert all(s[0] == 1 for s in strides_for((1.0, 1.0, 1.0), (4, 64, 64), 4))
 
 
-@pytest.mark.parametrize("name", [name for name, e in LEARNERS.items() if e.make().together is None])
+@pytest.mark.parametrize(
+    "name", [name for name, e in LEARNERS.items() if e.make and e.make().together is None]
+)
 def test_every_learner_of_one_network_trains_and_with_a_closed_gate_as_if_there_were_no_unlabelled_images(
     name,
 ):

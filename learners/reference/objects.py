@@ -1,0 +1,95 @@
+"""From a map of scores to objects: which are there at all, and where the prompt model sees their borders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import watershed
+
+from models.prompt import Embedding, PromptModel, Prompts
+
+LEAST_AREA = 0.1  # of the typical object
+APART = 0.35  # typical diameters between two peaks of one piece
+AGREES, BELIEVES = (
+    0.4,
+    0.5,
+)  # IoU with the piece, and the model's own estimate, from which on its mask is taken
+MOST = 60  # objects of a slice that are asked about, the largest first
+INSIDE, OUTSIDE = 0.25, -0.05  # scores of what the mask adds to a piece and takes from it
+SURE = 0.3  # of the peak that the references' own objects usually have
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A connected part of the map above 0."""
+
+    mask: NDArray[np.bool_]  # (H, W)
+    peak: float
+    at: tuple[int, int]  # (row, column) of the peak
+
+
+def pieces_of(scores: NDArray[np.float32], diameter: float) -> list[Piece]:
+    """Largest first; what touches is cut between its peaks, what is far too small for an object is left out."""
+    inside = (scores > 0).astype(np.uint8)
+    numbers = _cut(inside, diameter)
+    sizes = np.bincount(numbers.ravel())
+    sizes[0] = 0
+    found = []
+    for number in np.argsort(-sizes, kind="stable"):
+        if sizes[number] < max(4.0, LEAST_AREA * diameter**2):
+            break
+        mask = numbers == number
+        at = np.unravel_index(int(np.where(mask, scores, -np.inf).argmax()), scores.shape)
+        found.append(Piece(mask, float(scores[at]), (int(at[0]), int(at[1]))))
+    return found
+
+
+def gate_of(peaks: Sequence[float]) -> float:
+    """The peak from which on a piece is believed, from those of the references' own objects."""
+    return SURE * float(np.median(peaks)) if len(peaks) else 0.0
+
+
+def only_believed(scores: NDArray[np.float32], pieces: Sequence[Piece], gate: float) -> NDArray[np.float32]:
+    """Scores with every piece whose peak is below the gate put down, and specks with them: "not here"."""
+    keep = np.zeros(scores.shape, bool)
+    for piece in pieces:
+        if piece.peak >= gate:
+            keep |= piece.mask
+    return np.where((scores > 0) & ~keep, np.minimum(scores, OUTSIDE), scores).astype(np.float32)
+
+
+def refined(
+    scores: NDArray[np.float32], pieces: Sequence[Piece], model: PromptModel, picture: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Scores whose pieces have the borders that the prompt model sees, where it agrees that this is an object."""
+    out, embedding = scores.copy(), model.encode(picture)
+    for piece in pieces[:MOST]:
+        mask = _asked(piece, model, embedding)
+        if mask is not None:
+            out[piece.mask & ~mask] = np.minimum(out[piece.mask & ~mask], OUTSIDE)
+            out[mask] = np.maximum(out[mask], INSIDE)
+    return out
+
+
+def _asked(piece: Piece, model: PromptModel, embedding: Embedding) -> NDArray[np.bool_] | None:
+    """The candidate most like the piece, asked for by its box and its peak; None where none is."""
+    rows, columns = np.flatnonzero(piece.mask.any(1)), np.flatnonzero(piece.mask.any(0))
+    box = float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])
+    at = (float(piece.at[0]), float(piece.at[1]))
+    answer = model.predict(embedding, Prompts(points_rc=(at,), labels=(1,), box=box))
+    like = [float((m & piece.mask).sum() / max(1, (m | piece.mask).sum())) for m in answer.masks]
+    best = int(np.argmax(like))
+    return answer.masks[best] if like[best] >= AGREES and answer.scores[best] >= BELIEVES else None
+
+
+def _cut(inside: NDArray[np.uint8], diameter: float) -> NDArray[np.int32]:
+    """(H, W) number of each piece, 0 outside."""
+    deep = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    reach = 2 * max(1, round(APART * diameter)) + 1
+    smooth = cv2.GaussianBlur(deep, (0, 0), max(0.5, diameter / 16))
+    top = cv2.dilate(smooth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    peaks = ((smooth >= top) & (inside > 0)).astype(np.uint8)
+    _, seeds = cv2.connectedComponents(peaks)
+    return np.asarray(watershed(-smooth, seeds, mask=inside > 0), np.int32)

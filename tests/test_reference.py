@@ -1,0 +1,251 @@
+"""Reference segmentation: the parts' laws, and that one reference is worth more than copying it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from learners.progress import classes_file
+from learners.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
+from learners.reference.features import BuiltInFeatures, zoom_for
+from learners.reference.head import best_threshold, fit, otsu, prototypes, scaling_of
+from learners.reference.keep import load_reference, save_reference
+from learners.reference.learn import Wish, learn
+from learners.reference.model import Sight, class_map_of
+from learners.reference.objects import gate_of, only_believed, pieces_of
+from learners.reference.shots import Cells, Shot, cells_of, diameter_of
+from learners.reference.views import other_look
+from learners.reference.work import work, work_aligned
+from learners.spec import Unready
+from models.builtin import BuiltIn
+from storage.arrays import UNLABELLED, open_npy
+from tests.test_learners_learn import example, spec_of
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def dense() -> BuiltInFeatures:
+    return BuiltInFeatures()
+
+
+def picture(
+    seed: int, *, objects: int = 5, side: tuple[int, int] = (112, 136)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bright textured discs on a grey ramp with noise, and where they are."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: side[0], : side[1]]
+    grey, truth = 60 + 40 * columns / side[1] + rng.normal(0, 6, side), np.zeros(side, np.uint8)
+    for _ in range(objects):
+        r, c, radius = rng.integers(12, side[0] - 12), rng.integers(12, side[1] - 12), rng.integers(7, 11)
+        inside = np.hypot(rows - r, columns - c) < radius
+        grey[inside] = 170 + rng.normal(0, 10, inside.sum())
+        truth[inside] = 1
+    return np.clip(grey, 0, 255).astype(np.uint8), truth
+
+
+def shot(seed: int, **more) -> Shot:
+    grey, truth = picture(seed, **more)
+    return Shot(seed, np.repeat(grey[..., None], 3, 2), truth)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * float((a & b).sum()) / max(1, int(a.sum() + b.sum()))
+
+
+def test_a_prototype_of_constant_features_is_that_constant():
+    f = torch.full((4, 5, 6), 2.5)
+    mask = torch.zeros(5, 6, dtype=torch.bool)
+    mask[1, 2:4] = True
+    assert torch.allclose(prototype(f, mask), torch.full((4,), 2.5))
+    assert torch.allclose(prototype(f, mask & False), torch.full((4,), 2.5)), "an empty mask is no error"
+
+
+def test_otsu_splits_two_heaps_and_survives_a_flat_map():
+    values = torch.cat([torch.randn(300) * 0.1 - 1, torch.randn(60) * 0.1 + 2])
+    assert -0.6 < otsu(values) < 1.6
+    assert otsu(torch.full((4, 4), 3.0)) == 3.0
+
+
+def test_alignment_lowers_its_loss_and_changes_the_neck_alone(dense):
+    first = shot(3)
+    looks = [other_look(first, np.random.default_rng(k)) for k in range(3)]
+    sight = Sight(dense, diameter_of([first]))
+    grids = [sight(s.picture, 0.0) for s in (first, *looks)]
+    scaling = scaling_of(grids[:1])
+    pairs = [
+        (scaling(g), cells_of(s.values, 1, False, tuple(g[0].shape[1:])))
+        for g, s in zip(grids, (first, *looks), strict=True)
+    ]
+    trunk = [p.clone() for stage in dense._stages for p in stage.state_dict().values()]
+    found = align([(pairs[0], pairs[1:])], steps=30)
+    assert np.mean(found.losses[-6:]) < np.mean(found.losses[:6])
+    after = [p for stage in dense._stages for p in stage.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(trunk, after, strict=True))
+    start = fresh_neck(pairs[0][0].shape[0])
+    assert not torch.equal(found.neck.weight, start.weight)
+    still = align([(pairs[0], pairs[1:])], steps=3, rate=0.0).neck
+    assert torch.equal(still.weight, start.weight) and torch.equal(still.bias, start.bias)
+    assert STEPS == 100 and float(alignment_loss(start, *pairs[:2])) > 0
+
+
+def test_likeness_is_a_cosine():
+    f = torch.randn(8, 3, 4)
+    s = likeness(f, f[:, 1, 2])
+    assert float(s[1, 2]) == pytest.approx(1, abs=1e-5) and float(s.abs().max()) <= 1 + 1e-5
+
+
+def test_cells_nobody_spoke_of_are_neither_object_nor_background():
+    values = np.full((16, 16), UNLABELLED, np.uint8)
+    values[:8, :8], values[8:, 8:], values[:8, 8:] = 1, 0, 2
+    cells = cells_of(values, 1, False, (2, 2))
+    assert cells.yes.tolist() == [[True, False], [False, False]]
+    assert cells.no.tolist() == [[False, True], [False, True]], "another class is no background to be ignored"
+    values[8:, 8:] = 254
+    assert not cells_of(values, 2, True, (2, 2)).no[1, 1], "completed before the class was first used"
+    assert cells_of(values, 1, False, (2, 2)).no[1, 1]
+
+
+def test_a_head_tells_two_directions_apart_and_a_side_alone_makes_none():
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 8, 8, generator=rng) * 0.1
+    x[0, :4] += 1
+    x[1, 4:] += 1
+    yes = torch.zeros(8, 8, dtype=torch.bool)
+    yes[:4] = True
+    head = fit([(x, Cells(yes, ~yes))])
+    assert head is not None
+    assert ((head.scores(x) > 0) == yes).all() and ((head.nearest(x) > 0) == yes).all()
+    assert best_threshold([head.scores(x)], [Cells(yes, ~yes)]) == pytest.approx(0, abs=0.5)
+    assert fit([(x, Cells(yes, yes & False))]) is None
+
+
+def test_prototypes_are_units_and_do_not_depend_on_the_order_of_their_rows():
+    rows = torch.nn.functional.normalize(
+        torch.randn(40, 5, generator=torch.Generator().manual_seed(1)), dim=1
+    )
+    one, other = prototypes(rows), prototypes(rows[torch.randperm(40)])
+    assert torch.allclose(one.norm(dim=1), torch.ones(len(one)))
+    assert torch.allclose(one, other, atol=1e-5)
+    assert len(prototypes(rows[:2])) == 2
+
+
+def test_touching_discs_are_two_pieces_and_weak_ones_are_put_down():
+    rows, columns = np.mgrid[:48, :64]
+    scores = np.full((48, 64), -0.5, np.float32)
+    for r, c, high in ((24, 20, 0.8), (24, 38, 0.7), (10, 56, 0.1)):
+        scores[np.hypot(rows - r, columns - c) < 10] = high
+    pieces = pieces_of(scores, 18.0)
+    assert len(pieces) == 3
+    gate = gate_of([0.8, 0.7])
+    assert 0.1 < gate < 0.7 and gate_of([]) == 0
+    kept = only_believed(scores, pieces, gate)
+    assert (kept[scores > 0.5] > 0).all() and (kept[:4] <= 0).all()
+
+
+def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it():
+    first = shot(5)
+    look = other_look(first, np.random.default_rng(2))
+    assert look.picture.shape == first.picture.shape and set(np.unique(look.values)) <= {0, 1, UNLABELLED}
+    bright, dark = (look.picture[look.values == v].mean() for v in (1, 0))
+    assert bright > dark + 30
+
+
+def test_the_reference_itself_and_another_picture_are_found(dense):
+    first, second = shot(1), shot(2)
+    found = learn([first], Sight(dense, diameter_of([first])), Wish((1, 7)))
+    assert set(found.seen) == {1}, "nothing is learned of a class that no reference shows"
+    own = dice(class_map_of(found, first) == 1, first.values == 1)
+    other = dice(class_map_of(found, second) == 1, second.values == 1)
+    copied = dice(first.values == 1, second.values == 1)
+    assert own > 0.8 and other > 0.7 and other > copied + 0.3
+
+
+def test_more_references_do_not_depend_on_their_order(dense):
+    shots = [shot(1), shot(2)]
+    sight, target = Sight(dense, diameter_of(shots)), shot(3)
+    maps = [
+        class_map_of(learn(order, sight, Wish((1,), gated=False)), target) for order in (shots, shots[::-1])
+    ]
+    assert (maps[0] == maps[1]).mean() > 0.97, "the other looks are drawn anew, nothing else differs"
+
+
+def test_an_image_without_the_object_gets_none(dense):
+    first = shot(1)
+    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,)))
+    assert (class_map_of(found, shot(8, objects=0)) == 1).mean() < 0.01
+
+
+def test_what_was_learned_survives_the_disk(dense, tmp_path):
+    first = shot(1)
+    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,), aligned=True))
+    save_reference(tmp_path, found)
+    model = BuiltIn()
+    again = load_reference(tmp_path, (1,), dense, model)
+    assert again is not None and again.neck is not None
+    assert np.array_equal(class_map_of(again, shot(2)), class_map_of(found, shot(2)))
+    assert load_reference(tmp_path / "nowhere", (1,), dense, model) is None
+    other = BuiltInFeatures()
+    other.name = "something else"  # type: ignore[misc]
+    assert load_reference(tmp_path, (1,), other, model) is None
+
+
+@pytest.mark.parametrize("run", [work, work_aligned])
+def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
+    examples = []
+    for i in range(1, 5):
+        grey, truth = picture(i)
+        examples.append(
+            example(tmp_path, i, grey[None], truth[None] if i in (1, 4) else None, all_held=i == 4)
+        )
+    first = run(spec_of(tmp_path, examples, learner="reference"))
+    assert first.remaining == 0 and {s.image_id for s in first.predicted} == {1, 2, 3, 4}
+    assert first.dice is not None and first.dice > 0.65 and "learned from 1 image (1)" in first.notes[0]
+    found = open_npy(classes_file(first.model, 2))[0]
+    assert dice(found == 1, picture(2)[1] == 1) > 0.65
+    later = spec_of(tmp_path, examples, learner="reference", parent=first.model, seconds=0)
+    assert run(later).model == first.model, "a round that only predicts takes the model that is there"
+
+
+def test_a_volume_is_learned_from_one_of_its_slices(tmp_path: Path):
+    rows, columns = np.mgrid[:40, :52]
+    pixels, truth = np.zeros((9, 40, 52), np.uint8), np.zeros((9, 40, 52), np.uint8)
+    rng = np.random.default_rng(0)
+    for z in range(9):
+        truth[z] = np.hypot(rows - 18 - z / 2, columns - 24) < 11 - abs(z - 4)
+        pixels[z] = np.clip(70 + 90 * truth[z] + rng.normal(0, 8, truth[z].shape), 0, 255)
+    known = np.full(truth.shape, UNLABELLED, np.uint8)
+    known[4] = truth[4]
+    one = example(tmp_path, 1, pixels, known, slices=((0, 4),))
+    result = work(spec_of(tmp_path, [one], learner="reference", mirror=(2,)))
+    assert dice(open_npy(classes_file(result.model, 1)) == 1, truth == 1) > 0.7
+
+
+def test_references_without_anything_to_tell_it_from_say_what_to_do(tmp_path: Path):
+    grey, truth = picture(1)
+    drawn = np.where(truth == 1, 1, UNLABELLED).astype(np.uint8)
+    one = example(tmp_path, 1, grey[None], drawn[None])
+    with pytest.raises(Unready, match="complete one slice"):
+        work(spec_of(tmp_path, [one], learner="reference"))
+
+
+def test_chosen_references_are_taken_and_no_others(tmp_path: Path):
+    examples = []
+    for i in range(1, 4):
+        grey, truth = picture(i)
+        examples.append(example(tmp_path, i, grey[None], truth[None]))
+    result = work(replace(spec_of(tmp_path, examples, learner="reference"), references=(2,)))
+    assert "(2)" in result.notes[0]
+
+
+def test_small_objects_are_looked_at_closer_within_bounds():
+    assert zoom_for(16, (100, 100)) == 2.0 and zoom_for(64, (100, 100)) == 0.5
+    assert zoom_for(1, (4000, 4000)) < 0.2
