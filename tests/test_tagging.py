@@ -14,6 +14,7 @@ import app
 from annotator.export import ExportRequest, export
 from annotator.jobs import Job
 from annotator.scheduler import LearnSettings, Scheduler
+from annotator.tag_advice import advice
 from annotator.tag_import import import_tags
 from annotator.tags import Tagging, places_of
 from learners.engines import SerialExecutor
@@ -223,3 +224,13 @@ def test_provenance_says_who_tagged_what_and_when(store, project, tmp_path):
         ([2], False, "ann", 3),
     ]
     assert tags[0]["seconds"] == 0.5 and tags[0]["source"] == "tagged"
+
+
+def test_the_page_says_what_tags_are_worth_here_and_pushes_nobody(store, project):
+    assert advice(store) == {
+        "suggest": False,
+        "why": "On slices of volumes a few clicks are worth more than as many seconds of tags.",
+    }
+    for number in range(2):
+        store.add_image(replace(ball((1, 17, 23))[0], name=f"flat {number}"))
+    assert "for the same minutes" in advice(store)["why"] and not advice(store)["suggest"]
