@@ -87,16 +87,16 @@ def _tags(spec: "RoundSpec") -> "RoundResult":
     return work(spec)
 
 
-def _reference(spec: "RoundSpec") -> "RoundResult":
-    from learners.reference.work import work
+def _sfr() -> "Recipe":
+    from learners.sfr import make
+
+    return make()
+
+
+def _sfr_round(spec: "RoundSpec") -> "RoundResult":
+    from learners.sfr import work
 
     return work(spec)
-
-
-def _reference_aligned(spec: "RoundSpec") -> "RoundResult":
-    from learners.reference.work import work_aligned
-
-    return work_aligned(spec)
 
 
 TEACHER = "a held-out Dice of 0.65; until then it trains on the labels alone"
@@ -148,6 +148,14 @@ LEARNERS: dict[str, LearnerEntry] = {
         make=_desco,
         needs="filled volumes; without them its two networks teach each other from the slices alone",
     ),
+    "sfr": LearnerEntry(
+        title="SFR (SAM on mosaics of slices)",
+        good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
+        "trained weights yet",
+        make=_sfr,
+        needs="SAM ViT-B, ViT-L, ViT-H or MedSAM on this machine, and volumes",
+        work=_sfr_round,
+    ),
     "cross_teaching": LearnerEntry(
         title="3D/2D cross-teaching",
         good_at="volumes with several labelled slices in each of two planes, and time",
@@ -161,19 +169,5 @@ LEARNERS: dict[str, LearnerEntry] = {
         needs="tags: which classes are on a slice and which are not",
         work=_tags,
         reads_tags=True,
-    ),
-    "reference": LearnerEntry(
-        title="Reference images",
-        good_at="the same things in all images from one labelled image or slice, in seconds",
-        work=_reference,
-        network=False,
-        needs="one image or slice that is complete and shows the object",
-    ),
-    "reference_aligned": LearnerEntry(
-        title="Reference images, aligned (CAV-SAM)",
-        good_at="references that are turned, scaled or lit otherwise than the rest; some seconds more",
-        work=_reference_aligned,
-        network=False,
-        needs="one image or slice that is complete and shows the object",
     ),
 }

@@ -7,6 +7,7 @@ the next rounds train on the more stable half, with strong looks and holes (Cuto
 from scratch, a round here goes on from the last weights: there are minutes, not hours.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,13 +39,13 @@ def cutout(sample: Sample, context: Context) -> Sample:
     return replace(sample, x=x, w=sample.w * keep, v=sample.v * keep)
 
 
-def reliable_half(cases: Sequence[Case]) -> tuple[int, ...]:
-    """ST++: the more stable half of the images that nobody labelled."""
+def reliable(cases: Sequence[Case], share: float) -> tuple[int, ...]:
+    """ST++: so many of the images that nobody labelled, the more stable ones."""
     unlabelled = [
         c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held
     ]
     ranked = sorted(unlabelled, key=lambda e: (-(e.pseudo.stability if e.pseudo else 0), e.image_id))
-    return tuple(e.image_id for e in ranked[: (len(ranked) + 1) // 2])
+    return tuple(e.image_id for e in ranked[: math.ceil(len(ranked) * share)])
 
 
 def make() -> Recipe:

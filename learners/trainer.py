@@ -65,6 +65,9 @@ class Recipe:
     ramp: float = 0.2  # the share of the first such job over which it grows
     average: float = 0.99
     source: str = "unlabelled"  # or "pseudo": what the last model wrote about the most stable images
+    stable: float = (
+        0.5  # with "pseudo": the share of images whose proposals are trained on, the most stable first
+    )
     good_teacher: float = GOOD_TEACHER
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
     fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted

@@ -18,7 +18,7 @@ from learners.predict import Predictor
 from learners.progress import STOP_FILE, Report
 from learners.proposing import Proposer
 from learners.spec import RoundResult, RoundSpec, Unready
-from learners.stpp import reliable_half
+from learners.stpp import reliable
 from learners.targets import Classes
 from learners.trainer import Gate, Job, State, train
 from models.networks import UNet
@@ -197,7 +197,7 @@ class _Round:
             gate=gate,
             seed=self.spec.seed,
             before=read_card(self.spec.parent).rounds if self.spec.parent and before else 0,
-            reliable=reliable_half(self.cases),
+            reliable=reliable(self.cases, recipe.stable),
             judge=lambda network: self.judge(network).dice,
             tell=lambda step, loss, dice: self.report.say(
                 "training", step=step, loss=loss, dice=dice, seconds_left=budget.seconds_left

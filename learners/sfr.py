@@ -1,0 +1,208 @@
+"""SFR: a tuned SAM looks at each volume as one mosaic of its slices, and a 3D network learns from what it says.
+
+"Stitching, Fine-tuning, Re-training: a SAM-enabled framework for semi-supervised 3D medical image segmentation", IEEE
+TMI 2025. A round is both halves: SAM is tuned on the mosaics of labelled volumes (what nobody labelled has no weight,
+so a few slices will do), proposes every volume without labels once, and the ordinary network trains on labels and
+proposals with the rest of the time. Routing as in SFR+: a volume that the last model was sure of joins the tuning with
+that model's labels instead. Changed: the fill stands in for labels as far as it is trusted; slices are enlarged by
+whole numbers to fill their cells; our looks instead of Bezier curves; no second consistency loss, since the published
+network is the average anyway. Tested with a small SAM of random weights; not run with trained ones.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from learners.augment import strong_look
+from learners.budget import Budget
+from learners.data import Case
+from learners.losses import CEDice, Sample
+from learners.plan import THIN, device_of
+from learners.progress import STOP_FILE, Report
+from learners.spec import Example, Pseudo, RoundResult, RoundSpec, Unready
+from learners.stpp import select
+from learners.supervised import labelled_part
+from learners.targets import Classes, belief_at
+from learners.trainer import Context, Part, Recipe
+from learners.work import work as train_network
+from models.mosaic import Mosaic
+from models.sam_mosaic import MosaicSam
+from storage.arrays import UNLABELLED, open_npy, write_npy
+
+WEIGHTS = ("medsam", "sam_vit_b", "sam_vit_l", "sam_vit_h")
+TUNING = 0.5  # of the round's seconds, tuning and proposing; the rest trains the network
+MOST = 81  # slices of a mosaic: 9 x 9
+SURE = 0.985  # mean confidence from which on a volume joins the tuning
+RATE, DECAY = 1e-3, 0.1
+STATE = "mosaic.safetensors"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One mosaic with its supervision."""
+
+    x: NDArray[np.float32]  # (side, side)
+    y: NDArray[np.int64]
+    w: NDArray[np.float32]
+
+
+def work(spec: RoundSpec) -> RoundResult:
+    """Raises Unready, or what went wrong."""
+    if spec.seconds == 0:
+        return train_network(spec)
+    return train_network(proposed(spec, sam_here()))
+
+
+def sam_here() -> Any:
+    """The first checkpoint of these that is on this machine. Raises Unready where none is."""
+    from models.checkpoint import open_checkpoint
+    from models.sam import sam_network
+    from models.weights import CATALOGUE, find, weights_folder
+
+    for name in WEIGHTS:
+        path = find(CATALOGUE[name])
+        if path is not None:
+            return sam_network(open_checkpoint(path), path.name)
+    raise Unready(
+        f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B under Models, or choose another learner"
+    )
+
+
+def proposed(spec: RoundSpec, sam: Any) -> RoundSpec:
+    """The same round with SAM's proposal for every volume without labels, and the seconds that are left."""
+    classes, device = Classes(spec.class_ids), device_of(spec.device)
+    cases = [Case(e, classes, 1) for e in spec.examples if e.shape[0] >= THIN and not e.all_held]
+    taught = [case for case in cases if case.labelled or sure_of(case.example)]
+    if not any(case.labelled for case in taught):
+        raise Unready("SFR needs a volume with a labelled slice that is not held out; label one more")
+    torch.manual_seed(spec.seed)
+    network = restored(MosaicSam(sam, len(classes)), spec.parent).to(device)
+    pages = [page for case in taught for page in pages_of(case, network.side, classes)]
+    steps = None if spec.steps is None else max(1, spec.steps // 2)
+    budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE)
+    Report(spec.directory).say("training")
+    tune(network, pages, budget, spec.seed)
+    save_file({k: v.cpu().contiguous() for k, v in network.learned().items()}, spec.directory / STATE)
+    mine = {
+        case.example.image_id: told(network, case, classes, spec.directory)
+        for case in cases
+        if not case.labelled and case not in taught
+    }
+    examples = tuple(
+        replace(e, pseudo=mine.get(e.image_id, e.pseudo if e.known else None)) for e in spec.examples
+    )
+    return replace(spec, examples=examples, seconds=spec.seconds * (1 - TUNING))
+
+
+def sure_of(example: Example) -> bool:
+    """SFR+: whether the last model was so sure of this volume that SAM may learn from it."""
+    if example.pseudo is None or example.known is not None:
+        return False
+    return float(open_npy(example.pseudo.confidence).mean()) / 255 >= SURE
+
+
+def tune(network: MosaicSam, pages: Sequence[Page], budget: Budget, seed: int) -> None:
+    """A mosaic a step, mirrored and turned as a whole; the encoder moves by its low-rank updates alone."""
+    rng, draw = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    weights = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY)
+    loss_of, device = CEDice(), weights[0].device
+    network.train()
+    budget.start()
+    while budget.left():
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * (1 - budget.progress) ** 0.9
+        page = pages[int(rng.integers(len(pages)))]
+        quarter, mirror = int(rng.integers(4)), bool(rng.random() < 0.5)
+        x, y, w = (turned(a, quarter, mirror).to(device) for a in (page.x, page.y, page.w))
+        x = strong_look(x[None, None].clamp(0, 1), draw)[:, 0]
+        loss = loss_of(network(x), Sample(x[:, None], y[None], w[None], w[None]))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        budget.step += 1
+    network.eval()
+
+
+def turned(array: NDArray, quarter: int, mirror: bool) -> torch.Tensor:
+    out = np.rot90(array, quarter)
+    return torch.from_numpy((out[::-1] if mirror else out).copy())
+
+
+def pages_of(case: Case, side: int, classes: Classes) -> list[Page]:
+    """Mosaics of a volume that people labelled, or of one that the last model was sure of."""
+    out = []
+    for region, mosaic in parts(case.example, side):
+        if case.example.known is None:
+            target = case.proposed(region)
+        else:
+            target = case.target(region, lambda rounds: belief_at(rounds))
+        picture = mosaic.stitch(case.look(region)[0], 0.0)
+        y, w = mosaic.stitch(target.y, UNLABELLED), mosaic.stitch(target.w, 0.0)
+        if w.any():
+            out.append(Page(picture, y.astype(np.int64), w))
+    return out
+
+
+def parts(example: Example, side: int) -> list[tuple[tuple[slice, slice, slice], Mosaic]]:
+    """Nearly equal stacks of at most `MOST` slices."""
+    depth, rows, columns = example.shape
+    count = math.ceil(depth / MOST)
+    edges = [round(i * depth / count) for i in range(count + 1)]
+    return [
+        ((slice(a, b), slice(0, rows), slice(0, columns)), Mosaic(b - a, rows, columns, side))
+        for a, b in zip(edges, edges[1:])
+    ]
+
+
+def told(network: MosaicSam, case: Case, classes: Classes, directory: Path) -> Pseudo:
+    """What the tuned SAM says about a volume, on disk."""
+    shape, device = case.example.shape, next(network.parameters()).device
+    values, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for region, mosaic in parts(case.example, network.side):
+        picture = torch.from_numpy(mosaic.stitch(case.look(region)[0], 0.0)).to(device).clamp(0, 1)
+        with torch.inference_mode():
+            p = mosaic.unstitch(network(picture[None]).softmax(1)[0].float().cpu().numpy())
+        values[region] = classes.to_values()[p.argmax(0)]
+        sure[region] = np.rint(p.max(0) * 255)
+    paths = [directory / f"mosaic-{name}-{case.example.image_id}.npy" for name in ("classes", "confidence")]
+    write_npy(paths[0], values)
+    write_npy(paths[1], sure)
+    return Pseudo(paths[0], paths[1], float(sure.mean()) / 255)
+
+
+def restored(network: MosaicSam, parent: Path | None) -> MosaicSam:
+    """As the last round left it, where its weights fit."""
+    if parent is not None and (parent / STATE).exists():
+        now, before = network.learned(), load_file(parent / STATE)
+        if {k: v.shape for k, v in now.items()} == {k: v.shape for k, v in before.items()}:
+            network.load_state_dict(before, strict=False)
+    return network
+
+
+def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+    """Labels and SAM's proposals count alike."""
+    parts = [labelled_part(labelled, context)]
+    if unlabelled is not None:
+        parts.append(Part(context.views.strong(unlabelled, context.rng), context.weight))
+    return parts
+
+
+def make() -> Recipe:
+    return Recipe(
+        mix=mix,
+        select=select,
+        source="pseudo",
+        fills=True,
+        weight=1.0,
+        ramp=0.0,
+        good_teacher=0.0,
+        stable=1.0,
+    )
