@@ -87,6 +87,18 @@ def _tags(spec: "RoundSpec") -> "RoundResult":
     return work(spec)
 
 
+def _reference(spec: "RoundSpec") -> "RoundResult":
+    from learners.reference.work import work
+
+    return work(spec)
+
+
+def _reference_aligned(spec: "RoundSpec") -> "RoundResult":
+    from learners.reference.work import work_aligned
+
+    return work_aligned(spec)
+
+
 def _sfr() -> "Recipe":
     from learners.sfr import make
 
@@ -169,5 +181,19 @@ LEARNERS: dict[str, LearnerEntry] = {
         needs="tags: which classes are on a slice and which are not",
         work=_tags,
         reads_tags=True,
+    ),
+    "reference": LearnerEntry(
+        title="Reference images",
+        good_at="the same things in all images from one labelled image or slice, in seconds",
+        work=_reference,
+        network=False,
+        needs="one image or slice that is complete and shows the object",
+    ),
+    "reference_aligned": LearnerEntry(
+        title="Reference images, aligned (CAV-SAM)",
+        good_at="references that are turned, scaled or lit otherwise than the rest; some seconds more",
+        work=_reference_aligned,
+        network=False,
+        needs="one image or slice that is complete and shows the object",
     ),
 }
