@@ -192,6 +192,30 @@ def run_tag(options: argparse.Namespace) -> int:
 # export
 
 
+def fill_groups(command: argparse.ArgumentParser) -> None:
+    command.add_argument("csv", type=Path, help="columns image (or file) and group")
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--column", default="group", help="the column that names the group")
+
+
+def run_groups(options: argparse.Namespace) -> int:
+    """Say which site, stain or scanner images come from. Rows that make no sense are said and skipped."""
+    from annotator.image_groups import import_groups
+    from storage.store import Store
+
+    if not (options.project / "project.db").exists():
+        raise FileNotFoundError(f"{options.project} is not a project; import images into it first")
+    store = Store(options.project)
+    try:
+        report = import_groups(store, options.csv, options.column)
+    finally:
+        store.close()
+    for line in report.refused:
+        print(line, file=sys.stderr)
+    print(f"{report.said} images have a group now, {len(report.refused)} rows refused")
+    return 0 if report.said or not report.refused else 1
+
+
 def fill_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", type=Path, help="a folder or a .zip file to make")
     command.add_argument("--project", type=Path, required=True, help="the project's folder")
@@ -262,18 +286,33 @@ def fill_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--project", type=Path, required=True, help="the project's folder")
     command.add_argument("--learner", help="a learner of docs/learners.md; without it the app chooses")
     command.add_argument("--seconds", type=float, default=120.0, help="how long to train")
+    command.add_argument(
+        "--network", default="auto", help="a network of models/networks.py; auto fits the machine"
+    )
+    command.add_argument(
+        "--adapt", default="", help="to each group of images: an adapter of docs/reference.md, or auto"
+    )
+    command.add_argument(
+        "--reference",
+        type=int,
+        action="append",
+        default=[],
+        help="number of an image that reference segmentation learns from; may be given more than once",
+    )
 
 
 def run_train(options: argparse.Namespace) -> int:
     """Train on everything that is labelled and propose labels for the rest, without a browser."""
-    from annotator.learn_commands import train
+    from annotator.learn_commands import Wish, train
+
+    wish = Wish(options.learner, options.seconds, options.network, options.adapt, tuple(options.reference))
 
     def tell(message: dict) -> None:
         if message.get("t") == "round" and message.get("phase"):
             line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
             print(f"\r{line:<60}", end="", file=sys.stderr)
 
-    for status in train(options.project, options.learner, options.seconds, tell):
+    for status in train(options.project, wish, tell):
         dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
         print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
     return 0
@@ -388,6 +427,7 @@ COMMANDS: dict[str, tuple[Fill, Run, str]] = {
     "open": (fill_open, run_open, "open a project in the browser (the default)"),
     "import": (fill_import, run_import, "add images, and masks as labels, to a project"),
     "tag": (fill_tag, run_tag, "import tags: which classes are on which images"),
+    "groups": (fill_groups, run_groups, "say which site, stain or scanner images come from"),
     "export": (fill_export, run_export, "write masks, COCO JSON and provenance"),
     "status": (fill_status, run_status, "say what a project holds"),
     "train": (fill_train, run_train, "train on what is labelled, propose the rest"),

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,28 @@ from storage.store import Store
 Tell = Callable[[dict[str, Any]], None]
 
 
-def train(project: Path, learner: str | None, seconds: float, tell: Tell) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Wish:
+    """How to train; what is left out the app chooses."""
+
+    learner: str | None = None
+    seconds: float = 120.0
+    network: str = "auto"
+    adapt: str = ""
+    references: tuple[int, ...] = ()
+
+
+def train(project: Path, wish: Wish, tell: Tell) -> list[dict[str, Any]]:
     """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
-    names = (learner,) if learner else ()
-    settings = LearnSettings(learners=names, seconds=seconds, settle_seconds=0, predict_seconds=86_400)
+    settings = LearnSettings(
+        learners=(wish.learner,) if wish.learner else (),
+        seconds=wish.seconds,
+        settle_seconds=0,
+        predict_seconds=86_400,
+        network=wish.network,
+        adapt=wish.adapt,
+        references=wish.references,
+    )
     with _scheduler(project, settings, tell) as scheduler:
         for name in scheduler.active:
             scheduler.update_now(name)

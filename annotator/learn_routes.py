@@ -11,6 +11,7 @@ from annotator.messages import MAX_ID, MAX_INDEX
 from annotator.queue import CHOSEN, Queue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
+from learners.adapt import ADAPTERS
 from learners.rankers import RANKERS
 
 Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
@@ -27,6 +28,8 @@ class Settings(Asked):
     seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
     settle_seconds: Annotated[float, Field(ge=0, le=604800)] | None = None
     device: Literal["auto", "cpu", "cuda"] | None = None
+    adapt: Annotated[str, Field(max_length=40)] | None = None  # an adapter, "auto", or "" for none
+    references: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=64)] | None = None
 
 
 class Skip(Asked):
@@ -57,6 +60,8 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         changes: dict[str, Any] = wish.model_dump(exclude_none=True)
         if "learners" in changes:
             changes["learners"] = tuple(dict.fromkeys(changes["learners"]))
+        if "references" in changes:
+            changes["references"] = tuple(dict.fromkeys(changes["references"]))
         await run_sync(lambda: scheduler.change(**changes))
         return await run_sync(overview, scheduler)
 
@@ -120,7 +125,10 @@ def overview(scheduler: Scheduler) -> dict[str, Any]:
             "seconds": settings.seconds,
             "settle_seconds": settings.settle_seconds,
             "device": settings.device,
+            "adapt": settings.adapt,
+            "references": list(settings.references),
         },
+        "adapters": [{"name": n, "title": a.title, "good_at": a.good_at} for n, a in ADAPTERS.items()],
         "rounds": scheduler.status(),
         "held_out": len(scheduler.rounds.held_out()),
         "ranker": scheduler.store.setting(CHOSEN) or "",

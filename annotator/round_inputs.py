@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.image_groups import read_groups
 from annotator.round_fills import RoundFills
 from annotator.tags import Tagging
 from learners import LEARNERS
@@ -62,7 +63,9 @@ class RoundInputs:
         self._choose_held_out(labelled)
         held = self._rounds.held_out()
         _, rows = self._store.images(limit=-1)
+        groups = read_groups(self._store)
         examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
+        examples = tuple(replace(e, group=groups.get(e.image_id, "")) for e in examples)
         examples = tuple(
             self._filled(replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})), producer)
             for e in examples

@@ -3,11 +3,17 @@
 import copy
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from annotator.learn_settings import LearnSettings
+from annotator.image_groups import import_groups, read_groups
+from annotator.importer import import_path
+from annotator.jobs import Job
+from annotator.learn_settings import LearnSettings, read_settings
+from annotator.round_inputs import RoundInputs
+from annotator.scheduler import Scheduler
 from learners.adapt import ADAPTERS, Scene
 from learners.adapt.adapted import adapt_groups
 from learners.adapt.entropy import counted, entropy, gem_skd, gem_t, temperature
@@ -17,11 +23,14 @@ from learners.adapt.prior import clamped, em_path, shares_by_em
 from learners.adapt.statistics import ada_mix, bn_adapt, share_of_source, transformed
 from learners.checkpoint import load_network
 from learners.data import Case
+from learners.engines import SerialExecutor
 from learners.judging import Judge
 from learners.plan import Plan, plan_of
 from learners.targets import Classes
 from learners.work import work
 from models.networks import NetworkSpec, UNet
+from storage.rounds import rounds_of
+from storage.store import Store
 from tests.test_learners_learn import discs, example, spec_of
 
 
@@ -237,3 +246,35 @@ def test_a_plan_of_batch_norm_is_another_network_and_learns(tmp_path: Path):
     plan: Plan = plan_of(spec)
     assert plan.network.norm == "batch" and NetworkSpec.from_json(plan.network.as_json()) == plan.network
     assert work(spec).dice is not None
+
+
+def test_groups_come_from_a_column_and_rows_that_make_no_sense_are_said(tmp_path: Path):
+    store = Store(tmp_path / "project")
+    try:
+        for n in range(3):
+            cv2.imwrite(str(tmp_path / f"cell{n}.png"), np.full((12, 14), 40 * n + 9, np.uint8))
+            import_path(store, tmp_path / f"cell{n}.png", Job("import"))
+        (tmp_path / "sites.csv").write_text(
+            "file,site\ncell0.png,Bern\ncell1,Graz\nghost.png,Bern\ncell2.png,\n"
+        )
+        report = import_groups(store, tmp_path / "sites.csv", "site")
+        assert report.said == 2 and len(report.refused) == 2 and "ghost.png" in report.refused[0]
+        assert sorted(read_groups(store).values()) == ["Bern", "Graz"]
+        with pytest.raises(ValueError, match="needs a column"):
+            import_groups(store, tmp_path / "sites.csv", "stain")
+        inputs = RoundInputs(store, rounds_of(store))
+        inputs._rounds.sweep()
+        assert sorted(e.group for e in inputs.build("supervised", 0).examples) == ["", "Bern", "Graz"]
+    finally:
+        store.close()
+
+
+def test_choosing_references_starts_a_round_of_those_who_learn_from_them(tmp_path: Path):
+    store = Store(tmp_path / "project")
+    scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("reference",)))
+    try:
+        scheduler.change(references=(3, 1))
+        assert scheduler._asked == {"reference"} and read_settings(store).references == (3, 1)
+    finally:
+        scheduler.close()
+        store.close()

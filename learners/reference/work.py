@@ -67,6 +67,7 @@ class _Round:
             earlier is not None
             and before is not None
             and spec.parent is not None
+            and not spec.references  # those that a person chose are taken at their word
             and after.worse_than(earlier)
         ):
             model, chosen, judged = spec.parent, before, earlier

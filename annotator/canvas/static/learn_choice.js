@@ -33,6 +33,8 @@ function refill(root) {
   for (const box of root.querySelectorAll("[data-learner]")) box.checked = active.has(box.dataset.learner);
   const auto = root.querySelector("[data-auto]");
   if (auto) auto.checked = learning.overview.choice.automatic;
+  const references = root.querySelector("input[type=text]");
+  if (references && references !== document.activeElement) references.value = learning.overview.settings.references.join(", ");
 }
 
 function chosen() {
@@ -72,7 +74,34 @@ function timeFields() {
     number("seconds", "Seconds of a round after a new label", 1),
     number("settle_seconds", "Seconds to go on with the same labels", 0),
     h("label.sw-field", {}, "Train on", device),
+    adaptField(),
+    referenceField(),
   ];
+}
+
+/** Whether a trained network is changed for each kind of image; kept only where held-out labels say that it helps. */
+function adaptField() {
+  const { settings, adapters } = learning.overview;
+  const options = [["", "Not at all"], ["auto", "Whatever helps"], ...adapters.map((one) => [one.name, one.title])];
+  const select = h("select.sw-select", { onchange: () => learning.change({ adapt: select.value }) }, options.map(([value, text]) => h("option", { value }, text)));
+  select.value = settings.adapt;
+  return h("label.sw-field", { title: "Tried on each group of images that look alike, kept where held-out labels say that it helps" }, "Adapt to each kind of image", select);
+}
+
+/** Which images reference segmentation learns from: their numbers, none for the typical labelled ones. */
+function referenceField() {
+  const input = h("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
+  const add = h("button.sw-button.small", { type: "button", title: "Learn from the image that is open", onclick: addOpen }, "Add the open image");
+  return h("div.sw-field", {}, h("label.sw-field", {}, "References (image numbers)", input), add);
+}
+
+function numbers(text) {
+  return [...new Set(text.split(/[ ,]+/).filter(Boolean).map(Number))];
+}
+
+function addOpen() {
+  if (!session.image) return toast("Open an image first.", "info");
+  learning.change({ references: [...new Set([...learning.overview.settings.references, session.image.id])] });
 }
 
 /** Fill the element with the choice of what fills volumes. */
