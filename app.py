@@ -100,6 +100,7 @@ def fill_open(command: argparse.ArgumentParser) -> None:
         "--no-fill", action="store_true", help="propose nothing: no fills of volumes, no learning"
     )
     command.add_argument("--no-learn", action="store_true", help="do not train in the background")
+    fill_engine(command, "process")
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -121,6 +122,8 @@ def run_open(options: argparse.Namespace) -> int:
         open_browser=not options.no_browser,
         fill=not options.no_fill,
         learn=not options.no_learn,
+        engine=options.engine,
+        ray_address=options.ray_address,
     )
     workflow = open_workflow(project_of(options), options.model, options.checkpoint)
     try:
@@ -282,6 +285,13 @@ def run_status(options: argparse.Namespace) -> int:
 # learn
 
 
+def fill_engine(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--engine", choices=["process", "serial", "ray"], default=default, help="where rounds run"
+    )
+    command.add_argument("--ray-address", help="of a Ray cluster; without it Ray runs on this computer")
+
+
 def fill_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--project", type=Path, required=True, help="the project's folder")
     command.add_argument("--learner", help="a learner of docs/learners.md; without it the app chooses")
@@ -299,20 +309,17 @@ def fill_train(command: argparse.ArgumentParser) -> None:
         default=[],
         help="number of an image that reference segmentation learns from; may be given more than once",
     )
+    fill_engine(command, "serial")
 
 
 def run_train(options: argparse.Namespace) -> int:
     """Train on everything that is labelled and propose labels for the rest, without a browser."""
     from annotator.learn_commands import Wish, train
+    from learners.engines import make_engine
 
     wish = Wish(options.learner, options.seconds, options.network, options.adapt, tuple(options.reference))
-
-    def tell(message: dict) -> None:
-        if message.get("t") == "round" and message.get("phase"):
-            line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
-            print(f"\r{line:<60}", end="", file=sys.stderr)
-
-    for status in train(options.project, wish, tell):
+    engine = make_engine(options.engine, options.ray_address)
+    for status in train(options.project, wish, _show_round, engine):
         dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
         print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
     return 0
@@ -332,6 +339,32 @@ def run_tune(options: argparse.Namespace) -> int:
     tuned = tune_project(options.project, lambda line: print(line, file=sys.stderr), steps=options.steps)
     print(tuned.message)
     return 0
+
+
+def fill_predict(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--project", type=Path, required=True, help="the project's folder")
+    command.add_argument("--learner", help="whose model; without it the newest")
+    fill_engine(command, "serial")
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Propose labels for every image that the model has not seen yet, such as new imports. Trains nothing."""
+    from annotator.learn_commands import predict
+    from learners.engines import make_engine
+
+    engine = make_engine(options.engine, options.ray_address)
+    images = predict(options.project, options.learner, _show_round, engine)
+    for image in images:
+        expected = "nothing found" if image["expected_dice"] is None else f"{image['expected_dice']:.2f}"
+        print(f"{image['name']}: expected Dice {expected}")
+    print(f"{len(images)} images predicted")
+    return 0
+
+
+def _show_round(message: dict) -> None:
+    if message.get("t") == "round" and message.get("phase"):
+        line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
+        print(f"\r{line:<60}", end="", file=sys.stderr)
 
 
 def fill_rank(command: argparse.ArgumentParser) -> None:
@@ -432,6 +465,7 @@ COMMANDS: dict[str, tuple[Fill, Run, str]] = {
     "status": (fill_status, run_status, "say what a project holds"),
     "train": (fill_train, run_train, "train on what is labelled, propose the rest"),
     "tune": (fill_tune, run_tune, "tune the built-in prompt model on the project's masks"),
+    "predict": (fill_predict, run_predict, "propose labels with the model as it is"),
     "rank": (fill_rank, run_rank, "say what to label next"),
     "export-model": (fill_model, run_export_model, "write a trained model with its card and script"),
     "import-model": (fill_model, run_import_model, "take an exported model in"),

@@ -1,13 +1,13 @@
 """What works while people label: fills of volumes from a few slices, the learners' rounds, and the prompt model's."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from annotator.fills import Fills
 from annotator.folds import Folds
 from annotator.scheduler import Scheduler
 from annotator.tuning import Tuner
-from learners.engines import ENGINES
 from storage.store import Store
 
 Message = dict[str, Any]
@@ -20,6 +20,7 @@ class Background:
         self,
         store: Store,
         folds: Folds,
+        engine: Executor,
         *,
         learn: bool,
         publish: Callable[[Message], None],
@@ -28,9 +29,8 @@ class Background:
         """`adopt` is called from a thread of its own when the project has other tuned layers."""
         self.fills = Fills(store, folds)
         self.fills.publish = publish
-        executor = ENGINES["process"]()  # one worker: a tuning round never runs beside a learning round
-        self.scheduler = Scheduler(store, executor, tell=publish)
-        self.tuner = Tuner(store, executor, busy=lambda: self.scheduler.busy, adopt=adopt)
+        self.scheduler = Scheduler(store, engine, tell=publish)
+        self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, adopt=adopt)
         self._learn = learn
 
     def open(self) -> None:

@@ -2,14 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotator.learn_settings import LearnSettings
 from annotator.model_export import Exported, export_model
 from annotator.model_import import import_model
 from annotator.queue import Queue
-from annotator.scheduler import LearnSettings, Scheduler
+from annotator.scheduler import Scheduler
+from learners import LEARNERS
 from learners.engines import SerialExecutor
 from storage.rounds import rounds_of
 from storage.store import Store
@@ -28,7 +31,7 @@ class Wish:
     references: tuple[int, ...] = ()
 
 
-def train(project: Path, wish: Wish, tell: Tell) -> list[dict[str, Any]]:
+def train(project: Path, wish: Wish, tell: Tell, engine: Executor | None = None) -> list[dict[str, Any]]:
     """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
     settings = LearnSettings(
         learners=(wish.learner,) if wish.learner else (),
@@ -39,11 +42,41 @@ def train(project: Path, wish: Wish, tell: Tell) -> list[dict[str, Any]]:
         adapt=wish.adapt,
         references=wish.references,
     )
-    with _scheduler(project, settings, tell) as scheduler:
+    with _scheduler(project, settings, tell, engine) as scheduler:
         for name in scheduler.active:
             scheduler.update_now(name)
         scheduler.run_until_idle(seconds=7 * 86_400)
         return scheduler.status()
+
+
+def predict(
+    project: Path, learner: str | None, tell: Tell, engine: Executor | None = None
+) -> list[dict[str, Any]]:
+    """Every image that the learner's model (without a name, the newest) has not predicted; the `proposal` messages
+    with the images' names. Raises LookupError where there is no model, RuntimeError with the round's reason."""
+    proposals: list[dict[str, Any]] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["t"] == "proposal":
+            proposals.append(message)
+        tell(message)
+
+    settings = LearnSettings(predict_seconds=86_400)
+    with _scheduler(project, settings, listen, engine) as scheduler:
+        name = learner or _newest_model(scheduler)
+        scheduler.predict_only(name)
+        scheduler.run_until_idle(seconds=7 * 86_400)
+        (status,) = scheduler.status()
+        if status["state"] in ("failed", "waiting"):
+            raise RuntimeError(status["message"])
+        return [{**each, "name": scheduler.store.image(each["image"]).name} for each in proposals]
+
+
+def _newest_model(scheduler: Scheduler) -> str:
+    done = [row for name in LEARNERS if (row := scheduler.rounds.newest(name, "done")) is not None]
+    if not done:
+        raise LookupError("there is no model yet; train one: python app.py train --project DIR")
+    return max(done, key=lambda row: row.id).learner
 
 
 def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
@@ -65,9 +98,11 @@ def take_model_in(project: Path, learner: str, folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _scheduler(project: Path, settings: LearnSettings, tell: Tell) -> Iterator[Scheduler]:
+def _scheduler(
+    project: Path, settings: LearnSettings, tell: Tell, engine: Executor | None = None
+) -> Iterator[Scheduler]:
     with _open(project) as store:
-        scheduler = Scheduler(store, SerialExecutor(), settings=settings, tell=tell)
+        scheduler = Scheduler(store, engine or SerialExecutor(), settings=settings, tell=tell)
         try:
             yield scheduler
         finally:

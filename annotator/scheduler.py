@@ -63,7 +63,7 @@ class Scheduler:
         self._settings = settings or read_settings(store)
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
-        self._asked: set[str] = set()  # update-now
+        self._asked: dict[str, Step] = {}  # what somebody asked for, before anything else
         self._waiting: dict[str, str] = {}  # learner -> what it waits for, in words
         self._open_image: int | None = None
         self._wake, self._closed = threading.Event(), False
@@ -169,7 +169,17 @@ class Scheduler:
         with self._lock:
             if _known(learner) in self._running:
                 raise ValueError("a round of this learner is running already; stop it or wait")
-            self._asked.add(learner)
+            self._asked[learner] = Step("train", self._settings.seconds)
+        self.poke()
+
+    def predict_only(self, learner: str) -> None:
+        """From now on nothing is trained: this learner's model predicts what it has not predicted, once. Raises
+        LookupError where it has none."""
+        with self._lock:
+            if self.rounds.newest(_known(learner), "done") is None:
+                raise LookupError(f"{learner} has no model yet; train one first")
+            self._settings = replace(self._settings, learners=(learner,), paused=(learner,))
+            self._asked[learner] = Step("predict", 0.0)
         self.poke()
 
     def stop(self, learner: str) -> None:
@@ -225,9 +235,8 @@ class Scheduler:
         return started
 
     def _next(self, name: str) -> Step | None:
-        if name in self._asked:
-            return Step("train", self._settings.seconds)
-        return next_step(self.rounds, self._settings, name, self._clock(name))
+        asked = self._asked.get(name)
+        return asked or next_step(self.rounds, self._settings, name, self._clock(name))
 
     def _clock(self, name: str) -> int:
         """The newest event that is news for this learner: tags are for those that read them."""
@@ -239,8 +248,8 @@ class Scheduler:
         if step.kind == "predict" and last is not None:
             clock = last.seen_label
         inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
-        self._asked.discard(name)
-        why = missing(inputs)
+        self._asked.pop(name, None)
+        why = missing(inputs) if step.kind == "train" else None
         if why is not None:
             changed = self._waiting.get(name) != why
             self._waiting[name] = why

@@ -67,7 +67,7 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
     api.include_router(make_router(parts))
     api.include_router(make_tags(parts))
     if settings.fill:
-        _add_background(api, workflow, parts, learn=settings.learn)
+        _add_background(api, workflow, parts, settings)
     api.mount("/ui", _Static(directory=STATIC))
     for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused):
         api.add_exception_handler(kind, _on_error)
@@ -80,11 +80,13 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
     return App(Guard(api, parts.sessions, settings), api, parts)
 
 
-def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, *, learn: bool) -> None:
+def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: Settings) -> None:
     """What proposes labels while people work, and its routes."""
     from annotator import fill_routes, learn_routes, model_routes  # bring the learners along
+    from learners.engines import make_engine
 
-    background = workflow.start_background(parts.floor.hub.post, learn=learn)
+    engine = make_engine(settings.engine, settings.ray_address)
+    background = workflow.start_background(parts.floor.hub.post, engine, learn=settings.learn)
     api.include_router(fill_routes.make_router(parts, background.fills))
     api.include_router(learn_routes.make_router(background.scheduler))
     api.include_router(model_routes.make_router(parts, background.scheduler))

@@ -23,6 +23,8 @@ class Settings:
     open_browser: bool = False
     fill: bool = True  # fill volumes from a few labelled slices
     learn: bool = True  # train in the background on what is labelled
+    engine: str = "process"  # where rounds run, a key of learners.engines.ENGINES
+    ray_address: str | None = None  # of a Ray cluster; None: this computer
     max_file_bytes: int = 8 * GIGABYTE  # one uploaded file
     max_batch_bytes: int = 64 * GIGABYTE  # all files of one upload
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,8 +39,10 @@ class Workflow:
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
         self._commits, self._accepting = Commits(store, self.folds), Accepting(store, self.folds)
 
-    def start_background(self, publish: Callable[[Message], None], *, learn: bool) -> "Background":
-        """Fill volumes and, where `learn`, train from now on; news go to `publish`, from any thread."""
+    def start_background(
+        self, publish: Callable[[Message], None], engine: Executor, *, learn: bool
+    ) -> "Background":
+        """Fill volumes and, where `learn`, train on this engine from now on; news go to `publish`, from any thread."""
         from annotator.background import Background  # learners: a page without them starts sooner
 
         def adopt() -> None:
@@ -47,7 +50,9 @@ class Workflow:
             publish({"t": "project"})
             publish(self.answering())
 
-        self.background = Background(self.store, self.folds, learn=learn, publish=publish, adopt=adopt)
+        self.background = Background(
+            self.store, self.folds, engine, learn=learn, publish=publish, adopt=adopt
+        )
         self.background.open()
         return self.background
 

@@ -33,6 +33,7 @@ class Card:
     per_class: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0  # of training, over all rounds
     rounds: int = 0  # of training
+    spacing_known: bool = False  # images of another spacing are brought to it
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +48,7 @@ class Card:
             "per_class": {str(k): v for k, v in self.per_class.items()},
             "seconds": self.seconds,
             "rounds": self.rounds,
+            "spacing_known": self.spacing_known,
             "torch": torch.__version__,
         }
 
@@ -77,6 +79,7 @@ def read_card(directory: Path) -> Card:
             per_class={int(k): float(v) for k, v in values["per_class"].items()},
             seconds=float(values["seconds"]),
             rounds=int(values.get("rounds", 0)),
+            spacing_known=bool(values.get("spacing_known", False)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from learners.losses import Sample
 from learners.plan import Plan
+from learners.resample import cover, nearest, sampled, zoom_of
 from learners.spec import Example, WeakBox
 from learners.targets import (
     OPEN_BACKGROUND,
@@ -205,24 +206,27 @@ class Pools:
         return self._patch(case, centre, case.proposed)
 
     def _patch(self, case: Case, centre: NDArray, say: Callable[[Box3], Target] | None) -> Drawn:
-        """A patch that holds the centre somewhere in its middle half; beyond the border pixels repeat."""
+        """A patch on the network's spacing that holds the centre somewhere in its middle half, on one of its voxels:
+        a lone labelled slice must not fall between two. Beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
-        jitter = [int(self._rng.integers(-(n // 4), n // 4 + 1)) for n in size]
-        corner = [
-            _corner(c + j, n, whole) for c, j, n, whole in zip(centre, jitter, size, case.example.shape)
-        ]
-        z, y, x_ = (slice(max(0, c), min(c + n, w)) for c, n, w in zip(corner, size, case.example.shape))
-        inner = (z, y, x_)
-        pads = [(s.start - c, c + n - s.stop) for s, c, n in zip(inner, corner, size)]
-        x = np.pad(case.look(inner), ((0, 0), *pads), mode="edge")
+        shape, zoom = case.example.shape, zoom_of(case.example, self._plan)
+        at = []  # the patch's voxels along each axis, in voxels of the image
+        for c, n, step, whole in zip(centre, size, zoom, shape):
+            jitter = int(self._rng.integers(-(n // 4), n // 4 + 1))
+            corner = _corner(c + jitter * step, n, step, whole)
+            at.append(c + (np.arange(n) - round((c - corner) / step)) * step)
+        z, y, x = (cover(places, step, whole) for places, step, whole in zip(at, zoom, shape))
+        inner = (z, y, x)
+        pixels = sampled(case.look(inner), [p - s.start for p, s in zip(at, inner)], zoom)
         nothing = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
         target = say(inner) if say else target_of(nothing, self._classes)
-        y, w = np.pad(target.y, pads, constant_values=UNLABELLED), np.pad(target.w, pads)
-        inside = np.pad(np.ones([s.stop - s.start for s in inner], np.float32), pads)
-        box = _box_map(case.example.boxes, corner, size, self._classes)
-        parts = (x, y.astype(np.int64), w, inside, box)
+        near, inside = nearest(at, inner), _inside(at, shape)
+        known = np.where(inside, target.y[near].astype(np.int64), UNLABELLED)
+        trust = np.where(inside, target.w[near], np.float32(0))
+        box = _box_map(case.example.boxes, at, self._classes)
+        parts = (pixels, known, trust, inside.astype(np.float32), box)
         if self._plan.dims == 2:
-            parts = (x[:, 0], *(part[0] for part in parts[1:]))
+            parts = (pixels[:, 0], *(part[0] for part in parts[1:]))
         return Drawn(*parts)
 
     def _batch(self, drawn: Sequence[Drawn], *, unlabelled: bool) -> Sample:
@@ -250,11 +254,16 @@ def _places(known: NDArray[np.uint8], classes: Classes) -> dict[int, NDArray[np.
     return found
 
 
-def _corner(centre: int, size: int, whole: int) -> int:
-    """Inside the image where the patch fits, around it where the image is smaller."""
-    if size >= whole:
-        return -((size - whole) // 2)
-    return int(np.clip(centre - size // 2, 0, whole - size))
+def _corner(centre: float, size: int, step: float, whole: int) -> float:
+    """Inside the image where the patch fits, around it where the image is smaller; in the image's voxels."""
+    if size * step >= whole:
+        return -((size * step - whole) // 2)
+    return float(np.clip(centre - size // 2 * step, 0, whole - size * step))
+
+
+def _inside(at: Sequence[NDArray[np.float64]], shape: Sequence[int]) -> NDArray[np.bool_]:
+    z, y, x = ((places > -0.5) & (places < n - 0.5) for places, n in zip(at, shape))
+    return z[:, None, None] & y[:, None] & x
 
 
 def _centre(box: WeakBox) -> NDArray[np.int64]:
@@ -265,15 +274,15 @@ def _centre(box: WeakBox) -> NDArray[np.int64]:
 
 
 def _box_map(
-    boxes: Sequence[WeakBox], corner: Sequence[int], size: Sequence[int], classes: Classes
+    boxes: Sequence[WeakBox], at: Sequence[NDArray[np.float64]], classes: Classes
 ) -> NDArray[np.int64]:
     """Each box's number and channel over the voxels it covers; only whole boxes on slices of axis 0."""
-    out = np.zeros(tuple(size), np.int64)
+    z, y, x = (np.floor(places + 0.5) for places in at)
+    out = np.zeros((len(z), len(y), len(x)), np.int64)
     for number, each in enumerate(boxes, start=1):
         channel = int(classes.to_channels()[each.value])
-        r0, c0, r1, c1 = (n - o for n, o in zip(each.box, (*corner[1:], *corner[1:])))
-        z = each.index - corner[0]
-        whole = r0 >= 0 and c0 >= 0 and r1 <= size[1] and c1 <= size[2] and 0 <= z < size[0]
+        r0, c0, r1, c1 = each.box
+        whole = r0 >= y[0] and c0 >= x[0] and r1 <= y[-1] + 1 and c1 <= x[-1] + 1
         if each.axis == 0 and whole and 0 < channel < UNLABELLED:
-            out[z, r0:r1, c0:c1] = number * 256 + channel
+            out[np.ix_(z == each.index, (y >= r0) & (y < r1), (x >= c0) & (x < c1))] = number * 256 + channel
     return out

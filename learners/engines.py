@@ -77,15 +77,20 @@ def context() -> multiprocessing.context.BaseContext:
 
 def be_considerate(threads: int) -> None:
     """In a worker: give way to the person, use few threads, and end with the parent."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
-        os.nice(NICE)
-    import torch
-
-    torch.set_num_threads(threads)
+    give_way(threads)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def give_way(threads: int) -> None:
+    """Doing it twice changes nothing."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
+        os.nice(max(0, NICE - os.nice(0)))
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _end_with(parent: Any) -> None:
@@ -93,7 +98,25 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-ENGINES: dict[str, Callable[[], Executor]] = {
+def _ray(address: str | None = None) -> Executor:
+    from learners.engine_ray import RayExecutor
+
+    return RayExecutor(address)
+
+
+ENGINES: dict[str, Callable[..., Executor]] = {
     "process": ProcessExecutor,
     "serial": SerialExecutor,
+    "ray": _ray,
 }
+
+
+def make_engine(name: str, address: str | None = None) -> Executor:
+    """`address`: of the Ray cluster. Raises LookupError for an unknown engine, ValueError where one cannot be had."""
+    if name not in ENGINES:
+        raise LookupError(f"there is no engine {name!r}; there are: {', '.join(ENGINES)}")
+    if name == "ray":
+        return ENGINES[name](address)
+    if address is not None:
+        raise ValueError(f"the engine {name} takes no address; say --engine ray with it")
+    return ENGINES[name]()

@@ -29,6 +29,7 @@ class Plan:
     device: str
     bf16: bool
     spacing_mm: tuple[float, ...]  # of the network's axes: the median of what was labelled
+    spacing_known: bool = False  # false: nothing is brought to it
 
     @property
     def dims(self) -> int:
@@ -54,11 +55,31 @@ def plan_of(spec: RoundSpec) -> Plan:
         norm="batch" if name.endswith(BATCH_NORM) else "group",
     )
     plan = Plan(
-        network, _rounded(patch, network.multiple), BATCH[device][dims], device, has_bf16(device), spacing
+        network=network,
+        patch=_rounded(patch, network.multiple),
+        batch=BATCH[device][dims],
+        device=device,
+        bf16=has_bf16(device),
+        spacing_mm=spacing,
+        spacing_known=sum(e.spacing_mm is not None for e in labelled) * 2 > len(labelled),
     )
     for _ in range(spec.smaller):
         plan = smaller(plan)
     return plan
+
+
+def plan_to_predict(spec: RoundSpec, network: NetworkSpec, spacing_mm: tuple[float, ...] | None) -> Plan:
+    """For a model as it is, whatever the images of today would be planned for. `spacing_mm` None: not known."""
+    device = device_of(spec.device)
+    return Plan(
+        network=replace(network, classes=len(spec.class_ids) + 1),
+        patch=network.multiple,
+        batch=1,
+        device=device,
+        bf16=has_bf16(device),
+        spacing_mm=spacing_mm or (1.0,) * network.dims,
+        spacing_known=spacing_mm is not None,
+    )
 
 
 def smaller(plan: Plan) -> Plan:

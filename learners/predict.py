@@ -1,5 +1,6 @@
 """Whole images through a network: tile by tile into uint8 files, and sums that rankers need on the way."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -14,6 +15,7 @@ from learners.data import Box3, Case
 from learners.members import Members
 from learners.metrics import soft_dice
 from learners.plan import Plan
+from learners.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.targets import Classes
 from learners.trainer import autocast
 from models.networks import UNet
@@ -140,7 +142,7 @@ def probabilities(network: UNet | Predictor, case: Case, plan: Plan) -> Iterator
         yield from network.tiles(case)
         return
     network.eval()
-    for core in _cores(case.example.shape, plan):
+    for core in _cores(case.example.shape, plan, zoom_of(case.example, plan)):
         yield core, *_tile(network, case, plan, core)
 
 
@@ -148,9 +150,32 @@ def _tile(
     network: UNet, case: Case, plan: Plan, core: Box3
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(K, z, y, x) probabilities of a part of the image, seen with its surroundings; (D,) mean coarsest features."""
-    seen, trim = _with_rim(core, case.example.shape, plan)
-    p, features = _forward(network, case.look(seen), plan)
-    return p[(slice(None), *trim)], features
+    zoom = zoom_of(case.example, plan)
+    if zoom == SAME:
+        seen, trim = _with_rim(core, case.example.shape, plan)
+        p, features = _forward(network, case.look(seen), plan)
+        return p[(slice(None), *trim)], features
+    return _resampled_tile(network, case, plan, core)
+
+
+def _resampled_tile(
+    network: UNet, case: Case, plan: Plan, core: Box3
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """On the network's spacing, and its probabilities linearly back onto the image's own voxels."""
+    zoom, shape = zoom_of(case.example, plan), case.example.shape
+    wanted, at = [], []  # the core's voxels in the network's; the network's in the image's
+    for axis, (part, step, n) in enumerate(zip(core, zoom, shape)):
+        rim = 0 if plan.dims == 2 and axis == 0 else RIM[plan.dims]
+        places = (np.arange(part.start, part.stop) + 0.5) / step - 0.5
+        low = max(0, int(np.floor(places[0])) - rim)
+        high = min(max(1, math.ceil(n / step)), int(np.ceil(places[-1])) + rim + 1)
+        at.append((np.arange(low, max(high, low + 1)) + 0.5) * step - 0.5)
+        wanted.append(places - low)
+    z, y, x = (cover(places, step, n) for places, step, n in zip(at, zoom, shape))
+    pixels = sampled(case.look((z, y, x)), [p - s.start for p, s in zip(at, (z, y, x))], zoom)
+    p, features = _forward(network, pixels, plan)
+    back = (1 / zoom[0], 1 / zoom[1], 1 / zoom[2])
+    return sampled(p, wanted, back), features
 
 
 def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray[np.float32], NDArray]:
@@ -171,10 +196,11 @@ def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray
     return p.cpu().numpy(), mean.cpu().numpy()
 
 
-def _cores(shape: tuple[int, int, int], plan: Plan) -> Iterator[Box3]:
+def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:
+    """Neither the part of the image nor what the network sees of it is larger than a tile."""
     side = CORE[plan.device][plan.dims]
     sides = (AT_ONCE if plan.dims == 2 else side, side, side)
-    yield from product(*(_cuts(n, s) for n, s in zip(shape, sides)))
+    yield from product(*(_cuts(n, max(1, int(s * min(1.0, step)))) for n, s, step in zip(shape, sides, zoom)))
 
 
 def _cuts(length: int, most: int) -> list[slice]:

@@ -13,7 +13,7 @@ from learners.checkpoint import Card, load_peers, load_snapshots, load_state, re
 from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
-from learners.plan import plan_of
+from learners.plan import Plan, plan_of, plan_to_predict
 from learners.predict import Predictor
 from learners.progress import STOP_FILE, Report
 from learners.proposing import Proposer
@@ -48,13 +48,23 @@ def _out_of_memory(error: BaseException) -> bool:
     return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
+def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
+    """Training follows today's images. A round that only predicts follows its model, in everything; where nothing is
+    labelled yet, in its classes too."""
+    if spec.seconds > 0 or spec.parent is None:
+        return spec, plan_of(spec)
+    card = read_card(spec.parent)
+    spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
+    return spec, plan_to_predict(spec, card.network, card.spacing_mm if card.spacing_known else None)
+
+
 class _Round:
     def __init__(self, spec: RoundSpec, notes: tuple[str, ...]) -> None:
+        spec, self.plan = _planned(spec)
         self.spec, self.notes = spec, list(notes)
         self.report = Report(spec.directory)
         torch.manual_seed(spec.seed)
         self.classes = Classes(spec.class_ids)
-        self.plan = plan_of(spec)
         self.recipe = LEARNERS[spec.learner].recipe()
         self.cases = self._open()
         self.judge = Judge(self.cases, self.plan, self.classes)
@@ -147,6 +157,7 @@ class _Round:
             network=self.plan.network,
             class_ids=spec.class_ids,
             spacing_mm=self.plan.spacing_mm,
+            spacing_known=self.plan.spacing_known,
             learner=spec.learner,
             steps=state.steps,
             dice=judged.dice,

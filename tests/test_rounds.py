@@ -129,6 +129,19 @@ def test_an_unchanged_image_is_not_folded_again(store, rounds):
     assert not first.examples[1].known.exists() and second.examples[1].known.exists()
 
 
+def test_what_was_taken_back_never_teaches_again(store, rounds):
+    (image_id,) = images(store, 1)
+    store.add_label(drawn(SliceRef(image_id, 0, 4), ONES))
+    kept = drawn(SliceRef(image_id, 0, 5), ONES)
+    store.add_label(kept)
+    inputs = RoundInputs(store, rounds)
+    assert (np.load(inputs.build("supervised", 0).examples[0].known)[4] == 1).any()
+    first = next(label for label in store.labels(image_id) if label.index == 4)
+    store.revoke(first.client_id, client_id="undo", author="ann")
+    known = np.load(inputs.build("supervised", 2).examples[0].known)
+    assert (known[4] == UNLABELLED).all() and (known[5] == 1).any()
+
+
 def test_background_of_a_slice_completed_before_a_class_came_is_open(store, rounds):
     (image_id,) = images(store, 1)
     store.add_label(drawn(SliceRef(image_id, 0, 2), ONES))
