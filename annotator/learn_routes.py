@@ -90,8 +90,9 @@ def _add_queue(router: APIRouter, queue: Queue) -> None:
         count: Annotated[int, Query(ge=1, le=500)] = 20,
         ranker: Annotated[str | None, Query(max_length=40)] = None,
         images: bool = False,
+        search: Annotated[str, Query(max_length=200)] = "",
     ) -> Any:
-        return await run_sync(lambda: queue.next(count, ranker, whole_images=images))
+        return await run_sync(lambda: queue.next(count, ranker, whole_images=images, search=search))
 
     @router.post("/queue/ranker")
     async def choose(wish: Chosen) -> Any:

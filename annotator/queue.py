@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+
 from annotator.learn_settings import RANKER
 from annotator.scheduler import Scheduler
 from learners.pool import Pool
 from learners.rankers import COLD, RANKERS, WARM, rank
-from learners.rankers.ask import Ask, Ref
+from learners.rankers.ask import Ask, Pick, Ref
+from storage.image_states import states_of
 
 SKIPPED, CHOSEN = "skipped", RANKER
 
@@ -18,15 +21,17 @@ class Queue:
         self._scheduler, self._store = scheduler, scheduler.store
 
     def next(
-        self, count: int = 20, ranker: str | None = None, *, whole_images: bool = False
+        self, count: int = 20, ranker: str | None = None, *, whole_images: bool = False, search: str = ""
     ) -> dict[str, Any]:
-        """The `queue` message. Raises LookupError for an unknown ranker."""
+        """The `queue` message: images that people put first, then what the ranker says; images that they left out, or
+        whose names do not contain `search`, are not asked for. Raises LookupError for an unknown ranker."""
         pool = self._scheduler.pool()
         has_model = bool(len(pool)) and bool((pool.entropy > 0).any())
         if not has_model:
             pool = self._scheduler.described()
         name = self._ranker(ranker, has_model)
-        picks = rank(name, pool, self._ask(count, pool, whole_images))
+        first, pool = self._chosen_by_people(pool, search)
+        picks = [*first, *rank(name, pool, self._ask(count, pool, whole_images))][:count]
         names = {p.image: self._store.image(p.image).name for p in picks}
         return {
             "t": "queue",
@@ -56,6 +61,30 @@ class Queue:
         skipped = self._skipped()
         skipped = skipped | {ref} if on else skipped - {ref}
         self._store.set_setting(SKIPPED, ";".join(f"{i},{a},{n}" for i, a, n in sorted(skipped)))
+
+    def _chosen_by_people(self, pool: Pool, search: str) -> tuple[list[Pick], Pool]:
+        """What people put first and nobody labelled yet, and the rows that are left for the ranker."""
+        states = states_of(self._store)
+        out = {*states.marked("skip")}
+        wanted: set[int] | None = None
+        if search:
+            wanted = {row.id for row in self._store.images(limit=-1, search=search)[1]}
+        labelled = self._scheduler.rounds.labelled_images()
+        first = [i for i in states.marked("first") if i not in labelled and i not in out]
+        first = [i for i in first if wanted is None or i in wanted]
+        gone = np.isin(pool.refs[:, 0], [*out, *first])
+        if wanted is not None:
+            gone |= ~np.isin(pool.refs[:, 0], [*wanted])
+        return [self._first(image_id, pool) for image_id in first], pool.of(~gone)
+
+    def _first(self, image_id: int, pool: Pool) -> Pick:
+        """Its slice with most doubt; where nothing is known of it, the middle one."""
+        rows = np.flatnonzero(pool.refs[:, 0] == image_id)
+        if len(rows):
+            _, axis, index = map(int, pool.refs[rows[pool.entropy[rows].argmax()]])
+        else:
+            axis, index = 0, self._store.image(image_id).shape[0] // 2
+        return Pick(image_id, axis, index, 1.0, "somebody put it first")
 
     def _ranker(self, asked: str | None, has_model: bool) -> str:
         """What was asked for, else what was chosen; where that needs a model and there is none, the first one."""

@@ -23,6 +23,7 @@ from annotator.messages import MAX_ID, MAX_INDEX
 from annotator.uploads import Batch, Uploads
 from annotator.workflow import Workflow
 from storage.arrays import SliceRef
+from storage.image_states import Mark, Wish
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ class ModelChoice(Asked):
     name: Name
 
 
+class MarkWish(Asked):
+    mark: Mark
+    on: bool
+
+
 class ExportWish(Asked):
     formats: Annotated[list[Literal["nifti", "png", "coco"]], Field(min_length=1, max_length=3)]
     ignore: Annotated[int, Field(ge=0, le=65535)] | None = None
@@ -109,8 +115,17 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
         offset: Annotated[int, Query(ge=0, le=MAX_INDEX)] = 0,
         limit: Annotated[int, Query(ge=0, le=1000)] = 100,
         search: Annotated[str, Query(max_length=200)] = "",
+        state: Annotated[str, Query(max_length=20)] = "",
+        sort: Annotated[str, Query(max_length=20)] = "added",
+        down: bool = False,
     ) -> Any:
-        return await run_sync(workflow.images, offset, limit, search)
+        return await run_sync(workflow.images, offset, limit, Wish(search, state, sort, down))
+
+    @router.post("/images/{image_id}/mark")
+    async def mark(request: Request, image_id: ImageId, wish: MarkWish) -> Any:
+        told = await run_sync(workflow.mark, person(request), image_id, wish.mark, wish.on)
+        parts.floor.hub.broadcast(told)
+        return {}
 
     @router.get("/images/{image_id}")
     async def image(image_id: ImageId) -> Any:

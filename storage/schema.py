@@ -132,3 +132,17 @@ def m004_tags(db: Database) -> None:
     db.execute("create index labels_image on labels(image_id, live, id)")
     db.execute("create index labels_author on labels(author, live, id)")
     db.execute("create index labels_tags on labels(image_id, id) where kind = 'tag' and live")
+
+
+@migration()
+def m005_image_marks(db: Database) -> None:
+    """What people said about whole images, beside labels: look here again, label this first, leave this out."""
+    db.executescript("""
+        create table image_marks (
+            image_id integer not null references images(id),
+            mark text not null check (mark in ('flag', 'first', 'skip')),
+            author text not null,
+            created_at text not null default current_timestamp,
+            primary key (image_id, mark)
+        );
+    """)

@@ -82,6 +82,12 @@ class Store:
         sql = "select * from images where name like ? escape '\\' order by id limit ? offset ?"
         return total, [self._image(row) for row in self._db.rows(sql, [pattern, limit, offset])]
 
+    def images_of(self, ids: Sequence[int]) -> list[ImageRow]:
+        """These images, in this order; those that are not there are left out."""
+        marks = ",".join("?" * len(ids))
+        rows = {r["id"]: r for r in self._db.rows(f"select * from images where id in ({marks})", ids)}
+        return [self._image(rows[image_id]) for image_id in ids if image_id in rows]
+
     def image(self, image_id: int) -> ImageRow:
         rows = self._db.rows("select * from images where id = ?", [image_id])
         if not rows:

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.conftest import ROOT
 
@@ -30,6 +38,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 START_SECONDS = 120  # the demo project is filled meanwhile
+EXPECT_MS = 20_000  # a machine that does other work too takes seconds to load the page
+expect.set_options(timeout=EXPECT_MS)
 READY = ".sw[data-ready='1'] .sw-host[data-ready='1']"
 
 

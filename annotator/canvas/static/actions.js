@@ -1,5 +1,7 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
+import { markOpen } from "./images.js";
+import { news } from "./news.js";
 import { openMostUseful, stepImage } from "./queue.js";
 import { session } from "./session.js";
 import { toggleSheet } from "./sheet.js";
@@ -36,6 +38,17 @@ export const actions = {
 
   /** Tab walks through candidates while there are several, and through the page otherwise. */
   candidate: () => session.app.nextCandidate(),
+
+  /** The Images panel as a table, or as a list again. */
+  table() {
+    document.querySelector("#tab-images-button")?.click();
+    session.setView("table", !session.view.table);
+  },
+
+  flag() {
+    const { image } = session;
+    if (image) void markOpen("flag", !news.marked(image.id, "flagged"));
+  },
 
   chooseClass(key) {
     const one = session.classes.find((each) => each.key === key);

@@ -1,7 +1,7 @@
-/** The Images panel: the queue of images with search and what is done on each. */
+/** The Images panel: every image with its state, searched, filtered and sorted; wide, it is a table beside the canvas. */
 
 import { call } from "./api.js";
-import { h, icon, setText } from "./dom.js";
+import { h, icon, setAttributes, setText } from "./dom.js";
 import { news } from "./news.js";
 import { producerTitle } from "./proposalbar.js";
 import { placeOf, rememberPlace } from "./queue.js";
@@ -11,39 +11,129 @@ import { describe } from "./topbar.js";
 import { VirtualList } from "./virtual_list.js";
 
 const ROW_PX = 48;
+const WIDE_ROW_PX = 30;
 const TYPING_MS = 150;
+const FILTERS = {
+  "": "All images",
+  untouched: "Nothing yet",
+  proposed: "Pseudo-labelled",
+  labelled: "Labelled",
+  accepted: "Accepted",
+  complete: "Complete",
+  held_out: "Held out",
+  flagged: "Flagged",
+  first: "Put first",
+  skipped: "Left out of the queue",
+};
+const SORTS = { added: "As they came", name: "Name", state: "State", model: "Model", expected: "Expected" };
+const MARKS = { held_out: "held out", flagged: "flagged", first: "first", skipped: "left out" };
+const STATES = { untouched: "nothing yet", proposed: "pseudo-labelled", labelled: "labelled", accepted: "accepted", complete: "complete" };
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
   const root = element.querySelector(".sw-panel");
   await session.start();
-  const search = h("input.sw-search", { type: "search", placeholder: "Search by name", "aria-label": "Search images" });
+  const wish = { search: "", state: "", sort: "added", down: false };
   const list = new VirtualList({
-    load: (offset, limit) => call(`/api/images?offset=${offset}&limit=${limit}&search=${encodeURIComponent(search.value.trim())}`),
+    load: (offset, limit) => call(`/api/images?${new URLSearchParams({ offset, limit, ...wish })}`),
     row: emptyRow,
     draw: (row, item) => drawRow(row, item, news.of(item.id)),
     rowHeight: ROW_PX,
     label: "Images",
   });
   const count = h("p.sw-count", { role: "status" });
-  root.replaceChildren(h("div.sw-search-row", {}, icon("search", 16), search), count, list.element);
-  wireSearch(search, list, count);
-  wireQueue(list, search, count);
+  const again = (change = {}) => refresh(list, count, Object.assign(wish, change));
+  const search = searchField(list, again);
+  const columns = columnHeads(wish, again);
+  const table = tableButton(list);
+  root.replaceChildren(
+    h("div.sw-row.sw-images-top", {}, h("div.sw-search-row", {}, icon("search", 16), search), table.element),
+    h("div.sw-row", {}, filterSelect(again), columns.select),
+    h("div.sw-row.sw-images-count", {}, count, markButtons()),
+    columns.element,
+    list.element,
+  );
+  wireList(list, wish, again);
   news.addEventListener("change", () => list.redraw());
   news.readReasons();
-  await refresh(list, count);
+  await again();
 }
 
-function wireSearch(search, list, count) {
+function searchField(list, again) {
+  const search = h("input.sw-search", { type: "search", placeholder: "Search by name or model", "aria-label": "Search images" });
   let timer = 0;
   search.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => refresh(list, count), TYPING_MS);
+    timer = setTimeout(() => again({ search: search.value.trim() }), TYPING_MS);
   });
   search.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "Enter") list.element.focus();
     else if (event.key === "Escape") search.blur();
   });
+  return search;
+}
+
+function filterSelect(again) {
+  const select = h("select.sw-select", { "aria-label": "Which images", onchange: () => again({ state: select.value }) }, Object.entries(FILTERS).map(([value, text]) => h("option", { value }, text)));
+  return select;
+}
+
+/** The order: a menu while the list is narrow, heads of columns while it is wide. */
+function columnHeads(wish, again) {
+  const buttons = ["name", "state", "model", "expected"].map((name) => h("button.sw-column", { type: "button", dataset: { name }, onclick: () => press(name) }, SORTS[name]));
+  const select = h("select.sw-select.sw-order", { "aria-label": "Order of the images", onchange: () => order(select.value, select.value === "expected") }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)));
+  const element = h("div.sw-columns", { role: "group", "aria-label": "Sort by" }, buttons);
+  const order = (sort, down) => {
+    again({ sort, down });
+    select.value = sort;
+    for (const button of buttons) {
+      const here = button.dataset.name === sort;
+      setAttributes(button, { "aria-pressed": here, "data-down": here && down, title: here ? "Turn the order around" : `Sort by ${SORTS[button.dataset.name].toLowerCase()}` });
+    }
+  };
+  const press = (name) => order(name, name === wish.sort ? !wish.down : name === "expected");
+  return { element, select };
+}
+
+/** T, or this button: the list as a table. */
+function tableButton(list) {
+  const element = h("button.sw-button.small", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "T", title: "All images as a table (T)", onclick: () => session.setView("table", !session.view.table) }, "Table");
+  const show = () => {
+    const wide = session.view.table;
+    document.querySelector("#side").toggleAttribute("data-table", wide); // within what Gradio scopes styles to
+    setAttributes(element, { "aria-pressed": wide });
+    list.rowHeight = wide ? WIDE_ROW_PX : ROW_PX;
+    list.show(list.cursor);
+  };
+  session.addEventListener("view", ({ detail }) => detail === "table" && show());
+  return { element };
+}
+
+/** What a person says about the open image as a whole. */
+function markButtons() {
+  const make = (mark, name, text, about) => {
+    const button = h("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => markOpen(mark, !news.marked(session.image.id, name)) }, text);
+    return { button, show: () => setAttributes(button, { "aria-pressed": Boolean(session.image && news.marked(session.image.id, name)) }) };
+  };
+  const buttons = [
+    make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
+    make("first", "first", "First", "Put the open image first in the queue"),
+    make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
+  ];
+  const show = () => buttons.forEach((one) => one.show());
+  session.addEventListener("image", show);
+  news.addEventListener("change", show);
+  return h("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
+}
+
+/** Flag the open image, put it first or leave it out; every page hears of it. */
+export async function markOpen(mark, on) {
+  if (!session.image) return;
+  try {
+    await call(`/api/images/${session.image.id}/mark`, { mark, on });
+  } catch (error) {
+    toast(error.message, "error");
+  }
 }
 
 async function refresh(list, count) {
@@ -52,15 +142,16 @@ async function refresh(list, count) {
   setText(count, total === 1 ? "1 image" : `${total.toLocaleString("en")} images`);
 }
 
-function wireQueue(list, search, count) {
-  const whole = () => !search.value.trim();
+function wireList(list, wish, again) {
+  const whole = () => !wish.search && !wish.state && wish.sort === "added" && !wish.down;
   list.addEventListener("choose", ({ detail }) => {
     if (whole()) rememberPlace(list.cursor);
     session.open(detail.id);
   });
   list.addEventListener("fault", ({ detail }) => toast(detail.message, "error"));
+  list.addEventListener("read", ({ detail }) => news.readMarks(detail));
   session.addEventListener("image", () => revealOpen(list, whole()));
-  session.addEventListener("project", () => refresh(list, count));
+  session.addEventListener("project", () => again());
   session.link.addEventListener("slices", ({ detail: { message } }) => {
     list.patch((item) => item.id === message.image, { ...counts(message.slices), rev: message.rev });
   });
@@ -81,25 +172,54 @@ async function revealOpen(list, whole) {
   list.redraw();
 }
 
+const CELLS = ["kind", "image-name", "image-facts", "image-state", "image-model", "image-expected", "image-marks"];
+
 function emptyRow() {
-  const row = h("div.sw-image-row", {}, h("span.sw-kind"), h("span.sw-image-name"), h("span.sw-image-facts"), h("span.sw-image-state"));
-  return row;
+  return h("div.sw-image-row", {}, CELLS.map((name) => h(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)));
 }
 
 function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
-  const [kind, name, facts, state] = row.children;
+  const [kind, name, facts, state, model, expected, marks] = row.children;
+  const wide = session.view.table;
   if (kind.dataset.kind !== item.kind) {
     kind.dataset.kind = item.kind;
     kind.replaceChildren(icon(item.kind === "volume" ? "volume" : "picture", 18));
   }
   setText(name, item.name);
   name.title = item.name;
-  setText(facts, why || describe(item));
+  setText(facts, why && !wide ? why : describe(item));
   facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : "";
-  setText(state, [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
-  state.title = proposal ? producerTitle(proposal, session.app?.state.proposal.propagators) : "";
-  state.dataset.state = item.slices_complete ? "complete" : item.slices_labelled ? "labelled" : proposal ? "proposed" : "none";
+  const now = stateOf(item, proposal);
+  setText(state, wide ? wideState(item, now) : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
+  state.title = proposal ? modelText(proposal) : "";
+  state.dataset.state = now;
+  setText(model, proposal ? modelText(proposal) : "");
+  model.title = model.textContent;
+  setText(expected, typeof proposal?.expected_dice === "number" ? proposal.expected_dice.toFixed(2) : "");
+  setText(marks, marksOf(item).map((one) => MARKS[one]).join(", "));
   row.setAttribute("aria-selected", String(item.id === session.image?.id));
+}
+
+function marksOf(item) {
+  return Object.keys(MARKS).filter((name) => news.marked(item.id, name));
+}
+
+/** What the server said when the list was read, or what happened since. */
+function stateOf(item, proposal) {
+  if (item.slices_complete) return "complete";
+  if (item.slices_labelled) return item.state === "accepted" ? "accepted" : "labelled";
+  return proposal ? "proposed" : "untouched";
+}
+
+/** "labelled 3/96" for a volume. */
+function wideState({ kind, shape, slices_labelled: labelled }, state) {
+  return kind === "volume" && labelled ? `${STATES[state]} ${labelled}/${shape[0]}` : STATES[state];
+}
+
+/** "Unimatch, round 7". */
+function modelText(proposal) {
+  const title = producerTitle(proposal, session.app?.state.proposal.propagators);
+  return proposal.round ? `${title}, round ${proposal.round}` : title;
 }
 
 /** "proposed 0.84": with the Dice that is expected of it, where the model says one. */

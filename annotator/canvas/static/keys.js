@@ -76,6 +76,8 @@ export const GROUPS = [
       { keys: "Shift+move", text: "Crosshair follows the pointer" },
       { keys: "Alt+1 … Alt+4", codes: ["Alt+1", "Alt+2", "Alt+3", "Alt+4"], text: "Three planes, axial, coronal, sagittal", run: ({ actions, event }) => actions.layout(event) },
       { keys: "N  Shift+N", codes: ["n", "Shift+n"], text: "Next / previous image", run: ({ actions, event }) => actions.step(event.shiftKey ? -1 : 1) },
+      { keys: "T", codes: ["t"], text: "All images as a table", run: ({ actions }) => actions.table() },
+      { keys: "M", codes: ["m"], text: "Flag this image, or no longer", run: ({ actions }) => actions.flag() },
       { keys: "?", codes: ["?"], text: "This sheet", run: ({ actions }) => actions.sheet() },
     ],
   },

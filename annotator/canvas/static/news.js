@@ -9,6 +9,7 @@ const RANKED = 20; // the first of the queue: their reasons are told
 
 /** Event: `change`. The Images panel reads it whenever it comes on screen. */
 class News extends EventTarget {
+  #marks = new Map(); // image -> Set of "flagged", "first", "skipped", "held_out"
   #told = new Map(); // image -> {proposal: {producer, kind, expected_dice?}|null|undefined, why}
 
   /** Listen from now on; called once the session runs. */
@@ -20,6 +21,26 @@ class News extends EventTarget {
       if (message.state === "none") this.#tell(message.image, null);
     });
     on("queue", () => this.readReasons());
+    on("mark", ({ image, mark, on: set }) => this.#mark(image, mark, set));
+  }
+
+  /** Whether an image has a mark, as far as a list has read it. */
+  marked(image, mark) {
+    return this.#marks.get(image)?.has(mark) ?? false;
+  }
+
+  /** Items that a list has read. */
+  readMarks(items) {
+    for (const { id, marks = [] } of items) this.#marks.set(id, new Set(marks));
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+
+  #mark(image, mark, set) {
+    const marks = this.#marks.get(image) ?? new Set();
+    if (set) marks.add(mark);
+    else marks.delete(mark);
+    this.#marks.set(image, marks);
+    this.dispatchEvent(new CustomEvent("change"));
   }
 
   of(image) {

@@ -22,6 +22,7 @@ const VIEW = {
   doubt: false,
   trust: false,
   sure: 0, // percent
+  table: false, // the list of images as a table
 };
 const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown"];
 
@@ -194,7 +195,7 @@ class Session extends EventTarget {
       sure: () => app.setMinConfidence(view.sure / 100),
       hideAll: () => app.setLabelsVisible(!view.hideAll),
     };
-    if (name) apply[name]();
+    if (name) apply[name]?.(); // what is not about the canvas has no entry
     else Object.values(apply).forEach((work) => work());
   }
 

@@ -16,25 +16,42 @@ export async function mount(element) {
   const why = h("p.sw-count", { role: "status" });
   const ranker = h("select.sw-select", { "aria-label": "Who orders the queue" });
   const ask = h("button.sw-button.small", { type: "button" }, "Suggest");
-  root.replaceChildren(h("div.sw-row", {}, ranker, ask), why, list);
+  const search = h("input.sw-select.sw-queue-search", { type: "search", placeholder: "Only names with…", "aria-label": "Search the queue" });
+  const back = h("button.sw-button.small", { type: "button", hidden: true }, "Take back what was left out last");
+  root.replaceChildren(h("div.sw-row", {}, ranker, ask), search, why, back, list);
   let asked = false;
   const read = async () => {
     asked = ask.disabled = true;
     if (!list.children.length) setText(why, "Looking at the images…");
     try {
-      const queue = await call(`/api/queue?count=${COUNT}`);
+      const queue = await call(`/api/queue?${new URLSearchParams({ count: COUNT, search: search.value.trim() })}`);
       setText(why, queue.items.length ? `In the order of: ${queue.why}.` : "Nothing is waiting for labels.");
-      list.replaceChildren(...queue.items.map((item) => itemRow(item, read)));
+      list.replaceChildren(...queue.items.map((item) => itemRow(item, leaveOut)));
     } catch (error) {
       setText(why, error.message);
     }
     ask.disabled = false;
   };
+  const leftOut = [];
+  const leaveOut = async (item, on) => {
+    try {
+      const { image, axis, index } = item;
+      await call("/api/queue/skip", { image, axis, index, on });
+      if (on) leftOut.push(item);
+      back.hidden = !leftOut.length;
+      await read();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  };
+  back.addEventListener("click", () => leaveOut(leftOut.pop(), false));
+  search.addEventListener("change", read);
   ask.addEventListener("click", read);
   ranker.addEventListener("change", () => chooseRanker(ranker.value).then(read));
   learning.addEventListener("overview", () => drawRankers(root, ranker));
   await learning.start();
   drawRankers(root, ranker);
+  session.link.addEventListener("mark", () => asked && read());
   session.link.addEventListener("queue", () => asked && !list.contains(document.activeElement) && read());
 }
 
@@ -54,18 +71,10 @@ async function chooseRanker(name) {
   }
 }
 
-function itemRow({ image, name, axis, index, why }, again) {
+function itemRow(item, leaveOut) {
+  const { image, name, axis, index, why } = item;
   const place = `${name}, ${axisNames[axis]} ${index + 1}`;
   const open = h("button.sw-upnext-open", { type: "button", onclick: () => session.open(image, { axis, index }) }, h("b", {}, place), h("small", {}, why));
-  const skip = iconButton("close", `Leave out ${place}`, {
-    onclick: async () => {
-      try {
-        await call("/api/queue/skip", { image, axis, index, on: true });
-        await again();
-      } catch (error) {
-        toast(error.message, "error");
-      }
-    },
-  });
+  const skip = iconButton("close", `Leave out ${place}`, { onclick: () => leaveOut(item, true) });
   return h("li", {}, open, skip);
 }

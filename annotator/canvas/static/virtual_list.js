@@ -126,6 +126,7 @@ export class VirtualList extends EventTarget {
         if (age !== this.#age) return items;
         this.total = total;
         this.#pages.set(number, items);
+        this.dispatchEvent(new CustomEvent("read", { detail: items }));
         return items;
       },
       (error) => {

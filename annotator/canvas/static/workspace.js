@@ -34,7 +34,7 @@ export async function mount(element, trigger) {
   const app = new LabelApp(host, { link: session.link, signal: life.signal, proposes: session.project.proposes });
   wire(app, parts, life.signal);
   session.setApp(app);
-  document.documentElement.dataset.proposes = session.project.proposes;
+  document.querySelector("#side").dataset.proposes = session.project.proposes;
   news.listen(life.signal);
   bindKeys(app, life.signal);
   bindGradio(trigger);
