@@ -93,6 +93,12 @@ def _reference(spec: "RoundSpec") -> "RoundResult":
     return work(spec)
 
 
+def _reference_film(spec: "RoundSpec") -> "RoundResult":
+    from learners.reference.work_film import work
+
+    return work(spec)
+
+
 def _reference_aligned(spec: "RoundSpec") -> "RoundResult":
     from learners.reference.work import work_aligned
 
@@ -195,5 +201,12 @@ LEARNERS: dict[str, LearnerEntry] = {
         work=_reference_aligned,
         network=False,
         needs="one image or slice that is complete and shows the object",
+    ),
+    "reference_film": LearnerEntry(
+        title="Reference images as a film (CAV-SAM)",
+        good_at="one object a picture in photographs and skin or chest images; not tried with trained weights yet",
+        work=_reference_film,
+        network=False,
+        needs="SAM 2.1 or EdgeTAM on this machine, and one image or slice that is complete",
     ),
 }

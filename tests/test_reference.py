@@ -194,7 +194,7 @@ def test_what_was_learned_survives_the_disk(dense, tmp_path):
     assert np.array_equal(class_map_of(again, shot(2)), class_map_of(found, shot(2)))
     assert load_reference(tmp_path / "nowhere", (1,), dense, model) is None
     other = BuiltInFeatures()
-    other.name = "something else"  # type: ignore[misc]
+    other.key = "other weights"
     assert load_reference(tmp_path, (1,), other, model) is None
 
 

@@ -41,14 +41,14 @@ def adapt_groups(
     groups = groups_of(cases, {case.example.image_id: case.example.group for case in cases})
     by_image: dict[int, UNet] = {}
     notes: list[str] = []
-    source = _looks([case for case in cases if case.labelled], plan)
+    source = looks([case for case in cases if case.labelled], plan)
     for name in dict.fromkeys(groups.values()):
         mine = [case for case in cases if groups[case.example.image_id] == name]
         judge = Judge(mine, plan, classes)
         before = judge(network).dice
         if before is None or not source:
             continue
-        scene = Scene(_looks([c for c in mine if c.held_out() is None] or mine, plan), source)
+        scene = Scene(looks([c for c in mine if c.held_out() is None] or mine, plan), source)
         best, chosen, score = None, "", before + GAIN
         for key in _candidates(network, wish):
             changed = ADAPTERS[key].make()(network, scene).eval()
@@ -70,7 +70,7 @@ def _candidates(network: UNet, wish: str) -> list[str]:
     return [name for name in names if batch_norms(network) or not ADAPTERS[name].batch_norm]
 
 
-def _looks(cases: Sequence[Case], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def looks(cases: Sequence[Case], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
     """Batches of patches at the network's own size, spread over the images."""
     if not cases:
         return ()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.clicknet.inputs import standardise
-from models.clicknet.model import WEIGHTS
+from models.clicknet.model import WEIGHTS, digest
 from models.clicknet.network import INPUTS, Network
 from models.prompt import PromptModel
 
@@ -27,7 +27,8 @@ ZOOM = (0.2, 2.0)
 class Dense(Protocol):
     """Where features come from."""
 
-    name: str
+    name: str  # for people
+    key: str  # changes with the weights
 
     def __call__(self, picture: NDArray[np.uint8], zoom: float) -> list[Tensor]:
         """(H, W, 3) to levels of (D, h, w), all on one grid that covers the picture."""
@@ -39,6 +40,7 @@ class BuiltInFeatures:
     name = "the built-in model"
 
     def __init__(self, device: str = "cpu") -> None:
+        self.key = digest(WEIGHTS.read_bytes())
         network = Network().eval().requires_grad_(False)
         network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
         self._stages, self._device = network.down[:STAGES].to(device), device
@@ -69,6 +71,7 @@ class SamFeatures:
 
     model: PromptModel
     name: str
+    key: str
 
     def __call__(self, picture: NDArray[np.uint8], zoom: float) -> list[Tensor]:
         arrays = self.model.encode(picture).arrays

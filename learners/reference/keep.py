@@ -38,7 +38,7 @@ def load_reference(
     try:
         card = json.loads((directory / CARD).read_text(encoding="utf-8"))
         tensors = load_file(directory / TENSORS)
-        if card["features"] != dense.name:
+        if card["features"] != dense.key:
             return None
         sight = Sight(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
         seen = {
@@ -68,7 +68,7 @@ def load_reference(
 def _card(reference: Reference) -> dict[str, object]:
     sight, model = reference.sight, reference.prompt_model
     return {
-        "features": sight.dense.name,
+        "features": sight.dense.key,
         "diameter": sight.diameter,
         "placed": sight.placed,
         "centred": sight.centred,

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from learners.metrics import dice_of, mean_dice, overlaps
-from learners.reference.align import Grid, Neck, align
+from learners.reference.align import STEPS, Grid, Neck, align
 from learners.reference.head import best_threshold, fit, likeness_of, scaling_of
 from learners.reference.model import Reference, Seen, Sight, at_size, class_map_of
 from learners.reference.objects import gate_of, pieces_of
@@ -32,6 +32,7 @@ class Wish:
     axis: int = 0
     joined: bool = False
     aligned: bool = False  # train a neck on the references first
+    steps: int = STEPS  # of that
     gated: bool = True  # "not here" where what is found looks less like the references than their own objects
     prompt_model: PromptModel | None = None  # asked for borders where that made the references better
     seed: int = 0
@@ -134,7 +135,7 @@ def _neck(taught: Sequence[Taught], wish: Wish) -> Neck:
             grids = [_grid(x, shot, value, wish) for shot, x in each.all]
             pairs.append((grids[0], grids[1:]))
     try:
-        return align(pairs, wish.seed).neck
+        return align(pairs, wish.seed, wish.steps).neck
     except ValueError as error:
         raise Unready(str(error)) from None
 

@@ -130,7 +130,7 @@ class _Round:
 def dense_of(name: str, model: PromptModel, device: str) -> Dense:
     """SAM's embedding where the project uses one and its weights are here, else the built-in network's stages."""
     if name.startswith(EMBEDDERS) and not model.model_id.startswith("builtin"):
-        return SamFeatures(model, model.model_id)
+        return SamFeatures(model, f"the prompt model {name}", model.model_id)
     return BuiltInFeatures(device)
 
 
