@@ -71,7 +71,9 @@ def main() -> None:
             continue
         for part in asked.part or PARTS:
             for seed in range(1 if asked.quick else asked.seeds):
-                rows += PARTS[part](replace(data, methods=tuple(asked.method or ())), seed)
+                for row in PARTS[part](replace(data, methods=tuple(asked.method or ())), seed):
+                    print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                    rows.append(row)
     finish(rows, asked.json)
 
 

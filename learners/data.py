@@ -124,10 +124,12 @@ def percentiles(pixels: NDArray) -> tuple[float, float]:
 
 
 def normalised(part: NDArray, low: float, high: float, channels: int) -> NDArray[np.float32]:
-    """(z, y, x[, C]) of any type to (channels, z, y, x) around 0..1."""
+    """(z, y, x[, C]) of any type to (channels, z, y, x) around 0..1; colours become grey for a network of grey."""
     values = np.nan_to_num((np.asarray(part, np.float32) - low) / (high - low))
     values = np.clip(values, -0.2, 1.2)
-    if part.ndim == 4:
+    if part.ndim == 4 and channels == 1:
+        values = values.mean(3)
+    if values.ndim == 4:
         return np.ascontiguousarray(np.moveaxis(values, 3, 0))
     return np.repeat(values[None], channels, 0)
 

@@ -13,6 +13,7 @@ from learners import LEARNERS, bcp, mean_teacher, stpp, supervised, unimatch, we
 from learners.augment import Views, strong_look
 from learners.budget import Budget
 from learners.choice import Facts, choose
+from learners.data import normalised
 from learners.losses import CEDice, Sample, cross_entropy, dice
 from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
@@ -370,3 +371,11 @@ def test_a_budget_of_no_time_still_takes_one_step_and_loading_does_not_count():
     assert late.progress == 1
     late.start()
     assert late.progress < 1
+
+
+def test_a_network_of_grey_pictures_takes_a_coloured_one():
+    colour = np.random.default_rng(0).integers(0, 255, (1, 6, 5, 3)).astype(np.uint8)
+    grey = normalised(colour, 0, 255, 1)
+    assert grey.shape == (1, 1, 6, 5)
+    np.testing.assert_allclose(grey[0], colour.mean(3) / 255, atol=1e-6)
+    assert normalised(colour, 0, 255, 3).shape == (3, 1, 6, 5)
