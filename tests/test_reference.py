@@ -1,8 +1,10 @@
 """Reference segmentation: the parts' laws, and that one reference is worth more than copying it."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from learners.reference.features import BuiltInFeatures, zoom_for
 from learners.reference.head import best_threshold, fit, otsu, prototypes, scaling_of
 from learners.reference.keep import load_reference, save_reference
 from learners.reference.learn import Wish, learn
-from learners.reference.model import Sight, class_map_of
+from learners.reference.model import Sight, at_size, class_map_of
 from learners.reference.objects import gate_of, only_believed, pieces_of
 from learners.reference.shots import Cells, Shot, cells_of, diameter_of
 from learners.reference.views import other_look
@@ -249,3 +251,39 @@ def test_chosen_references_are_taken_and_no_others(tmp_path: Path):
 def test_small_objects_are_looked_at_closer_within_bounds():
     assert zoom_for(16, (100, 100)) == 2.0 and zoom_for(64, (100, 100)) == 0.5
     assert zoom_for(1, (4000, 4000)) < 0.2
+
+
+@pytest.mark.slow
+def test_one_reference_of_nuclei_beats_its_copied_mask_and_the_nearest_prototype(shared_data, dense):
+    """Three pictures of another part of the set; the built-in model itself was trained on the first part."""
+    with open(shared_data / "dsb2018-nuclei" / "split.csv") as file:
+        rows = [r for r in csv.DictReader(file) if r["domain"] == "fluo256"]
+    first, *targets = (
+        nucleus(shared_data, next(r["file"] for r in rows if r["split"] == "train")),
+        *(nucleus(shared_data, r["file"]) for r in [r for r in rows if r["split"] == "val"][:3]),
+    )
+    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,), prompt_model=BuiltIn()))
+    scores: dict[str, list[float]] = {"found": [], "nearest": [], "copied": []}
+    for target in targets:
+        truth = target.values == 1
+        near = at_size(found.seen[1].head.nearest(found.look(target.picture, 0.0)), truth.shape) > 0
+        copied = cv2.resize(first.values, truth.shape[::-1], interpolation=cv2.INTER_NEAREST) == 1
+        for name, mask in (
+            ("found", class_map_of(found, target) == 1),
+            ("nearest", near),
+            ("copied", copied),
+        ):
+            scores[name].append(dice(mask, truth))
+    mean = {name: float(np.mean(each)) for name, each in scores.items()}
+    print(mean)
+    assert (
+        mean["found"] > 0.6
+        and mean["found"] > mean["nearest"] + 0.05
+        and mean["found"] > mean["copied"] + 0.3
+    )
+
+
+def nucleus(data: Path, name: str) -> Shot:
+    pixels = cv2.imread(str(data / "dsb2018-nuclei" / "images" / name), cv2.IMREAD_COLOR_RGB)
+    truth = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED) > 0
+    return Shot(1, pixels, truth.astype(np.uint8))
