@@ -79,6 +79,10 @@ def export_model(
     source = rounds.model(learner)
     if row is None or source is None:
         raise LookupError(f"{learner} has no model yet; label something and wait for its first round")
+    if not (source / CARD).exists():
+        raise LookupError(
+            f"{learner} trains no network that could be exported; export that of another learner"
+        )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; choose another folder for the model")
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,8 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
 
     if learner not in LEARNERS:
         raise LookupError(f"there is no learner {learner!r}; there are: {', '.join(LEARNERS)}")
+    if not LEARNERS[learner].network:
+        raise LookupError(f"{learner} trains no network; take the model in for another learner")
     load_network(folder)  # refuses what does not fit its card
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     card = {**card, **_in_this_project(store, card), "learner": learner}

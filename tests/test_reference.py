@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from annotator.importer import import_path
+from annotator.jobs import Job
+from annotator.learn_settings import LearnSettings
+from annotator.model_export import export_model
+from annotator.prompting import Prompting
+from annotator.scheduler import Scheduler
+from annotator.wire import encode_runs
+from annotator.workflow import Workflow
+from learners.engines import SerialExecutor
 from learners.progress import classes_file
 from learners.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
 from learners.reference.features import BuiltInFeatures, zoom_for
@@ -23,6 +32,7 @@ from learners.reference.work import work, work_aligned
 from learners.spec import Unready
 from models.builtin import BuiltIn
 from storage.arrays import UNLABELLED, open_npy
+from storage.store import Store
 from tests.test_learners_learn import example, spec_of
 
 
@@ -287,3 +297,34 @@ def nucleus(data: Path, name: str) -> Shot:
     pixels = cv2.imread(str(data / "dsb2018-nuclei" / "images" / name), cv2.IMREAD_COLOR_RGB)
     truth = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED) > 0
     return Shot(1, pixels, truth.astype(np.uint8))
+
+
+def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(tmp_path: Path):
+    store = Store(tmp_path / "project")
+    workflow = Workflow(store, Prompting(store))
+    settings = LearnSettings(learners=("reference",), seconds=20, settle_seconds=180, device="cpu")
+    scheduler = Scheduler(store, SerialExecutor(), settings=settings)
+    try:
+        store.add_class("disc")
+        for i in range(1, 4):
+            cv2.imwrite(str(tmp_path / f"{i}.png"), picture(i)[0])
+            import_path(store, tmp_path / f"{i}.png", Job("import"))
+        truth = picture(1)[1]
+        place = {"image": 1, "axis": 0, "index": 0}
+        said = {"box": [0, 0, *truth.shape], "source": "drawn", "base_rev": 0, "instance": 0, "prompts": {}}
+        workflow.commit("me", {"t": "label", "id": "a", **place, **said, "seconds": 9.0}, encode_runs(truth))
+        workflow.commit("me", {"t": "complete", "id": "b", **place, "on": True}, b"")
+        scheduler.run_until_idle()
+        assert [r.status for r in scheduler.rounds.of("reference")] == ["done"], "one round is enough"
+        for image_id in (2, 3):
+            row = store.predictions.newest(image_id, "reference")
+            assert dice(open_npy(row.classes_path)[0] == 1, picture(image_id)[1] == 1) > 0.65
+            assert np.unique(open_npy(row.confidence_path)).size > 5
+        assert len(scheduler.pool("reference").refs) == 3, "what to label next is told from it"
+        with pytest.raises(LookupError, match="no network that could be exported"):
+            export_model(store, scheduler.rounds, "reference", tmp_path / "out")
+        assert scheduler._parent("supervised") is None, "no other learner starts from it"
+    finally:
+        scheduler.close()
+        workflow.close()
+        store.close()
