@@ -13,6 +13,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from pathlib import Path
 from typing import Any
 
+from learners.manners import give_way
+
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +142,5 @@ class RayExecutor(Executor):
 
 def _politely(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], threads: int) -> Any:
     """In the worker, which Ray may use again and again."""
-    from learners.engines import give_way
-
     give_way(threads)
     return fn(*args, **kwargs)

@@ -1,6 +1,5 @@
 """Where rounds run: anything that is a concurrent.futures.Executor."""
 
-import contextlib
 import multiprocessing
 import os
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import Any
 
-NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
+from learners.manners import be_considerate
 
 
 class SerialExecutor(Executor):
@@ -73,29 +72,6 @@ def context() -> multiprocessing.context.BaseContext:
         server.set_forkserver_preload(["learners.work"])
         return server
     return multiprocessing.get_context("spawn")
-
-
-def be_considerate(threads: int) -> None:
-    """In a worker: give way to the person, use few threads, and end with the parent."""
-    give_way(threads)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def give_way(threads: int) -> None:
-    """Doing it twice changes nothing."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
-        os.nice(max(0, NICE - os.nice(0)))
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _ray(address: str | None = None) -> Executor:

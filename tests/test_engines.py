@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from annotator.learn_settings import LearnSettings
-from learners.engines import ENGINES, NICE, make_engine
+from learners.engines import ENGINES, make_engine
+from learners.manners import NICE
 from learners.spec import Unready
 from tests.test_scheduler import label, project, scheduler_of  # noqa: F401
 
