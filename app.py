@@ -101,6 +101,11 @@ def fill_open(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--no-learn", action="store_true", help="do not train in the background")
     fill_engine(command, "process")
+    command.add_argument(
+        "--no-download",
+        action="store_true",
+        help="fetch no SAM checkpoint by itself; SLICEWISE_OFFLINE=1 says the same",
+    )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -122,6 +127,7 @@ def run_open(options: argparse.Namespace) -> int:
         open_browser=not options.no_browser,
         fill=not options.no_fill,
         learn=not options.no_learn,
+        download=not options.no_download,
         engine=options.engine,
         ray_address=options.ray_address,
     )

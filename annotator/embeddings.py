@@ -251,6 +251,12 @@ class Embeddings:
             self._wish += 1
             self._changed.notify_all()
 
+    @property
+    def model(self) -> PromptModel | None:
+        """The chosen model once it is loaded."""
+        with self._changed:
+            return self._model
+
     def ready(self, picture: NDArray[np.uint8]) -> bool:
         """Whether the chosen model would answer on this picture."""
         with self._changed:

@@ -162,6 +162,13 @@ class Jobs:
         with self._lock:
             return [job for job in self._jobs.values() if job.state == "running"]
 
+    def worth_telling(self) -> list[Job]:
+        """To a page that comes now: what runs, and the last download that failed."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        failed = [job for job in jobs if job.kind == "download" and job.state == "failed"]
+        return [*failed[-1:], *(job for job in jobs if job.state == "running")]
+
     def close(self, seconds: float = 10.0) -> None:
         """Stop every job and wait for it; none starts any more."""
         with self._lock:

@@ -103,7 +103,7 @@ class _Visit:
     def _greet(self) -> None:
         self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})
         self._tab.say(self._floor.workflow.answering())
-        for job in self._floor.jobs.running():
+        for job in self._floor.jobs.worth_telling():
             self._tab.say(job.told())
 
     async def _read(self) -> None:

@@ -4,7 +4,7 @@ import importlib.util
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, neighbours
 from annotator.jobs import Job
 from annotator.render import to_rgb
+from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
 from models import PROMPT_MODELS, Entry
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
-from models.weights import CATALOGUE, fetch, find, megabytes
+from models.weights import CATALOGUE, arrived, fetch, find, megabytes
 from storage.arrays import SliceRef, plane
 from storage.store import Store
 
@@ -50,14 +51,17 @@ class Prompting:
         self._instant: dict[str, PromptModel] = {}
         self._slices: OrderedDict[Shown, NDArray[np.uint8]] = OrderedDict()
         self.tell: Callable[[Work], None] = lambda work: None
+        self.measured: Callable[[], None] = lambda: None  # the speed of a model is known: read `models` again
+        self._speeds = Speeds(store, lambda: self.measured())
         cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
-        self._embeddings = Embeddings(cache, self._picture, lambda work: self.tell(work))
+        self._embeddings = Embeddings(cache, self._picture, self._worked)
         self._chosen = BUILT_IN
         self._offer_tuned()
         self._begin(model)
 
     def close(self) -> None:
-        """Waits for the slice that is being embedded."""
+        """Waits for the slice that is being embedded, and the answer that is being measured."""
+        self._speeds.close()
         self._embeddings.close()
 
     def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> Answer:
@@ -72,12 +76,22 @@ class Prompting:
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
         """This slice is open now; the next click will be here or beside it."""
         shown, instant = Shown(ref, window), self._entries[self._chosen].instant
-        self._at_once(self._chosen if instant else BUILT_IN)  # loaded before the first click, not by it
+        model = self._at_once(
+            self._chosen if instant else BUILT_IN
+        )  # loaded before the first click, not by it
         if instant:
+            self._speeds.wish(self._chosen, model, instant=True)
             self._picture(shown)
             return
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
+
+    def _worked(self, work: Work) -> None:
+        """The worker is at something; once it rests, the speed of its model is measured."""
+        model = self._embeddings.model
+        if work.phase == "idle" and work.done >= work.total and model is not None:
+            self._speeds.wish(self._chosen, model, instant=False)
+        self.tell(work)
 
     def choose(self, name: str) -> None:
         """Raises LookupError for an unknown model, ValueError for one that is not ready."""
@@ -160,12 +174,17 @@ class Prompting:
 
     def _told(self, name: str, entry: Entry) -> dict[str, Any]:
         state, detail = self._state(entry)
+        speed = self._speeds.of(name)
+        weights = CATALOGUE[entry.weights] if entry.weights else None
         return {
             "name": name,
             "title": entry.title,
             "state": state,
             "detail": detail,
             "active": name == self._chosen,
+            "speed": None if speed is None else asdict(speed),
+            "bytes": weights.size if weights else None,
+            "arrived": arrived(weights) if weights and state == "missing" else 0,
         }
 
     def _state(self, entry: Entry) -> tuple[str, str]:

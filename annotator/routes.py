@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, Response
 
 from annotator import slabs
 from annotator.auth import Sessions, user_of
+from annotator.first_download import stopped
 from annotator.jobs import Job, Jobs
 from annotator.live import Floor, serve_tab
 from annotator.messages import MAX_ID, MAX_INDEX
@@ -257,7 +258,9 @@ def _add_uploads(router: APIRouter, parts: Parts) -> None:
 def _add_jobs(router: APIRouter, parts: Parts) -> None:
     @router.post("/jobs/{job_id}/cancel")
     async def cancel(job_id: JobId) -> Any:
-        parts.jobs.get(job_id).cancel()
+        job = parts.jobs.get(job_id)
+        job.cancel()
+        await run_sync(stopped, job)
         return {}
 
     @router.post("/export")

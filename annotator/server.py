@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from annotator import first_download
 from annotator.auth import Sessions, user_of
 from annotator.embeddings import Work
 from annotator.faults import Fault, fault_of
@@ -100,6 +101,8 @@ def serve(
     _check_exposed(app.parts.sessions, settings)
     listener = _listen(settings)
     server = _Server(app, settings, listener)
+    if settings.download:
+        server.first_download = lambda: first_download.begin(app.parts.jobs, workflow.prompting)
     if data is not None:
         server.first_job = lambda: app.parts.jobs.start(
             "import", lambda job: run_import(app.parts.floor, data, job, labels)
@@ -110,6 +113,7 @@ def serve(
 def _parts(workflow: Workflow, settings: Settings) -> Parts:
     root = workflow.store.root
     hub = Hub()
+    workflow.prompting.measured = lambda: hub.post({"t": "project"})
     workflow.prompting.tell = lambda work: _tell_embedding(hub, workflow, work)
     jobs = Jobs(_teller(hub), explain=lambda error: fault_of(error).line)
     sessions = Sessions(root / "private", settings)
@@ -231,6 +235,7 @@ class _Server(uvicorn.Server):
         self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
         self._loop: asyncio.AbstractEventLoop | None = None
         self.first_job: Callable[[], object] = lambda: None
+        self.first_download: Callable[[], object] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -241,6 +246,7 @@ class _Server(uvicorn.Server):
         if self._settings.open_browser:
             threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
         self.first_job()
+        self.first_download()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends the streams that would keep the pages' connections open; a second Ctrl+C does not wait."""

@@ -25,6 +25,7 @@ class Settings:
     learn: bool = True  # train in the background on what is labelled
     engine: str = "process"  # where rounds run, a key of learners.engines.ENGINES
     ray_address: str | None = None  # of a Ray cluster; None: this computer
+    download: bool = False  # fetch a SAM checkpoint by itself at the first start
     max_file_bytes: int = 8 * GIGABYTE  # one uploaded file
     max_batch_bytes: int = 64 * GIGABYTE  # all files of one upload
 

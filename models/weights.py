@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -135,6 +135,28 @@ def find(weights: Weights, folder: Path | None = None) -> Path | None:
     return path
 
 
+def arrived(weights: Weights, folder: Path | None = None) -> int:
+    """Bytes of an unfinished download, which the next one continues."""
+    part = (folder or weights_folder()) / (weights.file + ".part")
+    return part.stat().st_size if part.is_file() else 0
+
+
+def decline(weights: Weights, folder: Path | None = None) -> None:
+    """Remember that somebody stopped this download; `fetch` forgets it."""
+    folder = folder or weights_folder()
+    with suppress(OSError):  # a folder that cannot be written: asked again next time
+        folder.mkdir(parents=True, exist_ok=True)
+        _declined(weights, folder).touch()
+
+
+def declined(weights: Weights, folder: Path | None = None) -> bool:
+    return _declined(weights, folder or weights_folder()).exists()
+
+
+def _declined(weights: Weights, folder: Path) -> Path:
+    return folder / (weights.file + ".declined")
+
+
 def fetch(weights: Weights, progress: Progress, folder: Path | None = None) -> Path:
     """The checkpoint, downloaded if it is not here; continues what an earlier call left unfinished.
 
@@ -150,6 +172,7 @@ def fetch(weights: Weights, progress: Progress, folder: Path | None = None) -> P
         )
     with plain_errors(weights, folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _declined(weights, folder).unlink(missing_ok=True)
         part = folder / (weights.file + ".part")
         receive(weights, part, progress)
         check(weights, part)

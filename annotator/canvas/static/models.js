@@ -1,10 +1,12 @@
-/** The Model panel: which prompt models there are, which one answers, and why. */
+/** The Model panel: which prompt models there are, what each is good at, how fast it is here, and which one answers. */
 
 import { call } from "./api.js";
-import { jobList } from "./data.js";
+import { progressBar } from "./data.js";
 import { h, icon, setText } from "./dom.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
+
+const STATES = { ready: "ready", missing: "to download", extra: "needs a package", file: "needs your file" };
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
@@ -12,34 +14,80 @@ export async function mount(element) {
   await session.start();
   const why = h("p.sw-why", { role: "status" });
   const list = h("ul.sw-models", { "aria-label": "Prompt models" });
-  root.replaceChildren(why, list, jobList("Downloads", ["download"]));
+  const cards = new Map();
+  root.replaceChildren(why, list);
   const draw = () => {
-    list.replaceChildren(...session.project.models.map(modelCard));
+    for (const model of session.project.models) {
+      if (!cards.has(model.name)) cards.set(model.name, modelCard(model.name));
+      cards.get(model.name).show(model);
+    }
+    const now = session.project.models.map(({ name }) => cards.get(name).element);
+    if (now.some((one, at) => one !== list.children[at]) || now.length !== list.children.length) list.replaceChildren(...now);
     setText(why, session.answering?.why ?? "");
     why.hidden = !session.answering?.why;
   };
-  for (const type of ["project", "model"]) session.addEventListener(type, draw);
+  for (const type of ["project", "model", "jobs"]) session.addEventListener(type, draw);
   draw();
 }
 
-function modelCard(model) {
-  return h(
-    "li.sw-model",
-    { dataset: { active: String(model.active), state: model.state } },
-    h("div.sw-model-head", {}, h("b", {}, model.title), model.active && h("span.sw-badge", {}, icon("check", 13), "chosen")),
-    h("p", {}, model.detail),
-    modelButtons(model),
-  );
+function modelCard(name) {
+  const title = h("b");
+  const badge = h("span.sw-badge");
+  const detail = h("p");
+  const speed = h("p.sw-speed");
+  const use = h("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call("/api/model", { name })) }, "Use this model");
+  const fetch = h("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call(`/api/model/${encodeURIComponent(name)}/download`, {})) }, icon("download", 14), h("span"));
+  const download = downloadLine(name);
+  const element = h("li.sw-model", {}, h("div.sw-model-head", {}, title, badge), detail, speed, download.element, h("div.sw-row", {}, use, fetch));
+  const show = (model) => {
+    const job = [...session.jobs.values()].findLast((one) => one.kind === "download" && one.model === name);
+    Object.assign(element.dataset, { active: model.active, state: model.state });
+    setText(title, model.title);
+    setText(badge, model.active ? "chosen" : STATES[model.state]);
+    badge.dataset.state = model.active ? "running" : model.state === "ready" ? "idle" : "waiting";
+    setText(detail, model.detail);
+    setText(speed, speedText(model));
+    speed.hidden = model.state !== "ready";
+    use.hidden = model.active || model.state !== "ready";
+    fetch.hidden = model.state !== "missing" || job?.state === "running";
+    setText(fetch.lastChild, model.arrived ? `Continue the download (${megabytes(model.arrived)} of ${megabytes(model.bytes)} are here)` : "Download");
+    download.show(model, job);
+  };
+  return { element, show };
 }
 
-function modelButtons(model) {
-  const choose = (event) => act(event, () => call("/api/model", { name: model.name }));
-  const download = (event) => act(event, () => call(`/api/model/${encodeURIComponent(model.name)}/download`, {}));
-  const buttons = [
-    !model.active && model.state === "ready" && h("button.sw-button.small", { type: "button", onclick: choose }, "Use this model"),
-    model.state === "missing" && h("button.sw-button.small", { type: "button", onclick: download }, icon("download", 14), "Download"),
-  ].filter(Boolean);
-  return buttons.length ? h("div.sw-row", {}, buttons) : null;
+/** "First click 210 ms, next 80 ms on this machine": medians on a slice of 512 x 512. */
+function speedText({ speed }) {
+  if (!speed) return "Speed not measured yet: that happens by itself once it is in use.";
+  return `First click ${time(speed.first_ms)}, next ${time(speed.next_ms)} on this machine.`;
+}
+
+function time(milliseconds) {
+  return milliseconds >= 2000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${Math.round(milliseconds)} ms`;
+}
+
+/** How a download goes or how it ended, with its Cancel button. */
+function downloadLine(name) {
+  const bar = progressBar(`Download of ${name}`);
+  const text = h("span.sw-job-text", { role: "status" });
+  const cancel = h("button.sw-button.small", { type: "button" }, "Cancel");
+  const element = h("div.sw-download", {}, text, cancel, bar.element);
+  let job = null;
+  cancel.addEventListener("click", (event) => act(event, () => call(`/api/jobs/${job.id}/cancel`, {})));
+  const show = (model, newest) => {
+    job = newest;
+    element.hidden = !job || (model.state === "ready" && job.state !== "running");
+    if (element.hidden) return;
+    const running = job.state === "running";
+    cancel.hidden = bar.element.hidden = !running;
+    bar.show(job.done, job.total);
+    setText(text, running ? (job.total ? `${megabytes(job.done)} of ${megabytes(job.total)}` : "Connecting…") : job.message);
+  };
+  return { element, show };
+}
+
+export function megabytes(bytes) {
+  return bytes ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : "0 MB";
 }
 
 /** Run what a button asks for; it rests meanwhile, because loading a model may take seconds. */

@@ -20,6 +20,12 @@ export function listen(app) {
   on("proposal", () => app.proposals.refresh());
   on("ack", (message) => acknowledged(app, message));
   on("refused", (message) => refused(app, message));
+  let model = null; // the chosen one, as far as it was said
+  const chosen = ({ detail: { message } }) => {
+    if (model !== null && message.name !== model && app.session) app.prompts.again(app.active.ref);
+    model = message.name;
+  };
+  link.addEventListener("model", chosen, { signal });
   link.addEventListener("up", () => reconnected(app), { signal });
 }
 

@@ -119,6 +119,11 @@ export class PromptBook {
     );
   }
 
+  /** Another model was chosen: the prompts stay, the mask is its own. */
+  again(ref) {
+    if (this.on(ref)?.items.length) this.predict(ref);
+  }
+
   /** A slice is open again, or (`lost`) the connection is back: ask again what was not answered. */
   resume(ref, lost = false) {
     if (lost) this.warned = false;
