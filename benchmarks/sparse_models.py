@@ -125,8 +125,12 @@ def trained(
     test: Sequence[Subject],
     seconds: float,
     seed: int,
+    steps: int | None = None,
 ) -> float:
-    """Dice on the test volumes after three rounds, each from the last one's model and with the fill a round older."""
+    """Dice on the test volumes after three rounds, each from the last one's model and with the fill a round older.
+
+    `steps`: of each round, instead of seconds.
+    """
     parent = None
     for number in range(ROUNDS):
         directory = folder / f"round-{number}"
@@ -135,6 +139,7 @@ def trained(
         spec = RoundSpec(
             learner, VALUES, aged, directory, parent, seconds / ROUNDS, seed=seed + 100 * number, mirror=(2,)
         )
+        spec = replace(spec, steps=steps)
         parent = run_round(spec).model
     assert parent is not None
     return tested(parent, folder, test)
