@@ -352,6 +352,9 @@ def test_the_app_chooses_a_learner_and_says_why():
     assert choose(replace(facts, has_gpu=True, dice=0.5)).learner == "supervised"
     assert choose(replace(facts, boxes=40)).learner == "weak"
     assert choose(replace(facts, complete_slices=0)).learner == "weak"
+    sparse = replace(facts, volumes=100, complete_slices=20)
+    assert choose(sparse).learner == "propagated" and "20 complete slices in 10" in choose(sparse).why
+    assert choose(replace(sparse, complete_slices=300)).learner == "supervised"
 
 
 def test_a_sample_cut_by_rows_keeps_every_part():
