@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -84,9 +83,13 @@ def peak_memory_mb() -> float:
     facts = psutil.Process().memory_info()
     if hasattr(facts, "peak_wset"):  # Windows
         return facts.peak_wset / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: ru_maxrss begins with what the parent held
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS says bytes
 
 
 def table(rows: Iterable[Row]) -> str:
