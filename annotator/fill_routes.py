@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from annotator import slabs
 from annotator.fills import Fills
+from annotator.guide import guide
 from annotator.messages import MAX_INDEX
 from annotator.routes import Asked, ImageId, Name, Parts
 from learners.slices import DEFAULT_RULE
@@ -45,6 +46,11 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
             return slabs.answer(request, slabs.deflate(array), {"cache-control": "no-store"})
 
         return await run_sync(answer, limiter=parts.reading)
+
+    @router.get("/images/{image_id}/guide")
+    async def begin(image_id: ImageId, planes: Annotated[int, Query(ge=2, le=3)] = 2) -> Any:
+        workflow = parts.workflow
+        return await run_sync(guide, workflow.store, workflow.folds, image_id, planes)
 
     @router.get("/images/{image_id}/next-slice")
     async def next_slice(

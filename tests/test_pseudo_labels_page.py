@@ -172,6 +172,43 @@ def test_j_goes_to_the_slice_worth_labelling_and_says_why(page: Page) -> None:
     take_back_all(page)
 
 
+def test_a_guided_start_leads_to_two_slices_at_right_angles_and_then_to_the_next(page: Page) -> None:
+    page.keyboard.press("z")
+    guide = page.get_by_role("region", name="Guided start")
+    expect(guide.get_by_role("listitem")).to_have_count(2)
+    first = guide.locator("[aria-current=step]")
+    expect(first).to_contain_text(re.compile(r"^Axial \d+"))
+    expect(guide.get_by_role("status")).to_contain_text("label all of it")
+    guide.get_by_role("button", name="Go there").click()
+    label_one(page)
+    expect(first).to_contain_text(re.compile("^(Coronal|Sagittal)"))
+    expect(guide.get_by_role("status")).to_contain_text("at a right angle")
+    step = page.evaluate(
+        "() => { const { guide } = window.__slicewise.proposals; return guide.steps[guide.now]; }"
+    )
+    marked = page.get_by_role("slider", name=re.compile(" slice$")).nth(step["axis"])
+    expect(marked).to_have_attribute(
+        "aria-valuetext", re.compile(f"slice {step['index'] + 1} is worth labelling next")
+    )
+    page.keyboard.press("j")
+    wait_state(
+        page, f"state.axis === {step['axis']} && state.index === {step['index']} && state.proposal.here"
+    )
+    page.keyboard.press("y")
+    expect(guide.get_by_role("status")).to_contain_text("The start is made")
+    proposed(page)
+    page.keyboard.press("j")
+    expect(
+        page.locator(".sw-toast", has_text=re.compile("slice \\d+: The fill is least sure here"))
+    ).to_be_visible()
+    guide.get_by_role("combobox", name="How many slices to begin with").select_option("3")
+    expect(guide.get_by_role("listitem")).to_have_count(3)
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)
+    page.keyboard.press("z")
+    expect(guide).to_be_hidden()
+
+
 # Learning
 
 

@@ -1,5 +1,6 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
+import { toggleGuide } from "./guide.js";
 import { markOpen } from "./images.js";
 import { news } from "./news.js";
 import { openMostUseful, stepImage } from "./queue.js";
@@ -65,6 +66,8 @@ export const actions = {
 
   /** The slice of a volume, or else the image, that is most worth labelling. */
   nextProposed: () => (session.image?.kind === "volume" || !session.project.proposes ? session.app.gotoProposed() : openMostUseful()),
+
+  guide: () => toggleGuide(),
 
   acceptSlice: () => session.app.acceptSlice(),
 

@@ -54,6 +54,7 @@ export const GROUPS = [
     title: "Proposals",
     keys: [
       { keys: "J", codes: ["j"], text: "The slice (or image) most worth labelling next", run: ({ actions }) => void actions.nextProposed() },
+      { keys: "Z", codes: ["z"], text: "Guided start: two slices at right angles first", run: ({ actions }) => void actions.guide() },
       { keys: "Y", codes: ["y"], text: "Accept what is proposed on this slice", run: ({ actions }) => actions.acceptSlice() },
       { keys: "I", codes: ["i"], text: "Accept a range of slices", run: ({ actions }) => void actions.acceptRange() },
       { keys: "Shift+Y", codes: ["Shift+y"], text: "Accept the whole volume", run: ({ actions }) => actions.acceptAll() },

@@ -7,7 +7,7 @@ import { toast } from "./toasts.js";
 
 /** The proposal bar: {element, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
-  const parts = [nextButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
+  const parts = [nextButton(), guideButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
   const element = h("section.sw-proposals", { "aria-label": "Proposals" }, parts.map((part) => part.element));
   element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
   return { element, update: (state) => parts.forEach((part) => part.update(state)) };
@@ -26,6 +26,16 @@ function nextButton() {
     setText(text, session.image?.kind === "image" ? "Next image" : "Next slice");
     element.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
   };
+  return { element, update };
+}
+
+function guideButton() {
+  const element = h("button.sw-button.small", { type: "button", "aria-keyshortcuts": "Z", title: "Guided start: two slices at right angles first (Z)", onclick: () => actions.guide() }, h("span", {}, "Guide me"), key("Z"));
+  const update = ({ proposal }) => {
+    element.hidden = session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
+    setAttributes(element, { "aria-pressed": Boolean(session.view.guide) });
+  };
+  session.addEventListener("view", () => session.app && update(session.app.state));
   return { element, update };
 }
 

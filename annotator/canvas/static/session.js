@@ -22,9 +22,10 @@ const VIEW = {
   doubt: false,
   trust: false,
   sure: 0, // percent
+  guide: 0, // slices of the guided start of a volume; 0: none
   table: false, // the list of images as a table
 };
-const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown"];
+const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown", "guide"];
 
 class Session extends EventTarget {
   project = null;

@@ -3,6 +3,7 @@
 import { actions } from "./actions.js";
 import { h } from "./dom.js";
 import { LabelApp } from "./engine/app.js";
+import { guidebar } from "./guide.js";
 import { dispatch } from "./keys.js";
 import { news } from "./news.js";
 import { exposeToGradio } from "./page.js";
@@ -23,9 +24,9 @@ export async function mount(element, trigger) {
   const root = element.querySelector(".sw");
   const host = h("div.sw-host");
   const focusCanvas = () => (session.app?.active.overlay ?? host.querySelector("canvas[tabindex]"))?.focus({ preventScroll: true });
-  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), proposals: proposalbar(focusCanvas), status: statusbar() };
+  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), proposals: proposalbar(focusCanvas), guide: guidebar(focusCanvas), status: statusbar() };
   const stage = h("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
-  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.proposals.element, parts.status.element);
+  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.proposals.element, parts.guide.element, parts.status.element);
   try {
     await session.start();
   } catch (error) {

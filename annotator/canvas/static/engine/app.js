@@ -224,6 +224,11 @@ export class LabelApp extends EventTarget {
   gotoProposed() {
     return this.image ? this.proposals.gotoNext() : undefined;
   }
+  /** Steps of a guided start, marked on the rulers: {steps: [{axis, index, done, reason}], now}, or null. */
+  setGuide(plan) {
+    this.proposals.guide = plan;
+    this.statesChanged();
+  }
   fit() {
     this.active.fit();
   }

@@ -18,6 +18,7 @@ export class Proposals {
     this.reading?.abort();
     this.facts = null; // the server's list of pseudo-labels and propagators
     this.prediction = null; // id of the one that is shown
+    this.guide = null; // the plan of a guided start
     this.next = null; // {axis, index, reason}, `axis` null where nothing is in doubt
     this.fill = null; // the newest "fill" message while one runs
     this.classes = shape && new LabelVolume(shape);
@@ -76,10 +77,22 @@ export class Proposals {
     else this.refresh();
   }
 
+  /** What the rulers mark: the guided start's open steps, else the slice worth labelling next. */
+  get marks() {
+    const { guide, next } = this;
+    if (guide && guide.now !== null)
+      return guide.steps
+        .map(({ axis, index, done }, at) => ({ axis, index, done, now: at === guide.now }))
+        .filter(({ done }) => !done);
+    return next && next.axis !== null ? [{ axis: next.axis, index: next.index, now: true }] : [];
+  }
+
   /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
   async gotoNext() {
     const { app } = this;
     if (!app.proposes) return app.say("info", "This server proposes nothing; start it without --no-fill.");
+    const step = this.guide?.steps[this.guide.now];
+    if (step) return this.#go(step);
     try {
       await this.#askNext(app.session.abort.signal);
     } catch (error) {
@@ -87,6 +100,11 @@ export class Proposals {
     }
     const { axis, index, reason } = this.next ?? {};
     if (axis === null || axis === undefined) return app.say("info", reason ?? "There is nothing to propose here.");
+    this.#go({ axis, index, reason });
+  }
+
+  #go({ axis, index, reason }) {
+    const { app } = this;
     if (!app.views[axis].shown) app.layout(axisNames[axis]);
     app.gotoSlice(axis, index);
     app.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);

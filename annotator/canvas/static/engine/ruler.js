@@ -55,23 +55,29 @@ export class Ruler {
     );
   }
 
-  /** A triangle at the slice that is worth labelling next. */
+  /** A triangle at the slice that is worth labelling next, an outline where the guided start comes later. */
   #drawProposed(pen, { width, unit, dpr }) {
-    const { next } = this.view.app.proposals;
-    if (next?.axis !== this.view.axis) return;
-    const y = (next.index + 0.5) * unit;
-    pen.beginPath();
-    pen.moveTo(width, y);
-    pen.lineTo(0, y - 6 * dpr);
-    pen.lineTo(0, y + 6 * dpr);
-    pen.closePath();
-    pen.fillStyle = PROPOSED;
-    pen.fill();
+    for (const { axis, index, now } of this.view.app.proposals.marks) {
+      if (axis !== this.view.axis) continue;
+      const y = (index + 0.5) * unit;
+      pen.beginPath();
+      pen.moveTo(width - dpr, y);
+      pen.lineTo(dpr, y - 6 * dpr);
+      pen.lineTo(dpr, y + 6 * dpr);
+      pen.closePath();
+      pen.fillStyle = pen.strokeStyle = PROPOSED;
+      pen.lineWidth = 1.5 * dpr;
+      if (now) pen.fill();
+      else pen.stroke();
+    }
   }
 
   #proposedText() {
-    const { next } = this.view.app.proposals;
-    return next?.axis === this.view.axis ? `; slice ${next.index + 1} is worth labelling next` : "";
+    const mark = this.view.app.proposals.marks.find(({ axis }) => axis === this.view.axis);
+    if (!mark) return "";
+    return mark.now
+      ? `; slice ${mark.index + 1} is worth labelling next`
+      : `; slice ${mark.index + 1} comes later in the guided start`;
   }
 
   #grab(event) {

@@ -1,0 +1,70 @@
+/** A guided start of a volume: two or three slices at right angles, step by step; then "next slice" takes over. */
+
+import { actions } from "./actions.js";
+import { call } from "./api.js";
+import { h, iconButton, setAttributes, setText } from "./dom.js";
+import { axisNames } from "./engine/geometry.js";
+import { session } from "./session.js";
+import { toast } from "./toasts.js";
+
+const PLANES = [2, 3];
+
+/** The bar under the canvas: {element, update()}. */
+export function guidebar(focusCanvas) {
+  const list = h("ol");
+  const hint = h("p.sw-guide-hint", { role: "status" });
+  const go = h("button.sw-button.small.primary", { type: "button", "aria-keyshortcuts": "J", onclick: () => void actions.nextProposed() }, h("span", {}, "Go there"), h("kbd", { "aria-hidden": "true" }, "J"));
+  const planes = h("select.sw-select", { "aria-label": "How many slices to begin with", onchange: () => session.setView("guide", Number(planes.value)) }, PLANES.map((n) => h("option", { value: n }, `${n} slices`)));
+  const close = iconButton("close", "End the guided start", { keys: "Z", onclick: () => session.setView("guide", 0) });
+  const element = h("section.sw-guide", { "aria-label": "Guided start", hidden: true }, list, hint, go, planes, close);
+  element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  const show = () => {
+    const plan = session.app?.proposals.guide;
+    element.hidden = !plan?.steps.length;
+    if (element.hidden) return;
+    planes.value = session.view.guide;
+    list.replaceChildren(...plan.steps.map((step, at) => stepItem(step, at === plan.now)));
+    setText(hint, plan.now === null ? "The start is made: J goes to the slice that tells most now." : plan.steps[plan.now].reason);
+    hint.title = hint.textContent;
+    setText(go.firstChild, plan.now === null ? "Next slice" : "Go there");
+  };
+  const read = reader(show);
+  session.addEventListener("image", read);
+  session.addEventListener("view", ({ detail }) => detail === "guide" && read());
+  session.start().then(() => session.link.addEventListener("slices", ({ detail }) => detail.message.image === session.image?.id && read()), () => {});
+  return { element };
+}
+
+/** Asks for the plan; the newest answer counts. */
+function reader(show) {
+  let asked = 0;
+  return async () => {
+    const { image, app, view } = session;
+    if (!app || !image) return;
+    const mine = (asked += 1);
+    let plan = null;
+    try {
+      if (view.guide && image.kind === "volume" && session.project.proposes) plan = await call(`/api/images/${image.id}/guide?planes=${view.guide}`);
+    } catch (error) {
+      toast(error.message, "warn");
+    }
+    if (mine !== asked || session.image?.id !== image.id) return;
+    app.setGuide(plan);
+    show();
+  };
+}
+
+function stepItem({ axis, index, done }, now) {
+  const name = axisNames[axis];
+  const text = `${name[0].toUpperCase()}${name.slice(1)} ${index + 1}`;
+  const item = h("li", { dataset: { done: String(done) } }, h("span", {}, text), h("span.sw-hidden", {}, done ? " (labelled)" : ""));
+  if (now) setAttributes(item, { "aria-current": "step" });
+  return item;
+}
+
+/** Z: begin the guided start of the open volume, or end it. */
+export function toggleGuide() {
+  if (session.image?.kind !== "volume") return toast("The guided start is for volumes; this is a picture.", "info");
+  if (!session.project.proposes) return toast("This server proposes nothing; start it without --no-fill.", "info");
+  session.setView("guide", session.view.guide ? 0 : PLANES[0]);
+}
