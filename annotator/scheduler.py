@@ -152,7 +152,8 @@ class Scheduler:
             self._settings = replace(self._settings, **changes)
             keep_settings(self.store, self._settings)
             if "references" in changes:  # no label is news, yet those who learn from references are behind
-                self._asked |= {name for name in self.active if not LEARNERS[name].network}
+                step = Step("train", self._settings.seconds)
+                self._asked |= {name: step for name in self.active if not LEARNERS[name].network}
         self.poke()
         return self._settings
 
