@@ -49,7 +49,8 @@ def main() -> int:
         print("everything is set up")
         return 0
     if testing:
-        return subprocess.call([str(PYTHON), "-m", "pytest", *arguments[1:]], cwd=ROOT)
+        options = arguments[1:] or ["-n", "logical"]  # all of them: on every core
+        return subprocess.call([str(PYTHON), "-m", "pytest", *options], cwd=ROOT)
     return subprocess.call([str(PYTHON), str(ROOT / "app.py"), *arguments])
 
 
