@@ -266,6 +266,7 @@ def _overview(round_message: dict) -> dict:
         "settings": settings,
         "rounds": [round_message],
         "rankers": [],
+        "adapters": [],
     }
 
 
