@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser import RunningServer, Watch, browser, page, server, watch
 from tests.test_page import canvas_point, state, tab, wait_state
@@ -240,7 +240,7 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
     expect(page.locator(".sw-learner")).to_have_count(1)
     asked: list[str] = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
-    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(running)))
+    overview_with(page, running)
     running = ROUND | {
         "state": "running",
         "phase": "training",
@@ -256,23 +256,22 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
     assert any(url.endswith("/api/learn/supervised/stop") for url in asked)
 
 
-def _overview(round_message: dict) -> dict:
-    choice = {"learner": "supervised", "why": "few labels", "automatic": True}
-    one = {"name": "supervised", "title": "Supervised", "good_at": "much", "needs": "", "active": True}
-    settings = {"seconds": 20, "settle_seconds": 180, "device": "auto"}
-    return {
-        "learners": [one | {"paused": False}],
-        "choice": choice,
-        "settings": settings,
-        "rounds": [round_message],
-        "rankers": [],
-        "adapters": [],
-    }
+def overview_with(page: Page, round_message: dict) -> None:
+    """The server's own overview, with one learner and this round of it."""
+
+    def answer(route: Route) -> None:
+        told = route.fetch().json()
+        one = next(each for each in told["learners"] if each["name"] == "supervised")
+        choice = {"learner": "supervised", "why": "few labels", "automatic": True}
+        told |= {"learners": [one | {"active": True}], "choice": choice, "rounds": [round_message]}
+        route.fulfill(json=told)
+
+    page.route("**/api/learn", answer)
 
 
 def test_a_failed_round_says_why(page: Page) -> None:
     failed = ROUND | {"state": "failed", "message": "The last round failed: the disk is full."}
-    page.route("**/api/learn", lambda route: route.fulfill(json=_overview(failed)))
+    overview_with(page, failed)
     page.reload()
     page.wait_for_selector(".sw[data-ready='1']")
     tab(page, "Learn")
