@@ -240,7 +240,6 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
     expect(page.locator(".sw-learner")).to_have_count(1)
     asked: list[str] = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
-    overview_with(page, running)
     running = ROUND | {
         "state": "running",
         "phase": "training",
@@ -248,6 +247,7 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
         "loss": 0.3124,
         "seconds_left": 14.2,
     }
+    overview_with(page, running)
     deliver(page, running)
     expect(page.locator(".sw-progress")).to_have_text("training · step 1,200 · loss 0.312 · 14 s left")
     expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
