@@ -18,8 +18,9 @@ from typing import Any
 from annotator.tuned import FOLDER, Tuned, adapter_of, read_tuned, write_tuned
 from annotator.tuning_inputs import MaskCount, gather
 from learners.progress import STOP_FILE, read_progress
+from learners.rounds import run_tuning
 from learners.spec import Unready
-from learners.spec_tuning import ADAPTER, TuneResult, TuneSpec, run_tuning
+from learners.spec_tuning import ADAPTER, TuneResult, TuneSpec
 from models.clicknet.adapter import belongs, digest
 from storage.arrays import TornFile
 from storage.store import Store

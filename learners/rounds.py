@@ -1,7 +1,8 @@
-"""The one call that crosses to a worker. Light, because the server imports it."""
+"""The two calls that cross to a worker. Light, because the server imports them: torch takes seconds to load."""
 
 from learners import LEARNERS
 from learners.spec import RoundResult, RoundSpec
+from learners.spec_tuning import TuneResult, TuneSpec
 
 
 def run_round(spec: RoundSpec) -> RoundResult:
@@ -9,6 +10,13 @@ def run_round(spec: RoundSpec) -> RoundResult:
     own = LEARNERS[spec.learner].work
     if own is not None:
         return own(spec)
-    from learners.work import work  # torch takes seconds to load, and the server never needs it
+    from learners.work import work
 
     return work(spec)
+
+
+def run_tuning(spec: TuneSpec) -> TuneResult:
+    """Train the prompt model's late layers, compare, keep or drop. Raises Unready where nothing can be judged by."""
+    from learners.tuning import tune
+
+    return tune(spec)

@@ -43,10 +43,3 @@ class TuneResult:
     before: Skill | None = None  # the better one of the untuned model and the adapter in use
     after: Skill | None = None
     steps: int = 0
-
-
-def run_tuning(spec: TuneSpec) -> TuneResult:
-    """In a worker: train, compare, keep or drop. Raises Unready where there is nothing to judge by."""
-    from learners.tuning import tune
-
-    return tune(spec)

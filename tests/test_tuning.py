@@ -19,7 +19,8 @@ from annotator.tuned import adapter_of, read_tuned
 from annotator.tuning import Tuner
 from annotator.tuning_inputs import MaskCount, count_masks, finished, gather, held_out
 from learners.engines import ProcessExecutor, SerialExecutor
-from learners.spec_tuning import Skill, TuneResult, TuneSpec, run_tuning
+from learners.rounds import run_tuning
+from learners.spec_tuning import Skill, TuneResult, TuneSpec
 from learners.tuning import Tuning
 from models.builtin import BuiltIn
 from models.clicknet.adapter import WEIGHTS, adapter_bytes, belongs, digest, is_late
