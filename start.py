@@ -49,7 +49,7 @@ def main() -> int:
         print("everything is set up")
         return 0
     if testing:
-        options = arguments[1:] or ["-n", "logical"]  # all of them: on every core
+        options = arguments[1:] or ["-n", "logical", "--dist", "loadfile"]  # tests of a page share its server
         return subprocess.call([str(PYTHON), "-m", "pytest", *options], cwd=ROOT)
     return subprocess.call([str(PYTHON), str(ROOT / "app.py"), *arguments])
 
