@@ -50,11 +50,13 @@ class Fills:
         self.trust = TrustView(store, folds)
         self._filler: Fill = filler or ProcessFiller()
         self.publish: Callable[[Message], None] = lambda message: None  # the server's, once there is one
-        # Protects the four below. A leaf: the locks of folds and store are never taken while it is held.
+        # Protects the seven below. A leaf: the locks of folds and store are never taken while it is held.
         self._changed = threading.Condition()
         self._waiting: list[int] = []  # the one asked for last is filled first
         self._running: int | None = None
+        self._busy = False  # from the taking of an image until its outcome is told
         self._superseded = False
+        self._tried: dict[int, tuple[int, str]] = {}  # image -> newest label and propagator of its last fill
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -84,7 +86,9 @@ class Fills:
         self._store.set_setting("propagator", name)
 
     def refresh(self, image_id: int) -> None:
-        """The labels of this image changed. Returns at once."""
+        """The labels of this image changed: fill it if it is a volume. Returns at once. Raises LookupError."""
+        if not self._store.image(image_id).is_volume:
+            return
         with self._changed:
             if self._closed:
                 return
@@ -98,18 +102,22 @@ class Fills:
             self._changed.notify_all()
 
     def look(self, image_id: int) -> None:
-        """Somebody opened this image: fill it if its fill is behind its labels, as after a crash or an import."""
-        newest = self._store.newest_label(image_id)
-        row = self._store.predictions.newest(image_id, self.propagator)
+        """Somebody opened this image: fill it if its fill is behind its labels, as after a crash or an import.
+
+        Not again where it was tried with these labels: pages look whenever a fill is over, failed ones too.
+        """
+        newest, producer = self._store.newest_label(image_id), self.propagator
+        row = self._store.predictions.newest(image_id, producer)
         with self._changed:
             under_way = image_id in (self._running, *self._waiting)
-        if newest and not under_way and (row is None or row.seen_label < newest):
+            tried = self._tried.get(image_id) == (newest, producer)
+        if newest and not under_way and not tried and (row is None or row.seen_label < newest):
             self.refresh(image_id)
 
     def idle(self, seconds: float) -> bool:
         """Wait until nothing is left to fill; False where that takes longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._running is None and not self._waiting, seconds)
+            return self._changed.wait_for(lambda: not self._busy and not self._waiting, seconds)
 
     # see
 
@@ -191,18 +199,26 @@ class Fills:
 
     def _work(self) -> None:
         while (image_id := self._take()) is not None:
-            try:
-                self._fill(image_id)
-            except Cancelled:
-                pass
-            except (FillFailed, StorageFull, TornFile, OSError, ValueError, LookupError) as error:
-                self._tell(image_id, "failed", message=_sentence(error))
-            except Exception:
-                log.exception("a fill failed")
-                self._tell(image_id, "failed", message="The fill failed; the server's log says more.")
+            outcome = self._outcome(image_id)
             with self._changed:
-                self._running = None
+                self._running = None  # before it is told: who hears of it asks for the facts at once
+            if outcome is not None:
+                self._tell(image_id, **outcome)
+            with self._changed:
+                self._busy = False
                 self._changed.notify_all()
+
+    def _outcome(self, image_id: int) -> Message | None:
+        """Fill this volume; what to tell of it, None where a newer label ended it."""
+        try:
+            return self._fill(image_id)
+        except Cancelled:
+            return None
+        except (FillFailed, StorageFull, TornFile, OSError, ValueError, LookupError) as error:
+            return {"state": "failed", "message": _sentence(error)}
+        except Exception:
+            log.exception("a fill failed")
+            return {"state": "failed", "message": "The fill failed; the server's log says more."}
 
     def _take(self) -> int | None:
         """The image to fill next; None when closing."""
@@ -210,19 +226,22 @@ class Fills:
             self._changed.wait_for(lambda: self._closed or self._waiting)
             if self._closed:
                 return None
-            self._running, self._superseded = self._waiting.pop(), False
+            self._running, self._busy, self._superseded = self._waiting.pop(), True, False
             return self._running
 
-    def _fill(self, image_id: int) -> None:
+    def _fill(self, image_id: int) -> Message:
         image, producer = self._store.image(image_id), self.propagator
         with self._folds.lock:
             folded = self._folds.get(image_id)
             known, rev = folded.known(), folded.rev
             labels = self._store.labels(image_id)
+            newest = self._store.newest_label(image_id)
+        with self._changed:
+            self._tried[image_id] = newest, producer
         slices = labelled_slices(labels)
-        if not image.is_volume or not slices or not ((known > 0) & (known < UNLABELLED)).any():
-            self._clear(image_id)
-            return
+        if not slices or not ((known > 0) & (known < UNLABELLED)).any():
+            self._remove_others(image_id, None)  # no object is labelled any more: nothing holds the fill up
+            return {"state": "none"}
         spec = self._spec(image, producer, known, slices)
         try:
             done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
@@ -233,13 +252,15 @@ class Fills:
             spec.confidence_to.unlink(missing_ok=True)
         log.info("image %s filled by %s in %.2f s", image_id, producer, done.seconds)
         self._remove_others(image_id, producer)
-        told = {
+        return {
+            "state": "done",
+            "producer": producer,
+            "progress": 1.0,
             "seconds": round(done.seconds, 2),
             "finished": done.finished,
             "rev": rev,
             "prediction": row.id,
         }
-        self._tell(image_id, "done", producer=producer, progress=1.0, **told)
 
     def _spec(
         self, image: ImageRow, producer: str, known: NDArray[np.uint8], slices: tuple[LabelledSlice, ...]
@@ -269,17 +290,10 @@ class Fills:
 
         return progress
 
-    def _clear(self, image_id: int) -> None:
-        """No object is labelled any more: nothing holds the fill up."""
-        if self._remove_others(image_id, None):
-            self._tell(image_id, "none")
-
-    def _remove_others(self, image_id: int, keep: str | None) -> bool:
-        rows = [row for row in self._store.predictions.of(image_id) if row.kind == "propagated"]
-        old = [row.producer for row in rows if row.producer != keep]
-        for producer in old:
-            self._store.predictions.remove(image_id, producer)
-        return bool(old)
+    def _remove_others(self, image_id: int, keep: str | None) -> None:
+        for row in self._store.predictions.of(image_id):
+            if row.kind == "propagated" and row.producer != keep:
+                self._store.predictions.remove(image_id, row.producer)
 
     def _tell(self, image_id: int, state: str, **facts: Any) -> None:
         self.publish({"t": "fill", "image": image_id, "state": state, **facts})

@@ -94,6 +94,22 @@ def test_a_label_fills_the_volume_and_the_pages_hear_of_it(bench: Bench):
     assert not facts["running"] and not facts["predictions"][-1]["behind"]
 
 
+def test_whoever_hears_that_a_fill_is_over_is_not_told_that_it_runs(bench: Bench):
+    facts = []
+    bench.fills.publish = lambda told: facts.append(
+        (told["state"], bench.fills.facts(told["image"])["running"])
+    )
+    new = bench.label(0, 4)
+    bench.filled()
+    bench.store.revoke(new.client_id, client_id=uuid.uuid4().hex, author="ann")
+    bench.folds.forget(bench.image)
+    for _ in range(2):  # the second time there is nothing left to take away, and that is said too
+        bench.fills.refresh(bench.image)
+        bench.filled()
+    ends = [fact for fact in facts if fact[0] != "running"]
+    assert ends == [("done", False), ("none", False), ("none", False)]
+
+
 def test_a_label_during_a_fill_ends_it_and_only_the_newest_state_lands(bench: Bench):
     bench.filler.gate.clear()
     bench.label(0, 4)
@@ -125,6 +141,9 @@ def test_when_the_last_label_is_taken_back_the_fill_goes(bench: Bench):
     bench.fills.refresh(bench.image)
     bench.filled()
     assert bench.store.predictions.of(bench.image) == [] and bench.said[-1]["state"] == "none"
+    bench.fills.look(bench.image)
+    bench.filled()
+    assert [m["state"] for m in bench.said].count("none") == 1
     assert list(bench.store.predictions.directory.iterdir()) == []
 
 
@@ -145,6 +164,9 @@ def test_a_failed_fill_is_said_in_a_sentence_and_the_next_one_works(bench: Bench
     bench.label(0, 4)
     bench.filled()
     assert bench.said[-1]["state"] == "failed" and bench.said[-1]["message"].endswith(".")
+    bench.fills.look(bench.image)  # as every page does that hears of it
+    bench.filled()
+    assert [m["state"] for m in bench.said].count("failed") == 1
     aside.rename(path)
     bench.label(0, 5)
     bench.filled()

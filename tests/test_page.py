@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, TimeoutError, expect
 from skimage.io import imsave
 
 from tests.browser import (
@@ -38,11 +38,15 @@ def state(page: Page) -> dict:
     return page.evaluate("() => JSON.parse(JSON.stringify(window.__slicewise.state))")
 
 
-def wait_state(page: Page, condition: str) -> None:
-    """Wait for a JavaScript condition on the engine's `state`."""
-    page.wait_for_function(
-        f"() => {{ const state = window.__slicewise?.state; return state && ({condition}); }}"
-    )
+def wait_state(page: Page, condition: str, milliseconds: float = 30_000) -> None:
+    """Wait for a JavaScript condition on the engine's `state`; where it does not come, say how the state is."""
+    try:
+        page.wait_for_function(
+            f"() => {{ const state = window.__slicewise?.state; return state && ({condition}); }}",
+            timeout=milliseconds,
+        )
+    except TimeoutError as error:
+        raise AssertionError(f"not so after a while: {condition}; the state is {state(page)}") from error
 
 
 def canvas_point(page: Page, right: float = 0.5, down: float = 0.5) -> tuple[float, float]:
@@ -338,8 +342,10 @@ def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
     page.get_by_role("button", name="Add a class").click()
     page.keyboard.type("stripe")
     page.keyboard.press("Enter")
+    expect(page.locator(".sw-class", has_text="stripe")).to_be_visible()
     page.keyboard.press("1")
     stroke(page, 0.3)
+    wait_state(page, "state.rev === 1")
     expect(page.locator(".sw-link")).to_have_text("Saved")
     running.kill()
     expect(page.locator(".sw-link")).to_have_text("Offline")

@@ -333,6 +333,31 @@ def test_coarse_to_fine_agrees_with_solving_everywhere(monkeypatch: pytest.Monke
     assert (steps.classes == whole.classes).mean() > 0.99 and dice(steps.classes, truth) > 0.95
 
 
+def test_an_object_beside_a_slice_without_it_outlives_the_coarse_grid(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    image, truth = scene((30, 36, 40), spacing=(1.0, 1.0, 1.0))
+    truth[13] = 0
+    case = labelled(image, truth, [(0, 12), (0, 13)], spacing=(1.0, 1.0, 1.0))
+    filled = fill("random_walker", case)
+    assert dice(filled.classes[:12], truth[:12]) > 0.7
+
+
+@settings(FEW, max_examples=20)
+@given(places=st.lists(st.tuples(*[st.integers(8, 13)] * 3), min_size=1, max_size=12, unique=True))
+def test_classes_of_single_voxels_outlive_the_coarse_grid(
+    monkeypatch: pytest.MonkeyPatch, places: list[tuple[int, int, int]]
+):
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 2000)
+    known = np.full((24, 24, 24), UNLABELLED, np.uint8)
+    known[9:12] = 0
+    for value, place in enumerate(places, 1):
+        known[place] = value
+    case = Case(scene((24, 24, 24))[0], known, tuple(LabelledSlice(0, z, z < 12) for z in range(8, 14)))
+    filled = fill("random_walker", case)
+    assert all(filled.classes[place] == value for value, place in enumerate(places, 1))
+    assert filled.finished
+
+
 def test_any_prompt_model_propagates_its_masks():
     image, truth = scene()
     filled = fill_with(prompted(GraphCut), labelled(image, truth, [(0, 6)]), Run())

@@ -39,12 +39,10 @@ def until(true: Callable[[], bool], seconds: float = 15) -> None:
 
 def proposed(page: Page) -> None:
     """Wait until the fill has seen every label."""
-    page.wait_for_function(
-        """() => {
-            const { proposal } = window.__slicewise.state;
-            return proposal.shown && !proposal.shown.behind && !proposal.running;
-        }""",
-        timeout=FILL_MS,
+    wait_state(
+        page,
+        "state.proposal.shown?.rev >= state.rev && !state.proposal.shown.behind && !state.proposal.running",
+        FILL_MS,
     )
 
 

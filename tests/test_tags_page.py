@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from skimage.io import imsave
 
 from storage.store import Store
@@ -113,6 +113,20 @@ def test_only_untagged_ones_leave_as_they_are_done(grid: Page) -> None:
     for _ in range(3):
         grid.keyboard.press("u")
     expect(grid.get_by_text("0 of 17 tagged")).to_be_visible()
+
+
+def test_a_late_answer_to_an_older_question_is_not_shown(grid: Page) -> None:
+    held: list[Route] = []
+    grid.route("**/api/tags?*every=2&*", lambda route: held.append(route))
+    steps = grid.get_by_label("Slices of a volume")
+    steps.select_option("2")
+    grid.wait_for_timeout(100)
+    steps.select_option("4")
+    expect(grid.locator(".sw-tag-tile")).to_have_count(2 + PICTURES)
+    with grid.expect_response("**/api/tags?*every=2&*"):
+        held[0].continue_()
+    grid.wait_for_timeout(200)
+    expect(grid.locator(".sw-tag-tile")).to_have_count(2 + PICTURES)
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

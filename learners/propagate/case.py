@@ -40,6 +40,7 @@ class Case:
     window: tuple[float, float] | None = (
         None  # the brightness that matters; a CT's air and bone would drown organs
     )
+    named: tuple[int, ...] = ()  # classes it has although a coarser grid may have no voxel left for them
 
     def __post_init__(self) -> None:
         if self.known.dtype != np.uint8 or self.known.ndim != 3 or self.image.shape[:3] != self.known.shape:
@@ -62,7 +63,8 @@ class Case:
     def classes(self) -> tuple[int, ...]:
         """The foreground classes that somebody drew, ascending."""
         counts = np.bincount(self.known.ravel(), minlength=256)
-        return tuple(int(v) for v in np.flatnonzero(counts[: MAX_CLASS + 1]) if v != BACKGROUND)
+        found = {int(v) for v in np.flatnonzero(counts[: MAX_CLASS + 1])} | set(self.named)
+        return tuple(sorted(found - {BACKGROUND}))
 
     @cached_property
     def drawn(self) -> dict[LabelledSlice, tuple[int, ...]]:

@@ -57,6 +57,9 @@ def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Ite
         views = [
             (axis, at) for axis in range(3) if _shows(case, axis, at := case.speaking(axis, value), value)
         ]
+        if not views:  # drawn on none of the slices: nothing to carry along
+            yield np.zeros(case.shape, np.float32)
+            continue
         for axis, at in views:
             reach = (
                 _reach(case, axis, at, value) if len(views) == 1 else 0.0

@@ -100,7 +100,10 @@ def normalised(image: NDArray) -> NDArray[np.float32]:
 
 
 def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
-    """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent."""
+    """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent.
+
+    As frequent ones go to the rarer class: beside a slice without it, a thin object would be lost altogether.
+    """
     small = coarse_mean(image, factor)
     if factor == (1, 1, 1):
         return replace(case, image=small, origin=_corner(case, factor))
@@ -110,15 +113,17 @@ def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
     blocks = np.ravel_multi_index(
         tuple(i // f for i, f in zip(np.unravel_index(places, case.shape), factor)), small.shape
     )
-    most = np.zeros(small.size, np.int64)
-    for value in (BACKGROUND, *case.classes):
-        count = np.bincount(blocks[values == value], minlength=small.size)
-        known.ravel()[count > most] = value
-        most = np.maximum(most, count)
+    counts = {v: np.bincount(blocks[values == v], minlength=small.size) for v in (BACKGROUND, *case.classes)}
+    most = np.ones(small.size, np.int64)
+    for value in (BACKGROUND, *sorted(case.classes, key=lambda v: -counts[v].sum())):
+        known.ravel()[counts[value] >= most] = value
+        most = np.maximum(most, counts[value])
+    for value in set(case.classes) - set(np.unique(known).tolist()):
+        known.ravel()[counts[value].argmax()] = value
     slices = tuple({replace(s, index=s.index // factor[s.axis], classes=case.drawn[s]) for s in case.slices})
     z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
     oz, oy, ox = _corner(case, factor)
-    return Case(small, known, slices, (z, y, x), (oz, oy, ox))
+    return Case(small, known, slices, (z, y, x), (oz, oy, ox), named=case.classes)
 
 
 def _state(small: Case, level: Level) -> dict[str, NDArray]:

@@ -18,7 +18,8 @@ class News extends EventTarget {
     on("proposal", (message) => this.#tell(message.image, { ...message, kind: "predicted" }));
     on("fill", (message) => {
       if (message.state === "done") this.#tell(message.image, { ...message, kind: "propagated" });
-      if (message.state === "none") this.#tell(message.image, null);
+      const kind = this.#told.get(message.image)?.proposal?.kind;
+      if (message.state === "none" && kind !== "predicted") this.#tell(message.image, null);
     });
     on("queue", () => this.readReasons());
     on("mark", ({ image, mark, on: set }) => this.#mark(image, mark, set));

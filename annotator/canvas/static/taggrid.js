@@ -24,6 +24,7 @@ class TagGrid {
   #from = 0; // the other end of the range
   #since = performance.now();
   #waiting = []; // for each act on its way the tiles that it is about
+  #reading = 0; // the number of the newest reading: an answer to an older one is not shown
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
@@ -226,8 +227,10 @@ class TagGrid {
   // ---- reading and drawing
 
   async #read(offset, atEnd = false) {
+    const reading = ++this.#reading;
     try {
       const page = await call(`/api/tags?offset=${offset}&limit=${PAGE}&every=${this.every.value}&untagged=${this.untagged.checked}`);
+      if (reading !== this.#reading) return;
       this.#facts = page;
       this.#items = page.items;
       this.#offset = offset;
