@@ -83,7 +83,7 @@ def _measured(shift: Shift, network: str, seed: int, seconds: float) -> Iterator
             if entry.batch_norm and not batch_norms(model):
                 continue
             started = time.perf_counter()
-            changed = entry.make()(model, scene).eval()
+            changed = entry.adapt(model, scene).eval()
             took = round(time.perf_counter() - started, 2)
             yield from _rows(name, f"{key}, ungated", plain, each(changed), seed, took)
         started = time.perf_counter()

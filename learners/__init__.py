@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from learners.late import Late
+
 if TYPE_CHECKING:
     from learners.spec import RoundResult, RoundSpec
     from learners.trainer import Recipe
@@ -27,185 +29,95 @@ class LearnerEntry:
         return self.make()
 
 
-def _supervised() -> "Recipe":
-    from learners.supervised import make
-
-    return make()
-
-
-def _weak() -> "Recipe":
-    from learners.weak import make
-
-    return make()
-
-
-def _unimatch() -> "Recipe":
-    from learners.unimatch import make
-
-    return make()
-
-
-def _mean_teacher() -> "Recipe":
-    from learners.mean_teacher import make
-
-    return make()
-
-
-def _bcp() -> "Recipe":
-    from learners.bcp import make
-
-    return make()
-
-
-def _stpp() -> "Recipe":
-    from learners.stpp import make
-
-    return make()
-
-
-def _propagated() -> "Recipe":
-    from learners.propagated import make
-
-    return make()
-
-
-def _desco() -> "Recipe":
-    from learners.desco import make
-
-    return make()
-
-
-def _cross_teaching() -> "Recipe":
-    from learners.cross_teaching import make
-
-    return make()
-
-
-def _tags(spec: "RoundSpec") -> "RoundResult":
-    from learners.tags.work import work
-
-    return work(spec)
-
-
-def _reference(spec: "RoundSpec") -> "RoundResult":
-    from learners.reference.work import work
-
-    return work(spec)
-
-
-def _reference_film(spec: "RoundSpec") -> "RoundResult":
-    from learners.reference.work_film import work
-
-    return work(spec)
-
-
-def _reference_aligned(spec: "RoundSpec") -> "RoundResult":
-    from learners.reference.work import work_aligned
-
-    return work_aligned(spec)
-
-
-def _sfr() -> "Recipe":
-    from learners.sfr import make
-
-    return make()
-
-
-def _sfr_round(spec: "RoundSpec") -> "RoundResult":
-    from learners.sfr import work
-
-    return work(spec)
-
-
 TEACHER = "a held-out Dice of 0.65; until then it trains on the labels alone"
 
 LEARNERS: dict[str, LearnerEntry] = {
     "supervised": LearnerEntry(
         title="Supervised",
         good_at="a few labels and minutes on any machine; the one to beat",
-        make=_supervised,
+        make=Late("learners.supervised:make"),
     ),
     "weak": LearnerEntry(
         title="Scribbles, clicks and boxes",
         good_at="labels that cover only a part of what they are about",
-        make=_weak,
+        make=Late("learners.weak:make"),
     ),
     "unimatch": LearnerEntry(
         title="UniMatch (weak to strong)",
         good_at="many unlabelled images and a GPU or an idle night",
-        make=_unimatch,
+        make=Late("learners.unimatch:make"),
         needs=TEACHER,
     ),
     "mean_teacher": LearnerEntry(
         title="Mean Teacher",
         good_at="the soft relative of UniMatch, for blurred borders",
-        make=_mean_teacher,
+        make=Late("learners.mean_teacher:make"),
         needs=TEACHER,
     ),
     "bcp": LearnerEntry(
         title="BCP (copy-paste both ways)",
         good_at="one anatomy in about the same place, few labels, a GPU for ten minutes or more",
-        make=_bcp,
+        make=Late("learners.bcp:make"),
         needs=TEACHER,
     ),
     "stpp": LearnerEntry(
         title="ST++ (train on the most stable)",
         good_at="steady projects of twenty labels and more, on any machine",
-        make=_stpp,
+        make=Late("learners.stpp:make"),
         needs="a first round; from the second on it learns from the more stable half of its own proposals",
     ),
     "propagated": LearnerEntry(
         title="Slices and their fills",
         good_at="volumes with a few labelled slices each, in seconds on any machine",
-        make=_propagated,
+        make=Late("learners.propagated:make"),
         needs="filled volumes; without them it is the supervised method",
     ),
     "desco": LearnerEntry(
         title="DeSCO (two networks, dense to sparse)",
         good_at="volumes with slices labelled in two planes, many more without any, and time",
-        make=_desco,
+        make=Late("learners.desco:make"),
         needs="filled volumes; without them its two networks teach each other from the slices alone",
     ),
     "sfr": LearnerEntry(
         title="SFR (SAM on mosaics of slices)",
         good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
         "trained weights yet",
-        make=_sfr,
+        make=Late("learners.sfr:make"),
         needs="SAM ViT-B, ViT-L, ViT-H or MedSAM on this machine, and volumes",
-        work=_sfr_round,
+        work=Late("learners.sfr:work"),
     ),
     "cross_teaching": LearnerEntry(
         title="3D/2D cross-teaching",
         good_at="volumes with several labelled slices in each of two planes, and time",
-        make=_cross_teaching,
+        make=Late("learners.cross_teaching:make"),
         needs="volumes whose slices lie close together",
     ),
     "tags": LearnerEntry(
         title="Image tags",
         good_at="many pictures of which some hold the object: a second each, nothing drawn",
-        make=_supervised,
+        make=Late("learners.supervised:make"),
         needs="tags: which classes are on a slice and which are not",
-        work=_tags,
+        work=Late("learners.tags.work:work"),
         reads_tags=True,
     ),
     "reference": LearnerEntry(
         title="Reference images",
         good_at="the same things in all images from one labelled image or slice, in seconds",
-        work=_reference,
+        work=Late("learners.reference.work:work"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_aligned": LearnerEntry(
         title="Reference images, aligned (CAV-SAM)",
         good_at="references that are turned, scaled or lit otherwise than the rest; some seconds more",
-        work=_reference_aligned,
+        work=Late("learners.reference.work:work_aligned"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_film": LearnerEntry(
         title="Reference images as a film (CAV-SAM)",
         good_at="one object a picture in photographs and skin or chest images; not tried with trained weights yet",
-        work=_reference_film,
+        work=Late("learners.reference.work_film:work"),
         network=False,
         needs="SAM 2.1 or EdgeTAM on this machine, and one image or slice that is complete",
     ),

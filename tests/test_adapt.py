@@ -71,7 +71,7 @@ def same(a: UNet, b: UNet) -> bool:
 def test_the_network_itself_is_left_as_it_was_bit_for_bit(name, norm, dims):
     before = network(norm, dims=dims)
     kept = copy.deepcopy(before)
-    out = ADAPTERS[name].make()(before, scene(dims, 0.5))
+    out = ADAPTERS[name].adapt(before, scene(dims, 0.5))
     assert same(before, kept)
     changed = {k for k, v in out.state_dict().items() if not torch.equal(v, kept.state_dict()[k])}
     if norm == "group" and ADAPTERS[name].batch_norm:
@@ -116,7 +116,7 @@ def test_the_transformed_affine_weights_answer_as_the_mixed_statistics_do():
 def test_tent_lowers_the_entropy_of_what_it_adapts_to():
     net, look = network("group"), scene()
     x = torch.cat(look.target)
-    out = ADAPTERS["tent"].make()(net, look)
+    out = ADAPTERS["tent"].adapt(net, look)
     with torch.no_grad():
         assert float(entropy(out(x)).mean()) < float(entropy(net(x)).mean())
 

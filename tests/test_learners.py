@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners import LEARNERS, bcp, mean_teacher, stpp, supervised, unimatch, weak
+from learners.adapt import ADAPTERS
 from learners.augment import Views, strong_look
 from learners.budget import Budget
 from learners.choice import Facts, choose
 from learners.data import normalised
+from learners.late import Late
 from learners.losses import CEDice, Sample, cross_entropy, dice
 from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
+from learners.propagate import PROPAGATORS
 from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
 from learners.trainer import Context, Gate, State, follow, rate_at
 from models.networks import NetworkSpec, UNet, strides_for
@@ -382,3 +386,10 @@ def test_a_network_of_grey_pictures_takes_a_coloured_one():
     assert grey.shape == (1, 1, 6, 5)
     np.testing.assert_allclose(grey[0], colour.mean(3) / 255, atol=1e-6)
     assert normalised(colour, 0, 255, 3).shape == (3, 1, 6, 5)
+
+
+def test_every_function_that_a_registry_names_is_there():
+    entries = [*LEARNERS.values(), *ADAPTERS.values(), *PROPAGATORS.values()]
+    named = [value.name for entry in entries for value in vars(entry).values() if isinstance(value, Late)]
+    assert len(named) > 20
+    assert all(callable(resolve_name(name)) for name in named)

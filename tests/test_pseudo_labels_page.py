@@ -331,5 +331,5 @@ def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: 
         "title", "Model: Mean teacher"
     )
     page.locator("canvas[role=application]").first.focus()
-    take_back_all(page)
-    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("")
+    take_back_all(page)  # the fill goes with its label, what a model proposed stays
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("proposed 0.84")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from learners.late import Late
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,66 +36,36 @@ class AdapterEntry:
 
     title: str
     good_at: str
-    make: "Callable[[], Adapter]"
+    adapt: "Adapter"
     batch_norm: bool = False  # changes nothing in a network without batch norm
-
-
-def _bn_adapt() -> "Adapter":
-    from learners.adapt.statistics import bn_adapt
-
-    return bn_adapt
-
-
-def _ada_mix() -> "Adapter":
-    from learners.adapt.statistics import ada_mix
-
-    return ada_mix
-
-
-def _tent() -> "Adapter":
-    from learners.adapt.entropy import tent
-
-    return tent
-
-
-def _domain_adaptor() -> "Adapter":
-    from learners.adapt.entropy import domain_adaptor
-
-    return domain_adaptor
-
-
-def _prior() -> "Adapter":
-    from learners.adapt.prior import prior_shift
-
-    return prior_shift
 
 
 ADAPTERS: dict[str, AdapterEntry] = {
     "bn_adapt": AdapterEntry(
         title="Batch statistics (BN-adapt)",
         good_at="another scanner or stain, for networks with batch norm",
-        make=_bn_adapt,
+        adapt=Late("learners.adapt.statistics:bn_adapt"),
         batch_norm=True,
     ),
     "ada_mix": AdapterEntry(
         title="Mixed statistics (AdaMixBN)",
         good_at="a scanner or stain that is only a little different, for networks with batch norm",
-        make=_ada_mix,
+        adapt=Late("learners.adapt.statistics:ada_mix"),
         batch_norm=True,
     ),
     "tent": AdapterEntry(
         title="TENT (less entropy)",
         good_at="images on which the network is unsure but right; without batch norm it only tunes affine weights",
-        make=_tent,
+        adapt=Late("learners.adapt.entropy:tent"),
     ),
     "domain_adaptor": AdapterEntry(
         title="DomainAdaptor (mixed statistics, generalised entropy)",
         good_at="as TENT, gentler where the network is sure; without batch norm it only tunes affine weights",
-        make=_domain_adaptor,
+        adapt=Late("learners.adapt.entropy:domain_adaptor"),
     ),
     "prior": AdapterEntry(
         title="Label shift",
         good_at="images with much more or less of a class than the labelled ones; any network",
-        make=_prior,
+        adapt=Late("learners.adapt.prior:prior_shift"),
     ),
 }

@@ -51,7 +51,7 @@ def adapt_groups(
         scene = Scene(looks([c for c in mine if c.held_out() is None] or mine, plan), source)
         best, chosen, score = None, "", before + GAIN
         for key in _candidates(network, wish):
-            changed = ADAPTERS[key].make()(network, scene).eval()
+            changed = ADAPTERS[key].adapt(network, scene).eval()
             dice = judge(changed).dice
             if dice is not None and dice >= score:
                 best, chosen, score = changed, key, dice

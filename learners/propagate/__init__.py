@@ -1,12 +1,12 @@
 """From a handful of labelled slices to a whole volume: every way of filling in the rest, behind one call."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.late import Late
 from learners.propagate.case import Cancelled, Case, Filled, Guess, LabelledSlice, Method, Run, grey
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
 from storage.arrays import UNLABELLED
@@ -34,7 +34,7 @@ class Entry:
 
     title: str
     good_at: str
-    load: Callable[[], Method]
+    method: Method
     weights: tuple[str, ...] = ()  # names in models.weights.CATALOGUE, of which it needs one
 
     @property
@@ -48,84 +48,54 @@ class Entry:
 VIDEO_WEIGHTS = ("edgetam", "sam2.1_tiny")
 
 
-def _shape() -> Method:
-    from learners.propagate.shape import interpolate
-
-    return interpolate
-
-
-def _walker() -> Method:
-    from learners.propagate.walker import walk
-
-    return walk
-
-
-def _walks() -> Method:
-    from learners.propagate.walks import vote
-
-    return vote
-
-
-def _flow() -> Method:
-    from learners.propagate.flow import flow
-
-    return flow
-
-
-def _demons() -> Method:
-    from learners.propagate.flow import demons
-
-    return demons
-
-
-def _prompted() -> Method:
+def _prompted(case: Case, run: Run) -> Guess:
     from learners.propagate.prompted import prompted
     from models import PROMPT_MODELS
 
-    return prompted(lambda: PROMPT_MODELS["graphcut"].factory(None))
+    return prompted(lambda: PROMPT_MODELS["graphcut"].factory(None))(case, run)
 
 
-def _tracked() -> Method:
+def _tracked(case: Case, run: Run) -> Guess:
     from learners.propagate.tracked import tracked, tracker_on_this_machine
 
-    return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS))
+    return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS))(case, run)
 
 
 PROPAGATORS: dict[str, Entry] = {
     "random_walker": Entry(
         title="Random walker",
         good_at="nearly everything: follows edges where the image has them, outlines where it has none",
-        load=_walker,
+        method=Late("learners.propagate.walker:walk"),
     ),
     "shape": Entry(
         title="Shape-based interpolation",
         good_at="smooth objects in images without clear edges; takes milliseconds",
-        load=_shape,
+        method=Late("learners.propagate.shape:interpolate"),
     ),
     "walks": Entry(
         title="Weighted random walks",
         good_at="evenly bright objects from one or two slices; wants a GPU for large volumes",
-        load=_walks,
+        method=Late("learners.propagate.walks:vote"),
     ),
     "flow": Entry(
         title="Optical flow",
         good_at="objects that wander from slice to slice, such as vessels and bowel",
-        load=_flow,
+        method=Late("learners.propagate.flow:flow"),
     ),
     "demons": Entry(
         title="Deformable registration",
         good_at="as optical flow, smoother and slower",
-        load=_demons,
+        method=Late("learners.propagate.flow:demons"),
     ),
     "prompted": Entry(
         title="Prompt model from slice to slice",
         good_at="objects with clear outlines whose shape changes along the volume",
-        load=_prompted,
+        method=_prompted,
     ),
     "tracked": Entry(
         title="SAM 2 or EdgeTAM, as a film",
         good_at="objects that a video model follows; wants a GPU; not tried with trained weights yet",
-        load=_tracked,
+        method=_tracked,
         weights=VIDEO_WEIGHTS,
     ),
 }
@@ -135,7 +105,7 @@ def fill(name: str, case: Case, run: Run | None = None) -> Filled:
     """Fill a volume by a registered propagator. Raises LookupError, ValueError where nothing is drawn, Cancelled."""
     if name not in PROPAGATORS:
         raise LookupError(f"there is no propagator {name!r}; there are: {', '.join(PROPAGATORS)}")
-    return fill_with(PROPAGATORS[name].load(), case, run or Run())
+    return fill_with(PROPAGATORS[name].method, case, run or Run())
 
 
 def fill_with(method: Method, case: Case, run: Run) -> Filled:
