@@ -112,3 +112,14 @@ PROMPT_MODELS: dict[str, Entry] = {
         packages=("transformers", "timm"),
     ),
 }
+
+
+def on_this_machine(name: str) -> PromptModel:
+    """The prompt model of this name, or the built-in one where its file is not there (or is one given by hand)."""
+    from models.weights import CATALOGUE, find
+
+    entry = PROMPT_MODELS.get(name)
+    path = find(CATALOGUE[entry.weights]) if entry is not None and entry.weights else None
+    if entry is None or (entry.weights and path is None):
+        entry, path = PROMPT_MODELS["builtin"], None
+    return entry.factory(path)

@@ -97,10 +97,10 @@ def test_alignment_lowers_its_loss_and_changes_the_neck_alone(dense):
         (scaling(g), cells_of(s.values, 1, False, tuple(g[0].shape[1:])))
         for g, s in zip(grids, (first, *looks), strict=True)
     ]
-    trunk = [p.clone() for stage in dense._stages for p in stage.state_dict().values()]
+    trunk = [p.clone() for stage in dense._trunk._stages for p in stage.state_dict().values()]
     found = align([(pairs[0], pairs[1:])], steps=30)
     assert np.mean(found.losses[-6:]) < np.mean(found.losses[:6])
-    after = [p for stage in dense._stages for p in stage.state_dict().values()]
+    after = [p for stage in dense._trunk._stages for p in stage.state_dict().values()]
     assert all(torch.equal(a, b) for a, b in zip(trunk, after, strict=True))
     start = fresh_neck(pairs[0][0].shape[0])
     assert not torch.equal(found.neck.weight, start.weight)

@@ -251,7 +251,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_a_dark_picture_stays_dark_and_a_volume_is_spread(tmp_path):
-    from learners.tags.features import picture_of
+    from learners.pictures import picture_of
 
     dim = np.random.default_rng(0).integers(3, 7, (1, 6, 8)).astype(np.uint8)
     for name, pixels in (("flat", dim), ("deep", np.repeat(dim, 3, 0))):

@@ -12,8 +12,9 @@ pyramid; cells that nobody said anything about do not count; several classes tak
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from learners.reference.shots import Cells
 
 STEPS, RATE, DECAY = 100, 1e-3, 5e-4
 WIDTH = 64
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,29 @@ def align(
         raise ValueError("no reference shows an object; choose one that does")
     neck = fresh_neck(taught[0][0][0].shape[0], seed)
     trained = [neck.weight.requires_grad_(), neck.bias.requires_grad_()]
+    losses = descend(trained, taught, lambda grid, look: alignment_loss(neck, grid, look), steps, rate)
+    return Aligned(Neck(neck.weight.detach(), neck.bias.detach()), tuple(losses))
+
+
+def descend(
+    trained: Iterable[Tensor],
+    pairs: Sequence[tuple[P, Sequence[P]]],
+    loss_of: Callable[[P, P], Tensor],
+    steps: int = STEPS,
+    rate: float = RATE,
+) -> Iterator[float]:
+    """Train on each reference in turn, each time with another of its looks; the loss of each step."""
     optimiser = torch.optim.Adam(trained, lr=rate, weight_decay=DECAY)
-    losses = []
-    for step in range(steps):
-        grid, looks = taught[step % len(taught)]
-        look = looks[step // len(taught) % len(looks)]
+    for step in range(steps if pairs else 0):
+        first, looks = pairs[step % len(pairs)]
+        look = looks[step // len(pairs) % len(looks)]
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = alignment_loss(neck, grid, look)
+        loss = loss_of(first, look)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        losses.append(float(loss.detach()))
-    return Aligned(Neck(neck.weight.detach(), neck.bias.detach()), tuple(losses))
+        yield float(loss.detach())
 
 
 def alignment_loss(neck: Neck, grid: Grid, look: Grid) -> Tensor:

@@ -8,12 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
-from models.clicknet.inputs import standardise
-from models.clicknet.model import WEIGHTS, digest
-from models.clicknet.network import INPUTS, Network
+from models.clicknet.trunk import Trunk
 from models.prompt import PromptModel
 
 CELL = 4  # pixels of the seen picture for each side of a cell
@@ -40,10 +37,8 @@ class BuiltInFeatures:
     name = "the built-in model"
 
     def __init__(self, device: str = "cpu") -> None:
-        self.key = digest(WEIGHTS.read_bytes())
-        network = Network().eval().requires_grad_(False)
-        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
-        self._stages, self._device = network.down[:STAGES].to(device), device
+        self._trunk = Trunk(STAGES, device)
+        self.key = self._trunk.key
 
     def __call__(self, picture: NDArray[np.uint8], zoom: float) -> list[Tensor]:
         h, w = (max(CELL, round(n * zoom)) for n in picture.shape[:2])
@@ -51,14 +46,7 @@ class BuiltInFeatures:
         seen = np.asarray(cv2.resize(picture, (w, h), interpolation=way), np.uint8)
         multiple = 2**STAGES
         seen = cv2.copyMakeBorder(seen, 0, -h % multiple, 0, -w % multiple, cv2.BORDER_REPLICATE)
-        x = torch.zeros(1, INPUTS, *seen.shape[:2])
-        x[0, :3] = torch.from_numpy(standardise(np.asarray(seen, np.uint8)).transpose(2, 0, 1).copy())
-        x = x.to(self._device).contiguous(memory_format=torch.channels_last)
-        levels = []
-        with torch.inference_mode():
-            for stage in self._stages:
-                x = stage(x)
-                levels.append(x)
+        levels = self._trunk.levels(np.asarray(seen, np.uint8))
         cells = -(-h // CELL), -(-w // CELL)
         return [
             _on_grid(level, seen.shape[0] // CELL, seen.shape[1] // CELL, cells) for level in levels[USED]
@@ -97,4 +85,4 @@ def _on_grid(level: Tensor, h: int, w: int, cells: tuple[int, int]) -> Tensor:
         level = F.avg_pool2d(level, level.shape[-2] // h)
     elif level.shape[-2] < h:
         level = F.interpolate(level, (h, w), mode="bilinear")
-    return level[0, :, : cells[0], : cells[1]].float()
+    return level[0, :, : cells[0], : cells[1]]

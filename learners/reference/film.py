@@ -9,7 +9,6 @@ trained ones.
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.data import Case
+from learners.pictures import picture_of
 from learners.predict import Tile
-from learners.reference.align import DECAY, RATE, STEPS, likeness, prototype
+from learners.reference.align import STEPS, descend, likeness, prototype
 from learners.reference.head import otsu
 from learners.reference.model import SHARP, chances
 from learners.reference.shots import Shot, cells_of
 from learners.reference.views import other_look
-from learners.tags.features import picture_of
 from models.sam2 import Propagator, normalised
 
 LOOKS = 4  # other looks at each reference
@@ -102,17 +101,9 @@ def aligned(
     out = replace(propagator, network=network)
     neck = neck_of(out).requires_grad_(True)
     pairs = _pairs(out, shots, class_ids, seed)
-    optimiser = torch.optim.Adam(neck.parameters(), lr=RATE, weight_decay=DECAY)
-    for step in range(steps if pairs else 0):
-        first, looks = pairs[step % len(pairs)]
-        look = looks[step // len(pairs) % len(looks)]
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = _loss(neck, first, look)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        tell(step, float(loss.detach()))
+    losses = descend(neck.parameters(), pairs, lambda first, look: _loss(neck, first, look), steps)
+    for step, loss in enumerate(losses):
+        tell(step, loss)
     network.requires_grad_(False)
     return out
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learners.data import Case
+from learners.pictures import picture_of
 from learners.predict import Tile
 from learners.reference.align import Neck
 from learners.reference.features import Dense, zoom_for
 from learners.reference.head import Head, Scaling, likeness_of, otsu
 from learners.reference.objects import only_believed, pieces_of, refined
 from learners.reference.shots import Shot
-from learners.tags.features import picture_of
 from models.prompt import PromptModel
 
 SHARP = 6.0  # how fast a score becomes certainty

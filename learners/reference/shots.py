@@ -12,7 +12,7 @@ from torch import Tensor
 from learners.cluster import k_means, typicality
 from learners.data import Case
 from learners.describe import describe
-from learners.tags.features import picture_of
+from learners.pictures import picture_of
 from learners.targets import OPEN_BACKGROUND, without_slices
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, plane
 

@@ -17,8 +17,8 @@ from learners.reference.learn import Wish, learn
 from learners.reference.model import Reference, Sight
 from learners.reference.shots import Shot, axis_of, diameter_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
-from learners.tags.work import prompt_model
 from learners.targets import Classes
+from models import on_this_machine
 from models.prompt import PromptModel
 from storage.arrays import TornFile
 
@@ -45,7 +45,7 @@ class _Round:
         self._plan, self._classes = plan_of(spec), Classes(spec.class_ids)
         self._cases = self._open()
         self._judge = Judge(self._cases, self._plan, self._classes)
-        self._asked = prompt_model(spec.prompt_model)
+        self._asked = on_this_machine(spec.prompt_model)
         self._dense = dense_of(spec.prompt_model, self._asked, device_of(spec.device))
 
     def run(self) -> RoundResult:

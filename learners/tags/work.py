@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from learners.budget import Budget
 from learners.data import Case
+from learners.pictures import picture_of
 from learners.plan import device_of
 from learners.progress import STOP_FILE, Report
 from learners.spec import Example, Guess, RoundResult, RoundSpec, Unready
 from learners.tags.affinity import at_side, responses, transition, walk
 from learners.tags.classifier import UNKNOWN, Head, Tagged, fit, load_head, maps_of, save_head
-from learners.tags.features import Trunk, kept, picture_of
+from learners.tags.features import Places, kept
 from learners.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.tags.needs import missing_tags, teachable, usable
 from learners.targets import Classes
 from learners.work import work as train_network
-from models import PROMPT_MODELS
-from models.clicknet.model import WEIGHTS
+from models import on_this_machine
 from models.prompt import PromptModel
-from models.weights import CATALOGUE, find
 from storage.arrays import UNLABELLED, TornFile, open_npy, plane, write_npy
 
 HEAD = "tags.safetensors"
@@ -77,8 +76,8 @@ class Reader:
     def __init__(self, spec: RoundSpec, taught: tuple[int, ...], report: Report) -> None:
         self._spec, self._taught, self._report = spec, taught, report
         self._cache = spec.cache or spec.directory / "seen"
-        self._trunk = Trunk(device_of(spec.device))
-        self._trunk_id = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
+        self._places = Places(device_of(spec.device))
+        self._key = self._places.key[:12]
         self._stop = spec.directory / STOP_FILE
         self.spent = 0.0  # seconds; looking does not count, as loading does not elsewhere
 
@@ -109,7 +108,7 @@ class Reader:
     def guess(self, head: Head, spots: Sequence[Spot]) -> dict[int, list[tuple[Spot, SliceGuess]]]:
         """By image: slices without any class at once, the others one by one while there is time."""
         budget = Budget(self._spec.seconds * GUESSING, None, self._stop)
-        model = prompt_model(self._spec.prompt_model)
+        model = on_this_machine(self._spec.prompt_model)
         everything = len(self._taught) == len(self._spec.class_ids)
         out: dict[int, list[tuple[Spot, SliceGuess]]] = {}
         for spot in spots:
@@ -126,8 +125,8 @@ class Reader:
         return out
 
     def features(self, spot: Spot) -> NDArray[np.float16]:
-        path = self._cache / f"{spot.name}.{self._trunk_id}.features.npy"
-        return kept(path, lambda: self._trunk.features(picture_of(spot.case, spot.axis, spot.index)))
+        path = self._cache / f"{spot.name}.{self._key}.features.npy"
+        return kept(path, lambda: self._places.features(picture_of(spot.case, spot.axis, spot.index)))
 
     def _one(self, head: Head, spot: Spot, model: PromptModel) -> SliceGuess:
         """Maps, the walk along the prompt model's masks, prompts from the walked map, and what they agree on."""
@@ -142,15 +141,6 @@ class Reader:
         walked = at_size(walk(at_side(maps[there]), transition(answers)), shape)
         masks = np.stack([prompted(model, embedding, one) for one in walked])
         return guess_of(walked, masks, tuple(self._taught[k] for k in there), chance[there])
-
-
-def prompt_model(name: str) -> PromptModel:
-    """The project's prompt model, or the built-in one where its file is not there (or is one given by hand)."""
-    entry = PROMPT_MODELS.get(name)
-    path = find(CATALOGUE[entry.weights]) if entry is not None and entry.weights else None
-    if entry is None or (entry.weights and path is None):
-        entry, path = PROMPT_MODELS["builtin"], None
-    return entry.factory(path)
 
 
 def _spots(spec: RoundSpec, taught: tuple[int, ...]) -> Iterator[Spot]:
