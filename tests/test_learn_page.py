@@ -17,7 +17,7 @@ from storage.store import Store
 from tests.browser import RunningServer, Watch, browser, new_context, open_page, start_server, watch
 from tests.conftest import ball, drawn
 from tests.test_learners_export import trained
-from tests.test_page import AXE, tab
+from tests.test_page import AXE, tab, until
 
 pytestmark = pytest.mark.browser
 
@@ -111,6 +111,42 @@ def test_a_model_is_exported_and_taken_in_by_another_learner(page: Page, tmp_pat
         card.get_by_role("button", name="Use a model").click()
     chooser.value.set_files(tmp_path / "no.zip")
     expect(page.get_by_text(re.compile("no.zip cannot be read as a zip"))).to_be_visible(timeout=30_000)
+
+
+def settings(page: Page) -> dict:
+    return page.evaluate("fetch('/api/learn').then((answer) => answer.json()).then((told) => told.settings)")
+
+
+def test_references_and_adaptation_are_chosen_and_a_wrong_number_is_said(page: Page) -> None:
+    page.get_by_text("Choose others").click()
+    page.get_by_label("Adapt to each kind of image").select_option("auto")
+    until(lambda: settings(page)["adapt"] == "auto")
+    page.get_by_role("button", name="Add the open image").click()
+    references = page.get_by_role("textbox", name="References")
+    until(lambda: settings(page)["references"] == [1])
+    expect(references).to_have_value("1")
+    references.fill("one")
+    references.press("Tab")
+    assert references.evaluate("(input) => input.validity.patternMismatch")
+    references.fill("")
+    references.press("Tab")
+    page.get_by_label("Adapt to each kind of image").select_option("")
+    until(lambda: settings(page)["references"] == [] and not settings(page)["adapt"])
+
+
+def test_choices_opened_before_they_are_known_are_filled_in(browser: Browser, server: RunningServer) -> None:
+    context = new_context(browser)
+    page, held = context.new_page(), []
+    page.route("**/api/learn", lambda route: held.append(route))
+    open_page(page, server.address)
+    tab(page, "Learn")
+    page.get_by_text("Choose others").click()
+    until(lambda: bool(held))
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("checkbox", name="Let the app choose")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Train on")).to_be_visible()
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

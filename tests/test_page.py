@@ -3,7 +3,9 @@
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
 import re
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,6 +49,14 @@ def wait_state(page: Page, condition: str, milliseconds: float = 30_000) -> None
         )
     except TimeoutError as error:
         raise AssertionError(f"not so after a while: {condition}; the state is {state(page)}") from error
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait until the page is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become so"
+        time.sleep(0.05)
 
 
 def canvas_point(page: Page, right: float = 0.5, down: float = 0.5) -> tuple[float, float]:

@@ -3,14 +3,12 @@
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser import RunningServer, Watch, browser, page, server, watch
-from tests.test_page import canvas_point, state, tab, wait_state
+from tests.test_page import canvas_point, state, tab, until, wait_state
 
 pytestmark = pytest.mark.browser
 FILL_MS = 60_000
@@ -27,14 +25,6 @@ def label_one(page: Page) -> None:
     page.keyboard.press("Enter")
     saved(page)
     proposed(page)
-
-
-def until(true: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait until the page is so."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not become so"
-        time.sleep(0.05)
 
 
 def proposed(page: Page) -> None:

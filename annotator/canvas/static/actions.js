@@ -1,7 +1,5 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
-import { toggleGuide } from "./guide.js";
-import { markOpen } from "./images.js";
 import { news } from "./news.js";
 import { openMostUseful, stepImage } from "./queue.js";
 import { session } from "./session.js";
@@ -48,7 +46,7 @@ export const actions = {
 
   flag() {
     const { image } = session;
-    if (image) void markOpen("flag", !news.marked(image.id, "flagged"));
+    if (image) void news.markOpen("flag", !news.marked(image.id, "flagged"));
   },
 
   chooseClass(key) {
@@ -67,7 +65,12 @@ export const actions = {
   /** The slice of a volume, or else the image, that is most worth labelling. */
   nextProposed: () => (session.image?.kind === "volume" || !session.project.proposes ? session.app.gotoProposed() : openMostUseful()),
 
-  guide: () => toggleGuide(),
+  /** Begin the guided start of the open volume with two slices, or end it. */
+  guide() {
+    if (session.image?.kind !== "volume") return toast("The guided start is for volumes; this is a picture.", "info");
+    if (!session.project.proposes) return toast("This server proposes nothing; start it without --no-fill.", "info");
+    session.setView("guide", session.view.guide ? 0 : 2);
+  },
 
   acceptSlice: () => session.app.acceptSlice(),
 

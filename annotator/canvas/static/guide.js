@@ -61,10 +61,3 @@ function stepItem({ axis, index, done }, now) {
   if (now) setAttributes(item, { "aria-current": "step" });
   return item;
 }
-
-/** Z: begin the guided start of the open volume, or end it. */
-export function toggleGuide() {
-  if (session.image?.kind !== "volume") return toast("The guided start is for volumes; this is a picture.", "info");
-  if (!session.project.proposes) return toast("This server proposes nothing; start it without --no-fill.", "info");
-  session.setView("guide", session.view.guide ? 0 : PLANES[0]);
-}

@@ -112,7 +112,7 @@ function tableButton(list) {
 /** What a person says about the open image as a whole. */
 function markButtons() {
   const make = (mark, name, text, about) => {
-    const button = h("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => markOpen(mark, !news.marked(session.image.id, name)) }, text);
+    const button = h("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => news.markOpen(mark, !news.marked(session.image.id, name)) }, text);
     return { button, show: () => setAttributes(button, { "aria-pressed": Boolean(session.image && news.marked(session.image.id, name)) }) };
   };
   const buttons = [
@@ -120,20 +120,15 @@ function markButtons() {
     make("first", "first", "First", "Put the open image first in the queue"),
     make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
   ];
-  const show = () => buttons.forEach((one) => one.show());
+  const element = h("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
+  const show = () => {
+    element.hidden = !session.image;
+    buttons.forEach((one) => one.show());
+  };
   session.addEventListener("image", show);
   news.addEventListener("change", show);
-  return h("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
-}
-
-/** Flag the open image, put it first or leave it out; every page hears of it. */
-export async function markOpen(mark, on) {
-  if (!session.image) return;
-  try {
-    await call(`/api/images/${session.image.id}/mark`, { mark, on });
-  } catch (error) {
-    toast(error.message, "error");
-  }
+  show();
+  return element;
 }
 
 async function refresh(list, count) {

@@ -18,7 +18,7 @@ export async function mountLearners(element) {
   const draw = () => {
     root.hidden = !learning.overview;
     if (root.hidden) return;
-    if (root.contains(document.activeElement)) return refill(root);
+    if ([learners, times].some((form) => form.contains(document.activeElement))) return refill(root);
     learners.replaceChildren(learners.firstChild, ...learnerBoxes());
     times.replaceChildren(times.firstChild, ...timeFields());
   };
@@ -90,9 +90,9 @@ function adaptField() {
 
 /** Which images reference segmentation learns from: their numbers, none for the typical labelled ones. */
 function referenceField() {
-  const input = h("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
+  const input = h("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", title: "Numbers of images that are completely labelled, or nothing for the most typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
   const add = h("button.sw-button.small", { type: "button", title: "Learn from the image that is open", onclick: addOpen }, "Add the open image");
-  return h("div.sw-field", {}, h("label.sw-field", {}, "References (image numbers)", input), add);
+  return h("div.sw-references", {}, h("label.sw-field", {}, "References", input), add);
 }
 
 function numbers(text) {
@@ -109,12 +109,14 @@ export async function mountPropagators(element) {
   const root = element.querySelector(".sw-panel");
   await session.start();
   const list = h("fieldset.sw-choices", {}, h("legend.sw-hidden", {}, "What fills volumes from labelled slices"));
-  root.replaceChildren(list);
+  const none = h("p.sw-count", {}, "Open an image to choose how labels are carried from some slices of a volume to the rest.");
+  root.replaceChildren(none, list);
   let drawn = "";
   const draw = ({ proposal }) => {
     const now = JSON.stringify(proposal.propagators);
     if (now === drawn || !proposal.propagators.length) return;
     drawn = now;
+    none.hidden = true;
     const focused = document.activeElement?.value;
     const inside = list.contains(document.activeElement);
     list.replaceChildren(list.firstChild, ...proposal.propagators.map(propagatorBox));

@@ -36,6 +36,16 @@ class News extends EventTarget {
     this.dispatchEvent(new CustomEvent("change"));
   }
 
+  /** Flag the open image, put it first or leave it out; every page hears of it. */
+  async markOpen(mark, on) {
+    if (!session.image) return;
+    try {
+      await call(`/api/images/${session.image.id}/mark`, { mark, on });
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
   #mark(image, mark, set) {
     const marks = this.#marks.get(image) ?? new Set();
     if (set) marks.add(mark);

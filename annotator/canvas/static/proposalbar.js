@@ -8,7 +8,8 @@ import { toast } from "./toasts.js";
 /** The proposal bar: {element, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
   const parts = [nextButton(), guideButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
-  const element = h("section.sw-proposals", { "aria-label": "Proposals" }, parts.map((part) => part.element));
+  const element = h("section.sw-proposals", { "aria-label": "Proposals", dataset: { empty: "1" } }, parts.map((part) => part.element));
+  session.addEventListener("image", () => delete element.dataset.empty);
   element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
   return { element, update: (state) => parts.forEach((part) => part.update(state)) };
 }

@@ -100,8 +100,11 @@ function windowControls() {
     take(from, to);
     presets.blur();
   });
-  session.addEventListener("image", () => presets.replaceChildren(...presetOptions(session.image)));
-  const element = h("div.sw-group.sw-window", { role: "group", "aria-label": "Window" }, presets, lo, h("span", { "aria-hidden": "true" }, "–"), hi);
+  const element = h("div.sw-group.sw-window", { role: "group", "aria-label": "Window", hidden: true }, presets, lo, h("span", { "aria-hidden": "true" }, "–"), hi);
+  session.addEventListener("image", () => {
+    element.hidden = false;
+    presets.replaceChildren(...presetOptions(session.image));
+  });
   return { element, update: (state) => showWindow({ presets, lo, hi }, state.window) };
 }
 
@@ -142,6 +145,7 @@ function completeSwitch() {
       "aria-pressed": "false",
       "aria-keyshortcuts": "K",
       title: "Everything not labelled on this slice is background (K)",
+      hidden: true,
       onclick: () => actions.complete(),
     },
     icon("check", 16),
@@ -149,6 +153,7 @@ function completeSwitch() {
   );
   const update = ({ complete }) => {
     const flat = session.image?.kind === "image";
+    button.hidden = !session.image;
     setAttributes(button, { "aria-pressed": Boolean(complete) });
     setText(text, complete ? (flat ? "Image complete" : "Slice complete") : flat ? "Complete image" : "Complete slice");
   };
