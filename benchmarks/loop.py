@@ -251,8 +251,8 @@ def _set(
 
     def pairs(wanted: Callable[[dict[str, str]], bool], count: int) -> tuple[tuple[Path, Path], ...]:
         names = [row["file"] for row in table if wanted(row)]
-        names = names[:: max(1, len(names) // count)][:count]
-        return tuple((folder / "images" / n, folder / "labels" / n) for n in names)
+        even = [names[i * len(names) // count] for i in range(count)] if len(names) > count else names
+        return tuple((folder / "images" / n, folder / "labels" / n) for n in even)
 
     subject = Subject(name, pairs(train, sizes.train), classes, objects, whole_images)
     return Set(subject, pairs(test, sizes.test), sizes)
