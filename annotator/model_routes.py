@@ -101,12 +101,12 @@ def _take_in(parts: Parts, scheduler: Scheduler, learner: str, batch: Batch, job
             "reading the model",
             1,
             1,
-            f"Taken in as round {row.id} of {learner}; its next round starts from it.",
+            f"Taken in as round {row.id} of {learner}; it proposes labels now, and the next round starts from it.",
         )
     finally:
         parts.uploads.discard(batch)
     parts.floor.hub.post({"t": "project"})  # its classes may be new
-    scheduler.poke()
+    scheduler.propose(learner)
 
 
 def _zip_of(parts: Parts, job: Job) -> Path:

@@ -177,9 +177,15 @@ class Scheduler:
         """From now on nothing is trained: this learner's model predicts what it has not predicted, once. Raises
         LookupError where it has none."""
         with self._lock:
+            self.propose(learner)
+            self._settings = replace(self._settings, learners=(learner,), paused=(learner,))
+
+    def propose(self, learner: str) -> None:
+        """Predict what this learner's model has not predicted, before anything is trained, also where the learner is
+        not active. Raises LookupError where it has no model."""
+        with self._lock:
             if self.rounds.newest(_known(learner), "done") is None:
                 raise LookupError(f"{learner} has no model yet; train one first")
-            self._settings = replace(self._settings, learners=(learner,), paused=(learner,))
             self._asked[learner] = Step("predict", 0.0)
         self.poke()
 
@@ -224,7 +230,7 @@ class Scheduler:
 
     def _start_behind(self) -> bool:
         started = False
-        for name in self.active if not self._closed else ():
+        for name in dict.fromkeys((*self.active, *self._asked)) if not self._closed else ():
             running = self._running.get(name)
             if running is not None:
                 if running.polish and self._clock(name) > running.row.seen_label:

@@ -57,6 +57,25 @@ def test_an_imported_model_predicts_in_a_project_where_nothing_is_labelled(train
     assert proposal["image"] == image and proposal["name"].startswith("ball")
 
 
+def test_a_model_taken_in_while_the_app_runs_proposes_at_once_whoever_learns_here(trained, tmp_path):
+    project, _ = trained
+    store = Store(project)
+    export_model(store, rounds_of(store), "supervised", tmp_path / "model")
+    store.close()
+    other = Store(tmp_path / "other")
+    images = [other.add_image(ball((9, 33, 39), seed=seed)[0]) for seed in (3, 4)]
+    import_model(other, rounds_of(other), "unimatch", tmp_path / "model")
+    scheduler = scheduler_of(other)
+    scheduler.propose("unimatch")
+    scheduler.run_until_idle(60)
+    assert all(other.predictions.newest(image, "unimatch") for image in images)
+    assert [row.kind for row in rounds_of(other).of("unimatch")] == ["train", "predict"]
+    with pytest.raises(LookupError, match="no model yet"):
+        scheduler.propose("bcp")
+    scheduler.close()
+    other.close()
+
+
 def test_what_cannot_be_predicted_is_said_in_a_sentence(tmp_path, capsys):
     Store(tmp_path / "empty").close()
     assert app.main(["predict", "--project", str(tmp_path / "empty")]) == 1
