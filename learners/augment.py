@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from learners.losses import Sample
 from learners.plan import Plan
 
+INVERT = 0.25
 STEP_PER_MM = 1.2  # axes whose spacings differ by less may be turned into one another
 
 
@@ -22,6 +23,7 @@ class Views:
     quarters: bool = True  # by quarters too
     scale: float = 1.25  # at most so many times larger or smaller
     degrees: float = 20.0
+    invert: float = 0.0  # share of strong looks in which dark and light change places
 
     def weak(self, sample: Sample, rng: Generator) -> Sample:
         sample = self._mirrored(sample, rng)
@@ -31,7 +33,7 @@ class Views:
         return _warp(sample, self._matrices(sample, chance, rng))
 
     def strong(self, sample: Sample, rng: Generator) -> Sample:
-        return replace(sample, x=strong_look(sample.x, rng))
+        return replace(sample, x=strong_look(sample.x, rng, self.invert))
 
     def _mirrored(self, sample: Sample, rng: Generator) -> Sample:
         dims = part_dims(sample)
@@ -60,21 +62,24 @@ class Views:
         return torch.cat([matrix, torch.zeros(count, dims, 1)], 2).to(sample.x.device)
 
 
-def views_of(plan: Plan, mirror: tuple[int, ...], *, axis_aligned: bool = False) -> Views:
+def views_of(
+    plan: Plan, mirror: tuple[int, ...], *, axis_aligned: bool = False, both_polarities: bool = False
+) -> Views:
     """Turn only between axes of about equal spacing, and by quarters only what may be mirrored both ways."""
     a, b = plan.spacing_mm[-2:]
     square = max(a, b) / min(a, b) < STEP_PER_MM
     turns = (plan.dims - 2, plan.dims - 1) if square else None
     flips = tuple(axis + plan.dims - 3 for axis in mirror if axis + plan.dims >= 3)
     quarters = turns is not None and set(turns) <= set(flips)
-    return Views(flips, turns, quarters=quarters, degrees=0.0 if axis_aligned else 20.0)
+    degrees, invert = 0.0 if axis_aligned else 20.0, INVERT if both_polarities else 0.0
+    return Views(flips, turns, quarters=quarters, degrees=degrees, invert=invert)
 
 
 def part_dims(sample: Sample) -> int:
     return sample.y.dim() - 1
 
 
-def strong_look(x: Tensor, rng: Generator) -> Tensor:
+def strong_look(x: Tensor, rng: Generator, invert: float = 0.0) -> Tensor:
     """Brightness, contrast and gamma, each image its own; then noise or blur on some. (B, C, *S) in 0..1."""
     count, ones = len(x), [1] * (x.dim() - 1)
 
@@ -83,6 +88,8 @@ def strong_look(x: Tensor, rng: Generator) -> Tensor:
         return torch.where(torch.rand(count, generator=rng) < chance, values, neutral).view(-1, *ones).to(x)
 
     x = x.clamp(0, 1) ** draw(0.6, 1.7, 0.5, 1.0)
+    if invert:
+        x = torch.where(draw(1, 1, invert, 0) > 0, 1 - x, x)
     mean = x.mean(list(range(1, x.dim())), keepdim=True)
     x = (x - mean) * draw(0.6, 1.4, 0.8, 1.0) + mean + draw(-0.2, 0.2, 0.8, 0.0)
     if x.shape[1] > 1:

@@ -14,6 +14,7 @@ from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
 from learners.plan import Plan, plan_of, plan_to_predict
+from learners.polarity import both_polarities
 from learners.predict import Predictor
 from learners.progress import STOP_FILE, Report
 from learners.proposing import Proposer
@@ -203,7 +204,12 @@ class _Round:
             pools=pools,
             plan=self.plan,
             budget=budget,
-            views=views_of(self.plan, self.spec.mirror, axis_aligned=recipe.axis_aligned),
+            views=views_of(
+                self.plan,
+                self.spec.mirror,
+                axis_aligned=recipe.axis_aligned,
+                both_polarities=both_polarities(self.cases),
+            ),
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
             seed=self.spec.seed,
