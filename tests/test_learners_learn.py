@@ -11,9 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from learners.checkpoint import WEIGHTS, load_state, read_card
+from learners.data import Case
+from learners.polarity import both_polarities
 from learners.pool import read_pool
 from learners.progress import classes_file, read_progress
 from learners.spec import Example, RoundSpec, Unready, WeakBox
+from learners.targets import Classes
 from learners.trainer import GOOD_TEACHER
 from learners.work import work
 from models.networks import NetworkSpec
@@ -105,6 +108,32 @@ def test_minutes_of_training_beat_a_threshold_on_nuclei_it_never_saw(shared_data
     assert result.dice > 0.7 and result.dice > np.mean(otsu) - 0.05
     assert result.model.name == "round-0" and result.remaining == 0
     assert {s.image_id for s in result.predicted} == set(range(1, 9))
+
+
+def blobs(folder: Path, polarities: str, labelled: int) -> list[Example]:
+    """Discs on noise, light where `polarities` says "l", dark on light where "d"; the last ones are held out."""
+    rng, examples = np.random.default_rng(0), []
+    rows, columns = np.mgrid[:48, :48]
+    for i, polarity in enumerate(polarities, start=1):
+        truth = np.zeros((48, 48), np.uint8)
+        for r, c in rng.integers(8, 40, (4, 2)):
+            truth[np.hypot(rows - r, columns - c) < 5] = 1
+        light = np.clip(rng.normal(25, 8, truth.shape) + 130 * truth, 0, 255).astype(np.uint8)
+        pixels = (light if polarity == "l" else 255 - light)[None]
+        examples.append(
+            example(folder, i, pixels, truth[None] if i <= labelled or i > 8 else None, all_held=i > 8)
+        )
+    return examples
+
+
+def test_pictures_of_the_other_polarity_are_learned_without_a_label_of_them(tmp_path, monkeypatch):
+    examples = blobs(tmp_path, "lllllddddd", labelled=4)
+    cases = [Case(each, Classes((1,)), 1) for each in examples]
+    assert both_polarities(cases) and not both_polarities(cases[:5]) and not both_polarities(cases[5:])
+    found = work(spec_of(tmp_path, examples, steps=60))
+    monkeypatch.setattr("learners.work.both_polarities", lambda cases: False)
+    plain = work(spec_of(tmp_path, examples, steps=60))
+    assert found.dice > 0.6 and found.dice > plain.dice + 0.2
 
 
 def test_a_round_goes_on_from_its_parent_and_keeps_the_better(taught):
