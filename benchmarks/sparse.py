@@ -6,7 +6,7 @@ one Gaussian blur of the volume. Minutes are simulated: 6 s to open a slice and 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ FILL_SECONDS = 60.0
 SLOW = ("walks", "demons", "prompted")  # measured at one count only in the quick form
 BRAIN = (2, 3, 41, 42, 7, 46, 8, 47, 10, 49, 11, 50, 12, 51, 16, 17, 53, 4, 43)
 TORSO = (1, 2, 3, 5, 6, 20, 52, 86, 87)
+PARTS = ("propagators", "rules", "times")
+SETS = ("hippocampus", "spinal-cord", "ct-torso", "brain")  # brain is left out by --quick
 Place = tuple[int, int]  # axis, index
 
 
@@ -49,28 +51,38 @@ class Subject:
 
 
 def main() -> None:
-    options = parser(__doc__.splitlines()[0]).parse_args()
+    asked = parser(__doc__.splitlines()[0])
+    asked.add_argument("--part", choices=PARTS, action="append", help="default: all")
+    asked.add_argument("--set", choices=SETS, action="append", help="default: all that are there")
+    options = asked.parse_args()
+    parts = options.part or PARTS
     seconds = 10.0 if options.quick else FILL_SECONDS
     counts = (1, 3, 6) if options.quick else COUNTS
     rows: list[Row] = []
-    for subject in subjects(options.data, quick=options.quick):
-        rows += propagators(subject, counts, seconds)
-        for seed in range(1 if options.quick else options.seeds):
+    wanted = subjects(options.data, options.set or SETS, quick=options.quick)
+    for subject in wanted if set(parts) & {"propagators", "rules"} else ():
+        if "propagators" in parts:
+            rows += propagators(subject, counts, seconds)
+        for seed in range(1 if options.quick else options.seeds) if "rules" in parts else ():
             rows += rules(subject, counts, seed, quick=options.quick)
-    rows += times((128, 128, 128), (1.0, 1.0, 1.0))
-    rows += times((100, 512, 512), (3.0, 0.8, 0.8))
+        print(f"{subject.set}: {subject.name} done", flush=True)
+    if "times" in parts:
+        rows += times((128, 128, 128), (1.0, 1.0, 1.0))
+        rows += times((100, 512, 512), (3.0, 0.8, 0.8))
     finish(rows, options.json)
 
 
-def subjects(data: Path, *, quick: bool) -> Iterator[Subject]:
-    """The volumes with truth that the folder has."""
+def subjects(data: Path, sets: Sequence[str], *, quick: bool) -> Iterator[Subject]:
+    """The volumes with truth of these sets that the folder has."""
     for folder, count in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
+        if folder not in sets:
+            continue
         for path in sorted((data / folder / "images").glob("*.nii*"))[:count]:
             yield read_subject(folder, path, data / folder / "labels" / path.name, None)
     torso = data / "dicom-samples" / "ct-torso-3mm"
-    if torso.is_dir():
+    if torso.is_dir() and "ct-torso" in sets:
         yield read_subject("ct-torso", torso / "ct.nii.gz", torso / "label_totalsegmentator.nii.gz", TORSO)
-    if not quick:
+    if not quick and "brain" in sets:
         for path in sorted((data / "brain-aseg" / "images").glob("*.nii*")):
             yield read_subject("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
 
