@@ -4,9 +4,13 @@ The model's own time comes from the server's answer to the same click, so the di
 network and the server add. Scrolling dispatches one wheel event per animation frame.
 """
 
+import json
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +21,8 @@ from skimage import data as pictures
 
 from benchmarks.common import Row, finish, parser, percentile
 from benchmarks.store import add_small_images
+from storage.arrays import Box, Patch, SliceRef
+from storage.rows import NewLabel
 from storage.scan import Scan
 from storage.store import Store
 from tests.browser import ARGUMENTS, CHROMIUM, new_context, open_page, start_server
@@ -46,6 +52,10 @@ SCROLL_LIST = """async () => {
   }
   return [times, blank / rows];
 }"""
+TRAINING = """async () => {
+  const { rounds } = await (await fetch('/api/learn')).json();
+  return rounds.some(({ state, phase }) => state === 'running' && phase === 'training');
+}"""
 LOADED = "() => { const {done, total} = window.__slicewise.state.loading; return done >= total }"
 
 
@@ -60,12 +70,17 @@ def main() -> None:
         add_small_images(Path(folder) / "many", count)
         with _served(Path(folder) / "many") as address:
             rows += _in_browser(address, lambda page: queue(page, count))
+        _labelled(Path(folder) / "learning")
+        for learn in (False, True):
+            with _served(Path(folder) / "learning", learn=learn) as address:
+                name = f"512x512 picture, {'a' if learn else 'no'} round running"
+                rows += _in_browser(address, partial(beside, name=name, count=clicks, learn=learn))
     finish(rows, options.json)
 
 
 @contextmanager
-def _served(project: Path) -> Iterator[str]:
-    server = start_server(project.parent, "--project", str(project))
+def _served(project: Path, *, learn: bool = False) -> Iterator[str]:
+    server = start_server(project.parent, "--project", str(project), learn=learn)
     try:
         yield server.address
     finally:
@@ -132,6 +147,19 @@ def click(page: Page, name: str, count: int) -> Iterator[Row]:
     yield Row(name, "added by page, network and server", "p95 ms", percentile(added, 0.95), count)
 
 
+def beside(page: Page, name: str, count: int, learn: bool) -> Iterator[Row]:
+    """Clicks while a learner trains in the background, or without."""
+    if learn:
+        until = time.monotonic() + 120
+        while not page.evaluate(TRAINING):
+            if time.monotonic() > until:
+                raise SystemExit("no round began within two minutes")
+            page.wait_for_timeout(500)
+    yield from click(page, name, count)
+    if learn and not page.evaluate(TRAINING):
+        raise SystemExit("the round ended before the clicks did; give it more seconds")
+
+
 def scroll(page: Page, name: str, seconds: float) -> Iterator[Row]:
     """Wheel through the first axis with all three planes on screen."""
     times = page.evaluate(SCROLL, {"view": 0, "seconds": seconds})
@@ -159,6 +187,21 @@ def _project(root: Path, data: Path) -> dict[str, int]:
         print("the 640x640x44 volume of ../shared/data is not there; left out")
     store.close()
     return ids
+
+
+def _labelled(root: Path) -> None:
+    """A picture to click on, and others with complete labels: a round on them takes minutes."""
+    store = Store(root)
+    store.add_class("one")
+    store.set_setting("learning", json.dumps({"seconds": 900, "learners": ["supervised"]}))
+    store.add_image(_picture(pictures.camera()))
+    for turn in range(1, 9):
+        other = np.rot90(pictures.camera(), turn % 4).copy()
+        ref = SliceRef(store.add_image(_picture(np.roll(other, 40 * turn, 0))), 0, 0)
+        patch = Patch(Box(0, 0, *other.shape), (other < 60).astype(np.uint8))
+        store.add_label(NewLabel(ref, patch, uuid.uuid4().hex, "ann"))
+        store.add_label(NewLabel(ref, None, uuid.uuid4().hex, "ann"))
+    store.close()
 
 
 def _retina() -> NDArray[np.uint8]:

@@ -30,6 +30,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The same numbers on any machine, and no worker waits for another's threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """The folder of real images with ground truth."""
     folder = SHARED / "data"

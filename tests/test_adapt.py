@@ -33,13 +33,7 @@ from storage.rounds import rounds_of
 from storage.store import Store
 from tests.test_learners_learn import discs, example, spec_of
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(norm: str = "batch", classes: int = 2, dims: int = 2) -> UNet:

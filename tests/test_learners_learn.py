@@ -22,15 +22,9 @@ from learners.work import work
 from models.networks import NetworkSpec
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 40
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def example(folder: Path, image_id: int, pixels: np.ndarray, known: np.ndarray | None, **more) -> Example:

@@ -35,13 +35,7 @@ from storage.arrays import UNLABELLED, open_npy
 from storage.store import Store
 from tests.test_learners_learn import example, spec_of
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
