@@ -14,7 +14,7 @@ from learners.data import Case, Pools
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
 from learners.plan import Plan, plan_of, plan_to_predict
-from learners.polarity import both_polarities
+from learners.polarity import unseen_polarity
 from learners.predict import Predictor
 from learners.progress import STOP_FILE, Report
 from learners.proposing import Proposer
@@ -208,7 +208,7 @@ class _Round:
                 self.plan,
                 self.spec.mirror,
                 axis_aligned=recipe.axis_aligned,
-                both_polarities=both_polarities(self.cases),
+                both_polarities=unseen_polarity(self.cases),
             ),
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,

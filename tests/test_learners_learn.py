@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from learners.checkpoint import WEIGHTS, load_state, read_card
 from learners.data import Case
-from learners.polarity import both_polarities
+from learners.polarity import unseen_polarity
 from learners.pool import read_pool
 from learners.progress import classes_file, read_progress
 from learners.spec import Example, RoundSpec, Unready, WeakBox
@@ -123,9 +123,12 @@ def blobs(folder: Path, polarities: str, labelled: int) -> list[Example]:
 def test_pictures_of_the_other_polarity_are_learned_without_a_label_of_them(tmp_path, monkeypatch):
     examples = blobs(tmp_path, "lllllddddd", labelled=4)
     cases = [Case(each, Classes((1,)), 1) for each in examples]
-    assert both_polarities(cases) and not both_polarities(cases[:5]) and not both_polarities(cases[5:])
+    assert unseen_polarity(cases) and not unseen_polarity(cases[:5]) and not unseen_polarity(cases[5:])
+    (tmp_path / "both").mkdir()
+    both = [Case(each, Classes((1,)), 1) for each in blobs(tmp_path / "both", "ldlllddddd", labelled=4)]
+    assert not unseen_polarity(both)
     found = work(spec_of(tmp_path, examples, steps=60))
-    monkeypatch.setattr("learners.work.both_polarities", lambda cases: False)
+    monkeypatch.setattr("learners.work.unseen_polarity", lambda cases: False)
     plain = work(spec_of(tmp_path, examples, steps=60))
     assert found.dice > 0.6 and found.dice > plain.dice + 0.2
 
