@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def main() -> None:
             rows.append(Row(subject.name, f"{asked.learner}, unseen volumes", "Dice", value, len(tests)))
             rows.append(Row(subject.name, "annotator", "minutes", person.seconds / 60, person.drawn))
         rows.append(Row(subject.name, "everything", "seconds", time.perf_counter() - started))
-        finish(rows, asked.json)
+        finish([replace(row, seed=asked.seed) for row in rows], asked.json)
         if asked.out:
             print(f"the masks are in {out / 'masks'}, the model is in {out / 'model'}")
 
