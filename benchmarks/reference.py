@@ -34,7 +34,7 @@ from learners.targets import Classes
 from models.builtin import BuiltIn
 from storage.arrays import open_npy
 
-LEARNED = ("supervised", "reference", "reference_aligned")
+LEARNED = ("supervised", "reference", "reference_aligned", "atlas")
 NOTHING = 0.001  # of an image that may be proposed where the thing is absent
 Maps = Mapping[int, NDArray[np.uint8]]  # image -> (Z, Y, X) classes
 

@@ -100,6 +100,13 @@ LEARNERS: dict[str, LearnerEntry] = {
         work=Late("learners.tags.work:work"),
         reads_tags=True,
     ),
+    "atlas": LearnerEntry(
+        title="Atlases (labelled volumes laid over the others)",
+        good_at="scans of one anatomy in about the same frame, from one labelled volume on, without training",
+        work=Late("learners.atlas:work"),
+        network=False,
+        needs="one volume that is labelled or filled; pictures have none",
+    ),
     "reference": LearnerEntry(
         title="Reference images",
         good_at="the same things in all images from one labelled image or slice, in seconds",

@@ -1,0 +1,214 @@
+"""Multi-atlas segmentation: labelled volumes are laid over a new one, and what their labels say there is averaged.
+
+R. A. Heckemann et al., NeuroImage 2006; survey: J. E. Iglesias and M. R. Sabuncu, Medical Image Analysis 2015. Each
+atlas is moved onto the new volume by an affine map (correlation) and then by fast symmetric forces demons
+(T. Vercauteren et al., NeuroImage 2009), both SimpleITK's, on grids of at most SIDE voxels a side. Nothing is trained.
+It is for scans of one anatomy in about the same frame: where no atlas resembles a volume, background is proposed
+without certainty.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from learners.data import Case
+from learners.judging import Judge
+from learners.plan import plan_of
+from learners.predict import Tile
+from learners.progress import STOP_FILE, Report
+from learners.proposing import Proposer
+from learners.spec import RoundResult, RoundSpec, Unready
+from learners.targets import OPEN_BACKGROUND, Classes, without_slices
+from storage.arrays import BACKGROUND, UNLABELLED, TornFile, open_npy, write_bytes
+
+SIDE = 64  # voxels of the grid on which volumes are laid over each other
+MOST = 5  # atlases for one volume: those that resemble it most as they lie
+AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH = 60, 40, 1.5  # the last in voxels
+ALIKE = 0.3  # correlation after registration, below which an atlas shows something else
+SHARPNESS = 4  # how much more a better fitting atlas counts
+FILLED = 0.5  # what a filled voxel counts against one that a person labelled
+CARD = "atlas.json"
+Grid = NDArray[np.float32]  # (z, y, x), at most SIDE a side
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A labelled volume."""
+
+    image_id: int
+    picture: Grid
+    labels: NDArray[
+        np.float32
+    ]  # (K + 1, z, y, x) how much each class is said, background first; 0 where unknown
+
+
+@dataclass
+class Atlases:
+    """Predicts whole volumes; what was found for a volume is kept, because it is asked for more than once."""
+
+    atlases: Sequence[Atlas]
+    _found: dict[int, NDArray[np.float16]] = field(default_factory=dict)
+
+    def tiles(self, case: Case) -> Iterator[Tile]:
+        """One slice at a time."""
+        depth, rows, columns = case.example.shape
+        picture = picture_of(case)
+        image_id = case.example.image_id
+        if image_id not in self._found:
+            self._found[image_id] = self._chances(image_id, picture).astype(np.float16)
+        small = self._found[image_id].astype(np.float32)
+        features = np.asarray(cv2.resize(picture.mean(0), (8, 8), interpolation=cv2.INTER_AREA)).ravel()
+        for z in range(depth):
+            cut = _between(small, (z + 0.5) * small.shape[1] / depth - 0.5)
+            p = np.stack([cv2.resize(c, (columns, rows), interpolation=cv2.INTER_LINEAR) for c in cut])
+            p = p / np.maximum(p.sum(0), 1e-6)
+            yield (
+                (slice(z, z + 1), slice(0, rows), slice(0, columns)),
+                p[:, None].astype(np.float32),
+                features,
+            )
+
+    def _chances(self, image_id: int, picture: Grid) -> NDArray[np.float32]:
+        """(K + 1, z, y, x) of one volume."""
+        others = [a for a in self.atlases if a.image_id != image_id] or list(self.atlases)
+        nearest = sorted(others, key=lambda a: -correlation(picture, resized(a.picture, picture.shape)))[
+            :MOST
+        ]
+        count = len(self.atlases[0].labels)
+        total = np.zeros((count, *picture.shape), np.float32)
+        for atlas in nearest:
+            labels, likeness = laid_over(picture, atlas)
+            if likeness >= ALIKE:
+                total += likeness**SHARPNESS * labels
+        prior = np.full(count, 1e-3, np.float32)  # where no atlas says anything: background, hardly certain
+        prior[0] *= 2
+        total += prior[:, None, None, None]
+        return total / total.sum(0)
+
+
+def laid_over(picture: Grid, atlas: Atlas) -> tuple[NDArray[np.float32], float]:
+    """The atlas's labels where they lie in this volume, and how much its picture then resembles it."""
+    fixed = sitk.GetImageFromArray(picture)
+    moving = sitk.GetImageFromArray(resized(atlas.picture, picture.shape))
+    moving = sitk.HistogramMatching(moving, fixed)
+    way = sitk.CompositeTransform([affine(fixed, moving)])
+    moved = sitk.Resample(moving, fixed, way, sitk.sitkLinear)
+    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
+    demons.SetNumberOfIterations(DEMONS_STEPS)
+    demons.SetSmoothDisplacementField(True)
+    demons.SetStandardDeviations(DEMONS_SMOOTH)
+    bend = sitk.Cast(demons.Execute(fixed, moved), sitk.sitkVectorFloat64)
+    way.AddTransform(sitk.DisplacementFieldTransform(bend))
+    moved = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, way, sitk.sitkLinear))
+    parts = [sitk.GetImageFromArray(resized(part, picture.shape)) for part in atlas.labels]
+    labels = [sitk.GetArrayFromImage(sitk.Resample(part, fixed, way, sitk.sitkLinear)) for part in parts]
+    return np.stack(labels), correlation(picture, moved)
+
+
+def affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """By correlation, from where the volumes lie; no move where nothing can be found."""
+    start = sitk.AffineTransform(3)
+    start.SetCenter([n / 2 for n in fixed.GetSize()])
+    search = sitk.ImageRegistrationMethod()
+    search.SetMetricAsCorrelation()
+    search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, AFFINE_STEPS)
+    search.SetOptimizerScalesFromPhysicalShift()
+    search.SetInterpolator(sitk.sitkLinear)
+    search.SetShrinkFactorsPerLevel([2, 1])
+    search.SetSmoothingSigmasPerLevel([2, 1])
+    search.SetInitialTransform(start)
+    try:
+        return search.Execute(fixed, moving)
+    except RuntimeError:  # an empty volume, or one that ran out of the other
+        return sitk.AffineTransform(3)
+
+
+def correlation(a: Grid, b: Grid) -> float:
+    """-1..1, of the volumes a little smoothed."""
+    a, b = (gaussian_filter(v, 1.0) for v in (a, b))
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
+
+
+def picture_of(case: Case) -> Grid:
+    """A volume's brightness, 0..1, on its grid."""
+    z, y, x = case.example.shape
+    pixels = case.look((slice(0, z), slice(0, y), slice(0, x))).mean(0)
+    return resized(pixels, _grid((z, y, x)))
+
+
+def atlas_of(case: Case, classes: Classes) -> Atlas:
+    """From what people said, and where they said nothing from the volume's fill."""
+    example = case.example
+    assert example.known is not None
+    said = without_slices(open_npy(example.known), example.held)
+    weight = np.ones(said.shape, np.float32)
+    if example.fill is not None and not example.held:  # a fill knows held-out slices
+        unsaid = said == UNLABELLED
+        said = np.where(unsaid, open_npy(example.fill.classes), said)
+        weight[unsaid] = FILLED * np.asarray(open_npy(example.fill.confidence))[unsaid] / 255
+    said = np.where(said == OPEN_BACKGROUND, BACKGROUND, said)
+    grid = _grid(example.shape)
+    parts = [resized(np.where(said == value, weight, 0), grid) for value in (BACKGROUND, *classes.ids)]
+    return Atlas(example.image_id, picture_of(case), np.stack(parts))
+
+
+def work(spec: RoundSpec) -> RoundResult:
+    """A round: nothing is kept but which volumes were atlases. Raises Unready, or what went wrong."""
+    report, started = Report(spec.directory), time.monotonic()
+    classes, plan = Classes(spec.class_ids), plan_of(spec)
+    cases, notes = [], []
+    for example in spec.examples:
+        try:
+            cases.append(Case(example, classes, plan.network.channels))
+        except TornFile:
+            notes.append(f"image {example.image_id} cannot be read and was left out")
+    labelled = [c for c in cases if c.example.known is not None and not c.example.all_held]
+    volumes = [c for c in labelled if c.example.shape[0] > 1]
+    chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes
+    if not chosen:
+        raise Unready("atlases are for volumes: label one, some slices and their fill are enough")
+    atlases = []
+    for case in chosen:
+        if (spec.directory / STOP_FILE).exists():
+            raise Unready("the round was stopped before it had read its atlases")
+        report.say("reading atlases", step=len(atlases))
+        atlases.append(atlas_of(case, classes))
+    predictor = Atlases(atlases)
+    write_bytes(spec.directory / CARD, json.dumps({"atlases": [a.image_id for a in atlases]}).encode())
+    seconds = round(time.monotonic() - started, 2)
+    report.say("comparing")
+    judged = Judge(cases, plan, classes)(predictor)
+    predicted, remaining = Proposer(spec, plan, classes, predictor).run(cases, report, judged.dice)
+    notes.append(f"laid {len(atlases)} labelled volume{'s' if len(atlases) > 1 else ''} over the others")
+    result = RoundResult(spec.directory, predicted, 1, seconds, dice=judged.dice, child_dice=judged.dice)
+    return replace(result, per_class=judged.per_class, remaining=remaining, notes=tuple(notes))
+
+
+def resized(volume: NDArray, shape: tuple[int, ...]) -> Grid:
+    """Linear, the same extent."""
+    if volume.shape == tuple(shape):
+        return np.asarray(volume, np.float32)
+    zooms = [n / m for n, m in zip(shape, volume.shape, strict=True)]
+    out = zoom(volume.astype(np.float32), zooms, order=1, grid_mode=True, mode="nearest")
+    return np.asarray(out, np.float32)
+
+
+def _grid(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    z, y, x = (min(n, SIDE) for n in shape)
+    return z, y, x
+
+
+def _between(volume: NDArray[np.float32], z: float) -> NDArray[np.float32]:
+    """(C, y, x) at a place between slices of (C, z, y, x)."""
+    z = min(max(z, 0.0), volume.shape[1] - 1.0)
+    low, share = int(z), z - int(z)
+    high = min(low + 1, volume.shape[1] - 1)
+    return (1 - share) * volume[:, low] + share * volume[:, high]
