@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,12 @@ import numpy as np
 from annotator.export import ExportRequest, export
 from annotator.fills import DEFAULT, Fills
 from annotator.folds import Folds
+from annotator.importer import import_path
 from annotator.jobs import Job
 from annotator.learn_settings import LearnSettings
 from annotator.model_export import export_model
 from benchmarks.common import Row, finish
-from benchmarks.simulated import USER, Annotator, Subject, project, test_dice
+from benchmarks.simulated import USER, Annotator, Subject, project, test_dice, truth_of
 from learners import LEARNERS
 from learners.metrics import dice_of, mean_dice, overlaps
 from learners.propagate.worker import Filler
@@ -47,6 +49,8 @@ def main() -> None:
         out = asked.out or Path(spare) / "out"
         started = time.perf_counter()
         with project(out / "project", subject, settings, asked.seed) as person:
+            trains = LEARNERS[asked.learner].network
+            unseen = {} if trains else added(person, tests)
             filled = label_and_fill(person)
             person.scheduler.run_until_idle()
             rows = [Row(subject.name, "fills of the labelled volumes", "Dice", filled, len(person.masks))]
@@ -55,7 +59,10 @@ def main() -> None:
             model = person.scheduler.rounds.model(asked.learner)
             if model is None:
                 raise SystemExit(f"no model: {person.scheduler.status()[0]['message']}")
-            value = test_dice(model, tests, subject, Path(spare) / "tests") or 0.0
+            if trains:
+                value = test_dice(model, tests, subject, Path(spare) / "tests") or 0.0
+            else:
+                value = proposed_dice(person, asked.learner, unseen)
             rows.append(Row(subject.name, f"{asked.learner}, unseen volumes", "Dice", value, len(tests)))
             rows.append(Row(subject.name, "annotator", "minutes", person.seconds / 60, person.drawn))
         rows.append(Row(subject.name, "everything", "seconds", time.perf_counter() - started))
@@ -168,9 +175,32 @@ def written(person: Annotator, learner: str, out: Path) -> list[Row]:
     """Export masks and model as a person would; how much of each was written."""
     store = person.workflow.store
     export(store, out / "masks", ExportRequest(("nifti",)), Job("export"))
-    model = export_model(store, person.scheduler.rounds, learner, out / "model")
-    files = [sum(1 for p in folder.rglob("*") if p.is_file()) for folder in (out / "masks", model.folder)]
-    return [Row(store.root.name, name, "files", n) for name, n in zip(("masks", "model"), files)]
+    folders = {"masks": out / "masks"}
+    if LEARNERS[learner].network:
+        folders["model"] = export_model(store, person.scheduler.rounds, learner, out / "model").folder
+    return [Row(store.root.name, name, "files", files_in(folder)) for name, folder in folders.items()]
+
+
+def files_in(folder: Path) -> int:
+    return sum(1 for path in folder.rglob("*") if path.is_file())
+
+
+def added(person: Annotator, tests: Sequence[tuple[Path, Path]]) -> dict[int, Path]:
+    """The test volumes in the project, without labels: image -> mask. For learners whose model is no network."""
+    store = person.workflow.store
+    return {import_path(store, image, Job("import")).added[0]: mask for image, mask in tests}
+
+
+def proposed_dice(person: Annotator, learner: str, unseen: dict[int, Path]) -> float:
+    """The mean Dice of what was proposed for volumes that nobody labelled."""
+    store, scores = person.workflow.store, []
+    values = range(1, len(person.subject.classes) + 1)
+    for image_id, mask in unseen.items():
+        row = store.predictions.newest(image_id, learner)
+        truth = truth_of(store, image_id, mask, person.subject)
+        found = np.zeros_like(truth) if row is None else row.classes()
+        scores.append(dice_of(overlaps(found, truth, values, np.ones(truth.shape, bool))))
+    return mean_dice(scores) or 0.0
 
 
 if __name__ == "__main__":
