@@ -61,7 +61,7 @@ def test_the_zip_comes_in_again_as_another_learners_start(served):
     client, workflow, app = served
     batch = upload(client, "model.zip", exported(client, app).content)
     job = finished(client, app, client.post("/api/models/unimatch/import", json={"batch": batch}))
-    assert job.state == "done" and "its next round starts from it" in job.progress.message
+    assert job.state == "done" and "the next round starts from it" in job.progress.message
     learner = {one["name"]: one for one in client.get("/api/learn").json()["learners"]}
     assert learner["unimatch"]["model"] and not learner["bcp"]["model"]
     rounds = rounds_of(workflow.store)
