@@ -23,6 +23,7 @@ from learners.judging import Judge
 from learners.plan import plan_of
 from learners.predict import Tile
 from learners.progress import STOP_FILE, Report
+from learners.propagate.grid import coarse_mean
 from learners.proposing import Proposer
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import OPEN_BACKGROUND, Classes, without_slices
@@ -193,11 +194,14 @@ def work(spec: RoundSpec) -> RoundResult:
 
 
 def resized(volume: NDArray, shape: tuple[int, ...]) -> Grid:
-    """Linear, the same extent."""
+    """Linear, the same extent; of much finer voxels the mean."""
+    volume = np.asarray(volume, np.float32)
     if volume.shape == tuple(shape):
-        return np.asarray(volume, np.float32)
+        return volume
+    z, y, x = (max(1, n // m) for n, m in zip(volume.shape, shape, strict=True))
+    volume = coarse_mean(volume, (z, y, x))
     zooms = [n / m for n, m in zip(shape, volume.shape, strict=True)]
-    out = zoom(volume.astype(np.float32), zooms, order=1, grid_mode=True, mode="nearest")
+    out = zoom(volume, zooms, order=1, grid_mode=True, mode="nearest")
     return np.asarray(out, np.float32)
 
 
