@@ -35,7 +35,7 @@ def choose(facts: Facts) -> Choice:
     """Supervised training done well, until the labels' kind, a good teacher and a GPU speak for something else.
 
     Where all volumes show one anatomy, a few labelled ones laid over the others are ahead of any minute of training:
-    Dice 0.78 from one volume where training on forty came to 0.74 (docs/learners.md).
+    Dice 0.76 from one volume where training on forty came to 0.74 (docs/learners.md).
     On processors no semi-supervised method beat it at equal time with few labels (docs/learners.md), and from two
     slices a volume training on fills came to Dice 0.61 where the slices alone came to 0.40 (docs/sparse.md).
     """
