@@ -33,10 +33,11 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import OPEN_SECONDS, SLICE_SECONDS
 from learners.data import Case
 from learners.engines import SerialExecutor
+from learners.pictures import picture_of
 from learners.spec import Example
 from learners.tags.affinity import at_side, responses, transition, walk
 from learners.tags.classifier import load_head, maps_of
-from learners.tags.features import Trunk, picture_of
+from learners.tags.features import Places
 from learners.tags.masks import CUT, at_size, prompted
 from learners.tags.work import HEAD
 from learners.targets import Classes
@@ -248,7 +249,7 @@ def _maps(project: Project, data: Set) -> dict[str, float]:
     folder = project.scheduler.rounds.model("tags")
     assert folder is not None
     head = load_head(folder / HEAD, len(data.classes))
-    trunk, model = Trunk(), BuiltIn()
+    trunk, model = Places(), BuiltIn()
     names = ("plain map", "map + dense refinement", "map + prompt affinity", "tags: masks before training")
     scores = {name: Scores() for name in names}
     for image_id, piece in project.tagged.items():
