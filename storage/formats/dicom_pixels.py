@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 
 from storage.formats.base import FileRefused, rescale, rgb8, to_pixel_type
+from storage.formats.simple_itk import simple_itk
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
 DECODED_BY_GDCM = (  # JPEG of 12 bit, lossless JPEG, JPEG-LS: pydicom needs GPL packages for them
     "1.2.840.10008.1.2.4.51",
     "1.2.840.10008.1.2.4.57",
@@ -97,6 +96,7 @@ def _decoded(path: Path, header: Dataset, syntax: str) -> tuple[NDArray, bool]:
 
 
 def _by_gdcm(path: Path) -> NDArray:
+    sitk = simple_itk()
     return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
 
 

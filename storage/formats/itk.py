@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from storage.formats.base import (
@@ -17,9 +17,12 @@ from storage.formats.base import (
     to_pixel_type,
 )
 from storage.formats.grid import Grid, grid_of
+from storage.formats.simple_itk import simple_itk
 from storage.scan import Scan, robust_window, value_range
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # it would print paths and header values
+if TYPE_CHECKING:
+    from SimpleITK import Image
+
 HEADER_BYTES = 65536
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 INLINE = ("local", "internal")
@@ -50,7 +53,7 @@ def _load(path: Path) -> tuple[NDArray, Grid]:
     """Values (i, j, k[, 3]) and their grid."""
     fields = _header_fields(path)
     data = _data_file(path, fields)
-    reader = sitk.ImageFileReader()
+    reader = simple_itk().ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     size, channels = reader.GetSize(), reader.GetNumberOfComponents()
@@ -94,12 +97,12 @@ def _data_file(path: Path, fields: dict[str, str]) -> Path:
         )
     data = path.with_name(name)
     if data.is_symlink() or not data.is_file():
-        raise FileRefused("the file with its pixels is not beside it; copy both, or save it as one file")
+        raise FileRefused("its file of pixels is not beside it; copy both, or save it as one file")
     return data
 
 
 def _numpy_name(pixel_id: int) -> str:
-    name = sitk.GetPixelIDValueAsString(pixel_id).removeprefix("vector of ")
+    name = simple_itk().GetPixelIDValueAsString(pixel_id).removeprefix("vector of ")
     sign = "u" if name.endswith("unsigned integer") else ""
     bits = re.match(r"(\d+)-bit", name)
     return "float32" if bits is None else f"{sign}{'float' if 'float' in name else 'int'}{bits[1]}"
@@ -114,8 +117,8 @@ def _says_orientation(fields: dict[str, str]) -> bool:
     return named or (matrix and "elementdatafile" in fields)
 
 
-def _source_order(image: sitk.Image) -> NDArray:
-    values = sitk.GetArrayFromImage(image)
+def _source_order(image: "Image") -> NDArray:
+    values = simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         rows_first = values[..., :3]
         rows_first = rows_first.reshape((-1, *rows_first.shape[-3:]))
@@ -123,7 +126,7 @@ def _source_order(image: sitk.Image) -> NDArray:
     return values.reshape((-1, *values.shape[-2:])).T
 
 
-def _grid(image: sitk.Image, oriented: bool) -> Grid:
+def _grid(image: "Image", oriented: bool) -> Grid:
     i, j, k = (*image.GetSize(), 1)[:3]
     if image.GetDimension() == 2:
         affine = np.diag([*image.GetSpacing(), 1.0, 1.0])
