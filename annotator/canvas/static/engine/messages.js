@@ -20,9 +20,9 @@ export function listen(app) {
   on("proposal", () => app.proposals.refresh());
   on("ack", (message) => acknowledged(app, message));
   on("refused", (message) => refused(app, message));
-  let model = null; // the chosen one, as far as it was said
+  let model = null; // the chosen one, as far as it was said: before the canvas listened it may have been said already
   const chosen = ({ detail: { message } }) => {
-    if (model !== null && message.name !== model && app.session) app.prompts.again(app.active.ref);
+    if (message.name !== model && app.session && app.active) app.prompts.again(app.active.ref);
     model = message.name;
   };
   link.addEventListener("model", chosen, { signal });
