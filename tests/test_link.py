@@ -19,6 +19,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from tests.browser import browser  # noqa: F401
 from tests.conftest import ROOT
+from tests.test_page import until
 
 pytestmark = pytest.mark.browser
 
@@ -187,6 +188,7 @@ def test_a_change_that_was_not_answered_is_sent_again_with_the_same_id(
     wait_mode(page, "saved")
     enqueue(page, "a", "b")
     wait_mode(page, "saving", 2)
+    until(lambda: double.ids() == ["a"])  # it has arrived and is not answered
     double.answer = acknowledge
     double.drop()
     wait_mode(page, "saved", 0)
