@@ -55,17 +55,18 @@ class Atlases:
     """Predicts whole volumes; what was found for a volume is kept, because it is asked for more than once."""
 
     atlases: Sequence[Atlas]
-    _found: dict[int, NDArray[np.float16]] = field(default_factory=dict)
+    _found: dict[int, tuple[NDArray[np.float16], NDArray[np.float32]]] = field(default_factory=dict)
 
     def tiles(self, case: Case) -> Iterator[Tile]:
         """One slice at a time."""
         depth, rows, columns = case.example.shape
-        picture = picture_of(case)
         image_id = case.example.image_id
         if image_id not in self._found:
-            self._found[image_id] = self._chances(image_id, picture).astype(np.float16)
-        small = self._found[image_id].astype(np.float32)
-        features = np.asarray(cv2.resize(picture.mean(0), (8, 8), interpolation=cv2.INTER_AREA)).ravel()
+            picture = picture_of(case)
+            seen = np.asarray(cv2.resize(picture.mean(0), (8, 8), interpolation=cv2.INTER_AREA)).ravel()
+            self._found[image_id] = self._chances(image_id, picture).astype(np.float16), seen
+        chances, features = self._found[image_id]
+        small = chances.astype(np.float32)
         for z in range(depth):
             cut = _between(small, (z + 0.5) * small.shape[1] / depth - 0.5)
             p = np.stack([cv2.resize(c, (columns, rows), interpolation=cv2.INTER_LINEAR) for c in cut])

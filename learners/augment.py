@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from learners.losses import Sample
 from learners.plan import Plan
 
-INVERT = 0.25
+INVERT = 0.25  # share of strong looks, where a polarity is there of which nothing is labelled
 STEP_PER_MM = 1.2  # axes whose spacings differ by less may be turned into one another
 
 
@@ -63,7 +63,7 @@ class Views:
 
 
 def views_of(
-    plan: Plan, mirror: tuple[int, ...], *, axis_aligned: bool = False, both_polarities: bool = False
+    plan: Plan, mirror: tuple[int, ...], *, axis_aligned: bool = False, invert: bool = False
 ) -> Views:
     """Turn only between axes of about equal spacing, and by quarters only what may be mirrored both ways."""
     a, b = plan.spacing_mm[-2:]
@@ -71,8 +71,8 @@ def views_of(
     turns = (plan.dims - 2, plan.dims - 1) if square else None
     flips = tuple(axis + plan.dims - 3 for axis in mirror if axis + plan.dims >= 3)
     quarters = turns is not None and set(turns) <= set(flips)
-    degrees, invert = 0.0 if axis_aligned else 20.0, INVERT if both_polarities else 0.0
-    return Views(flips, turns, quarters=quarters, degrees=degrees, invert=invert)
+    degrees = 0.0 if axis_aligned else 20.0
+    return Views(flips, turns, quarters=quarters, degrees=degrees, invert=INVERT if invert else 0.0)
 
 
 def part_dims(sample: Sample) -> int:

@@ -60,7 +60,7 @@ def choose(facts: Facts) -> Choice:
     if kind == "volumes" and facts.alike and facts.labelled <= ATLASES:
         return Choice(
             "atlas",
-            f"the volumes look alike, so the labels of {facts.labelled} can be carried to the others without training",
+            "the volumes look alike, so the labels of a few can be carried to the others without training",
         )
     if kind == "volumes" and facts.complete_slices <= SPARSE * facts.labelled:
         return Choice(

@@ -208,7 +208,7 @@ class _Round:
                 self.plan,
                 self.spec.mirror,
                 axis_aligned=recipe.axis_aligned,
-                both_polarities=unseen_polarity(self.cases),
+                invert=unseen_polarity(self.cases),
             ),
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
