@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from learners.data import Case
+from learners.data import Case, open_cases
 from learners.judging import Judge
 from learners.plan import plan_of
 from learners.predict import Tile
@@ -27,7 +27,7 @@ from learners.propagate.grid import coarse_mean
 from learners.proposing import Proposer
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import OPEN_BACKGROUND, Classes, without_slices
-from storage.arrays import BACKGROUND, UNLABELLED, TornFile, open_npy, write_bytes
+from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
 
 SIDE = 64  # voxels of the grid on which volumes are laid over each other
 MOST = 5  # atlases for one volume: those that resemble it most as they lie
@@ -166,12 +166,8 @@ def work(spec: RoundSpec) -> RoundResult:
     """A round: nothing is kept but which volumes were atlases. Raises Unready, or what went wrong."""
     report, started = Report(spec.directory), time.monotonic()
     classes, plan = Classes(spec.class_ids), plan_of(spec)
-    cases, notes = [], []
-    for example in spec.examples:
-        try:
-            cases.append(Case(example, classes, plan.network.channels))
-        except TornFile:
-            notes.append(f"image {example.image_id} cannot be read and was left out")
+    notes: list[str] = []
+    cases = open_cases(spec.examples, classes, plan.network.channels, notes)
     labelled = [c for c in cases if c.example.known is not None and not c.example.all_held]
     volumes = [c for c in labelled if c.example.shape[0] > 1]
     chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes

@@ -22,7 +22,7 @@ from learners.targets import (
     with_fill,
     without_slices,
 )
-from storage.arrays import UNLABELLED, open_npy, plane
+from storage.arrays import UNLABELLED, TornFile, open_npy, plane
 
 PERCENTILES = (0.5, 99.5)
 LOOKED_AT = 200_000  # voxels to find the percentiles from
@@ -110,6 +110,17 @@ class Case:
         known = without_slices(open_npy(self.example.known), self.example.held)
         part = known[(known != UNLABELLED).mean((1, 2)) > NEARLY_WHOLE]
         return int(((part != 0) & (part < OPEN_BACKGROUND)).sum()), part.size
+
+
+def open_cases(examples: Sequence[Example], classes: Classes, channels: int, notes: list[str]) -> list[Case]:
+    """Every image that can be read; a torn one is left out and named in `notes`."""
+    cases = []
+    for example in examples:
+        try:
+            cases.append(Case(example, classes, channels))
+        except TornFile:
+            notes.append(f"image {example.image_id} cannot be read and was left out")
+    return cases
 
 
 def percentiles(pixels: NDArray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from learners.adapt.adapted import adapt_groups
 from learners.augment import views_of
 from learners.budget import Budget
 from learners.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
-from learners.data import Case, Pools
+from learners.data import Pools, open_cases
 from learners.judging import Judge, Judged
 from learners.losses import CEDice
 from learners.plan import Plan, plan_of, plan_to_predict
@@ -23,7 +23,6 @@ from learners.stpp import reliable
 from learners.targets import Classes
 from learners.trainer import Gate, Job, State, train
 from models.networks import UNet
-from storage.arrays import TornFile
 
 TRIES = 4
 
@@ -67,7 +66,7 @@ class _Round:
         torch.manual_seed(spec.seed)
         self.classes = Classes(spec.class_ids)
         self.recipe = LEARNERS[spec.learner].recipe()
-        self.cases = self._open()
+        self.cases = open_cases(spec.examples, self.classes, self.plan.network.channels, self.notes)
         self.judge = Judge(self.cases, self.plan, self.classes)
 
     def run(self) -> RoundResult:
@@ -167,16 +166,6 @@ class _Round:
             rounds=(parent.rounds if parent else 0) + 1,
         )
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
-
-    def _open(self) -> list[Case]:
-        """Every image that can be read; a torn one is left out and named."""
-        cases = []
-        for example in self.spec.examples:
-            try:
-                cases.append(Case(example, self.classes, self.plan.network.channels))
-            except TornFile:
-                self.notes.append(f"image {example.image_id} cannot be read and was left out")
-        return cases
 
     def _parent(self) -> State | None:
         if self.spec.parent is None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from learners.data import Case
+from learners.data import open_cases
 from learners.judging import Judge, Judged
 from learners.plan import Plan, device_of, plan_of
 from learners.progress import Report
@@ -20,7 +20,6 @@ from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
 from models import on_this_machine
 from models.prompt import PromptModel
-from storage.arrays import TornFile
 
 EMBEDDERS = ("sam", "medsam", "microsam", "mobile_sam", "edgetam")  # prompt models whose embedding has places
 ALL_AXES = (0, 1, 2)
@@ -43,7 +42,7 @@ class _Round:
         self._report = Report(spec.directory)
         torch.manual_seed(spec.seed)
         self._plan, self._classes = plan_of(spec), Classes(spec.class_ids)
-        self._cases = self._open()
+        self._cases = open_cases(spec.examples, self._classes, self._plan.network.channels, self._notes)
         self._judge = Judge(self._cases, self._plan, self._classes)
         self._asked = on_this_machine(spec.prompt_model)
         self._dense = dense_of(spec.prompt_model, self._asked, device_of(spec.device))
@@ -83,15 +82,6 @@ class _Round:
             parent_dice=None if earlier is None else earlier.dice,
         )
         return self._propose(chosen, result, judged)
-
-    def _open(self) -> list[Case]:
-        cases = []
-        for example in self._spec.examples:
-            try:
-                cases.append(Case(example, self._classes, self._plan.network.channels))
-            except TornFile:
-                self._notes.append(f"image {example.image_id} cannot be read and was left out")
-        return cases
 
     def _before(self) -> Reference | None:
         if self._spec.parent is None:

@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import replace
 
-from learners.data import Case
+from learners.data import open_cases
 from learners.judging import Judge
 from learners.plan import plan_of
 from learners.progress import STOP_FILE, Report
@@ -16,7 +16,7 @@ from learners.reference.shots import axis_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
 from models.sam2 import Propagator
-from storage.arrays import TornFile, write_bytes
+from storage.arrays import write_bytes
 
 CARD = "film.json"
 
@@ -25,12 +25,8 @@ def work(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong. Learns anew each time: what was aligned is not kept on disk."""
     report, started = Report(spec.directory), time.monotonic()
     classes, plan = Classes(spec.class_ids), plan_of(spec)
-    cases, notes = [], []
-    for example in spec.examples:
-        try:
-            cases.append(Case(example, classes, plan.network.channels))
-        except TornFile:
-            notes.append(f"image {example.image_id} cannot be read and was left out")
+    notes: list[str] = []
+    cases = open_cases(spec.examples, classes, plan.network.channels, notes)
     axis = axis_of(cases)
     shots = shots_of(cases, spec.references, axis)
     if not any((shot.values == value).any() for shot in shots for value in spec.class_ids):
