@@ -23,11 +23,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="the shipped file was made with 1")
     parser.add_argument("--resume", action="store_true", help="go on from --out")
+    parser.add_argument("--start", type=Path, help="train these shipped weights further, instead of random ones")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
-    run = train(Plan(given.cache, given.out, given.steps, given.seed, given.threads), resume=given.resume)
+    plan = Plan(given.cache, given.out, given.steps, given.seed, given.threads, given.start)
+    run = train(plan, resume=given.resume)
     logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
 
 

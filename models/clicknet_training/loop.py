@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from models.clicknet.model import has_bf16
 from models.clicknet.network import Network
 from models.clicknet_training.batches import Order, batches
 from models.clicknet_training.examples import Batch
@@ -24,12 +26,35 @@ STAGES = ((0.6, 96, 16), (1, 128, 12))  # until which part of the steps, crop si
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """How a run goes from its first step to its last."""
+
+    peak: float = PEAK_RATE
+    cool_down: float = COOL_DOWN
+    stages: tuple[tuple[float, int, int], ...] = STAGES
+
+    def rate(self, step: int, steps: int) -> float:
+        """Warm up, hold, and come down in the last part: a run can go on from any checkpoint of the middle."""
+        warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+        return self.peak * warm * min(1.0, 0.01 + (1 - step / steps) / self.cool_down)
+
+
+FROM_SCRATCH = Schedule()
+FROM_WEIGHTS = Schedule(peak=PEAK_RATE / 2, cool_down=1.0, stages=STAGES[-1:])  # trained ones: come down at once
+
+
+@dataclass(frozen=True)
 class Plan:
     cache: Path
     out: Path  # the checkpoint; its log lies beside it
     steps: int
     seed: int = 0
     threads: int = 1  # sums are rounded in another order with another number
+    start: Path | None = None  # weights that were shipped, to train further; else random ones
+
+    @property
+    def schedule(self) -> Schedule:
+        return FROM_WEIGHTS if self.start else FROM_SCRATCH
 
 
 class Run:
@@ -38,6 +63,8 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
         self.network, self.average = _new(), _new()
+        if plan.start:
+            self.network.load_state_dict(load_file(plan.start))
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(_groups(self.network), lr=PEAK_RATE, fused=True)
         self.step = 0
@@ -78,13 +105,13 @@ def train(plan: Plan, *, resume: bool) -> Run:
     if run.step >= plan.steps:
         return run
     for asked, batch in batches(plan.cache, lambda step: _order(plan, step), run.step):
-        rate, rng = _rate(run.step / plan.steps, run.step), (plan.seed, asked.step, 1 << 20)
+        rate, rng = plan.schedule.rate(run.step, plan.steps), (plan.seed, asked.step, 1 << 20)
         report = _step(run, batch, rate, np.random.default_rng(rng))
         run.seconds = before + time.monotonic() - started
         done = run.step >= plan.steps
         if run.step % 20 == 0 or done:
             _write(log, dict(step=run.step, minutes=round(run.seconds / 60, 2), size=asked.size, **report))
-        if run.step == round((1 - COOL_DOWN) * plan.steps):
+        if run.step == round((1 - plan.schedule.cool_down) * plan.steps):
             run.save(middle)
         if run.seconds - saved > 60 or done:
             run.save(plan.out)
@@ -96,18 +123,19 @@ def train(plan: Plan, *, resume: bool) -> Run:
 
 def _order(plan: Plan, step: int) -> Order:
     progress = min(step, plan.steps - 1) / plan.steps  # batches are ordered beyond the last step too
-    size, count = next(stage[1:] for stage in STAGES if progress < stage[0])
+    size, count = next(stage[1:] for stage in plan.schedule.stages if progress < stage[0])
     return Order(plan.seed, step, size, count)
 
 
 def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict[str, float]:
     truth = torch.from_numpy(batch.truths).float()
-    boards = corrected(run.network, batch, rng)
+    half = has_bf16()
+    boards = corrected(run.network, batch, rng, half=half)
     boards[rng.random(len(boards)) < FORGET, LAST] = 0
     run.network.train()
     for group in run.optimiser.param_groups:
         group["lr"] = rate
-    output = forward(run.network, batch.crops, boards)
+    output = forward(run.network, batch.crops, boards, half=half)
     loss, report = loss_of(output, truth)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -135,12 +163,6 @@ def _groups(network: Network) -> list[dict]:
     kernels = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     return [dict(params=kernels, weight_decay=0.02), dict(params=rest, weight_decay=0.0)]
-
-
-def _rate(progress: float, step: int) -> float:
-    """Warm up, hold, and come down in the last part: a run can go on from any checkpoint of the middle."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return PEAK_RATE * warm * min(1.0, 0.01 + (1 - progress) / COOL_DOWN)
 
 
 def _write(log: Path, row: dict) -> None:

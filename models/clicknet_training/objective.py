@@ -13,7 +13,7 @@ ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of correc
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
-def corrected(network: Network, batch: Batch, rng: np.random.Generator, *, half: bool = True) -> np.ndarray:
+def corrected(network: Network, batch: Batch, rng: np.random.Generator, *, half: bool) -> np.ndarray:
     """Boards after a few rounds of corrections of the network's own answers."""
     boards = batch.boards.copy()
     network.eval()
@@ -26,7 +26,7 @@ def corrected(network: Network, batch: Batch, rng: np.random.Generator, *, half:
     return boards
 
 
-def forward(network: Network, crops: np.ndarray, boards: np.ndarray, *, half: bool = True) -> Output:
+def forward(network: Network, crops: np.ndarray, boards: np.ndarray, *, half: bool) -> Output:
     """`half`: in bf16, which is slow on a processor that lacks it."""
     x = torch.from_numpy(np.concatenate([crops, boards], 1)).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
