@@ -39,10 +39,11 @@ class Shift:
     objects: bool = False
 
 
-def adaptation(data: Path, seed: int, *, quick: bool) -> Iterator[Row]:
+def adaptation(data: Path, seed: int, *, quick: bool, seconds: float | None = None) -> Iterator[Row]:
+    """`seconds`: of training for each network."""
     for shift in _shifts(data, quick):
         for network in NETWORKS:
-            yield from _measured(shift, network, seed, seconds=8.0 if quick else 90.0)
+            yield from _measured(shift, network, seed, seconds=seconds or (8.0 if quick else 90.0))
 
 
 def _measured(shift: Shift, network: str, seed: int, seconds: float) -> Iterator[Row]:

@@ -8,7 +8,7 @@ The built-in prompt model was trained on the training parts of these sets, from 
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -58,15 +58,25 @@ def main() -> None:
     options.add_argument("--part", choices=("reference", "adaptation"), action="append", help="default: both")
     options.add_argument("--set", choices=list(TASKS), action="append", help="default: all that are there")
     options.add_argument("--method", action="append", help=f"of {', '.join(LEARNED)}, variants; default: all")
+    options.add_argument(
+        "--seconds",
+        type=float,
+        help="of supervised training; default 60 and 90 for adaptation, quick 6 and 8",
+    )
+    options.add_argument("--targets", type=int, help="images to propose; default 10, quick 2")
     asked = options.parse_args()
     sizes = Sizes((1,), 2, 6) if asked.quick else Sizes((1, 5), 10, 60)
+    sizes = replace(sizes, targets=asked.targets or sizes.targets, seconds=asked.seconds or sizes.seconds)
     rows: list[Row] = []
     for part in asked.part or ("reference", "adaptation"):
         for seed in range(1 if asked.quick else asked.seeds):
             if part == "adaptation":
-                rows += adaptation(asked.data, seed, quick=asked.quick)
-                continue
-            rows += _references(asked.data, asked.set or list(TASKS), sizes, seed, asked.method or [])
+                found = adaptation(asked.data, seed, quick=asked.quick, seconds=asked.seconds)
+            else:
+                found = _references(asked.data, asked.set or list(TASKS), sizes, seed, asked.method or [])
+            for row in found:
+                print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                rows.append(row)
     finish(rows, asked.json)
 
 
@@ -163,8 +173,6 @@ def _variants(person: Annotator, maker: "_Rows", count: int) -> Iterator[Row]:
 
 
 def _ungated(found: Reference) -> dict:
-    from dataclasses import replace
-
     return {value: replace(one, gate=-np.inf) for value, one in found.seen.items()}
 
 

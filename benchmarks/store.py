@@ -67,7 +67,8 @@ def many_images(folder: Path, count: int) -> Iterator[Row]:
     workflow.images(0, 100, Wish())
     opened = time.perf_counter() - start
     pages = [
-        _timed(lambda at=at: workflow.images(at, 100, Wish())) for at in range(0, count, max(100, count // 50))
+        _timed(lambda at=at: workflow.images(at, 100, Wish()))
+        for at in range(0, count, max(100, count // 50))
     ]
     workflow.close()
     yield Row(f"{count} images", "open project, first page", "median ms", opened * 1000, 1)

@@ -110,15 +110,21 @@ class Project:
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--set", action="append", choices=list(SETS), help="default: all that are there")
+    options.add_argument("--seconds", type=float, help="of training for each method; default 240, quick 12")
+    options.add_argument("--count", type=int, help="crops of each half; default 200, quick 24")
     asked = options.parse_args()
+    seconds = asked.seconds or (12.0 if asked.quick else 240.0)
+    count = asked.count or (24 if asked.quick else 200)
     rows: list[Row] = []
     for name in asked.set or SETS:
         for seed in range(1 if asked.quick else asked.seeds):
-            made = SETS[name](asked.data, 24 if asked.quick else 200, seed)
+            made = SETS[name](asked.data, count, seed)
             if made is None:
                 print(f"{name}: left out, its folder is not in {asked.data}")
                 break
-            rows += list(run(made, 12.0 if asked.quick else 240.0, seed))
+            for row in run(made, seconds, seed):
+                print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                rows.append(row)
     finish(rows, asked.json)
 
 
