@@ -54,6 +54,9 @@ def main() -> None:
     asked = parser(__doc__.splitlines()[0])
     asked.add_argument("--part", choices=PARTS, action="append", help="default: all")
     asked.add_argument("--set", choices=SETS, action="append", help="default: all that are there")
+    asked.add_argument(
+        "--propagator", choices=list(PROPAGATORS), action="append", help="default: all that are ready"
+    )
     options = asked.parse_args()
     parts = options.part or PARTS
     seconds = 10.0 if options.quick else FILL_SECONDS
@@ -62,7 +65,10 @@ def main() -> None:
     wanted = subjects(options.data, options.set or SETS, quick=options.quick)
     for subject in wanted if set(parts) & {"propagators", "rules"} else ():
         if "propagators" in parts:
-            rows += propagators(subject, counts, seconds)
+            ready = [name for name, entry in PROPAGATORS.items() if entry.ready]
+            for row in propagators(subject, counts, seconds, options.propagator or ready):
+                print(f"{row.set}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                rows.append(row)
         for seed in range(1 if options.quick else options.seeds) if "rules" in parts else ():
             rows += rules(subject, counts, seed, quick=options.quick)
         print(f"{subject.set}: {subject.name} done", flush=True)
@@ -87,8 +93,10 @@ def subjects(data: Path, sets: Sequence[str], *, quick: bool) -> Iterator[Subjec
             yield read_subject("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
 
 
-def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> Iterator[Row]:
-    """Every propagator on equidistant slices of one plane, and on slices of all planes in turn."""
+def propagators(
+    subject: Subject, counts: tuple[int, ...], seconds: float, names: Sequence[str]
+) -> Iterator[Row]:
+    """These propagators and the default on equidistant slices of one plane, and on slices of all planes in turn."""
     quick = seconds < FILL_SECONDS
     for layout, place in (("parallel", parallel), ("orthogonal", orthogonal)):
         for count in counts:
@@ -99,7 +107,7 @@ def propagators(subject: Subject, counts: tuple[int, ...], seconds: float) -> It
             found = {"nearest slice": dice(subject, nearest(case))}
             yield Row(name, "nearest slice", metric, found["nearest slice"], count)
             yield Row(name, "nearest slice", f"minutes, {count} slices", minutes, count)
-            for propagator in (key for key, entry in PROPAGATORS.items() if entry.ready):
+            for propagator in dict.fromkeys((DEFAULT, *names)):
                 if quick and propagator in SLOW and (count != 3 or layout == "orthogonal"):
                     continue
                 filled = fill(propagator, case, Run.of(seconds))

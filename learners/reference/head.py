@@ -20,6 +20,8 @@ PROTOTYPES = 4  # a side
 ROUNDS = 8  # of k-means
 PLACE_WEIGHT = 0.5
 STEPS = 41  # thresholds that are tried
+CLEARLY_NOT = -0.7  # scores below it have no say in where an image's own threshold lies
+FEWEST = 20  # cells that can tell one
 
 
 @dataclass(frozen=True)
@@ -113,18 +115,47 @@ def prototypes(rows: Tensor, count: int = PROTOTYPES) -> Tensor:
     return found
 
 
+def own_threshold(scores: Tensor, usual: float, gate: float) -> float:
+    """Otsu's threshold of one image's cells that are not clearly something else; the usual one where nothing in it
+    peaks as objects do.
+
+    One threshold does not suit the pictures of another laboratory or stain: with one reference image of nuclei, 12
+    others each, seven seeds, Dice there rose from 0.69 to 0.76 and stayed at 0.79 in its own kind; with Otsu's
+    threshold of all cells it was 0.68 and 0.75.
+    """
+    unsure = scores[scores > CLEARLY_NOT]
+    if len(unsure) < FEWEST or float(scores.max()) <= usual + gate:
+        return usual
+    return otsu(unsure)
+
+
 def best_threshold(scores: Sequence[Tensor], cells: Sequence[Cells]) -> float:
     """The score from which on cells are taken for the object so that Dice on these cells is best."""
-    yes = torch.cat([s[c.yes] for s, c in zip(scores, cells, strict=True)])
-    no = torch.cat([s[c.no] for s, c in zip(scores, cells, strict=True)])
+    yes, no = _sides(scores, cells)
     if not len(yes) or not len(no):
         return 0.0
     tried = torch.linspace(-1, 1, STEPS)
-    hits = (yes[None] > tried[:, None]).sum(1)
-    wrong = (no[None] > tried[:, None]).sum(1)
-    dice = 2 * hits / (hits + wrong + len(yes))
+    dice = _dice(yes, no, tried)
     near = dice >= dice.max() - 0.01  # of thresholds that are as good the middle one
     return float(tried[near].median())
+
+
+def dice_of_cells(scores: Sequence[Tensor], cells: Sequence[Cells]) -> float:
+    """Of what scores above 0, over all cells that are known."""
+    yes, no = _sides(scores, cells)
+    return float(_dice(yes, no, torch.zeros(1))[0])
+
+
+def _sides(scores: Sequence[Tensor], cells: Sequence[Cells]) -> tuple[Tensor, Tensor]:
+    """Scores of cells that are the object, and of cells that are not."""
+    pairs = list(zip(scores, cells, strict=True))
+    return torch.cat([s[c.yes] for s, c in pairs]), torch.cat([s[c.no] for s, c in pairs])
+
+
+def _dice(yes: Tensor, no: Tensor, thresholds: Tensor) -> Tensor:
+    hits = (yes[None] > thresholds[:, None]).sum(1)
+    wrong = (no[None] > thresholds[:, None]).sum(1)
+    return 2 * hits / (hits + wrong + len(yes)).clamp_min(1)
 
 
 def otsu(values: Tensor) -> float:

@@ -43,7 +43,11 @@ def load_reference(
         sight = Sight(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
         seen = {
             int(value): Seen(
-                _head(tensors, value, one["offset"]), one["threshold"], one["gate"], one["activation"]
+                head=_head(tensors, value, one["offset"]),
+                threshold=one["threshold"],
+                gate=one["gate"],
+                activation=one["activation"],
+                own=one["own"],
             )
             for value, one in card["seen"].items()
             if int(value) in class_ids
@@ -81,6 +85,7 @@ def _card(reference: Reference) -> dict[str, object]:
                 "threshold": one.threshold,
                 "gate": one.gate,
                 "activation": one.activation,
+                "own": one.own,
             }
             for value, one in reference.seen.items()
         },

@@ -14,7 +14,7 @@ from learners.pictures import picture_of
 from learners.predict import Tile
 from learners.reference.align import Neck
 from learners.reference.features import Dense, zoom_for
-from learners.reference.head import Head, Scaling, likeness_of, otsu
+from learners.reference.head import Head, Scaling, likeness_of, otsu, own_threshold
 from learners.reference.objects import only_believed, pieces_of, refined
 from learners.reference.shots import Shot
 from models.prompt import PromptModel
@@ -62,6 +62,7 @@ class Seen:
     threshold: float
     gate: float = 0.0  # the peak from which on a piece is believed
     activation: float = 0.0  # with a neck: the likeness from which on the class can be there at all
+    own: bool = False  # whether each image finds its own threshold; `threshold` is the usual one then
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Reference:
         Otsu's threshold, and nowhere where it stays below what the references' objects have."""
         one = self.seen[value]
         if self.neck is None:
-            return one.head.scores(x) - one.threshold
+            scores = one.head.scores(x)
+            return scores - (own_threshold(scores, one.threshold, one.gate) if one.own else one.threshold)
         s = likeness_of(one.head, x)
         return STRETCH * (s - max(otsu(s), one.activation))
 
