@@ -10,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
+from models.clicknet.adapter import WEIGHTS
 from models.clicknet.model import ClickNet
 from models.clicknet_training import simulate
 from models.clicknet_training.cache import Cache, open_cache
-from models.clicknet_training.loop import Plan, train
+from models.clicknet_training.loop import FROM_SCRATCH, FROM_WEIGHTS, WARM_UP_STEPS, Plan, train
 from models.clicknet_training.samples import Sampler
 from models.clicknet_training.ship import ship
 from models.clicknet_training.simulate import BOX, LAST, NEGATIVE, POSITIVE
@@ -118,3 +120,20 @@ def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, 
     ship(out, tmp_path / "weights.safetensors")
     model = ClickNet(tmp_path / "weights.safetensors", device="cpu")
     assert model.model_id.startswith("clicknet-") and torch.isfinite(next(model._network.parameters())).all()
+
+
+def test_trained_weights_learn_at_half_the_rate_and_slow_down_at_once():
+    assert FROM_WEIGHTS.rate(WARM_UP_STEPS, 1000) < FROM_SCRATCH.rate(WARM_UP_STEPS, 1000) / 2
+    rates = [FROM_WEIGHTS.rate(step, 1000) for step in range(WARM_UP_STEPS, 1001, 50)]
+    assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.01 * FROM_WEIGHTS.peak)
+    assert FROM_SCRATCH.rate(500, 1000) == FROM_SCRATCH.peak, "from scratch the rate is held first"
+
+
+def test_a_run_goes_on_from_shipped_weights(cache: Path, tmp_path: Path):
+    run = train(Plan(cache, tmp_path / "more.pt", steps=1, start=WEIGHTS), resume=False)
+    shipped = load_file(WEIGHTS)
+    kernels = [name for name, value in shipped.items() if value.ndim == 4]
+    apart = max(
+        float((run.network.state_dict()[name] - shipped[name].float()).abs().max()) for name in kernels
+    )
+    assert 0 < apart < 1e-4, "one step of a rate that only begins to rise"
