@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.spec import RoundSpec
+
 log = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray]
+ABANDONED_SECONDS = 3600.0  # nobody writes a file for so long
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -125,6 +128,12 @@ class KeptArrays:
 
     def _path(self, key: str) -> Path:
         return self._directory / f"{key}.npz"
+
+
+def kept_of(spec: RoundSpec) -> KeptArrays:
+    """What rounds keep in the project of pixels; of a round without a project, in its own folder."""
+    folder = spec.cache or spec.directory / "seen"
+    return KeptArrays(folder, spec.cache_bytes, abandoned_seconds=ABANDONED_SECONDS)
 
 
 def write_arrays(path: Path, arrays: Arrays) -> int:
