@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from learners.budget import Budget
 from learners.data import Case
+from learners.kept import Arrays, kept_of
 from learners.pictures import picture_of
 from learners.plan import device_of
 from learners.progress import STOP_FILE, Report
 from learners.spec import Example, Guess, RoundResult, RoundSpec, Unready
 from learners.tags.affinity import at_side, responses, transition, walk
 from learners.tags.classifier import UNKNOWN, Head, Tagged, fit, load_head, maps_of, save_head
-from learners.tags.features import Places, kept
+from learners.tags.features import Places
 from learners.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.tags.needs import missing_tags, teachable, usable
 from learners.targets import Classes
@@ -75,7 +76,7 @@ class Reader:
 
     def __init__(self, spec: RoundSpec, taught: tuple[int, ...], report: Report) -> None:
         self._spec, self._taught, self._report = spec, taught, report
-        self._cache = spec.cache or spec.directory / "seen"
+        self._kept = kept_of(spec)
         self._places = Places(device_of(spec.device))
         self._key = self._places.key[:12]
         self._stop = spec.directory / STOP_FILE
@@ -125,8 +126,12 @@ class Reader:
         return out
 
     def features(self, spot: Spot) -> NDArray[np.float16]:
-        path = self._cache / f"{spot.name}.{self._key}.features.npy"
-        return kept(path, lambda: self._places.features(picture_of(spot.case, spot.axis, spot.index)))
+        """(CHANNELS, h, w) of a slice, made once."""
+
+        def look() -> Arrays:
+            return {"features": self._places.features(picture_of(spot.case, spot.axis, spot.index))}
+
+        return self._kept.made(f"{spot.name}.{self._key}.features", look)["features"]
 
     def _one(self, head: Head, spot: Spot, model: PromptModel) -> SliceGuess:
         """Maps, the walk along the prompt model's masks, prompts from the walked map, and what they agree on."""
@@ -136,7 +141,9 @@ class Reader:
             picture_of(spot.case, spot.axis, spot.index)
         )  # once, for the grid and the boxes
         name = hashlib.sha256(model.model_id.encode()).hexdigest()[:12]
-        answers = kept(self._cache / f"{spot.name}.{name}.answers.npy", lambda: responses(model, embedding))
+        answers = self._kept.made(
+            f"{spot.name}.{name}.answers", lambda: {"answers": responses(model, embedding)}
+        )["answers"]
         there = [k for k, present in enumerate(spot.present) if present == 1]
         walked = at_size(walk(at_side(maps[there]), transition(answers)), shape)
         masks = np.stack([prompted(model, embedding, one) for one in walked])
