@@ -53,10 +53,20 @@ def work(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
-    return train_network(guessed(spec))
+    ready = guessed(spec)
+    result = train_network(ready.spec)
+    return replace(result, notes=(*ready.notes, *result.notes))
 
 
-def guessed(spec: RoundSpec) -> RoundSpec:
+@dataclass(frozen=True)
+class Ready:
+    """A round whose guesses are made."""
+
+    spec: RoundSpec
+    notes: tuple[str, ...]  # sentences for the person
+
+
+def guessed(spec: RoundSpec) -> Ready:
     """The same round with a guess for every tagged slice that there was time for, and the seconds that are left."""
     report = Report(spec.directory)
     taught = teachable(spec.examples, spec.class_ids)
@@ -66,9 +76,11 @@ def guessed(spec: RoundSpec) -> RoundSpec:
     np.random.default_rng(spec.seed).shuffle(spots)  # type: ignore[arg-type]
     reader = Reader(spec, taught, report)
     head = reader.read(spots[:MOST])
-    guesses = reader.guess(head, spots)
+    found = on_this_machine(spec.prompt_model, spec.prompt_file)
+    guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
-    return replace(spec, examples=examples, seconds=max(spec.seconds - reader.spent, spec.seconds * TRAINING))
+    seconds = max(spec.seconds - reader.spent, spec.seconds * TRAINING)
+    return Ready(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
 
 
 class Reader:
@@ -106,10 +118,11 @@ class Reader:
         save_head(spec.directory / HEAD, head)
         return head
 
-    def guess(self, head: Head, spots: Sequence[Spot]) -> dict[int, list[tuple[Spot, SliceGuess]]]:
+    def guess(
+        self, head: Head, spots: Sequence[Spot], model: PromptModel
+    ) -> dict[int, list[tuple[Spot, SliceGuess]]]:
         """By image: slices without any class at once, the others one by one while there is time."""
         budget = Budget(self._spec.seconds * GUESSING, None, self._stop)
-        model = on_this_machine(self._spec.prompt_model)
         everything = len(self._taught) == len(self._spec.class_ids)
         out: dict[int, list[tuple[Spot, SliceGuess]]] = {}
         for spot in spots:
