@@ -13,22 +13,20 @@ from numpy.typing import NDArray
 
 from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, neighbours
 from annotator.jobs import Job
+from annotator.prompt_choice import keep_choice, prompt_choice
 from annotator.render import to_rgb
 from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
-from models import PROMPT_MODELS, Entry
+from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, Entry, tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
 from storage.arrays import SliceRef, plane
 from storage.store import Store
 
-BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in while another is not ready
-TUNED = "tuned"  # the built-in model as it was tuned on this project's labels
-GIVEN = "file"  # the name of a checkpoint given by its path
 KEEP_SLICES = 8
 QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
-SETTING, TUNED_SETTING = "prompt_model", "prompt_tuned"  # the latter: "off" where somebody went back
+TUNED_SETTING = "prompt_tuned"  # "off" where somebody went back
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Prompting:
         if TUNED in self._entries and name in (BUILT_IN, TUNED):
             self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
         self._chosen = name
-        self._store.set_setting(SETTING, name)
+        keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
         if entry.instant:
             self._embeddings.use("", None)
         else:
@@ -127,7 +125,7 @@ class Prompting:
         if path is None or not belongs(path):
             return None
         title, line = "Built-in, tuned to this project", read_tuned(self._store).line
-        entry = Entry(title, line, lambda _: _tuned(path), instant=True)
+        entry = Entry(title, line, lambda _: tuned(path), instant=True)
         others = {name: other for name, other in self._entries.items() if name not in (BUILT_IN, TUNED)}
         self._entries = {BUILT_IN: self._entries[BUILT_IN], TUNED: entry, **others}
         return path
@@ -158,7 +156,7 @@ class Prompting:
         """What was asked for; else what was used last, if it still can be; else the built-in one."""
         if model or self._checkpoint:
             return self.choose(model or GIVEN)
-        name = self._store.setting(SETTING) or BUILT_IN
+        name = prompt_choice(self._store).name
         usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
         self.choose(name if usable and name != BUILT_IN else self._home())
 
@@ -236,12 +234,6 @@ def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
         return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
     size = f"{megabytes(weights.size)}, " if weights.size else ""
     return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
-
-
-def _tuned(adapter: Path) -> PromptModel:
-    from models.builtin import BuiltIn
-
-    return BuiltIn(adapter=adapter)
 
 
 def _given(checkpoint: Path) -> Entry:

@@ -19,6 +19,7 @@ from annotator.facts import facts_of
 from annotator.learn_settings import LearnSettings, keep_settings, read_settings, wants_members
 from annotator.learn_status import Standing, corrective_dice, history
 from annotator.outcomes import Outcomes
+from annotator.prompt_choice import prompt_choice
 from annotator.publishing import Publisher, Running
 from annotator.round_inputs import Inputs, RoundInputs, missing
 from learners import LEARNERS
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 TICK_SECONDS = 0.5
-PROMPT_MODEL = "prompt_model"  # the setting that the prompting keeps
 
 
 class Scheduler:
@@ -277,6 +277,7 @@ class Scheduler:
         return True
 
     def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
+        prompts = prompt_choice(self.store)
         return RoundSpec(
             learner=row.learner,
             class_ids=inputs.class_ids,
@@ -295,7 +296,8 @@ class Scheduler:
             late_ids=inputs.late_ids,
             adapt=self._settings.adapt,
             references=self._settings.references,
-            prompt_model=self.store.setting(PROMPT_MODEL) or "builtin",
+            prompt_model=prompts.name,
+            prompt_file=prompts.file,
             cache=self.rounds.directory / "seen",
             members=wants_members(self.store),
         )

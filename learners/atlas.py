@@ -1,12 +1,12 @@
 """Multi-atlas segmentation: labelled volumes are laid over a new one, and what their labels say there is averaged.
 
 R. A. Heckemann et al., NeuroImage 2006; survey: J. E. Iglesias and M. R. Sabuncu, Medical Image Analysis 2015. Each
-atlas is moved onto the new volume by an affine map (correlation) and then by fast symmetric forces demons
-(T. Vercauteren et al., NeuroImage 2009), both SimpleITK's, on grids of at most SIDE voxels a side. Nothing is trained.
-It is for scans of one anatomy in about the same frame: where no atlas resembles a volume, background is proposed
-without certainty.
+atlas is registered to the new volume (`learners/registration.py`) on grids of at most SIDE voxels a side; that is kept
+between rounds, so a new label is only laid over and counted anew. Nothing is trained. It is for scans of one anatomy in
+about the same frame: where no atlas resembles a volume, background is proposed without certainty.
 """
 
+import heapq
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,28 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import zoom
 
 from learners.data import Case, open_cases
 from learners.judging import Judge
+from learners.kept import KeptArrays, kept_of
 from learners.plan import plan_of
 from learners.predict import Tile
 from learners.progress import STOP_FILE, Report
 from learners.propagate.grid import coarse_mean
 from learners.proposing import Proposer
+from learners.registration import Grid, correlation, way_between
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import OPEN_BACKGROUND, Classes, without_slices
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
 
 SIDE = 64  # voxels of the grid on which volumes are laid over each other
 MOST = 5  # atlases for one volume: those that resemble it most as they lie
-AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH = 60, 40, 1.5  # the last in voxels
 ALIKE = 0.3  # correlation after registration, below which an atlas shows something else
 SHARPNESS = 4  # how much more a better fitting atlas counts
 FILLED = 0.5  # what a filled voxel counts against one that a person labelled
 CARD = "atlas.json"
-Grid = NDArray[np.float32]  # (z, y, x), at most SIDE a side
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Atlas:
     """A labelled volume."""
 
     image_id: int
-    picture: Grid
+    picture: Grid  # at most SIDE a side
     labels: NDArray[
         np.float32
     ]  # (K + 1, z, y, x) how much each class is said, background first; 0 where unknown
@@ -55,6 +54,7 @@ class Atlases:
     """Predicts whole volumes; what was found for a volume is kept, because it is asked for more than once."""
 
     atlases: Sequence[Atlas]
+    kept: KeptArrays  # the registrations, between rounds
     _found: dict[int, tuple[NDArray[np.float16], NDArray[np.float32]]] = field(default_factory=dict)
 
     def tiles(self, case: Case) -> Iterator[Tile]:
@@ -79,64 +79,23 @@ class Atlases:
 
     def _chances(self, image_id: int, picture: Grid) -> NDArray[np.float32]:
         """(K + 1, z, y, x) of one volume."""
-        others = [a for a in self.atlases if a.image_id != image_id] or list(self.atlases)
-        nearest = sorted(others, key=lambda a: -correlation(picture, resized(a.picture, picture.shape)))[
-            :MOST
-        ]
         count = len(self.atlases[0].labels)
         total = np.zeros((count, *picture.shape), np.float32)
-        for atlas in nearest:
-            labels, likeness = laid_over(picture, atlas)
-            if likeness >= ALIKE:
-                total += likeness**SHARPNESS * labels
+        for atlas, moving in self._nearest(image_id, picture):
+            way = way_between(picture, moving, self.kept)
+            if way.likeness >= ALIKE:
+                parts = np.stack([resized(part, picture.shape) for part in atlas.labels])
+                total += way.likeness**SHARPNESS * way.moved(parts)
         prior = np.full(count, 1e-3, np.float32)  # where no atlas says anything: background, hardly certain
         prior[0] *= 2
         total += prior[:, None, None, None]
         return total / total.sum(0)
 
-
-def laid_over(picture: Grid, atlas: Atlas) -> tuple[NDArray[np.float32], float]:
-    """The atlas's labels where they lie in this volume, and how much its picture then resembles it."""
-    fixed = sitk.GetImageFromArray(picture)
-    moving = sitk.GetImageFromArray(resized(atlas.picture, picture.shape))
-    moving = sitk.HistogramMatching(moving, fixed)
-    way = sitk.CompositeTransform([affine(fixed, moving)])
-    moved = sitk.Resample(moving, fixed, way, sitk.sitkLinear)
-    demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
-    demons.SetNumberOfIterations(DEMONS_STEPS)
-    demons.SetSmoothDisplacementField(True)
-    demons.SetStandardDeviations(DEMONS_SMOOTH)
-    bend = sitk.Cast(demons.Execute(fixed, moved), sitk.sitkVectorFloat64)
-    way.AddTransform(sitk.DisplacementFieldTransform(bend))
-    moved = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, way, sitk.sitkLinear))
-    parts = [sitk.GetImageFromArray(resized(part, picture.shape)) for part in atlas.labels]
-    labels = [sitk.GetArrayFromImage(sitk.Resample(part, fixed, way, sitk.sitkLinear)) for part in parts]
-    return np.stack(labels), correlation(picture, moved)
-
-
-def affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
-    """By correlation, from where the volumes lie; no move where nothing can be found."""
-    start = sitk.AffineTransform(3)
-    start.SetCenter([n / 2 for n in fixed.GetSize()])
-    search = sitk.ImageRegistrationMethod()
-    search.SetMetricAsCorrelation()
-    search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, AFFINE_STEPS)
-    search.SetOptimizerScalesFromPhysicalShift()
-    search.SetInterpolator(sitk.sitkLinear)
-    search.SetShrinkFactorsPerLevel([2, 1])
-    search.SetSmoothingSigmasPerLevel([2, 1])
-    search.SetInitialTransform(start)
-    try:
-        return search.Execute(fixed, moving)
-    except RuntimeError:  # an empty volume, or one that ran out of the other
-        return sitk.AffineTransform(3)
-
-
-def correlation(a: Grid, b: Grid) -> float:
-    """-1..1, of the volumes a little smoothed."""
-    a, b = (gaussian_filter(v, 1.0) for v in (a, b))
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
+    def _nearest(self, image_id: int, picture: Grid) -> list[tuple[Atlas, Grid]]:
+        """Those that resemble a volume most as they lie, with their pictures on its grid."""
+        others = [a for a in self.atlases if a.image_id != image_id] or list(self.atlases)
+        laid = ((atlas, resized(atlas.picture, picture.shape)) for atlas in others)
+        return heapq.nlargest(MOST, laid, key=lambda pair: correlation(picture, pair[1]))
 
 
 def picture_of(case: Case) -> Grid:
@@ -163,7 +122,7 @@ def atlas_of(case: Case, classes: Classes) -> Atlas:
 
 
 def work(spec: RoundSpec) -> RoundResult:
-    """A round: nothing is kept but which volumes were atlases. Raises Unready, or what went wrong."""
+    """A round: of its own it leaves only which volumes were atlases. Raises Unready, or what went wrong."""
     report, started = Report(spec.directory), time.monotonic()
     classes, plan = Classes(spec.class_ids), plan_of(spec)
     notes: list[str] = []
@@ -173,13 +132,13 @@ def work(spec: RoundSpec) -> RoundResult:
     chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes
     if not chosen:
         raise Unready("atlases are for volumes: label one, some slices and their fill are enough")
-    atlases = []
+    atlases: list[Atlas] = []
     for case in chosen:
         if (spec.directory / STOP_FILE).exists():
             raise Unready("the round was stopped before it had read its atlases")
         report.say("reading atlases", step=len(atlases))
         atlases.append(atlas_of(case, classes))
-    predictor = Atlases(atlases)
+    predictor = Atlases(atlases, kept_of(spec))
     write_bytes(spec.directory / CARD, json.dumps({"atlases": [a.image_id for a in atlases]}).encode())
     seconds = round(time.monotonic() - started, 2)
     report.say("comparing")

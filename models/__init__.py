@@ -6,6 +6,10 @@ from pathlib import Path
 
 from models.prompt import PromptModel
 
+BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in where another cannot
+TUNED = "tuned"  # the built-in model as it was tuned on a project's labels
+GIVEN = "file"  # a checkpoint of the SAM family given by its path
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -38,6 +42,13 @@ def sam(weights: Path | None) -> PromptModel:
     if weights is None:
         raise ValueError("SAM needs a checkpoint: download one or choose a file")
     return load_sam(weights)
+
+
+def tuned(adapter: Path) -> PromptModel:
+    """The built-in model with the late layers that were tuned on a project's labels."""
+    from models.builtin import BuiltIn
+
+    return BuiltIn(adapter=adapter)
 
 
 def sam2(weights: Path | None) -> PromptModel:
@@ -114,12 +125,43 @@ PROMPT_MODELS: dict[str, Entry] = {
 }
 
 
-def on_this_machine(name: str) -> PromptModel:
-    """The prompt model of this name, or the built-in one where its file is not there (or is one given by hand)."""
+# What is no entry of the registry, because it is one project's: name -> from its file.
+OWN_FILES: dict[str, Callable[[Path], PromptModel]] = {GIVEN: sam, TUNED: tuned}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The prompt model that answers."""
+
+    name: str
+    model: PromptModel
+    why: str = ""  # why it is not the one that was asked for, for a person
+
+
+def on_this_machine(name: str, file: Path | None = None) -> Found:
+    """The prompt model of this name, from `file` where the name is GIVEN or TUNED. Where it is not here or cannot be
+    opened the built-in one, and why."""
+    try:
+        return Found(name, _asked(name, file))
+    except (OSError, ValueError, LookupError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        why = f"{reason}, so the built-in prompt model was asked"
+        return Found(BUILT_IN, PROMPT_MODELS[BUILT_IN].factory(None), why)
+
+
+def _asked(name: str, file: Path | None) -> PromptModel:
+    """Raises OSError, ValueError, LookupError or ImportError with a sentence where it cannot be had."""
     from models.weights import CATALOGUE, find
 
-    entry = PROMPT_MODELS.get(name)
-    path = find(CATALOGUE[entry.weights]) if entry is not None and entry.weights else None
-    if entry is None or (entry.weights and path is None):
-        entry, path = PROMPT_MODELS["builtin"], None
+    if name in OWN_FILES:
+        if file is None or not file.is_file():
+            what = "the prompt model's file" if file is None else file.name
+            raise FileNotFoundError(f"{what} is not on this machine")
+        return OWN_FILES[name](file)
+    if name not in PROMPT_MODELS:
+        raise LookupError(f"there is no prompt model {name!r}")
+    entry = PROMPT_MODELS[name]
+    path = find(CATALOGUE[entry.weights]) if entry.weights else None
+    if entry.weights and path is None:
+        raise FileNotFoundError(f"{entry.title} is not on this machine")
     return entry.factory(path)

@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.facts import alike
+from learners import registration
 from learners.atlas import resized, work
 from learners.choice import Facts, choose
+from learners.kept import read_arrays
 from learners.progress import classes_file, confidence_file
 from learners.spec import Example, Unready
 from storage.arrays import UNLABELLED, open_npy
@@ -95,6 +97,91 @@ def test_where_nothing_resembles_an_atlas_or_nothing_is_known_it_is_not_certain(
     assert not found.any() and certainty.max() < 255 * 0.6
     _, certainty = proposed(spec, 3)
     assert certainty[:, :, 14:].mean() > 1.3 * certainty[:, :, :10].mean()
+
+
+@pytest.fixture
+def registered(monkeypatch) -> list[int]:
+    """One entry for each registration that is really made."""
+    made: list[int] = []
+    register = registration.register
+
+    def counted(picture: registration.Grid, other: registration.Grid) -> registration.Way:
+        made.append(1)
+        return register(picture, other)
+
+    monkeypatch.setattr(registration, "register", counted)
+    return made
+
+
+def volumes(folder: Path) -> list[Example]:
+    """Two atlases and a volume without labels."""
+    pairs = {i: body(i, shift=0.05 * i) for i in range(1, 4)}
+    return [example(folder, i, pixels, truth if i < 3 else None) for i, (pixels, truth) in pairs.items()]
+
+
+def all_proposed(spec) -> list[NDArray[np.uint8]]:
+    return [array for i in range(1, 4) for array in proposed(spec, i)]
+
+
+def test_a_second_round_registers_nothing_and_proposes_the_same_bits(tmp_path: Path, registered: list[int]):
+    examples, seen = volumes(tmp_path), tmp_path / "seen"
+    rounds = [
+        spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=cache)
+        for cache in (seen, seen, None)
+    ]
+    counts = []
+    for spec in rounds:
+        work(spec)
+        counts.append(len(registered))
+    assert counts == [4, 4, 8], "each volume by the others; the second round by what the first one kept"
+    first, second, without = (all_proposed(spec) for spec in rounds)
+    for one, again, anew in zip(first, second, without, strict=True):
+        assert np.array_equal(one, again) and np.array_equal(one, anew)
+
+
+def test_a_corrected_label_needs_no_registration_and_other_pixels_do(tmp_path: Path, registered: list[int]):
+    examples, seen = volumes(tmp_path), tmp_path / "seen"
+    work(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
+    assert len(registered) == 4
+    pixels, truth = body(1, shift=0.05)
+    examples[0] = example(tmp_path, 1, pixels, np.where(truth == 2, 0, truth).astype(np.uint8))
+    fewer = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen)
+    work(fewer)
+    assert len(registered) == 4 and not (proposed(fewer, 2)[0] == 2).any(), "and yet the correction counts"
+    examples[2] = example(tmp_path, 3, body(7)[0], None)
+    work(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
+    assert len(registered) == 6, "the volume with other pixels by both atlases, and nothing else"
+
+
+def test_torn_and_missing_registrations_are_made_again(tmp_path: Path, registered: list[int]):
+    examples, seen = volumes(tmp_path), tmp_path / "seen"
+    specs = [spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen) for _ in range(2)]
+    work(specs[0])
+    torn, missing, *whole = sorted(seen.glob("way-*.npz"))
+    torn.write_bytes(torn.read_bytes()[:-300])
+    missing.unlink()
+    work(specs[1])
+    assert len(registered) == 6 and len(whole) == 2
+    assert all(np.array_equal(*pair) for pair in zip(*map(all_proposed, specs), strict=True))
+    assert read_arrays(torn) is not None and missing.exists()
+
+
+def test_registrations_that_the_quota_leaves_no_room_for_are_made_again(
+    tmp_path: Path, registered: list[int]
+):
+    examples, seen = volumes(tmp_path), tmp_path / "seen"
+    one = 100_000  # bytes: a registration takes 81 kB here
+    for _ in range(2):
+        spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen, cache_bytes=one)
+        work(spec)
+    assert len(list(seen.iterdir())) == 1 and 4 < len(registered) <= 8
+
+
+def test_other_settings_and_the_other_way_round_are_another_registration(monkeypatch):
+    a, b = (body(seed)[0].astype(np.float32) for seed in (1, 2))
+    keys = {registration.key_of(a, b), registration.key_of(b, a), registration.key_of(a, a)}
+    monkeypatch.setattr(registration, "DEMONS_STEPS", 41)
+    assert len(keys | {registration.key_of(a, b)}) == 4
 
 
 def test_pictures_have_no_atlases(tmp_path: Path):

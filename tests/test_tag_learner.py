@@ -8,6 +8,7 @@ import torch
 
 from learners import LEARNERS
 from learners.data import Case
+from learners.progress import Report
 from learners.rounds import run_round
 from learners.spec import Example, RoundSpec, Tag, Unready
 from learners.tags.affinity import GRID, at_side, grid_points, responses, transition, walk
@@ -15,6 +16,7 @@ from learners.tags.classifier import CHILDREN, UNKNOWN, Head, Tagged, child_targ
 from learners.tags.features import CHANNELS
 from learners.tags.masks import BOTH, guess_of, nothing_there, prompted
 from learners.tags.needs import LEAST, missing_tags, teachable
+from learners.tags.work import Reader, _spots
 from learners.targets import Classes
 from models.graphcut import GraphCut
 from storage.arrays import BACKGROUND, UNLABELLED, write_npy
@@ -232,13 +234,26 @@ def test_masks_come_from_tags_alone_and_are_better_than_the_plain_map(tmp_path):
             assert (np.load(folder / f"guess-classes-{example.image_id}.npy") == BACKGROUND).all()
             continue
         guessed.append(dice(np.load(folder / f"guess-classes-{example.image_id}.npy")[0] == 1, mask[0]))
-        kept = next((tmp_path / "seen").glob(f"{example.image_id}-0-0.*.features.npy"))
-        cam = at_side(maps_of(head, np.load(kept))[0], SIDE)[0]
+        kept = next((tmp_path / "seen").glob(f"{example.image_id}-0-0.*.features.npz"))
+        cam = at_side(maps_of(head, np.load(kept)["features"])[0], SIDE)[0]
         plain.append(dice(cam > 0.5, mask[0]))
     predicted = [dice(np.load(folder / f"classes-{i}.npy")[0] == 1, truths[i - 101][0]) for i in (101, 103)]
     print("guessed", np.mean(guessed), "plain", np.mean(plain), "network", np.mean(predicted))
     assert np.mean(guessed) > np.mean(plain) + 0.02
     assert np.mean(predicted) > 0.5 and {s.image_id for s in result.predicted} == {101, 103}
+
+
+def test_what_is_kept_of_slices_stays_within_the_quota_and_is_made_again(tmp_path):
+    examples, quota = examples_of(tmp_path, *blobs(6)), 100_000
+    spec = RoundSpec(
+        "tags", (1,), examples, tmp_path, cache=tmp_path / "seen", cache_bytes=quota, device="cpu"
+    )
+    spots, reader = list(_spots(spec, (1,))), Reader(spec, (1,), Report(tmp_path))
+    first = [reader.features(spot) for spot in spots]
+    left = list((tmp_path / "seen").iterdir())
+    assert 1 <= len(left) < 6 and sum(path.stat().st_size for path in left) <= quota
+    again = [reader.features(spot) for spot in spots]
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
 
 
 def test_the_learner_is_in_the_list_with_a_round_of_its_own():

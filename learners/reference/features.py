@@ -24,8 +24,13 @@ ZOOM = (0.2, 2.0)
 class Dense(Protocol):
     """Where features come from."""
 
-    name: str  # for people
-    key: str  # changes with the weights
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def key(self) -> str:
+        """Changes with the weights."""
 
     def __call__(self, picture: NDArray[np.uint8], zoom: float) -> list[Tensor]:
         """(H, W, 3) to levels of (D, h, w), all on one grid that covers the picture."""

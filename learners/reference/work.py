@@ -18,8 +18,7 @@ from learners.reference.model import Reference, Sight
 from learners.reference.shots import Shot, axis_of, diameter_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
-from models import on_this_machine
-from models.prompt import PromptModel
+from models import GIVEN, Found, on_this_machine
 
 EMBEDDERS = ("sam", "medsam", "microsam", "mobile_sam", "edgetam")  # prompt models whose embedding has places
 ALL_AXES = (0, 1, 2)
@@ -44,8 +43,9 @@ class _Round:
         self._plan, self._classes = plan_of(spec), Classes(spec.class_ids)
         self._cases = open_cases(spec.examples, self._classes, self._plan.network.channels, self._notes)
         self._judge = Judge(self._cases, self._plan, self._classes)
-        self._asked = on_this_machine(spec.prompt_model)
-        self._dense = dense_of(spec.prompt_model, self._asked, device_of(spec.device))
+        found = on_this_machine(spec.prompt_model, spec.prompt_file)
+        self._notes += [found.why] if found.why else []
+        self._asked, self._dense = found.model, dense_of(found, device_of(spec.device))
 
     def run(self) -> RoundResult:
         """The better of what was learned before and what is learned now, on today's held-out labels."""
@@ -117,10 +117,11 @@ class _Round:
         )
 
 
-def dense_of(name: str, model: PromptModel, device: str) -> Dense:
+def dense_of(found: Found, device: str) -> Dense:
     """SAM's embedding where the project uses one and its weights are here, else the built-in network's stages."""
-    if name.startswith(EMBEDDERS) and not model.model_id.startswith("builtin"):
-        return SamFeatures(model, f"the prompt model {name}", model.model_id)
+    if found.name.startswith((*EMBEDDERS, GIVEN)):
+        title = "the given checkpoint" if found.name == GIVEN else f"the prompt model {found.name}"
+        return SamFeatures(found.model, title, found.model.model_id)
     return BuiltInFeatures(device)
 
 

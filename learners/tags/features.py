@@ -1,8 +1,4 @@
-"""What the built-in network's trunk sees of a slice when nobody points at anything; made once and kept on disk."""
-
-import io
-from collections.abc import Callable
-from pathlib import Path
+"""What the built-in network's trunk sees of a slice when nobody points at anything."""
 
 import cv2
 import numpy as np
@@ -12,7 +8,6 @@ from numpy.typing import NDArray
 
 from models.clicknet.network import Shape
 from models.clicknet.trunk import Trunk
-from storage.arrays import write_bytes
 
 CHANNELS = 64  # kept of each place: a fixed turn of all of them, which loses little and fits on a disk
 SIDES = (128, 256)  # pixels the trunk sees a slice at: the smaller for slices no longer than LONG
@@ -40,23 +35,6 @@ class Places:
             cells = torch.cat([_resized(levels[k], size) for k in LEVELS], 1)[0]
             turned = torch.einsum("chw,cd->dhw", cells, self._turn)
         return turned.half().cpu().numpy()
-
-
-def kept(path: Path, make: Callable[[], NDArray]) -> NDArray:
-    """The array of a file, made and written where it is not there or cannot be read."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        array = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, array)
-        return array
-
-
-def _write(path: Path, array: NDArray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
 
 
 def _turn() -> torch.Tensor:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from learners.budget import Budget
 from learners.data import Case
+from learners.kept import Arrays, kept_of
 from learners.pictures import picture_of
 from learners.plan import device_of
 from learners.progress import STOP_FILE, Report
 from learners.spec import Example, Guess, RoundResult, RoundSpec, Unready
 from learners.tags.affinity import at_side, responses, transition, walk
 from learners.tags.classifier import UNKNOWN, Head, Tagged, fit, load_head, maps_of, save_head
-from learners.tags.features import Places, kept
+from learners.tags.features import Places
 from learners.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.tags.needs import missing_tags, teachable, usable
 from learners.targets import Classes
@@ -52,10 +53,20 @@ def work(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
-    return train_network(guessed(spec))
+    ready = guessed(spec)
+    result = train_network(ready.spec)
+    return replace(result, notes=(*ready.notes, *result.notes))
 
 
-def guessed(spec: RoundSpec) -> RoundSpec:
+@dataclass(frozen=True)
+class Ready:
+    """A round whose guesses are made."""
+
+    spec: RoundSpec
+    notes: tuple[str, ...]  # sentences for the person
+
+
+def guessed(spec: RoundSpec) -> Ready:
     """The same round with a guess for every tagged slice that there was time for, and the seconds that are left."""
     report = Report(spec.directory)
     taught = teachable(spec.examples, spec.class_ids)
@@ -65,9 +76,11 @@ def guessed(spec: RoundSpec) -> RoundSpec:
     np.random.default_rng(spec.seed).shuffle(spots)  # type: ignore[arg-type]
     reader = Reader(spec, taught, report)
     head = reader.read(spots[:MOST])
-    guesses = reader.guess(head, spots)
+    found = on_this_machine(spec.prompt_model, spec.prompt_file)
+    guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
-    return replace(spec, examples=examples, seconds=max(spec.seconds - reader.spent, spec.seconds * TRAINING))
+    seconds = max(spec.seconds - reader.spent, spec.seconds * TRAINING)
+    return Ready(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
 
 
 class Reader:
@@ -75,7 +88,7 @@ class Reader:
 
     def __init__(self, spec: RoundSpec, taught: tuple[int, ...], report: Report) -> None:
         self._spec, self._taught, self._report = spec, taught, report
-        self._cache = spec.cache or spec.directory / "seen"
+        self._kept = kept_of(spec)
         self._places = Places(device_of(spec.device))
         self._key = self._places.key[:12]
         self._stop = spec.directory / STOP_FILE
@@ -105,10 +118,11 @@ class Reader:
         save_head(spec.directory / HEAD, head)
         return head
 
-    def guess(self, head: Head, spots: Sequence[Spot]) -> dict[int, list[tuple[Spot, SliceGuess]]]:
+    def guess(
+        self, head: Head, spots: Sequence[Spot], model: PromptModel
+    ) -> dict[int, list[tuple[Spot, SliceGuess]]]:
         """By image: slices without any class at once, the others one by one while there is time."""
         budget = Budget(self._spec.seconds * GUESSING, None, self._stop)
-        model = on_this_machine(self._spec.prompt_model)
         everything = len(self._taught) == len(self._spec.class_ids)
         out: dict[int, list[tuple[Spot, SliceGuess]]] = {}
         for spot in spots:
@@ -125,8 +139,12 @@ class Reader:
         return out
 
     def features(self, spot: Spot) -> NDArray[np.float16]:
-        path = self._cache / f"{spot.name}.{self._key}.features.npy"
-        return kept(path, lambda: self._places.features(picture_of(spot.case, spot.axis, spot.index)))
+        """(CHANNELS, h, w) of a slice, made once."""
+
+        def look() -> Arrays:
+            return {"features": self._places.features(picture_of(spot.case, spot.axis, spot.index))}
+
+        return self._kept.made(f"{spot.name}.{self._key}.features", look)["features"]
 
     def _one(self, head: Head, spot: Spot, model: PromptModel) -> SliceGuess:
         """Maps, the walk along the prompt model's masks, prompts from the walked map, and what they agree on."""
@@ -136,7 +154,9 @@ class Reader:
             picture_of(spot.case, spot.axis, spot.index)
         )  # once, for the grid and the boxes
         name = hashlib.sha256(model.model_id.encode()).hexdigest()[:12]
-        answers = kept(self._cache / f"{spot.name}.{name}.answers.npy", lambda: responses(model, embedding))
+        answers = self._kept.made(
+            f"{spot.name}.{name}.answers", lambda: {"answers": responses(model, embedding)}
+        )["answers"]
         there = [k for k, present in enumerate(spot.present) if present == 1]
         walked = at_size(walk(at_side(maps[there]), transition(answers)), shape)
         masks = np.stack([prompted(model, embedding, one) for one in walked])

@@ -1,0 +1,143 @@
+"""Learners that ask a prompt model ask the checkpoint that was given by its path, or say why they could not."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from annotator.learn_settings import LearnSettings
+from annotator.prompt_choice import prompt_choice
+from annotator.prompting import Prompting
+from annotator.scheduler import Scheduler
+from learners.engines import SerialExecutor
+from learners.reference.keep import CARD
+from learners.reference.work import work as reference_work
+from learners.rounds import run_round
+from learners.spec import RoundSpec
+from models import GIVEN, TUNED, checkpoint, on_this_machine, sam_onnx
+from models.builtin import BuiltIn
+from models.prompt import Embedding
+from models.sam import SamModel
+from models.sam_decoder import TorchDecoder
+from storage.store import Store
+from tests.small_models import small_sam
+from tests.test_learners_learn import example, spec_of
+from tests.test_reference import picture
+from tests.test_tag_learner import blobs, examples_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch) -> Path:
+    """A checkpoint of a small SAM with random weights, read as every other is."""
+    monkeypatch.setitem(checkpoint.SAM_WIDTHS, 32, "vit_b")
+    sam = importlib.import_module("models.sam")  # the package has a function of that name
+    monkeypatch.setattr(sam, "empty_sam", lambda kind: small_sam(seed=1))
+    monkeypatch.setattr(sam_onnx, "onnx_decoder", lambda sam, path: TorchDecoder(sam))
+    path = tmp_path / "mine.pth"
+    torch.save(small_sam().state_dict(), path)
+    return path
+
+
+def reference_spec(folder: Path, **more) -> RoundSpec:
+    """One picture with three large discs, and one without labels."""
+    examples = []
+    for i in (1, 2):
+        grey, truth = picture(i, objects=3)
+        examples.append(example(folder, i, grey[None], truth[None] if i == 1 else None))
+    return spec_of(folder, examples, learner="reference", **more)
+
+
+def test_the_file_is_opened_and_nothing_else_answers(given: Path):
+    found = on_this_machine(GIVEN, given)
+    assert isinstance(found.model, SamModel) and (found.name, found.why) == (GIVEN, "")
+    assert found.model.model_id.startswith("sam-vit_b-")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (GIVEN, None, "mine.pth is not on this machine"),
+        (GIVEN, b"<html>", "web page"),
+        (TUNED, None, "mine.pth is not on this machine"),
+        ("sam_vit_b", None, "SAM ViT-B (375 MB) is not on this machine"),
+        ("of tomorrow", None, "no prompt model 'of tomorrow'"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_and_the_built_in_model_answers(
+    tmp_path: Path, monkeypatch, name: str, content: bytes | None, reason: str
+):
+    monkeypatch.setenv("SLICEWISE_WEIGHTS", str(tmp_path / "none"))
+    file = tmp_path / "mine.pth"
+    if content is not None:
+        file.write_bytes(content)
+    found = on_this_machine(name, file)
+    assert isinstance(found.model, BuiltIn) and found.name == "builtin"
+    assert reason in found.why and found.why.endswith("the built-in prompt model was asked")
+
+
+def test_references_are_learned_from_the_given_checkpoint(tmp_path: Path, given: Path):
+    result = reference_work(reference_spec(tmp_path, prompt_model=GIVEN, prompt_file=given))
+    assert "by the given checkpoint" in result.notes[0]
+    card = json.loads((result.model / CARD).read_text())
+    assert card["features"] == on_this_machine(GIVEN, given).model.model_id
+    assert {score.image_id for score in result.predicted} == {1, 2}
+
+
+def test_references_say_that_the_checkpoint_is_gone(tmp_path: Path):
+    gone = tmp_path / "gone.pth"
+    result = reference_work(reference_spec(tmp_path, prompt_model=GIVEN, prompt_file=gone))
+    assert "gone.pth is not on this machine" in result.notes[0] and "built-in" in result.notes[1]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_tags_are_read_with_the_given_checkpoint_or_the_line_says_why_not(
+    tmp_path: Path, given: Path, there: bool
+):
+    folder = tmp_path / "round"
+    folder.mkdir()
+    if not there:
+        given.unlink()
+    asked: list[str] = []
+    encode = SamModel.encode
+
+    def counted(self: SamModel, image: NDArray[np.uint8]) -> Embedding:
+        asked.append(self.model_id)
+        return encode(self, image)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SamModel, "encode", counted)
+        result = run_round(
+            RoundSpec(
+                "tags",
+                (1,),
+                examples_of(tmp_path, *blobs(6)),
+                folder,
+                seconds=60,
+                steps=2,
+                device="cpu",
+                prompt_model=GIVEN,
+                prompt_file=given,
+                cache=tmp_path / "seen",
+            )
+        )
+    assert len(asked) == (3 if there else 0), "each picture with the object once"
+    assert any("mine.pth is not on this machine" in note for note in result.notes) != there
+
+
+def test_name_and_path_travel_from_the_command_line_to_a_round(store: Store, given: Path, monkeypatch):
+    prompting = Prompting(store, checkpoint=given)
+    prompting.close()
+    assert (prompt_choice(store).name, prompt_choice(store).file) == (GIVEN, given)
+    scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("reference",)))
+    row = scheduler.rounds.start("reference", 0)
+    spec = scheduler._spec(row, scheduler._inputs.build("reference", 0), 1.0, 0)
+    scheduler.close()
+    assert (spec.prompt_model, spec.prompt_file) == (GIVEN, given)
+    Prompting(store).close()  # without the option the built-in one is home again
+    assert prompt_choice(store).name == "builtin" and prompt_choice(store).file is None
