@@ -47,12 +47,17 @@ class Prepared:
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--seconds", type=float, help="of training for each method; default 180, quick 20")
+    options.add_argument(
+        "--volumes", type=int, action="append", help="labelled; default 4, 8 and 16, quick 4"
+    )
     asked = options.parse_args()
     seconds = asked.seconds or (20.0 if asked.quick else 180.0)
     rows: list[Row] = []
-    for count in (4,) if asked.quick else (4, 8, 16):
+    for count in asked.volumes or ((4,) if asked.quick else (4, 8, 16)):
         for seed in range(1 if asked.quick else asked.seeds):
-            rows += models(asked.data, count, seed, seconds, tests=6 if asked.quick else 20)
+            for row in models(asked.data, count, seed, seconds, tests=6 if asked.quick else 20):
+                print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                rows.append(row)
     finish(rows, asked.json)
 
 
