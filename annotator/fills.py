@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.folds import Folds
+from annotator.prompt_choice import prompt_choice
 from annotator.trust import TrustView
 from learners.propagate import PROPAGATORS, Cancelled
 from learners.propagate.case import LabelledSlice
@@ -266,6 +267,7 @@ class Fills:
         self, image: ImageRow, producer: str, known: NDArray[np.uint8], slices: tuple[LabelledSlice, ...]
     ) -> FillSpec:
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
+        asked = prompt_choice(self._store)
         return FillSpec(
             image_id=image.id,
             propagator=producer,
@@ -277,6 +279,8 @@ class Fills:
             seconds=SECONDS,
             classes_to=folder / f"{uid}.classes.new.npy",
             confidence_to=folder / f"{uid}.confidence.new.npy",
+            prompt_model=asked.name,
+            prompt_file=asked.file,
         )
 
     def _progress(self, image_id: int, producer: str) -> Callable[[float], None]:

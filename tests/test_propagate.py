@@ -364,6 +364,17 @@ def test_any_prompt_model_propagates_its_masks():
     assert dice(filled.classes, truth) > 0.7
 
 
+def test_the_prompt_model_of_the_project_is_asked():
+    image, truth = scene()
+    case = labelled(image, truth, [(0, 6)])
+    given = fill_with(prompted(GraphCut), case, Run())
+    named = fill("prompted", case, Run(prompt_model="graphcut"))
+    other = fill("prompted", case, Run())
+    assert np.array_equal(named.classes, given.classes)
+    assert not np.array_equal(named.confidence, other.confidence), "without a choice it is the built-in model"
+    assert dice(other.classes, truth) > 0.7
+
+
 def test_colour_counts_by_its_brightness():
     colour = np.zeros((2, 3, 4, 3), np.uint8)
     colour[..., 1] = 100

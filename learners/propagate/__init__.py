@@ -49,10 +49,9 @@ VIDEO_WEIGHTS = ("edgetam", "sam2.1_tiny")
 
 
 def _prompted(case: Case, run: Run) -> Guess:
-    from learners.propagate.prompted import prompted
-    from models import PROMPT_MODELS
+    from learners.propagate.prompted import of_this_project, prompted
 
-    return prompted(lambda: PROMPT_MODELS["graphcut"].factory(None))(case, run)
+    return prompted(lambda: of_this_project(run.prompt_model, run.prompt_file))(case, run)
 
 
 def _tracked(case: Case, run: Run) -> Guess:
@@ -89,7 +88,7 @@ PROPAGATORS: dict[str, Entry] = {
     ),
     "prompted": Entry(
         title="Prompt model from slice to slice",
-        good_at="objects with clear outlines whose shape changes along the volume",
+        good_at="objects with clear outlines whose shape changes along the volume; asks the model that answers clicks",
         method=_prompted,
     ),
     "tracked": Entry(

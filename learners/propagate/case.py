@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +114,8 @@ class Run:
     cancelled: Callable[[], bool] = lambda: False
     progress: Callable[[float], None] = lambda share: None  # 0..1
     previous: Filled | None = None
+    prompt_model: str = "builtin"  # the project's, for propagators that ask one
+    prompt_file: Path | None = None  # of one that is the project's own: a given checkpoint, tuned layers
 
     @classmethod
     def of(cls, seconds: float, **more: object) -> "Run":

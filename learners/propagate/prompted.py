@@ -1,6 +1,8 @@
 """Propagation by a prompt model: each slice's mask becomes the prompt for the next slice."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,10 +11,17 @@ from numpy.typing import NDArray
 from learners.propagate.case import Case, Guess, Method, Run, as_bytes
 from learners.propagate.chain import Mover, Score, carry
 from learners.propagate.distances import in_plane, signed_distance
+from models import on_this_machine
 from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
 
 MARGIN = 0.05  # of the box around a mask: an object may grow a little from slice to slice
 LIKE = 0.6  # Dice with the mask before; what is less like it is another object
+
+
+@lru_cache(maxsize=1)  # a worker fills many times; loading a SAM takes seconds
+def of_this_project(name: str, file: Path | None) -> PromptModel:
+    """The prompt model that people of the project prompt; the built-in one where it is not on this machine."""
+    return on_this_machine(name, file).model
 
 
 def prompted(load: Callable[[], PromptModel]) -> Method:

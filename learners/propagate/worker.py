@@ -39,6 +39,8 @@ class FillSpec:
     seconds: float  # after which the best so far is taken
     classes_to: Path  # .npy files to write
     confidence_to: Path
+    prompt_model: str = "builtin"  # as in `Run`
+    prompt_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,14 @@ class Filler:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
         case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm, window=spec.window)
-        run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key))
+        run = Run(
+            time.monotonic() + spec.seconds,
+            cancelled,
+            progress,
+            self._last.get(key),
+            spec.prompt_model,
+            spec.prompt_file,
+        )
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)
         write_npy(spec.classes_to, filled.classes)
