@@ -144,7 +144,11 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
     writing.classes = store.classes()  # again: a class may have come while the images were written
     tags = store.tags.of([image.id for image in images])
     _write_reports(writing, store.root.name, left_out, tags)
-    job.report("exporting", len(images), len(images), f"{len(writing.exported)} images exported")
+    job.report("exporting", len(images), len(images), _exported(len(writing.exported)))
+
+
+def _exported(count: int) -> str:
+    return "1 image exported" if count == 1 else f"{count:,} images exported"
 
 
 def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...], job: Job) -> None:

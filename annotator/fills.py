@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from annotator.folds import Folds
 from annotator.prompt_choice import prompt_choice
 from annotator.trust import TrustView
+from learners import LEARNERS
 from learners.propagate import PROPAGATORS, Cancelled
 from learners.propagate.case import LabelledSlice
 from learners.propagate.worker import FillDone, FillFailed, FillSpec, ProcessFiller
@@ -30,6 +31,7 @@ Message = dict[str, Any]
 DEFAULT = "random_walker"
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 TELL_SECONDS = 0.5  # fills that are over sooner show no progress
+SOON = "The rest of the volume is being proposed from your labels; then the next slice is known."
 MAX_SLAB_BYTES = 256 << 20
 
 
@@ -107,7 +109,7 @@ class Fills:
 
         Not again where it was tried with these labels: pages look whenever a fill is over, failed ones too.
         """
-        newest, producer = self._store.newest_label(image_id), self.propagator
+        newest, producer = self._store.newest_label(image_id, tags=False), self.propagator
         row = self._store.predictions.newest(image_id, producer)
         with self._changed:
             under_way = image_id in (self._running, *self._waiting)
@@ -125,7 +127,7 @@ class Fills:
     def facts(self, image_id: int) -> Message:
         """Which pseudo-labels there are, newest last, and whether one is being made."""
         self._store.image(image_id)
-        newest = self._store.newest_label(image_id)
+        newest = {tags: self._store.newest_label(image_id, tags=tags) for tags in (False, True)}
         with self._changed:
             under_way = image_id in (self._running, *self._waiting)
         rows = self._store.predictions.of(image_id)
@@ -135,7 +137,7 @@ class Fills:
             if e.ready
         ]
         return {
-            "predictions": [_facts(row, newest) for row in rows],
+            "predictions": [_facts(row, newest[_reads_tags(row.producer)]) for row in rows],
             "running": under_way,
             "propagators": entries,
             "rules": list(SLICE_RULES),
@@ -186,14 +188,13 @@ class Fills:
             raise ValueError(f"there is no rule {rule!r}; there are: {', '.join(SLICE_RULES)}")
         image = self._store.image(image_id)
         if self._store.predictions.newest(image_id, producer) is None:
-            return _first_slice(image)
+            return _nowhere(SOON) if self.facts(image_id)["running"] else _first_slice(image)
         _, classes, confidence = self._arrays(image_id, producer)
         slices = labelled_slices(self._store.labels(image_id))
         volume = Volume(classes, confidence, slices, image.spacing_mm or (1.0, 1.0, 1.0))
         proposal = next_slice(volume, rule)
         if proposal is None:
-            done = "Nothing here is in doubt: look through the fill and accept it."
-            return {"axis": None, "index": None, "gain": 0.0, "seconds": 0.0, "reason": done}
+            return _nowhere("Nothing here is in doubt: look through the fill and accept it.")
         return asdict(proposal)
 
     # fill
@@ -236,7 +237,7 @@ class Fills:
             folded = self._folds.get(image_id)
             known, rev = folded.known(), folded.rev
             labels = self._store.labels(image_id)
-            newest = self._store.newest_label(image_id)
+            newest = self._store.newest_label(image_id, tags=False)
         with self._changed:
             self._tried[image_id] = newest, producer
         slices = labelled_slices(labels)
@@ -315,6 +316,12 @@ def labelled_slices(labels: list[LabelRow]) -> tuple[LabelledSlice, ...]:
     )
 
 
+def _reads_tags(producer: str) -> bool:
+    """Whether a tag makes its proposals older: of fills it does not, nor of learners that see masks alone."""
+    learner = LEARNERS.get(producer)
+    return learner is not None and learner.reads_tags
+
+
 def _facts(row: PredictionRow, newest: int) -> Message:
     return {
         "id": row.id,
@@ -325,6 +332,10 @@ def _facts(row: PredictionRow, newest: int) -> Message:
         "expected_dice": row.expected_dice,
         "created_at": row.created_at,
     }
+
+
+def _nowhere(reason: str) -> Message:
+    return {"axis": None, "index": None, "gain": 0.0, "seconds": 0.0, "reason": reason}
 
 
 def _first_slice(image: ImageRow) -> Message:

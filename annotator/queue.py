@@ -32,7 +32,7 @@ class Queue:
         name = self._ranker(ranker, has_model)
         first, pool = self._chosen_by_people(pool, search)
         picks = [*first, *rank(name, pool, self._ask(count, pool, whole_images))][:count]
-        names = {p.image: self._store.image(p.image).name for p in picks}
+        images = {p.image: self._store.image(p.image) for p in picks}
         return {
             "t": "queue",
             "ranker": name,
@@ -40,7 +40,8 @@ class Queue:
             "items": [
                 {
                     "image": p.image,
-                    "name": names[p.image],
+                    "name": images[p.image].name,
+                    "kind": "volume" if images[p.image].is_volume else "image",
                     "axis": p.axis,
                     "index": p.index,
                     "score": round(p.score, 4),

@@ -62,14 +62,22 @@ def choose(facts: Facts) -> Choice:
             "atlas",
             "the volumes look alike, so the labels of a few can be carried to the others without training",
         )
+    if not facts.labelled:
+        learner = "propagated" if kind == "volumes" else "supervised"
+        return Choice(learner, "nothing is labelled yet, and it needs the fewest labels and minutes")
     if kind == "volumes" and facts.complete_slices <= SPARSE * facts.labelled:
         return Choice(
             "propagated",
-            f"{facts.complete_slices} complete slices in {facts.labelled} labelled volumes: what is filled in between "
-            "them teaches more than the slices alone",
+            f"{_count(facts.complete_slices, 'complete slice')} in {_count(facts.labelled, 'labelled volume')}: "
+            "what is filled in between them teaches more than the slices alone",
         )
     where = "a GPU" if facts.has_gpu else "this processor"
     return Choice(
         "supervised",
-        f"{facts.labelled} labelled {kind} on {where}: supervised training done well is the one to beat",
+        f"{_count(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
+        "supervised training done well is the one to beat",
     )
+
+
+def _count(n: int, thing: str) -> str:
+    return f"1 {thing}" if n == 1 else f"{n:,} {thing}s"

@@ -18,7 +18,7 @@ CERTAIN = 0.95  # voxels more certain than this are not counted: there are too m
 OPEN_SECONDS = 6.0  # to go to a slice and look at it
 OUTLINE_SECONDS = 0.24  # to draw one pixel of an outline
 CORRECTED = 0.5  # of a proposed outline that is certain: accepting it still takes a look
-AXES = ("z", "y", "x")
+PLANES = ("axial", "coronal", "sagittal")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _reason(volume: Volume, axis: int, index: int) -> str:
     share = volume.along[axis][index] / max(sum(float(a.sum()) for a in volume.along) / 3, 1e-6)
     where = f"{unsure:,} uncertain voxels, {share:.0%} of all doubt in this volume, lie on it"
     if not volume.labelled(axis):
-        return f"No slice across {AXES[axis]} is labelled yet, and {where}."
+        return f"No {PLANES[axis]} slice is labelled yet, and {where}."
     distance = min(abs(index - k) for k in volume.labelled(axis)) * volume.spacing_mm[axis]
     return (
         f"The fill is least sure here: {where}, {distance:.3g} mm from the next labelled slice of this plane."

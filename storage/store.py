@@ -136,7 +136,8 @@ class Store:
         used = "select count(*) from labels, json_each(labels.classes) where live and json_each.value = ?"
         used += " and present is not 0"  # that it is nowhere does not use it
         if count := self._db.value(used, [class_id]):
-            raise ValueError(f"{count} labels use this class; take them back or relabel them first")
+            uses = "1 label uses" if count == 1 else f"{count:,} labels use"
+            raise ValueError(f"{uses} this class; take them back or relabel them first")
         self._update_class(class_id, removed=1)
 
     # labels
@@ -208,11 +209,11 @@ class Store:
 
     def newest_label(self, image_id: int | None = None, *, tags: bool = True) -> int:
         """The clock: of the project, or of one image. Revocations move it too. `tags=False`: of masks alone."""
-        if not tags:
-            return self._db.value("select coalesce(max(id), 0) from labels where present is null")
+        masks = "" if tags else " and present is null"
         if image_id is None:
-            return self._db.value("select coalesce(max(id), 0) from labels")
-        return self._db.value("select coalesce(max(id), 0) from labels where image_id = ?", [image_id])
+            return self._db.value(f"select coalesce(max(id), 0) from labels where true{masks}")
+        sql = f"select coalesce(max(id), 0) from labels where image_id = ?{masks}"
+        return self._db.value(sql, [image_id])
 
     def slice_states(self, image_id: int) -> list[tuple[int, int, str]]:
         """(axis, index, "labelled" or "complete") of every slice that somebody worked on."""

@@ -13,11 +13,13 @@ from annotator.accepting import Accepting, without_members
 from annotator.commits import Refused
 from annotator.fills import Fills, labelled_slices
 from annotator.folds import Folds
+from annotator.tags import Tagging
 from learners.propagate import Cancelled
 from learners.propagate.worker import FillDone, Filler, FillSpec, ProcessFiller
 from storage.arrays import UNLABELLED, SliceRef, plane
 from storage.rows import NewLabel
 from storage.store import Store
+from storage.tags import Tagger
 from tests.conftest import ball, drawn
 
 SECONDS = 60
@@ -190,9 +192,28 @@ def test_the_next_slice_comes_with_a_reason_before_and_after_the_first(bench: Be
     bench.label(0, 4)
     bench.filled()
     then = bench.fills.next_slice(bench.image)
-    assert then["axis"] in (1, 2) and "No slice across" in then["reason"]
+    assert then["axis"] in (1, 2) and "slice is labelled yet" in then["reason"]
     with pytest.raises(ValueError, match="there are"):
         bench.fills.next_slice(bench.image, "dice")
+
+
+def test_while_the_first_fill_runs_nobody_is_told_that_nothing_is_labelled(bench: Bench):
+    bench.filler.gate.clear()
+    bench.label(0, 4)
+    now = bench.fills.next_slice(bench.image)
+    assert now["axis"] is None and "being proposed" in now["reason"]
+    bench.filler.gate.set()
+    bench.filled()
+
+
+def test_a_tag_makes_no_fill_older(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    Tagging(bench.store).say([(bench.image, 0, 2)], {1: True}, Tagger(uuid.uuid4().hex, "ann", seconds=1.0))
+    assert bench.fills.facts(bench.image)["predictions"][0]["behind"] is False
+    bench.fills.look(bench.image)
+    bench.filled()
+    assert bench.filler.runs == 1
 
 
 def test_a_slab_holds_classes_and_confidence(bench: Bench):

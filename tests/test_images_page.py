@@ -76,6 +76,11 @@ def test_the_list_is_filtered_and_searched_by_model(page: Page) -> None:
     page.get_by_role("combobox", name="Which images").select_option("")
     page.get_by_role("searchbox", name="Search images").fill("unimatch")
     expect(count).to_have_text("4 images")
+    page.get_by_role("searchbox", name="Search images").fill("nothing of that name")
+    expect(count).to_have_text("None fits")
+    page.get_by_role("button", name="Show all").click()
+    expect(count).to_have_text("6 images")
+    expect(page.get_by_role("button", name="Show all")).to_be_hidden()
 
 
 def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
@@ -93,6 +98,11 @@ def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
     heads.get_by_role("button", name="Expected").click()
     expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.60")
     assert page.evaluate("() => document.documentElement.scrollWidth") == 1440
+    row.click()
+    accept = page.get_by_role("button", name="Accept slice")
+    expect(accept).to_be_visible()
+    inside, side = accept.bounding_box(), page.locator("#side").bounding_box()
+    assert inside is not None and side is not None and inside["x"] + inside["width"] <= side["x"]
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("async () => (await axe.run(document)).violations")
     assert not [
@@ -118,8 +128,8 @@ def test_the_queue_is_searched_and_obeys_people(page: Page) -> None:
     page.get_by_role("option", name=re.compile("image 6")).click()
     expect(page.locator(".sw-name")).to_have_text("image 6", timeout=SLOW)
     marks = page.get_by_role("group", name="The open image")
-    marks.get_by_role("button", name="First").click()
-    expect(marks.get_by_role("button", name="First")).to_have_attribute("aria-pressed", "true")
+    marks.get_by_role("button", name="Put first").click()
+    expect(marks.get_by_role("button", name="Put first")).to_have_attribute("aria-pressed", "true")
     tab(page, "Learn")
     page.get_by_role("button", name="Suggest").click()
     first = page.locator(".sw-upnext li").first

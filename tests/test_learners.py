@@ -352,6 +352,7 @@ def test_the_app_chooses_a_learner_and_says_why():
         images=100, volumes=0, labelled=10, complete_slices=10, drawn=50, boxes=0, has_gpu=False, dice=0.8
     )
     assert choose(facts).learner == "supervised" and "10 labelled images" in choose(facts).why
+    assert "nothing is labelled yet" in choose(replace(facts, labelled=0, drawn=0, complete_slices=0)).why
     assert choose(replace(facts, has_gpu=True)).learner == "unimatch"
     assert choose(replace(facts, has_gpu=True, dice=0.5)).learner == "supervised"
     assert choose(replace(facts, boxes=40)).learner == "weak"

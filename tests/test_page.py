@@ -280,6 +280,24 @@ def test_the_status_bar_says_what_is_under_the_pointer(page: Page) -> None:
     expect(page.locator(".sw-hover")).to_have_text(re.compile(r"value -?\d+x \d+ +y \d+ +z \d+.*mm"))
 
 
+def test_what_lies_under_a_resting_pointer_follows_the_wheel(page: Page) -> None:
+    page.mouse.move(*canvas_point(page, 0.4, 0.4))
+    place = page.locator(".sw-hover span").last
+    expect(place).to_have_text(re.compile(r"z \d+"))
+    before = place.inner_text()
+    page.mouse.wheel(0, 100)
+    expect(place).not_to_have_text(before)
+
+
+def test_messages_cover_neither_the_canvas_nor_its_buttons(page: Page) -> None:
+    page.keyboard.press("Shift+N")
+    toast = page.locator(".sw-toast").first
+    expect(toast).to_be_visible()
+    side, box = page.locator("#side").bounding_box(), toast.bounding_box()
+    assert side is not None and box is not None
+    assert box["x"] >= side["x"] and box["y"] + box["height"] <= 720
+
+
 def test_dark_and_light_follow_the_system_until_somebody_chooses(
     browser: Browser,
     server: RunningServer,
@@ -349,11 +367,14 @@ def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
         page.get_by_role("button", name="Choose files").first.click()
     chooser.value.set_files([picture])
     expect(page.locator(".sw-name")).to_have_text(re.compile("stripes"), timeout=30_000)
-    page.get_by_role("button", name="Add a class").click()
+    expect(page.get_by_text("Name what you want to label")).to_be_visible()
+    tab(page, "Images")
+    stroke(page, 0.3)  # there is no class yet: the page asks for one, and nothing is lost on the way
+    expect(page.get_by_role("textbox", name="Class name")).to_be_focused()
     page.keyboard.type("stripe")
     page.keyboard.press("Enter")
-    expect(page.locator(".sw-class", has_text="stripe")).to_be_visible()
-    page.keyboard.press("1")
+    expect(page.locator(".sw-class.chosen", has_text="stripe")).to_be_visible()
+    expect(page.get_by_text("Name what you want to label")).to_be_hidden()
     stroke(page, 0.3)
     wait_state(page, "state.rev === 1")
     expect(page.locator(".sw-link")).to_have_text("Saved")

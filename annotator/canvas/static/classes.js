@@ -3,6 +3,7 @@
 import { h, icon, iconButton } from "./dom.js";
 import { session } from "./session.js";
 import { confirmed } from "./sheet.js";
+import { toast } from "./toasts.js";
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
@@ -10,12 +11,24 @@ export async function mount(element) {
   await session.start();
   const list = h("ul.sw-classes", { "aria-label": "Classes" });
   const add = h("button.sw-button.ghost", { type: "button", onclick: () => startAdding(list) }, icon("plus", 16), "Add a class");
-  root.replaceChildren(list, add);
-  const draw = () => list.replaceChildren(...session.classes.map(classRow));
+  const none = h("p.sw-hint", {}, "Name what you want to label, such as “kidney”, “nucleus” or “crack”.");
+  root.replaceChildren(list, none, add);
+  const draw = () => {
+    none.hidden = session.classes.some((one) => one.id !== 0);
+    list.replaceChildren(...session.classes.map(classRow));
+  };
   session.addEventListener("project", () => keepFocus(list, draw));
   session.addEventListener("change", () => markChosen(list));
   draw();
   markChosen(list);
+}
+
+/** Something is to be labelled and there is no class: ask for its name. */
+export async function askForClass() {
+  document.querySelector("#tab-label-button")?.click();
+  toast("First name what you label; then go on.", "info");
+  await new Promise(requestAnimationFrame); // Gradio shows the tab first, and a click on Accept gives the canvas the focus
+  startAdding(document.querySelector(".sw-classes"));
 }
 
 function markChosen(list) {
@@ -105,7 +118,12 @@ function startRenaming(row, one) {
 function startAdding(list) {
   const row = h("li.sw-class");
   list.append(row);
-  nameInput(row, "", (name) => session.editClasses({ op: "add", name }), () => row.remove());
+  nameInput(row, "", addClass, () => row.remove());
+}
+
+/** A new class is what the person wants to label next. */
+async function addClass(name) {
+  if (await session.editClasses({ op: "add", name })) session.app?.setClass(session.classes.at(-1).id);
 }
 
 /** Put a text field into a row: Enter or leaving takes the name, Escape gives up. */

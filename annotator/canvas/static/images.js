@@ -42,14 +42,21 @@ export async function mount(element) {
     label: "Images",
   });
   const count = h("p.sw-count", { role: "status" });
-  const again = (change = {}) => refresh(list, count, Object.assign(wish, change));
+  const all = h("button.sw-button.small", { type: "button", hidden: true, onclick: () => showAll() }, "Show all");
+  const again = (change = {}) => refresh({ list, count, all }, Object.assign(wish, change));
   const search = searchField(list, again);
+  const filter = filterSelect(again);
+  const showAll = () => {
+    search.value = filter.value = "";
+    search.focus();
+    return again({ search: "", state: "" });
+  };
   const columns = columnHeads(wish, again);
   const table = tableButton(list);
   root.replaceChildren(
     h("div.sw-row.sw-images-top", {}, h("div.sw-search-row", {}, icon("search", 16), search), table.element),
-    h("div.sw-row", {}, filterSelect(again), columns.select),
-    h("div.sw-row.sw-images-count", {}, count, markButtons()),
+    h("div.sw-row", {}, filter, columns.select),
+    h("div.sw-row.sw-images-count", {}, count, all, markButtons()),
     columns.element,
     list.element,
   );
@@ -88,7 +95,7 @@ function columnHeads(wish, again) {
     select.value = sort;
     for (const button of buttons) {
       const here = button.dataset.name === sort;
-      setAttributes(button, { "aria-pressed": here, "data-down": here && down, title: here ? "Turn the order around" : `Sort by ${SORTS[button.dataset.name].toLowerCase()}` });
+      setAttributes(button, { "aria-pressed": here, "data-down": here && down, title: here ? "Turn the order around" : `Sort by ${button.dataset.name === "expected" ? "the Dice expected of the proposals" : button.dataset.name}` });
     }
   };
   const press = (name) => order(name, name === wish.sort ? !wish.down : name === "expected");
@@ -117,7 +124,7 @@ function markButtons() {
   };
   const buttons = [
     make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
-    make("first", "first", "First", "Put the open image first in the queue"),
+    make("first", "first", "Put first", "Put the open image first in the queue"),
     make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
   ];
   const element = h("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
@@ -131,10 +138,11 @@ function markButtons() {
   return element;
 }
 
-async function refresh(list, count) {
+async function refresh({ list, count, all }, { search, state }) {
   await list.reload();
   const { total } = list;
-  setText(count, total === 1 ? "1 image" : `${total.toLocaleString("en")} images`);
+  all.hidden = total > 0 || !(search || state);
+  setText(count, total ? (total === 1 ? "1 image" : `${total.toLocaleString("en")} images`) : all.hidden ? "No images yet" : "None fits");
 }
 
 function wireList(list, wish, again) {
@@ -183,7 +191,7 @@ function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   setText(name, item.name);
   name.title = item.name;
   setText(facts, why && !wide ? why : describe(item));
-  facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : "";
+  facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : describe(item);
   const now = stateOf(item, proposal);
   setText(state, wide ? wideState(item, now) : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
   state.title = proposal ? modelText(proposal) : "";

@@ -52,7 +52,7 @@ function learnerCard(name) {
   const text = h("p", { role: "status" });
   const bar = h("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, h("i", { style: "width: 100%" }));
   const progress = h("p.sw-progress", { "aria-live": "off", hidden: true });
-  const dice = h("p.sw-dice");
+  const dice = h("p.sw-dice", { title: "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly" });
   const buttons = buttonRow(name);
   const models = modelButtons(name);
   const element = h("article.sw-model.sw-learner", {}, h("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.element, models.element);

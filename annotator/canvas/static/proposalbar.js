@@ -2,8 +2,11 @@
 
 import { actions } from "./actions.js";
 import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { nothingProposed } from "./engine/proposals.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
+
+const BEHIND = "Made before your newest labels on this image";
 
 /** The proposal bar: {element, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
@@ -87,7 +90,10 @@ function layerButtons() {
 
 function facts() {
   const element = h("span.sw-proposal-facts");
-  const update = ({ proposal }) => setText(element, factsText(proposal));
+  const update = ({ proposal }) => {
+    setText(element, factsText(proposal));
+    element.title = proposal.shown?.behind ? BEHIND : element.textContent;
+  };
   return { element, update };
 }
 
@@ -95,12 +101,17 @@ function factsText({ shown, running }) {
   if (!session.image) return "";
   if (!session.project.proposes) return "Nothing is proposed here: the server was started with --no-fill.";
   if (!shown && running) return "The rest of the volume is being proposed…";
+  if (!shown && session.image.kind === "volume" && anyLabelled()) return "The rest of the volume is proposed in a moment.";
   if (!shown && session.image.kind === "volume") return "Label an object on one slice; the app proposes the rest.";
   if (!shown) return "Proposals come when the app has learned from some labels.";
   const parts = [];
   if (typeof shown.expected_dice === "number") parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
-  if (shown.behind) parts.push(running ? "being renewed" : "older than your labels");
+  if (shown.behind) parts.push(running ? "being renewed" : "outdated");
   return parts.join(" · ");
+}
+
+function anyLabelled() {
+  return [0, 1, 2].some((axis) => session.app.states.of(axis).length);
 }
 
 function acceptButtons(focusCanvas) {
@@ -114,7 +125,7 @@ function acceptButtons(focusCanvas) {
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
   const element = h("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.element, reject, open, whole, slice);
-  session.addEventListener("range", () => (element.hidden ? toast("Nothing is proposed here yet; label an object on one slice first.") : range.toggle()));
+  session.addEventListener("range", () => (element.hidden ? toast(session.image ? nothingProposed(session.image) : "Open an image first.") : range.toggle()));
   const update = (state) => {
     element.hidden = !state.proposal.shown;
     const volume = session.image?.kind === "volume";

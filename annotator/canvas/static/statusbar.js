@@ -55,10 +55,10 @@ function placeText({ position: [z, y, x], mm }) {
 
 /** How far the fill of the open volume is, where it takes longer than a moment. */
 function fillChip() {
-  const element = h("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
+  const element = h("span.sw-chip.sw-job-chip", { role: "status", title: "The rest of the volume is being proposed from your labels", hidden: true });
   session.addEventListener("change", ({ detail: { proposal } }) => {
     element.hidden = proposal.progress === null;
-    if (!element.hidden) setText(element, `Filling the volume ${Math.floor(100 * proposal.progress)} %`);
+    if (!element.hidden) setText(element, `Filling ${Math.floor(100 * proposal.progress)} %`);
   });
   return element;
 }

@@ -303,10 +303,10 @@ function predict(item, present, absent) {
   item.absent = [...rest(item.absent), ...absent.filter((id) => said.has(id))].sort((a, b) => a - b);
 }
 
-function tileElement({ image, axis, index, name }, at) {
+function tileElement({ image, axis, index }, at) {
   const project = encodeURIComponent(session.project.id ?? "");
   const picture = h("img", { src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`, alt: "", loading: "lazy", decoding: "async", draggable: "false" });
-  return h("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at }, title: name }, picture, h("span.sw-tag-marks"), h("span.sw-tag-name"));
+  return h("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at } }, picture, h("span.sw-tag-marks"), h("span.sw-tag-name"));
 }
 
 function drawTile(tile, item, classes) {
@@ -319,7 +319,8 @@ function drawTile(tile, item, classes) {
   tile.dataset.state = unknown.length ? (unknown.length < classes.length ? "partly" : "open") : there.length ? "present" : "none";
   const words = [...there.map((one) => one.name), ...(none ? ["none"] : []), ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : [])];
   const drawn = item.drawn.length ? ", from its mask" : "";
-  tile.setAttribute("aria-label", `${titleOf(item)}: ${words.join(", ")}${drawn}`);
+  const said = `${titleOf(item)}: ${words.join(", ")}${drawn}`;
+  setAttributes(tile, { "aria-label": said, title: said });
 }
 
 const keyOf = ({ image, axis, index }) => `${image}-${axis}-${index}`;

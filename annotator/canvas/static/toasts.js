@@ -1,4 +1,4 @@
-/** Messages at the lower edge: they leave by themselves, errors stay until closed. */
+/** Messages at the foot of the side panel, where they cover neither the picture nor its buttons: they leave by themselves, errors stay until closed. */
 
 import { h, iconButton } from "./dom.js";
 
@@ -20,6 +20,8 @@ export function toast(text, level = "info") {
     iconButton("close", "Close this message", { onclick: close }),
   );
   stack.append(card);
+  if (stack.matches(":popover-open")) stack.hidePopover();
+  stack.showPopover(); // over a dialog that was opened meanwhile
   if (SECONDS[level]) setTimeout(close, SECONDS[level] * 1000);
   while (stack.children.length > MOST) stack.firstChild.remove();
 }
@@ -27,7 +29,7 @@ export function toast(text, level = "info") {
 function stackElement() {
   const present = document.querySelector(".sw-toasts");
   if (present) return present;
-  const stack = h("section.sw-toasts", { "aria-label": "Messages" });
+  const stack = h("section.sw-toasts", { "aria-label": "Messages", popover: "manual" });
   document.body.append(stack);
   return stack;
 }

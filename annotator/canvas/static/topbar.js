@@ -38,6 +38,7 @@ function imageName() {
     setText(name, image.name);
     name.title = image.name;
     setText(size, describe(image));
+    size.title = size.textContent;
   });
   return { element };
 }

@@ -25,7 +25,7 @@ export async function mount(element) {
     if (!list.children.length) setText(why, "Looking at the images…");
     try {
       const queue = await call(`/api/queue?${new URLSearchParams({ count: COUNT, search: search.value.trim() })}`);
-      setText(why, queue.items.length ? `In the order of: ${queue.why}.` : "Nothing is waiting for labels.");
+      setText(why, queue.items.length ? `This order is good for: ${queue.why}.` : "Nothing is waiting for labels.");
       list.replaceChildren(...queue.items.map((item) => itemRow(item, leaveOut)));
     } catch (error) {
       setText(why, error.message);
@@ -72,8 +72,8 @@ async function chooseRanker(name) {
 }
 
 function itemRow(item, leaveOut) {
-  const { image, name, axis, index, why } = item;
-  const place = `${name}, ${axisNames[axis]} ${index + 1}`;
+  const { image, name, kind, axis, index, why } = item;
+  const place = kind === "image" ? name : `${name}, ${axisNames[axis]} ${index + 1}`;
   const open = h("button.sw-upnext-open", { type: "button", onclick: () => session.open(image, { axis, index }) }, h("b", {}, place), h("small", {}, why));
   const skip = iconButton("close", `Leave out ${place}`, { onclick: () => leaveOut(item, true) });
   return h("li", {}, open, skip);

@@ -11,6 +11,8 @@ const STEPS = [
   ["Press Enter", "Ctrl+Z takes it back"],
 ];
 
+const ADD_FIRST = ["Add a class", "what you want to label"]; // where the project has none yet
+
 /** Shown while the project has no image. */
 export function welcome() {
   const element = h(
@@ -38,13 +40,13 @@ export function firstSteps() {
     localStorage.setItem(SEEN, "1");
     element.remove();
   };
-  const element = h(
-    "section.sw-steps",
-    { "aria-label": "First steps" },
-    h("ol", {}, STEPS.map(([what, how]) => h("li", {}, h("b", {}, what), h("span", {}, how)))),
-    iconButton("close", "Close the first steps", { onclick: close }),
-  );
-  const show = () => (element.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0);
+  const list = h("ol");
+  const element = h("section.sw-steps", { "aria-label": "First steps" }, list, iconButton("close", "Close the first steps", { onclick: close }));
+  const show = () => {
+    element.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0;
+    const steps = session.classes.length > 1 ? STEPS : [ADD_FIRST, ...STEPS.slice(1)];
+    list.replaceChildren(...steps.map(([what, how]) => h("li", {}, h("b", {}, what), h("span", {}, how))));
+  };
   session.addEventListener("project", show);
   session.link.addEventListener("ack", close, { once: true });
   show();

@@ -1,6 +1,7 @@
 /** The workspace: tools, top bar, canvas, status bar, and the one listener for keys. */
 
 import { actions } from "./actions.js";
+import { askForClass } from "./classes.js";
 import { h } from "./dom.js";
 import { LabelApp } from "./engine/app.js";
 import { guidebar } from "./guide.js";
@@ -55,6 +56,7 @@ function wire(app, parts, signal) {
   };
   app.addEventListener("change", update, { signal });
   app.addEventListener("hover", (event) => parts.status.hover(event.detail), { signal });
+  app.addEventListener("classless", askForClass, { signal });
   app.addEventListener("message", ({ detail }) => toast(detail.text, detail.level), { signal });
   app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
   session.addEventListener("image", update, { signal });

@@ -13,7 +13,7 @@ import { Navigation } from "./navigation.js";
 import { Opening } from "./opening.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
-import { isProposed, Proposals } from "./proposals.js";
+import { isProposed, nothingProposed, Proposals } from "./proposals.js";
 import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
@@ -23,7 +23,7 @@ import { PlaneView } from "./view.js";
 const PLAIN = "#94a3b8"; // a class nobody told us about
 
 /**
- * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate".
+ * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate", "classless".
  * `window.__slicewise` is the newest instance: a handle for tests and benchmarks, nothing in the page relies on it.
  */
 export class LabelApp extends EventTarget {
@@ -127,6 +127,8 @@ export class LabelApp extends EventTarget {
   /** [{id, name, color "#rrggbb", hidden, locked}] */
   setClasses(classes) {
     this.settings.classes = new Map(classes.map((c) => [c.id, c]));
+    const first = classes.find((c) => c.id !== BACKGROUND);
+    if (first && !this.settings.classes.has(this.settings.classId)) this.settings.classId = first.id;
     this.#restyle();
   }
 
@@ -215,7 +217,7 @@ export class LabelApp extends EventTarget {
     if (!this.image || !mayDraw(this, view)) return;
     const classes = view.labels.map((_, at) => (isProposed(view, at) ? BACKGROUND : UNLABELLED));
     if (classes.every((value) => value === UNLABELLED))
-      return this.say("info", "Nothing is proposed on this slice.");
+      return this.say("info", nothingProposed(this.image));
     const { producer, id } = this.proposals.shown;
     this.editor.commit(view.ref, { box: view.whole, classes }, { prompts: { rejected: { producer, id } } });
   }

@@ -4,7 +4,15 @@
 export function mayDraw(app, view) {
   if (!view.editable) app.say("info", "This slice is still loading; try again in a moment.");
   else if (!app.settings.visible) app.say("info", "The labels are hidden; show them before drawing.");
-  else return true;
+  else return hasClass(app);
+  return false;
+}
+
+/** Is there a class to label as? Where not, the page hears "classless" and asks for one. */
+export function hasClass(app) {
+  const { classes, classId } = app.settings;
+  if (!classes.size || classes.has(classId)) return true;
+  app.dispatchEvent(new CustomEvent("classless"));
   return false;
 }
 

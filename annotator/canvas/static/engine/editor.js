@@ -3,6 +3,7 @@
 import { BACKGROUND, decodeRuns, encodeRuns, ERASED, UNLABELLED, wordsOf } from "./codec.js";
 import { boxInVolume, shrink } from "./geometry.js";
 import { History } from "./history.js";
+import { nothingProposed } from "./proposals.js";
 
 const LONGEST_SECONDS = 300;
 
@@ -84,7 +85,7 @@ export class Editor {
     const { app } = this;
     const { shown, prediction } = app.proposals;
     if (!shown || prediction === null)
-      return app.say("info", "Nothing is proposed here yet; label an object on one slice first.");
+      return app.say("info", nothingProposed(app.image));
     const id = app.link.newId();
     const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
     const what = { min_confidence: app.settings.minConfidence, producer: shown.producer, prediction };

@@ -25,7 +25,8 @@ export class Frames {
   }
 
   hover(view, point) {
-    this.hovered = { view, point };
+    this.pointed = { view, point };
+    this.moved = true;
     this.schedule();
   }
 
@@ -52,15 +53,15 @@ export class Frames {
     stats.painted();
     this.#march();
     if (app.image && app.views.every((view) => !view.shown || view.pixels)) this.onceDrawn?.();
-    this.#tell();
+    this.#tell(painted.some(Boolean));
   }
 
-  #tell() {
-    const { app, hovered, untold } = this;
-    this.hovered = null;
-    this.untold = false;
-    if (hovered && app.image)
-      app.dispatchEvent(new CustomEvent("hover", { detail: under(app, hovered.view, hovered.point) }));
+  /** What lies under a resting pointer changes too: with the wheel, by a key, when a label comes in. */
+  #tell(painted) {
+    const { app, pointed, moved, untold } = this;
+    this.moved = this.untold = false;
+    if (app.image && (moved || (pointed?.view && painted)))
+      app.dispatchEvent(new CustomEvent("hover", { detail: under(app, pointed.view, pointed.point) }));
     if (untold) app.dispatchEvent(new CustomEvent("change"));
   }
 

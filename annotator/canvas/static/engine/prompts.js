@@ -1,6 +1,7 @@
 // Prompts of each slice and the masks offered for them. The newest question wins; older answers are dropped.
 
 import { bytesOf, ERASED, packBits, UNLABELLED, unpackBits } from "./codec.js";
+import { hasClass } from "./drawing.js";
 import { component, cut, union } from "./geometry.js";
 import { isProposed } from "./proposals.js";
 
@@ -171,6 +172,7 @@ export class PromptBook {
     }
     const offer = this.offerOn(ref);
     if (!offer) return false;
+    if (!hasClass(this.app)) return true; // the mask waits for its class
     const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
     const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: offer.score };

@@ -167,6 +167,13 @@ export function isProposed({ labels, proposed, app }, at) {
   return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
 }
 
+/** Why there is nothing to accept or reject, and what brings something. */
+export function nothingProposed({ kind }) {
+  return kind === "volume"
+    ? "Nothing is proposed on this slice; label an object on one slice, and the rest is proposed."
+    : "Nothing is proposed on this image yet; that begins when the app has learned from some labels.";
+}
+
 function capital(word) {
   return word[0].toUpperCase() + word.slice(1);
 }

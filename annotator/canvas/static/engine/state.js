@@ -35,7 +35,7 @@ export function stateOf(app) {
 export function under(app, view, point) {
   const { rows, cols } = view?.size ?? {};
   const inside =
-    view && point.row >= -0.5 && point.col >= -0.5 && point.row < rows - 0.5 && point.col < cols - 0.5;
+    view?.shown && point.row >= -0.5 && point.col >= -0.5 && point.row < rows - 0.5 && point.col < cols - 0.5;
   if (!inside) return null;
   const row = Math.round(point.row);
   const col = Math.round(point.col);
