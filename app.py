@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from annotator.accounts import Accounts
+    from annotator.crew import Encoders
     from annotator.jobs import Job
     from annotator.workflow import Workflow
     from storage.store import Store
@@ -115,6 +116,7 @@ def run_open(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
     from annotator.server import serve
     from annotator.settings import Settings
+    from learners.engines import make_encoders
 
     settings = Settings(
         host=options.host,
@@ -131,7 +133,8 @@ def run_open(options: argparse.Namespace) -> int:
         engine=options.engine,
         ray_address=options.ray_address,
     )
-    workflow = open_workflow(project_of(options), options.model, options.checkpoint)
+    encoders = make_encoders(options.engine, options.ray_address)
+    workflow = open_workflow(project_of(options), options.model, options.checkpoint, encoders)
     try:
         if options.data is None and options.project is None:
             _fill_demo(workflow.store)
@@ -500,7 +503,12 @@ def project_of(options: argparse.Namespace) -> Path:
     return (PROJECTS / name).resolve()
 
 
-def open_workflow(project: Path, model: str | None = None, checkpoint: Path | None = None) -> "Workflow":
+def open_workflow(
+    project: Path,
+    model: str | None = None,
+    checkpoint: Path | None = None,
+    encoders: "Encoders | None" = None,
+) -> "Workflow":
     """The project with everything that works on it; close() it."""
     from annotator.prompting import Prompting
     from annotator.workflow import Workflow
@@ -508,7 +516,7 @@ def open_workflow(project: Path, model: str | None = None, checkpoint: Path | No
 
     store = Store(project)
     try:
-        return Workflow(store, Prompting(store, model, checkpoint))
+        return Workflow(store, Prompting(store, model, checkpoint, encoders))
     except BaseException:
         store.close()
         raise

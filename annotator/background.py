@@ -6,8 +6,10 @@ from typing import Any
 
 from annotator.fills import Fills
 from annotator.folds import Folds
+from annotator.queue import Queue
 from annotator.scheduler import Scheduler
 from annotator.tuning import Tuner
+from storage.arrays import SliceRef
 from storage.store import Store
 
 Message = dict[str, Any]
@@ -54,6 +56,11 @@ class Background:
     def look(self, image_id: int) -> None:
         """Somebody has this image open. Called for every slice; the page asks for its fill once, over HTTP."""
         self.scheduler.look(image_id)
+
+    def head(self, count: int) -> list[SliceRef]:
+        """What people are asked to label next. Takes up to a second."""
+        items = Queue(self.scheduler).next(count)["items"]
+        return [SliceRef(item["image"], item["axis"], item["index"]) for item in items]
 
     def close(self) -> None:
         self.tuner.close()

@@ -3,20 +3,25 @@
 import importlib.util
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, neighbours
+from annotator.crew import Elsewhere, Encoders
+from annotator.desk import Work
+from annotator.embedding_cache import EmbeddingCache
+from annotator.embeddings import Embeddings
 from annotator.jobs import Job
 from annotator.prompt_choice import keep_choice, prompt_choice
 from annotator.render import to_rgb
 from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
+from annotator.wishes import Shown, beside, neighbours
 from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, Entry, tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
@@ -26,6 +31,8 @@ from storage.store import Store
 
 KEEP_SLICES = 8
 QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
+HEAD = 12  # slices of the queue that are made ahead
+AHEAD = 64  # slices made ahead in all, after those around the open one: far from the quota
 TUNED_SETTING = "prompt_tuned"  # "off" where somebody went back
 
 
@@ -39,7 +46,14 @@ class Answer:
 class Prompting:
     """Thread-safe. `tell` is called from the worker with what it is at; set it before the first `look`."""
 
-    def __init__(self, store: Store, model: str | None = None, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: str | None = None,
+        checkpoint: Path | None = None,
+        encoders: Encoders | None = None,
+    ) -> None:
+        """`encoders`: elsewhere, to work ahead with; closed with this."""
         self._store = store
         given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
         # Replaced as a whole, never changed: read without a lock.
@@ -49,10 +63,12 @@ class Prompting:
         self._instant: dict[str, PromptModel] = {}
         self._slices: OrderedDict[Shown, NDArray[np.uint8]] = OrderedDict()
         self.tell: Callable[[Work], None] = lambda work: None
+        self.head: Callable[[int], Sequence[SliceRef]] = lambda count: ()  # of the queue, where there is one
         self.measured: Callable[[], None] = lambda: None  # the speed of a model is known: read `models` again
         self._speeds = Speeds(store, lambda: self.measured())
         cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
-        self._embeddings = Embeddings(cache, self._picture, self._worked)
+        elsewhere = None if encoders is None else Elsewhere(encoders, self._ahead)
+        self._embeddings = Embeddings(cache, self._picture, self._worked, elsewhere)
         self._chosen = BUILT_IN
         self._offer_tuned()
         self._begin(model)
@@ -84,6 +100,15 @@ class Prompting:
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
 
+    def _ahead(self, shown: Shown) -> list[Shown]:
+        """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
+        head = [Shown(ref, self._store.image(ref.image_id).window) for ref in self.head(HEAD)]
+        count = self._store.image(shown.ref.image_id).shape[shown.ref.axis]
+        steps = [step for away in range(1, AHEAD) for step in (away, -away)]
+        near = {*neighbours(shown, count, 1), *neighbours(shown, count, -1)}
+        wanted = dict.fromkeys([*head, *beside(shown, steps, count)])
+        return [one for one in wanted if one not in near][:AHEAD]
+
     def _worked(self, work: Work) -> None:
         """The worker is at something; once it rests, the speed of its model is measured."""
         model = self._embeddings.model
@@ -104,8 +129,7 @@ class Prompting:
         if entry.instant:
             self._embeddings.use("", None)
         else:
-            path = self._path(entry)
-            self._embeddings.use(entry.title, lambda: entry.factory(path))
+            self._embeddings.use(entry.title, partial(entry.factory, self._path(entry)))
 
     def adopt(self) -> None:
         """The project has other tuned layers, or its first: they answer from now on where the built-in model did,

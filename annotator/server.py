@@ -24,7 +24,7 @@ from starlette.types import Scope
 
 from annotator import first_download
 from annotator.auth import Sessions, user_of
-from annotator.embeddings import Work
+from annotator.desk import Work
 from annotator.faults import Fault, fault_of
 from annotator.guard import Guard
 from annotator.hub import Hub

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.embeddings import step_back
+from annotator.manners import step_back
 from models.prompt import PromptModel, Prompts
 from storage.store import Store
 

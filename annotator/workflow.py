@@ -56,6 +56,7 @@ class Workflow:
             self.store, self.folds, engine, learn=learn, publish=publish, adopt=adopt
         )
         self.background.open()
+        self.prompting.head = self.background.head
         return self.background
 
     def close(self) -> None:

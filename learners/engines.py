@@ -1,4 +1,4 @@
-"""Where rounds run: anything that is a concurrent.futures.Executor."""
+"""Where rounds run: anything that is a concurrent.futures.Executor; and what encodes where they outgrow a machine."""
 
 import multiprocessing
 import os
@@ -6,9 +6,12 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learners.manners import be_considerate
+
+if TYPE_CHECKING:
+    from learners.encoders_ray import RayEncoders
 
 
 class SerialExecutor(Executor):
@@ -96,3 +99,13 @@ def make_engine(name: str, address: str | None = None) -> Executor:
     if address is not None:
         raise ValueError(f"the engine {name} takes no address; say --engine ray with it")
     return ENGINES[name]()
+
+
+def make_encoders(engine: str, address: str | None = None) -> "RayEncoders | None":
+    """What embeds slices ahead of people beside the server's own worker; nothing for engines of one machine. Costs
+    nothing yet. Raises ValueError where Ray is not installed."""
+    if engine != "ray":
+        return None
+    from learners.encoders_ray import RayEncoders
+
+    return RayEncoders(address)

@@ -4,7 +4,8 @@ Any checkpoint of these shapes works: the originals, MedSAM, micro-sam, MobileSA
 a CPU) and gives a (256, 64, 64) embedding; a prediction takes a tenth of that or less.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ class Place:
     precision: torch.dtype
 
 
+PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def name_in(precision: torch.dtype, name: str) -> str:
+    """A model's name for the cache: embeddings of one precision are no other's."""
+    return name if precision == torch.float32 else f"{name}-{str(precision).removeprefix('torch.')}"
+
+
+def precision_of(model_id: str, name: str) -> torch.dtype:
+    """The precision that this name of a model says. Raises ValueError where it is another model's."""
+    for precision in PRECISIONS:
+        if name_in(precision, name) == model_id:
+            return precision
+    raise ValueError(f"this is {name}, not {model_id}; give both machines the same weights")
+
+
 class SamModel:
     """A prompt model around a `segment_anything.modeling.Sam`; thread-safe, since nothing is changed after making."""
 
@@ -40,14 +57,17 @@ class SamModel:
         self._sam = sam.to(place.device).eval()
         self._place = place
         self._decode = decode or TorchDecoder(self._sam)
-        precision = (
-            "" if place.precision == torch.float32 else f"-{str(place.precision).removeprefix('torch.')}"
-        )
-        self._name = f"{name}-{sam.image_encoder.img_size}{precision}"
+        self._name = f"{name}-{sam.image_encoder.img_size}"
 
     @property
     def model_id(self) -> str:
-        return self._name
+        return name_in(self._place.precision, self._name)
+
+    def in_precision_of(self, model_id: str) -> "SamModel":
+        """The same network as it encodes on a machine where it has this name. Raises ValueError for another network."""
+        other = copy.copy(self)
+        other._place = replace(self._place, precision=precision_of(model_id, self._name))
+        return other
 
     @property
     def device(self) -> str:

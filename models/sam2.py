@@ -4,8 +4,9 @@ Weights are a folder as `transformers` keeps them (`config.json` and `model.safe
 facebook/sam2.1-hiera-tiny). Tested with small networks of random weights; not run with trained ones.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 
 from models.checkpoint import WrongFile, digest_of
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam import Place, best_place
+from models.sam import Place, best_place, name_in, precision_of
 from models.sam_prompts import CONFIDENT, SamPrompts, sam_prompts
 from models.torchvision_cpu import ensure_torchvision
 
@@ -35,16 +36,17 @@ class Sam2:
         self._place = place or best_place()
         self._network = network.to(self._place.device).eval()
         self._side = int(network.config.prompt_encoder_config.image_size)
-        precision = (
-            ""
-            if self._place.precision == torch.float32
-            else f"-{self._place.precision}".replace("torch.", "")
-        )
-        self._name = f"{name}-{self._side}{precision}"
+        self._name = f"{name}-{self._side}"
 
     @property
     def model_id(self) -> str:
-        return self._name
+        return name_in(self._place.precision, self._name)
+
+    def in_precision_of(self, model_id: str) -> "Sam2":
+        """The same network as it encodes on a machine where it has this name. Raises ValueError for another network."""
+        other = copy.copy(self)
+        other._place = replace(self._place, precision=precision_of(model_id, self._name))
+        return other
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
         """Arrays: `level0..2` (1, C, h, w) float16, fine to coarse; 8 MB at the full input size of 1024."""

@@ -1,10 +1,17 @@
-"""The genuine networks of the SAM family, small and with random weights: everything but knowledge."""
+"""The genuine networks of the SAM family, small and with random weights: all but knowledge; and a model with a gate."""
 
+import os
+import time
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from models.sam import Place
+from models.prompt import Embedding, MaskPrediction, Prompts
+from models.sam import Place, SamModel
 from models.torchvision_cpu import ensure_torchvision
 
 CPU = Place(torch.device("cpu"), torch.float32)
@@ -57,6 +64,28 @@ def small_sam(seed: int = 7):
         ),
     )
     return sam.eval()
+
+
+def tiny_sam() -> SamModel:
+    """The small SAM as a prompt model, the same in every process."""
+    return SamModel(small_sam(), "tiny", CPU)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Says in a folder which process encodes, and waits for a file there before it does."""
+
+    folder: Path
+    model_id: str = "gated"
+
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        (self.folder / f"{image[0, 0, 0]}.at-{os.getpid()}").touch()
+        while not (self.folder / "go").exists():
+            time.sleep(0.02)
+        return Embedding(self.model_id, image.shape[:2], {"pid": np.array([os.getpid()])})
+
+    def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
+        raise NotImplementedError
 
 
 def small_sam2():

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.embeddings import EmbeddingCache, Embeddings, Shown, Work, key_of, neighbours
+from annotator.desk import Work
+from annotator.embedding_cache import EmbeddingCache, key_of
+from annotator.embeddings import Embeddings
+from annotator.wishes import Shown, neighbours
 from models import PROMPT_MODELS
 from models.checkpoint import WrongFile
 from models.prompt import Embedding, MaskPrediction, Prompts

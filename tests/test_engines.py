@@ -124,11 +124,11 @@ def test_a_round_runs_from_a_label_to_proposals(engine, project):  # noqa: F811
 
 @pytest.mark.parametrize("engine", [param for param in NAMES if param.values == ("ray",)], indirect=True)
 def test_a_round_on_ray_asks_for_processors_and_for_a_gpu_where_there_are_any(engine):
-    import ray
+    from learners.ray_cluster import gpus_of_a_round, machines
 
     asked = engine.submit(assigned).result(SECONDS)
     assert asked["CPU"] == max(1, (os.cpu_count() or 2) - 1)
-    assert asked.get("GPU", 0) == (1 if ray.cluster_resources().get("GPU", 0) else 0)
+    assert asked.get("GPU", 0) == gpus_of_a_round(machines())
 
 
 def assigned() -> dict[str, float]:

@@ -21,7 +21,7 @@ ONLY_IN = {  # a library and the files that may know it
     "gradio": {"annotator/page.py", "annotator/canvas/canvas.py"},
     "sqlite3": {"storage/database.py"},
     "sqlite_utils": {"storage/database.py", "storage/revoking.py", "storage/schema.py", "storage/store.py"},
-    "ray": {"learners/engine_ray.py"},
+    "ray": {"learners/encoders_ray.py", "learners/engine_ray.py", "learners/ray_cluster.py"},
 }
 FILES = sorted(path for package in MAY for path in (ROOT / package).rglob("*.py"))
 

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from annotator import hub
 from annotator import live as live_module
-from annotator.embeddings import Work
+from annotator.desk import Work
 from annotator.limits import Rate
 from annotator.messages import BadMessage, about, understand
 from annotator.server import App

@@ -1,0 +1,127 @@
+"""Which slices wait for their embedding, and who takes which."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from storage.arrays import SliceRef
+
+NEIGHBOURS = 3  # slices ahead in the direction of scrolling; one fewer behind
+DEATHS = (
+    2  # encoders elsewhere that a slice may cost; one that ends them by its size would end the server too
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A slice as it is on screen: the window is part of what a model sees."""
+
+    ref: SliceRef
+    window: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slice that somebody works on, and of which look."""
+
+    shown: Shown
+    look: int
+
+
+class Wishes:
+    """The slices of the newest look, most urgent first. Not thread-safe: the desk's lock is held around all of it."""
+
+    def __init__(self) -> None:
+        self._near: list[Shown] = []
+        self._far: list[Shown] = []
+        self._open: Shown | None = None
+        self.look_number = 0  # so that a slice of an earlier look is not counted into a later one
+        self._extended = 0  # the look that has what comes after its slices
+        self._deaths: Counter[Shown] = Counter()
+        self.done = self.total = 0
+        self.up = self.free = 0  # encoders elsewhere that are alive, and those of them that wait for a slice
+        self.seconds_here = self.seconds_there = 0.0  # that the last encoding took; 0 where there was none
+
+    def __bool__(self) -> bool:
+        return bool(self._near or self._far)
+
+    def look(self, near: Sequence[Shown], far: Iterable[Shown] = ()) -> None:
+        """These next, in place of all that waited; `far` comes when nothing else waits."""
+        self._near, self._far = list(near), list(far)
+        self._open = self._near[0] if self._near else None
+        self.done, self.total = 0, len(self._near) + len(self._far)
+        self.look_number += 1
+        self._deaths.clear()
+
+    def drop(self) -> None:
+        """Nothing is wanted any more, and what was measured was another model's."""
+        self.look([])
+        self.seconds_here = self.seconds_there = 0.0
+
+    @property
+    def to_extend(self) -> Shown | None:
+        """The open slice, where encoders elsewhere are about to have nothing to do."""
+        return self._open if self.up and not self._near and self._extended < self.look_number else None
+
+    def extend(self, look: int, far: Iterable[Shown]) -> None:
+        """What comes after the slices of this look, unless there was another since."""
+        if look == self.look_number:
+            self._extended = look
+            more = list(far)
+            self._far += more
+            self.total += len(more)
+
+    @property
+    def for_here(self) -> bool:
+        """Whether the server's own worker is to take the next slice.
+
+        All of them while nobody else can: Ray takes ten seconds to start, a dead encoder some to load again. Then only
+        the open one, wherever it is ready sooner. A free encoder elsewhere has nothing else to do, perhaps on a GPU,
+        and leaves our processors to clicks. Where all are busy, one is free after at most one encoding and needs
+        another, so here is sooner where it takes less than twice as long.
+        """
+        if not self.up:
+            return bool(self)
+        opened = bool(self._near) and self._near[0] == self._open
+        return opened and not self.free and self.seconds_here < 2 * self.seconds_there
+
+    def take(self) -> Taken:
+        return Taken((self._near or self._far).pop(0), self.look_number)
+
+    def again(self, taken: Taken) -> bool:
+        """Its encoder died: unless it is stale it waits again, first of all. False where it has cost enough of them."""
+        if taken.look != self.look_number:
+            return True
+        self._deaths[taken.shown] += 1
+        if self._deaths[taken.shown] >= DEATHS:
+            return False
+        self._near.insert(0, taken.shown)
+        return True
+
+    def took(self, seconds: float, *, here: bool) -> None:
+        """How long an encoding lasted."""
+        if here:
+            self.seconds_here = seconds
+        else:
+            self.seconds_there = seconds
+
+    def finish(self, taken: Taken) -> None:
+        self.done += taken.look == self.look_number
+
+
+def neighbours(shown: Shown, count: int, direction: int) -> list[Shown]:
+    """The open slice, then those around it among `count` slices of its axis, first in the direction of scrolling."""
+    forward = 1 if direction >= 0 else -1
+    steps = [0]
+    for step in range(1, NEIGHBOURS + 1):
+        steps += [forward * step] + ([-forward * step] if step < NEIGHBOURS else [])
+    return beside(shown, steps, count)
+
+
+def beside(shown: Shown, steps: Iterable[int], count: int) -> list[Shown]:
+    """The slices so many steps along the axis from this one, where they are among `count`."""
+    ref = shown.ref
+    wanted = [ref.index + step for step in steps]
+    return [
+        Shown(SliceRef(ref.image_id, ref.axis, index), shown.window) for index in wanted if 0 <= index < count
+    ]
