@@ -74,7 +74,7 @@ class Accepting:
             patches = self._patches(wish, row)
             if not patches:
                 raise Refused(
-                    "no unlabelled voxel there is as certain as that; lower the limit or label a slice"
+                    "nothing unlabelled there is as certain as that; lower the limit or label more"
                 )
             labels = self._labels(user, wish, row, patches)
             for stored, new in zip(self._store.add_labels(labels), labels, strict=True):

@@ -929,6 +929,11 @@ def test_what_the_server_lays_hides_the_proposal_under_it(canvas: Canvas) -> Non
     assert canvas.run("told.hover.at(-1).proposed") is None
 
 
+def test_where_nothing_is_left_to_accept_nothing_is_sent(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial'); app.setMinConfidence(1); app.acceptSlice()")
+    assert canvas.events() == [] and "less sure than you ask" in canvas.messages()[-1]
+
+
 def test_without_proposals_accepting_says_what_to_do(canvas: Canvas) -> None:
     canvas.open(1).run("app.acceptSlice()")
     assert canvas.events() == [] and "label an object on one slice" in canvas.messages()[-1]
