@@ -386,7 +386,9 @@ def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").first.click()
     chooser.value.set_files([picture, tmp_path / "notes.txt"])
-    expect(page.locator(".sw-toast", has_text="1 imported, 1 no image: notes.txt.")).to_be_visible(timeout=30_000)
+    expect(page.locator(".sw-toast", has_text="1 imported, 1 no image: notes.txt.")).to_be_visible(
+        timeout=30_000
+    )
     expect(page.locator(".sw-name")).to_have_text(re.compile("stripes"), timeout=30_000)
     expect(page.get_by_text("Name what you want to label")).to_be_visible()
     tab(page, "Images")
