@@ -73,9 +73,7 @@ class Accepting:
                 return Outcome(self._ack(message, 0, 0))
             patches = self._patches(wish, row)
             if not patches:
-                raise Refused(
-                    "no unlabelled voxel there is as certain as that; lower the limit or label a slice"
-                )
+                raise Refused("nothing unlabelled there is as certain as that; lower the limit or label more")
             labels = self._labels(user, wish, row, patches)
             for stored, new in zip(self._store.add_labels(labels), labels, strict=True):
                 folded = self._folds.add(stored, new.patch)

@@ -25,6 +25,7 @@ from storage.formats.privacy import Identities
 from storage.scan import Scan
 from storage.store import Store
 
+NAMED = 3  # files that are no images, in the one line about an import
 EMPTY = "it is empty (0 bytes)"
 UNKNOWN_KIND = "it is of a kind that is not read here; convert it to PNG, TIFF, NIfTI or NRRD"
 SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
@@ -38,13 +39,21 @@ class ImportReport:
     refused: tuple[str, ...]  # one line for each thing left out
     known: int = 0  # images that were there already
     labelled: tuple[int, ...] = ()  # images that got labels from masks, new or not
+    passed: tuple[str, ...] = ()  # files that go with images and are none, such as notes and tables
 
     @property
     def message(self) -> str:
         known = f", {self.known} there already" if self.known else ""
         masks = f", {len(self.labelled)} masks as labels" if self.labelled else ""
         refused = f", {len(self.refused)} left out" if self.refused else ""
-        return f"{len(self.added)} imported{masks}{known}{refused}"
+        return f"{len(self.added)} imported{masks}{known}{refused}{self._passed}"
+
+    @property
+    def _passed(self) -> str:
+        if not self.passed:
+            return ""
+        more = f" and {len(self.passed) - NAMED} more" if len(self.passed) > NAMED else ""
+        return f", {len(self.passed)} no image: {', '.join(self.passed[:NAMED])}{more}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Run:
     added: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
+    passed: list[Path] = field(default_factory=list)
     known: int = 0
     labelled: list[int] = field(default_factory=list)
 
@@ -105,7 +115,8 @@ def import_path(
         _import_unit(run, unit)
     if not job.cancelled:
         _report_lonely_masks(run)
-    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, tuple(run.labelled))
+    passed = tuple(run.shown(path) for path in run.passed)
+    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, tuple(run.labelled), passed)
     job.report("importing", len(units), len(units), report.message)
     return report
 
@@ -140,6 +151,8 @@ def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
             yield path, kind
         elif alone or not companion(path):
             run.later.append((path, EMPTY if kind == "empty" else UNKNOWN_KIND))
+        else:
+            run.passed.append(path)
 
 
 def _refuse_what_waited(run: Run) -> None:

@@ -39,7 +39,7 @@ class Standing:
             "message": self._words(),
         }
         if running is not None:
-            progress = read_progress(running.spec.directory) or Progress("waiting for a worker")
+            progress = read_progress(running.spec.directory) or Progress("waiting for its turn")
             message |= {"phase": progress.phase, "step": progress.step, "loss": progress.loss}
             message["seconds_left"] = progress.seconds_left
         return message

@@ -36,7 +36,6 @@ class Outcomes:
         else:
             log.warning("round %d of %s failed", row.id, row.learner, exc_info=error)
             self.rounds.fail(row.id, _reason(error))
-        self.rounds.tidy()
 
     def _finish(self, running: Running, result: RoundResult) -> None:
         row = running.row

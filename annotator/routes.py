@@ -109,7 +109,8 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
 
     @router.get("/project")
     async def project(request: Request) -> Any:
-        return {"id": parts.sessions.project_id, **await run_sync(workflow.project, person(request))}
+        facts = {"id": parts.sessions.project_id, "sign_in": not parts.sessions.lets_local_in}
+        return {**facts, **await run_sync(workflow.project, person(request))}
 
     @router.get("/images")
     async def images(

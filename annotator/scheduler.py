@@ -339,6 +339,7 @@ class Scheduler:
 
     def _record(self, name: str, future: Future) -> None:
         self._outcomes.record(self._running.pop(name), future)
+        self.rounds.tidy([r.spec.parent for r in self._running.values() if r.spec.parent is not None])
         if not self._running:
             self._inputs.forget_old()
         self._tell(self._status(name))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -235,12 +236,13 @@ class Rounds:
                  where c.producer = ? order by c.id desc limit ?"""
         return [Corrected(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
 
-    def tidy(self) -> None:
-        """Remove the directories of rounds that nobody needs: not running, and not somebody's model."""
+    def tidy(self, in_use: Collection[Path] = ()) -> None:
+        """Remove the directories of rounds that nobody needs: not running, not somebody's model, and not `in_use`, as
+        the models that running rounds start from, which a learner that was quicker may have replaced meanwhile."""
         sql = """select model_round as id from rounds where id in
                  (select max(id) from rounds where status = 'done' group by learner)
                  union select id from rounds where status = 'running'"""
-        needed = {str(row["id"]) for row in self._db.rows(sql)}
+        needed = {str(row["id"]) for row in self._db.rows(sql)} | {path.name for path in in_use}
         for path in self.directory.iterdir():
             if path.is_dir() and path.name.isdigit() and path.name not in needed:
                 shutil.rmtree(path, ignore_errors=True)

@@ -231,7 +231,8 @@ def test_a_stranger_is_sent_to_the_sign_in_page(client: TestClient) -> None:
 def test_the_right_password_gets_in(client: TestClient) -> None:
     answer = client.post("/login", data={"name": "ANN ", "password": PASSWORD}, headers=OWN)
     assert answer.status_code == 303 and answer.headers["location"] == "/"
-    assert client.get("/api/project").json()["user"] == "ann"
+    project = client.get("/api/project").json()
+    assert project["user"] == "ann" and project["sign_in"]
 
 
 def test_an_unknown_name_is_told_the_same_as_a_wrong_password(client: TestClient) -> None:
@@ -291,7 +292,8 @@ def test_at_ones_own_computer_opening_the_page_is_enough(workflow: Workflow) -> 
         assert client.get("/api/project").status_code == 401
         answer = client.get("/")
         assert "SameSite=Strict" in answer.headers["set-cookie"]
-        assert client.get("/api/project").json()["user"] == local_user()
+        project = client.get("/api/project").json()
+        assert project["user"] == local_user() and not project["sign_in"]
 
 
 @pytest.mark.parametrize(

@@ -513,6 +513,29 @@ def test_a_double_click_accepts_even_before_the_mask_has_come(canvas: Canvas) ->
     assert canvas.events()[0].message["box"] == [20, 30, 25, 35]
 
 
+def test_a_click_after_an_accept_that_waits_for_its_mask_is_the_next_object(canvas: Canvas) -> None:
+    canvas.open(2)
+    for row, col in ((30, 40), (50, 60), (70, 80)):
+        canvas.click(row, col)
+        canvas.page.keyboard.press("Enter")
+    assert len(canvas.sent("predict")) == 1 and canvas.state()["accepting"]
+    canvas.run("app.undo()")  # the third click
+    for seq, (row, col) in enumerate(((30, 40), (50, 60)), start=1):
+        assert canvas.sent("predict")[-1]["points"] == [[row, col]]
+        canvas.answer((row - 5, col - 5, row + 5, col + 5), seq=seq)
+    assert [event.message["box"] for event in canvas.events()] == [[25, 35, 35, 45], [45, 55, 55, 65]]
+    assert canvas.state()["prompts"] == 0 and len(canvas.sent("predict")) == 2
+
+
+def test_where_the_model_finds_nothing_the_next_object_is_asked_for_alone(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.click(30, 40)
+    canvas.page.keyboard.press("Enter")
+    canvas.click(50, 60)
+    canvas.run("link.mask(1, [])")
+    assert canvas.sent("predict")[-1]["points"] == [[50, 60]] and canvas.events() == []
+
+
 def test_prompts_stay_with_their_slice_until_escape(canvas: Canvas) -> None:
     canvas.open(1)
     canvas.click(10, 10)
@@ -906,9 +929,14 @@ def test_what_the_server_lays_hides_the_proposal_under_it(canvas: Canvas) -> Non
     assert canvas.run("told.hover.at(-1).proposed") is None
 
 
+def test_where_nothing_is_left_to_accept_nothing_is_sent(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial'); app.setMinConfidence(1); app.acceptSlice()")
+    assert canvas.events() == [] and "less sure than you ask" in canvas.messages()[-1]
+
+
 def test_without_proposals_accepting_says_what_to_do(canvas: Canvas) -> None:
     canvas.open(1).run("app.acceptSlice()")
-    assert canvas.events() == [] and "label an object on one slice first" in canvas.messages()[-1]
+    assert canvas.events() == [] and "label an object on one slice" in canvas.messages()[-1]
 
 
 def test_rejecting_says_background_where_something_is_proposed_and_nowhere_else(canvas: Canvas) -> None:

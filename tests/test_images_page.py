@@ -90,7 +90,7 @@ def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
     expect(heads.get_by_role("button", name="Expected")).to_be_visible()
     row = page.get_by_role("option", name=re.compile("image 3"))
     expect(row).to_contain_text("pseudo-labelled")
-    expect(row.locator(".sw-image-model")).to_have_text("Model: Unimatch, round 7")
+    expect(row.locator(".sw-image-model")).to_have_text("UniMatch (weak to strong), round 7")
     expect(row.locator(".sw-image-expected")).to_have_text("0.90")
     heads.get_by_role("button", name="Expected").click()
     expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.90")

@@ -72,6 +72,7 @@ def test_good_files_come_in_and_each_bad_one_costs_a_line(store: Store, tmp_path
         "cut.png", "text.jpg", "empty.nii.gz", "program.exe", "four.nii", "nan.nii",
     }  # fmt: skip
     assert all(len(line.splitlines()) == 1 and str(tmp_path) not in line for line in report.refused)
+    assert report.passed == ("README.md",) and report.message.endswith(", 1 no image: README.md")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep names that are no text")

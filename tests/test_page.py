@@ -278,6 +278,22 @@ def test_the_status_bar_says_what_is_under_the_pointer(page: Page) -> None:
     page.mouse.move(*canvas_point(page, 0.4, 0.4))
     page.mouse.move(*canvas_point(page, 0.5, 0.5))
     expect(page.locator(".sw-hover")).to_have_text(re.compile(r"value -?\d+x \d+ +y \d+ +z \d+.*mm"))
+    place = page.locator(".sw-hover span").last
+    slice_number = page.evaluate("() => window.__slicewise.views[0].index + 1")  # as the plane's title counts
+    expect(place).to_have_text(re.compile(rf"z {slice_number} "))
+    expect(place).to_have_attribute("title", re.compile("counted from 1; exported arrays count from 0"))
+
+
+def test_where_nobody_signs_in_nobody_is_offered_to_sign_out(page: Page) -> None:
+    expect(page.locator(".sw-person")).to_be_disabled()
+
+
+def test_the_first_steps_are_read_whole_in_a_narrow_window(page: Page) -> None:
+    page.set_viewport_size({"width": 589, "height": 720})
+    steps = page.get_by_role("region", name="First steps")
+    expect(steps).to_be_visible()
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+    assert steps.locator("ol, li > *").evaluate_all(cut) == []
 
 
 def test_what_lies_under_a_resting_pointer_follows_the_wheel(page: Page) -> None:
@@ -315,14 +331,16 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(
 
 
 def test_a_dropped_file_is_imported_and_a_bad_one_is_listed(page: Page, tmp_path: Path) -> None:
-    good, bad = tmp_path / "dropped picture.png", tmp_path / "broken.png"
+    good, bad, notes = (tmp_path / name for name in ("dropped picture.png", "broken.png", "notes.txt"))
+    notes.write_text("no picture")
     imsave(good, np.arange(48 * 31, dtype=np.uint8).reshape(31, 48), check_contrast=False)
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno")
     tab(page, "Data")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").last.click()
-    chooser.value.set_files([good, bad])
+    chooser.value.set_files([good, bad, notes])
     expect(page.get_by_text("1 file was not taken")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("1 imported, 1 left out, 1 no image: notes.txt")).to_be_visible()
     tab(page, "Images")
     page.get_by_role("searchbox", name="Search images").fill("dropped picture")
     expect(page.locator(".sw-count")).to_have_text("1 image")
@@ -357,15 +375,20 @@ def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
 ) -> None:
     picture = tmp_path / "stripes.png"
     imsave(picture, np.tile(np.arange(60, dtype=np.uint8) * 4, (40, 1)), check_contrast=False)
+    (tmp_path / "notes.txt").write_text("no picture")
     arguments = ["--project", str(tmp_path / "empty")]
     running = launch(*arguments)
     context = new_context(browser)
     page = context.new_page()
     page.goto(running.address)
     expect(page.get_by_role("heading", name="No images yet")).to_be_visible(timeout=60_000)
+    expect(page.locator(".sw-link")).to_have_text("Saved")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").first.click()
-    chooser.value.set_files([picture])
+    chooser.value.set_files([picture, tmp_path / "notes.txt"])
+    expect(page.locator(".sw-toast", has_text="1 imported, 1 no image: notes.txt.")).to_be_visible(
+        timeout=30_000
+    )
     expect(page.locator(".sw-name")).to_have_text(re.compile("stripes"), timeout=30_000)
     expect(page.get_by_text("Name what you want to label")).to_be_visible()
     tab(page, "Images")

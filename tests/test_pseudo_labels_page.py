@@ -317,9 +317,7 @@ def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: 
     image = page.evaluate("() => window.slicewise.session.image.id")
     deliver(page, {"t": "proposal", "image": image, "producer": "mean_teacher", "expected_dice": 0.842})
     expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text(re.compile("proposed 0.84"))
-    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_attribute(
-        "title", "Model: Mean teacher"
-    )
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_attribute("title", "Mean Teacher")
     page.locator("canvas[role=application]").first.focus()
     take_back_all(page)  # the fill goes with its label, what a model proposed stays
     expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("proposed 0.84")

@@ -5,6 +5,7 @@ import time
 import uuid
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,6 +131,26 @@ def test_labels_that_arrive_during_a_round_start_exactly_one_more(project):
     rows = scheduler.rounds.of("supervised")
     assert [r.seen_label for r in rows] == [2, 8] and {r.status for r in rows} == {"done"}
     assert engine.submitted[1].parent == scheduler.rounds.folder(rows[0].id)
+    engine.shutdown()
+
+
+def test_the_model_that_a_waiting_round_starts_from_stays_while_its_own_learner_replaces_it(project):
+    store, ids = project
+    engine = Gated()
+    scheduler = scheduler_of(store, engine, replace(QUICK, learners=("weak",)))
+    label(store, ids[0])
+    scheduler.reconcile()
+    engine.gate.set()
+    scheduler.run_until_idle(30)
+    engine.gate.clear()
+    label(store, ids[1])
+    scheduler.change(learners=("weak", "supervised"))
+    scheduler.reconcile()
+    first = scheduler.rounds.folder(1)
+    assert [spec.parent for spec in engine.submitted[1:]] == [first, first]
+    engine.gate.set()
+    scheduler.run_until_idle(30)
+    assert scheduler.rounds.newest("supervised").status == "done"
     engine.shutdown()
 
 

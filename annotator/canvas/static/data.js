@@ -28,9 +28,21 @@ export async function mountImport(element) {
   root.replaceChildren(zone, uploadCard());
 }
 
-/** Listen for files dropped on the page; called once by the page. */
+/** Listen for files dropped on the page, and say how imports end; called once by the page. */
 export function listenForDrops() {
   acceptDrops(document.body);
+  const running = new Set(); // of this page: the server tells a page that comes later about finished jobs too
+  session.addEventListener("jobs", ({ detail: job }) => {
+    if (job?.kind !== "import") return;
+    if (job.state === "running") running.add(job.id);
+    else if (running.delete(job.id) && !document.querySelector("#tab-data")?.checkVisibility()) tellImported(job);
+  });
+}
+
+/** Whoever does not see the card of the job hears what came of it. */
+function tellImported({ message, refused = [] }) {
+  const which = refused.length ? "; the Data tab says why" : "";
+  if (message) toast(`${message}${which}.`, refused.length ? "warn" : "info");
 }
 
 /** Fill the list of running and finished imports and exports. */

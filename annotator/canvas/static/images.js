@@ -219,9 +219,9 @@ function wideState({ kind, shape, slices_labelled: labelled }, state) {
   return kind === "volume" && labelled ? `${STATES[state]} ${labelled}/${shape[0]}` : STATES[state];
 }
 
-/** "Unimatch, round 7". */
+/** "Mean Teacher, round 7"; a fill says that it is one. */
 function modelText(proposal) {
-  const title = producerTitle(proposal, session.app?.state.proposal.propagators);
+  const title = producerTitle(proposal, session.app?.state.proposal.propagators).replace(/^Model: /, "");
   return proposal.round ? `${title}, round ${proposal.round}` : title;
 }
 

@@ -12,11 +12,11 @@ export function promptbar(focusCanvas) {
   accept.classList.add("primary");
   const element = h("div.sw-prompt", { role: "group", "aria-label": "Mask", hidden: true }, which, next, clear, accept);
   element.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
-  const update = ({ mask, prompts, waiting }) => {
+  const update = ({ mask, prompts, waiting, accepting }) => {
     element.hidden = !mask && !prompts;
     accept.disabled = !mask;
     next.hidden = !(mask?.candidates > 1);
-    setText(which, mask ? maskText(mask) : waiting ? "Waiting for the mask…" : "No mask there");
+    setText(which, mask ? maskText(mask) : accepting ? "Accepted when it comes…" : waiting ? "Waiting for the mask…" : "No mask there");
   };
   return { element, update };
 }

@@ -3,6 +3,7 @@
 import { actions } from "./actions.js";
 import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { nothingProposed } from "./engine/proposals.js";
+import { learning } from "./learning.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
@@ -19,7 +20,8 @@ export function proposalbar(focusCanvas) {
 
 /** The name of a pseudo-label's maker for people. */
 export function producerTitle({ producer, kind }, propagators = []) {
-  const title = propagators.find((one) => one.name === producer)?.title ?? capital(producer.replaceAll("_", " "));
+  const makers = [...propagators, ...(learning.overview?.learners ?? [])];
+  const title = makers.find((one) => one.name === producer)?.title ?? capital(producer.replaceAll("_", " "));
   return kind === "propagated" ? `Fill: ${title}` : `Model: ${title}`;
 }
 
@@ -49,7 +51,7 @@ function sourceSelect() {
   let drawn = "";
   const update = ({ proposal: { sources, propagators, shown } }) => {
     element.hidden = !shown;
-    const now = JSON.stringify([sources.map((one) => one.id), propagators.length]);
+    const now = JSON.stringify([sources.map((one) => one.id), propagators.length, Boolean(learning.overview)]);
     if (now !== drawn) {
       element.replaceChildren(...sources.map((one) => h("option", { value: one.producer }, producerTitle(one, propagators))));
       drawn = now;
@@ -129,7 +131,7 @@ function acceptButtons(focusCanvas) {
   const update = (state) => {
     element.hidden = !state.proposal.shown;
     const volume = session.image?.kind === "volume";
-    slice.disabled = reject.disabled = !state.proposal.here || !state.proposals;
+    slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
     setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
     whole.hidden = open.hidden = !volume;
     whole.title = "Accept what is proposed in the whole volume (Shift+Y)";

@@ -15,7 +15,7 @@ function hoverReadout() {
   const dot = h("i.sw-dot");
   const name = h("span.sw-hover-class");
   const value = h("span");
-  const place = h("span");
+  const place = h("span", { title: "Rows, columns and slices are counted from 1; exported arrays count from 0" });
   const element = h("div.sw-hover", { "aria-hidden": "true" }, h("span.sw-hover-label", {}, dot, name), value, place);
   const show = (detail) => {
     element.hidden = !detail;
@@ -45,8 +45,9 @@ function intensity(value) {
   return Number.isInteger(value) ? String(value) : (value?.toPrecision(4) ?? "–");
 }
 
-/** "x 120 y 88 z 31 · 112.5, 82.5, 93.0 mm" */
-function placeText({ position: [z, y, x], mm }) {
+/** "x 120 y 88 z 31   112.5, 82.5, 93.0 mm": from 1, as the titles of the planes count. */
+function placeText({ position, mm }) {
+  const [z, y, x] = position.map((each) => each + 1);
   const voxels = session.image?.kind === "volume" ? `x ${x}  y ${y}  z ${z}` : `x ${x}  y ${y}`;
   if (!mm) return voxels;
   const [mz, my, mx] = mm.map((each) => each.toFixed(1));
@@ -92,7 +93,10 @@ function modelChip() {
 function personChip() {
   const name = h("span");
   const element = h("button.sw-person", { type: "button", title: "Who you are here", onclick: signOut }, icon("person", 14), name);
-  const show = () => setText(name, session.project?.user ?? "");
+  const show = () => {
+    setText(name, session.project?.user ?? "");
+    element.disabled = !session.project?.sign_in; // who did not sign in would be in again at once
+  };
   session.addEventListener("project", show);
   show();
   return element;

@@ -67,7 +67,8 @@ function wire(app, parts, signal) {
 function tellAccepted({ slices, voxels }) {
   if (!voxels) return; // not an acceptance, or one that was taken back
   const where = slices === 1 ? "1 slice" : `${slices} slices`;
-  toast(`Accepted ${voxels.toLocaleString("en")} voxels on ${where}; Ctrl+Z takes them back.`, "info");
+  const what = session.image?.kind === "image" ? "pixels" : `voxels on ${where}`;
+  toast(`Accepted ${voxels.toLocaleString("en")} ${what}; Ctrl+Z takes them back.`, "info");
 }
 
 function bindKeys(app, signal) {

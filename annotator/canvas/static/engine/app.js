@@ -13,7 +13,7 @@ import { Navigation } from "./navigation.js";
 import { Opening } from "./opening.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
 import { PromptBook } from "./prompts.js";
-import { isProposed, nothingProposed, Proposals } from "./proposals.js";
+import { isOpen, isProposed, nothingProposed, Proposals } from "./proposals.js";
 import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
 import { fillAll, fillAt } from "./tools/fill.js";
@@ -202,8 +202,11 @@ export class LabelApp extends EventTarget {
 
   /** Accept what is proposed on the open slice. */
   acceptSlice() {
-    const { axis, index } = this.active;
-    if (this.image) this.editor.acceptProposal({ axis, lo: index, hi: index + 1 });
+    const { axis, index, editable, proposed } = this.active;
+    if (!this.image) return;
+    if (editable && proposed?.any && !isOpen(this.active))
+      return this.say("info", "What is proposed here is labelled already, or less sure than you ask.");
+    this.editor.acceptProposal({ axis, lo: index, hi: index + 1 });
   }
 
   /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */

@@ -128,11 +128,12 @@ function drawPrompts(view, pen) {
   const { app, camera } = view;
   const set = app.prompts.on(view.ref);
   if (!set) return;
-  for (const item of set.items) {
+  const items = [...set.items, ...set.later.flatMap(({ item }) => item ?? [])];
+  for (const item of items) {
     if (item.kind === "box") drawBox(pen, camera, item);
     if (item.kind === "scribble") drawScribble(pen, camera, item);
   }
-  for (const item of set.items) if (item.kind === "point") drawPoint(pen, camera, item);
+  for (const item of items) if (item.kind === "point") drawPoint(pen, camera, item);
 }
 
 /** A disc with a plus or a minus, so that its sign does not hang on colour alone. */

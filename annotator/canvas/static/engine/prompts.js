@@ -29,9 +29,13 @@ export class PromptBook {
     return offer;
   }
 
-  /** Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one. */
+  /**
+   * Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one. After a mask was
+   * accepted that has not come yet, it belongs to the next object, and waits until that mask is a label.
+   */
   add(ref, item, time) {
     const set = this.#open(ref);
+    if (set.acceptOnArrival) return this.#later(set, { item, time });
     if (item.kind === "box") set.items = set.items.filter((other) => other.kind !== "box");
     set.items.push(item);
     set.taken = [];
@@ -61,6 +65,7 @@ export class PromptBook {
   takeBack(ref) {
     const set = this.on(ref);
     if (!set?.items.length) return false;
+    if (set.later.length) return this.#forget(set);
     set.taken.push(set.items.pop());
     this.#settle(ref, set);
     return true;
@@ -150,14 +155,14 @@ export class PromptBook {
     if (!set.candidates.length)
       this.app.say("info", "The model found nothing there; add a click or draw a box.");
     this.#shown(set);
-    if (set.acceptOnArrival) this.accept(set);
+    if (set.acceptOnArrival) this.#acceptArrived(set);
   }
 
   /** A "refused" message for a question. */
   refused({ seq, message }) {
     const set = this.#asked(seq);
     if (!set) return;
-    set.waiting = set.acceptOnArrival = false;
+    Object.assign(set, { waiting: false, acceptOnArrival: false, later: [] });
     this.app.say("warn", message);
     this.#shown(set);
   }
@@ -167,7 +172,9 @@ export class PromptBook {
     const set = this.on(ref);
     if (!set) return false;
     if (set.waiting) {
+      if (set.acceptOnArrival && set.later.length) this.#later(set, { accept: true });
       set.acceptOnArrival = this.app.link.online;
+      this.app.changed();
       return true;
     }
     const offer = this.offerOn(ref);
@@ -180,6 +187,31 @@ export class PromptBook {
     const done = this.app.editor.commit(place, patchOf(offer, set.refine), { source, prompts, instance });
     if (done) this.clear(place);
     return true;
+  }
+
+  #later(set, what) {
+    set.later.push(what);
+    this.#shown(set);
+  }
+
+  /** Take back the newest prompt of those that wait for the mask before theirs. */
+  #forget(set) {
+    while (set.later.pop()?.accept);
+    this.#shown(set);
+    return true;
+  }
+
+  /** The mask that was accepted ahead of its coming, then what was said since about the next objects. */
+  #acceptArrived(set) {
+    const { axis, index, later } = set;
+    Object.assign(set, { acceptOnArrival: false, later: [] });
+    this.accept(set);
+    if (!later.length || (set.candidates.length && this.on(set) === set)) return; // the mask waits for a class
+    this.clear(set);
+    for (const { accept, item, time } of later) {
+      if (accept) this.accept({ axis, index });
+      else this.add({ axis, index }, item, time);
+    }
   }
 
   #open({ axis, index }) {
@@ -195,6 +227,8 @@ export class PromptBook {
         chosen: 0,
         seq: 0,
         waiting: false,
+        acceptOnArrival: false,
+        later: [], // {item, time} and {accept} of the next objects, in the order they were said
       };
       this.sets.set(key, fresh);
     }
@@ -209,7 +243,7 @@ export class PromptBook {
   }
 
   #settle(ref, set) {
-    set.acceptOnArrival = false;
+    Object.assign(set, { acceptOnArrival: false, later: [] });
     if (set.items.length) return this.predict(ref);
     this.seq++; // an answer on its way is to the question just taken back
     Object.assign(set, { candidates: [], waiting: false, refine: null });

@@ -167,6 +167,12 @@ export function isProposed({ labels, proposed, app }, at) {
   return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
 }
 
+/** Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks? */
+export function isOpen({ labels, proposed, app }) {
+  const least = app.settings.minConfidence * 255;
+  return labels.some((said, at) => said === UNLABELLED && proposed.classes[at] < ERASED && proposed.sure[at] >= least);
+}
+
 /** Why there is nothing to accept or reject, and what brings something. */
 export function nothingProposed({ kind }) {
   return kind === "volume"
