@@ -42,7 +42,7 @@ class TrustView:
         return np.stack([who, trust])
 
     def _propagated(self, image_id: int, axis: int, index: int) -> tuple[int, NDArray[np.uint8]] | None:
-        """As the learner sees it that trained on this fill most often."""
+        """As the learner sees it that trained on this fill most often, of those whose trust in fills falls."""
         row = self._fills.newest(image_id)
         if row is None:
             return None
@@ -52,7 +52,8 @@ class TrustView:
         z, y, x = region
         labels = [label for label in self._store.labels(image_id) if label.id <= row.seen_label]
         held = [(a, i) for image, a, i in rounds_of(self._store).held_out() if image == image_id and a >= 0]
-        age = max(self._fills.rounds_since(name, row.seen_label) for name in LEARNERS)
+        ageing = [name for name, entry in LEARNERS.items() if not entry.fills_last]
+        age = max(self._fills.rounds_since(name, row.seen_label) for name in ageing)
         trust = propagated_trust((z, y, x), places_of(labels), held, belief_at(age)).squeeze(axis)
         sure = plane(row.confidence(), axis, index)
         return FILL, np.rint(trust * sure).astype(np.uint8)

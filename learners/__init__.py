@@ -22,6 +22,7 @@ class LearnerEntry:
     work: "Callable[[RoundSpec], RoundResult] | None" = None  # runs a round; None: the training loop does
     network: bool = True  # its model is a network, which goes on training and others may start from
     reads_tags: bool = False  # tags are news for it, as labels are for every learner
+    fills_last: bool = False  # as in its recipe: it trusts fills in later rounds as in the first
 
     def recipe(self) -> "Recipe":
         if self.make is None:
@@ -71,6 +72,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="volumes with a few labelled slices each, in seconds on any machine",
         make=Late("learners.propagated:make"),
         needs="filled volumes; without them it is the supervised method",
+        fills_last=True,
     ),
     "desco": LearnerEntry(
         title="DeSCO (two networks, dense to sparse)",

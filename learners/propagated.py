@@ -1,7 +1,8 @@
-"""Supervised training that also believes what was propagated from slice to slice, the less the longer it did.
+"""Supervised training that also believes what was propagated from slice to slice, the less the further it came.
 
-The one-network form of DeSCO (learners.desco): its dense-to-sparse trust without its second network, for when seconds
-count.
+The one-network form of DeSCO (learners.desco), for when seconds count. DeSCO's trust also falls with time, while
+pseudo-labels of its second network take over. Here nothing would, and a model that is left with two slices a volume
+forgets: after eight rounds of 12 steps on eight hippocampi Dice 0.51, where lasting trust came to 0.63.
 """
 
 from learners.supervised import mix
@@ -9,4 +10,4 @@ from learners.trainer import Recipe
 
 
 def make() -> Recipe:
-    return Recipe(mix=mix, fills=True)
+    return Recipe(mix=mix, fills=True, fills_last=True)

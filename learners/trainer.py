@@ -71,6 +71,7 @@ class Recipe:
     good_teacher: float = GOOD_TEACHER
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
     fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
+    fills_last: bool = False  # that trust does not fall with rounds: nothing else comes in their place
     together: "Together | None" = None  # for methods of several networks: takes the place of all slots above
     peers: "Callable[[Plan, Pools], dict[str, NetworkSpec]] | None" = None  # its other networks, by name
 
@@ -169,6 +170,8 @@ class Job:
     def believer(self, axes: tuple[int, ...] = (0, 1, 2)) -> Believer | None:
         if not self.recipe.fills:
             return None
+        if self.recipe.fills_last:
+            return lambda rounds: belief_at(0.0, axes)
         return lambda rounds: belief_at(rounds + self.budget.progress, axes)
 
 

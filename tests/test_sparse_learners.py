@@ -61,8 +61,8 @@ def job_of(folder: Path, learner: str, steps: int = 4, before: int = 0, **more) 
     job = Job(recipe, pools, plan, Budget(60, steps), Views(), CEDice(), gate, before=before)
     torch.manual_seed(0)
     state = State.fresh(UNet(plan.network))
-    assert recipe.peers is not None
-    state.peers = load_peers(None, recipe.peers(plan, pools), (1,), "cpu")
+    peers = recipe.peers(plan, pools) if recipe.peers else {}
+    state.peers = load_peers(None, peers, (1,), "cpu")
     return job, state
 
 
@@ -85,6 +85,21 @@ def test_both_networks_agree_on_the_true_slices_and_differ_in_what_they_believe_
         assert (target.w[people] == 1).all() and np.array_equal(target.y[people], case.known(whole)[people])
         assert (target.w[~people] < 1).all() and (target.w[~people] > 0).all()
     assert not np.array_equal(first.w, second.w) and np.array_equal(first.y, second.y)
+
+
+def test_where_nothing_takes_their_place_fills_are_trusted_for_good(tmp_path):
+    job, _ = job_of(tmp_path, "propagated")
+    aged = replace(ball(tmp_path, 1), fill=replace(ball(tmp_path, 1).fill, rounds=int(LIFE)))
+    fresh, old = (Case(e, CLASSES, 1) for e in (ball(tmp_path, 1), aged))
+    whole = tuple(slice(0, n) for n in fresh.example.shape)
+    targets = [case.target(whole, job.believer()) for case in (fresh, old)]
+    assert np.array_equal(targets[0].w, targets[1].w) and (targets[1].w > 0).all()
+
+
+def test_the_registry_says_of_each_method_whether_fills_last():
+    for name, entry in LEARNERS.items():
+        if entry.make is not None:
+            assert entry.recipe().fills_last == entry.fills_last, name
 
 
 def test_in_the_end_only_the_labelled_slices_are_left(tmp_path):
