@@ -125,13 +125,15 @@ def agency() -> Agency:
 @pytest.fixture
 def desk(tmp_path: Path, agency: Agency) -> Iterator[Desk]:
     told: list[Work] = []
+    others = set(threading.enumerate())  # of tests before this one
     cache = EmbeddingCache(tmp_path / "embeddings", 10_000_000)
     more = Elsewhere(agency, lambda opened: [shown(opened.ref.index + 50)])
     embeddings = Embeddings(cache, picture_of, told.append, more)
     yield Desk(embeddings, agency, told)
     embeddings.close()
     assert agency.closed
-    assert not any(t.name.startswith(("embeddings", "encoder")) for t in threading.enumerate())
+    own = set(threading.enumerate()) - others
+    assert not any(t.name.startswith(("embeddings", "encoder")) for t in own)
 
 
 def test_what_is_up_elsewhere_makes_all_of_it_and_then_what_comes_next(desk):

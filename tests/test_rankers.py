@@ -60,12 +60,19 @@ def test_slices_of_a_volume_that_lie_together_are_not_asked_together(name):
 
 
 @pytest.mark.parametrize("name", RANKERS)
-def test_ten_thousand_images_are_ranked_within_a_second(name):
-    pool = pool_of(10_000)
-    ask = Ask(20, labelled_images=frozenset(range(1, 50)))
-    started = time.process_time()
-    assert len(rank(name, pool, ask)) == 20
-    assert time.process_time() - started < 1.0
+def test_ten_times_the_images_take_about_ten_times_as_long_to_rank(name):
+    """A square of the images would be a hundred times; `benchmarks.rerank` tells the seconds."""
+    assert _ranking(name, 10_000) < 40 * max(_ranking(name, 1_000), 0.005)
+
+
+def _ranking(name: str, images: int) -> float:
+    """Seconds of processor for the better of two runs."""
+    pool, found = pool_of(images), []
+    for _ in range(2):
+        started = time.process_time()
+        assert len(rank(name, pool, Ask(20, labelled_images=frozenset(range(1, 50))))) == 20
+        found.append(time.process_time() - started)
+    return min(found)
 
 
 def test_uncertain_images_come_first():

@@ -71,7 +71,7 @@ def test_a_class_that_is_tagged_present_cannot_be_removed_and_one_tagged_absent_
         [NewTag(SliceRef(image, 0, 0), (1,), True), NewTag(SliceRef(image, 0, 0), (2,), False)], act("a")
     )
     store.remove_class(2)
-    with pytest.raises(ValueError, match="1 labels use"):
+    with pytest.raises(ValueError, match="1 label uses"):
         store.remove_class(1)
 
 
