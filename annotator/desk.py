@@ -89,7 +89,7 @@ class Desk:
         try:
             self._make(taken, model, encode, here=here)
         except (LookupError, TornFile):
-            message = ""  # the image was removed or is torn; the page says so where it is opened
+            pass  # the image was removed or is torn; the page says so where it is opened
         except BrokenExecutor as error:
             if not self._again(taken):
                 self._finish(taken, model, f"a slice was given up ({first_line(error)})")

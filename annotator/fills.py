@@ -112,7 +112,7 @@ class Fills:
         newest, producer = self._store.newest_label(image_id, tags=False), self.propagator
         row = self._store.predictions.newest(image_id, producer)
         with self._changed:
-            under_way = image_id in (self._running, *self._waiting)
+            under_way = self._under_way(image_id)
             tried = self._tried.get(image_id) == (newest, producer)
         if newest and not under_way and not tried and (row is None or row.seen_label < newest):
             self.refresh(image_id)
@@ -129,7 +129,7 @@ class Fills:
         self._store.image(image_id)
         newest = {tags: self._store.newest_label(image_id, tags=tags) for tags in (False, True)}
         with self._changed:
-            under_way = image_id in (self._running, *self._waiting)
+            under_way = self._under_way(image_id)
         rows = self._store.predictions.of(image_id)
         entries = [
             {"name": name, "title": e.title, "good_at": e.good_at, "active": name == self.propagator}
@@ -188,7 +188,9 @@ class Fills:
             raise ValueError(f"there is no rule {rule!r}; there are: {', '.join(SLICE_RULES)}")
         image = self._store.image(image_id)
         if self._store.predictions.newest(image_id, producer) is None:
-            return _nowhere(SOON) if self.facts(image_id)["running"] else _first_slice(image)
+            with self._changed:
+                under_way = self._under_way(image_id)
+            return _nowhere(SOON) if under_way else _first_slice(image)
         _, classes, confidence = self._arrays(image_id, producer)
         slices = labelled_slices(self._store.labels(image_id))
         volume = Volume(classes, confidence, slices, image.spacing_mm or (1.0, 1.0, 1.0))
@@ -196,6 +198,10 @@ class Fills:
         if proposal is None:
             return _nowhere("Nothing here is in doubt: look through the fill and accept it.")
         return asdict(proposal)
+
+    def _under_way(self, image_id: int) -> bool:
+        """Called with the lock held."""
+        return image_id in (self._running, *self._waiting)
 
     # fill
 
@@ -268,7 +274,6 @@ class Fills:
         self, image: ImageRow, producer: str, known: NDArray[np.uint8], slices: tuple[LabelledSlice, ...]
     ) -> FillSpec:
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
-        asked = prompt_choice(self._store)
         return FillSpec(
             image_id=image.id,
             propagator=producer,
@@ -280,8 +285,7 @@ class Fills:
             seconds=SECONDS,
             classes_to=folder / f"{uid}.classes.new.npy",
             confidence_to=folder / f"{uid}.confidence.new.npy",
-            prompt_model=asked.name,
-            prompt_file=asked.file,
+            prompts=prompt_choice(self._store),
         )
 
     def _progress(self, image_id: int, producer: str) -> Callable[[float], None]:

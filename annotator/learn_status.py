@@ -39,8 +39,10 @@ class Standing:
             "message": self._words(),
         }
         if running is not None:
-            progress = read_progress(running.spec.directory) or Progress("waiting for its turn")
-            message |= {"phase": progress.phase, "step": progress.step, "loss": progress.loss}
+            found = read_progress(running.spec.directory)
+            progress = found or Progress("waiting for its turn")
+            message |= {"begun": found is not None, "phase": progress.phase}
+            message |= {"step": progress.step, "loss": progress.loss}
             message["seconds_left"] = progress.seconds_left
         return message
 

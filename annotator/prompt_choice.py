@@ -1,19 +1,12 @@
 """Which prompt model a project uses, as its settings say it: what rounds in a worker are told by name and path."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.tuned import adapter_of
-from models import BUILT_IN, GIVEN, TUNED
+from models import BUILT_IN, GIVEN, TUNED, PromptChoice
 from storage.store import Store
 
 NAME, FILE = "prompt_model", "prompt_file"  # settings
-
-
-@dataclass(frozen=True)
-class PromptChoice:
-    name: str
-    file: Path | None = None  # of a checkpoint given by its path, or of tuned layers
 
 
 def prompt_choice(store: Store) -> PromptChoice:

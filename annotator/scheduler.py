@@ -277,7 +277,6 @@ class Scheduler:
         return True
 
     def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
-        prompts = prompt_choice(self.store)
         return RoundSpec(
             learner=row.learner,
             class_ids=inputs.class_ids,
@@ -296,8 +295,7 @@ class Scheduler:
             late_ids=inputs.late_ids,
             adapt=self._settings.adapt,
             references=self._settings.references,
-            prompt_model=prompts.name,
-            prompt_file=prompts.file,
+            prompts=prompt_choice(self.store),
             cache=self.rounds.directory / "seen",
             members=wants_members(self.store),
         )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from learners.words import counted
+
 GOOD = 0.65  # held-out Dice from which on pseudo-labels help
 
 FEW = 5  # labelled images; with fewer a teacher has too little to teach
@@ -68,16 +70,12 @@ def choose(facts: Facts) -> Choice:
     if kind == "volumes" and facts.complete_slices <= SPARSE * facts.labelled:
         return Choice(
             "propagated",
-            f"{_count(facts.complete_slices, 'complete slice')} in {_count(facts.labelled, 'labelled volume')}: "
+            f"{counted(facts.complete_slices, 'complete slice')} in {counted(facts.labelled, 'labelled volume')}: "
             "what is filled in between them teaches more than the slices alone",
         )
     where = "a GPU" if facts.has_gpu else "this processor"
     return Choice(
         "supervised",
-        f"{_count(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
+        f"{counted(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
         "supervised training done well is the one to beat",
     )
-
-
-def _count(n: int, thing: str) -> str:
-    return f"1 {thing}" if n == 1 else f"{n:,} {thing}s"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models import PromptChoice
+
 CACHE_BYTES = 4_000_000_000  # registrations of some thousand pairs of volumes, or features of 30,000 slices
 
 
@@ -99,8 +101,7 @@ class RoundSpec:
     late_ids: tuple[int, ...] = ()  # classes that came after some slice was complete
     adapt: str = ""  # an adapter for each group of images, "auto" to try them all; "": none
     references: tuple[int, ...] = ()  # images that reference segmentation learns from; none: typical ones
-    prompt_model: str = "builtin"  # the project's, for methods that ask one
-    prompt_file: Path | None = None  # of one that is the project's own: a given checkpoint, tuned layers
+    prompts: PromptChoice = PromptChoice()  # the project's prompt model, for methods that ask one
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
     cache_bytes: int = CACHE_BYTES  # that it may grow to
     members: bool = False  # predict with the snapshots of the training as well, to see where they disagree

@@ -12,6 +12,14 @@ GIVEN = "file"  # a checkpoint of the SAM family given by its path
 
 
 @dataclass(frozen=True)
+class PromptChoice:
+    """Which prompt model a project uses, as it travels to workers: by name and path."""
+
+    name: str = BUILT_IN
+    file: Path | None = None  # of one that is the project's own: a given checkpoint, tuned layers
+
+
+@dataclass(frozen=True)
 class Entry:
     """A prompt model that can be chosen."""
 
@@ -138,21 +146,21 @@ class Found:
     why: str = ""  # why it is not the one that was asked for, for a person
 
 
-def on_this_machine(name: str, file: Path | None = None) -> Found:
-    """The prompt model of this name, from `file` where the name is GIVEN or TUNED. Where it is not here or cannot be
-    opened the built-in one, and why."""
+def on_this_machine(choice: PromptChoice) -> Found:
+    """The prompt model that was chosen; where it is not here or cannot be opened the built-in one, and why."""
     try:
-        return Found(name, _asked(name, file))
+        return Found(choice.name, opened(choice))
     except (OSError, ValueError, LookupError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         why = f"{reason}, so the built-in prompt model was asked"
         return Found(BUILT_IN, PROMPT_MODELS[BUILT_IN].factory(None), why)
 
 
-def _asked(name: str, file: Path | None) -> PromptModel:
+def opened(choice: PromptChoice) -> PromptModel:
     """Raises OSError, ValueError, LookupError or ImportError with a sentence where it cannot be had."""
     from models.weights import CATALOGUE, find
 
+    name, file = choice.name, choice.file
     if name in OWN_FILES:
         if file is None or not file.is_file():
             what = "the prompt model's file" if file is None else file.name

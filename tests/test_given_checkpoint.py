@@ -18,7 +18,7 @@ from learners.reference.keep import CARD
 from learners.reference.work import work as reference_work
 from learners.rounds import run_round
 from learners.spec import RoundSpec
-from models import GIVEN, TUNED, checkpoint, on_this_machine, sam_onnx
+from models import GIVEN, TUNED, PromptChoice, checkpoint, on_this_machine, sam_onnx
 from models.builtin import BuiltIn
 from models.prompt import Embedding
 from models.sam import SamModel
@@ -54,7 +54,7 @@ def reference_spec(folder: Path, **more) -> RoundSpec:
 
 
 def test_the_file_is_opened_and_nothing_else_answers(given: Path):
-    found = on_this_machine(GIVEN, given)
+    found = on_this_machine(PromptChoice(GIVEN, given))
     assert isinstance(found.model, SamModel) and (found.name, found.why) == (GIVEN, "")
     assert found.model.model_id.startswith("sam-vit_b-")
 
@@ -76,22 +76,22 @@ def test_what_cannot_be_opened_is_said_and_the_built_in_model_answers(
     file = tmp_path / "mine.pth"
     if content is not None:
         file.write_bytes(content)
-    found = on_this_machine(name, file)
+    found = on_this_machine(PromptChoice(name, file))
     assert isinstance(found.model, BuiltIn) and found.name == "builtin"
     assert reason in found.why and found.why.endswith("the built-in prompt model was asked")
 
 
 def test_references_are_learned_from_the_given_checkpoint(tmp_path: Path, given: Path):
-    result = reference_work(reference_spec(tmp_path, prompt_model=GIVEN, prompt_file=given))
+    result = reference_work(reference_spec(tmp_path, prompts=PromptChoice(GIVEN, given)))
     assert "by the given checkpoint" in result.notes[0]
     card = json.loads((result.model / CARD).read_text())
-    assert card["features"] == on_this_machine(GIVEN, given).model.model_id
+    assert card["features"] == on_this_machine(PromptChoice(GIVEN, given)).model.model_id
     assert {score.image_id for score in result.predicted} == {1, 2}
 
 
 def test_references_say_that_the_checkpoint_is_gone(tmp_path: Path):
     gone = tmp_path / "gone.pth"
-    result = reference_work(reference_spec(tmp_path, prompt_model=GIVEN, prompt_file=gone))
+    result = reference_work(reference_spec(tmp_path, prompts=PromptChoice(GIVEN, gone)))
     assert "gone.pth is not on this machine" in result.notes[0] and "built-in" in result.notes[1]
 
 
@@ -121,8 +121,7 @@ def test_tags_are_read_with_the_given_checkpoint_or_the_line_says_why_not(
                 seconds=60,
                 steps=2,
                 device="cpu",
-                prompt_model=GIVEN,
-                prompt_file=given,
+                prompts=PromptChoice(GIVEN, given),
                 cache=tmp_path / "seen",
             )
         )
@@ -133,11 +132,11 @@ def test_tags_are_read_with_the_given_checkpoint_or_the_line_says_why_not(
 def test_name_and_path_travel_from_the_command_line_to_a_round(store: Store, given: Path, monkeypatch):
     prompting = Prompting(store, checkpoint=given)
     prompting.close()
-    assert (prompt_choice(store).name, prompt_choice(store).file) == (GIVEN, given)
+    assert prompt_choice(store) == PromptChoice(GIVEN, given)
     scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("reference",)))
     row = scheduler.rounds.start("reference", 0)
     spec = scheduler._spec(row, scheduler._inputs.build("reference", 0), 1.0, 0)
     scheduler.close()
-    assert (spec.prompt_model, spec.prompt_file) == (GIVEN, given)
+    assert spec.prompts == PromptChoice(GIVEN, given)
     Prompting(store).close()  # without the option the built-in one is home again
-    assert prompt_choice(store).name == "builtin" and prompt_choice(store).file is None
+    assert prompt_choice(store) == PromptChoice("builtin")

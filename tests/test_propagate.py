@@ -17,6 +17,7 @@ from learners.propagate.grid import Edges, solve, system_of
 from learners.propagate.prompted import prompted
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
 from learners.propagate.walker import ladder
+from models import GIVEN, PromptChoice
 from models.graphcut import GraphCut
 from storage.arrays import UNLABELLED, plane
 
@@ -368,11 +369,18 @@ def test_the_prompt_model_of_the_project_is_asked():
     image, truth = scene()
     case = labelled(image, truth, [(0, 6)])
     given = fill_with(prompted(GraphCut), case, Run())
-    named = fill("prompted", case, Run(prompt_model="graphcut"))
+    named = fill("prompted", case, Run(prompts=PromptChoice("graphcut")))
     other = fill("prompted", case, Run())
     assert np.array_equal(named.classes, given.classes)
     assert not np.array_equal(named.confidence, other.confidence), "without a choice it is the built-in model"
     assert dice(other.classes, truth) > 0.7
+
+
+def test_a_prompt_model_that_is_not_here_fills_nothing_and_says_so(tmp_path):
+    image, truth = scene()
+    absent = PromptChoice(GIVEN, tmp_path / "mine.pth")
+    with pytest.raises(ValueError, match="mine.pth is not on this machine; choose another way to fill"):
+        fill("prompted", labelled(image, truth, [(0, 6)]), Run(prompts=absent))
 
 
 def test_colour_counts_by_its_brightness():

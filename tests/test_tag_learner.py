@@ -18,6 +18,7 @@ from learners.tags.masks import BOTH, guess_of, nothing_there, prompted
 from learners.tags.needs import LEAST, missing_tags, teachable
 from learners.tags.work import Reader, _spots
 from learners.targets import Classes
+from models import PromptChoice
 from models.graphcut import GraphCut
 from storage.arrays import BACKGROUND, UNLABELLED, write_npy
 
@@ -220,7 +221,7 @@ def test_masks_come_from_tags_alone_and_are_better_than_the_plain_map(tmp_path):
         seconds=600,
         predict=(101, 103),
         steps=150,
-        prompt_model="graphcut",
+        prompts=PromptChoice("graphcut"),
         cache=tmp_path / "seen",
         device="cpu",
     )

@@ -49,9 +49,9 @@ VIDEO_WEIGHTS = ("edgetam", "sam2.1_tiny")
 
 
 def _prompted(case: Case, run: Run) -> Guess:
-    from learners.propagate.prompted import of_this_project, prompted
+    from learners.propagate.prompted import prompted, still_open
 
-    return prompted(lambda: of_this_project(run.prompt_model, run.prompt_file))(case, run)
+    return prompted(lambda: still_open(run.prompts))(case, run)
 
 
 def _tracked(case: Case, run: Run) -> Guess:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import PromptChoice
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, plane
 
 Box3 = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # half-open, per axis
@@ -114,8 +114,7 @@ class Run:
     cancelled: Callable[[], bool] = lambda: False
     progress: Callable[[float], None] = lambda share: None  # 0..1
     previous: Filled | None = None
-    prompt_model: str = "builtin"  # the project's, for propagators that ask one
-    prompt_file: Path | None = None  # of one that is the project's own: a given checkpoint, tuned layers
+    prompts: PromptChoice = PromptChoice()  # the project's prompt model, for propagators that ask one
 
     @classmethod
     def of(cls, seconds: float, **more: object) -> "Run":

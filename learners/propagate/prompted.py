@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from learners.propagate.case import Case, Guess, Method, Run, as_bytes
 from learners.propagate.chain import Mover, Score, carry
 from learners.propagate.distances import in_plane, signed_distance
-from models import on_this_machine
+from models import PromptChoice, opened
 from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
 
 MARGIN = 0.05  # of the box around a mask: an object may grow a little from slice to slice
@@ -19,9 +18,13 @@ LIKE = 0.6  # Dice with the mask before; what is less like it is another object
 
 
 @lru_cache(maxsize=1)  # a worker fills many times; loading a SAM takes seconds
-def of_this_project(name: str, file: Path | None) -> PromptModel:
-    """The prompt model that people of the project prompt; the built-in one where it is not on this machine."""
-    return on_this_machine(name, file).model
+def still_open(choice: PromptChoice) -> PromptModel:
+    """The project's prompt model. Raises ValueError where it is not here, each time anew: a fill by another one would
+    not be what was chosen, and its file may come meanwhile."""
+    try:
+        return opened(choice)
+    except (OSError, ValueError, LookupError, ImportError) as error:
+        raise ValueError(f"{error}; choose another way to fill, or another prompt model") from error
 
 
 def prompted(load: Callable[[], PromptModel]) -> Method:

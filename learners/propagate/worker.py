@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill
+from models import PromptChoice
 from storage.arrays import open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
@@ -39,8 +40,7 @@ class FillSpec:
     seconds: float  # after which the best so far is taken
     classes_to: Path  # .npy files to write
     confidence_to: Path
-    prompt_model: str = "builtin"  # as in `Run`
-    prompt_file: Path | None = None
+    prompts: PromptChoice = PromptChoice()  # as in `Run`
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,7 @@ class Filler:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
         case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm, window=spec.window)
-        run = Run(
-            time.monotonic() + spec.seconds,
-            cancelled,
-            progress,
-            self._last.get(key),
-            spec.prompt_model,
-            spec.prompt_file,
-        )
+        run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts)
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)
         write_npy(spec.classes_to, filled.classes)

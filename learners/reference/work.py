@@ -18,6 +18,7 @@ from learners.reference.model import Reference, Sight
 from learners.reference.shots import Shot, axis_of, diameter_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
+from learners.words import counted
 from models import GIVEN, Found, on_this_machine
 
 EMBEDDERS = ("sam", "medsam", "microsam", "mobile_sam", "edgetam")  # prompt models whose embedding has places
@@ -43,7 +44,7 @@ class _Round:
         self._plan, self._classes = plan_of(spec), Classes(spec.class_ids)
         self._cases = open_cases(spec.examples, self._classes, self._plan.network.channels, self._notes)
         self._judge = Judge(self._cases, self._plan, self._classes)
-        found = on_this_machine(spec.prompt_model, spec.prompt_file)
+        found = on_this_machine(spec.prompts)
         self._notes += [found.why] if found.why else []
         self._asked, self._dense = found.model, dense_of(found, device_of(spec.device))
 
@@ -140,8 +141,4 @@ def _told(reference: Reference, shots: Sequence[Shot]) -> str:
     asks = "with the prompt model's borders" if reference.prompt_model else "without asking the prompt model"
     missing = [str(c) for c in reference.class_ids if c not in reference.seen]
     unseen = f"; no reference shows class {', '.join(missing)} beside background" if missing else ""
-    return f"learned from {_count(len(images), 'image')} ({some}) by {reference.sight.dense.name}, {asks}{unseen}"
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}{'' if n == 1 else 's'}"
+    return f"learned from {counted(len(images), 'image')} ({some}) by {reference.sight.dense.name}, {asks}{unseen}"

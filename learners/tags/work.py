@@ -76,7 +76,7 @@ def guessed(spec: RoundSpec) -> Ready:
     np.random.default_rng(spec.seed).shuffle(spots)  # type: ignore[arg-type]
     reader = Reader(spec, taught, report)
     head = reader.read(spots[:MOST])
-    found = on_this_machine(spec.prompt_model, spec.prompt_file)
+    found = on_this_machine(spec.prompts)
     guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
     seconds = max(spec.seconds - reader.spent, spec.seconds * TRAINING)

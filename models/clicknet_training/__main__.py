@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="the shipped file was made with 1")
     parser.add_argument("--resume", action="store_true", help="go on from --out")
-    parser.add_argument("--start", type=Path, help="train these shipped weights further, instead of random ones")
+    parser.add_argument(
+        "--start", type=Path, help="train these shipped weights further, instead of random ones"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,9 @@ class Schedule:
 
 
 FROM_SCRATCH = Schedule()
-FROM_WEIGHTS = Schedule(peak=PEAK_RATE / 2, cool_down=1.0, stages=STAGES[-1:])  # trained ones: come down at once
+FROM_WEIGHTS = Schedule(
+    peak=PEAK_RATE / 2, cool_down=1.0, stages=STAGES[-1:]
+)  # trained ones: come down at once
 
 
 @dataclass(frozen=True)

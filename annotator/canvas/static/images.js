@@ -142,7 +142,11 @@ async function refresh({ list, count, all }, { search, state }) {
   await list.reload();
   const { total } = list;
   all.hidden = total > 0 || !(search || state);
-  setText(count, total ? (total === 1 ? "1 image" : `${total.toLocaleString("en")} images`) : all.hidden ? "No images yet" : "None fits");
+  setText(count, total ? counted(total) : search || state ? "None fits" : "No images yet");
+}
+
+function counted(total) {
+  return total === 1 ? "1 image" : `${total.toLocaleString("en")} images`;
 }
 
 function wireList(list, wish, again) {

@@ -8,7 +8,6 @@ import { plot } from "./learn_plot.js";
 import { session } from "./session.js";
 
 const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
-const WAITS = "waiting for its turn"; // the phase of a round that has not begun, as the server says it
 
 /** Fill the element that Gradio gives us. */
 export async function mount(element) {
@@ -60,7 +59,7 @@ function learnerCard(name) {
   const show = (round) => {
     element.dataset.state = badge.dataset.state = round.state;
     setText(title, round.title);
-    setText(badge, round.phase === WAITS ? "waiting" : (WORDS[round.state] ?? round.state));
+    setText(badge, round.begun === false ? WORDS.waiting : (WORDS[round.state] ?? round.state));
     setText(text, round.message);
     text.hidden = !round.message;
     const running = round.state === "running";
