@@ -1,10 +1,12 @@
 """Models from two slices a volume: each method against the slices alone, propagated labels alone and full labels.
 
-    python -m benchmarks.sparse_models [--quick] [--seconds N]
+    python -m benchmarks.sparse_models [--quick] [--seconds N | --steps N] [--rounds N] [--method NAME]
 
 Hippocampus; the slices are the two orthogonal ones of the simulated annotator, the fills are the app's default, the
 test volumes are ones that no round saw. Every method trains for the same seconds in three rounds, from scratch, with
-the same slices and seeds. `share` is the Dice as a share of the ceiling, all slices of the same volumes.
+the same slices and seeds; with --steps for as many steps in each round, which says less about time and does not depend
+on what else the machine does. One form trusts fills ever less from round to round, as DeSCO does. `share` is the Dice
+as a share of the ceiling, all slices of the same volumes.
 """
 
 import csv
@@ -17,6 +19,7 @@ import numpy as np
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.sparse import DEFAULT, Subject, case_of, first_place, read_subject
+from learners import LEARNERS
 from learners.checkpoint import load_network, read_card
 from learners.data import Case
 from learners.metrics import dice_of, mean_dice, overlaps
@@ -29,10 +32,20 @@ from learners.spec import Example, Fill, RoundSpec
 from learners.targets import Classes
 from storage.arrays import write_npy
 
-METHODS = ("supervised", "propagated", "desco", "cross_teaching")
 SLICES, FILLED, FULL = "slices alone", "propagated labels alone", "ceiling: full labels"
+FALLING = "propagated, trust that falls"  # known to this benchmark alone
+METHODS = ("propagated", FALLING, "desco", "cross_teaching")
 ROUNDS = 3
 VALUES = (1, 2)
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long every method trains: seconds in all, or steps of each round."""
+
+    seconds: float
+    rounds: int = ROUNDS
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,18 +63,34 @@ def main() -> None:
     options.add_argument(
         "--volumes", type=int, action="append", help="labelled; default 4, 8 and 16, quick 4"
     )
+    options.add_argument("--tests", type=int, help="volumes that are judged; default 20, quick 6")
+    options.add_argument("--steps", type=int, help="of each round, instead of seconds")
+    options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--method", action="append", choices=(SLICES, FILLED, *METHODS), help="default: all")
     asked = options.parse_args()
-    seconds = asked.seconds or (20.0 if asked.quick else 180.0)
+    length = Length(asked.seconds or (20.0 if asked.quick else 180.0), asked.rounds, asked.steps)
+    tests = asked.tests or (6 if asked.quick else 20)
+    chosen = asked.method or (SLICES, FILLED, *METHODS)
+    register_falling()
     rows: list[Row] = []
     for count in asked.volumes or ((4,) if asked.quick else (4, 8, 16)):
         for seed in range(1 if asked.quick else asked.seeds):
-            for row in models(asked.data, count, seed, seconds, tests=6 if asked.quick else 20):
+            for row in models(asked.data, count, seed, length, tests=tests, chosen=chosen):
                 print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
     finish(rows, asked.json)
 
 
-def models(data: Path, count: int, seed: int, seconds: float, *, tests: int) -> Iterator[Row]:
+def register_falling() -> None:
+    """The learner `propagated` as it would be if its trust in fills fell from round to round."""
+    entry = LEARNERS["propagated"]
+    recipe = replace(entry.recipe(), fills_last=False)
+    LEARNERS[FALLING] = replace(entry, make=lambda: recipe, fills_last=False)
+
+
+def models(
+    data: Path, count: int, seed: int, length: Length, *, tests: int, chosen: Sequence[str]
+) -> Iterator[Row]:
     """Dice on unseen volumes of every method, and its share of the ceiling."""
     train, test = volumes(data, "train", count, seed), volumes(data, "val", tests, 0)
     if not train:
@@ -72,19 +101,19 @@ def models(data: Path, count: int, seed: int, seconds: float, *, tests: int) -> 
         forms = {
             SLICES: ("supervised", [p.sparse for p in prepared]),
             FILLED: ("supervised", [p.filled for p in prepared]),
-            **{name: (name, [p.sparse for p in prepared]) for name in METHODS[1:]},
+            **{name: (name, [p.sparse for p in prepared]) for name in METHODS},
             FULL: ("supervised", [p.full for p in prepared]),
         }
         found = {
-            name: trained(Path(folder) / f"m{n}", learner, examples, test, seconds, seed)
+            name: trained(Path(folder) / f"m{n}", learner, examples, test, length, seed)
             for n, (name, (learner, examples)) in enumerate(forms.items())
+            if name in (*chosen, FULL)
         }
     for name, value in found.items():
         label = f"hippocampus, {count} volumes"
-        yield Row(label, name, "Dice", value, len(test), seed, seconds)
-        yield Row(
-            label, name, "share of the ceiling", value / max(found[FULL], 1e-6), len(test), seed, seconds
-        )
+        share = value / max(found[FULL], 1e-6)
+        yield Row(label, name, "Dice", value, len(test), seed)
+        yield Row(label, name, "share of the ceiling", share, len(test), seed)
 
 
 def volumes(data: Path, split: str, count: int, seed: int) -> list[Subject]:
@@ -128,23 +157,26 @@ def trained(
     learner: str,
     examples: Sequence[Example],
     test: Sequence[Subject],
-    seconds: float,
+    length: Length,
     seed: int,
-    steps: int | None = None,
 ) -> float:
-    """Dice on the test volumes after three rounds, each from the last one's model and with the fill a round older.
-
-    `steps`: of each round, instead of seconds.
-    """
+    """Dice on the test volumes after all rounds, each from the last one's model and with the fill a round older."""
     parent = None
-    for number in range(ROUNDS):
+    for number in range(length.rounds):
         directory = folder / f"round-{number}"
         directory.mkdir(parents=True)
         aged = tuple(replace(e, fill=e.fill and replace(e.fill, rounds=number)) for e in examples)
         spec = RoundSpec(
-            learner, VALUES, aged, directory, parent, seconds / ROUNDS, seed=seed + 100 * number, mirror=(2,)
+            learner=learner,
+            class_ids=VALUES,
+            examples=aged,
+            directory=directory,
+            parent=parent,
+            seconds=9999.0 if length.steps else length.seconds / length.rounds,
+            steps=length.steps,
+            seed=seed + 100 * number,
+            mirror=(2,),
         )
-        spec = replace(spec, steps=steps)
         parent = run_round(spec).model
     assert parent is not None
     return tested(parent, folder, test)

@@ -229,12 +229,12 @@ def test_a_volume_without_a_fill_is_trained_on_its_slices(tmp_path):
 def test_fills_teach_more_than_the_two_slices_that_they_came_from(shared_data, tmp_path):
     """Four hippocampi with two slices each, as many steps for every method, unseen volumes. Methods of several networks
     have tests of their parts above and `benchmarks.sparse_models`: their steps take minutes."""
-    from benchmarks.sparse_models import prepare, trained, volumes
+    from benchmarks.sparse_models import Length, prepare, trained, volumes
 
     train, test = volumes(shared_data, "train", 4, 0), volumes(shared_data, "val", 4, 0)
     examples = [prepare(tmp_path, n, subject, 0).sparse for n, subject in enumerate(train, 1)]
     found = {
-        name: trained(tmp_path / name, name, examples, test, 9999, 0, steps=30)
+        name: trained(tmp_path / name, name, examples, test, Length(9999.0, steps=30), 0)
         for name in ("supervised", "propagated")
     }
     assert found["propagated"] > found["supervised"] + 0.05, found
