@@ -527,6 +527,22 @@ def test_a_click_after_an_accept_that_waits_for_its_mask_is_the_next_object(canv
     assert canvas.state()["prompts"] == 0 and len(canvas.sent("predict")) == 2
 
 
+def test_without_a_class_enter_asks_for_one_at_once_and_the_mask_waits(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.run("app.setClasses([{ id: 0, name: 'background', color: '#000000' }])")
+    canvas.run("window.asked = 0; app.addEventListener('classless', () => window.asked++)")
+    canvas.click(30, 40)
+    canvas.page.keyboard.press("Enter")
+    assert canvas.run("window.asked") == 1 and not canvas.state()["accepting"], "before the mask has come"
+    canvas.answer((25, 35, 35, 45))
+    assert canvas.events() == [] and canvas.state()["mask"]
+    canvas.run(
+        "app.setClasses([{ id: 0, name: 'background', color: '#000000' }, { id: 1, name: 'a', color: '#ff0000' }])"
+    )
+    canvas.page.keyboard.press("Enter")
+    assert [event.message["box"] for event in canvas.events()] == [[25, 35, 35, 45]]
+
+
 def test_where_the_model_finds_nothing_the_next_object_is_asked_for_alone(canvas: Canvas) -> None:
     canvas.open(2)
     canvas.click(30, 40)

@@ -170,16 +170,15 @@ export class PromptBook {
   /** Commit the mask on offer, now or as soon as it comes. Returns whether there was anything to accept. */
   accept(ref) {
     const set = this.on(ref);
-    if (!set) return false;
+    const offer = set && this.offerOn(ref);
+    if (!offer && !set?.waiting) return false;
+    if (!hasClass(this.app)) return true; // the mask waits for its class
     if (set.waiting) {
       if (set.acceptOnArrival && set.later.length) this.#later(set, { accept: true });
       set.acceptOnArrival = this.app.link.online;
       this.app.changed();
       return true;
     }
-    const offer = this.offerOn(ref);
-    if (!offer) return false;
-    if (!hasClass(this.app)) return true; // the mask waits for its class
     const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
     const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: offer.score };
