@@ -536,9 +536,8 @@ def test_without_a_class_enter_asks_for_one_at_once_and_the_mask_waits(canvas: C
     assert canvas.run("window.asked") == 1 and not canvas.state()["accepting"], "before the mask has come"
     canvas.answer((25, 35, 35, 45))
     assert canvas.events() == [] and canvas.state()["mask"]
-    canvas.run(
-        "app.setClasses([{ id: 0, name: 'background', color: '#000000' }, { id: 1, name: 'a', color: '#ff0000' }])"
-    )
+    one = "{ id: 0, name: 'background', color: '#000000' }, { id: 1, name: 'a', color: '#ff0000' }"
+    canvas.run(f"app.setClasses([{one}])")
     canvas.page.keyboard.press("Enter")
     assert [event.message["box"] for event in canvas.events()] == [[25, 35, 35, 45]]
 

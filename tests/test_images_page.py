@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from storage.arrays import SliceRef
 from storage.predictions import NewPrediction
@@ -122,6 +122,27 @@ def test_an_image_is_flagged_by_a_key_and_found_by_it(page: Page) -> None:
     expect(page.locator("#tab-images .sw-count")).to_have_text("1 image")
     flag.click()
     expect(flag).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_list_that_cannot_be_read_asks_again_after_a_while_and_not_at_once(
+    page: Page, watch: Watch
+) -> None:
+    watch.expected.append("ERR_FAILED")
+    asked: list[str] = []
+
+    def fail(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route("**/api/images?*", fail)
+    page.get_by_role("searchbox", name="Search images").fill("image 1")
+    page.wait_for_timeout(2500)
+    assert 1 <= len(asked) <= 4, "for the search, and for news that come meanwhile"
+    page.unroute("**/api/images?*")
+    page.wait_for_function(
+        "document.querySelectorAll('#tab-images .sw-image-name').length === 1", timeout=SLOW
+    )
+    assert names(page) == ["image 1"]
 
 
 def test_the_queue_is_searched_and_obeys_people(page: Page) -> None:

@@ -8,6 +8,7 @@ import { h, setAttributes } from "./dom.js";
 
 const PAGE = 100;
 const SPARE = 4; // rows drawn above and below the view
+const AGAIN_MS = 3000; // after which a page that could not be read is asked for again
 
 export class VirtualList extends EventTarget {
   total = 0;
@@ -114,7 +115,7 @@ export class VirtualList extends EventTarget {
     row.classList.toggle("empty", !item);
     setAttributes(row, { "aria-setsize": this.total, "aria-posinset": at + 1 });
     if (item) this.draw(row, item);
-    else this.#page(Math.floor(at / PAGE)).then(() => this.#schedule());
+    else void this.#page(Math.floor(at / PAGE));
   }
 
   async #page(number) {
@@ -127,16 +128,23 @@ export class VirtualList extends EventTarget {
         this.total = total;
         this.#pages.set(number, items);
         this.dispatchEvent(new CustomEvent("read", { detail: items }));
+        this.#schedule();
         return items;
       },
       (error) => {
-        if (age === this.#age) this.#pages.delete(number);
         this.dispatchEvent(new CustomEvent("fault", { detail: error }));
+        setTimeout(() => this.#again(number, age), AGAIN_MS); // not at once: a server that restarts would be flooded
         return [];
       },
     );
     this.#pages.set(number, coming);
     return coming;
+  }
+
+  #again(number, age) {
+    if (age !== this.#age) return;
+    this.#pages.delete(number);
+    this.#schedule();
   }
 
   #key(event) {
