@@ -57,7 +57,9 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--part", choices=("reference", "adaptation"), action="append", help="default: both")
     options.add_argument("--set", choices=list(TASKS), action="append", help="default: all that are there")
-    options.add_argument("--method", action="append", help=f"of {', '.join(LEARNED)}, variants; default: all")
+    options.add_argument(
+        "--method", action="append", help=f"of {', '.join(LEARNED)}, variants, baselines; default: all"
+    )
     options.add_argument(
         "--seconds",
         type=float,
@@ -116,9 +118,10 @@ def _task(task: Task, count: int, sizes: Sizes, seed: int, methods: Sequence[str
             with project(Path(folder) / "p", subject, settings, seed) as person:
                 for image_id in sorted(person.masks)[:count]:
                     person.label_whole(image_id)
-                yield from (
-                    _variants(person, maker, count) if name == "variants" else _round(person, name, maker)
-                )
+                if name in LEARNED:
+                    yield from _round(person, name, maker)
+                else:
+                    yield from _variants(person, maker, parts=name == "variants")
 
 
 def _round(person: Annotator, name: str, maker: "_Rows") -> Iterator[Row]:
@@ -151,8 +154,9 @@ def _again(person: Annotator, maker: "_Rows") -> Iterator[Row]:
         yield Row(maker.name, "atlas", f"processor s, {number} round", took, len(person.masks), maker.seed)
 
 
-def _variants(person: Annotator, maker: "_Rows", count: int) -> Iterator[Row]:
-    """The parts of the method switched off one by one, on the same references; the mask copied."""
+def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row]:
+    """Baselines on the same references: the mask copied, what asks no prompt model. With `parts` also the method's
+    parts switched off one by one."""
     inputs = person.scheduler._inputs.build("reference", 0)
     classes = Classes(inputs.class_ids)
     with tempfile.TemporaryDirectory() as folder:
@@ -165,10 +169,13 @@ def _variants(person: Annotator, maker: "_Rows", count: int) -> Iterator[Row]:
     base = dict(class_ids=inputs.class_ids, late_ids=inputs.late_ids, axis=axis, joined=plan.dims == 3)
     wishes = {
         "without the prompt model": Wish(**base),
-        "without the gate": Wish(**base, gated=False, prompt_model=BuiltIn()),
-        "aligned, no steps": Wish(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
-        "aligned": Wish(**base, aligned=True, prompt_model=BuiltIn()),
     }
+    if parts:
+        wishes |= {
+            "without the gate": Wish(**base, gated=False, prompt_model=BuiltIn()),
+            "aligned, no steps": Wish(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
+            "aligned": Wish(**base, aligned=True, prompt_model=BuiltIn()),
+        }
     yield from maker.rows(person, "copied mask", _copied(person, min(person.masks)), 0.0)
     unaligned: Maps = {}
     for name, wish in wishes.items():

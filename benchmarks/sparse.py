@@ -57,12 +57,13 @@ def main() -> None:
     asked.add_argument(
         "--propagator", choices=list(PROPAGATORS), action="append", help="default: all that are ready"
     )
+    asked.add_argument("--volumes", type=int, help="of each set; default 20 hippocampi, 3 spines, all others")
     options = asked.parse_args()
     parts = options.part or PARTS
     seconds = 10.0 if options.quick else FILL_SECONDS
     counts = (1, 3, 6) if options.quick else COUNTS
     rows: list[Row] = []
-    wanted = subjects(options.data, options.set or SETS, quick=options.quick)
+    wanted = subjects(options.data, options.set or SETS, options.volumes, quick=options.quick)
     for subject in wanted if set(parts) & {"propagators", "rules"} else ():
         if "propagators" in parts:
             ready = [name for name, entry in PROPAGATORS.items() if entry.ready]
@@ -70,7 +71,9 @@ def main() -> None:
                 print(f"{row.set}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
         for seed in range(1 if options.quick else options.seeds) if "rules" in parts else ():
-            rows += rules(subject, counts, seed, quick=options.quick)
+            for row in rules(subject, counts, seed, quick=options.quick):
+                print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
+                rows.append(row)
         print(f"{subject.set}: {subject.name} done", flush=True)
     if "times" in parts:
         rows += times((128, 128, 128), (1.0, 1.0, 1.0))
@@ -78,18 +81,18 @@ def main() -> None:
     finish(rows, options.json)
 
 
-def subjects(data: Path, sets: Sequence[str], *, quick: bool) -> Iterator[Subject]:
-    """The volumes with truth of these sets that the folder has."""
-    for folder, count in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
+def subjects(data: Path, sets: Sequence[str], count: int | None, *, quick: bool) -> Iterator[Subject]:
+    """The volumes with truth of these sets that the folder has, `count` of each set."""
+    for folder, usual in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
         if folder not in sets:
             continue
-        for path in sorted((data / folder / "images").glob("*.nii*"))[:count]:
+        for path in sorted((data / folder / "images").glob("*.nii*"))[: count or usual]:
             yield read_subject(folder, path, data / folder / "labels" / path.name, None)
     torso = data / "dicom-samples" / "ct-torso-3mm"
     if torso.is_dir() and "ct-torso" in sets:
         yield read_subject("ct-torso", torso / "ct.nii.gz", torso / "label_totalsegmentator.nii.gz", TORSO)
     if not quick and "brain" in sets:
-        for path in sorted((data / "brain-aseg" / "images").glob("*.nii*")):
+        for path in sorted((data / "brain-aseg" / "images").glob("*.nii*"))[:count]:
             yield read_subject("brain", path, data / "brain-aseg" / "labels" / path.name, BRAIN)
 
 
@@ -123,7 +126,7 @@ def rules(subject: Subject, counts: tuple[int, ...], seed: int, *, quick: bool) 
     choosers: dict[str, Callable[[Subject, Filled, list[Place]], Place | None]] = {
         name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
     }
-    if not quick and subject.image.size < 200_000:
+    if not quick:
         choosers["oracle"] = _oracle
     for name, choose in choosers.items():
         at, seconds, previous = [first], _drawing(subject, first), None

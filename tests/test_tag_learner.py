@@ -198,7 +198,7 @@ def test_a_guess_is_trained_on_only_where_nobody_said_anything(tmp_path):
 
 def test_masks_come_from_tags_alone_and_are_better_than_the_plain_map(tmp_path):
     """The whole round on pictures whose objects nobody drew: the guesses, and the network on pictures without tags."""
-    pictures, masks = blobs(24)
+    pictures, masks = blobs(14)
     examples = examples_of(tmp_path, pictures, masks)
     unseen, truths = blobs(4, seed=9)
     more = [
@@ -220,7 +220,7 @@ def test_masks_come_from_tags_alone_and_are_better_than_the_plain_map(tmp_path):
         folder,
         seconds=600,
         predict=(101, 103),
-        steps=150,
+        steps=70,
         prompts=PromptChoice("graphcut"),
         cache=tmp_path / "seen",
         device="cpu",
