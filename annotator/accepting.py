@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotator.commits import Outcome, Refused
 from annotator.folds import Folds
+from annotator.numbering import MOST_OBJECTS, number_patches
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef, plane
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
@@ -36,6 +37,7 @@ class Wish:
     producer: str | None
     prediction: int | None  # the one that the person saw
     seconds: float
+    number: bool  # every object gets a number of its own
 
     @classmethod
     def of(cls, message: Message) -> "Wish":
@@ -50,6 +52,7 @@ class Wish:
             message.get("producer"),
             message.get("prediction"),
             float(message.get("seconds") or 0.0),
+            bool(message.get("number")),
         )
         if len(wish.id) > MAX_ID:
             raise Refused(f"the id of an acceptance has at most {MAX_ID} characters; reload the page")
@@ -74,14 +77,14 @@ class Accepting:
             patches = self._patches(wish, row)
             if not patches:
                 raise Refused("nothing unlabelled there is as certain as that; lower the limit or label more")
+            if wish.number:
+                patches = self._numbered(wish, patches)
             labels = self._labels(user, wish, row, patches)
             for stored, new in zip(self._store.add_labels(labels), labels, strict=True):
                 folded = self._folds.add(stored, new.patch)
             voxels = sum(int((p.classes != UNLABELLED).sum()) for _, p in patches)
-            box = self._box(wish)
-            return Outcome(
-                self._ack(message, len(patches), voxels), self._news(wish.image_id, folded, box, user)
-            )
+            ack = {**self._ack(message, len(patches), voxels), "objects": len(_numbers(patches))}
+            return Outcome(ack, self._news(wish.image_id, folded, self._box(wish), user))
 
     def is_group(self, target: str) -> bool:
         """Whether an undo of this event means a whole acceptance."""
@@ -128,6 +131,31 @@ class Accepting:
             if (taken != UNLABELLED).any():
                 found.append((k, _patch(taken.astype(np.uint8))))
         return found
+
+    def _numbered(self, wish: Wish, patches: list[tuple[int, Patch]]) -> list[tuple[int, Patch]]:
+        """The same with a number for every object."""
+        image, first = self._store.image(wish.image_id), self._store.next_instance(wish.image_id)
+        spacing = image.spacing_mm or (1.0, 1.0, 1.0)
+        across = [mm for n, mm in enumerate(spacing) if n != wish.axis]
+        found = number_patches(
+            patches, (spacing[wish.axis], *across), first, lambda *at: self._numbers_at(wish, *at)
+        )
+        if found is None:
+            raise Refused(
+                f"an image has at most {MOST_OBJECTS:,} numbered objects; accept without numbering them"
+            )
+        return found
+
+    def _numbers_at(
+        self, wish: Wish, index: int, box: Box, classes: NDArray[np.uint8]
+    ) -> NDArray[np.uint16] | None:
+        """(h, w) numbers of objects of the same classes on another slice; None where there is none."""
+        folded, shape = self._folds.get(wish.image_id), self._store.image(wish.image_id).shape
+        if folded.instances is None or not 0 <= index < shape[wish.axis]:
+            return None
+        window = np.s_[box.r0 : box.r1, box.c0 : box.c1]
+        known = folded.region(slice_region(shape, wish.axis, index)).squeeze(wish.axis)[window]
+        return np.where(known == classes, plane(folded.instances, wish.axis, index)[window], np.uint16(0))
 
     def _labels(
         self, user: str, wish: Wish, row: PredictionRow, patches: list[tuple[int, Patch]]
@@ -184,6 +212,12 @@ def _patch(taken: NDArray[np.uint8]) -> Patch:
     rows, columns = (np.flatnonzero((taken != UNLABELLED).any(axis)) for axis in (1, 0))
     box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     return Patch(box, np.ascontiguousarray(taken[box.r0 : box.r1, box.c0 : box.c1]))
+
+
+def _numbers(patches: list[tuple[int, Patch]]) -> set[int]:
+    """Of the objects in them."""
+    numbered = [p.instances for _, p in patches if p.instances is not None]
+    return {int(n) for one in numbered for n in np.unique(one)} - {0}
 
 
 def _slab(shape: tuple[int, int, int], axis: int, lo: int, hi: int) -> Region:

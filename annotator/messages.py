@@ -111,6 +111,7 @@ class Accept(Said):
     min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
     producer: Annotated[str, Field(max_length=200)] | None = None
     prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    number: bool = False
     seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
 
 

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,22 @@ def test_a_process_fills_remembers_and_comes_back_after_it_died(store: Store, tm
     finally:
         bench.fills.close()
     assert bench.filler._process is None
+
+
+def test_accepted_objects_are_numbered_and_keep_the_number_of_the_slice_they_go_on_from(bench: Bench):
+    one = bench.label(0, 4)
+    assert one.patch is not None
+    numbers = np.where(one.patch.classes == 1, 7, 0).astype(np.uint16)
+    again = NewLabel(one.ref, replace(one.patch, instances=numbers), uuid.uuid4().hex, "ann", instance=7)
+    bench.folds.add(bench.store.add_label(again), again.patch)
+    bench.fills.refresh(bench.image)
+    bench.filled()
+    outcome = bench.accept(lo=2, hi=7, number=True)
+    assert outcome.ack["objects"] == 1
+    folded = bench.folds.get(bench.image)
+    assert folded.instances is not None
+    there = folded.known()[2:7] == 1
+    assert there[0].any() and set(np.unique(folded.instances[2:7][there])) == {7}
+    assert not folded.instances[2:7][~there].any()
+    bench.accept(lo=7, hi=9)
+    assert not folded.instances[7:].any(), "numbers are given to those alone who ask for them"

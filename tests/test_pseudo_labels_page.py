@@ -78,7 +78,8 @@ def test_a_label_on_one_slice_is_proposed_on_its_neighbours_and_accepted_by_a_ke
     take_back_all(page)
 
 
-def test_a_range_is_accepted_and_taken_back_as_one(page: Page) -> None:
+def test_a_range_is_accepted_with_its_objects_numbered_and_taken_back_as_one(page: Page) -> None:
+    page.get_by_label("Number every object").check()
     label_one(page)
     axis, index = (state(page)[k] for k in ("axis", "index"))
     expect(page.get_by_role("button", name="Range")).to_be_visible()
@@ -86,7 +87,9 @@ def test_a_range_is_accepted_and_taken_back_as_one(page: Page) -> None:
     page.get_by_role("spinbutton", name="From slice").fill(str(index + 2))
     page.get_by_role("spinbutton", name="To slice").fill(str(index + 4))
     page.keyboard.press("Enter")
-    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices"))).to_be_visible()
+    expect(
+        page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices, 1 numbered object;"))
+    ).to_be_visible()
     assert all(labelled_voxels(page, axis, index + k) > 100 for k in (1, 2, 3))
     proposed(page)
     page.keyboard.press("Control+z")

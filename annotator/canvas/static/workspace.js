@@ -64,11 +64,12 @@ function wire(app, parts, signal) {
   update();
 }
 
-function tellAccepted({ slices, voxels }) {
+function tellAccepted({ slices, voxels, objects }) {
   if (!voxels) return; // not an acceptance, or one that was taken back
   const where = slices === 1 ? "1 slice" : `${slices} slices`;
   const what = session.image?.kind === "image" ? "pixels" : `voxels on ${where}`;
-  toast(`Accepted ${voxels.toLocaleString("en")} ${what}; Ctrl+Z takes them back.`, "info");
+  const how = objects ? `, ${objects} numbered ${objects === 1 ? "object" : "objects"}` : "";
+  toast(`Accepted ${voxels.toLocaleString("en")} ${what}${how}; Ctrl+Z takes them back.`, "info");
 }
 
 function bindKeys(app, signal) {

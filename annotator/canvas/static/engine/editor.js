@@ -88,7 +88,8 @@ export class Editor {
       return app.say("info", nothingProposed(app.image));
     const id = app.link.newId();
     const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
-    const what = { min_confidence: app.settings.minConfidence, producer: shown.producer, prediction };
+    const { minConfidence, instances: number } = app.settings;
+    const what = { min_confidence: minConfidence, producer: shown.producer, prediction, number };
     app.link.enqueue({ t: "accept", id, image: app.image.id, axis, lo, hi, ...what, seconds: this.#seconds() });
     this.#did({ id, image: app.image.id, axis, index });
   }

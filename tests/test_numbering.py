@@ -1,0 +1,100 @@
+"""Numbers for objects: what touches comes apart, what is one stays one, classes and slices keep theirs."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from annotator.numbering import MOST_OBJECTS, continued, number_objects, number_patches
+from storage.arrays import ERASED, UNLABELLED, Box, Patch
+
+
+def discs(*at: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> np.ndarray:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.any([(rows - r) ** 2 + (columns - c) ** 2 <= radius**2 for r, c, radius in at], 0)
+
+
+def test_two_that_touch_come_apart_and_one_stays_one():
+    classes = discs((20, 20, 12), (20, 40, 12), (45, 70, 10)).astype(np.uint8)[None]
+    numbers = number_objects(classes, (1, 1, 1), first=5)
+    assert set(np.unique(numbers)) == {0, 5, 6, 7} and (numbers > 0).tolist() == (classes == 1).tolist()
+    assert numbers[0, 20, 12] != numbers[0, 20, 48] != numbers[0, 45, 70]
+    bar = np.zeros((1, 30, 80), np.uint8)
+    bar[0, 10:18, 5:75] = 1
+    assert set(np.unique(number_objects(bar, (1, 1, 1)))) == {0, 1}
+
+
+def test_classes_never_share_a_number_and_what_is_no_object_has_none():
+    classes = np.zeros((1, 12, 40), np.uint8)
+    classes[0, 2:8, 2:8], classes[0, 2:8, 8:14], classes[0, :, 20:30], classes[0, :, 30:] = (
+        1,
+        2,
+        ERASED,
+        UNLABELLED,
+    )
+    numbers = number_objects(classes, (1, 1, 1))[0]
+    assert (
+        numbers[4, 4] != numbers[4, 10] and not numbers[:, 20:].any() and set(np.unique(numbers)) == {0, 1, 2}
+    )
+
+
+def test_balls_of_a_volume_come_apart_at_their_true_distances():
+    z, y, x = np.ogrid[:12, :60, :60]
+    two = ((3 * (z - 6)) ** 2 + (y - 30) ** 2 + (x - 20) ** 2 < 144) | (
+        (3 * (z - 6)) ** 2 + (y - 30) ** 2 + (x - 40) ** 2 < 144
+    )
+    numbers = number_objects(two.astype(np.uint8), (3, 1, 1))
+    assert set(np.unique(numbers)) == {0, 1, 2} and numbers[6, 30, 12] != numbers[6, 30, 48]
+    long = ((3 * (z - 6)) ** 2 + (y - 30) ** 2 < 100) & (x > 4) & (x < 55)
+    assert set(np.unique(number_objects(long.astype(np.uint8), (3, 1, 1)))) == {0, 1}
+
+
+def test_an_object_keeps_the_number_of_the_slice_beside_it_where_it_lies_on_it():
+    numbers = np.zeros((1, 4, 12), np.uint32)
+    numbers[0, :, :4], numbers[0, :, 6:10] = 3, 4
+    beside = np.zeros((4, 12), np.uint16)
+    beside[:, :3], beside[:, 9:] = 9, 8
+    after = continued(numbers, numbers[0], beside)
+    assert set(np.unique(after[0, :, :4])) == {9} and set(np.unique(after[0, :, 6:10])) == {4}
+
+
+def test_patches_of_slices_get_one_number_for_what_goes_through_them_and_none_where_numbers_run_out():
+    classes = np.full((6, 8), UNLABELLED, np.uint8)
+    classes[1:5, 1:5] = 1
+    patches = [(3, Patch(Box(2, 2, 8, 10), classes)), (4, Patch(Box(2, 3, 8, 11), classes))]
+    numbered = number_patches(patches, (1, 1, 1), 1, lambda *_: None)
+    assert numbered is not None
+    assert all(
+        set(np.unique(p.instances)) == {0, 1} and p.instances.shape == p.box.shape for _, p in numbered
+    )
+    assert number_patches(patches, (1, 1, 1), MOST_OBJECTS + 1, lambda *_: None) is None
+
+
+def test_nuclei_that_touch_are_found_one_by_one(shared_data: Path):
+    """Pictures of one kind with crowded nuclei: true masks laid together and taken apart again."""
+    folder, found, pieces, there = shared_data / "dsb2018-nuclei", [0, 0], [0, 0], 0
+    with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["domain"] == "fluo320"]
+    for name in names[:4]:
+        picture = cv2.imread(str(folder / "labels" / f"{Path(name).stem}.png"), cv2.IMREAD_UNCHANGED)
+        truth = np.unique(picture, return_inverse=True)[1].reshape(picture.shape)
+        union = (truth > 0).astype(np.uint8)[None]
+        there += int(truth.max())
+        for counts, numbers in (
+            (found, number_objects(union, (1, 1, 1))[0]),
+            (pieces, ndimage.label(union[0])[0]),
+        ):
+            counts[0] += int(numbers.max())
+            counts[1] += matched(truth, numbers)
+    f1, alone = (2 * hits / (count + there) for count, hits in (found, pieces))
+    assert f1 > 0.9 and f1 > alone + 0.15, (f1, alone)
+
+
+def matched(truth: np.ndarray, numbers: np.ndarray) -> int:
+    """Objects with one of an IoU above 0.5."""
+    bins = [np.arange(truth.max() + 2) - 0.5, np.arange(numbers.max() + 2) - 0.5]
+    both = np.histogram2d(truth.ravel(), numbers.ravel(), bins=bins)[0]
+    union = both.sum(1, keepdims=True) + both.sum(0)[None] - both
+    return int((both[1:, 1:] / union[1:, 1:] > 0.5).sum())
