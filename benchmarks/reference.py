@@ -193,9 +193,10 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
         unaligned = maps
         yield from maker.rows(person, name, maps, time.perf_counter() - started)
         if name == "without the prompt model":
-            single = replace(found, seen={v: replace(one, own=False) for v, one in found.seen.items()})
-            maps = {c.example.image_id: class_map(single, c, plan, classes) for c in targets}
-            yield from maker.rows(person, "one threshold for all, without it", maps, 0.0)
+            for own, method in ((False, "one threshold for all, without it"), (True, "one each, without it")):
+                changed = replace(found, seen={v: replace(one, own=own) for v, one in found.seen.items()})
+                maps = {c.example.image_id: class_map(changed, c, plan, classes) for c in targets}
+                yield from maker.rows(person, method, maps, 0.0)
             near = Nearest(sight, found.scaling, _ungated(found), found.class_ids, axis, found.joined)
             maps = {c.example.image_id: class_map(near, c, plan, classes) for c in targets}
             yield from maker.rows(person, "nearest prototype", maps, 0.0)

@@ -12,6 +12,7 @@ from PIL import Image
 ORGANS = ("spleen", "liver", "stomach", "aorta")
 PHOTOGRAPHED = ("person", "dining table", "cup", "toilet")  # with at least a hundredth of six images or more
 SHARE = 0.01
+POOL = 20  # images that references are drawn from
 FEW = 6  # targets; with fewer there are fewer tasks, too
 
 Pair = tuple[Path, Path]  # an image and its mask, whose values are the classes
@@ -42,15 +43,21 @@ def nuclei(wanted: Wanted) -> Iterator[Task]:
     table = _table(wanted.data / "dsb2018-nuclei" / "split.csv")
     kinds = ("fluo256", "fluo360", "histo320")
 
-    def pairs(domain: str, split: str) -> tuple[Pair, ...]:
+    def pairs(domain: str, split: str, count: int) -> tuple[Pair, ...]:
         names = [row["file"] for row in table if row["domain"] == domain and row["split"] == split]
-        return tuple(_ones(wanted, "dsb2018-nuclei", name) for name in names[: max(6, wanted.targets)])
+        names = names[:: max(1, len(names) // count)][:count]
+        return tuple(_ones(wanted, "dsb2018-nuclei", name) for name in names)
 
     for kind in kinds[: 1 if wanted.targets < FEW else None]:
-        yield Task(f"nuclei {kind}", ("nucleus",), pairs(kind, "train"), pairs(kind, "val")[: wanted.targets])
-    others = [pairs(kind, "val")[: max(1, wanted.targets // 2)] for kind in kinds[1:]]
+        yield Task(
+            f"nuclei {kind}", ("nucleus",), pairs(kind, "train", POOL), pairs(kind, "val", wanted.targets)
+        )
+    others = [pairs(kind, "val", max(1, wanted.targets // 2)) for kind in kinds[1:]]
     yield Task(
-        "nuclei, other kinds", ("nucleus",), pairs(kinds[0], "train"), tuple(p for o in others for p in o)
+        "nuclei, other kinds",
+        ("nucleus",),
+        pairs(kinds[0], "train", POOL),
+        tuple(p for o in others for p in o),
     )
 
 
