@@ -944,6 +944,16 @@ def test_what_the_server_lays_hides_the_proposal_under_it(canvas: Canvas) -> Non
     assert canvas.run("told.hover.at(-1).proposed") is None
 
 
+def test_background_is_veiled_only_while_some_of_the_slice_is_unknown(canvas: Canvas) -> None:
+    proposing(canvas).run("app.layout('axial'); app.setOpacity(1)")
+    plain = colour(canvas, 35, 50)
+    canvas.region((6, 7, 0, 39, 0, 56), proposal()[0][6, :39], 1)
+    veiled = colour(canvas, 35, 50)
+    canvas.region((6, 7, 0, 40, 0, 56), proposal()[0][6], 2)
+    assert max(abs(a - b) for a, b in zip(plain, veiled)) > 15
+    assert np.allclose(colour(canvas, 35, 50), plain, atol=1)
+
+
 def test_where_nothing_is_left_to_accept_nothing_is_sent(canvas: Canvas) -> None:
     proposing(canvas).run("app.layout('axial'); app.setMinConfidence(1); app.acceptSlice()")
     assert canvas.events() == [] and "less sure than you ask" in canvas.messages()[-1]

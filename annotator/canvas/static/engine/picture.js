@@ -38,6 +38,7 @@ export class Picture {
   }
 
   labelsChanged(box) {
+    this.#recolour(); // the last unknown pixel may have gone
     for (const raster of [this.fill, this.unknown, this.proposal, this.doubt, this.trust]) raster.invalidate(box);
   }
 
@@ -108,7 +109,8 @@ export class Picture {
       if (!hidden) palette[id] = word(rgb(color));
     const complete = app.states.get(this.view.axis, this.view.index) === "complete";
     const ground = app.settings.classes.get(0);
-    palette[0] = complete || ground?.hidden ? 0 : word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA);
+    const unknown = !complete && this.view.labels.includes(UNLABELLED); // else there is nothing to tell background from
+    palette[0] = unknown && !ground?.hidden ? word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA) : 0;
     palette[UNLABELLED] = 0;
     const different = palette.join() !== before;
     if (different) this.fill.invalidate();
