@@ -154,7 +154,8 @@ class Commits:
     ) -> Outcome:
         image_id = row.image_id if row else image_id
         assert image_id is not None
-        ack = _ack(message, row and row.id, folded.rev, row.instance if row else 0, conflict)
+        label, instance = (row.id, row.instance) if row else (None, 0)
+        ack = _ack(message, label, folded.rev, instance, conflict)
         states = [list(state) for state in self._store.slice_states(image_id)]
         slices = {"t": "slices", "image": image_id, "rev": folded.rev, "slices": states}
         return Outcome(ack, (_region_message(folded, region, image_id, by), (slices, b"")))

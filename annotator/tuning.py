@@ -48,7 +48,9 @@ class Tuner:
     ) -> None:
         """`busy`: whether a learning round runs or waits; `adopt` is called when another adapter is to be used."""
         self._store, self._executor, self._busy, self._adopt = store, executor, busy, adopt
-        self._limits = {k: v for k, v in (("steps", steps), ("judged", judged)) if v is not None}
+        self._limits: dict[str, Any] = {
+            k: v for k, v in (("steps", steps), ("judged", judged)) if v is not None
+        }
         self._count = MaskCount(store)
         # Protects everything below; the store's lock is taken inside it. Not held while a round runs, except by an
         # engine that runs rounds in the calling thread.

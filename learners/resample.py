@@ -29,7 +29,7 @@ def _clear(ratio: float) -> float:
     return float(ratio) if 1 / UNITS <= ratio <= UNITS and not 1 / CLEARLY < ratio < CLEARLY else 1.0
 
 
-def cover(at: NDArray[np.float64], zoom: float, length: int) -> slice:
+def cover(at: NDArray[np.floating], zoom: float, length: int) -> slice:
     """The voxels of the image that are needed to sample it at these places, given in its voxels."""
     reach = max(1.0, zoom) if zoom != 1 else 0.0
     low, high = int(np.floor(at[0] - reach)), int(np.ceil(at[-1] + reach)) + 1
@@ -37,7 +37,7 @@ def cover(at: NDArray[np.float64], zoom: float, length: int) -> slice:
     return slice(start, max(start + 1, min(high, length)))
 
 
-def sampled(values: NDArray, at: Sequence[NDArray[np.float64]], zoom: Zoom) -> NDArray[np.float32]:
+def sampled(values: NDArray, at: Sequence[NDArray[np.floating]], zoom: Zoom) -> NDArray[np.float32]:
     """(C, z, y, x) values at places along each axis, linear; towards coarser grids means, so that nothing aliases.
     Beyond the border the last voxel repeats."""
     for axis, (places, step) in enumerate(zip(at, zoom), start=1):
@@ -55,7 +55,7 @@ def nearest(at: Sequence[NDArray[np.float64]], inner: Sequence[slice]) -> tuple[
                     for p, s in zip(at, inner)))  # fmt: skip
 
 
-def _weights(places: NDArray[np.float64], length: int, step: float) -> NDArray[np.float32]:
+def _weights(places: NDArray[np.floating], length: int, step: float) -> NDArray[np.float32]:
     """(places, length) a triangle around each place, as wide as the coarser of the two grids."""
     width = max(1.0, step)
     clipped = np.clip(places, 0, length - 1)

@@ -218,9 +218,9 @@ def overlap(a: Region, b: Region) -> float:
     """IoU of two regions, judged in the frame of the first."""
     there = moved(b, a.frame) > 0.5
     here = a.mask > 0
-    outside = max(covered(b) - covered_within(there, a.frame), 0)
-    union = np.count_nonzero(there | here) / np.prod(a.frame.zoom) + outside
-    return float(np.count_nonzero(there & here) / np.prod(a.frame.zoom) / max(union, 1e-6))
+    outside = max(covered(b) - covered_within(there, a.frame), 0.0)
+    union = covered_within(there | here, a.frame) + outside
+    return covered_within(there & here, a.frame) / max(union, 1e-6)
 
 
 def covered(region: Region) -> float:
@@ -241,7 +241,8 @@ def moved(region: Region, frame: Frame) -> NDArray[np.float32]:
         [0, down, (frame.r0 - region.frame.r0) * zy + (down - 1) / 2],
     ])  # fmt: skip
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(region.mask.astype(np.float32), shift, (frame.w, frame.h), flags=flags)
+    seen = cv2.warpAffine(region.mask.astype(np.float32), shift, (frame.w, frame.h), flags=flags)
+    return np.asarray(seen, np.float32)
 
 
 def refined(

@@ -26,7 +26,7 @@ class Look:
 
 def look_at(rgb: NDArray[np.uint8], rim: NDArray[np.bool_], sigma: float = 1.0) -> Look:
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
-    lab = cv2.GaussianBlur(lab, (0, 0), sigma)
+    lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma), np.float32)
     gx, gy = (cv2.Sobel(lab, cv2.CV_32F, *d, ksize=3, scale=1 / 8) for d in ((1, 0), (0, 1)))
     return Look(lab, np.sqrt((gx**2 + gy**2).sum(2)), rim)
 

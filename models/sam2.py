@@ -159,7 +159,7 @@ class Propagator:
                 weights[index] += weight
                 done += 1
                 report(done, total)
-        found = sums / np.maximum(weights, 1e-6)[:, None, None]
+        found = np.asarray(sums / np.maximum(weights, 1e-6)[:, None, None], np.float32)
         for index, mask in seeds.items():
             found[index] = mask
         return found

@@ -22,9 +22,10 @@ class LowRank(nn.Module):
         width = layer.in_features
         self.layer = layer
         self.down = nn.ModuleList(nn.Linear(width, rank, bias=False) for _ in range(2))
-        self.up = nn.ModuleList(nn.Linear(rank, width, bias=False) for _ in range(2))
-        for up in self.up:
+        ups = [nn.Linear(rank, width, bias=False) for _ in range(2)]
+        for up in ups:
             nn.init.zeros_(up.weight)
+        self.up = nn.ModuleList(ups)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.layer(x).chunk(3, -1)

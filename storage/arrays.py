@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,7 +147,7 @@ def open_npy(path: Path) -> NDArray:
 
 def write_patch(path: Path, patch: Patch) -> None:
     """One .npz with a checksum per array; any NumPy reads it."""
-    arrays = {"classes": patch.classes}
+    arrays: dict[str, Any] = {"classes": patch.classes}
     if patch.instances is not None:
         arrays["instances"] = patch.instances
     buffer = io.BytesIO()

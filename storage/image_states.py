@@ -123,4 +123,5 @@ def states_of(store: Store) -> ImageStates:
 def _state(row: dict[str, Any]) -> ImageState:
     flags = {name: bool(row[name]) for name in ("held_out", "flagged", "first", "skipped")}
     keep = {name: row[name] for name in ("id", "producer", "round_id", "expected_dice")}
-    return ImageState(**keep, **flags, state=RANKS[row["state"]])
+    told: dict[str, Any] = keep | flags
+    return ImageState(**told, state=RANKS[row["state"]])

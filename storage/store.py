@@ -116,14 +116,10 @@ class Store:
             if old and not old["removed"]:
                 raise ValueError(f"there is a class {name!r} already; choose another name")
             class_id = old["id"] if old else _next_class(tables)
-            row = {
-                "id": class_id,
-                "name": name,
-                "color": color or PALETTE[(class_id - 1) % len(PALETTE)],
-                "removed": 0,
-            }
+            color = color or PALETTE[(class_id - 1) % len(PALETTE)]
+            row = {"id": class_id, "name": name, "color": color, "removed": 0}
             tables.table("classes").upsert(row, pk="id")
-        return ClassRow(class_id, name, row["color"])
+        return ClassRow(class_id, name, color)
 
     def rename_class(self, class_id: int, name: str) -> None:
         self._update_class(class_id, name=_clean_name(name))

@@ -50,11 +50,11 @@ class BuiltInFeatures:
         way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         seen = np.asarray(cv2.resize(picture, (w, h), interpolation=way), np.uint8)
         multiple = 2**STAGES
-        seen = cv2.copyMakeBorder(seen, 0, -h % multiple, 0, -w % multiple, cv2.BORDER_REPLICATE)
-        levels = self._trunk.levels(np.asarray(seen, np.uint8))
+        whole = cv2.copyMakeBorder(seen, 0, -h % multiple, 0, -w % multiple, cv2.BORDER_REPLICATE)
+        levels = self._trunk.levels(np.asarray(whole, np.uint8))
         cells = -(-h // CELL), -(-w // CELL)
         return [
-            _on_grid(level, seen.shape[0] // CELL, seen.shape[1] // CELL, cells) for level in levels[USED]
+            _on_grid(level, whole.shape[0] // CELL, whole.shape[1] // CELL, cells) for level in levels[USED]
         ]
 
 
@@ -70,7 +70,10 @@ class SamFeatures:
         arrays = self.model.encode(picture).arrays
         if "features" not in arrays:  # the second family squeezes pictures into its square
             coarse = [torch.from_numpy(np.asarray(arrays[k], np.float32)) for k in sorted(arrays)]
-            return [F.adaptive_avg_pool2d(level, coarse[-1].shape[-2:])[0] for level in coarse]
+            return [
+                F.adaptive_avg_pool2d(level, (coarse[-1].shape[-2], coarse[-1].shape[-1]))[0]
+                for level in coarse
+            ]
         whole = torch.from_numpy(np.asarray(arrays["features"], np.float32))
         whole = whole.reshape(-1, *whole.shape[-2:])
         longest = max(picture.shape[:2])  # the first family pads the shorter side

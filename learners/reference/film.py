@@ -136,7 +136,7 @@ def _pairs(
 
 def _loss(neck: nn.Module, first: _Kept, look: _Kept) -> Tensor:
     f, f_aug = coarsest(neck, first.hidden), coarsest(neck, look.hidden)
-    m, m_aug = (F.adaptive_avg_pool2d(k.mask[None].to(f), f.shape[1:])[0] for k in (first, look))
+    m, m_aug = (F.adaptive_avg_pool2d(k.mask[None].to(f), (f.shape[1], f.shape[2]))[0] for k in (first, look))
     s_aug = likeness(f_aug, prototype(f, m > 0.5 if bool((m > 0.5).any()) else m >= m.max()))
     s_rec = likeness(f, prototype(f_aug, s_aug > otsu(s_aug.detach())))
     bce = F.binary_cross_entropy_with_logits

@@ -160,4 +160,4 @@ def _agreed(near: Sequence[NDArray[np.float32]], own: NDArray[np.float32]) -> ND
     if len(near) == 1:
         return own
     others = [n for n in near if n is not own]
-    return (own + sum(others) / len(others)) / 2
+    return np.asarray((own + sum(others) / len(others)) / 2, np.float32)

@@ -82,6 +82,7 @@ def _shares(mask: NDArray[np.bool_], grid: tuple[int, int]) -> Tensor:
 
 def _slices(case: Case, axis: int, most: int) -> list[Shot]:
     """Evenly spread over the slices of this axis on which anything is known, most of all where objects are."""
+    assert case.example.known is not None
     known = without_slices(open_npy(case.example.known), case.example.held)
     count = known.shape[axis]
     said = [i for i in range(count) if (plane(known, axis, i) != UNLABELLED).any()]

@@ -20,7 +20,7 @@ def other_look(shot: Shot, rng: np.random.Generator) -> Shot:
     turn = cv2.getRotationMatrix2D(
         (w / 2, h / 2), float(rng.uniform(-DEGREES, DEGREES)), float(rng.uniform(*SCALE))
     )
-    turn[:, 2] += rng.uniform(-SHIFT, SHIFT, 2) * (w, h)
+    turn[:, 2] = turn[:, 2] + rng.uniform(-SHIFT, SHIFT, 2) * (w, h)
     picture = cv2.warpAffine(shot.picture, turn, (w, h), borderMode=cv2.BORDER_REPLICATE)
     values = cv2.warpAffine(
         shot.values, turn, (w, h), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELLED
@@ -35,7 +35,7 @@ def other_light(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray
     values = (picture / np.float32(255)) ** np.float32(rng.uniform(*GAMMA))
     values = (values * rng.uniform(*GAIN) + rng.uniform(-LIFT, LIFT)) * 255
     if rng.random() < 0.5:
-        values = cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.3, BLUR)))
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.3, BLUR))), values.dtype)
     if rng.random() < 0.5:
         values = values + rng.normal(0, NOISE, values.shape[:2])[..., None]
     return np.clip(values, 0, 255).astype(np.uint8)
