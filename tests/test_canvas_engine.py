@@ -527,6 +527,34 @@ def test_a_click_after_an_accept_that_waits_for_its_mask_is_the_next_object(canv
     assert canvas.state()["prompts"] == 0 and len(canvas.sent("predict")) == 2
 
 
+def test_an_accept_whose_mask_comes_late_is_kept_on_the_slice_it_was_meant_for(canvas: Canvas) -> None:
+    canvas.open(1)
+    canvas.click(20, 20)
+    canvas.page.keyboard.press("Enter")
+    canvas.run("app.gotoSlice(0, 3)")
+    canvas.click(10, 30)
+    canvas.answer((15, 15, 25, 25), seq=1)
+    assert canvas.events() == [], "the answer to an older question"
+    canvas.answer((5, 25, 15, 35))
+    first, _, again = canvas.sent("predict")
+    assert {**again, "seq": 1} == first, "asked again as it was"
+    canvas.answer((15, 15, 25, 25))
+    assert [(e.message["index"], e.message["box"]) for e in canvas.events()] == [(6, [15, 15, 25, 25])]
+    assert canvas.state()["mask"], "what is offered on the open slice still waits for its Enter"
+
+
+def test_another_image_opens_when_the_accepted_mask_has_become_a_label(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.click(30, 40)
+    canvas.page.keyboard.press("Enter")
+    canvas.run("() => { window.opened = app.open(1); }")
+    canvas.page.wait_for_timeout(300)
+    assert canvas.state()["image"] == 2
+    canvas.answer((20, 30, 25, 35))
+    assert canvas.run("async () => await window.opened") and canvas.state()["image"] == 1
+    assert [(e.message["image"], e.message["box"]) for e in canvas.events()] == [(2, [20, 30, 25, 35])]
+
+
 def test_without_a_class_enter_asks_for_one_at_once_and_the_mask_waits(canvas: Canvas) -> None:
     canvas.open(2)
     canvas.run("app.setClasses([{ id: 0, name: 'background', color: '#000000' }])")

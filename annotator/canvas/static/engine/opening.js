@@ -18,6 +18,7 @@ export class Opening {
     try {
       const description = getJson(`/api/images/${imageId}`, app.signal);
       const [image] = await Promise.all([description, this.#seedHistory()]);
+      await app.prompts.allAccepted();
       if (turn !== this.turn) return false;
       await this.#enter(image);
     } catch (error) {

@@ -7,6 +7,8 @@ import { isProposed } from "./proposals.js";
 
 const PROPOSAL_MARGIN = 0.1; // of the component's sides
 const LONGEST_SCRIBBLE = 400; // points sent per scribble
+const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
+const LOOK_MS = 20;
 
 export class PromptBook {
   constructor(app) {
@@ -156,6 +158,7 @@ export class PromptBook {
       this.app.say("info", "The model found nothing there; add a click or draw a box.");
     this.#shown(set);
     if (set.acceptOnArrival) this.#acceptArrived(set);
+    this.#askOvertaken();
   }
 
   /** A "refused" message for a question. */
@@ -165,6 +168,28 @@ export class PromptBook {
     Object.assign(set, { waiting: false, acceptOnArrival: false, later: [] });
     this.app.say("warn", message);
     this.#shown(set);
+    this.#askOvertaken();
+  }
+
+  /** Until the masks of the open image that were accepted ahead of their coming are labels, or it takes too long. */
+  async allAccepted() {
+    const end = performance.now() + PATIENCE_MS;
+    while (this.app.link.online && this.#awaited().length && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+
+  /** Sets of the open image whose mask was accepted and has not come. */
+  #awaited() {
+    const here = `${this.app.image?.id}/`;
+    return [...this.sets].filter(([key, set]) => key.startsWith(here) && set.acceptOnArrival).map(([, set]) => set);
+  }
+
+  /** A question on another slice came before the answer to an accepted one: now that nothing is asked, ask it again. */
+  #askOvertaken() {
+    const sets = this.#awaited();
+    if (!sets.length || sets.some((set) => set.seq === this.seq)) return;
+    const { axis, index } = sets[0];
+    this.predict({ axis, index });
   }
 
   /** Commit the mask on offer, now or as soon as it comes. Returns whether there was anything to accept. */
