@@ -527,6 +527,18 @@ def test_a_click_after_an_accept_that_waits_for_its_mask_is_the_next_object(canv
     assert canvas.state()["prompts"] == 0 and len(canvas.sent("predict")) == 2
 
 
+def test_masks_accepted_ahead_of_their_coming_have_the_class_of_that_moment(canvas: Canvas) -> None:
+    canvas.open(2).run("app.setClass(1)")
+    for class_id, (row, col) in ((1, (30, 40)), (2, (50, 60)), (1, (70, 80))):
+        canvas.run("id => app.setClass(id)", class_id)
+        canvas.click(row, col)
+        canvas.page.keyboard.press("Enter")
+    canvas.run("app.setClass(2)")
+    for seq, (row, col) in enumerate(((30, 40), (50, 60), (70, 80)), start=1):
+        canvas.answer((row - 5, col - 5, row + 5, col + 5), seq=seq)
+    assert [set(np.unique(event.classes)) for event in canvas.events()] == [{1}, {2}, {1}]
+
+
 def test_an_accept_whose_mask_comes_late_is_kept_on_the_slice_it_was_meant_for(canvas: Canvas) -> None:
     canvas.open(1)
     canvas.click(20, 20)

@@ -27,7 +27,7 @@ export class PromptBook {
   offerOn(ref) {
     const set = this.on(ref);
     const offer = set?.candidates[set.chosen];
-    if (offer) offer.classId = set.refine?.classId ?? this.app.settings.classId;
+    if (offer) offer.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
     return offer;
   }
 
@@ -37,7 +37,7 @@ export class PromptBook {
    */
   add(ref, item, time) {
     const set = this.#open(ref);
-    if (set.acceptOnArrival) return this.#later(set, { item, time });
+    if (set.acceptAs !== null) return this.#later(set, { item, time });
     if (item.kind === "box") set.items = set.items.filter((other) => other.kind !== "box");
     set.items.push(item);
     set.taken = [];
@@ -157,7 +157,7 @@ export class PromptBook {
     if (!set.candidates.length)
       this.app.say("info", "The model found nothing there; add a click or draw a box.");
     this.#shown(set);
-    if (set.acceptOnArrival) this.#acceptArrived(set);
+    if (set.acceptAs !== null) this.#acceptArrived(set);
     this.#askOvertaken();
   }
 
@@ -165,7 +165,7 @@ export class PromptBook {
   refused({ seq, message }) {
     const set = this.#asked(seq);
     if (!set) return;
-    Object.assign(set, { waiting: false, acceptOnArrival: false, later: [] });
+    Object.assign(set, { waiting: false, acceptAs: null, later: [] });
     this.app.say("warn", message);
     this.#shown(set);
     this.#askOvertaken();
@@ -181,7 +181,7 @@ export class PromptBook {
   /** Sets of the open image whose mask was accepted and has not come. */
   #awaited() {
     const here = `${this.app.image?.id}/`;
-    return [...this.sets].filter(([key, set]) => key.startsWith(here) && set.acceptOnArrival).map(([, set]) => set);
+    return [...this.sets].filter(([key, set]) => key.startsWith(here) && set.acceptAs !== null).map(([, set]) => set);
   }
 
   /** A question on another slice came before the answer to an accepted one: now that nothing is asked, ask it again. */
@@ -192,15 +192,15 @@ export class PromptBook {
     this.predict({ axis, index });
   }
 
-  /** Commit the mask on offer, now or as soon as it comes. Returns whether there was anything to accept. */
-  accept(ref) {
+  /** Commit the mask on offer, now or as soon as it comes, as the class of now. Whether there was anything to accept. */
+  accept(ref, classId = this.app.settings.classId) {
     const set = this.on(ref);
     const offer = set && this.offerOn(ref);
     if (!offer && !set?.waiting) return false;
     if (!hasClass(this.app)) return true; // the mask waits for its class
     if (set.waiting) {
-      if (set.acceptOnArrival && set.later.length) this.#later(set, { accept: true });
-      set.acceptOnArrival = this.app.link.online;
+      if (set.acceptAs !== null && set.later.length) this.#later(set, { accept: true, classId });
+      else set.acceptAs = this.app.link.online ? classId : null;
       this.app.changed();
       return true;
     }
@@ -228,12 +228,13 @@ export class PromptBook {
   /** The mask that was accepted ahead of its coming, then what was said since about the next objects. */
   #acceptArrived(set) {
     const { axis, index, later } = set;
-    Object.assign(set, { acceptOnArrival: false, later: [] });
+    set.later = [];
     this.accept(set);
+    set.acceptAs = null;
     if (!later.length || (set.candidates.length && this.on(set) === set)) return; // the mask waits for a class
     this.clear(set);
-    for (const { accept, item, time } of later) {
-      if (accept) this.accept({ axis, index });
+    for (const { accept, item, time, classId } of later) {
+      if (accept) this.accept({ axis, index }, classId);
       else this.add({ axis, index }, item, time);
     }
   }
@@ -251,8 +252,8 @@ export class PromptBook {
         chosen: 0,
         seq: 0,
         waiting: false,
-        acceptOnArrival: false,
-        later: [], // {item, time} and {accept} of the next objects, in the order they were said
+        acceptAs: null, // the class of a mask that was accepted ahead of its coming
+        later: [], // {item, time} and {accept, classId} of the next objects, in the order they were said
       };
       this.sets.set(key, fresh);
     }
@@ -267,7 +268,7 @@ export class PromptBook {
   }
 
   #settle(ref, set) {
-    Object.assign(set, { acceptOnArrival: false, later: [] });
+    Object.assign(set, { acceptAs: null, later: [] });
     if (set.items.length) return this.predict(ref);
     this.seq++; // an answer on its way is to the question just taken back
     Object.assign(set, { candidates: [], waiting: false, refine: null });

@@ -19,7 +19,7 @@ export function stateOf(app) {
     zoom: active.camera.zoom,
     prompts: set?.items.length ?? 0,
     waiting: Boolean(set?.waiting),
-    accepting: Boolean(set?.acceptOnArrival),
+    accepting: (set?.acceptAs ?? null) !== null,
     model: set?.model ?? null,
     mask: offer ? { score: offer.score, candidate: set.chosen, candidates: set.candidates.length } : null,
     canUndo: Boolean(set?.items.length || editor.history.next),
