@@ -38,11 +38,16 @@ def number_patches(
     for index, patch in patches:
         classes[index - low][_within(patch.box, box)] = patch.classes
     numbers = number_objects(classes, spacing, first)
+    kept: dict[int, int] = {}
     for index, _ in patches:
         for neighbour in (index - 1, index + 1):
             there = beside(neighbour, box, classes[index - low])
             if there is not None:
-                numbers = continued(numbers, numbers[index - low], there)
+                kept = continued(numbers[index - low], there) | kept
+    if kept:
+        names = np.arange(int(numbers.max()) + 1, dtype=np.uint32)
+        names[list(kept)] = list(kept.values())
+        numbers = names[numbers]
     if numbers.max() > MOST_OBJECTS:
         return None
     own = {index: numbers[index - low][_within(patch.box, box)].astype(np.uint16) for index, patch in patches}
@@ -70,20 +75,19 @@ def number_objects(
     return out
 
 
-def continued(
-    numbers: NDArray[np.uint32], face: NDArray[np.uint32], beside: NDArray[np.uint16]
-) -> NDArray[np.uint32]:
-    """`numbers` with those of objects that go on in the next slice replaced by the numbers they have there.
+def continued(face: NDArray[np.uint32], beside: NDArray[np.uint16]) -> dict[int, int]:
+    """Which of the (h, w) numbers on a slice go on from the next one, and what they are called there.
 
-    `face`: the (h, w) slice of `numbers` that lies next to it; `beside`: (h, w) numbers there, 0 where there is none or
-    another class. An object goes on where half of its face or more lies on one object.
+    `beside`: the numbers there, 0 where there is none or another class. An object goes on where half of its face or more
+    lies on one object.
     """
+    found = {}
     for number in np.unique(face[(face > 0) & (beside > 0)]):
         there = beside[face == number]
         known, shares = np.unique(there[there > 0], return_counts=True)
         if 2 * shares.max() >= len(there):
-            numbers = np.where(numbers == number, np.uint32(known[shares.argmax()]), numbers)
-    return numbers
+            found[int(number)] = int(known[shares.argmax()])
+    return found
 
 
 def _parts(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.uint32]:
