@@ -78,8 +78,8 @@ def number_objects(
 def continued(face: NDArray[np.uint32], beside: NDArray[np.uint16]) -> dict[int, int]:
     """Which of the (h, w) numbers on a slice go on from the next one, and what they are called there.
 
-    `beside`: the numbers there, 0 where there is none or another class. An object goes on where half of its face or more
-    lies on one object.
+    `beside`: the numbers there, 0 where there is none or another class. An object goes on where half of its face or
+    more lies on one object.
     """
     found = {}
     for number in np.unique(face[(face > 0) & (beside > 0)]):
