@@ -330,7 +330,7 @@ def test_the_first_queue_shows_every_kind_of_image_and_later_ones_leave_out_what
     scheduler.run_until_idle(30)
     queue = Queue(scheduler)
     later = queue.next(50)
-    assert later["ranker"] == "clasp"
+    assert later["ranker"] == "foreground"
     places = {(i["image"], i["axis"], i["index"]) for i in later["items"]}
     assert (ids[0], 0, 4) not in places and {axis for _, axis, _ in places} > {0}
     skipped = next(iter(places))

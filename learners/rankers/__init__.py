@@ -36,7 +36,10 @@ RANKERS: dict[str, Ranker] = {
         "Telling", "leaving out blank and broken images", examine, needs_model=False, by_image=True
     ),
 }
-COLD, WARM = "typiclust", "clasp"  # before and after the first model
+COLD, WARM = (
+    "typiclust",
+    "foreground",
+)  # before and after the first model; WARM until a ranker is measured to be better
 
 
 def rank(name: str, pool: Pool, ask: Ask) -> list[Pick]:
