@@ -69,7 +69,7 @@ def test_a_label_on_one_slice_is_proposed_on_its_neighbours_and_accepted_by_a_ke
     assert labelled_voxels(page, axis, index + 1) == 0
     page.keyboard.press("y")
     expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 1 slice"))).to_be_visible()
-    assert labelled_voxels(page, axis, index + 1) > 100
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
     page.keyboard.press("Control+z")
     page.wait_for_function(
         "([axis, index]) => window.__slicewise.states.get(axis, index) === null", arg=[axis, index + 1]
@@ -90,7 +90,9 @@ def test_a_range_is_accepted_with_its_objects_numbered_and_taken_back_as_one(pag
     expect(
         page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices, 1 numbered object;"))
     ).to_be_visible()
-    assert all(labelled_voxels(page, axis, index + k) > 100 for k in (1, 2, 3))
+    until(
+        lambda: all(labelled_voxels(page, axis, index + k) > 100 for k in (1, 2, 3))
+    )  # regions follow the answer
     proposed(page)
     page.keyboard.press("Control+z")
     page.wait_for_function(
@@ -114,7 +116,8 @@ def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
     page.keyboard.press("y")
     expect(page.get_by_text(re.compile("Accepted"))).to_be_visible()
     rows, cols = page.evaluate("() => Object.values(window.__slicewise.views[0].size)")
-    assert 100 < labelled_voxels(page, axis, index + 1) < rows * cols
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
+    assert labelled_voxels(page, axis, index + 1) < rows * cols
     take_back_all(page)
 
 
