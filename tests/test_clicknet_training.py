@@ -109,10 +109,10 @@ def test_corrections_fall_where_the_prediction_is_wrong(truth: np.ndarray, predi
 @pytest.mark.slow
 def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, tmp_path: Path):
     out, again = tmp_path / "run.pt", tmp_path / "again.pt"
-    whole = train(Plan(cache, out, steps=4), resume=False)
-    shutil.copy(out.with_suffix(".middle.pt"), again)  # as a run leaves it that is stopped at step 3
-    resumed = train(Plan(cache, again, steps=4), resume=True)
-    assert whole.step == resumed.step == 4
+    whole = train(Plan(cache, out, steps=10), resume=False)
+    shutil.copy(out.with_suffix(".middle.pt"), again)  # as a run leaves it that is stopped at step 7
+    resumed = train(Plan(cache, again, steps=10), resume=True)
+    assert whole.step == resumed.step == 10
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         assert torch.equal(one, other)
     rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]

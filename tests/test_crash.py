@@ -109,7 +109,7 @@ def test_a_killed_server_keeps_every_commit_it_acknowledged(tmp_path):
     store.close()
     chance = random.Random(2)
     acked: dict[int, tuple[int, int, int]] = {}
-    for _ in range(3):
+    for _ in range(4):
         server = start_server(tmp_path, "--project", str(project))
         browser = Browser(server.address)
         deadline = time.monotonic() + chance.uniform(0.2, 1.0)

@@ -36,10 +36,8 @@ RANKERS: dict[str, Ranker] = {
         "Telling", "leaving out blank and broken images", examine, needs_model=False, by_image=True
     ),
 }
-COLD, WARM = (
-    "typiclust",
-    "foreground",
-)  # before and after the first model; WARM until a ranker is measured to be better
+# Before and after the first model; the latter until another is measured to be better.
+COLD, WARM = "typiclust", "foreground"
 
 
 def rank(name: str, pool: Pool, ask: Ask) -> list[Pick]:

@@ -38,7 +38,7 @@ export class Picture {
   }
 
   labelsChanged(box) {
-    this.#recolour(); // the last unknown pixel may have gone
+    if (this.#someUnknown() !== this.someUnknown) this.#recolour();
     for (const raster of [this.fill, this.unknown, this.proposal, this.doubt, this.trust]) raster.invalidate(box);
   }
 
@@ -100,6 +100,12 @@ export class Picture {
     return this.levels[level];
   }
 
+  /** Whether there is anything that background must be told from. */
+  #someUnknown() {
+    const { app, axis, index, labels } = this.view;
+    return app.states.get(axis, index) !== "complete" && labels.includes(UNLABELLED);
+  }
+
   #recolour() {
     const { app } = this.view;
     const { palette } = this;
@@ -107,10 +113,10 @@ export class Picture {
     palette.fill(0);
     for (const { id, color, hidden } of app.settings.classes.values())
       if (!hidden) palette[id] = word(rgb(color));
-    const complete = app.states.get(this.view.axis, this.view.index) === "complete";
     const ground = app.settings.classes.get(0);
-    const unknown = !complete && this.view.labels.includes(UNLABELLED); // else there is nothing to tell background from
-    palette[0] = unknown && !ground?.hidden ? word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA) : 0;
+    this.someUnknown = this.#someUnknown();
+    const veiled = this.someUnknown && !ground?.hidden;
+    palette[0] = veiled ? word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA) : 0;
     palette[UNLABELLED] = 0;
     const different = palette.join() !== before;
     if (different) this.fill.invalidate();
