@@ -53,6 +53,7 @@ class Set:
     test: tuple[tuple[Path, Path], ...]
     sizes: Sizes
     methods: tuple[str, ...] = ()  # that were asked for; none: those of the part's table
+    device: str = "cpu"
 
 
 def main() -> None:
@@ -62,7 +63,9 @@ def main() -> None:
         "--set", action="append", help=f"one of {', '.join(SETS)}; default: all that are there"
     )
     options.add_argument("--method", action="append", help="of learners or rankers; default: those compared")
+    options.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     asked = options.parse_args()
+    methods = tuple(asked.method or ())
     rows: list[Row] = []
     for name in asked.set or SETS:
         data = SETS[name](asked.data, asked.quick)
@@ -71,7 +74,7 @@ def main() -> None:
             continue
         for part in asked.part or PARTS:
             for seed in range(1 if asked.quick else asked.seeds):
-                for row in PARTS[part](replace(data, methods=tuple(asked.method or ())), seed):
+                for row in PARTS[part](replace(data, methods=methods, device=asked.device), seed):
                     print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                     rows.append(row)
     finish(rows, asked.json)
@@ -94,7 +97,9 @@ def rankers(data: Set, seed: int) -> Iterator[Row]:
     """Dice after each batch of labels, chosen by each ranker from the same start."""
     s = data.sizes
     for name in data.methods or RANKERS:
-        settings = LearnSettings(("supervised",), seconds=s.round_seconds, settle_seconds=0, device="cpu")
+        settings = LearnSettings(
+            ("supervised",), seconds=s.round_seconds, settle_seconds=0, device=data.device
+        )
         with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
             person.label_random(s.start)
             dice: list[float] = []
@@ -154,7 +159,9 @@ PARTS: dict[str, Callable[[Set, int], Iterator[Row]]] = {
 def _learned(data: Set, name: str, count: int, seed: int, method: str) -> Iterator[Row]:
     """One learner from scratch: rounds of a third of the time each, so that methods in stages have theirs."""
     seconds = data.sizes.seconds
-    settings = LearnSettings((name,), seconds=max(1.0, seconds / 3), settle_seconds=seconds, device="cpu")
+    settings = LearnSettings(
+        (name,), seconds=max(1.0, seconds / 3), settle_seconds=seconds, device=data.device
+    )
     with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
         person.label_random(count)
         person.scheduler.run_until_idle()

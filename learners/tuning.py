@@ -31,8 +31,8 @@ from models.clicknet_training.augment import change_look
 from models.clicknet_training.crops import around, inside
 from models.clicknet_training.evaluate import Case, evaluate
 from models.clicknet_training.examples import Sample, stacked
-from models.clicknet_training.objective import FORGET, corrected, forward, loss_of
-from models.clicknet_training.simulate import LAST, first_prompts, new_board
+from models.clicknet_training.objective import corrected, forward, generator, loss_of
+from models.clicknet_training.simulate import first_prompts, new_board
 from storage.arrays import write_bytes
 
 BATCH = 8
@@ -100,16 +100,13 @@ class Tuning:
     def learn(self, taught: list[Shown]) -> float:
         """One step; the loss. The batch depends on the seed and the step alone. Batch norm keeps its statistics."""
         rng = np.random.default_rng((self._spec.seed, self.step))
-        batch = stacked([sample(rng, taught) for _ in range(BATCH)])
-        boards = corrected(self._network, batch, rng, half=self._half)
-        boards[rng.random(len(boards)) < FORGET, LAST] = 0
+        batch = stacked([sample(rng, taught) for _ in range(BATCH)]).to("cpu")
+        people = generator("cpu", self._spec.seed, self.step)
+        boards = corrected(self._network, batch, people, half=self._half)
         progress = self.step / self._spec.steps
         for group in self._optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (progress + 0.01) / WARM_UP, 0.05 + 1.5 * (1 - progress))
-        loss, _ = loss_of(
-            forward(self._network, batch.crops, boards, half=self._half),
-            torch.from_numpy(batch.truths).float(),
-        )
+        loss, _ = loss_of(forward(self._network, batch.crops, boards, half=self._half), batch.truths.float())
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._late.values(), 3.0)

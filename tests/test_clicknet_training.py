@@ -11,12 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from models.clicknet.adapter import WEIGHTS
+from models.clicknet.inputs import draw_clicks, standardise
 from models.clicknet.model import ClickNet
-from models.clicknet_training import simulate
+from models.clicknet_training import corrections, simulate
 from models.clicknet_training.cache import Cache, open_cache
-from models.clicknet_training.loop import FROM_SCRATCH, FROM_WEIGHTS, WARM_UP_STEPS, Plan, train
+from models.clicknet_training.loop import FROM_SCRATCH, WARM_UP_STEPS, Plan, from_weights, train
+from models.clicknet_training.objective import generator, standardised
 from models.clicknet_training.samples import Sampler
 from models.clicknet_training.ship import ship
 from models.clicknet_training.simulate import BOX, LAST, NEGATIVE, POSITIVE
@@ -96,14 +99,51 @@ def test_strokes_touch_the_region_they_mean(region: np.ndarray, seed: int):
 
 
 @settings(max_examples=30, deadline=None)
-@given(masks, masks, st.integers(0, 1000))
-def test_corrections_fall_where_the_prediction_is_wrong(truth: np.ndarray, predicted: np.ndarray, seed: int):
-    board = np.zeros((4, *truth.shape), np.float32)
-    simulate.correct(np.random.default_rng(seed), board, truth, predicted)
-    missed, extra = truth & ~predicted, predicted & ~truth
-    assert not board[POSITIVE].any() or (board[POSITIVE] > 0)[missed].any()
-    assert not board[NEGATIVE].any() or (board[NEGATIVE] > 0)[extra].any()
-    assert board[[POSITIVE, NEGATIVE]].any() == (truth != predicted).any()
+@given(st.lists(st.tuples(masks, masks), min_size=1, max_size=4), st.integers(0, 1000))
+def test_corrections_fall_where_the_prediction_is_wrong(pairs: list, seed: int):
+    truths, answers = (
+        torch.from_numpy(np.stack([pad(m) for m in side])) for side in zip(*pairs, strict=True)
+    )
+    boards = torch.zeros(len(pairs), 4, 80, 80)
+    corrections.correct(boards, truths, answers, generator("cpu", seed))
+    for board, truth, answer in zip(boards, truths, answers, strict=True):
+        missed, extra = truth & ~answer, answer & ~truth
+        assert not board[POSITIVE].any() or (board[POSITIVE] > 0)[missed].any()
+        assert not board[NEGATIVE].any() or (board[NEGATIVE] > 0)[extra].any()
+        assert board[[POSITIVE, NEGATIVE]].any() == (truth != answer).any()
+
+
+def pad(mask: np.ndarray) -> np.ndarray:
+    return np.pad(mask, ((0, 16), (0, 0)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(masks)
+def test_depth_is_the_exact_distance_to_the_border(region: np.ndarray):
+    found = corrections.depth(torch.from_numpy(region)[None])[0].numpy()
+    exact = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    assert found == pytest.approx(exact, abs=1e-4)
+
+
+def test_a_correction_is_the_click_that_is_drawn_in_use():
+    truth = torch.zeros(1, 64, 64, dtype=torch.bool)
+    truth[0, 20:25, 30:35] = True
+    drawn = np.zeros((64, 64), np.float32)
+    draw_clicks(drawn, [(22, 32)])
+    same = 0
+    for seed in range(20):
+        board = torch.zeros(1, 4, 64, 64)
+        corrections.correct(board, truth, torch.zeros_like(truth), generator("cpu", seed))
+        same += bool((board[0, POSITIVE].numpy() == drawn).all())
+    assert same >= 4, "the deepest point, nearly half of the time, where no further click follows"
+
+
+def test_crops_are_standardised_as_in_use():
+    crops = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    crops[1] = 7
+    expected = np.stack([standardise(crop).transpose(2, 0, 1) for crop in crops])
+    found = standardised(torch.from_numpy(crops.transpose(0, 3, 1, 2)))
+    assert found.numpy() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -123,9 +163,10 @@ def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, 
 
 
 def test_trained_weights_learn_at_half_the_rate_and_slow_down_at_once():
-    assert FROM_WEIGHTS.rate(WARM_UP_STEPS, 1000) < FROM_SCRATCH.rate(WARM_UP_STEPS, 1000) / 2
-    rates = [FROM_WEIGHTS.rate(step, 1000) for step in range(WARM_UP_STEPS, 1001, 50)]
-    assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.01 * FROM_WEIGHTS.peak)
+    further = from_weights(FROM_SCRATCH)
+    assert further.rate(WARM_UP_STEPS, 1000) < FROM_SCRATCH.rate(WARM_UP_STEPS, 1000) / 2
+    rates = [further.rate(step, 1000) for step in range(WARM_UP_STEPS, 1001, 50)]
+    assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.01 * further.peak)
     assert FROM_SCRATCH.rate(500, 1000) == FROM_SCRATCH.peak, "from scratch the rate is held first"
 
 

@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help=f"over all resumed runs ({STEPS})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="the shipped file was made with 1")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; on a GPU in batches of 128")
     parser.add_argument("--resume", action="store_true", help="go on from --out")
     parser.add_argument(
         "--start", type=Path, help="train these shipped weights further, instead of random ones"
@@ -30,7 +32,16 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
-    plan = Plan(given.cache, given.out, given.steps, given.seed, given.threads, given.start)
+    plan = Plan(
+        given.cache,
+        given.out,
+        given.steps,
+        given.seed,
+        given.threads,
+        given.workers,
+        given.device,
+        given.start,
+    )
     run = train(plan, resume=given.resume)
     logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
 

@@ -1,19 +1,19 @@
-"""Batches of samples made in a process of their own, a few steps ahead."""
+"""Batches of samples made in processes of their own, a few steps ahead."""
 
-import multiprocessing
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from models.clicknet_training.cache import Cache
 from models.clicknet_training.examples import Batch, stacked
 from models.clicknet_training.samples import Sampler
 
-AHEAD = 3
+AHEAD = 3  # batches for each process
 
 
 @dataclass(frozen=True)
@@ -26,32 +26,35 @@ class Order:
     count: int
 
 
-def batches(folder: Path, order: Callable[[int], Order], first: int) -> Iterator[tuple[Order, Batch]]:
-    """Endless; `order` is asked a few steps ahead."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _open, (folder,)) as pool:
-        waiting: deque[tuple[Order, Future[Batch]]] = deque()
-        step = first
-        while True:
-            while len(waiting) < AHEAD:
-                asked = order(step)
-                waiting.append((asked, pool.submit(_make, asked)))
-                step += 1
-            asked, future = waiting.popleft()
-            yield asked, future.result()
+class Orders(Dataset[Batch]):
+    """The batch of each step."""
+
+    def __init__(self, folder: Path, order: Callable[[int], Order]) -> None:
+        self._folder, self._order = folder, order
+        self._sampler: Sampler | None = None  # opened in the process that draws
+
+    def __getitem__(self, step: int) -> Batch:
+        if self._sampler is None:
+            cv2.setNumThreads(1)
+            self._sampler = Sampler(Cache(self._folder))
+        order = self._order(step)
+        return stacked(
+            [self._sampler.sample((order.seed, order.step, n), order.size) for n in range(order.count)]
+        )
 
 
-_sampler: Sampler | None = None  # of the worker process
-
-
-def _open(folder: Path) -> None:
-    global _sampler
-    cv2.setNumThreads(1)
-    _sampler = Sampler(Cache(folder))
-
-
-def _make(order: Order) -> Batch:
-    if _sampler is None:
-        raise RuntimeError("the worker has no data yet; start it through batches()")
-    samples = [_sampler.sample((order.seed, order.step, n), order.size) for n in range(order.count)]
-    return stacked(samples)
+def batches(
+    folder: Path, order: Callable[[int], Order], first: int, *, workers: int, pin: bool
+) -> Iterator[Batch]:
+    """Endless, from step `first` on; `order` is asked a few steps ahead. `pin`: for a GPU to read them."""
+    loader: DataLoader[Batch] = DataLoader(
+        Orders(folder, order),
+        batch_size=None,
+        sampler=count(first),  # type: ignore[arg-type]  # an endless one
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        multiprocessing_context="spawn",
+        pin_memory=pin,
+        generator=torch.Generator(),  # the loader draws a seed of its own; samples have theirs
+    )
+    return iter(loader)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from models.clicknet.inputs import standardise
 from models.clicknet_training.simulate import Mask
 
 
@@ -17,16 +19,22 @@ class Sample:
     board: NDArray[np.float32]  # (4, S, S) first prompts
 
 
-@dataclass(frozen=True)
-class Batch:
-    crops: NDArray[np.float32]  # (N, 3, S, S) standardised
-    truths: NDArray[np.bool_]  # (N, S, S)
-    boards: NDArray[np.float32]  # (N, 4, S, S)
+class Batch(NamedTuple):
+    """As it travels between processes; small, and a tuple because torch's loader takes those apart."""
+
+    crops: Tensor  # (N, 3, S, S) uint8
+    truths: Tensor  # (N, S, S) bool
+    boards: Tensor  # (N, 4, S, S) float16
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """On that device, with boards as float32."""
+        crops, truths, boards = (part.to(device, non_blocking=True) for part in self)
+        return Batch(crops, truths, boards.float())
 
 
 def stacked(samples: Sequence[Sample]) -> Batch:
     return Batch(
-        np.stack([standardise(s.crop).transpose(2, 0, 1) for s in samples]),
-        np.stack([s.truth for s in samples]),
-        np.stack([s.board for s in samples]),
+        torch.from_numpy(np.stack([s.crop.transpose(2, 0, 1) for s in samples])),
+        torch.from_numpy(np.stack([s.truth for s in samples])),
+        torch.from_numpy(np.stack([s.board for s in samples]).astype(np.float16)),
     )

@@ -3,10 +3,10 @@
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -15,8 +15,7 @@ from models.clicknet.model import has_bf16
 from models.clicknet.network import Network
 from models.clicknet_training.batches import Order, batches
 from models.clicknet_training.examples import Batch
-from models.clicknet_training.objective import FORGET, corrected, forward, loss_of
-from models.clicknet_training.simulate import LAST
+from models.clicknet_training.objective import corrected, forward, generator, loss_of
 
 PEAK_RATE = 1.2e-3
 WARM_UP_STEPS = 200
@@ -40,9 +39,12 @@ class Schedule:
 
 
 FROM_SCRATCH = Schedule()
-FROM_WEIGHTS = Schedule(
-    peak=PEAK_RATE / 2, cool_down=1.0, stages=STAGES[-1:]
-)  # trained ones: come down at once
+ON_GPU = Schedule(peak=2e-3, stages=((1, 128, 128),))  # small crops and batches save time on a processor only
+
+
+def from_weights(schedule: Schedule) -> Schedule:
+    """For weights that are trained: half the rate, which comes down at once, on crops of full size."""
+    return replace(schedule, peak=schedule.peak / 2, cool_down=1.0, stages=schedule.stages[-1:])
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ class Plan:
     steps: int
     seed: int = 0
     threads: int = 1  # sums are rounded in another order with another number
+    workers: int = 1  # processes that make samples; the samples do not depend on their number
+    device: str = "cpu"
     start: Path | None = None  # weights that were shipped, to train further; else random ones
 
     @property
     def schedule(self) -> Schedule:
-        return FROM_WEIGHTS if self.start else FROM_SCRATCH
+        schedule = FROM_SCRATCH if self.device == "cpu" else ON_GPU
+        return from_weights(schedule) if self.start else schedule
 
 
 class Run:
@@ -64,7 +69,8 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         torch.manual_seed(plan.seed)
-        self.network, self.average = _new(), _new()
+        self.half = plan.device != "cpu" or has_bf16()
+        self.network, self.average = _new().to(plan.device), _new().to(plan.device)
         if plan.start:
             self.network.load_state_dict(load_file(plan.start))
         self.average.load_state_dict(self.network.state_dict())
@@ -106,13 +112,20 @@ def train(plan: Plan, *, resume: bool) -> Run:
     torch.set_num_threads(plan.threads)
     if run.step >= plan.steps:
         return run
-    for asked, batch in batches(plan.cache, lambda step: _order(plan, step), run.step):
-        rate, rng = plan.schedule.rate(run.step, plan.steps), (plan.seed, asked.step, 1 << 20)
-        report = _step(run, batch, rate, np.random.default_rng(rng))
+    made = batches(
+        plan.cache, partial(_order, plan), run.step, workers=plan.workers, pin=plan.device != "cpu"
+    )
+    for batch in made:
+        rate = plan.schedule.rate(run.step, plan.steps)
+        report = _step(run, batch.to(plan.device), rate, generator(plan.device, plan.seed, run.step))
         run.seconds = before + time.monotonic() - started
         done = run.step >= plan.steps
         if run.step % 20 == 0 or done:
-            _write(log, dict(step=run.step, minutes=round(run.seconds / 60, 2), size=asked.size, **report))
+            numbers = {name: round(value.item(), 4) for name, value in report.items()}
+            size = batch.crops.shape[-1]
+            _write(
+                log, dict(step=run.step, minutes=round(run.seconds / 60, 2), size=size, rate=rate, **numbers)
+            )
         if run.step == round((1 - plan.schedule.cool_down) * plan.steps):
             run.save(middle)
         if run.seconds - saved > 60 or done:
@@ -129,34 +142,29 @@ def _order(plan: Plan, step: int) -> Order:
     return Order(plan.seed, step, size, count)
 
 
-def _step(run: Run, batch: Batch, rate: float, rng: np.random.Generator) -> dict[str, float]:
-    truth = torch.from_numpy(batch.truths).float()
-    half = has_bf16()
-    boards = corrected(run.network, batch, rng, half=half)
-    boards[rng.random(len(boards)) < FORGET, LAST] = 0
+def _step(run: Run, batch: Batch, rate: float, rng: torch.Generator) -> dict[str, torch.Tensor]:
+    boards = corrected(run.network, batch, rng, half=run.half)
     run.network.train()
     for group in run.optimiser.param_groups:
         group["lr"] = rate
-    output = forward(run.network, batch.crops, boards, half=half)
-    loss, report = loss_of(output, truth)
+    loss, report = loss_of(forward(run.network, batch.crops, boards, half=run.half), batch.truths.float())
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), 3.0)
     run.optimiser.step()
     run.step += 1
     _move_average(run)
-    return {**report, "rate": rate}
+    return report
 
 
 def _move_average(run: Run) -> None:
     keep = min(AVERAGE, (1 + run.step) / (10 + run.step))
+    pairs = list(zip(run.average.state_dict().values(), run.network.state_dict().values(), strict=True))
+    smooth = [(mean, now) for mean, now in pairs if mean.dtype.is_floating_point]
     with torch.no_grad():
-        for mean, now in zip(
-            run.average.state_dict().values(), run.network.state_dict().values(), strict=True
-        ):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - keep)
-            else:
+        torch._foreach_lerp_([mean for mean, _ in smooth], [now for _, now in smooth], 1 - keep)
+        for mean, now in pairs:
+            if not mean.dtype.is_floating_point:
                 mean.copy_(now)
 
 

@@ -3,37 +3,62 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from models.clicknet.network import Network, Output
+from models.clicknet_training.corrections import correct
 from models.clicknet_training.examples import Batch
-from models.clicknet_training.simulate import LAST, correct
+from models.clicknet_training.simulate import LAST
 
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
-def corrected(network: Network, batch: Batch, rng: np.random.Generator, *, half: bool) -> np.ndarray:
-    """Boards after a few rounds of corrections of the network's own answers."""
-    boards = batch.boards.copy()
+def generator(device: str, *seed: int) -> Generator:
+    """Random numbers on that device, the same ones for the same seed."""
+    return Generator(device).manual_seed(
+        int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+    )
+
+
+def corrected(network: Network, batch: Batch, rng: Generator, *, half: bool) -> Tensor:
+    """(N, 4, S, S) float32 boards after a few rounds of corrections; the last mask is forgotten now and then.
+
+    A rough mask that was given is corrected first, then the network's own answers.
+    """
+    boards = batch.boards.clone()
+    rough = boards[:, LAST].amax((1, 2)) > 0
+    if rough.any():
+        begun = boards[rough]
+        correct(begun, batch.truths[rough], begun[:, LAST] > 0.5, rng)
+        boards[rough] = begun
     network.eval()
-    for _ in range(rng.choice(len(ROUNDS), p=ROUNDS)):
+    chances = torch.tensor([ROUNDS], device=rng.device)
+    for _ in range(int(torch.multinomial(chances, 1, generator=rng))):
         with torch.inference_mode():
-            answers = forward(network, batch.crops, boards, half=half).logits[:, 0].sigmoid().numpy()
-        for board, truth, answer in zip(boards, batch.truths, answers, strict=True):
-            board[LAST] = answer
-            correct(rng, board, truth, answer > 0.49)
+            answers = forward(network, batch.crops, boards, half=half).logits[:, 0].sigmoid()
+        boards[:, LAST] = answers.clone()
+        correct(boards, batch.truths, boards[:, LAST] > 0.49, rng)
+    forgotten = torch.rand(len(boards), generator=rng, device=rng.device) < FORGET
+    boards[forgotten, LAST] = 0
     return boards
 
 
-def forward(network: Network, crops: np.ndarray, boards: np.ndarray, *, half: bool) -> Output:
-    """`half`: in bf16, which is slow on a processor that lacks it."""
-    x = torch.from_numpy(np.concatenate([crops, boards], 1)).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+def forward(network: Network, crops: Tensor, boards: Tensor, *, half: bool) -> Output:
+    """uint8 crops (N, 3, S, S) with float32 boards. `half`: in bf16, which is slow on a processor that lacks it."""
+    x = torch.cat([standardised(crops), boards], 1).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return network(x)
 
 
-def loss_of(output: Output, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+def standardised(crops: Tensor) -> Tensor:
+    """`inputs.standardise` of many crops at once: (N, 3, S, S) uint8 to float32."""
+    x = crops.float()
+    spread, mean = torch.std_mean(x, (1, 2, 3), correction=0, keepdim=True)
+    return (x - mean) / (spread + 4)
+
+
+def loss_of(output: Output, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The answer learns always, the better of the other two candidates as well, scores from the true IoU."""
     each = torch.stack([_mask_loss(output.logits[:, k], truth) for k in range(output.logits.shape[1])], 1)
     main, other = each[:, 0].mean(), each[:, 1:].min(1).values.mean()
@@ -41,7 +66,7 @@ def loss_of(output: Output, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
     score = F.binary_cross_entropy_with_logits(output.scores, iou)
     loss = main + 0.4 * other + 0.05 * each[:, 1:].mean() + 0.2 * score
     report = dict(main=main, other=other, score=score, iou=iou[:, 0].mean(), best=iou.max(1).values.mean())
-    return loss, {name: round(value.item(), 4) for name, value in report.items()}
+    return loss, {name: value.detach() for name, value in report.items()}
 
 
 def _mask_loss(logits: Tensor, truth: Tensor) -> Tensor:

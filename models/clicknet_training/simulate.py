@@ -1,4 +1,4 @@
-"""A person who prompts: clicks, boxes, scribbles and corrections on a crop whose truth is known.
+"""A person who begins: clicks, boxes, scribbles and rough masks on a crop whose truth is known.
 
 Clicks follow RITM (Sofiiuk et al., 2021), scribbles ScribblePrompt (Wong et al., 2024): a line between two points of
 the region, its broken centreline or its broken contour, each bent a little.
@@ -34,30 +34,11 @@ def first_prompts(rng: Generator, board: NDArray[np.float32], truth: Mask, *, te
         scribble(rng, board[POSITIVE], truth)
     else:
         board[LAST] = rough(rng, truth)
-        correct(rng, board, truth, board[LAST] > 0.5)
-        if not board[POSITIVE].any():
-            click(rng, board[POSITIVE], truth)
+        click(rng, board[POSITIVE], truth)
     for _ in range(rng.choice(4, p=(0.7, 0.15, 0.1, 0.05))):
         click(rng, board[NEGATIVE], ring(truth, 1 + int(rng.integers(4, 24))))
     for _ in range(rng.choice(3, p=(0.75, 0.15, 0.1))):
         click(rng, board[POSITIVE], truth)
-
-
-def correct(rng: Generator, board: NDArray[np.float32], truth: Mask, predicted: Mask) -> None:
-    """One to three further prompts, in place, where the prediction is most wrong."""
-    missed, extra = truth & ~predicted, predicted & ~truth
-    for _ in range(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1))):
-        clicked = (board[POSITIVE] + board[NEGATIVE]) > 0
-        inside, outside = depth(missed & ~clicked), depth(extra & ~clicked)
-        positive = inside.max() >= outside.max()
-        distance = inside if positive else outside
-        if distance.max() <= 0:
-            return
-        region, target = (missed, board[POSITIVE]) if positive else (extra, board[NEGATIVE])
-        if rng.random() < 0.12:
-            scribble(rng, target, region)
-        else:
-            _click_at(rng, target, distance)
 
 
 def click(rng: Generator, canvas: NDArray[np.float32], region: Mask) -> None:
