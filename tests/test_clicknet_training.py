@@ -18,7 +18,7 @@ from models.clicknet.inputs import draw_clicks, standardise
 from models.clicknet.model import ClickNet
 from models.clicknet_training import corrections, simulate
 from models.clicknet_training.cache import Cache, open_cache
-from models.clicknet_training.loop import FROM_SCRATCH, WARM_UP_STEPS, Plan, from_weights, train
+from models.clicknet_training.loop import FROM_SCRATCH, WARM_UP_STEPS, Plan, Schedule, schedule_for, train
 from models.clicknet_training.objective import generator, standardised
 from models.clicknet_training.samples import Sampler
 from models.clicknet_training.ship import ship
@@ -149,9 +149,12 @@ def test_crops_are_standardised_as_in_use():
 @pytest.mark.slow
 def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, tmp_path: Path):
     out, again = tmp_path / "run.pt", tmp_path / "again.pt"
-    whole = train(Plan(cache, out, steps=10), resume=False)
+    small = Schedule(
+        stages=((0.6, 64, 6), (1, 96, 4))
+    )  # the crops grow between the two checkpoints, as in earnest
+    whole = train(Plan(cache, out, steps=10, schedule=small), resume=False)
     shutil.copy(out.with_suffix(".middle.pt"), again)  # as a run leaves it that is stopped at step 7
-    resumed = train(Plan(cache, again, steps=10), resume=True)
+    resumed = train(Plan(cache, again, steps=10, schedule=small), resume=True)
     assert whole.step == resumed.step == 10
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -163,7 +166,7 @@ def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, 
 
 
 def test_trained_weights_learn_at_half_the_rate_and_slow_down_at_once():
-    further = from_weights(FROM_SCRATCH)
+    further = schedule_for("cpu", WEIGHTS)
     assert further.rate(WARM_UP_STEPS, 1000) < FROM_SCRATCH.rate(WARM_UP_STEPS, 1000) / 2
     rates = [further.rate(step, 1000) for step in range(WARM_UP_STEPS, 1001, 50)]
     assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.01 * further.peak)
@@ -171,7 +174,10 @@ def test_trained_weights_learn_at_half_the_rate_and_slow_down_at_once():
 
 
 def test_a_run_goes_on_from_shipped_weights(cache: Path, tmp_path: Path):
-    run = train(Plan(cache, tmp_path / "more.pt", steps=1, start=WEIGHTS), resume=False)
+    run = train(
+        Plan(cache, tmp_path / "more.pt", steps=1, start=WEIGHTS, schedule=schedule_for("cpu", WEIGHTS)),
+        resume=False,
+    )
     shipped = load_file(WEIGHTS)
     kernels = [name for name, value in shipped.items() if value.ndim == 4]
     apart = max(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from learners.budget import Budget
@@ -104,6 +105,7 @@ class Reader:
         smallest = min(f.shape[-1] for f in seen)
         features = np.stack([_cells(f, smallest) for f in seen])
         tagged = Tagged(features, np.array([s.present for s in spots], np.float32))
+        torch.manual_seed(spec.seed)  # a fresh head starts from the round's seed
         head = load_head(spec.parent / HEAD if spec.parent else None, len(self._taught))
         budget = Budget(spec.seconds * READING, spec.steps, self._stop)
 

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from models.clicknet_training.cache import open_cache
-from models.clicknet_training.loop import Plan, train
+from models.clicknet_training.loop import Plan, schedule_for, train
 
 STEPS = 10_000  # of the shipped file
 
@@ -33,15 +33,9 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
     plan = Plan(
-        given.cache,
-        given.out,
-        given.steps,
-        given.seed,
-        given.threads,
-        given.workers,
-        given.device,
-        given.start,
-    )
+        given.cache, given.out, given.steps, given.seed, given.threads, given.workers, given.device,
+        given.start, schedule_for(given.device, given.start),
+    )  # fmt: skip
     run = train(plan, resume=given.resume)
     logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import cv2
@@ -44,13 +43,13 @@ class Orders(Dataset[Batch]):
 
 
 def batches(
-    folder: Path, order: Callable[[int], Order], first: int, *, workers: int, pin: bool
+    folder: Path, order: Callable[[int], Order], steps: range, *, workers: int, pin: bool
 ) -> Iterator[Batch]:
-    """Endless, from step `first` on; `order` is asked a few steps ahead. `pin`: for a GPU to read them."""
+    """The batch of each of these steps, in turn. `pin`: for a GPU to read them."""
     loader: DataLoader[Batch] = DataLoader(
         Orders(folder, order),
         batch_size=None,
-        sampler=count(first),  # type: ignore[arg-type]  # an endless one
+        sampler=steps,
         num_workers=workers,
         prefetch_factor=AHEAD,
         multiprocessing_context="spawn",

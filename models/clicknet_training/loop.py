@@ -42,8 +42,11 @@ FROM_SCRATCH = Schedule()
 ON_GPU = Schedule(peak=2e-3, stages=((1, 128, 128),))  # small crops and batches save time on a processor only
 
 
-def from_weights(schedule: Schedule) -> Schedule:
-    """For weights that are trained: half the rate, which comes down at once, on crops of full size."""
+def schedule_for(device: str, start: Path | None) -> Schedule:
+    """Weights that are trained learn at half the rate, which comes down at once, on crops of full size."""
+    schedule = FROM_SCRATCH if device == "cpu" else ON_GPU
+    if start is None:
+        return schedule
     return replace(schedule, peak=schedule.peak / 2, cool_down=1.0, stages=schedule.stages[-1:])
 
 
@@ -57,11 +60,7 @@ class Plan:
     workers: int = 1  # processes that make samples; the samples do not depend on their number
     device: str = "cpu"
     start: Path | None = None  # weights that were shipped, to train further; else random ones
-
-    @property
-    def schedule(self) -> Schedule:
-        schedule = FROM_SCRATCH if self.device == "cpu" else ON_GPU
-        return from_weights(schedule) if self.start else schedule
+    schedule: Schedule = FROM_SCRATCH
 
 
 class Run:
@@ -110,12 +109,10 @@ def train(plan: Plan, *, resume: bool) -> Run:
     log, middle = plan.out.with_suffix(".jsonl"), plan.out.with_suffix(".middle.pt")
     before, started, saved = run.seconds, time.monotonic(), run.seconds
     torch.set_num_threads(plan.threads)
-    if run.step >= plan.steps:
-        return run
-    made = batches(
-        plan.cache, partial(_order, plan), run.step, workers=plan.workers, pin=plan.device != "cpu"
-    )
-    for batch in made:
+    torch.backends.cudnn.benchmark = True  # every batch has the same size
+    left = range(run.step, plan.steps)
+    pin = plan.device != "cpu"
+    for batch in batches(plan.cache, partial(_order, plan), left, workers=plan.workers, pin=pin):
         rate = plan.schedule.rate(run.step, plan.steps)
         report = _step(run, batch.to(plan.device), rate, generator(plan.device, plan.seed, run.step))
         run.seconds = before + time.monotonic() - started
@@ -131,13 +128,11 @@ def train(plan: Plan, *, resume: bool) -> Run:
         if run.seconds - saved > 60 or done:
             run.save(plan.out)
             saved = run.seconds
-        if done:
-            return run
-    raise RuntimeError("the batches ended; they should be endless")
+    return run
 
 
 def _order(plan: Plan, step: int) -> Order:
-    progress = min(step, plan.steps - 1) / plan.steps  # batches are ordered beyond the last step too
+    progress = step / plan.steps
     size, count = next(stage[1:] for stage in plan.schedule.stages if progress < stage[0])
     return Order(plan.seed, step, size, count)
 

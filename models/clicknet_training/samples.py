@@ -14,10 +14,10 @@ from models.clicknet_training.examples import Sample
 from models.clicknet_training.simulate import Mask, first_prompts, new_board
 
 MIX = {  # share of each set in training
-    "dsb2018-nuclei": 0.14, "coco-cc": 0.22, "bsdata-pitting": 0.07, "superalloy": 0.05, "hippocampus": 0.13,
-    "brain-aseg": 0.11, "ct": 0.14, "spinal-cord": 0.03, "synthseg-labelmaps": 0.05, "shapes": 0.06,
+    "dsb2018-nuclei": 0.14, "coco-cc": 0.19, "bsdata-pitting": 0.07, "superalloy": 0.05, "hippocampus": 0.14,
+    "brain-aseg": 0.11, "ct": 0.14, "spinal-cord": 0.03, "synthseg-labelmaps": 0.06, "shapes": 0.07,
 }  # fmt: skip
-REPAINTED = 0.08  # share of real label maps that are painted over as synthetic scans
+REPAINTED = 0.1  # share of real label maps that are painted over as synthetic scans
 SUPERPIXELS = 0.04
 
 
