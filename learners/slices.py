@@ -10,11 +10,13 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
 
 from learners.propagate.case import LabelledSlice
 from storage.arrays import BACKGROUND, plane
 
 CERTAIN = 0.95  # voxels more certain than this are not counted: there are too many of them
+REACH = 0.1  # of the slices of an axis: how far a labelled one tells about its neighbours, falling to nothing there
 OPEN_SECONDS = 6.0  # to go to a slice and look at it
 OUTLINE_SECONDS = 0.24  # to draw one pixel of an outline
 CORRECTED = 0.5  # of a proposed outline that is certain: accepting it still takes a look
@@ -70,8 +72,18 @@ Rule = Callable[[Volume], tuple[int, int] | None]
 
 
 def by_entropy(volume: Volume) -> tuple[int, int] | None:
-    """The slice of any plane with most doubt on it."""
-    return _highest(volume, (0, 1, 2), volume.along)
+    """Across the axis that has the slice with most doubt on it, the slice with most doubt on and around it.
+
+    A labelled slice settles its neighbours too, and the fill is as unsure of the last slice of a volume as of the one
+    in the middle of a gap, of which it learns more.
+    """
+    axis = max(range(3), key=lambda a: float(volume.along[a].max()))
+    along = volume.along[axis]
+    reach = len(along) * REACH
+    steps = np.arange(-int(reach), int(reach) + 1)
+    around = convolve1d(along, 1 - np.abs(steps) / max(reach, 1), mode="constant")
+    index = int(np.where(along > 0, around, 0).argmax())
+    return (axis, index) if along[index] > 0 else None
 
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:
@@ -119,10 +131,8 @@ DEFAULT_RULE = "entropy"
 
 
 def next_slice(volume: Volume, rule: str = DEFAULT_RULE) -> Proposal | None:
-    """The slice to label next, None where nothing is left in doubt. The second slice is always an orthogonal one."""
-    shown = [axis for axis in range(3) if volume.labelled(axis)]
-    first = rule == DEFAULT_RULE and len(shown) == 1
-    chosen = SLICE_RULES["orthogonal" if first else rule](volume)
+    """The slice to label next, None where nothing is left in doubt."""
+    chosen = SLICE_RULES[rule](volume)
     if chosen is None:
         return None
     axis, index = chosen

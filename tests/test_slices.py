@@ -29,9 +29,22 @@ def test_the_plane_with_most_doubt_is_chosen_and_the_reason_says_so():
     assert proposal.gain > 0 and proposal.seconds > 6
 
 
-def test_the_second_slice_is_orthogonal_to_the_first():
-    proposal = next_slice(doubtful((6, 9, 12), (LabelledSlice(0, 6),)))
-    assert proposal.axis != 0 and "is labelled yet" in proposal.reason
+def test_the_second_slice_crosses_the_first_where_an_object_goes_on_and_is_parallel_in_thick_slices():
+    confidence = np.full((20, 30, 30), 255, np.uint8)
+    confidence[:, 14:17, 12:20] = 140  # a tube along z
+    classes = np.ones(confidence.shape, np.uint8)
+    tube = next_slice(Volume(classes, confidence, (LabelledSlice(0, 10),)))
+    assert tube.axis == 1 and "is labelled yet" in tube.reason
+    confidence[:9] = 140
+    thick = next_slice(Volume(classes, confidence, (LabelledSlice(0, 10),), (7.5, 0.5, 0.5)))
+    assert thick.axis == 0
+
+
+def test_of_slices_as_unsure_as_each_other_one_among_them_is_chosen_and_not_the_last():
+    confidence = np.full((40, 30, 30), 140, np.uint8)
+    confidence[12:] = 255
+    proposal = next_slice(Volume(np.ones(confidence.shape, np.uint8), confidence, (LabelledSlice(0, 20),)))
+    assert proposal.axis == 0 and 3 <= proposal.index <= 8
 
 
 @pytest.mark.parametrize("rule", SLICE_RULES)
