@@ -9,6 +9,7 @@ from learners.propagate.case import LabelledSlice
 from storage.arrays import BACKGROUND, UNLABELLED
 
 PLANES = (2, 3)  # how many may be asked for
+STRETCHED = 8.0  # times as long as wide are the pixels of planes that are hard to draw on and teach the fill nothing
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ def steps(
     spacing_mm: tuple[float, float, float],
     planes: int,
 ) -> tuple[Step, ...]:
-    """The slices to label first, those that are labelled before the others; at most `planes`, fewer for a thin volume.
+    """The slices to label first, those that are labelled before the others; at most `planes`, fewer for a thin volume
+    and for one of thick slices.
 
     `known`: (Z, Y, X) classes, UNLABELLED where nobody spoke. The first lies in the middle of the plane with the finest
     pixels; each further one, across another axis, where most of what was labelled so far lies on it. Only the step that
@@ -35,10 +37,21 @@ def steps(
         raise ValueError(f"a volume is begun with {' or '.join(map(str, PLANES))} slices, not with {planes}")
     done = [_done(axis, slices) for axis in range(3)]
     begun = [step for step in done if step is not None]
-    left = [axis for axis in range(3) if done[axis] is None and known.shape[axis] > 1]
+    fit = _drawable(known.shape, spacing_mm)
+    left = [axis for axis in fit if done[axis] is None]
     objects = (known != UNLABELLED) & (known > BACKGROUND)
     rest = _around(objects, left, spacing_mm) if objects.any() else _middle(known.shape, left, spacing_mm)
     return tuple([*begun, *rest][: max(planes, len(begun))])
+
+
+def _drawable(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> list[int]:
+    """The axes whose slices are no more stretched than is good to draw on; the least stretched one always."""
+    stretched = {}
+    for axis in range(3):
+        sides = [spacing_mm[a] for a in range(3) if a != axis]
+        stretched[axis] = max(sides) / min(sides)
+    several = [axis for axis in range(3) if shape[axis] > 1] or [0]
+    return [axis for axis in several if stretched[axis] <= max(STRETCHED, min(stretched[a] for a in several))]
 
 
 def _done(axis: int, slices: tuple[LabelledSlice, ...]) -> Step | None:

@@ -52,6 +52,13 @@ def test_a_slice_where_only_background_is_said_is_no_step_and_a_thin_volume_has_
     assert [s.axis for s in steps(known[:, :1], (), SPACING, 3)] == [0, 2]
 
 
+def test_planes_of_thick_slices_that_are_too_stretched_to_draw_on_are_no_step():
+    assert [s.axis for s in steps(*labelled(), (7.5, 0.5, 0.5), 3)] == [0]
+    assert [s.axis for s in steps(*labelled((0, 5)), (7.5, 0.5, 0.5), 2)] == [0]
+    assert len(steps(*labelled(), (4.0, 0.5, 0.5), 3)) == 3
+    assert [s.axis for s in steps(*labelled(), (90.0, 1.0, 0.1), 2)] == [0]  # the least stretched at least
+
+
 def test_the_route_follows_what_is_labelled(tmp_path):
     with small_workflow(tmp_path) as workflow, visit(small_app(workflow, fill=True)) as client:
         assert client.get("/api/images/1/guide").json()["now"] == 0
