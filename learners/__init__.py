@@ -85,7 +85,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
         "trained weights yet",
         make=Late("learners.sfr:make"),
-        needs="SAM ViT-B, ViT-L, ViT-H or MedSAM on this machine, and volumes",
+        needs="SAM ViT-B, ViT-L, ViT-H, MedSAM or micro-sam on this machine, and volumes",
         work=Late("learners.sfr:work"),
     ),
     "cross_teaching": LearnerEntry(

@@ -9,7 +9,9 @@ from learners.propagate.case import LabelledSlice
 from storage.arrays import BACKGROUND, UNLABELLED
 
 PLANES = (2, 3)  # how many may be asked for
-STRETCHED = 8.0  # times as long as wide are the pixels of planes that are hard to draw on and teach the fill nothing
+STRETCHED = (
+    8.0  # times as long as wide are the pixels of planes that are hard to draw on and teach the fill nothing
+)
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,12 @@ from learners.supervised import labelled_part
 from learners.targets import Classes, belief_at
 from learners.trainer import Context, Part, Recipe
 from learners.work import work as train_network
+from models import GIVEN, PromptChoice
 from models.mosaic import Mosaic
 from models.sam_mosaic import MosaicSam
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
-WEIGHTS = ("medsam", "sam_vit_b", "sam_vit_l", "sam_vit_h")
+WEIGHTS = ("medsam", "sam_vit_b", "sam_vit_l", "sam_vit_h", "microsam_vit_b_lm")
 TUNING = 0.5  # of the round's seconds, tuning and proposing; the rest trains the network
 MOST = 81  # slices of a mosaic: 9 x 9
 SURE = 0.985  # mean confidence from which on a volume joins the tuning
@@ -57,21 +58,27 @@ def work(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
-    return train_network(proposed(spec, sam_here()))
+    return train_network(proposed(spec, sam_here(spec.prompts)))
 
 
-def sam_here() -> Any:
-    """The first checkpoint of these that is on this machine. Raises Unready where none is."""
-    from models.checkpoint import open_checkpoint
+def sam_here(prompts: PromptChoice) -> Any:
+    """The project's own prompt model where that is a SAM with low-rank updates, else the first of these that is on this
+    machine. Raises Unready where none is."""
+    from models.checkpoint import SAM_WIDTHS, open_checkpoint
     from models.sam import sam_network
     from models.weights import CATALOGUE, find, weights_folder
 
-    for name in WEIGHTS:
+    if prompts.name == GIVEN and prompts.file is not None and prompts.file.is_file():
+        given = open_checkpoint(prompts.file)
+        if given.kind in SAM_WIDTHS.values():
+            return sam_network(given, prompts.file.name)
+    for name in sorted(WEIGHTS, key=lambda name: name != prompts.name):
         path = find(CATALOGUE[name])
         if path is not None:
             return sam_network(open_checkpoint(path), path.name)
     raise Unready(
-        f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B under Models, or choose another learner"
+        f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B under Models, "
+        "give a checkpoint with --checkpoint, or choose another learner"
     )
 
 

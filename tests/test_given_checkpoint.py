@@ -17,8 +17,9 @@ from learners.engines import SerialExecutor
 from learners.reference.keep import CARD
 from learners.reference.work import work as reference_work
 from learners.rounds import run_round
+from learners.sfr import sam_here
 from learners.spec import RoundSpec
-from models import GIVEN, TUNED, PromptChoice, checkpoint, on_this_machine, sam_onnx
+from models import GIVEN, TUNED, PromptChoice, checkpoint, on_this_machine, sam_onnx, weights
 from models.builtin import BuiltIn
 from models.prompt import Embedding
 from models.sam import SamModel
@@ -57,6 +58,30 @@ def test_the_file_is_opened_and_nothing_else_answers(given: Path):
     found = on_this_machine(PromptChoice(GIVEN, given))
     assert isinstance(found.model, SamModel) and (found.name, found.why) == (GIVEN, "")
     assert found.model.model_id.startswith("sam-vit_b-")
+
+
+def test_sfr_tunes_the_file_that_was_given_and_not_one_that_lies_here(
+    given: Path, tmp_path: Path, monkeypatch
+):
+    here = tmp_path / "sam_vit_b.pth"
+    torch.save(small_sam(seed=3).state_dict(), here)
+    monkeypatch.setattr(
+        weights, "find", lambda item: here if item is weights.CATALOGUE["sam_vit_b"] else None
+    )
+
+    def first(choice: PromptChoice) -> torch.Tensor:
+        return sam_here(choice).image_encoder.patch_embed.proj.weight
+
+    def of(seed: int) -> torch.Tensor:
+        return small_sam(seed).image_encoder.patch_embed.proj.weight
+
+    assert torch.equal(first(PromptChoice(GIVEN, given)), of(7))
+    assert torch.equal(first(PromptChoice()), of(3))
+    assert torch.equal(first(PromptChoice(GIVEN, tmp_path / "gone.pth")), of(3))
+    monkeypatch.setattr(
+        checkpoint, "SAM_WIDTHS", {}
+    )  # as with MobileSAM: no layers that take low-rank updates
+    assert torch.equal(first(PromptChoice(GIVEN, given)), of(3))
 
 
 @pytest.mark.parametrize(

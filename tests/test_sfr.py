@@ -13,6 +13,7 @@ from learners.sfr import SURE, pages_of, proposed, restored, sam_here, sure_of, 
 from learners.spec import Pseudo, RoundSpec, Unready
 from learners.targets import Classes
 from learners.work import work as train_network
+from models import PromptChoice
 from models.mosaic import Mosaic
 from models.sam_mosaic import LowRank, MosaicSam
 from storage.arrays import UNLABELLED, open_npy, write_npy
@@ -121,7 +122,7 @@ def test_a_round_tunes_sam_asks_it_for_every_unlabelled_volume_and_trains_on_tha
 def test_without_weights_or_labels_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("SLICEWISE_WEIGHTS", str(tmp_path / "none"))
     with pytest.raises(Unready, match="download SAM ViT-B"):
-        sam_here()
+        sam_here(PromptChoice())
     spec = RoundSpec("sfr", (1,), (ball(tmp_path, 1, labelled=False),), tmp_path)
     with pytest.raises(Unready, match="label one more"):
         proposed(spec, small_sam())

@@ -57,7 +57,7 @@ def _prompted(case: Case, run: Run) -> Guess:
 def _tracked(case: Case, run: Run) -> Guess:
     from learners.propagate.tracked import tracked, tracker_on_this_machine
 
-    return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS))(case, run)
+    return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS, run.prompts.name))(case, run)
 
 
 PROPAGATORS: dict[str, Entry] = {

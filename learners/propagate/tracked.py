@@ -40,12 +40,13 @@ def tracked(load: Callable[[], Tracker]) -> Method:
     return propagate
 
 
-def tracker_on_this_machine(names: tuple[str, ...]) -> Tracker:
-    """The first of these weights that is here. Raises ValueError where none is."""
+def tracker_on_this_machine(names: tuple[str, ...], chosen: str = "") -> Tracker:
+    """The weights that were chosen if they are among these and here, else the first that is. Raises ValueError where
+    none is."""
     from models.sam2 import load_propagator
     from models.weights import CATALOGUE, find, weights_folder
 
-    for name in names:
+    for name in sorted(names, key=lambda name: name != chosen):
         folder = find(CATALOGUE[name])
         if folder is not None:
             return load_propagator(folder)

@@ -31,7 +31,7 @@ def work(spec: RoundSpec) -> RoundResult:
     shots = shots_of(cases, spec.references, axis)
     if not any((shot.values == value).any() for shot in shots for value in spec.class_ids):
         raise Unready("no reference shows an object; complete one slice that shows one")
-    tracker = _tracker()
+    tracker = _tracker(spec.prompts.name)
 
     def tell(step: int, loss: float) -> None:
         if (spec.directory / STOP_FILE).exists():
@@ -49,9 +49,9 @@ def work(spec: RoundSpec) -> RoundResult:
     return replace(result, per_class=judged.per_class, remaining=remaining, notes=tuple(notes))
 
 
-def _tracker() -> Propagator:
+def _tracker(chosen: str) -> Propagator:
     try:
-        found = tracker_on_this_machine(VIDEO_WEIGHTS)
+        found = tracker_on_this_machine(VIDEO_WEIGHTS, chosen)
     except ValueError as error:
         raise Unready(str(error)) from None
     assert isinstance(found, Propagator)
