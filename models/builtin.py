@@ -4,9 +4,12 @@ One or two clicks say little about what an object is; there the network is somet
 never seen, where region growing is not. So while the network doubts its own answer to them, the other is asked too, and
 the one that expects more of its mask goes first. From the third click on, and for boxes and strokes, the network was
 ahead on every set, and asking the other would only cost time. Whoever leaves a click on the wrong side steps back.
+
+A box that was drawn loosely is tried tighter, as long as the network expects a better mask of it: trained on boxes
+whose sides are off by a tenth, it fills one that is off by more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,13 @@ from models.prompt import Embedding, MaskPrediction, Prompts
 DOUBT = 0.75  # of the network's own estimate of IoU; below it the other is asked
 LEAD = 0.0  # by which the other's estimate may be lower and still go first
 OPEN_CLICKS = 2  # more than so many settle what is meant
+# Chosen on training splits (64 objects of eight sets), IoU with the box as it is and with this: exact boxes 0.776 and
+# 0.775; sides 10 % too far out 0.662 and 0.716, 20 % 0.495 and 0.642, 5 % too far in 0.767 and 0.757.
+TIGHTER = (0.07, 0.14)  # of a box's height and width, taken off each side
+BETTER = 0.02  # by which a tighter box's estimate of IoU must be higher
 SAME = 0.9  # IoU above which two masks are one candidate
 CANDIDATES = 4
+Box = tuple[float, float, float, float]  # row0, column0, row1, column1
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,32 @@ class BuiltIn:
             raise ValueError(f"this embedding was made by {embedding.model_id}, not by {self.model_id}")
         if not points_at_something(prompts):
             raise ValueError("nothing points at an object yet: click on it, or draw a box around it")
-        answer = self._network.predict(_part(embedding, self._network.model_id), prompts)
         clicks = clicks_of(prompts, embedding.shape)
-        ranked = candidates(answer, clicks)
+        ranked = self._seen(_part(embedding, self._network.model_id), prompts, clicks)
         if in_doubt(ranked[0], prompts):
             other = self._classical.predict(_part(embedding, self._classical.model_id), prompts)
             ranked = together(ranked, candidates(other, clicks)[0])
         return distinct(ranked)
+
+    def _seen(self, embedding: Embedding, prompts: Prompts, clicks: Clicks) -> list[Candidate]:
+        """The network's masks, best first; of a box alone, also what it sees in a tighter one."""
+        ranked = candidates(self._network.predict(embedding, prompts), clicks)
+        if prompts.box is None or prompts.labels or prompts.scribbles or prompts.mask is not None:
+            return ranked
+        for share in TIGHTER:
+            closer = self._network.predict(embedding, replace(prompts, box=tighter(prompts.box, share)))
+            found = candidates(closer, clicks)
+            if found[0].score < ranked[0].score + BETTER:
+                break
+            ranked = [found[0], *ranked]
+        return ranked
+
+
+def tighter(box: Box, share: float) -> Box:
+    """The box with this share of its height and width taken off each side."""
+    row0, column0, row1, column1 = box
+    high, wide = share * (row1 - row0), share * (column1 - column0)
+    return row0 + high, column0 + wide, row1 - high, column1 - wide
 
 
 def points_at_something(prompts: Prompts) -> bool:

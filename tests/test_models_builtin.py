@@ -13,6 +13,7 @@ from models.builtin import (
     distinct,
     in_doubt,
     misplaced,
+    tighter,
     together,
 )
 from models.frame import clicks_of
@@ -98,3 +99,43 @@ def test_a_sure_network_answers_alone(monkeypatch):
     points = click((50, 90, 1), (5, 5, 0), (40, 95, 1))
     assert model.predict(model.encode(picture), points).mask[50, 90]
     assert model.predict(model.encode(picture), Prompts(box=(26, 66, 75, 115))).mask[50, 90]
+
+
+def disc_in_noise(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) picture of a bright disc and (H, W) where it is."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((160, 200))
+    radius = int(rng.integers(14, 32))
+    truth = (rows - rng.integers(60, 100)) ** 2 + (columns - rng.integers(70, 130)) ** 2 <= radius**2
+    grey = np.clip(90 + 70 * truth + rng.normal(0, 12, truth.shape), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, 2), truth
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    return float((mask & truth).sum() / (mask | truth).sum())
+
+
+@pytest.mark.parametrize("loose", [0.0, 0.25])
+def test_a_box_that_was_drawn_loosely_is_tried_tighter_and_an_exact_one_is_no_worse_for_it(loose: float):
+    model, alone, both = BuiltIn(), [], []
+    for seed in range(6):
+        picture, truth = disc_in_noise(seed)
+        rows, columns = np.flatnonzero(truth.any(1)), np.flatnonzero(truth.any(0))
+        box = tighter((float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])), -loose)
+        network = model._network.predict(model._network.encode(picture), Prompts(box=box))
+        alone.append(overlap(network.masks[0], truth))
+        both.append(overlap(model.predict(model.encode(picture), Prompts(box=box)).masks[0], truth))
+    assert np.mean(both) > np.mean(alone) + 0.05 if loose else np.mean(both) > np.mean(alone) - 0.02
+
+
+def test_a_box_with_clicks_and_clicks_alone_are_asked_once(monkeypatch):
+    model, asked = BuiltIn(), []
+    picture, _ = disc_in_noise(0)
+    embedding, predict = model.encode(picture), model._network.predict
+    monkeypatch.setattr(model._network, "predict", lambda e, p: asked.append(p) or predict(e, p))
+    monkeypatch.setattr(builtin, "DOUBT", 0.0)
+    model.predict(embedding, Prompts(((80.0, 100.0),), (1,), (40.0, 60.0, 120.0, 140.0)))
+    model.predict(embedding, Prompts(((80.0, 100.0),), (1,)))
+    assert len(asked) == 2
+    model.predict(embedding, Prompts(box=(80.0, 100.0, 80.0, 100.0)))  # no extent, and no error
+    assert 4 <= len(asked) <= 3 + len(builtin.TIGHTER)
