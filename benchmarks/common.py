@@ -46,6 +46,20 @@ def parser(description: str) -> argparse.ArgumentParser:
     return out
 
 
+def choosing(description: str, cases: int) -> argparse.ArgumentParser:
+    """The options of what chooses a prompt model's numbers on `cases` objects of each set."""
+    out = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    out.add_argument("--data", type=Path, default=DATA, help="folder of data sets")
+    out.add_argument("--cases", type=int, default=cases, help="objects a set")
+    out.add_argument(
+        "--split", choices=("train", "val"), default="train", help="val: to report, never to choose"
+    )
+    out.add_argument("--weights", type=Path, help="of the network, instead of the shipped ones")
+    return out
+
+
 def machine() -> dict[str, Any]:
     """Date, machine and commit: what a number is worth only beside."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "")

@@ -6,14 +6,11 @@ Mean IoU over the sets by how far each side lies outside the object, as a share 
 `models/builtin.py` were chosen on the training splits; to be run again when the weights change.
 """
 
-import argparse
-from pathlib import Path
-
 import cv2
 import numpy as np
 
 from benchmarks.clicks import box_of, iou
-from benchmarks.common import DATA
+from benchmarks.common import choosing
 from benchmarks.prompt_cases import SETS, Draw
 from models.builtin import BuiltIn, tighter
 from models.clicknet.model import ClickNet
@@ -24,14 +21,7 @@ SEED = 377  # of cases that no other benchmark draws
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("benchmarks.prompt_boxes", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cases", type=int, default=8, help="objects a set")
-    parser.add_argument(
-        "--split", choices=("train", "val"), default="train", help="val: to report, never to choose"
-    )
-    parser.add_argument("--weights", type=Path, help="of the network; the shipped ones")
-    options = parser.parse_args()
+    options = choosing((__doc__ or "").splitlines()[0], cases=8).parse_args()
     cv2.setNumThreads(1)
     models = {"network alone": ClickNet(options.weights), "built-in": BuiltIn(options.weights)}
     found: dict[tuple[str, float], list[float]] = {}

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from benchmarks.clicks import iou, next_click
-from benchmarks.common import DATA
+from benchmarks.common import choosing
 from benchmarks.prompt_cases import SETS, Draw
 from models.builtin import DOUBT, LEAD, OPEN_CLICKS
 from models.clicknet.model import ClickNet
@@ -41,13 +41,7 @@ class Both:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("benchmarks.prompt_doubt", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cases", type=int, default=18, help="objects a set")
-    parser.add_argument(
-        "--split", choices=("train", "val"), default="train", help="val: to report, never to choose"
-    )
-    parser.add_argument("--weights", type=Path, help="of the network; the shipped ones")
+    parser = choosing((__doc__ or "").splitlines()[0], cases=18)
     parser.add_argument("--json", type=Path, help="write every answer to this file")
     options = parser.parse_args()
     cv2.setNumThreads(1)

@@ -9,9 +9,7 @@ from learners.propagate.case import LabelledSlice
 from storage.arrays import BACKGROUND, UNLABELLED
 
 PLANES = (2, 3)  # how many may be asked for
-STRETCHED = (
-    8.0  # times as long as wide are the pixels of planes that are hard to draw on and teach the fill nothing
-)
+STRETCHED = 8.0  # times as long as wide: planes of longer pixels are hard to draw on and mislead the fill
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,11 @@ def steps(
 def _drawable(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> list[int]:
     """The axes whose slices are no more stretched than is good to draw on; the least stretched one always."""
     stretched = {}
-    for axis in range(3):
+    for axis in (a for a in range(3) if shape[a] > 1):
         sides = [spacing_mm[a] for a in range(3) if a != axis]
         stretched[axis] = max(sides) / min(sides)
-    several = [axis for axis in range(3) if shape[axis] > 1] or [0]
-    return [axis for axis in several if stretched[axis] <= max(STRETCHED, min(stretched[a] for a in several))]
+    most = max(STRETCHED, min(stretched.values(), default=0.0))
+    return [axis for axis, by in stretched.items() if by <= most]
 
 
 def _done(axis: int, slices: tuple[LabelledSlice, ...]) -> Step | None:

@@ -77,13 +77,14 @@ def by_entropy(volume: Volume) -> tuple[int, int] | None:
     A labelled slice settles its neighbours too, and the fill is as unsure of the last slice of a volume as of the one
     in the middle of a gap, of which it learns more.
     """
-    axis = max(range(3), key=lambda a: float(volume.along[a].max()))
-    along = volume.along[axis]
+    most = _highest(volume, (0, 1, 2), volume.along)
+    if most is None:
+        return None
+    axis, along = most[0], volume.along[most[0]]
     reach = len(along) * REACH
     steps = np.arange(-int(reach), int(reach) + 1)
     around = convolve1d(along, 1 - np.abs(steps) / max(reach, 1), mode="constant")
-    index = int(np.where(along > 0, around, 0).argmax())
-    return (axis, index) if along[index] > 0 else None
+    return axis, int(np.where(along > 0, around, 0).argmax())
 
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:

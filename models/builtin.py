@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.clicknet.model import ClickNet
 from models.frame import Clicks, clicks_of
 from models.graphcut import GraphCut
-from models.prompt import Embedding, MaskPrediction, Prompts
+from models.prompt import Box, Embedding, MaskPrediction, Prompts
 
 # Chosen with `python -m benchmarks.prompt_doubt` on training splits (144 objects of eight sets): with it no set is
 # behind the network alone, and the mean IoU of the first two clicks is 0.005 above it. Few kinds of images were
@@ -32,7 +32,6 @@ TIGHTER = (0.07, 0.14)  # of a box's height and width, taken off each side
 BETTER = 0.03  # by which a tighter box's estimate of IoU must be higher
 SAME = 0.9  # IoU above which two masks are one candidate
 CANDIDATES = 4
-Box = tuple[float, float, float, float]  # row0, column0, row1, column1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.prompt import Prompts
+from models.prompt import Box, Prompts
 
 UNKNOWN, BACKGROUND, OBJECT = 0, 1, 2
 
@@ -56,7 +56,7 @@ class Frame:
         return rim
 
 
-def frame_around(box: tuple[float, float, float, float], shape: tuple[int, int], size: int) -> Frame:
+def frame_around(box: Box, shape: tuple[int, int], size: int) -> Frame:
     """The part of the picture that a (row0, column0, row1, column1) box covers, its longer side `size` pixels."""
     h, w = shape
     r0, r1 = sorted((int(np.clip(np.floor(box[0]), 0, h - 1)), int(np.clip(np.ceil(box[2]), 1, h))))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frame import OBJECT, UNKNOWN, Clicks, Frame, clicks_of, drawn, frame_around
-from models.prompt import Embedding, MaskPrediction, Prompts
+from models.prompt import Box, Embedding, MaskPrediction, Prompts
 from models.regions import (
     Scene,
     box_features,
@@ -39,8 +39,6 @@ MOST_VOICES = 64  # seeds that speak for their surroundings; every one is kept e
 LIKE = 20.0  # Lab distance within which colours count as alike
 CONTINUITY = 0.1  # by how much better another region must look to replace the one that is being corrected
 CORRECTIONS = 8  # clicks of each kind that correct one
-
-Extent = tuple[float, float, float, float]  # (row0, column0, row1, column1)
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class GraphCut:
         return answer_clicks(image, clicks, prompts.view)
 
 
-def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None) -> MaskPrediction:
+def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Box | None) -> MaskPrediction:
     """Regions around the clicks at every scale; several objects where one click leaves open which."""
     found = regions_around(image, clicks, view)
     if not found:
@@ -101,7 +99,7 @@ def how_many(image: NDArray[np.uint8], clicks: Clicks) -> int:
     return CANDIDATES if open_question and image.shape[0] * image.shape[1] <= PIXELS_FOR_CHOICE else 1
 
 
-def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Extent | None) -> list[Frame]:
+def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Box | None) -> list[Frame]:
     """Square frames around the points, each wider than the last, until one covers the picture or the view."""
     (r0, c0), (r1, c1) = points.min(0), points.max(0)
     row, column = (r0 + r1) / 2, (c0 + c1) / 2
@@ -127,7 +125,7 @@ def regions_in(image: NDArray[np.uint8], frame: Frame, clicks: Clicks) -> list[R
     return [Region(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
 
 
-def regions_around(image: NDArray[np.uint8], clicks: Clicks, view: Extent | None) -> list[Region]:
+def regions_around(image: NDArray[np.uint8], clicks: Clicks, view: Box | None) -> list[Region]:
     """The candidates in every frame around the positive clicks, best first."""
     around = frames(image.shape[:2], clicks.positive, view)
     return sorted((r for frame in around for r in regions_in(image, frame, clicks)), key=lambda r: -r.score)
@@ -246,7 +244,7 @@ def moved(region: Region, frame: Frame) -> NDArray[np.float32]:
 
 
 def refined(
-    image: NDArray[np.uint8], clicks: Clicks, head: Region, found: list[Region], limit: Extent | None = None
+    image: NDArray[np.uint8], clicks: Clicks, head: Region, found: list[Region], limit: Box | None = None
 ) -> NDArray[np.bool_]:
     """(H, W) the head and what agrees with it, brought to the picture's edges around it."""
     frame = close_frame(image.shape[:2], clicks, bounds(head))
@@ -268,7 +266,7 @@ def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return iou if iou > 0.5 else 0.0
 
 
-def bounds(region: Region) -> Extent:
+def bounds(region: Region) -> Box:
     """The region's bounding box on the slice."""
     rows, columns = np.flatnonzero(region.mask.any(1)), np.flatnonzero(region.mask.any(0))
     (zy, zx), f = region.frame.zoom, region.frame
@@ -280,7 +278,7 @@ def bounds(region: Region) -> Extent:
     )
 
 
-def close_frame(shape: tuple[int, int], clicks: Clicks, box: Extent, most: int = FINE) -> Frame:
+def close_frame(shape: tuple[int, int], clicks: Clicks, box: Box, most: int = FINE) -> Frame:
     """A frame around a box and the positive clicks, with room for the edge to move."""
     r0, c0, r1, c1 = box
     if len(clicks.positive):
@@ -296,7 +294,7 @@ def settled(
     clicks: Clicks,
     frame: Frame,
     prior: NDArray[np.float32],
-    limit: Extent | None = None,
+    limit: Box | None = None,
 ) -> NDArray[np.bool_]:
     """(H, W) the prior walked to the picture's edges, with every click on its side."""
     look = look_at(frame.look(image), frame.borders(image.shape[:2]), sigma=0.7)
@@ -385,7 +383,7 @@ def best_first(masks: list[NDArray[np.bool_]], scores: list[float]) -> MaskPredi
     return MaskPrediction(ranked, np.clip(np.array(scores, np.float32)[order], 0.0, 1.0))
 
 
-def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> MaskPrediction:
+def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Box) -> MaskPrediction:
     """The region that fills the box best, nothing outside the box."""
     found = box_regions(image, clicks, box)
     heads = distinct(found, how_many(image, clicks))
@@ -393,7 +391,7 @@ def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> MaskPre
     return best_first(answers, [head.score for head in heads])
 
 
-def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> list[Region]:
+def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: Box) -> list[Region]:
     """Candidates inside the box, best first."""
     shape = image.shape[:2]
     frame = box_frame(shape, box, COARSE)
@@ -410,7 +408,7 @@ def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: Extent) -> list[R
     return sorted(regions, key=lambda region: -region.score)
 
 
-def box_frame(shape: tuple[int, int], box: Extent, size: int) -> Frame:
+def box_frame(shape: tuple[int, int], box: Box, size: int) -> Frame:
     """The box and a margin of an eighth around it."""
     r0, r1 = sorted((box[0], box[2]))
     c0, c1 = sorted((box[1], box[3]))
@@ -418,7 +416,7 @@ def box_frame(shape: tuple[int, int], box: Extent, size: int) -> Frame:
     return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
 
 
-def within(frame: Frame, box: Extent) -> NDArray[np.bool_]:
+def within(frame: Frame, box: Box) -> NDArray[np.bool_]:
     """(h, w) the working pixels inside the box, at least one."""
     rows = np.clip((np.sort([box[0], box[2]]) - frame.r0) * frame.zoom[0], 0, frame.h)
     columns = np.clip((np.sort([box[1], box[3]]) - frame.c0) * frame.zoom[1], 0, frame.w)

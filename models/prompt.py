@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[float, float, float, float]  # row0, column0, row1, column1
+
 
 @dataclass(frozen=True)
 class Scribble:
@@ -21,10 +23,10 @@ class Prompts:
 
     points_rc: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()  # one per point: 1 foreground, 0 background
-    box: tuple[float, float, float, float] | None = None  # (row0, column0, row1, column1)
+    box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, compare=False)  # (H, W) mask to refine
-    view: tuple[float, float, float, float] | None = None  # the part on screen, as a box: a hint about scale
+    view: Box | None = None  # the part on screen, as a box: a hint about scale
 
     def __post_init__(self) -> None:
         if len(self.points_rc) != len(self.labels):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.prompt import Prompts, Scribble
+from models.prompt import Box, Prompts, Scribble
 
 STROKE_POINTS = 6  # a stroke says no more to SAM than this many points along it
 MOST_POINTS = 64  # the newest ones; SAM was trained with a dozen
@@ -60,9 +60,7 @@ def clipped(point: tuple[float, float], shape: tuple[int, int]) -> tuple[float, 
     return min(max(point[0], 0.0), shape[0] - 1.0), min(max(point[1], 0.0), shape[1] - 1.0)
 
 
-def sam_box(
-    box: tuple[float, float, float, float], shape: tuple[int, int], scale: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def sam_box(box: Box, shape: tuple[int, int], scale: NDArray[np.float64]) -> NDArray[np.float32]:
     """(4,) x0, y0, x1, y1 whichever corners were given."""
     rows = np.clip(np.sort([box[0], box[2]]), 0, shape[0]) * scale[0]
     columns = np.clip(np.sort([box[1], box[3]]), 0, shape[1]) * scale[1]

@@ -14,7 +14,7 @@ from models.clicknet.adapter import WEIGHTS, digest, read_adapter
 from models.clicknet.frames import Frame, cut, paste, place, upright
 from models.clicknet.inputs import draw_box, draw_clicks, draw_stroke, standardise
 from models.clicknet.network import Network
-from models.prompt import Embedding, MaskPrediction, Prompts
+from models.prompt import Box, Embedding, MaskPrediction, Prompts
 
 CROP = 128  # pixels, as in training
 MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
@@ -164,7 +164,7 @@ def _heard(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> S
     return Said(points[labels == 1], points[labels == 0], strokes, box, mask, view)
 
 
-def _sorted_box(box: tuple[float, float, float, float]) -> tuple[float, ...]:
+def _sorted_box(box: Box) -> tuple[float, ...]:
     r0, c0, r1, c1 = box
     return min(r0, r1), min(c0, c1), max(r0, r1), max(c0, c1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from models.clicknet_training.cache import open_cache
 from models.clicknet_training.loop import Plan, schedule_for, train
 
-STEPS = 10_000  # of the shipped file
+STEPS = 10_000  # an hour and a half of one core
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=STEPS, help=f"over all resumed runs ({STEPS})")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="the shipped file was made with 1")
+    parser.add_argument("--threads", type=int, default=1, help="of the network, on a processor")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; on a GPU in batches of 128")
     parser.add_argument("--resume", action="store_true", help="go on from --out")
@@ -33,9 +33,16 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
     plan = Plan(
-        given.cache, given.out, given.steps, given.seed, given.threads, given.workers, given.device,
-        given.start, schedule_for(given.device, given.start),
-    )  # fmt: skip
+        cache=given.cache,
+        out=given.out,
+        steps=given.steps,
+        seed=given.seed,
+        threads=given.threads,
+        workers=given.workers,
+        device=given.device,
+        start=given.start,
+        schedule=schedule_for(given.device, given.start),
+    )
     run = train(plan, resume=given.resume)
     logging.info("%d steps in %.1f minutes, written to %s", run.step, run.seconds / 60, given.out)
 

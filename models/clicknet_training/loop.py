@@ -109,7 +109,7 @@ def train(plan: Plan, *, resume: bool) -> Run:
     log, middle = plan.out.with_suffix(".jsonl"), plan.out.with_suffix(".middle.pt")
     before, started, saved = run.seconds, time.monotonic(), run.seconds
     torch.set_num_threads(plan.threads)
-    torch.backends.cudnn.benchmark = True  # every batch has the same size
+    torch.backends.cudnn.benchmark = True  # on a GPU every batch has the same size
     left = range(run.step, plan.steps)
     pin = plan.device != "cpu"
     for batch in batches(plan.cache, partial(_order, plan), left, workers=plan.workers, pin=pin):
