@@ -113,8 +113,10 @@ class Desk:
     def ready(self, *indices: int) -> bool:
         return all(self.embeddings.ready(picture_of(shown(index))) for index in indices)
 
-    def at_rest(self) -> bool:
-        return self.told[-1].phase == "idle" and self.told[-1].done == self.told[-1].total
+    def at_rest(self, total: int) -> bool:
+        """Once all of these are made. What comes after them is added when they are done: idle is said before it too."""
+        last = self.told[-1]
+        return last.phase == "idle" and last.done == last.total == total
 
 
 @pytest.fixture
@@ -142,8 +144,7 @@ def test_what_is_up_elsewhere_makes_all_of_it_and_then_what_comes_next(desk):
     desk.embeddings.look([shown(1), shown(2)])
     until(lambda: desk.ready(1, 2, 51))
     assert desk.agency.encoded == [11, 12, 61] and desk.here.encoded == []
-    until(desk.at_rest)
-    assert desk.told[-1].total == 3
+    until(lambda: desk.at_rest(3))
 
 
 def test_until_they_are_up_the_servers_own_worker_makes_it(desk):
@@ -163,8 +164,8 @@ def test_a_later_look_drops_what_waited(desk, agency):
     for _ in range(3):
         agency.gate.release()
     until(lambda: desk.ready(1, 7, 57))
-    until(desk.at_rest)
-    assert agency.encoded == [11, 17, 67] and not desk.ready(2) and desk.told[-1].total == 2
+    until(lambda: desk.at_rest(2))
+    assert agency.encoded == [11, 17, 67] and not desk.ready(2)
 
 
 def test_a_death_costs_a_slice_which_waits_again_first_of_all(desk, agency):
