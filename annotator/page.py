@@ -1,17 +1,13 @@
 """The Gradio page: layout and wiring. Labels and pixels never pass through it; its controls act in the browser."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from fastapi import FastAPI, Request
 
-import gradio as gr  # noqa: E402
-from fastapi import FastAPI, Request  # noqa: E402
-
-from annotator.canvas.canvas import STATIC, STYLES, canvas, panel  # noqa: E402
-from annotator.workflow import Workflow  # noqa: E402
+from annotator.canvas.canvas import STATIC, STYLES, canvas, panel
+from annotator.gradio_import import gr
+from annotator.workflow import Workflow
 
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
 SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from learners.augment import strong_look
@@ -58,12 +59,12 @@ def work(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
-    return train_network(proposed(spec, sam_here(spec.prompts)))
+    return train_network(proposed(spec, *sam_here(spec.prompts)))
 
 
-def sam_here(prompts: PromptChoice) -> Any:
+def sam_here(prompts: PromptChoice) -> tuple[Any, str]:
     """The project's own prompt model where that is a SAM with low-rank updates, else the first of these that is on this
-    machine. Raises Unready where none is."""
+    machine; and the digest of its file. Raises Unready where none is."""
     from models.checkpoint import SAM_WIDTHS, open_checkpoint
     from models.sam import sam_network
     from models.weights import CATALOGUE, find, weights_folder
@@ -71,32 +72,35 @@ def sam_here(prompts: PromptChoice) -> Any:
     if prompts.name == GIVEN and prompts.file is not None and prompts.file.is_file():
         given = open_checkpoint(prompts.file)
         if given.kind in SAM_WIDTHS.values():
-            return sam_network(given, prompts.file.name)
+            return sam_network(given, prompts.file.name), given.digest
     for name in sorted(WEIGHTS, key=lambda name: name != prompts.name):
         path = find(CATALOGUE[name])
         if path is not None:
-            return sam_network(open_checkpoint(path), path.name)
+            found = open_checkpoint(path)
+            return sam_network(found, path.name), found.digest
     raise Unready(
         f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B under Models, "
         "give a checkpoint with --checkpoint, or choose another learner"
     )
 
 
-def proposed(spec: RoundSpec, sam: Any) -> RoundSpec:
-    """The same round with SAM's proposal for every volume without labels, and the seconds that are left."""
+def proposed(spec: RoundSpec, sam: Any, digest: str) -> RoundSpec:
+    """The same round with the proposal of the SAM of this file for every volume without labels, and the seconds that
+    are left."""
     classes, device = Classes(spec.class_ids), device_of(spec.device)
     cases = [Case(e, classes, 1) for e in spec.examples if e.shape[0] >= THIN and not e.all_held]
     taught = [case for case in cases if case.labelled or sure_of(case.example)]
     if not any(case.labelled for case in taught):
         raise Unready("SFR needs a volume with a labelled slice that is not held out; label one more")
     torch.manual_seed(spec.seed)
-    network = restored(MosaicSam(sam, len(classes)), spec.parent).to(device)
+    base = {"sam": digest, "classes": " ".join(map(str, spec.class_ids))}
+    network = restored(MosaicSam(sam, len(classes)), spec.parent, base).to(device)
     pages = [page for case in taught for page in pages_of(case, network.side, classes)]
     steps = None if spec.steps is None else max(1, spec.steps // 2)
     budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE)
     Report(spec.directory).say("training")
     tune(network, pages, budget, spec.seed)
-    save_file({k: v.cpu().contiguous() for k, v in network.learned().items()}, spec.directory / STATE)
+    save_file({k: v.cpu().contiguous() for k, v in network.learned().items()}, spec.directory / STATE, base)
     mine = {
         case.example.image_id: told(network, case, classes, spec.directory)
         for case in cases
@@ -185,12 +189,13 @@ def told(network: MosaicSam, case: Case, classes: Classes, directory: Path) -> P
     return Pseudo(paths[0], paths[1], float(sure.mean()) / 255)
 
 
-def restored(network: MosaicSam, parent: Path | None) -> MosaicSam:
-    """As the last round left it, where its weights fit."""
+def restored(network: MosaicSam, parent: Path | None, base: dict[str, str]) -> MosaicSam:
+    """As the last round left it, where that tuned the same SAM for the same classes."""
     if parent is not None and (parent / STATE).exists():
-        now, before = network.learned(), load_file(parent / STATE)
-        if {k: v.shape for k, v in now.items()} == {k: v.shape for k, v in before.items()}:
-            network.load_state_dict(before, strict=False)
+        with safe_open(parent / STATE, "pt") as file:
+            same = file.metadata() == base
+        if same:
+            network.load_state_dict(load_file(parent / STATE), strict=False)
     return network
 
 

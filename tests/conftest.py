@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many test processes run as there are cores
 os.environ["SLICEWISE_OFFLINE"] = "1"  # no test fetches a checkpoint from the internet
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 

@@ -70,7 +70,7 @@ def test_sfr_tunes_the_file_that_was_given_and_not_one_that_lies_here(
     )
 
     def first(choice: PromptChoice) -> torch.Tensor:
-        return sam_here(choice).image_encoder.patch_embed.proj.weight
+        return sam_here(choice)[0].image_encoder.patch_embed.proj.weight
 
     def of(seed: int) -> torch.Tensor:
         return small_sam(seed).image_encoder.patch_embed.proj.weight

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from learners import LEARNERS
 from learners.budget import Budget
 from learners.data import Case
-from learners.sfr import SURE, pages_of, proposed, restored, sam_here, sure_of, tune
+from learners.sfr import STATE, SURE, pages_of, proposed, restored, sam_here, sure_of, tune
 from learners.spec import Pseudo, RoundSpec, Unready
 from learners.targets import Classes
 from learners.work import work as train_network
@@ -106,17 +107,21 @@ def test_a_round_tunes_sam_asks_it_for_every_unlabelled_volume_and_trains_on_tha
     directory = tmp_path / "round"
     directory.mkdir()
     spec = RoundSpec("sfr", (1,), examples, directory, seconds=60, steps=2, device="cpu", predict=(1, 2, 3))
-    after = proposed(spec, small_sam())
+    after = proposed(spec, small_sam(), "abc")
     assert after.seconds == 30 and after.examples[0].pseudo is None
     for e in after.examples[1:]:
         assert open_npy(e.pseudo.classes).shape == e.shape and 0 < e.pseudo.stability <= 1
         assert set(np.unique(open_npy(e.pseudo.classes))) <= {0, 1}
     result = train_network(after)
     assert result.steps == 2 and len(result.predicted) == 3
-    network = MosaicSam(small_sam(), 2)
-    again = restored(MosaicSam(small_sam(), 2), directory)
-    learned = {k: v for k, v in again.learned().items() if ".up." in k}
-    assert any(not torch.equal(v, network.learned()[k]) for k, v in learned.items())
+    tuned = load_file(directory / STATE)
+    for base, goes_on in (
+        ({"sam": "abc", "classes": "1"}, True),
+        ({"sam": "another", "classes": "1"}, False),
+        ({"sam": "abc", "classes": "2"}, False),
+    ):
+        again = restored(MosaicSam(small_sam(), 2), directory, base).learned()
+        assert all(torch.equal(v, tuned[k]) for k, v in again.items() if ".up." in k) is goes_on
 
 
 def test_without_weights_or_labels_it_says_what_is_missing(tmp_path, monkeypatch):
@@ -125,5 +130,5 @@ def test_without_weights_or_labels_it_says_what_is_missing(tmp_path, monkeypatch
         sam_here(PromptChoice())
     spec = RoundSpec("sfr", (1,), (ball(tmp_path, 1, labelled=False),), tmp_path)
     with pytest.raises(Unready, match="label one more"):
-        proposed(spec, small_sam())
+        proposed(spec, small_sam(), "abc")
     assert LEARNERS["sfr"].work is not None

@@ -5,7 +5,7 @@ Functions, not subclasses of gr.HTML: for a subclass Gradio writes a .pyi file b
 
 from pathlib import Path
 
-import gradio as gr
+from annotator.gradio_import import gr
 
 STATIC = Path(__file__).parent / "static"
 STYLES = tuple(STATIC / name for name in ("shell.css", "panels.css", "tags.css", "gradio.css"))
