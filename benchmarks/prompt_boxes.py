@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.clicks import box_of, iou
 from benchmarks.common import choosing
 from benchmarks.prompt_cases import SETS, Draw
-from models.builtin import BuiltIn, tighter
+from models.builtin import BuiltIn
 from models.clicknet.model import ClickNet
-from models.prompt import Prompts
+from models.prompt import Prompts, tighter
 
 OUTSIDE = (-0.05, 0.0, 0.05, 0.1, 0.2, 0.3)
 SEED = 377  # of cases that no other benchmark draws

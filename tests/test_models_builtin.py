@@ -13,11 +13,10 @@ from models.builtin import (
     distinct,
     in_doubt,
     misplaced,
-    tighter,
     together,
 )
 from models.frame import clicks_of
-from models.prompt import MaskPrediction, Prompts, Scribble
+from models.prompt import MaskPrediction, Prompts, Scribble, tighter
 
 
 def masks(*columns: int) -> np.ndarray:

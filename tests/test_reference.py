@@ -1,7 +1,7 @@
 """Reference segmentation: the parts' laws, and that one reference is worth more than copying it."""
 
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -25,12 +25,13 @@ from learners.reference.head import best_threshold, fit, otsu, own_threshold, pr
 from learners.reference.keep import load_reference, save_reference
 from learners.reference.learn import Wish, learn
 from learners.reference.model import Sight, at_size, class_map_of
-from learners.reference.objects import gate_of, only_believed, pieces_of
+from learners.reference.objects import gate_of, only_believed, pieces_of, refined
 from learners.reference.shots import Cells, Shot, cells_of, diameter_of
 from learners.reference.views import other_look
 from learners.reference.work import work, work_aligned
 from learners.spec import Unready
 from models.builtin import BuiltIn
+from models.prompt import Box, Embedding, MaskPrediction, Prompts
 from storage.arrays import UNLABELLED, open_npy
 from storage.store import Store
 from tests.test_learners_learn import example, spec_of
@@ -167,6 +168,36 @@ def test_touching_discs_are_two_pieces_and_weak_ones_are_put_down():
     assert 0.1 < gate < 0.7 and gate_of([]) == 0
     kept = only_believed(scores, pieces, gate)
     assert (kept[scores > 0.5] > 0).all() and (kept[:4] <= 0).all()
+
+
+@dataclass
+class Boxed:
+    """A prompt model whose mask is the box, and which expects most of one that is so high."""
+
+    high: float
+    asked: list[Box] = field(default_factory=list)
+    model_id: str = "boxed"
+
+    def encode(self, image: np.ndarray) -> Embedding:
+        return Embedding(self.model_id, image.shape[:2], {})
+
+    def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
+        self.asked.append(prompts.box)
+        row0, column0, row1, column1 = (round(side) for side in prompts.box)
+        mask = np.zeros(embedding.shape, bool)
+        mask[row0 : row1 + 1, column0 : column1 + 1] = True
+        score = 1 - abs(prompts.box[2] - prompts.box[0] - self.high) / 100
+        return MaskPrediction(mask[None], np.array([score], np.float32))
+
+
+@pytest.mark.parametrize(("high", "times", "rows"), [(50, 2, 41), (36, 3, 37), (20, 3, 31)])
+def test_a_piece_is_asked_for_by_tighter_boxes_while_the_model_expects_more_of_them(high, times, rows):
+    scores = np.full((60, 70), -0.4, np.float32)
+    scores[10:51, 10:51] = 0.6
+    model = Boxed(high)
+    borders = refined(scores, pieces_of(scores, 41.0), model, np.zeros((60, 70, 3), np.uint8))
+    assert len(model.asked) == times and model.asked[0] == (10, 10, 50, 50)
+    assert (borders > 0).any(1).sum() == rows
 
 
 def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it():
