@@ -191,13 +191,17 @@ class Boxed:
 
 
 @pytest.mark.parametrize(("high", "times", "rows"), [(50, 2, 41), (36, 3, 37), (20, 3, 31)])
-def test_a_piece_is_asked_for_by_tighter_boxes_while_the_model_expects_more_of_them(high, times, rows):
-    scores = np.full((60, 70), -0.4, np.float32)
-    scores[10:51, 10:51] = 0.6
-    model = Boxed(high)
-    borders = refined(scores, pieces_of(scores, 41.0), model, np.zeros((60, 70, 3), np.uint8))
-    assert len(model.asked) == times and model.asked[0] == (10, 10, 50, 50)
+def test_pieces_are_asked_for_by_tighter_boxes_while_the_model_expects_more_of_them(high, times, rows):
+    scores = np.full((60, 600), -0.4, np.float32)
+    for column in range(5, 600, 50):
+        scores[10:51, column : column + 41] = 0.6
+    model, pieces = Boxed(high), pieces_of(scores, 41.0)
+    borders = refined(scores, pieces, model, np.zeros((60, 600, 3), np.uint8))
+    assert len(pieces) == 12 and len(model.asked) == 6 * times + 6, (
+        "on a few, and then all others in that way"
+    )
     assert (borders > 0).any(1).sum() == rows
+    assert np.array_equal(refined(scores, [], model, np.zeros((60, 600, 3), np.uint8)), scores)
 
 
 def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it():

@@ -1,6 +1,7 @@
 """From a map of scores to objects: which are there at all, and where the prompt model sees their borders."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
-from models.prompt import Box, Embedding, PromptModel, Prompts, tighter
+from models.prompt import Embedding, PromptModel, Prompts, tighter
 
 LEAST_AREA = 0.1  # of the typical object
 APART = 0.35  # typical diameters between two peaks of one piece
@@ -17,6 +18,7 @@ AGREES, BELIEVES = (
     0.5,
 )  # IoU with the piece, and the model's own estimate, from which on its mask is taken
 TIGHTER = (0.06, 0.12)  # of a piece's height and width, taken off each side
+FEW = 10  # pieces of a slice on which that is tried, large and small ones
 MOST = 60  # objects of a slice that are asked about, the largest first
 INSIDE, OUTSIDE = 0.25, -0.05  # scores of what the mask adds to a piece and takes from it
 SURE = 0.3  # of the peak that the references' own objects usually have
@@ -74,33 +76,36 @@ def refined(
     scores: NDArray[np.float32], pieces: Sequence[Piece], model: PromptModel, picture: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Scores whose pieces have the borders that the prompt model sees, where it agrees that this is an object."""
-    out, embedding = scores.copy(), model.encode(picture)
-    for piece in pieces[:MOST]:
-        mask = _asked(piece, model, embedding)
-        if mask is not None:
-            out[piece.mask & ~mask] = np.minimum(out[piece.mask & ~mask], OUTSIDE)
-            out[mask] = np.maximum(out[mask], INSIDE)
+    out, asked = scores.copy(), pieces[:MOST]
+    for piece, answer in zip(asked, _answers(asked, model, model.encode(picture)), strict=True):
+        if answer.like >= AGREES and answer.score >= BELIEVES:
+            out[piece.mask & ~answer.mask] = np.minimum(out[piece.mask & ~answer.mask], OUTSIDE)
+            out[answer.mask] = np.maximum(out[answer.mask], INSIDE)
     return out
 
 
-def _asked(piece: Piece, model: PromptModel, embedding: Embedding) -> NDArray[np.bool_] | None:
-    """The candidate most like the piece, asked for by its box and its peak; None where none is like it.
-
-    Tighter boxes are tried as long as the model expects more of its mask: on small objects pieces are a little larger
-    than what they show, since cells are coarse.
+def _answers(pieces: Sequence[Piece], model: PromptModel, embedding: Embedding) -> list[Answered]:
+    """One for each piece. A few are also asked for by tighter boxes, as long as the model expects more of its masks,
+    and all others in the way that did best: on some pictures the pieces of the map are larger than what they show.
     """
-    rows, columns = np.flatnonzero(piece.mask.any(1)), np.flatnonzero(piece.mask.any(0))
-    box = float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])
-    best = _most_like(piece, model, embedding, box)
-    for share in TIGHTER:
-        closer = _most_like(piece, model, embedding, tighter(box, share))
-        if closer.score < best.score:
+    few = range(0, len(pieces), max(1, math.ceil(len(pieces) / FEW)))
+    share, best = 0.0, {n: _asked(pieces[n], 0.0, model, embedding) for n in few}
+    for less in TIGHTER if best else ():
+        closer = {n: _asked(pieces[n], less, model, embedding) for n in few}
+        if _expected(closer) < _expected(best):
             break
-        best = closer
-    return best.mask if best.like >= AGREES and best.score >= BELIEVES else None
+        share, best = less, closer
+    return [best.get(n) or _asked(piece, share, model, embedding) for n, piece in enumerate(pieces)]
 
 
-def _most_like(piece: Piece, model: PromptModel, embedding: Embedding, box: Box) -> Answered:
+def _expected(answers: Mapping[int, Answered]) -> float:
+    return float(np.mean([answer.score for answer in answers.values()]))
+
+
+def _asked(piece: Piece, share: float, model: PromptModel, embedding: Embedding) -> Answered:
+    """The candidate most like the piece, asked for by its peak and its box, tighter by this share."""
+    rows, columns = np.flatnonzero(piece.mask.any(1)), np.flatnonzero(piece.mask.any(0))
+    box = tighter((float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])), share)
     at = (float(piece.at[0]), float(piece.at[1]))
     answer = model.predict(embedding, Prompts(points_rc=(at,), labels=(1,), box=box))
     like = [float((m & piece.mask).sum() / max(1, (m | piece.mask).sum())) for m in answer.masks]
