@@ -1,7 +1,7 @@
 """Gradio, imported once: without its network, and without the type stubs that take half of its import.
 
 Gradio (6.31) parses the source of each of its components at import, to write a `.pyi` file beside it for editors. It
-leaves that out where a class has no source file, so none of its classes has one meanwhile: 2.8 s instead of 5.6.
+leaves that out where a class has no source file, so none of its classes has one meanwhile.
 """
 
 import inspect
