@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,8 +20,9 @@ from learners.propagate import PROPAGATORS, Cancelled
 from learners.propagate.case import LabelledSlice
 from learners.propagate.worker import FillDone, FillFailed, FillSpec, ProcessFiller
 from learners.slices import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
-from storage.arrays import UNLABELLED, TornFile
+from storage.arrays import BACKGROUND, UNLABELLED, TornFile, plane
 from storage.database import StorageFull
+from storage.fold import Folded
 from storage.predictions import NewPrediction, PredictionRow
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
@@ -33,6 +35,7 @@ SECONDS = 60.0  # a fill that takes longer stops with the best so far
 TELL_SECONDS = 0.5  # fills that are over sooner show no progress
 SOON = "The rest of the volume is being proposed from your labels; then the next slice is known."
 MAX_SLAB_BYTES = 256 << 20
+SLAB = 16  # slices
 
 
 class Fill(Protocol):
@@ -241,21 +244,25 @@ class Fills:
         image, producer = self._store.image(image_id), self.propagator
         with self._folds.lock:
             folded = self._folds.get(image_id)
-            known, rev = folded.known(), folded.rev
+            rev = folded.rev
             labels = self._store.labels(image_id)
             newest = self._store.newest_label(image_id, tags=False)
+            spec = self._spec(image, producer, labelled_slices(labels))
+            drawn = _shows_object(folded, spec.slices)
+            _write_known(spec.known, folded)
         with self._changed:
             self._tried[image_id] = newest, producer
-        slices = labelled_slices(labels)
-        if not slices or not ((known > 0) & (known < UNLABELLED)).any():
-            self._remove_others(image_id, None)  # no object is labelled any more: nothing holds the fill up
-            return {"state": "none"}
-        spec = self._spec(image, producer, known, slices)
         try:
+            if not drawn:
+                self._remove_others(
+                    image_id, None
+                )  # no object is labelled any more: nothing holds the fill up
+                return {"state": "none"}
             done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
             new = NewPrediction(image_id, producer, "propagated", rev, spec.classes_to, spec.confidence_to)
             row = self._store.predictions.add(new)
         finally:
+            spec.known.unlink(missing_ok=True)
             spec.classes_to.unlink(missing_ok=True)
             spec.confidence_to.unlink(missing_ok=True)
         log.info("image %s filled by %s in %.2f s", image_id, producer, done.seconds)
@@ -270,15 +277,13 @@ class Fills:
             "prediction": row.id,
         }
 
-    def _spec(
-        self, image: ImageRow, producer: str, known: NDArray[np.uint8], slices: tuple[LabelledSlice, ...]
-    ) -> FillSpec:
+    def _spec(self, image: ImageRow, producer: str, slices: tuple[LabelledSlice, ...]) -> FillSpec:
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
         return FillSpec(
             image_id=image.id,
             propagator=producer,
             pixels=image.path,
-            known=known,
+            known=folder / f"{uid}.known.new.npy",
             slices=slices,
             spacing_mm=image.spacing_mm or (1.0, 1.0, 1.0),
             window=image.window,
@@ -306,6 +311,25 @@ class Fills:
 
     def _tell(self, image_id: int, state: str, **facts: Any) -> None:
         self.publish({"t": "fill", "image": image_id, "state": state, **facts})
+
+
+def _write_known(path: Path, folded: Folded) -> None:
+    """What is known, slab by slab, so that a large volume is never in memory twice."""
+    shape = folded.classes.shape
+    try:
+        with open(path, "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for z in range(0, shape[0], SLAB):
+                file.write(folded.known(z, min(z + SLAB, shape[0])).data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _shows_object(folded: Folded, slices: Iterable[LabelledSlice]) -> bool:
+    cuts = (plane(folded.classes, each.axis, each.index) for each in slices)
+    return any(((cut != BACKGROUND) & (cut != UNLABELLED)).any() for cut in cuts)
 
 
 def labelled_slices(labels: list[LabelRow]) -> tuple[LabelledSlice, ...]:

@@ -124,6 +124,7 @@ def test_a_label_during_a_fill_ends_it_and_only_the_newest_state_lands(bench: Be
     assert [row.seen_label for row in bench.store.predictions.of(bench.image)] == [3]
     assert 2 <= bench.filler.runs <= 3
     assert [m["rev"] for m in bench.said if m["state"] == "done"] == [3]
+    assert len(list(bench.store.predictions.directory.iterdir())) == 2, "classes and confidence, nothing else"
 
 
 def test_commits_do_not_wait_for_a_fill(bench: Bench):

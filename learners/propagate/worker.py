@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill
 from models import PromptChoice
@@ -28,12 +27,12 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class FillSpec:
-    """What to fill. Picklable: paths and labels, no open files."""
+    """What to fill. Picklable and small: paths, no arrays."""
 
     image_id: int
     propagator: str
     pixels: Path  # .npy (Z, Y, X[, 3])
-    known: NDArray[np.uint8]  # (Z, Y, X)
+    known: Path  # .npy (Z, Y, X) of uint8
     slices: tuple[LabelledSlice, ...]
     spacing_mm: tuple[float, float, float]
     window: tuple[float, float]  # of brightness, as the volume is shown
@@ -62,7 +61,8 @@ class Filler:
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
-        case = Case(open_npy(spec.pixels), spec.known, spec.slices, spec.spacing_mm, window=spec.window)
+        known = np.load(spec.known)
+        case = Case(open_npy(spec.pixels), known, spec.slices, spec.spacing_mm, window=spec.window)
         run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts)
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)
