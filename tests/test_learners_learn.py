@@ -243,7 +243,7 @@ def test_a_volume_with_a_few_labelled_slices_in_several_planes_trains_in_3d(tmp_
     volume = replace(volume, spacing_mm=(2.0, 1.0, 1.0))
     known[:, :, 17] = truth[:, :, 17]
     write_npy(volume.known, known)
-    result = work(spec_of(tmp_path, [volume], steps=90))
+    result = work(spec_of(tmp_path, [volume], steps=60))
     assert read_card(result.model).network.dims == 3 and result.dice > 0.65
     pool = read_pool(tmp_path / "round-0" / "pool.npz")
     assert len(pool) == 14 + 30 + 36 and set(pool.refs[:, 1]) == {0, 1, 2}

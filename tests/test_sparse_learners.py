@@ -234,7 +234,7 @@ def test_fills_teach_more_than_the_two_slices_that_they_came_from(shared_data, t
     train, test = volumes(shared_data, "train", 4, 0), volumes(shared_data, "val", 4, 0)
     examples = [prepare(tmp_path, n, subject, 0).sparse for n, subject in enumerate(train, 1)]
     found = {
-        name: trained(tmp_path / name, name, examples, test, Length(9999.0, steps=20), 0)
+        name: trained(tmp_path / name, name, examples, test, Length(9999.0, steps=15), 0)
         for name in ("supervised", "propagated")
     }
     assert found["propagated"] > found["supervised"] + 0.05, found
