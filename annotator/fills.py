@@ -247,17 +247,16 @@ class Fills:
             rev = folded.rev
             labels = self._store.labels(image_id)
             newest = self._store.newest_label(image_id, tags=False)
+            with self._changed:  # before anything can fail: what failed is not tried again by every look
+                self._tried[image_id] = newest, producer
             spec = self._spec(image, producer, labelled_slices(labels))
             drawn = _shows_object(folded, spec.slices)
-            _write_known(spec.known, folded)
-        with self._changed:
-            self._tried[image_id] = newest, producer
+            if drawn:
+                _write_known(spec.known, folded)
+        if not drawn:
+            self._remove_others(image_id, None)  # no object is labelled any more: nothing holds the fill up
+            return {"state": "none"}
         try:
-            if not drawn:
-                self._remove_others(
-                    image_id, None
-                )  # no object is labelled any more: nothing holds the fill up
-                return {"state": "none"}
             done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
             new = NewPrediction(image_id, producer, "propagated", rev, spec.classes_to, spec.confidence_to)
             row = self._store.predictions.add(new)

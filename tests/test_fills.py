@@ -1,5 +1,6 @@
 """Fills in the background, the next slice, and accepting what was filled."""
 
+import errno
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -172,6 +173,23 @@ def test_a_failed_fill_is_said_in_a_sentence_and_the_next_one_works(bench: Bench
     bench.filled()
     assert [m["state"] for m in bench.said].count("failed") == 1
     aside.rename(path)
+    bench.label(0, 5)
+    bench.filled()
+    assert bench.said[-1]["state"] == "done"
+
+
+def test_a_full_disk_is_said_once_and_leaves_nothing_behind(bench: Bench, monkeypatch):
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "write_array_header_1_0", full)
+        bench.label(0, 4)
+        bench.filled()
+        bench.fills.look(bench.image)  # as every page does that hears of it
+        bench.filled()
+    assert [m["state"] for m in bench.said].count("failed") == 1
+    assert not list(bench.store.predictions.directory.iterdir())
     bench.label(0, 5)
     bench.filled()
     assert bench.said[-1]["state"] == "done"

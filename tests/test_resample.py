@@ -163,7 +163,7 @@ def test_hippocampus_at_twice_the_spacing_is_found_as_well(shared_data, tmp_path
         return replace(e, spacing_mm=(1 / factor,) * 3)
 
     train = [volume(name, i, 1.0, all_held=i == 5) for i, name in enumerate(names[:6])]
-    spec = spec_of(tmp_path, train, class_ids=(1, 2), steps=150, seconds=600, predict=(1,))
+    spec = spec_of(tmp_path, train, class_ids=(1, 2), steps=250, seconds=600, predict=(1,))
     network, plan, classes = load_network(work(spec).model), plan_of(spec), Classes((1, 2))
     judged = [(name, 100 + i) for i, name in enumerate(names[6:])]
 
@@ -172,7 +172,7 @@ def test_hippocampus_at_twice_the_spacing_is_found_as_well(shared_data, tmp_path
         return Judge([Case(v, classes, 1) for v in volumes], plan, classes)(network).dice
 
     usual, coarse, untold = dice(1.0), dice(0.5), dice(0.5, spacing_mm=None)
-    assert usual > 0.25 and coarse > usual - 0.06 and untold < coarse - 0.1, (usual, coarse, untold)
+    assert usual > 0.4 and coarse > usual - 0.06 and untold < coarse - 0.1, (usual, coarse, untold)
 
 
 def test_a_patch_of_a_coarser_image_shows_as_many_millimetres(tmp_path):
