@@ -108,7 +108,7 @@ def measure(model: PromptModel, *, instant: bool, stop: Callable[[], bool] = lam
         embedding = model.encode(picture)
         model.predict(embedding, point)
         firsts.append(time.perf_counter() - started)
-        for _ in range(REPEATS):
+        for _ in range(1 if instant else REPEATS):
             if stop():
                 return None
             started = time.perf_counter()

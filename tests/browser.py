@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -184,13 +185,31 @@ def watch(server: RunningServer) -> Watch:
     return Watch(server.address)
 
 
-@pytest.fixture
-def page(browser: Browser, server: RunningServer, watch: Watch) -> Iterator[Page]:
-    """The app, open on the first image; the test fails where the page did."""
+@pytest.fixture(scope="module")
+def same_context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for the module: what it has fetched and compiled of the page serves the next test as well."""
     context = new_context(browser)
-    page = context.new_page()
-    watch.follow(page)
-    yield open_page(page, server.address)
-    page.unroute_all(behavior="wait")  # an answer under way would fail in the next test's name
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+    """The app, open on the first image; the test fails where the page did."""
+    with stranger(same_context, watch) as page:
+        yield open_page(page, server.address)
+
+
+@contextmanager
+def stranger(context: BrowserContext, watch: Watch) -> Iterator[Page]:
+    """A page of somebody who was never here: no cookies, no settings, no strokes that wait to be sent."""
+    page = context.new_page()
+    asked = context.new_cdp_session(page)
+    asked.send("Storage.clearDataForOrigin", {"origin": watch.address, "storageTypes": "all"})
+    asked.detach()
+    watch.follow(page)
+    yield page
+    page.unroute_all(behavior="wait")  # an answer under way would fail in the next test's name
+    for one in context.pages:
+        one.close()
     watch.check()

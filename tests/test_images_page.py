@@ -7,13 +7,22 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from storage.arrays import SliceRef
 from storage.predictions import NewPrediction
 from storage.rounds import rounds_of
 from storage.store import Store
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, start_server, watch
+from tests.browser import (
+    RunningServer,
+    Watch,
+    browser,
+    open_page,
+    same_context,
+    start_server,
+    stranger,
+    watch,
+)
 from tests.conftest import ball, drawn
 from tests.test_image_states import named
 from tests.test_page import AXE, tab
@@ -45,16 +54,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: RunningServer, watch: Watch) -> Iterator[Page]:
-    context = new_context(browser, viewport={"width": 1440, "height": 800})
-    page = context.new_page()
-    watch.follow(page)
-    open_page(page, server.address)
-    tab(page, "Images")
-    expect(page.locator(".sw-count").first).to_have_text("6 images", timeout=SLOW)
-    yield page
-    context.close()
-    watch.check()
+def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+    with stranger(same_context, watch) as page:
+        page.set_viewport_size({"width": 1440, "height": 800})
+        open_page(page, server.address)
+        tab(page, "Images")
+        expect(page.locator(".sw-count").first).to_have_text("6 images", timeout=SLOW)
+        yield page
 
 
 def names(page: Page) -> list[str]:

@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from storage.arrays import SliceRef
 from storage.rounds import Correction, Finished, Rounds, rounds_of
 from storage.store import Store
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, start_server, watch
+from tests.browser import (
+    RunningServer,
+    Watch,
+    browser,
+    new_context,
+    open_page,
+    same_context,
+    start_server,
+    stranger,
+    watch,
+)
 from tests.conftest import ball, drawn
 from tests.test_learners_export import trained
 from tests.test_page import AXE, tab, until
@@ -51,15 +61,11 @@ def _round(store: Store, rounds: Rounds, learner: str, dice: float) -> None:
 
 
 @pytest.fixture
-def page(browser: Browser, server: RunningServer, watch: Watch) -> Iterator[Page]:
-    context = new_context(browser)
-    page = context.new_page()
-    watch.follow(page)
-    open_page(page, server.address)
-    tab(page, "Learn")
-    yield page
-    context.close()
-    watch.check()
+def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+    with stranger(same_context, watch) as page:
+        open_page(page, server.address)
+        tab(page, "Learn")
+        yield page
 
 
 def test_both_learners_are_drawn_against_labels_and_minutes(page: Page) -> None:

@@ -13,7 +13,17 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from models.weights import CATALOGUE
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, page, start_server, watch
+from tests.browser import (
+    RunningServer,
+    Watch,
+    browser,
+    new_context,
+    open_page,
+    page,
+    same_context,
+    start_server,
+    watch,
+)
 from tests.test_page import canvas_point, state, tab, wait_state
 
 pytestmark = pytest.mark.browser

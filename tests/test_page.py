@@ -23,6 +23,7 @@ from tests.browser import (
     new_context,
     open_page,
     page,
+    same_context,
     server,
     watch,
 )

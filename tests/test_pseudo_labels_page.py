@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import RunningServer, Watch, browser, page, server, watch
+from tests.browser import RunningServer, Watch, browser, page, same_context, server, watch
 from tests.test_page import canvas_point, state, tab, until, wait_state
 
 pytestmark = pytest.mark.browser

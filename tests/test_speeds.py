@@ -39,7 +39,7 @@ def test_a_slow_encoder_is_asked_once_and_an_instant_one_at_every_click():
     speed = measure(slow, instant=False)
     assert speed is not None and speed.first_ms > 0 and speed.next_ms > 0
     assert slow.encoded == 1 and slow.predicted == 4
-    assert measure(instant, instant=True) is not None and instant.encoded == instant.predicted == 13
+    assert measure(instant, instant=True) is not None and instant.encoded == instant.predicted == 7
     assert measure(Counting(), instant=True, stop=lambda: True) is None
 
 
@@ -52,7 +52,7 @@ def test_a_model_is_measured_once_for_a_machine_and_remembered(store):
     speeds.wish("graphcut", model, instant=True)
     assert changed.wait(60)
     speeds.close()
-    assert model.encoded == 13 and speeds.of("graphcut") is not None
+    assert model.encoded == 7 and speeds.of("graphcut") is not None
     again = Speeds(store, lambda: None)
     assert again.of("graphcut") == speeds.of("graphcut")
     values = json.loads(store.setting(SETTING))

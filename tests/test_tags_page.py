@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from skimage.io import imsave
 
 from storage.store import Store
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, start_server  # noqa: F401
+from tests.browser import (  # noqa: F401
+    RunningServer,
+    Watch,
+    browser,
+    new_context,
+    open_page,
+    same_context,
+    start_server,
+    stranger,
+)
 from tests.conftest import ROOT, ball
 
 AXE = ROOT / "tests" / "vendor" / "axe.min.js"
@@ -38,14 +47,10 @@ def tagged_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 
 @pytest.fixture
-def grid(browser: Browser, tagged_server: RunningServer) -> Iterator[Page]:
-    context = new_context(browser)
-    page, watch = context.new_page(), Watch(tagged_server.address)
-    watch.follow(page)
-    open_grid(open_page(page, tagged_server.address))
-    yield page
-    context.close()
-    watch.check()
+def grid(same_context: BrowserContext, tagged_server: RunningServer) -> Iterator[Page]:
+    with stranger(same_context, Watch(tagged_server.address)) as page:
+        open_grid(open_page(page, tagged_server.address))
+        yield page
 
 
 def open_grid(page: Page) -> None:
