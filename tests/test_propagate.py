@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from learners.propagate import PROPAGATORS, Cancelled, Case, Filled, LabelledSlice, Run, fill, fill_with
 from learners.propagate.case import Guess, grey
@@ -104,6 +105,18 @@ def test_a_ball_is_found_from_three_parallel_slices(name: str):
     assert dice(filled.classes, truth) > max(0.8, dice(nearest(case), truth))
 
 
+@pytest.mark.parametrize("name", ["random_walker", "flow", "demons"])
+def test_an_outline_follows_what_moves_from_slice_to_slice(name: str):
+    """A pattern that wanders by a pixel a slice; the object in it is told by nothing else."""
+    rng = np.random.default_rng(0)
+    pattern = 100 + 60 * gaussian_filter(rng.normal(0, 1, (40, 60)), 1.5)
+    image = np.stack([np.roll(pattern, k, 1) for k in range(20)]) + rng.normal(0, 1, (20, 40, 60))
+    z, y, x = np.ogrid[:20, :40, :60]
+    truth = ((y - 20) ** 2 + (x - 15 - z) ** 2 < 64).astype(np.uint8)
+    case = labelled(image.astype(np.float32), truth, [(0, 2)], spacing=(1.0, 1.0, 1.0))
+    assert dice(fill(name, case).classes, truth) > 0.6 > dice(nearest(case), truth) + 0.1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_class_that_is_absent_on_a_complete_slice_is_absent_there(name: str):
     image, truth = scene()
@@ -111,6 +124,16 @@ def test_a_class_that_is_absent_on_a_complete_slice_is_absent_there(name: str):
     case = labelled(image, truth, [(0, 5), (0, 11)])
     filled = fill(name, case)
     assert not filled.classes[11].any() and filled.classes[5].any()
+
+
+@pytest.mark.parametrize("noise", [0, 30])
+def test_a_slice_beyond_the_object_leaves_it_long(noise: float):
+    """Somebody looks where it ends and says that it is gone there: that is no reason to end it in the middle."""
+    image, truth = scene()
+    image = image + np.random.default_rng(1).normal(0, noise, SHAPE).astype(np.float32)
+    one, both = (fill("random_walker", labelled(image, truth, at)) for at in ([(0, 3)], [(0, 3), (0, 11)]))
+    assert not truth[11].any() and not both.classes[11].any()
+    assert dice(both.classes, truth) > dice(one.classes, truth) - 0.12
 
 
 @pytest.mark.parametrize("name", NAMES)

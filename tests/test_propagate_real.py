@@ -28,3 +28,15 @@ def test_three_slices_fill_a_real_volume_better_than_the_nearest_slice(shared_da
         found.append([dice(c, truth) for c in (fill("random_walker", case).classes, nearest(case))])
     walker, near = np.mean(found, 0)
     assert walker > near + 0.1, f"{folder}: {walker:.3f} against {near:.3f}"
+
+
+def test_two_slices_fill_a_real_volume_better_than_their_shapes_alone(shared_data: Path):
+    found = []
+    for path in sorted((shared_data / "hippocampus" / "images").iterdir())[:4]:
+        image, truth, spacing = volume(shared_data / "hippocampus", path.name)
+        reach = np.flatnonzero(truth.any((1, 2)))
+        at = [(0, int(np.quantile(reach, q))) for q in (0.25, 0.75)]
+        case = labelled(image, truth, at, spacing=spacing)
+        found.append([dice(fill(name, case).classes, truth) for name in ("random_walker", "shape", "flow")])
+    walker, shape, flow = np.mean(found, 0)
+    assert walker > max(shape, flow) + 0.05, f"{walker:.3f} against {shape:.3f} and {flow:.3f}"

@@ -12,6 +12,7 @@ from storage.arrays import plane
 
 BLUR = 0.5  # voxels: how exactly a person draws an edge
 DRIFT = 0.4  # mm by which an edge may have drifted for each mm that it was carried
+ABSENT = 0.5  # radii by which a slice that says "not here" speaks against: where in the gap it ends is open
 SLOWEST, FASTEST = 0.1, 1.0  # mm by which an object shrinks for each mm beyond the last slice that shows it
 
 Score = NDArray[np.float32]  # (rows, columns) signed distance to an outline in mm, positive inside
@@ -35,6 +36,7 @@ class Way:
     step: int
     value: int
     at: list[int]
+    radius: float  # mm, of the largest disc in any outline
     reach: float  # mm that the object is expected to go on for beyond the last slice; 0: other slices show it
 
 
@@ -60,12 +62,13 @@ def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Ite
         if not views:  # drawn on none of the slices: nothing to carry along
             yield np.zeros(case.shape, np.float32)
             continue
+        radius = max(_radius(case, axis, at, value) for axis, at in views)
         for axis, at in views:
             reach = (
                 _reach(case, axis, at, value) if len(views) == 1 else 0.0
             )  # else others show where it ends
             for step in (1, -1):
-                way = Way(axis, step, value, at, reach)
+                way = Way(axis, step, value, at, radius, reach)
                 _walk(case, run, way, movers[axis], total)
         doubt = BLUR * min(case.spacing_mm) + DRIFT * total.near
         yield sigmoid(total.scores / np.maximum(total.weights, 1e-12) / doubt)
@@ -73,6 +76,11 @@ def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Ite
 
 def _shows(case: Case, axis: int, at: list[int], value: int) -> bool:
     return any((plane(case.known, axis, k) == value).any() for k in at)
+
+
+def _radius(case: Case, axis: int, at: list[int], value: int) -> float:
+    spacing = in_plane(case.spacing_mm, axis)
+    return max(float(signed_distance(plane(case.known, axis, k) == value, spacing).max()) for k in at)
 
 
 def _reach(case: Case, axis: int, at: list[int], value: int) -> float:
@@ -94,6 +102,7 @@ def _walk(case: Case, run: Run, way: Way, mover: Mover, total: Sum) -> None:
         run.check()
         if k in way.at:
             score, source = signed_distance(plane(case.known, way.axis, k) == way.value, spacing), k
+            score = np.maximum(score, -ABSENT * way.radius) if score.max() <= 0 else score
             closing = min(max(float(score.max()) / way.reach, SLOWEST), FASTEST) if way.reach else 0.0
         elif not run.late and (score > 0).any():
             score = mover(score, k - way.step, k)

@@ -1,7 +1,8 @@
 """Propagation by registration: how each slice moves into the next one tells where its outlines go.
 
 `flow` uses OpenCV's dense inverse search (T. Kroeger et al., ECCV 2016), milliseconds for a pair of slices; `demons`
-uses SimpleITK's fast symmetric demons (T. Vercauteren et al., NeuroImage 2009), slower and smoother.
+uses SimpleITK's fast symmetric demons (T. Vercauteren et al., NeuroImage 2009), slower and smoother. What pulls the
+random walker are a few steps of the same demons, written with OpenCV's filters: as fast as `flow`.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from learners.propagate.chain import Mover, Score, carried, carry
 SMALLEST = 32  # pixels; the search needs a picture of this size
 DEMONS_STEPS = 30
 DEMONS_SMOOTH = 1.5  # pixels
+FEW_STEPS = 10  # as good for a pull as thirty
+FEW_BLUR = 0.7  # pixels: else noise is registered with noise
 
 Field = NDArray[
     np.float32
@@ -34,8 +37,8 @@ def demons(case: Case, run: Run) -> Guess:
 
 
 def chances(case: Case, run: Run) -> Iterator[NDArray[np.float32]]:
-    """Optical flow's probability of each class on its own."""
-    return carried(case, run, _movers(case, _inverse_search()))
+    """The probability of each class on its own, by a few steps of demons."""
+    return carried(case, run, _movers(case, _few_demons))
 
 
 def _movers(case: Case, register: Register) -> Callable[[Case, int], Mover]:
@@ -83,3 +86,29 @@ def _demons(to: NDArray[np.uint8], source: NDArray[np.uint8]) -> Field:
     method.SetSmoothDisplacementField(True)
     method.SetStandardDeviations(DEMONS_SMOOTH)
     return sitk.GetArrayFromImage(method.Execute(fixed, moving)).astype(np.float32)
+
+
+def _few_demons(to: NDArray[np.uint8], source: NDArray[np.uint8]) -> Field:
+    fixed, moving = (_smooth(picture.astype(np.float32), FEW_BLUR) for picture in (to, source))
+    rows, columns = np.indices(to.shape, np.float32)
+    field, slope = np.zeros((*to.shape, 2), np.float32), _slope(fixed)
+    for _ in range(FEW_STEPS):
+        x, y = columns + field[..., 0], rows + field[..., 1]
+        there = cv2.remap(moving, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = np.asarray(there, np.float32)
+        force, miss = slope + _slope(moved), fixed - moved  # forces of both pictures: symmetric
+        push = 2 * miss / ((force**2).sum(-1) + miss**2 + 1e-3)
+        field += push[..., None] * force
+        field = _smooth(field, DEMONS_SMOOTH)
+    return field
+
+
+def _smooth(values: NDArray[np.float32], pixels: float) -> NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(values, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
+
+
+def _slope(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, columns, 2) change for each pixel to the right and down."""
+    ways = ((1, 0), (0, 1))
+    return np.stack([cv2.Sobel(picture, cv2.CV_32F, *way, ksize=1, scale=0.5) for way in ways], -1)

@@ -1,9 +1,10 @@
 """The random walker of L. Grady (TPAMI 2006) with a prior: labels spread through the image until they meet an edge.
 
-Solves one linear system for all classes. Between labelled slices the outlines that optical flow carries along (`flow`)
-and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel random walker using prior
-models"): where the image shows no edge, the outlines are interpolated. Large volumes are solved on a coarse grid first;
-on finer ones only the voxels around the edges found so far are solved again. A new run starts from the last solution.
+Solves one linear system for all classes. Between labelled slices the outlines that are carried along by registering
+neighbouring slices (`flow`) and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel
+random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large volumes are
+solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again. A new run
+starts from the last solution.
 """
 
 from collections.abc import Mapping
