@@ -136,6 +136,15 @@ def test_a_slice_beyond_the_object_leaves_it_long(noise: float):
     assert dice(both.classes, truth) > dice(one.classes, truth) - 0.12
 
 
+def test_beyond_a_slice_that_says_gone_nothing_is_found():
+    """Something as bright as the object lies further on; it is not the object, somebody said so in between."""
+    image, truth = scene()
+    image = np.concatenate([image, image[::-1]])
+    truth = np.concatenate([truth, np.zeros_like(truth)])
+    filled = fill("random_walker", labelled(image, truth, [(0, 4), (0, 12)]))
+    assert not filled.classes[12:].any() and dice(filled.classes, truth) > 0.9
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_labelled_slice_is_enough_to_go_on(name: str):
     image, truth = scene()

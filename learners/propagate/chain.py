@@ -30,14 +30,20 @@ class Sum:
 
 @dataclass(frozen=True)
 class Way:
-    """Along which axis, in which direction, for which class, out of which slices."""
+    """Along which axis, in which direction, out of which slices."""
 
     axis: int
     step: int
-    value: int
-    at: list[int]
-    radius: float  # mm, of the largest disc in any outline
+    outlines: dict[int, Score]  # of the labelled slices, in their order
     reach: float  # mm that the object is expected to go on for beyond the last slice; 0: other slices show it
+    soft: float  # mm by which a slice without the object speaks against it, towards slices that show it
+
+    def out_of(self, k: int) -> Score:
+        """What the labelled slice k says in this direction."""
+        ahead = [n for n in self.outlines if (n - k) * self.step > 0]
+        following = min(ahead, key=lambda n: abs(n - k), default=k)
+        ends = not _shown(self.outlines[k]) and _shown(self.outlines[following])
+        return np.maximum(self.outlines[k], -self.soft) if ends else self.outlines[k]
 
 
 def carry(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Guess:
@@ -56,53 +62,53 @@ def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Ite
             np.zeros(case.shape, np.float32),
             np.full(case.shape, np.inf, np.float32),
         )
-        views = [
-            (axis, at) for axis in range(3) if _shows(case, axis, at := case.speaking(axis, value), value)
-        ]
+        drawn = [(axis, _outlines(case, axis, value)) for axis in range(3)]
+        views = [(axis, outlines) for axis, outlines in drawn if any(map(_shown, outlines.values()))]
         if not views:  # drawn on none of the slices: nothing to carry along
             yield np.zeros(case.shape, np.float32)
             continue
-        radius = max(_radius(case, axis, at, value) for axis, at in views)
-        for axis, at in views:
+        soft = ABSENT * max(float(score.max()) for _, outlines in views for score in outlines.values())
+        for axis, outlines in views:
             reach = (
-                _reach(case, axis, at, value) if len(views) == 1 else 0.0
+                _reach(outlines, case.spacing_mm[axis]) if len(views) == 1 else 0.0
             )  # else others show where it ends
             for step in (1, -1):
-                way = Way(axis, step, value, at, radius, reach)
-                _walk(case, run, way, movers[axis], total)
+                _walk(case, run, Way(axis, step, outlines, reach, soft), movers[axis], total)
         doubt = BLUR * min(case.spacing_mm) + DRIFT * total.near
         yield sigmoid(total.scores / np.maximum(total.weights, 1e-12) / doubt)
 
 
-def _shows(case: Case, axis: int, at: list[int], value: int) -> bool:
-    return any((plane(case.known, axis, k) == value).any() for k in at)
-
-
-def _radius(case: Case, axis: int, at: list[int], value: int) -> float:
+def _outlines(case: Case, axis: int, value: int) -> dict[int, Score]:
+    """Of one class, on every slice of an axis that speaks about it."""
     spacing = in_plane(case.spacing_mm, axis)
-    return max(float(signed_distance(plane(case.known, axis, k) == value, spacing).max()) for k in at)
+    at = case.speaking(axis, value)
+    return {k: signed_distance(plane(case.known, axis, k) == value, spacing) for k in at}
 
 
-def _reach(case: Case, axis: int, at: list[int], value: int) -> float:
+def _shown(score: Score) -> bool:
+    return bool(score.max() > 0)
+
+
+def _reach(outlines: dict[int, Score], mm: float) -> float:
     """mm beyond the last slice that shows a class: so much less, the more slices show how long it is."""
-    shown = [k for k in at if (plane(case.known, axis, k) == value).any()]
+    shown = [k for k, score in outlines.items() if _shown(score)]
     if len(shown) < 2:
         return np.inf
     gap = (shown[-1] - shown[0]) / (len(shown) - 1)
-    return gap * case.spacing_mm[axis] * (1 + 4 / len(shown))
+    return gap * mm * (1 + 4 / len(shown))
 
 
 def _walk(case: Case, run: Run, way: Way, mover: Mover, total: Sum) -> None:
     """Add, in place, what one class becomes along one axis in one direction."""
-    mm, spacing = case.spacing_mm[way.axis], in_plane(case.spacing_mm, way.axis)
+    mm = case.spacing_mm[way.axis]
     scores, weights, near = (np.moveaxis(a, way.axis, 0) for a in (total.scores, total.weights, total.near))
-    source, last = (way.at[0], way.at[-1]) if way.step > 0 else (way.at[-1], way.at[0])
+    order = list(way.outlines)[:: way.step]
+    source, last = order[0], order[-1]
     score, closing = np.zeros(0, np.float32), 0.0
     for k in range(source, len(scores) if way.step > 0 else -1, way.step):
         run.check()
-        if k in way.at:
-            score, source = signed_distance(plane(case.known, way.axis, k) == way.value, spacing), k
-            score = np.maximum(score, -ABSENT * way.radius) if score.max() <= 0 else score
+        if k in way.outlines:
+            score, source = way.out_of(k), k
             closing = min(max(float(score.max()) / way.reach, SLOWEST), FASTEST) if way.reach else 0.0
         elif not run.late and (score > 0).any():
             score = mover(score, k - way.step, k)
