@@ -26,6 +26,7 @@ VENV = Path(os.environ.get("SLICEWISE_VENV", ROOT / ".venv"))
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
 TORCH = ("torch==2.13.0", "torchvision==0.28.0")  # the same pins as in requirements.txt
+TESTS = r"[/\\]tests?[/\\]"  # folders that nobody imports from
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -69,6 +70,7 @@ def set_up(requirements: str) -> None:
     _install_torch()
     say(f"3/3 installing the other libraries ({requirements}); the first time takes a few minutes")
     _pip("-r", str(ROOT / requirements))
+    _compile()
     stamp.write_text(wanted)
 
 
@@ -132,7 +134,17 @@ def _reachable(url: str) -> bool:
 
 
 def _pip(*arguments: str) -> None:
-    subprocess.run([PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *arguments], check=True)
+    """Without pip's own compiling, which takes one core a minute; `_compile` takes all of them."""
+    options = ("--disable-pip-version-check", "--no-compile")
+    subprocess.run([PYTHON, "-m", "pip", "install", *options, *arguments], check=True)
+
+
+def _compile() -> None:
+    """What pip leaves out: else every start of a read-only or a bytecode-less Python would do it again."""
+    asked = [PYTHON, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
+    folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    # no check: some packages carry files for other Pythons, which do not compile in this one
+    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", "-x", TESTS, folder], check=False)
 
 
 def _can_be_root() -> bool:
