@@ -208,8 +208,10 @@ def stranger(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     asked.send("Storage.clearDataForOrigin", {"origin": watch.address, "storageTypes": "all"})
     asked.detach()
     watch.follow(page)
-    yield page
-    page.unroute_all(behavior="wait")  # an answer under way would fail in the next test's name
-    for one in context.pages:
-        one.close()
+    try:
+        yield page
+        page.unroute_all(behavior="wait")  # an answer under way would fail in the next test's name
+    finally:
+        for one in context.pages:
+            one.close()
     watch.check()

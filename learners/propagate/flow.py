@@ -59,12 +59,22 @@ def _mover(slices: NDArray[np.uint8], register: Register) -> Mover:
     def move(score: Score, k: int, to: int) -> Score:
         if (k, to) not in fields:
             fields[k, to] = _registered(slices[to], slices[k], register)
-        rows, columns = np.indices(score.shape, np.float32)
-        x, y = columns + fields[k, to][..., 0], rows + fields[k, to][..., 1]
-        moved = cv2.remap(score, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(moved, np.float32)
+        return _moved(score, _places(score.shape) + fields[k, to])
 
     return move
+
+
+def _moved(picture: NDArray[np.float32], places: Field) -> NDArray[np.float32]:
+    """What the picture shows at other (x, y) places."""
+    x, y = places[..., 0], places[..., 1]
+    moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
+
+
+def _places(shape: tuple[int, ...]) -> Field:
+    """Where the pixels of a slice are, (x, y)."""
+    rows, columns = np.indices(shape, np.float32)
+    return np.stack([columns, rows], -1)
 
 
 def _registered(to: NDArray[np.uint8], source: NDArray[np.uint8], register: Register) -> Field:
@@ -90,12 +100,9 @@ def _demons(to: NDArray[np.uint8], source: NDArray[np.uint8]) -> Field:
 
 def _few_demons(to: NDArray[np.uint8], source: NDArray[np.uint8]) -> Field:
     fixed, moving = (_smooth(picture.astype(np.float32), FEW_BLUR) for picture in (to, source))
-    rows, columns = np.indices(to.shape, np.float32)
-    field, slope = np.zeros((*to.shape, 2), np.float32), _slope(fixed)
+    places, field, slope = _places(to.shape), np.zeros((*to.shape, 2), np.float32), _slope(fixed)
     for _ in range(FEW_STEPS):
-        x, y = columns + field[..., 0], rows + field[..., 1]
-        there = cv2.remap(moving, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        moved = np.asarray(there, np.float32)
+        moved = _moved(moving, places + field)
         force, miss = slope + _slope(moved), fixed - moved  # forces of both pictures: symmetric
         push = 2 * miss / ((force**2).sum(-1) + miss**2 + 1e-3)
         field += push[..., None] * force
