@@ -9,8 +9,6 @@ import os
 import threading
 import time
 import uuid
-import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.spec import RoundSpec
+from storage.arrays import TornFile, read_npz
 
 log = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray]
 ABANDONED_SECONDS = 3600.0  # nobody writes a file for so long
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class KeptArrays:
@@ -154,7 +152,6 @@ def write_arrays(path: Path, arrays: Arrays) -> int:
 def read_arrays(path: Path) -> Arrays | None:
     """None where the file is missing or torn: each array has a checksum."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except UNREADABLE:
+        return read_npz(path)
+    except TornFile:
         return None

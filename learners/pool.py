@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.arrays import TornFile, write_bytes
+from storage.arrays import TornFile, read_npz, write_bytes
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def write_pool(path: Path, pool: Pool) -> None:
 
 def read_pool(path: Path) -> Pool:
     """Raises TornFile."""
+    arrays = read_npz(path, "the ranking data")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            columns = {f.name: arrays[f.name] for f in fields(Pool) if f.name in arrays}
-            unknown = np.full(len(columns["refs"]), np.nan, np.float32)
-            return Pool(**{"information": unknown, **columns})  # pools of older projects lack it
-    except Exception as error:  # zipfile, zlib and numpy raise types of their own
+        columns = {f.name: arrays[f.name] for f in fields(Pool) if f.name in arrays}
+        unknown = np.full(len(columns["refs"]), np.nan, np.float32)
+        return Pool(**{"information": unknown, **columns})  # pools of older projects lack it
+    except (KeyError, TypeError) as error:
         raise TornFile(f"the ranking data {path.name} cannot be read ({error})") from error

@@ -33,7 +33,7 @@ from models.clicknet_training.evaluate import Case, evaluate
 from models.clicknet_training.examples import Sample, stacked
 from models.clicknet_training.objective import corrected, forward, generator, loss_of
 from models.clicknet_training.simulate import first_prompts, new_board
-from storage.arrays import write_bytes
+from storage.arrays import open_npy, write_bytes
 
 BATCH = 8
 RATE = 6e-4
@@ -172,10 +172,10 @@ def _shown(spec: TuneSpec, *, held: bool) -> list[Shown]:
     found = []
     for each in spec.slices:
         if each.held == held:
-            objects = np.load(each.objects)
+            objects = np.array(open_npy(each.objects))
             boxes = tuple(_boxes(objects))
             if boxes:
-                found.append(Shown(np.load(each.picture), objects, boxes))
+                found.append(Shown(np.array(open_npy(each.picture)), objects, boxes))
     return found
 
 

@@ -7,6 +7,8 @@ and columns to the right (known anatomy runs x to the patient's left, y to the b
 
 import io
 import os
+import struct
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,6 +22,20 @@ BACKGROUND = 0
 MAX_CLASS = 253
 ERASED = 254  # in a patch only: what was said here before is taken back, the voxel is unknown again
 UNLABELLED = 255  # nothing is said here; losses and metrics ignore it
+
+
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+# NumPy reads headers with `ast`, and in Python 3.11 two threads in it at once raise SystemError (python/cpython#106905)
+_header = threading.Lock()
 
 
 class TornFile(OSError):
@@ -138,11 +154,21 @@ def write_npy(path: Path, array: NDArray) -> None:
 def open_npy(path: Path) -> NDArray:
     """The array memory-mapped and read-only; raises TornFile where the file is missing or cut short."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with _header:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise TornFile(
             f"the pixels in {path.name} cannot be read ({error}); import the image again"
         ) from error
+
+
+def read_npz(path: Path, what: str = "the file") -> dict[str, NDArray]:
+    """Every array of a .npz; each has a checksum. Raises TornFile where one is missing, cut short or damaged."""
+    try:
+        with _header, np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _DAMAGED as error:
+        raise TornFile(f"{what} {path.name} cannot be read ({error})") from error
 
 
 def write_patch(path: Path, patch: Patch) -> None:
@@ -157,8 +183,8 @@ def write_patch(path: Path, patch: Patch) -> None:
 
 def read_patch(path: Path, box: Box) -> Patch:
     """Raises TornFile where the file is missing, damaged or not a patch of this box."""
+    arrays = read_npz(path, "the label file")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Patch(box, arrays["classes"], arrays.get("instances"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return Patch(box, arrays["classes"], arrays.get("instances"))
+    except (ValueError, KeyError) as error:
         raise TornFile(f"the label file {path.name} cannot be read ({error})") from error

@@ -1,14 +1,17 @@
 """A project on disk: what was acknowledged stays, what was half done goes."""
 
+import gc
 import sqlite3
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import storage.arrays
-from storage.arrays import SliceRef, TornFile
+from storage.arrays import SliceRef, TornFile, read_patch
 from storage.database import StorageFull
 from storage.lock import ProjectBusy
 from storage.rows import NewLabel
@@ -152,6 +155,35 @@ def test_a_torn_or_deleted_pixel_file_is_named_as_such(store):
     path.unlink()
     with pytest.raises(TornFile):
         store.pixels(image_id)
+
+
+def test_threads_read_images_and_labels_at_once(store):
+    """In Python 3.11 NumPy's reading of a header is not safe where the garbage of one thread lets another one run."""
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            sum(range(20))
+
+    image_id = store.add_image(ball()[0])
+    row = store.add_label(drawn(SliceRef(image_id, 0, 4), ONES))
+
+    def read(_: int) -> None:
+        Garbage()
+        assert store.pixels(image_id).shape == (9, 17, 23)
+        assert (read_patch(row.path, row.box).classes == ONES).all()
+
+    often, every = sys.getswitchinterval(), gc.get_threshold()
+    try:
+        sys.setswitchinterval(1e-6)
+        gc.set_threshold(10)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(read, range(600)))
+    finally:
+        sys.setswitchinterval(often)
+        gc.set_threshold(*every)
 
 
 def test_a_project_has_one_owner(store):

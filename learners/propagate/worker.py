@@ -61,7 +61,7 @@ class Filler:
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
-        known = np.load(spec.known)
+        known = np.array(open_npy(spec.known))
         case = Case(open_npy(spec.pixels), known, spec.slices, spec.spacing_mm, window=spec.window)
         run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts)
         filled = fill(spec.propagator, case, run)
