@@ -15,10 +15,13 @@ SKIPPED, CHOSEN = "skipped", RANKER
 
 
 class Queue:
-    """Thread-safe by way of the store. People skip and un-skip items; that is kept in the project."""
+    """Thread-safe by way of the store. People skip and un-skip items; that is kept in the project.
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler, self._store = scheduler, scheduler.store
+    What is drawn by chance follows the labels that are there and `draw`: it stays until somebody labels.
+    """
+
+    def __init__(self, scheduler: Scheduler, draw: int = 0) -> None:
+        self._scheduler, self._store, self._draw = scheduler, scheduler.store, draw
 
     def next(
         self, count: int = 20, ranker: str | None = None, *, whole_images: bool = False, search: str = ""
@@ -108,7 +111,7 @@ class Queue:
             labelled_images=frozenset(clocks),
             loop=loop,
             whole_images=whole_images,
-            seed=self._store.newest_label(),
+            seed=(self._draw << 32) + self._store.newest_label(),
         )
 
     def _skipped(self) -> set[Ref]:

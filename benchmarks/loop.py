@@ -1,14 +1,17 @@
 """Labels and minutes against Dice: learners, rankers and the wait for a refresh, through the real workflow.
 
-    python -m benchmarks.loop [--quick] [--part learners|rankers|refresh] [--set NAME] [--method NAME]
+    python -m benchmarks.loop [--quick] [--part learners|rankers|rounds|refresh] [--set NAME] [--method NAME]
+        [--steps N]
 
 Floor: Otsu's threshold (pictures) or nothing (volumes). Ceiling: supervised training on every training image. All
 methods of a table have the same start labels, the same seconds of training and the same test images, which no
-project holds.
+project holds. With --steps the rounds of the parts `rankers` and `rounds` have so many steps instead, whatever else
+the machine does meanwhile.
 """
 
 import csv
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from annotator.learn_settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
+from learners import trainer
 from learners.rankers import RANKERS
 from storage.formats import read_labels
 
@@ -54,6 +58,7 @@ class Set:
     sizes: Sizes
     methods: tuple[str, ...] = ()  # that were asked for; none: those of the part's table
     device: str = "cpu"
+    steps: int | None = None  # of a round, instead of seconds
 
 
 def main() -> None:
@@ -64,6 +69,9 @@ def main() -> None:
     )
     options.add_argument("--method", action="append", help="of learners or rankers; default: those compared")
     options.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
+    options.add_argument(
+        "--steps", type=int, help="of each round of the parts rankers and rounds, instead of seconds"
+    )
     asked = options.parse_args()
     methods = tuple(asked.method or ())
     rows: list[Row] = []
@@ -72,9 +80,10 @@ def main() -> None:
         if data is None:
             print(f"{name}: left out, its folder is not in {asked.data}")
             continue
+        data = replace(data, methods=methods, device=asked.device, steps=asked.steps)
         for part in asked.part or PARTS:
             for seed in range(1 if asked.quick else asked.seeds):
-                for row in PARTS[part](replace(data, methods=methods, device=asked.device), seed):
+                for row in PARTS[part](data, seed):
                     print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                     rows.append(row)
     finish(rows, asked.json)
@@ -95,32 +104,44 @@ def learners(data: Set, seed: int) -> Iterator[Row]:
 
 def rankers(data: Set, seed: int) -> Iterator[Row]:
     """Dice after each batch of labels, chosen by each ranker from the same start."""
-    s = data.sizes
     for name in data.methods or RANKERS:
-        settings = LearnSettings(
-            ("supervised",), seconds=s.round_seconds, settle_seconds=0, device=data.device
-        )
-        with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
-            person.label_random(s.start)
-            dice: list[float] = []
-            for number in range(s.rounds + 1):
-                if number:
-                    person.label_next(s.batch, name)
-                person.scheduler.run_until_idle()
-                value = _dice(person, data, folder / f"test-{number}")
-                dice.append(value)
-                minutes = round(person.seconds / 60, 1)
-                yield Row(
-                    data.subject.name,
-                    name,
-                    f"Dice after {person.drawn}",
-                    value,
-                    seed=seed,
-                    seconds=minutes * 60,
-                )
-            curve = float(np.trapezoid(dice) / max(1, len(dice) - 1))
-            yield Row(data.subject.name, name, "area", curve, n=len(dice), seed=seed)
-            yield Row(data.subject.name, name, "minutes", person.seconds / 60, n=person.drawn, seed=seed)
+        yield from _curve(data, name, seed, name)
+
+
+def rounds(data: Set, seed: int) -> Iterator[Row]:
+    """Dice after each batch of random labels, with rounds that take in new ones ever more gently, and without."""
+    ours = trainer.SETTLED
+    for method, settled in (("gentler with new labels", ours), ("full rate in each round", sys.maxsize)):
+        trainer.SETTLED = settled
+        yield from _curve(data, "random", seed, method)
+    trainer.SETTLED = ours
+
+
+def _curve(data: Set, ranker: str, seed: int, method: str) -> Iterator[Row]:
+    s = data.sizes
+    settings = LearnSettings(
+        ("supervised",),
+        seconds=9999 if data.steps else s.round_seconds,
+        settle_seconds=0,
+        device=data.device,
+        steps=data.steps,
+    )
+    with _folder() as folder, project(folder / "p", data.subject, settings, seed) as person:
+        person.label_random(s.start)
+        dice: list[float] = []
+        for number in range(s.rounds + 1):
+            if number:
+                person.label_next(s.batch, ranker)
+            person.scheduler.run_until_idle()
+            value = _dice(person, data, folder / f"test-{number}")
+            dice.append(value)
+            seconds = round(person.seconds / 60, 1) * 60
+            yield Row(
+                data.subject.name, method, f"Dice after {person.drawn}", value, seed=seed, seconds=seconds
+            )
+        curve = float(np.trapezoid(dice) / max(1, len(dice) - 1))
+        yield Row(data.subject.name, method, "area", curve, n=len(dice), seed=seed)
+        yield Row(data.subject.name, method, "minutes", person.seconds / 60, n=person.drawn, seed=seed)
 
 
 def refresh(data: Set, seed: int) -> Iterator[Row]:
@@ -152,6 +173,7 @@ def refresh(data: Set, seed: int) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Set, int], Iterator[Row]]] = {
     "learners": learners,
     "rankers": rankers,
+    "rounds": rounds,
     "refresh": refresh,
 }
 

@@ -64,7 +64,8 @@ class Annotator:
 
     def label_next(self, count: int, ranker: str) -> None:
         """What the queue asks for, in its order."""
-        items = Queue(self.scheduler).next(count, ranker, whole_images=self.subject.whole_images)["items"]
+        queue = Queue(self.scheduler, draw=self.seed)
+        items = queue.next(count, ranker, whole_images=self.subject.whole_images)["items"]
         for item in items:
             if self.subject.whole_images and self.workflow.store.image(item["image"]).shape[0] == 1:
                 self.label_slice(SliceRef(item["image"], 0, 0))
