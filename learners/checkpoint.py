@@ -97,8 +97,8 @@ def load_network(directory: Path, device: str = "cpu") -> UNet:
 def load_state(
     directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
 ) -> State | None:
-    """Student and teacher to go on with. A class that is new since starts untrained; None where the network is
-    another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
+    """Student and teacher to go on with. A class that is new since starts untrained, and with it the count of steps;
+    None where the network is another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
     card = read_card(directory)
     if _body(card.network) != _body(network):
         return None
@@ -107,7 +107,8 @@ def load_state(
         old, new = UNet(card.network), UNet(network)
         _fill(old, directory / name if (directory / name).exists() else directory / WEIGHTS)
         networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
-    return State(networks[0], networks[1].eval().requires_grad_(False), card.steps)
+    steps = card.steps if set(class_ids) <= set(card.class_ids) else 0
+    return State(networks[0], networks[1].eval().requires_grad_(False), steps)
 
 
 def peer_file(name: str) -> str:

@@ -167,6 +167,11 @@ class Pools:
     def has_labels(self) -> bool:
         return bool(self._labelled)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something was labelled that the parent did not see."""
+        return bool(self._fresh)
+
     def labelled(self, count: int, believe: Believer | None = None) -> Sample:
         """What people said; with `believe` also what was propagated from it, as far as it is trusted."""
         return self._batch([self._draw_labelled(believe) for _ in range(count)], unlabelled=False)

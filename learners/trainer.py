@@ -17,6 +17,7 @@ from learners.targets import belief_at
 from models.networks import NetworkSpec, Noise, UNet
 
 RATE = 3e-3
+SETTLED, LEAST = 60, 0.1  # steps from which on a network is trained on more gently, and how gently at most
 WARM_UP = 0.05  # of the job
 LAST_RATE = 0.05  # of the first
 GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth training on
@@ -82,7 +83,7 @@ class State:
 
     student: UNet
     teacher: UNet
-    steps: int = 0
+    steps: int = 0  # since it began, or since a class was added
     peers: dict[str, UNet] = field(default_factory=dict)  # networks that learn beside it and are never shown
 
     @property
@@ -184,13 +185,14 @@ def train(job: Job, state: State) -> State:
     context = Context(rng, views=job.views, classes=job.plan.network.classes)
     weights = [p for network in state.learning for p in network.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
+    full = RATE * (gentleness(state.steps) if job.pools.has_news else 1.0)
     checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
     job.budget.start()
     while job.budget.left():
         context.progress, context.step = job.budget.progress, job.budget.step
         for group in optimiser.param_groups:
-            group["lr"] = RATE * rate_at(context.progress)
+            group["lr"] = full * rate_at(context.progress)
         last = _step(job, state, optimiser, context)
         state.steps += 1
         job.budget.step += 1
@@ -267,6 +269,12 @@ def _loss(job: Job, parts: list[Part], logits: Tensor, context: Context) -> Tens
     for extra in job.recipe.extras:
         total = total + extra(logits[: len(first)], first, context)
     return total
+
+
+def gentleness(steps: int) -> float:
+    """The rate of a job with new labels as a share of `RATE`, after so many steps in jobs before: at the whole of it a
+    few new slices shake off what was learned. A job on the same labels is longer than the one before and may shake."""
+    return max(LEAST, min(1.0, SETTLED / max(1, steps)))
 
 
 def rate_at(progress: float) -> float:

@@ -22,7 +22,7 @@ from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
 from learners.propagate import PROPAGATORS
 from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
-from learners.trainer import Context, Gate, State, follow, rate_at
+from learners.trainer import Context, Gate, State, follow, gentleness, rate_at
 from models.networks import NetworkSpec, UNet, strides_for
 from storage.arrays import UNLABELLED
 
@@ -167,6 +167,11 @@ def test_the_first_average_is_a_copy_and_later_ones_follow_the_closed_form():
 def test_the_rate_depends_on_progress_alone():
     assert rate_at(0.0) == 0.5 and rate_at(0.05) == pytest.approx(1.0) and rate_at(1.0) == pytest.approx(0.05)
     assert Budget(10, steps=4).progress == 0 and Budget(0).progress == 1
+
+
+def test_a_network_is_trained_on_ever_more_gently_but_never_not_at_all():
+    found = [gentleness(steps) for steps in (0, 1, 60, 120, 240, 10**6)]
+    assert found == [1, 1, 1, 0.5, 0.25, 0.1]
 
 
 def test_a_stop_file_ends_the_budget(tmp_path):

@@ -1,6 +1,8 @@
 """Learners learn: real pictures and a phantom, a few seconds, against a threshold that needs no training."""
 
 import csv
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from learners.checkpoint import WEIGHTS, load_state, read_card
+from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_state, read_card
 from learners.data import Case
 from learners.polarity import unseen_polarity
 from learners.pool import read_pool
@@ -141,6 +143,25 @@ def test_a_round_goes_on_from_its_parent_and_keeps_the_better(taught):
     assert read_card(second.model).steps in (90, 105)
 
 
+def test_new_labels_move_a_network_less_the_longer_it_was_trained(taught, tmp_path):
+    _, examples, first = taught
+    before = load_file(first.model / STUDENT)
+    unjudged = [each for each in examples if not each.all_held]  # so that the newer one is kept
+
+    def moved(name: str, steps: int, fresh: bool) -> float:
+        parent = tmp_path / name
+        shutil.copytree(first.model, parent)
+        card = json.loads((parent / CARD).read_text())
+        (parent / CARD).write_text(json.dumps({**card, "steps": steps}))
+        shown = [replace(each, fresh=fresh and each.image_id == 1) for each in unjudged]
+        result = work(spec_of(tmp_path, shown, parent=parent, steps=15, predict=()))
+        now = load_file(result.model / STUDENT)
+        return sum(float((now[key] - value).square().sum()) for key, value in before.items()) ** 0.5
+
+    young, old = moved("young", 1, fresh=True), moved("old", 600, fresh=True)
+    assert 0 < old < 0.5 * young and moved("on the same labels", 600, fresh=False) > 0.7 * young
+
+
 def test_a_child_that_got_worse_is_dropped_and_the_parent_predicts(taught):
     folder, examples, first = taught
     wrong = []
@@ -261,6 +282,7 @@ def test_a_class_added_later_joins_without_the_others_forgetting(tmp_path):
     assert torch.equal(state.teacher.head.weight[0], old.teacher.head.weight[0])
     other = NetworkSpec(2, 1, 2, (8, 16), ((2, 2),))
     assert load_state(first.model, other, (1,), "cpu") is None
+    assert (old.steps, state.steps) == (3, 0)  # what is new begins at the full rate
 
 
 def test_a_torn_image_is_left_out_and_named(tmp_path):
