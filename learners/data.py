@@ -202,7 +202,7 @@ class Pools:
 
     def _draw_labelled(self, believe: Believer | None) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
-        case = self._choice(self._fresh if fresh else self._labelled)
+        case = self._by_slices(self._fresh if fresh else self._labelled)
 
         def say(region: Box3) -> Target:
             return case.target(region, believe)
@@ -213,6 +213,13 @@ class Pools:
         wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
         places = case.places[self._choice(wanted)]
         return self._patch(case, places[self._rng.integers(len(places))], say)
+
+    def _by_slices(self, cases: Sequence[Case]) -> Case:
+        """One of them, by the square root of its labelled slices: a slice here and there must not outweigh the volumes
+        that are labelled as a whole, nor one such volume all others."""
+        slices = np.array([max(1, len(case.example.slices) - len(case.example.held)) for case in cases])
+        shares = np.cumsum(np.sqrt(slices))
+        return cases[int(np.searchsorted(shares, self._rng.random() * shares[-1], side="right"))]
 
     def _draw_anywhere(self) -> Drawn:
         case = self._choice(self._any)

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_state, read_card
-from learners.data import Case
+from learners.data import Case, Pools
+from learners.plan import plan_of
 from learners.polarity import unseen_polarity
 from learners.pool import read_pool
 from learners.progress import classes_file, read_progress
@@ -270,6 +271,25 @@ def test_a_volume_with_a_few_labelled_slices_in_several_planes_trains_in_3d(tmp_
     assert len(pool) == 14 + 30 + 36 and set(pool.refs[:, 1]) == {0, 1, 2}
     proposed = np.load(classes_file(tmp_path / "round-0", 1))
     assert 2 * ((proposed == 1) & (truth == 1)).sum() / ((proposed == 1).sum() + truth.sum()) > 0.7
+
+
+def test_whole_volumes_are_drawn_by_the_root_of_their_slices(tmp_path):
+    """One volume of 36 slices, class 1, and four of one slice, class 2: six draws to four."""
+    pixels = np.random.default_rng(0).random((36, 32, 32)).astype(np.float32)
+    whole = example(
+        tmp_path, 1, pixels, np.ones(pixels.shape, np.uint8), slices=tuple((0, k) for k in range(36))
+    )
+    lone = []
+    for number in range(2, 6):
+        known = np.full(pixels.shape, UNLABELLED, np.uint8)
+        known[18] = 2
+        lone.append(example(tmp_path, number, pixels, known, slices=((0, 18),)))
+    classes = Classes((1, 2))
+    cases = [Case(each, classes, 1) for each in (whole, *lone)]
+    plan = plan_of(spec_of(tmp_path, [whole, *lone], class_ids=(1, 2)))
+    drawn = Pools(cases, classes, plan, np.random.default_rng(0)).labelled(400)
+    of_the_whole = ((drawn.y == 1) & (drawn.w > 0)).flatten(1).any(1)
+    assert 0.5 < float(of_the_whole.float().mean()) < 0.7
 
 
 def test_a_class_added_later_joins_without_the_others_forgetting(tmp_path):
