@@ -161,6 +161,7 @@ class Pools:
         self._classes, self._plan, self._rng = classes, plan, rng
         self._labelled = [case for case in cases if case.labelled]
         self._fresh = [case for case in self._labelled if case.example.fresh]
+        self._shares, self._fresh_shares = _shares(self._labelled), _shares(self._fresh)
         self._any = [case for case in cases if not case.example.all_held]
 
     @property
@@ -202,7 +203,8 @@ class Pools:
 
     def _draw_labelled(self, believe: Believer | None) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
-        case = self._by_slices(self._fresh if fresh else self._labelled)
+        cases, shares = (self._fresh, self._fresh_shares) if fresh else (self._labelled, self._shares)
+        case = cases[int(np.searchsorted(shares, self._rng.random() * shares[-1], side="right"))]
 
         def say(region: Box3) -> Target:
             return case.target(region, believe)
@@ -213,13 +215,6 @@ class Pools:
         wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
         places = case.places[self._choice(wanted)]
         return self._patch(case, places[self._rng.integers(len(places))], say)
-
-    def _by_slices(self, cases: Sequence[Case]) -> Case:
-        """One of them, by the square root of its labelled slices: a slice here and there must not outweigh the volumes
-        that are labelled as a whole, nor one such volume all others."""
-        slices = np.array([max(1, len(case.example.slices) - len(case.example.held)) for case in cases])
-        shares = np.cumsum(np.sqrt(slices))
-        return cases[int(np.searchsorted(shares, self._rng.random() * shares[-1], side="right"))]
 
     def _draw_anywhere(self) -> Drawn:
         case = self._choice(self._any)
@@ -265,6 +260,12 @@ class Pools:
 
     def _choice(self, items: Sequence):
         return items[int(self._rng.integers(len(items)))]
+
+
+def _shares(cases: Sequence[Case]) -> NDArray[np.float64]:
+    """Summed up, how often each is drawn, by the square root of its labelled slices: a slice here and there must not
+    outweigh the volumes that are labelled as a whole, nor one such volume all others."""
+    return np.cumsum([max(1, len(c.example.slices) - len(c.example.held)) ** 0.5 for c in cases])
 
 
 def _places(known: NDArray[np.uint8], classes: Classes) -> dict[int, NDArray[np.int32]]:
