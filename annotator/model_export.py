@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learners.spec import CARD
 from storage.arrays import write_bytes
 from storage.rounds import RoundRow, Rounds
 from storage.store import Store
@@ -73,7 +74,7 @@ def export_model(
 ) -> Exported:
     """Write the model that people see now; `tell` hears what is being done. Raises LookupError where there is none,
     ValueError where the folder is in use or the model is damaged."""
-    from learners.checkpoint import CARD, WEIGHTS, load_network, read_card
+    from learners.checkpoint import WEIGHTS, load_network, read_card
 
     row = rounds.newest(learner, "done")
     source = rounds.model(learner)

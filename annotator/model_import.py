@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from learners.spec import CARD
 from storage.arrays import write_bytes
 from storage.rounds import Finished, RoundRow, Rounds
 from storage.store import Store
@@ -21,7 +22,7 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
     is run. Raises ValueError where it is no model, LookupError for an unknown learner.
     """
     from learners import LEARNERS
-    from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_network
+    from learners.checkpoint import STUDENT, WEIGHTS, load_network
 
     if learner not in LEARNERS:
         raise LookupError(f"there is no learner {learner!r}; there are: {', '.join(LEARNERS)}")
@@ -43,8 +44,6 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
 def model_folder(uploaded: Path, into: Path) -> Path:
     """The folder of a model among uploaded files: a zip of one (its known files are unpacked into `into`), or the
     folder that holds the card. Raises ValueError."""
-    from learners.checkpoint import CARD
-
     archives = [path for path in uploaded.rglob("*") if path.suffix.lower() == ".zip"]
     if archives:
         return _unpacked(archives[0], into)
@@ -56,7 +55,7 @@ def model_folder(uploaded: Path, into: Path) -> Path:
 
 def _unpacked(archive: Path, into: Path) -> Path:
     """Only files of a model's own names, whatever else and whatever paths the zip holds."""
-    from learners.checkpoint import CARD, STUDENT, WEIGHTS
+    from learners.checkpoint import STUDENT, WEIGHTS
 
     into.mkdir(parents=True, exist_ok=True)
     try:

@@ -27,7 +27,7 @@ from learners.choice import Choice, choose
 from learners.pool import Pool
 from learners.progress import STOP_FILE
 from learners.rounds import run_round
-from learners.spec import RoundSpec
+from learners.spec import CARD, RoundSpec
 from storage.rounds import RoundRow, Rounds, rounds_of
 from storage.store import Store
 
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 TICK_SECONDS = 0.5
+PATIENCE = 3  # rounds in a row that may come out worse before training starts again from what people see
 
 
 class Scheduler:
@@ -283,6 +284,7 @@ class Scheduler:
             examples=inputs.examples,
             directory=self.rounds.folder(row.id),
             parent=self._parent(row.learner),
+            start=self._start_of(row),
             seconds=seconds,
             predict=self._order(row),
             predict_seconds=self._settings.predict_seconds,
@@ -309,6 +311,17 @@ class Scheduler:
         rows = [row for each in trained if (row := self.rounds.newest(each, "done")) is not None]
         newest = max(rows, key=lambda row: row.id, default=None)
         return self.rounds.folder(newest.model_round) if newest and newest.model_round else None
+
+    def _start_of(self, row: RoundRow) -> Path | None:
+        """The model of the learner's last round, where that came out worse than the one that people see: what it
+        learned is not lost. After every few such rounds in a row the next begins with what people see."""
+        worse = (
+            self.rounds.worse(row.learner) if row.kind == "train" and LEARNERS[row.learner].network else []
+        )
+        if len(worse) % PATIENCE == 0:
+            return None
+        model = self.rounds.folder(worse[-1])
+        return model if (model / CARD).is_file() else None
 
     def _order(self, row: RoundRow) -> tuple[int, ...]:
         """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from annotator import scheduler
 from annotator.learn_settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
@@ -109,12 +111,12 @@ def rankers(data: Set, seed: int) -> Iterator[Row]:
 
 
 def rounds(data: Set, seed: int) -> Iterator[Row]:
-    """Dice after each batch of random labels, with rounds that take in new ones ever more gently, and without."""
-    ours = trainer.SETTLED
-    for method, settled in (("gentler with new labels", ours), ("full rate in each round", sys.maxsize)):
-        trainer.SETTLED = settled
-        yield from _curve(data, "random", seed, method)
-    trainer.SETTLED = ours
+    """Dice after each batch of random labels, with rounds as they are and with one of their habits left out."""
+    yield from _curve(data, "random", seed, "rounds as they are")
+    with patch.object(trainer, "SETTLED", sys.maxsize):
+        yield from _curve(data, "random", seed, "new labels at the full rate")
+    with patch.object(scheduler, "PATIENCE", 1):
+        yield from _curve(data, "random", seed, "from the best model each time")
 
 
 def _curve(data: Set, ranker: str, seed: int, method: str) -> Iterator[Row]:

@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learners.data import PERCENTILES
+from learners.spec import CARD
 from learners.trainer import State
 from models.networks import NetworkSpec, UNet
 from storage.arrays import write_bytes
 
-CARD, WEIGHTS, STUDENT = "model.json", "model.safetensors", "student.safetensors"
+WEIGHTS, STUDENT = "model.safetensors", "student.safetensors"
 VERSION = 1
 
 

@@ -94,7 +94,7 @@ def proposed(spec: RoundSpec, sam: Any, digest: str) -> RoundSpec:
         raise Unready("SFR needs a volume with a labelled slice that is not held out; label one more")
     torch.manual_seed(spec.seed)
     base = {"sam": digest, "classes": " ".join(map(str, spec.class_ids))}
-    network = restored(MosaicSam(sam, len(classes)), spec.parent, base).to(device)
+    network = restored(MosaicSam(sam, len(classes)), spec.goes_on_from, base).to(device)
     pages = [page for case in taught for page in pages_of(case, network.side, classes)]
     steps = None if spec.steps is None else max(1, spec.steps // 2)
     budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE)

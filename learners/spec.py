@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models import PromptChoice
 
+CARD = "model.json"  # in the directory of a round that trained a network
 CACHE_BYTES = 4_000_000_000  # registrations of some thousand pairs of volumes, or features of 30,000 slices
 
 
@@ -88,7 +89,12 @@ class RoundSpec:
     class_ids: tuple[int, ...]
     examples: tuple[Example, ...]
     directory: Path
-    parent: Path | None = None  # the directory of the model to start from
+    parent: Path | None = (
+        None  # the directory of the model that people see: what to start from and to compare with
+    )
+    start: Path | None = (
+        None  # what to train on from instead: the last round's model, where it came out worse
+    )
     seconds: float = 30.0  # of training; 0: predict only
     predict: tuple[int, ...] = ()  # image ids in the order in which people want them
     predict_seconds: float = 30.0  # the first image is always predicted
@@ -105,6 +111,11 @@ class RoundSpec:
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
     cache_bytes: int = CACHE_BYTES  # that it may grow to
     members: bool = False  # predict with the snapshots of the training as well, to see where they disagree
+
+    @property
+    def goes_on_from(self) -> Path | None:
+        """Where training starts."""
+        return self.start or self.parent
 
     def __post_init__(self) -> None:
         if self.seconds < 0 or self.predict_seconds < 0:

@@ -76,6 +76,11 @@ class Recipe:
     together: "Together | None" = None  # for methods of several networks: takes the place of all slots above
     peers: "Callable[[Plan, Pools], dict[str, NetworkSpec]] | None" = None  # its other networks, by name
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether it learns from images without labels, as far as its teacher is good."""
+        return self.select is not None or self.together is not None
+
 
 @dataclass
 class State:
@@ -218,7 +223,7 @@ def _check(job: Job, state: State) -> None:
 
 def _step(job: Job, state: State, optimiser: torch.optim.Optimizer, context: Context) -> float:
     recipe = job.recipe
-    context.weight = job.gate.weight(context.progress) if recipe.select or recipe.together else 0.0
+    context.weight = job.gate.weight(context.progress) if recipe.asks_teacher else 0.0
     for network in state.learning:
         network.train()
     loss = (recipe.together or _alone)(job, state, context)

@@ -1,6 +1,7 @@
 """What happens inside a round: load, train, compare with the parent, predict. Runs in a worker."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -70,8 +71,9 @@ class _Round:
         self.judge = Judge(self.cases, self.plan, self.classes)
 
     def run(self) -> RoundResult:
-        parent = self._parent()
-        self.continued = parent is not None
+        parent = self._state(self.spec.parent)
+        if parent is None and self.spec.parent is not None:
+            self.notes.append("the images or classes changed so much that training began anew")
         before = None if parent is None else self.judge(parent.teacher)
         if self.spec.seconds > 0:
             return self._train(parent, before)
@@ -81,12 +83,21 @@ class _Round:
         return self._propose(parent.teacher, kept, before)
 
     def _train(self, parent: State | None, before: Judged | None) -> RoundResult:
-        """Improve the parent or begin anew, keep the better of child and parent, and predict with it."""
+        """Go on from the last round's model or begin anew, and predict with the better of child and parent.
+
+        A child that came out worse is saved too: new labels may cost a network what it knew before they are worth
+        something, and rounds that all start at the parent never get past that.
+        """
         spec = self.spec
-        state = parent or State.fresh(UNet(self.plan.network).to(self.plan.device))
-        old = {k: v.clone() for k, v in state.teacher.state_dict().items()}
+        last, quality = parent, None if before is None else before.dice
+        if spec.start is not None:
+            last = self._state(spec.start)
+            quality = self.judge(last.teacher).dice if last and self.recipe.asks_teacher else None
+        self.continued = last is not None
+        state = last or State.fresh(UNet(self.plan.network).to(self.plan.device))
+        old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
         budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
-        job = self._job(budget, before)
+        job = self._job(budget, quality)
         state.peers = self._peers(job)
         train(job, state)
         if job.gate.collapsed:
@@ -96,11 +107,10 @@ class _Round:
         self.report.say("comparing")
         after = kept = self.judge(state.teacher)
         model = spec.directory
+        self._save(job, state, after)
         if before is not None and spec.parent is not None and after.worse_than(before):
             kept, model = before, spec.parent
             state.teacher.load_state_dict(old)
-        else:
-            self._save(job, state, after)
         result = RoundResult(
             model=model,
             predicted=(),
@@ -142,7 +152,7 @@ class _Round:
         """The method's other networks, from where the model stands that training goes on from."""
         if job.recipe.peers is None:
             return {}
-        start = self.spec.parent if job.before else None
+        start = self.spec.goes_on_from if job.before else None
         wanted = job.recipe.peers(self.plan, job.pools)
         return load_peers(start, wanted, self.spec.class_ids, self.plan.device)
 
@@ -152,7 +162,7 @@ class _Round:
 
     def _save(self, job: Job, state: State, judged: Judged) -> None:
         spec = self.spec
-        parent = read_card(spec.parent) if spec.parent and self.continued else None
+        last = self._last_card
         card = Card(
             network=self.plan.network,
             class_ids=spec.class_ids,
@@ -162,31 +172,35 @@ class _Round:
             steps=state.steps,
             dice=judged.dice,
             per_class=judged.per_class,
-            seconds=round((parent.seconds if parent else 0.0) + job.budget.spent, 1),
-            rounds=(parent.rounds if parent else 0) + 1,
+            seconds=round((last.seconds if last else 0.0) + job.budget.spent, 1),
+            rounds=(last.rounds if last else 0) + 1,
         )
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
 
-    def _parent(self) -> State | None:
-        if self.spec.parent is None:
-            return None
-        state = load_state(self.spec.parent, self.plan.network, self.spec.class_ids, self.plan.device)
-        if state is None:
-            self.notes.append("the images or classes changed so much that training began anew")
-        return state
+    @property
+    def _last_card(self) -> Card | None:
+        """Of the model that training goes on from."""
+        start = self.spec.goes_on_from
+        return read_card(start) if start is not None and self.continued else None
 
-    def _job(self, budget: Budget, before: Judged | None) -> Job:
-        recipe = self.recipe
+    def _state(self, model: Path | None) -> State | None:
+        if model is None:
+            return None
+        return load_state(model, self.plan.network, self.spec.class_ids, self.plan.device)
+
+    def _job(self, budget: Budget, quality: float | None) -> Job:
+        """`quality`: held-out Dice of the network that it starts from, None where nobody asks or knows."""
+        recipe, last = self.recipe, self._last_card
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
         if not pools.has_labels:
             raise Unready("every label is held out for checking; label one more image")
         channels = self.classes.to_channels()
         gate = Gate(
             good=recipe.good_teacher,
-            ramp=recipe.ramp if before is None else 0.0,  # a later job does not start the ramp again
+            ramp=0.0 if self.continued else recipe.ramp,  # a later job does not start the ramp again
             most=recipe.weight,
             share=pools.foreground_share(),
-            quality=None if before is None else before.dice,
+            quality=quality,
         )
         return Job(
             recipe=recipe,
@@ -202,7 +216,7 @@ class _Round:
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
             seed=self.spec.seed,
-            before=read_card(self.spec.parent).rounds if self.spec.parent and before else 0,
+            before=0 if last is None else last.rounds,
             reliable=reliable(self.cases, recipe.stable),
             judge=lambda network: self.judge(network).dice,
             tell=lambda step, loss, dice: self.report.say(

@@ -138,6 +138,13 @@ class Rounds:
         row = self.newest(learner, "done")
         return self.folder(row.model_round) if row and row.model_round else None
 
+    def worse(self, learner: str) -> list[int]:
+        """The rounds that trained since the one whose model people see, oldest first: all came out worse."""
+        row = self.newest(learner, "done")
+        sql = "select id from rounds where learner = ? and status = 'done' and kind = 'train' and id > ? order by id"
+        kept = (row.model_round if row else None) or 0
+        return [each["id"] for each in self._db.rows(sql, [learner, kept])] if kept else []
+
     def any_model(self) -> Path | None:
         """The newest model of any learner: what a learner without one of its own starts from."""
         sql = "select model_round from rounds where status = 'done' order by id desc limit 1"
@@ -237,10 +244,12 @@ class Rounds:
         return [Corrected(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
 
     def tidy(self, in_use: Collection[Path] = ()) -> None:
-        """Remove the directories of rounds that nobody needs: not running, not somebody's model, and not `in_use`, as
-        the models that running rounds start from, which a learner that was quicker may have replaced meanwhile."""
+        """Remove the directories of rounds that nobody needs: not running, not somebody's model, not a learner's last
+        training, and not `in_use`, as the models that running rounds start from, which a learner that was quicker may
+        have replaced meanwhile."""
         sql = """select model_round as id from rounds where id in
                  (select max(id) from rounds where status = 'done' group by learner)
+                 union select max(id) from rounds where status = 'done' and kind = 'train' group by learner
                  union select id from rounds where status = 'running'"""
         needed = {str(row["id"]) for row in self._db.rows(sql)} | {path.name for path in in_use}
         for path in self.directory.iterdir():

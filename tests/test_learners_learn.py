@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from learners.checkpoint import CARD, STUDENT, WEIGHTS, load_state, read_card
+from learners.checkpoint import STUDENT, WEIGHTS, load_state, read_card
 from learners.data import Case, Pools
 from learners.plan import plan_of
 from learners.polarity import unseen_polarity
 from learners.pool import read_pool
 from learners.progress import classes_file, read_progress
-from learners.spec import Example, RoundSpec, Unready, WeakBox
+from learners.spec import CARD, Example, RoundSpec, Unready, WeakBox
 from learners.targets import Classes
 from learners.trainer import GOOD_TEACHER
 from learners.work import work
@@ -173,12 +173,30 @@ def test_a_child_that_got_worse_is_dropped_and_the_parent_predicts(taught):
     spec = spec_of(folder, [*wrong, *examples[4:]], parent=first.model, steps=40)
     second = work(spec)
     assert second.child_dice < second.parent_dice == second.dice and second.model == first.model
+    assert read_card(spec.directory).steps == read_card(first.model).steps + 40  # saved all the same
     again = replace(spec_of(folder, examples, parent=first.model), seconds=0)
     result = work(again)
     for image_id in (1, 5):
         files = [classes_file(d, image_id) for d in (spec.directory, again.directory)]
         assert np.array_equal(*(np.load(f) for f in files))
     assert result.steps == 0 and result.model == first.model
+
+
+def test_a_round_goes_on_from_a_model_that_came_out_worse_and_is_compared_with_the_one_people_see(taught):
+    folder, examples, first = taught
+    start = folder / "worse"
+    shutil.copytree(first.model, start)
+    for name in (STUDENT, WEIGHTS):
+        save_file({k: torch.zeros_like(v) for k, v in load_file(start / name).items()}, start / name)
+    card = json.loads((start / CARD).read_text())
+    (start / CARD).write_text(json.dumps({**card, "steps": 1000, "rounds": 7}))
+    spec = replace(spec_of(folder, examples, parent=first.model, steps=1), start=start)
+    result = work(spec)
+    assert result.parent_dice == pytest.approx(first.dice, abs=1e-6) and result.model == first.model
+    assert (read_card(spec.directory).steps, read_card(spec.directory).rounds) == (1001, 8)
+    assert np.array_equal(
+        np.load(classes_file(spec.directory, 5)), np.load(classes_file(first.model, 5))
+    )  # what the better model says
 
 
 def test_the_same_seed_and_steps_make_the_same_weights(tmp_path):

@@ -43,14 +43,19 @@ def test_a_round_that_was_running_when_the_project_closed_is_lost_and_says_so(st
     assert not rounds.folder(row.id).exists()
 
 
-def test_the_directory_of_the_kept_model_survives_and_the_others_go(store, rounds):
-    first, second = rounds.start("supervised", 0), rounds.start("supervised", 0)
+def test_the_directories_of_the_kept_model_and_of_the_last_training_survive_and_the_others_go(store, rounds):
+    kinds = ("train", "train", "train", "predict")
+    first, second, third, last = made = [rounds.start("supervised", 0, kind) for kind in kinds]
     rounds.finish(first.id, Finished(first.id, 0.8, 0.8, None, {"seconds": 3.0}))
-    rounds.finish(second.id, Finished(first.id, 0.8, 0.7, 0.8, {"seconds": 4.0}))
+    assert rounds.worse("supervised") == []
+    for worse in (second, third):
+        rounds.finish(worse.id, Finished(first.id, 0.8, 0.7, 0.8, {"seconds": 4.0}))
+    rounds.finish(last.id, Finished(first.id, 0.8, None, 0.8))
     rounds.tidy()
-    assert rounds.model("supervised") == rounds.folder(first.id) and rounds.folder(first.id).is_dir()
-    assert not rounds.folder(second.id).exists()
-    assert rounds.trained_seconds("supervised", 0) == 7.0
+    assert rounds.model("supervised") == rounds.folder(first.id)
+    assert rounds.worse("supervised") == [second.id, third.id]
+    assert [row for row in made if rounds.folder(row.id).exists()] == [first, third]
+    assert rounds.trained_seconds("supervised", 0) == 11.0
 
 
 def test_tries_count_only_since_the_last_round_that_ended(store, rounds):

@@ -19,6 +19,7 @@ from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from learners.engines import ProcessExecutor, SerialExecutor
+from learners.judging import Judged
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
@@ -151,6 +152,22 @@ def test_the_model_that_a_waiting_round_starts_from_stays_while_its_own_learner_
     engine.gate.set()
     scheduler.run_until_idle(30)
     assert scheduler.rounds.newest("supervised").status == "done"
+    engine.shutdown()
+
+
+def test_rounds_go_on_from_one_that_came_out_worse_but_not_for_ever(project, monkeypatch):
+    monkeypatch.setattr(Judged, "worse_than", lambda self, other: other is not None)
+    store, ids = project
+    engine = Gated()
+    engine.gate.set()
+    scheduler = scheduler_of(store, engine)
+    for index in range(2, 8):
+        label(store, ids[0], index)
+        scheduler.run_until_idle(30)
+    first, *later = (scheduler.rounds.folder(n) for n in range(1, 7))
+    assert [spec.parent for spec in engine.submitted] == [None, *[first] * 5]
+    assert [spec.start for spec in engine.submitted] == [None, None, later[0], later[1], None, later[3]]
+    assert scheduler.rounds.model("supervised") == first
     engine.shutdown()
 
 

@@ -106,7 +106,7 @@ class Reader:
         features = np.stack([_cells(f, smallest) for f in seen])
         tagged = Tagged(features, np.array([s.present for s in spots], np.float32))
         torch.manual_seed(spec.seed)  # a fresh head starts from the round's seed
-        head = load_head(spec.parent / HEAD if spec.parent else None, len(self._taught))
+        head = load_head(spec.goes_on_from / HEAD if spec.goes_on_from else None, len(self._taught))
         budget = Budget(spec.seconds * READING, spec.steps, self._stop)
 
         def left(step: int, loss: float) -> bool:
