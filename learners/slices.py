@@ -72,19 +72,27 @@ Rule = Callable[[Volume], tuple[int, int] | None]
 
 
 def by_entropy(volume: Volume) -> tuple[int, int] | None:
-    """Across the axis that has the slice with most doubt on it, the slice with most doubt on and around it.
+    """Across the axis whose slice with most doubt is worth most, the slice with most doubt on and around it.
 
-    A labelled slice settles its neighbours too, and the fill is as unsure of the last slice of a volume as of the one
-    in the middle of a gap, of which it learns more.
+    That doubt counts once for each class that the fill shows there: of all of them the slice tells how they go on. A
+    labelled slice settles its neighbours too, and the fill is as unsure of the last slice of a volume as of the one in
+    the middle of a gap, of which it learns more.
     """
-    most = _highest(volume, (0, 1, 2), volume.along)
-    if most is None:
+    axis = max(range(3), key=lambda a: _worth(volume, a))
+    along = volume.along[axis]
+    if not along.any():
         return None
-    axis, along = most[0], volume.along[most[0]]
     reach = len(along) * REACH
     steps = np.arange(-int(reach), int(reach) + 1)
     around = convolve1d(along, 1 - np.abs(steps) / max(reach, 1), mode="constant")
     return axis, int(np.where(along > 0, around, 0).argmax())
+
+
+def _worth(volume: Volume, axis: int) -> float:
+    """The most doubt on a slice across this axis, times the classes that the fill shows on it."""
+    index = int(volume.along[axis].argmax())
+    shown = np.unique(plane(volume.classes, axis, index))
+    return float(volume.along[axis][index]) * max(1, int(np.count_nonzero(shown != BACKGROUND)))
 
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:

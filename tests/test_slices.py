@@ -47,6 +47,17 @@ def test_of_slices_as_unsure_as_each_other_one_among_them_is_chosen_and_not_the_
     assert proposal.axis == 0 and 3 <= proposal.index <= 8
 
 
+def test_a_slice_through_more_classes_is_worth_its_doubt_for_each_of_them():
+    confidence = np.full((20, 30, 30), 255, np.uint8)
+    confidence[:, 12:20, 15] = 140
+    confidence[:, 15, 12:19] = 140  # a cross along z: a little less of it lies on the coronal slice
+    classes = np.ones(confidence.shape, np.uint8)
+    across = (LabelledSlice(0, 10),)
+    assert next_slice(Volume(classes, confidence, across)).axis == 2
+    classes[:, :, 18:] = 2
+    assert next_slice(Volume(classes, confidence, across)).axis == 1
+
+
 @pytest.mark.parametrize("rule", SLICE_RULES)
 def test_a_labelled_slice_is_never_proposed_again(rule: str):
     slices = tuple(LabelledSlice(a, k) for a in range(3) for k in range(SHAPE[a]) if k % 5)
