@@ -26,6 +26,7 @@ COUNTS = (1, 2, 3, 4, 6, 8, 12)
 DEFAULT = "random_walker"
 OPEN_SECONDS, OUTLINE_SECONDS = 6.0, 0.24
 FILL_SECONDS = 60.0
+ORACLE = "oracle"  # the rule that sees the truth
 SLOW = ("walks", "demons", "prompted")  # measured at one count only in the quick form
 BRAIN = (2, 3, 41, 42, 7, 46, 8, 47, 10, 49, 11, 50, 12, 51, 16, 17, 53, 4, 43)
 TORSO = (1, 2, 3, 5, 6, 20, 52, 86, 87)
@@ -57,6 +58,12 @@ def main() -> None:
     asked.add_argument(
         "--propagator", choices=list(PROPAGATORS), action="append", help="default: all that are ready"
     )
+    asked.add_argument(
+        "--rule",
+        choices=(*SLICE_RULES, ORACLE),
+        action="append",
+        help="default: all, quick without the oracle",
+    )
     asked.add_argument("--volumes", type=int, help="of each set; default 20 hippocampi, 3 spines, all others")
     options = asked.parse_args()
     parts = options.part or PARTS
@@ -71,7 +78,7 @@ def main() -> None:
                 print(f"{row.set}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
         for seed in range(1 if options.quick else options.seeds) if "rules" in parts else ():
-            for row in rules(subject, counts, seed, quick=options.quick):
+            for row in rules(subject, counts, seed, options.rule, quick=options.quick):
                 print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
         print(f"{subject.set}: {subject.name} done", flush=True)
@@ -119,16 +126,19 @@ def propagators(
             yield Row(name, "best minus default", metric, max(found.values()) - found[DEFAULT], count)
 
 
-def rules(subject: Subject, counts: tuple[int, ...], seed: int, *, quick: bool) -> Iterator[Row]:
+def rules(
+    subject: Subject, counts: tuple[int, ...], seed: int, names: Sequence[str] | None = None, *, quick: bool
+) -> Iterator[Row]:
     """Slices chosen one after another by each rule, from a first one near the middle of the object."""
     first = first_place(subject, seed)
     most = max(counts) if not quick else min(6, max(counts))
     choosers: dict[str, Callable[[Subject, Filled, list[Place]], Place | None]] = {
         name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
     }
-    if not quick:
-        choosers["oracle"] = _oracle
-    for name, choose in choosers.items():
+    choosers[ORACLE] = _oracle
+    usual = [*SLICE_RULES] if quick else [*choosers]
+    for name in names or usual:
+        choose = choosers[name]
         at, seconds, previous = [first], _drawing(subject, first), None
         while True:
             filled = fill(DEFAULT, case_of(subject, at), Run.of(FILL_SECONDS, previous=previous))
