@@ -315,9 +315,9 @@ class Scheduler:
     def _start_of(self, row: RoundRow) -> Path | None:
         """The model of the learner's last round, where that came out worse than the one that people see: what it
         learned is not lost. After every few such rounds in a row the next begins with what people see."""
-        worse = (
-            self.rounds.worse(row.learner) if row.kind == "train" and LEARNERS[row.learner].network else []
-        )
+        if row.kind != "train" or not LEARNERS[row.learner].network:
+            return None
+        worse = self.rounds.worse(row.learner)
         if len(worse) % PATIENCE == 0:
             return None
         model = self.rounds.folder(worse[-1])

@@ -89,12 +89,8 @@ class RoundSpec:
     class_ids: tuple[int, ...]
     examples: tuple[Example, ...]
     directory: Path
-    parent: Path | None = (
-        None  # the directory of the model that people see: what to start from and to compare with
-    )
-    start: Path | None = (
-        None  # what to train on from instead: the last round's model, where it came out worse
-    )
+    parent: Path | None = None  # the directory of the model that people see: start and yardstick
+    start: Path | None = None  # where training starts instead: the last round's model, if it came out worse
     seconds: float = 30.0  # of training; 0: predict only
     predict: tuple[int, ...] = ()  # image ids in the order in which people want them
     predict_seconds: float = 30.0  # the first image is always predicted
