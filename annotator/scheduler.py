@@ -321,7 +321,7 @@ class Scheduler:
         if len(worse) % PATIENCE == 0:
             return None
         model = self.rounds.folder(worse[-1])
-        return model if (model / CARD).is_file() else None
+        return model if (model / CARD).is_file() else None  # older projects did not keep it
 
     def _order(self, row: RoundRow) -> tuple[int, ...]:
         """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out

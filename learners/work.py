@@ -69,6 +69,7 @@ class _Round:
         self.recipe = LEARNERS[spec.learner].recipe()
         self.cases = open_cases(spec.examples, self.classes, self.plan.network.channels, self.notes)
         self.judge = Judge(self.cases, self.plan, self.classes)
+        self.before: Card | None = None  # of the model that training goes on from
 
     def run(self) -> RoundResult:
         parent = self._state(self.spec.parent)
@@ -93,7 +94,7 @@ class _Round:
         if spec.start is not None:
             last = self._state(spec.start)
             quality = self.judge(last.teacher).dice if last and self.recipe.asks_teacher else None
-        self.continued = last is not None
+        self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
         state = last or State.fresh(UNet(self.plan.network).to(self.plan.device))
         old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
         budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
@@ -162,7 +163,7 @@ class _Round:
 
     def _save(self, job: Job, state: State, judged: Judged) -> None:
         spec = self.spec
-        last = self._last_card
+        before = self.before
         card = Card(
             network=self.plan.network,
             class_ids=spec.class_ids,
@@ -172,16 +173,10 @@ class _Round:
             steps=state.steps,
             dice=judged.dice,
             per_class=judged.per_class,
-            seconds=round((last.seconds if last else 0.0) + job.budget.spent, 1),
-            rounds=(last.rounds if last else 0) + 1,
+            seconds=round((before.seconds if before else 0.0) + job.budget.spent, 1),
+            rounds=(before.rounds if before else 0) + 1,
         )
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
-
-    @property
-    def _last_card(self) -> Card | None:
-        """Of the model that training goes on from."""
-        start = self.spec.goes_on_from
-        return read_card(start) if start is not None and self.continued else None
 
     def _state(self, model: Path | None) -> State | None:
         if model is None:
@@ -190,14 +185,14 @@ class _Round:
 
     def _job(self, budget: Budget, quality: float | None) -> Job:
         """`quality`: held-out Dice of the network that it starts from, None where nobody asks or knows."""
-        recipe, last = self.recipe, self._last_card
+        recipe = self.recipe
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
         if not pools.has_labels:
             raise Unready("every label is held out for checking; label one more image")
         channels = self.classes.to_channels()
         gate = Gate(
             good=recipe.good_teacher,
-            ramp=0.0 if self.continued else recipe.ramp,  # a later job does not start the ramp again
+            ramp=0.0 if self.before else recipe.ramp,  # a later job does not start the ramp again
             most=recipe.weight,
             share=pools.foreground_share(),
             quality=quality,
@@ -216,7 +211,7 @@ class _Round:
             loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
             gate=gate,
             seed=self.spec.seed,
-            before=0 if last is None else last.rounds,
+            before=self.before.rounds if self.before else 0,
             reliable=reliable(self.cases, recipe.stable),
             judge=lambda network: self.judge(network).dice,
             tell=lambda step, loss, dice: self.report.say(
