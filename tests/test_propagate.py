@@ -356,18 +356,53 @@ def test_large_volumes_are_worked_on_around_what_was_drawn():
     assert plane(part.known, 0, part.slices[0].index).min() == 1
 
 
+def coarse_above(monkeypatch: pytest.MonkeyPatch, voxels: int) -> None:
+    """Larger grids are not solved as a whole, whatever is lost on coarser ones."""
+    for name in ("WHOLE", "WHOLE_THIN"):
+        monkeypatch.setattr(f"learners.propagate.walker.{name}", voxels)
+
+
+def folded(shape: tuple[int, int, int], thick: float, seed: int = 0) -> tuple[NDArray, NDArray[np.uint8]]:
+    """A wavy sheet of so many voxels (class 1) around a core (class 2), as a cortex lies on white matter, in noise."""
+    z, y, x = np.indices(shape)
+    middle = [0.5 * n for n in shape]
+    away = np.sqrt((z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2)
+    radius = 0.32 * min(shape) + 2 * np.sin(x / 4) + 2 * np.cos(y / 5)
+    truth = ((away < radius + thick).astype(np.uint8)) + (away < radius)
+    noise = np.random.default_rng(seed).normal(0, 8, shape)
+    return (np.array([40, 100, 160])[truth] + noise).astype(np.float32), truth
+
+
+def test_a_grid_that_loses_what_was_drawn_is_not_the_coarsest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    for thick, levels in ((1, 1), (9, 2)):
+        image, truth = folded((30, 40, 40), thick)
+        assert len(ladder(labelled(image, truth, [(0, 15)], spacing=(1.0, 1.0, 1.0)))) == levels
+
+
+def test_what_the_coarse_grid_blurs_is_found_again_on_the_finer_one(monkeypatch: pytest.MonkeyPatch):
+    coarse_above(monkeypatch, 8000)
+    image, truth = folded((30, 40, 40), 2)
+    case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
+    assert len(ladder(case)) == 2
+    with_brightness = fill("random_walker", case)
+    monkeypatch.setattr("learners.propagate.walker._sharper", lambda small, step, free, guess: guess)
+    without = fill("random_walker", case)
+    assert dice(with_brightness.classes, truth) > dice(without.classes, truth) + 0.02
+
+
 def test_coarse_to_fine_agrees_with_solving_everywhere(monkeypatch: pytest.MonkeyPatch):
     image, truth = scene((30, 36, 40), spacing=(1.0, 1.0, 1.0))
     case = labelled(image, truth, [(0, 13), (1, 14)], spacing=(1.0, 1.0, 1.0))
     whole = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    coarse_above(monkeypatch, 6000)
     assert len(ladder(case)) > 1
     steps = fill("random_walker", case)
     assert (steps.classes == whole.classes).mean() > 0.99 and dice(steps.classes, truth) > 0.95
 
 
 def test_an_object_beside_a_slice_without_it_outlives_the_coarse_grid(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    coarse_above(monkeypatch, 6000)
     image, truth = scene((30, 36, 40), spacing=(1.0, 1.0, 1.0))
     truth[13] = 0
     case = labelled(image, truth, [(0, 12), (0, 13)], spacing=(1.0, 1.0, 1.0))
@@ -380,7 +415,7 @@ def test_an_object_beside_a_slice_without_it_outlives_the_coarse_grid(monkeypatc
 def test_classes_of_single_voxels_outlive_the_coarse_grid(
     monkeypatch: pytest.MonkeyPatch, places: list[tuple[int, int, int]]
 ):
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 2000)
+    coarse_above(monkeypatch, 2000)
     known = np.full((24, 24, 24), UNLABELLED, np.uint8)
     known[9:12] = 0
     for value, place in enumerate(places, 1):

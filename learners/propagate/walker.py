@@ -3,8 +3,8 @@
 Solves one linear system for all classes. Between labelled slices the outlines that are carried along by registering
 neighbouring slices (`flow`) and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel
 random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large volumes are
-solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again. A new run
-starts from the last solution.
+solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again, where the
+finer picture shows brightness that the coarse one had blurred. A new run starts from the last solution.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,11 @@ PULL = 0.25  # how strongly a voxel leans on its prior, against 1 for an edge in
 LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
 WHOLE = 400_000  # voxels; a grid up to this size is solved everywhere
 WORK = 4_000_000  # voxels times classes, likewise
+WHOLE_THIN, WORK_THIN = (
+    1_000_000,
+    20_000_000,
+)  # the same where the next coarser grid would lose what was drawn
+KEPT = 0.9  # of the drawn voxels that keep their class on a grid: fewer are lost, as a cortex is in blocks of 4 mm
 SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
 BINS = 48  # of brightness
 Factor = tuple[int, int, int]
@@ -81,16 +86,26 @@ def walk(case: Case, run: Run) -> Guess:
 def ladder(case: Case) -> list[Factor]:
     """Block sizes from (1, 1, 1) up, until a grid is small; axes with fine spacing are joined first."""
     factors: list[Factor] = [(1, 1, 1)]
-    most = min(WHOLE, WORK // len(case.classes))
-    while _voxels(case.shape, factors[-1]) > most and len(factors) < 6:
+    count = len(case.classes)
+    while _voxels(case.shape, factors[-1]) > min(WHOLE, WORK // count) and len(factors) < 6:
         now = factors[-1]
         sizes = [mm * f for mm, f in zip(case.spacing_mm, now)]
         grow = [size < 1.5 * min(sizes) and n // f >= 8 for size, n, f in zip(sizes, case.shape, now)]
         if not any(grow):
             break
         z, y, x = (f * 2 if g else f for f, g in zip(now, grow))
+        bearable = _voxels(case.shape, now) <= min(WHOLE_THIN, WORK_THIN // count)
+        if bearable and _kept(case, (z, y, x)) < KEPT:
+            break
         factors.append((z, y, x))
     return factors
+
+
+def _kept(case: Case, factor: Factor) -> float:
+    """The share of the drawn voxels whose class a coarser grid still shows."""
+    drawn = np.isin(case.known, case.classes)
+    coarse = finer(_coarse_known(case, factor), factor, case.shape)
+    return float((coarse[drawn] == case.known[drawn]).mean())
 
 
 def normalised(image: NDArray) -> NDArray[np.float32]:
@@ -101,30 +116,36 @@ def normalised(image: NDArray) -> NDArray[np.float32]:
 
 
 def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
-    """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent.
-
-    As frequent ones go to the rarer class: beside a slice without it, a thin object would be lost altogether.
-    """
+    """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent."""
     small = coarse_mean(image, factor)
     if factor == (1, 1, 1):
         return replace(case, image=small, origin=_corner(case, factor))
-    known = np.full(small.shape, UNLABELLED, np.uint8)
+    known = _coarse_known(case, factor)
+    slices = tuple({replace(s, index=s.index // factor[s.axis], classes=case.drawn[s]) for s in case.slices})
+    z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
+    oz, oy, ox = _corner(case, factor)
+    return Case(small, known, slices, (z, y, x), (oz, oy, ox), named=case.classes)
+
+
+def _coarse_known(case: Case, factor: Factor) -> NDArray[np.uint8]:
+    """(z, y, x) of what is known in a block the most frequent.
+
+    As frequent ones go to the rarer class: beside a slice without it, a thin object would be lost altogether.
+    """
+    known = np.full([-(-n // f) for n, f in zip(case.shape, factor)], UNLABELLED, np.uint8)
     places = np.flatnonzero(case.known != UNLABELLED)
     values = case.known.ravel()[places]
     blocks = np.ravel_multi_index(
-        tuple(i // f for i, f in zip(np.unravel_index(places, case.shape), factor)), small.shape
+        tuple(i // f for i, f in zip(np.unravel_index(places, case.shape), factor)), known.shape
     )
-    counts = {v: np.bincount(blocks[values == v], minlength=small.size) for v in (BACKGROUND, *case.classes)}
-    most = np.ones(small.size, np.int64)
+    counts = {v: np.bincount(blocks[values == v], minlength=known.size) for v in (BACKGROUND, *case.classes)}
+    most = np.ones(known.size, np.int64)
     for value in (BACKGROUND, *sorted(case.classes, key=lambda v: -counts[v].sum())):
         known.ravel()[counts[value] >= most] = value
         most = np.maximum(most, counts[value])
     for value in set(case.classes) - set(np.unique(known).tolist()):
         known.ravel()[counts[value].argmax()] = value
-    slices = tuple({replace(s, index=s.index // factor[s.axis], classes=case.drawn[s]) for s in case.slices})
-    z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
-    oz, oy, ox = _corner(case, factor)
-    return Case(small, known, slices, (z, y, x), (oz, oy, ox), named=case.classes)
+    return known
 
 
 def _state(small: Case, level: Level) -> dict[str, NDArray]:
@@ -153,8 +174,19 @@ def _refined(small: Case, above: Level, step: Factor, run: Run) -> tuple[Level, 
     hard = np.where(known, _index(small), index)
     unsure = _unsure(above, np.flatnonzero(known & (hard != index)), step, small.shape)
     free = finer(unsure, step, small.shape) & ~known
-    start = guess.at(np.flatnonzero(free))
+    start = _sharper(small, step, free, guess.at(np.flatnonzero(free)))
     return _solved(small, free, hard, (start, start), run)
+
+
+def _sharper(
+    small: Case, step: Factor, free: NDArray[np.bool_], guess: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, K) the coarse solution, with what each free voxel's brightness says beyond that of its block."""
+    block = finer(coarse_mean(small.image, step), step, small.shape)
+    here, there = _levels(small.image[free]), _levels(block[free])
+    odds = guess * np.stack([ratio[here] / ratio[there] for ratio in _ratios(small)], -1)
+    rest = (1 - guess.sum(-1, keepdims=True)).clip(0)
+    return (odds / (odds.sum(-1, keepdims=True) + rest + 1e-6)).astype(np.float32)
 
 
 def _unsure(level: Level, wrong: NDArray, step: Factor, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -195,11 +227,21 @@ def _prior(small: Case, run: Run) -> NDArray[np.float32]:
 
 
 def _looks(small: Case) -> list[NDArray[np.float32]]:
-    """Per class: how much likelier its brightness is inside the class than in the background that is known."""
-    level = ((small.image + 0.2) / 1.4 * BINS).astype(np.int32).clip(0, BINS - 1)
+    """(z, y, x) per class: how much likelier its brightness is inside the class than in known background."""
+    level = _levels(small.image)
+    return [ratio[level] for ratio in _ratios(small)]
+
+
+def _ratios(small: Case) -> list[NDArray[np.float32]]:
+    """Per class (BINS,) how much likelier each brightness is inside it than in the background that is known."""
+    level = _levels(small.image)
     background = _spectrum(level, small.known == BACKGROUND)
-    ratios = [(_spectrum(level, small.known == value) / background) ** LOOK for value in small.classes]
-    return [ratio.clip(1 / 20, 20)[level].astype(np.float32) for ratio in ratios]
+    ratios = ((_spectrum(level, small.known == value) / background) ** LOOK for value in small.classes)
+    return [ratio.clip(1 / 20, 20).astype(np.float32) for ratio in ratios]
+
+
+def _levels(brightness: NDArray[np.float32]) -> NDArray[np.int32]:
+    return ((brightness + 0.2) / 1.4 * BINS).astype(np.int32).clip(0, BINS - 1)
 
 
 def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
