@@ -30,7 +30,7 @@ from benchmarks.common import parser as common_parser
 from benchmarks.prompt_cases import SETS, Case, Draw
 from benchmarks.prompt_table import markdown, table
 from models import PROMPT_MODELS
-from models.prompt import Embedding, PromptModel, Prompts
+from models.prompt import Embedding, PromptModel, Prompts, correcting
 from models.weights import CATALOGUE, find
 
 YARDSTICK, YARDSTICK_SETS = "tracer", ("coco-cc",)  # trained on photographs; it makes nothing of other images
@@ -180,7 +180,7 @@ def click_curve(
             prompts = next_click(prompts, mask, case)
         if prompts is not None:  # else all is right and nobody clicks any more
             begin = time.process_time()
-            prediction = model.predict(embedding, prompts)
+            prediction = model.predict(embedding, correcting(prompts, mask))
             spent = 1000 * (time.process_time() - begin)
             values["cpu-ms next" if reached else "cpu-ms first"].append(spent)
             mask = prediction.mask
@@ -210,7 +210,7 @@ def sampled_clicks(
         prompts, mask, scores = Prompts(), np.zeros_like(case.truth), []
         for _ in range(task.size.sampled):
             prompts = next_click(prompts, mask, case, rng) or prompts
-            mask = model.predict(embedding, prompts).mask
+            mask = model.predict(embedding, correcting(prompts, mask)).mask
             scores.append(iou(mask, case))
         runs.append(scores)
     for k, scores in enumerate(zip(*runs, strict=True), 1):
@@ -233,7 +233,7 @@ def strokes(
     values["scribble"].append(dice(mask, case))
     for _ in range(task.size.strokes):
         prompts = corrected_scribbles(prompts, mask, case, rng)
-        mask = model.predict(embedding, prompts).mask
+        mask = model.predict(embedding, correcting(prompts, mask)).mask
     if task.size.strokes:
         values[f"scribble+{task.size.strokes}"].append(dice(mask, case))
 

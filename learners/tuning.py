@@ -222,7 +222,7 @@ def _skill(model: BuiltIn, cases: list[Case], stop: Path) -> Skill | None:
     for case in cases:
         if stop.exists():
             return None
-        result = evaluate(model, case, give_mask=False, clicks=CLICKS)
+        result = evaluate(model, case, CLICKS)
         clicks.append(next((k for k, iou in enumerate(result.clicks, 1) if iou >= GOAL), CLICKS + 1))
         overlaps.append(np.mean([*result.clicks, result.box]))
     return Skill(round(float(np.mean(clicks)), 3), round(float(np.mean(overlaps)), 4))

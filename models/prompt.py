@@ -1,10 +1,14 @@
 """What a prompt model takes and gives. Coordinates are (row, column) in slice pixels, integer at pixel centres."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Prompts from which on the mask that the newest one corrects goes along with them (RITM, Sofiiuk et al., 2021): the
+# page does so, and whoever simulates a person. Two clicks without it may still mean something else than the first.
+HANDED_BACK = 3
 
 Box = tuple[float, float, float, float]  # row0, column0, row1, column1
 
@@ -25,7 +29,9 @@ class Prompts:
     labels: tuple[int, ...] = ()  # one per point: 1 foreground, 0 background
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
-    mask: NDArray[np.bool_] | None = field(default=None, compare=False)  # (H, W) mask to refine
+    mask: NDArray[np.bool_] | None = field(
+        default=None, compare=False
+    )  # (H, W) to refine: a label, the last answer
     view: Box | None = None  # the part on screen, as a box: a hint about scale
 
     def __post_init__(self) -> None:
@@ -44,6 +50,12 @@ class Prompts:
     @property
     def empty(self) -> bool:
         return not (self.points_rc or self.box or self.scribbles or self.mask is not None)
+
+
+def correcting(prompts: Prompts, shown: NDArray[np.bool_]) -> Prompts:
+    """As a page asks whose (H, W) mask the newest of the prompts corrects."""
+    count = len(prompts.labels) + len(prompts.scribbles) + (prompts.box is not None)
+    return replace(prompts, mask=shown) if count >= HANDED_BACK and shown.any() else prompts
 
 
 @dataclass(frozen=True)

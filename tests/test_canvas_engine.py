@@ -621,6 +621,61 @@ def test_shift_click_on_a_label_refines_it_and_erases_what_the_new_mask_lacks(ca
     assert (said[25:30, 20:30] == ERASED).all() and (said == ERASED).sum() == 50
 
 
+def handed(canvas: Canvas) -> list[int] | None:
+    """The box of the mask that went along with the newest question; its bits are checked for a full box."""
+    sent = canvas.sent("predict")[-1]
+    box = sent["mask_box"]
+    payload = canvas.run("link.sent.at(-1).payload ? [...new Uint8Array(link.sent.at(-1).payload)] : []")
+    if box is None:
+        assert payload == []
+        return None
+    r0, c0, r1, c1 = box
+    bits = np.unpackbits(np.array(payload, np.uint8).reshape(r1 - r0, -1), axis=1, bitorder="little")
+    assert bits[:, : c1 - c0].all() and bits.sum() == (r1 - r0) * (c1 - c0)
+    return list(box)
+
+
+def test_from_the_third_prompt_on_the_mask_that_it_corrects_goes_along(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.click(30, 40)
+    canvas.answer((20, 30, 40, 50))
+    canvas.click(50, 60)
+    assert handed(canvas) is None, "two clicks may still mean something else than the first"
+    canvas.answer((20, 30, 60, 70))
+    canvas.click(22, 32, button="right")
+    assert handed(canvas) == [20, 30, 60, 70]
+    canvas.answer((25, 35, 60, 70))
+    canvas.click(27, 37, button="right")
+    assert handed(canvas) == [25, 35, 60, 70]
+    canvas.page.keyboard.press("Control+z")
+    assert len(canvas.sent("predict")[-1]["points"]) == 3 and handed(canvas) == [20, 30, 60, 70]
+    canvas.page.keyboard.press("Control+y")
+    assert len(canvas.sent("predict")[-1]["points"]) == 4 and handed(canvas) == [25, 35, 60, 70]
+
+
+def test_a_candidate_that_was_picked_is_what_the_next_click_corrects(canvas: Canvas) -> None:
+    canvas.open(2)
+    canvas.click(30, 40)
+    shapes = [
+        {"box": box, "score": 0.9, "rows": ["1" * (box[3] - box[1])] * (box[2] - box[0])}
+        for box in ((20, 30, 40, 50), (10, 20, 60, 80))
+    ]
+    canvas.run("shapes => link.mask(app.prompts.seq, shapes)", shapes)
+    canvas.page.keyboard.press("Tab")
+    canvas.click(12, 22, button="right")
+    assert handed(canvas) == [10, 20, 60, 80]
+
+
+def test_another_model_is_asked_for_a_mask_of_its_own(canvas: Canvas) -> None:
+    canvas.open(2)
+    for row in (30, 40, 50):
+        canvas.click(row, 40)
+        canvas.answer((20, 30, row + 5, 50))
+    assert handed(canvas) == [20, 30, 45, 50]
+    canvas.run("app.prompts.again({ axis: 0, index: 0 })")
+    assert len(canvas.sent("predict")[-1]["points"]) == 3 and handed(canvas) is None
+
+
 def test_offline_prompts_are_asked_again_when_the_connection_is_back(canvas: Canvas) -> None:
     canvas.open(2).run("link.online = false")
     canvas.click(30, 40)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models import PROMPT_MODELS
-from models.prompt import Embedding, MaskPrediction, Prompts, Scribble
+from models.prompt import Embedding, MaskPrediction, Prompts, Scribble, correcting
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,6 +78,24 @@ def test_a_click_that_says_nothing_new_keeps_the_mask(model):
     one = answer(model, image, Prompts(points_rc=((50, 90),), labels=(1,))).mask
     two = answer(model, image, Prompts(points_rc=((50, 90), (110, 15)), labels=(1, 0))).mask
     assert iou(one, two) > 0.9
+
+
+def test_from_the_third_prompt_on_the_shown_mask_goes_along():
+    shown = np.ones((4, 5), bool)
+    two = Prompts(points_rc=((1, 1), (2, 2)), labels=(1, 0))
+    boxed = replace(two, box=(0, 0, 3, 3))
+    assert correcting(two, shown).mask is None
+    assert correcting(boxed, shown).mask is shown and correcting(boxed, shown).points_rc == two.points_rc
+    assert correcting(replace(two, scribbles=(Scribble(1, ((0, 0), (1, 1))),)), shown).mask is shown
+    assert correcting(boxed, np.zeros((4, 5), bool)).mask is None, "nothing on screen corrects nothing"
+
+
+def test_a_click_that_corrects_the_mask_on_screen_changes_it_there(model):
+    image, truth = disc_image((121, 163), (50, 90), 23)
+    bitten = truth & ~disc_image((121, 163), (60, 100), 8)[1]
+    clicks = Prompts(points_rc=((45, 85), (110, 15), (60, 100)), labels=(1, 0, 1))
+    mended = answer(model, image, correcting(clicks, bitten)).mask
+    assert iou(mended, truth) > max(0.8, iou(bitten, truth)) and mended[60, 100]
 
 
 def test_the_same_prompt_gives_the_same_mask(model):

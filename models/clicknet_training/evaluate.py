@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.clicknet.model import ClickNet
 from models.clicknet_training.cache import Cache
 from models.clicknet_training.simulate import Mask, depth
-from models.prompt import Embedding, PromptModel, Prompts
+from models.prompt import Embedding, PromptModel, Prompts, correcting
 
 SETS = (
     "dsb2018-nuclei",
@@ -78,25 +78,22 @@ def _piece(rng: np.random.Generator, mask: Mask) -> Mask:
     return numbers == 1 + rng.choice(large)
 
 
-def evaluate(model: PromptModel, case: Case, *, give_mask: bool, clicks: int = CLICKS) -> Result:
+def evaluate(model: PromptModel, case: Case, clicks: int = CLICKS) -> Result:
     """IoU after each of some clicks by RITM's rule, and from the box."""
     embedding = model.encode(case.image)
     started = time.perf_counter()
-    ious = _by_clicks(model, embedding, case.truth, give_mask=give_mask, count=clicks)
+    ious = _by_clicks(model, embedding, case.truth, clicks)
     box = iou(model.predict(embedding, Prompts(box=bounding_box(case.truth))).mask, case.truth)
     return Result(ious, box, (time.perf_counter() - started) / (clicks + 1))
 
 
-def _by_clicks(
-    model: PromptModel, embedding: Embedding, truth: Mask, *, give_mask: bool, count: int
-) -> tuple[float, ...]:
+def _by_clicks(model: PromptModel, embedding: Embedding, truth: Mask, count: int) -> tuple[float, ...]:
     prompts = Prompts()
     mask = np.zeros(truth.shape, bool)
     ious = []
     for _ in range(count):
         prompts = _next_click(prompts, truth, mask)
-        asked = replace(prompts, mask=mask) if give_mask and mask.any() else prompts
-        mask = model.predict(embedding, asked).mask
+        mask = model.predict(embedding, correcting(prompts, mask)).mask
         ious.append(iou(mask, truth))
     return tuple(ious)
 
@@ -144,15 +141,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("build/clicknet/cache"))
     parser.add_argument("--count", type=int, default=40, help="objects per set")
     parser.add_argument("--sets", nargs="*", default=SETS)
-    parser.add_argument("--give-mask", action="store_true", help="hand the last mask back with each click")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
     model, cache = ClickNet(given.weights), Cache(given.cache)
     results = {
-        name: [evaluate(model, case, give_mask=given.give_mask) for case in cases(cache, name, given.count)]
-        for name in given.sets
+        name: [evaluate(model, case) for case in cases(cache, name, given.count)] for name in given.sets
     }
     print(table(results))
 

@@ -7,6 +7,8 @@ import { isProposed } from "./proposals.js";
 
 const PROPOSAL_MARGIN = 0.1; // of the component's sides
 const LONGEST_SCRIBBLE = 400; // points sent per scribble
+const HANDED_BACK = 3; // prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
+const LARGEST_HANDED = 16_000_000; // pixels of its box
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
 
@@ -39,7 +41,7 @@ export class PromptBook {
     const set = this.#open(ref);
     if (set.acceptAs !== null) return this.#later(set, { item, time });
     if (item.kind === "box") set.items = set.items.filter((other) => other.kind !== "box");
-    set.items.push(item);
+    set.items.push({ ...item, corrects: set.candidates[set.chosen], picked: set.chosen > 0 });
     set.taken = [];
     this.predict(ref, time);
   }
@@ -110,9 +112,8 @@ export class PromptBook {
       return;
     }
     Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
-    const { refine } = set;
-    const bits =
-      refine && packBits(refine.mask, refine.box.r1 - refine.box.r0, refine.box.c1 - refine.box.c0).buffer;
+    const given = handed(set);
+    const bits = given && packBits(given.mask, given.box.r1 - given.box.r0, given.box.c1 - given.box.c0).buffer;
     app.link.send(
       {
         t: "predict",
@@ -129,7 +130,10 @@ export class PromptBook {
 
   /** Another model was chosen: the prompts stay, the mask is its own. */
   again(ref) {
-    if (this.on(ref)?.items.length) this.predict(ref);
+    const set = this.on(ref);
+    if (!set?.items.length) return;
+    for (const item of set.items) item.corrects = undefined;
+    this.predict(ref);
   }
 
   /** A slice is open again, or (`lost`) the connection is back: ask again what was not answered. */
@@ -291,7 +295,7 @@ function question(set) {
   const points = set.items.filter((item) => item.kind === "point");
   const box = set.items.find((item) => item.kind === "box");
   const scribbles = set.items.filter((item) => item.kind === "scribble");
-  const { refine } = set;
+  const given = handed(set);
   return {
     points: points.map(({ row, col }) => [round(row), round(col)]),
     labels: points.map(({ label }) => label),
@@ -300,8 +304,19 @@ function question(set) {
       label,
       points: thin(path).map(([r, c]) => [round(r), round(c)]),
     })),
-    mask_box: refine ? [refine.box.r0, refine.box.c0, refine.box.r1, refine.box.c1] : null,
+    mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
   };
+}
+
+/**
+ * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them or where a person
+ * picked another candidate than the first; else the label or proposal to refine.
+ */
+function handed({ items, refine }) {
+  const { corrects, picked } = items.at(-1) ?? {};
+  if (!corrects || !(picked || items.length >= HANDED_BACK)) return refine;
+  const { r0, c0, r1, c1 } = corrects.box;
+  return (r1 - r0) * (c1 - c0) <= LARGEST_HANDED ? corrects : refine;
 }
 
 /** Room around a proposed component: it may be too small as well as too large. */
