@@ -7,7 +7,7 @@ The built-in prompt model was trained on the training parts of these sets, from 
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from learners.plan import plan_of
 from learners.predict import class_map
 from learners.reference.features import BuiltInFeatures
 from learners.reference.learn import Wish, learn
-from learners.reference.model import Reference
+from learners.reference.model import Reference, Seen, View
 from learners.reference.shots import axis_of, shots_of
 from learners.reference.work import sight_of
 from learners.spec import RoundSpec, Unready
@@ -46,7 +46,7 @@ class Sizes:
     seconds: float  # of supervised training
 
 
-class Nearest(Reference):
+class Nearest(View):
     """Whatever lies nearer to a prototype of the object than to one of the rest; no discriminant, no gate."""
 
     def score(self, value: int, x: Tensor) -> Tensor:
@@ -194,16 +194,20 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
         yield from maker.rows(person, name, maps, time.perf_counter() - started)
         if name == "without the prompt model":
             for own, method in ((False, "one threshold for all, without it"), (True, "one each, without it")):
-                changed = replace(found, seen={v: replace(one, own=own) for v, one in found.seen.items()})
+                changed = _each(found, lambda view, own=own: replace(view, seen=_with(view, own=own)))
                 maps = {c.example.image_id: class_map(changed, c, plan, classes) for c in targets}
                 yield from maker.rows(person, method, maps, 0.0)
-            near = Nearest(sight, found.scaling, _ungated(found), found.class_ids, axis, found.joined)
+            near = _each(found, lambda view: Nearest(view.sight, view.scaling, _with(view, gate=-np.inf)))
             maps = {c.example.image_id: class_map(near, c, plan, classes) for c in targets}
             yield from maker.rows(person, "nearest prototype", maps, 0.0)
 
 
-def _ungated(found: Reference) -> dict:
-    return {value: replace(one, gate=-np.inf) for value, one in found.seen.items()}
+def _each(found: Reference, change: Callable[[View], View]) -> Reference:
+    return replace(found, views=tuple(change(view) for view in found.views))
+
+
+def _with(view: View, **changed: object) -> dict[int, Seen]:
+    return {value: replace(one, **changed) for value, one in view.seen.items()}  # type: ignore[arg-type]
 
 
 def _copied(person: Annotator, reference: int) -> Maps:

@@ -215,7 +215,9 @@ def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it()
 def test_the_reference_itself_and_another_picture_are_found(dense):
     first, second = shot(1), shot(2)
     found = learn([first], Sight(dense, diameter_of([first])), Wish((1, 7)))
-    assert set(found.seen) == {1}, "nothing is learned of a class that no reference shows"
+    assert [set(view.seen) for view in found.views] == [{1}], (
+        "nothing is learned of a class that no reference shows"
+    )
     own = dice(class_map_of(found, first) == 1, first.values == 1)
     other = dice(class_map_of(found, second) == 1, second.values == 1)
     copied = dice(first.values == 1, second.values == 1)
@@ -231,6 +233,48 @@ def test_more_references_do_not_depend_on_their_order(dense):
     assert (maps[0] == maps[1]).mean() > 0.97, "the other looks are drawn anew, nothing else differs"
 
 
+def large(seed: int) -> Shot:
+    """Dark discs, three times as large, on a bright ground."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:112, :136]
+    grey, truth = 180 + rng.normal(0, 6, rows.shape), np.zeros(rows.shape, np.uint8)
+    for r, c in ((34, 36), (70, 100)):
+        inside = np.hypot(rows - r - rng.integers(6), columns - c - rng.integers(6)) < 27
+        grey[inside] = 70 + rng.normal(0, 10, inside.sum())
+        truth[inside] = 1
+    return Shot(seed, np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), truth)
+
+
+def test_references_of_two_kinds_both_help_and_are_kept(dense, tmp_path):
+    small, big = shot(1), large(21)
+    sight = Sight(dense, diameter_of([small, big]))
+    found = learn([small, big], sight, Wish((1,)))
+    assert [round(view.sight.diameter) for view in found.views] == [
+        round(diameter_of([each])) for each in (small, big)
+    ], "each is seen at the size of its own objects"
+    alone = learn([small], sight, Wish((1,)))
+    for target in (shot(2), large(22)):
+        both, one = (dice(class_map_of(f, target) == 1, target.values == 1) for f in (found, alone))
+        assert both > 0.7 and both > one - 0.1
+    save_reference(tmp_path, found)
+    again = load_reference(tmp_path, (1,), dense, BuiltIn())
+    assert again is not None and len(again.views) == 2
+    assert np.array_equal(class_map_of(again, big), class_map_of(found, big))
+
+
+def test_a_reference_without_objects_tells_every_other_what_is_none(dense):
+    shots = [shot(1), shot(2), shot(8, objects=0)]
+    found = learn(shots, Sight(dense, diameter_of(shots)), Wish((1,)))
+    assert len(found.views) == 2
+    assert (class_map_of(found, shot(9, objects=0)) == 1).mean() < 0.01
+    assert dice(class_map_of(found, shot(3)) == 1, shot(3).values == 1) > 0.7
+
+
+def test_scans_are_learned_from_together(dense):
+    shots = [shot(1), shot(2)]
+    assert len(learn(shots, Sight(dense, diameter_of(shots)), Wish((1,), joined=True)).views) == 1
+
+
 def test_an_image_without_the_object_gets_none(dense):
     first = shot(1)
     found = learn([first], Sight(dense, diameter_of([first])), Wish((1,)))
@@ -243,7 +287,7 @@ def test_what_was_learned_survives_the_disk(dense, tmp_path):
     save_reference(tmp_path, found)
     model = BuiltIn()
     again = load_reference(tmp_path, (1,), dense, model)
-    assert again is not None and again.neck is not None
+    assert again is not None and again.views[0].neck is not None
     assert np.array_equal(class_map_of(again, shot(2)), class_map_of(found, shot(2)))
     assert load_reference(tmp_path / "nowhere", (1,), dense, model) is None
     other = BuiltInFeatures()
@@ -317,7 +361,8 @@ def test_one_reference_of_nuclei_beats_its_copied_mask_and_the_nearest_prototype
     scores: dict[str, list[float]] = {"found": [], "nearest": [], "copied": []}
     for target in targets:
         truth = target.values == 1
-        near = at_size(found.seen[1].head.nearest(found.look(target.picture, 0.0)), truth.shape) > 0
+        (view,) = found.views
+        near = at_size(view.seen[1].head.nearest(view.look(target.picture, 0.0)), truth.shape) > 0
         copied = cv2.resize(first.values, truth.shape[::-1], interpolation=cv2.INTER_NEAREST) == 1
         for name, mask in (
             ("found", class_map_of(found, target) == 1),
@@ -345,8 +390,9 @@ def test_nuclei_of_another_laboratory_are_found_by_a_threshold_of_their_own(shar
     for name in names["fluo256"][:3]:
         first = nucleus(shared_data, name)
         found = learn([first], Sight(dense, diameter_of([first])), Wish((1,)))
-        assert found.seen[1].own
-        one = replace(found, seen={1: replace(found.seen[1], own=False)})
+        (view,) = found.views
+        assert view.seen[1].own
+        one = replace(found, views=(replace(view, seen={1: replace(view.seen[1], own=False)}),))
         for target in (nucleus(shared_data, n) for n in names["fluo360"][:3]):
             for reference, scores in ((found, each), (one, usual)):
                 scores.append(dice(class_map_of(reference, target) == 1, target.values == 1))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,7 +11,7 @@ from torch import Tensor
 from learners.reference.align import Neck
 from learners.reference.features import Dense
 from learners.reference.head import Head, Scaling
-from learners.reference.model import Reference, Seen, Sight
+from learners.reference.model import Reference, Seen, Sight, View
 from models.prompt import PromptModel
 from storage.arrays import write_bytes
 
@@ -20,15 +21,19 @@ CARD, TENSORS = "reference.json", "reference.safetensors"
 def save_reference(directory: Path, reference: Reference) -> None:
     """Tensors first, then the card: a directory with a card is whole."""
     tensors: dict[str, Tensor] = {}
-    for i, (mean, spread) in enumerate(zip(reference.scaling.means, reference.scaling.spreads, strict=True)):
-        tensors |= {f"mean.{i}": mean, f"spread.{i}": spread}
-    for value, one in reference.seen.items():
-        tensors |= {f"{value}.weights": one.head.weights, f"{value}.yes": one.head.yes}
-        tensors |= {f"{value}.no": one.head.no}
-    if reference.neck is not None:
-        tensors |= {"neck.weight": reference.neck.weight, "neck.bias": reference.neck.bias}
+    for n, view in enumerate(reference.views):
+        tensors |= {f"{n}/{name}": tensor for name, tensor in _tensors(view).items()}
     save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, directory / TENSORS)
-    write_bytes(directory / CARD, json.dumps(_card(reference), indent=1).encode())
+    model = reference.prompt_model
+    card = {
+        "features": reference.views[0].sight.dense.key,
+        "axis": reference.axis,
+        "joined": reference.joined,
+        "asks": None if model is None else model.model_id,
+        "views": [_card(view) for view in reference.views],
+        "torch": torch.__version__,
+    }
+    write_bytes(directory / CARD, json.dumps(card, indent=1).encode())
 
 
 def load_reference(
@@ -40,45 +45,38 @@ def load_reference(
         tensors = load_file(directory / TENSORS)
         if card["features"] != dense.key:
             return None
-        sight = Sight(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
-        seen = {
-            int(value): Seen(
-                head=_head(tensors, value, one["offset"]),
-                threshold=one["threshold"],
-                gate=one["gate"],
-                activation=one["activation"],
-                own=one["own"],
-            )
-            for value, one in card["seen"].items()
-            if int(value) in class_ids
-        }
-        levels = range(sum(name.startswith("mean.") for name in tensors))
-        means, spreads = (tuple(tensors[f"{kind}.{i}"] for i in levels) for kind in ("mean", "spread"))
-        neck = Neck(tensors["neck.weight"], tensors["neck.bias"]) if "neck.weight" in tensors else None
+        views = []
+        for n, about in enumerate(card["views"]):
+            own = {k.removeprefix(f"{n}/"): v for k, v in tensors.items() if k.startswith(f"{n}/")}
+            views.append(_view(about, own, class_ids, dense))
         return Reference(
-            sight=sight,
-            scaling=Scaling(means, spreads),
-            seen=seen,
+            views=tuple(views),
             class_ids=class_ids,
             axis=card["axis"],
             joined=card["joined"],
             prompt_model=prompt_model if card["asks"] == prompt_model.model_id else None,
-            neck=neck,
         )
     except Exception:  # safetensors and JSON raise types of their own
         return None
 
 
-def _card(reference: Reference) -> dict[str, object]:
-    sight, model = reference.sight, reference.prompt_model
+def _tensors(view: View) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for i, (mean, spread) in enumerate(zip(view.scaling.means, view.scaling.spreads, strict=True)):
+        tensors |= {f"mean.{i}": mean, f"spread.{i}": spread}
+    for value, one in view.seen.items():
+        tensors |= {f"{value}.weights": one.head.weights, f"{value}.yes": one.head.yes}
+        tensors |= {f"{value}.no": one.head.no}
+    if view.neck is not None:
+        tensors |= {"neck.weight": view.neck.weight, "neck.bias": view.neck.bias}
+    return tensors
+
+
+def _card(view: View) -> dict[str, Any]:
     return {
-        "features": sight.dense.key,
-        "diameter": sight.diameter,
-        "placed": sight.placed,
-        "centred": sight.centred,
-        "axis": reference.axis,
-        "joined": reference.joined,
-        "asks": None if model is None else model.model_id,
+        "diameter": view.sight.diameter,
+        "placed": view.sight.placed,
+        "centred": view.sight.centred,
         "seen": {
             value: {
                 "offset": one.head.offset,
@@ -87,10 +85,28 @@ def _card(reference: Reference) -> dict[str, object]:
                 "activation": one.activation,
                 "own": one.own,
             }
-            for value, one in reference.seen.items()
+            for value, one in view.seen.items()
         },
-        "torch": torch.__version__,
     }
+
+
+def _view(card: dict[str, Any], tensors: dict[str, Tensor], class_ids: tuple[int, ...], dense: Dense) -> View:
+    seen = {
+        int(value): Seen(
+            head=_head(tensors, value, one["offset"]),
+            threshold=one["threshold"],
+            gate=one["gate"],
+            activation=one["activation"],
+            own=one["own"],
+        )
+        for value, one in card["seen"].items()
+        if int(value) in class_ids
+    }
+    levels = range(sum(name.startswith("mean.") for name in tensors))
+    means, spreads = (tuple(tensors[f"{kind}.{i}"] for i in levels) for kind in ("mean", "spread"))
+    neck = Neck(tensors["neck.weight"], tensors["neck.bias"]) if "neck.weight" in tensors else None
+    sight = Sight(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
+    return View(sight, Scaling(means, spreads), seen, neck)
 
 
 def _head(tensors: dict[str, Tensor], value: str, offset: float) -> Head:

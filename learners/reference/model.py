@@ -66,16 +66,12 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Predicts whole images. `prompt_model` is None where asking it made the references worse."""
+class View:
+    """What was learned from one reference picture, or from all references of scans together."""
 
     sight: Sight
     scaling: Scaling
     seen: dict[int, Seen]  # class -> it; classes that no reference shows are not among them
-    class_ids: tuple[int, ...]
-    axis: int = 0  # slices are looked at along it
-    joined: bool = False  # neighbouring slices lie close enough to agree
-    prompt_model: PromptModel | None = None
     neck: Neck | None = None
 
     def look(self, picture: NDArray[np.uint8], along: float) -> Tensor:
@@ -93,25 +89,56 @@ class Reference:
         s = likeness_of(one.head, x)
         return STRETCH * (s - max(otsu(s), one.activation))
 
+
+@dataclass(frozen=True)
+class Reference:
+    """Predicts whole images by what its views say together. `prompt_model` is None where asking it made the
+    references worse."""
+
+    views: tuple[View, ...]
+    class_ids: tuple[int, ...]
+    axis: int = 0  # slices are looked at along it
+    joined: bool = False  # neighbouring slices lie close enough to agree
+    prompt_model: PromptModel | None = None
+
+    @property
+    def diameter(self) -> float:
+        """Of the typical object in pixels."""
+        return float(np.median([view.sight.diameter for view in self.views]))
+
+    def gate(self, value: int) -> float | None:
+        """The peak from which on a piece of a class is believed; None where no reference shows the class."""
+        gates = [view.seen[value].gate for view in self.views if value in view.seen]
+        return float(np.mean(gates)) if gates else None
+
     def scores(self, picture: NDArray[np.uint8], along: float) -> tuple[NDArray[np.float32], Tensor]:
-        """(K, H, W) above 0 where a class is, and the (D, h, w) that this was told from."""
-        x = self.look(picture, along)
+        """(K, H, W) above 0 where a class is, and the (D, h, w) that the first view told this from.
+
+        Several views count alike, none more than a sure yes or no: what is typical for one says nothing to another.
+        """
+        looks = [view.look(picture, along) for view in self.views]
         out = np.full((len(self.class_ids), *picture.shape[:2]), -1, np.float32)
         for k, value in enumerate(self.class_ids):
-            if value in self.seen:
-                out[k] = at_size(self.score(value, x), picture.shape[:2])
-        return out, x
+            said = [
+                at_size(view.score(value, x), picture.shape[:2])
+                for view, x in zip(self.views, looks, strict=True)
+                if value in view.seen
+            ]
+            if said:
+                out[k] = said[0] if len(said) == 1 else np.mean([each.clip(-1, 1) for each in said], 0)
+        return out, looks[0]
 
     def objects(self, scores: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(K, H, W) with what is no object put down, and the prompt model's borders."""
         out = scores.copy()
         for k, value in enumerate(self.class_ids):
-            if value not in self.seen or not (scores[k] > 0).any():
+            gate = self.gate(value)
+            if gate is None or not (scores[k] > 0).any():
                 continue
-            pieces = pieces_of(scores[k], self.sight.diameter)
-            out[k] = only_believed(scores[k], pieces, self.seen[value].gate)
+            pieces = pieces_of(scores[k], self.diameter)
+            out[k] = only_believed(scores[k], pieces, gate)
             if self.prompt_model is not None:
-                kept = [p for p in pieces if p.peak >= self.seen[value].gate]
+                kept = [p for p in pieces if p.peak >= gate]
                 out[k] = refined(out[k], kept, self.prompt_model, picture)
         return out
 

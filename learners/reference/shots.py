@@ -86,7 +86,7 @@ def _slices(case: Case, axis: int, most: int) -> list[Shot]:
     known = without_slices(open_npy(case.example.known), case.example.held)
     count = known.shape[axis]
     said = [i for i in range(count) if (plane(known, axis, i) != UNLABELLED).any()]
-    objects = [i for i in said if _has_object(plane(known, axis, i))]
+    objects = [i for i in said if has_object(plane(known, axis, i))]
     picks = _spread(objects or said, most)
     if len(picks) == most > 2 and (others := [i for i in said if i not in objects]):
         picks[-1] = others[len(others) // 2]  # one slice without objects tells what else looks like them
@@ -101,7 +101,8 @@ def _slices(case: Case, axis: int, most: int) -> list[Shot]:
     ]
 
 
-def _has_object(values: NDArray[np.uint8]) -> bool:
+def has_object(values: NDArray[np.uint8]) -> bool:
+    """Whether a class was drawn there."""
     return bool(((values != UNLABELLED) & (values != BACKGROUND) & (values != OPEN_BACKGROUND)).any())
 
 

@@ -139,6 +139,7 @@ def _told(reference: Reference, shots: Sequence[Shot]) -> str:
     images = sorted({shot.image_id for shot in shots})
     some = ", ".join(map(str, images[:8])) + (" and others" if len(images) > 8 else "")
     asks = "with the prompt model's borders" if reference.prompt_model else "without asking the prompt model"
-    missing = [str(c) for c in reference.class_ids if c not in reference.seen]
+    missing = [str(c) for c in reference.class_ids if reference.gate(c) is None]
     unseen = f"; no reference shows class {', '.join(missing)} beside background" if missing else ""
-    return f"learned from {counted(len(images), 'image')} ({some}) by {reference.sight.dense.name}, {asks}{unseen}"
+    name = reference.views[0].sight.dense.name
+    return f"learned from {counted(len(images), 'image')} ({some}) by {name}, {asks}{unseen}"
