@@ -139,12 +139,6 @@ def best_threshold(scores: Sequence[Tensor], cells: Sequence[Cells]) -> float:
     return float(tried[near].median())
 
 
-def dice_of_cells(scores: Sequence[Tensor], cells: Sequence[Cells]) -> float:
-    """Of what scores above 0, over all cells that are known."""
-    yes, no = _sides(scores, cells)
-    return float(_dice(yes, no, torch.zeros(1))[0])
-
-
 def _sides(scores: Sequence[Tensor], cells: Sequence[Cells]) -> tuple[Tensor, Tensor]:
     """Scores of cells that are the object, and of cells that are not."""
     pairs = list(zip(scores, cells, strict=True))

@@ -10,15 +10,13 @@ from learners.metrics import dice_of, mean_dice, overlaps
 from learners.reference.align import STEPS, Grid, Neck, align
 from learners.reference.head import (
     best_threshold,
-    dice_of_cells,
     fit,
     likeness_of,
-    own_threshold,
     scaling_of,
 )
 from learners.reference.model import Reference, Seen, Sight, View, at_size, class_map_of
 from learners.reference.objects import gate_of, pieces_of
-from learners.reference.shots import Cells, Shot, cells_of, diameter_of, has_object
+from learners.reference.shots import Shot, cells_of, diameter_of, has_object
 from learners.reference.views import other_look
 from learners.spec import Unready
 from models.prompt import PromptModel
@@ -27,7 +25,6 @@ LOOKS = 3  # other looks at each reference for thresholds and the neck
 ALONE = 0.5  # of the threshold that suits other looks at a single image: on nuclei Dice 0.76 (others 0.64),
 # with all of it 0.77 (0.58), without 0.73 (0.68)
 ACTIVE = 0.5  # of the likeness that the references' own objects have, from which on an aligned class is there
-LOSES = 0.03  # of Dice on the references that a threshold for each image may cost: it is for other kinds of images
 TRIED_ON = 3  # references on which the prompt model is tried
 
 
@@ -147,15 +144,7 @@ def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
         np.concatenate([likeness_of(head, x)[c.yes].numpy() for x, c in _own(taught, value, wish)])
     )
     threshold = trusted * best_threshold(scores, cells)
-    own = not wish.joined and (alone or _suits(scores, cells, threshold))
-    return Seen(head, threshold, activation=ACTIVE * float(usual), own=own)
-
-
-def _suits(scores: Sequence[Tensor], cells: Sequence[Cells], usual: float) -> bool:
-    """Whether the references do about as well with a threshold of their own each."""
-    together = dice_of_cells([s - usual for s in scores], cells)
-    each = dice_of_cells([s - own_threshold(s, usual, 0.0) for s in scores], cells)
-    return each >= together - LOSES
+    return Seen(head, threshold, activation=ACTIVE * float(usual), own=not wish.joined)
 
 
 def _own(taught: Sequence[Taught], value: int, wish: Wish) -> list[Grid]:
