@@ -24,10 +24,8 @@ PULL = 0.25  # how strongly a voxel leans on its prior, against 1 for an edge in
 LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
 WHOLE = 400_000  # voxels; a grid up to this size is solved everywhere
 WORK = 4_000_000  # voxels times classes, likewise
-WHOLE_THIN, WORK_THIN = (
-    1_000_000,
-    20_000_000,
-)  # the same where the next coarser grid would lose what was drawn
+WHOLE_THIN = 1_000_000  # voxels; as WHOLE where the next coarser grid would lose what was drawn
+WORK_THIN = 20_000_000  # voxels times classes, likewise
 KEPT = 0.9  # of the drawn voxels that keep their class on a grid: fewer are lost, as a cortex is in blocks of 4 mm
 SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
 BINS = 48  # of brightness
