@@ -62,24 +62,48 @@ class Taught:
 def learn(shots: Sequence[Shot], sight: Sight, wish: Wish) -> Reference:
     """Raises Unready where the references show no object, or nothing else than it.
 
-    Pictures speak for themselves, each at the size of its own objects, and are asked together: one discriminant for
-    pictures of several kinds suits none of them. With five references of small nuclei Dice was 0.75 +- 0.14 by one
-    discriminant, 0.89 by the first of them alone (docs/reference.md). Slices of scans of one anatomy are learned from
-    together, and so are those that a neck is aligned on.
+    Several pictures may speak for themselves, each at the size of its own objects, and be asked together: one
+    discriminant for nuclei of several kinds suits none of them, while one for persons wants all photographs that there
+    are (docs/reference.md). What finds references better that were kept back is taken. Slices of scans of one anatomy
+    are learned from together, and so are those that a neck is aligned on.
     """
     apart = not wish.joined and not wish.aligned
-    views, groups = [], []
-    for group in _groups(shots) if apart else [list(shots)]:
-        view = _view(group, replace(sight, diameter=diameter_of(group)) if apart else sight, wish)
-        if view.seen:
-            views.append(view)
-            groups.append(group)
-    if not views:
+    told = [(_sized(group, sight, wish), group) for group in _groups(shots)] if apart else []
+    told = [(view, group) for view, group in told if view.seen]
+    if len(told) < 2 or not _better_apart(told, shots, sight, wish):
+        told = [(view, list(shots))] if (view := _view(shots, sight, wish)).seen else []
+    if not told:
         raise Unready("no reference shows both an object and background; complete one slice that shows one")
-    reference = Reference(tuple(views), wish.class_ids, wish.axis, wish.joined)
-    if wish.prompt_model is not None and _worth_asking(reference, groups, wish):
+    reference = _asked_together([view for view, _ in told], wish)
+    if wish.prompt_model is not None and _worth_asking(reference, [group for _, group in told], wish):
         reference = replace(reference, prompt_model=wish.prompt_model)
     return reference
+
+
+def _asked_together(views: Sequence[View], wish: Wish) -> Reference:
+    return Reference(tuple(views), wish.class_ids, wish.axis, wish.joined)
+
+
+def _sized(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
+    """At the size of these slices' own objects."""
+    return _view(shots, replace(sight, diameter=diameter_of(shots)), wish)
+
+
+def _better_apart(
+    told: Sequence[tuple[View, Sequence[Shot]]], shots: Sequence[Shot], sight: Sight, wish: Wish
+) -> bool:
+    """Whether images that are kept back in turn are found better by the views of the others, each for itself, than by
+    one view of all of them."""
+    apart, together = [], []
+    for view, group in told[:TRIED_ON]:
+        image = group[0].image_id
+        one = _sized([shot for shot in shots if shot.image_id != image], sight, wish)
+        if one.seen:
+            kept = [shot for shot in group if shot.image_id == image]
+            others = [other for other, _ in told if other is not view]
+            together.append(agreement(_asked_together([one], wish), kept))
+            apart.append(agreement(_asked_together(others, wish), kept))
+    return sum(apart) > sum(together)
 
 
 def _worth_asking(reference: Reference, groups: Sequence[Sequence[Shot]], wish: Wish) -> bool:
