@@ -381,7 +381,8 @@ def test_a_grid_that_loses_what_was_drawn_is_not_the_coarsest(monkeypatch: pytes
 
 
 def test_what_the_coarse_grid_blurs_is_found_again_on_the_finer_one(monkeypatch: pytest.MonkeyPatch):
-    coarse_above(monkeypatch, 8000)
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 4000)
+    monkeypatch.setattr("learners.propagate.walker.WHOLE_THIN", 8000)
     image, truth = folded((30, 40, 40), 2)
     case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
     assert len(ladder(case)) == 2

@@ -3,8 +3,9 @@
 Solves one linear system for all classes. Between labelled slices the outlines that are carried along by registering
 neighbouring slices (`flow`) and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel
 random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large volumes are
-solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again, where the
-finer picture shows brightness that the coarse one had blurred. A new run starts from the last solution.
+solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again. Where
+structures are thin that grid is as fine as can be, and finer ones read their brightness again. A new run starts from
+the last solution.
 """
 
 from collections.abc import Mapping
@@ -69,12 +70,13 @@ def walk(case: Case, run: Run) -> Guess:
     small = coarse_case(case, image, factors[-1])
     level, finished = _coarsest(small, run)
     state = _state(small, level)
+    thin = _voxels(case.shape, factors[-1]) > _usual_most(case)
     for n in range(len(factors) - 2, -1, -1):
         run.progress(1 - (n + 1) / len(factors))
         small = coarse_case(case, image, factors[n])
         z, y, x = (a // b for a, b in zip(factors[n + 1], factors[n]))
         if finished:
-            level, finished = _refined(small, level, (z, y, x), run)
+            level, finished = _refined(small, level, (z, y, x), run, thin=thin)
         else:
             level = level.spread((z, y, x), small.shape)
     index, probability = level.best()
@@ -84,19 +86,23 @@ def walk(case: Case, run: Run) -> Guess:
 def ladder(case: Case) -> list[Factor]:
     """Block sizes from (1, 1, 1) up, until a grid is small; axes with fine spacing are joined first."""
     factors: list[Factor] = [(1, 1, 1)]
-    count = len(case.classes)
-    while _voxels(case.shape, factors[-1]) > min(WHOLE, WORK // count) and len(factors) < 6:
+    while _voxels(case.shape, factors[-1]) > _usual_most(case) and len(factors) < 6:
         now = factors[-1]
         sizes = [mm * f for mm, f in zip(case.spacing_mm, now)]
         grow = [size < 1.5 * min(sizes) and n // f >= 8 for size, n, f in zip(sizes, case.shape, now)]
         if not any(grow):
             break
         z, y, x = (f * 2 if g else f for f, g in zip(now, grow))
-        bearable = _voxels(case.shape, now) <= min(WHOLE_THIN, WORK_THIN // count)
+        bearable = _voxels(case.shape, now) <= min(WHOLE_THIN, WORK_THIN // len(case.classes))
         if bearable and _kept(case, (z, y, x)) < KEPT:
             break
         factors.append((z, y, x))
     return factors
+
+
+def _usual_most(case: Case) -> int:
+    """Voxels up to which a grid is solved everywhere, whatever coarser ones would lose."""
+    return min(WHOLE, WORK // len(case.classes))
 
 
 def _kept(case: Case, factor: Factor) -> float:
@@ -164,15 +170,18 @@ def _coarsest(small: Case, run: Run) -> tuple[Level, bool]:
     return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run)
 
 
-def _refined(small: Case, above: Level, step: Factor, run: Run) -> tuple[Level, bool]:
-    """Solved anew around the edges that the coarser grid found, taken over elsewhere."""
+def _refined(small: Case, above: Level, step: Factor, run: Run, *, thin: bool) -> tuple[Level, bool]:
+    """Solved anew around the edges that the coarser grid found, taken over elsewhere. `thin`: what was drawn is about
+    as thin as a block, whose mean brightness says little then; of larger things it is better than one noisy voxel."""
     known = small.known != UNLABELLED
     guess = above.spread(step, small.shape)
     index = guess.best()[0]
     hard = np.where(known, _index(small), index)
     unsure = _unsure(above, np.flatnonzero(known & (hard != index)), step, small.shape)
     free = finer(unsure, step, small.shape) & ~known
-    start = _sharper(small, step, free, guess.at(np.flatnonzero(free)))
+    start = guess.at(np.flatnonzero(free))
+    if thin:
+        start = _sharper(small, step, free, start)
     return _solved(small, free, hard, (start, start), run)
 
 
