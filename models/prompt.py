@@ -29,9 +29,7 @@ class Prompts:
     labels: tuple[int, ...] = ()  # one per point: 1 foreground, 0 background
     box: Box | None = None
     scribbles: tuple[Scribble, ...] = ()
-    mask: NDArray[np.bool_] | None = field(
-        default=None, compare=False
-    )  # (H, W) to refine: a label, the last answer
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False)  # (H, W): a label or answer to refine
     view: Box | None = None  # the part on screen, as a box: a hint about scale
 
     def __post_init__(self) -> None:

@@ -120,7 +120,7 @@ def own_threshold(scores: Tensor, usual: float, gate: float) -> float:
     peaks as objects do.
 
     One threshold does not suit pictures of another laboratory or stain: with one reference of one kind of nuclei Dice
-    in two other kinds is 0.78 instead of 0.58, in the reference's own kind the same within 0.02 (docs/reference.md).
+    in two other kinds is 0.78 instead of 0.65, in the reference's own kind the same within 0.04 (docs/reference.md).
     """
     unsure = scores[scores > CLEARLY_NOT]
     if len(unsure) < FEWEST or float(scores.max()) <= usual + gate:

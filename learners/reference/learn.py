@@ -25,7 +25,10 @@ LOOKS = 3  # other looks at each reference for thresholds and the neck
 ALONE = 0.5  # of the threshold that suits other looks at a single image: on nuclei Dice 0.76 (others 0.64),
 # with all of it 0.77 (0.58), without 0.73 (0.68)
 ACTIVE = 0.5  # of the likeness that the references' own objects have, from which on an aligned class is there
-TRIED_ON = 3  # references on which the prompt model is tried
+FEWEST_APART = (
+    3  # references that may speak for themselves: of two, one kept back leaves one, and nothing to compare
+)
+TRIED_ON = 3  # references on which the prompt model is tried, and that are kept back
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,10 @@ def learn(shots: Sequence[Shot], sight: Sight, wish: Wish) -> Reference:
     are (docs/reference.md). What finds references better that were kept back is taken. Slices of scans of one anatomy
     are learned from together, and so are those that a neck is aligned on.
     """
-    apart = not wish.joined and not wish.aligned
-    told = [(_sized(group, sight, wish), group) for group in _groups(shots)] if apart else []
+    groups = [] if wish.joined or wish.aligned else _groups(shots)
+    told = [(_sized(group, sight, wish), group) for group in groups] if len(groups) >= FEWEST_APART else []
     told = [(view, group) for view, group in told if view.seen]
-    if len(told) < 2 or not _better_apart(told, shots, sight, wish):
+    if len(told) < FEWEST_APART or not _better_apart(told, shots, sight, wish):
         told = [(view, list(shots))] if (view := _view(shots, sight, wish)).seen else []
     if not told:
         raise Unready("no reference shows both an object and background; complete one slice that shows one")
