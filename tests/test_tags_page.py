@@ -134,6 +134,26 @@ def test_a_late_answer_to_an_older_question_is_not_shown(grid: Page) -> None:
     expect(grid.locator(".sw-tag-tile")).to_have_count(2 + PICTURES)
 
 
+def test_keys_pressed_while_a_list_is_on_its_way_are_about_that_list(grid: Page) -> None:
+    held: list[Route] = []
+    grid.route("**/api/tags?*limit=60&every=2&*", lambda route: held.append(route))
+    grid.get_by_label("Slices of a volume").select_option("2")
+    for key in ("1", "Enter", "0"):
+        grid.keyboard.press(key)
+    grid.wait_for_timeout(200)
+    untouched = grid.locator(".sw-tag-tile[data-state=open]").count()
+    held[0].continue_()
+    assert untouched == 9 + PICTURES
+    expect(grid.locator(".sw-tag-tile")).to_have_count(5 + PICTURES)
+    expect(tile(grid, 0)).to_have_attribute("data-state", "present")
+    expect(tile(grid, 1)).to_have_attribute("data-state", "none")
+    expect(tile(grid, 2)).to_have_attribute("aria-selected", "true")
+    expect(grid.get_by_text("2 of 13 tagged")).to_be_visible()
+    for _ in range(3):
+        grid.keyboard.press("u")
+    expect(grid.get_by_text("0 of 13 tagged")).to_be_visible()
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_serious_and_nothing_overflows(
     browser: Browser, tagged_server: RunningServer, scheme: str, tmp_path: Path

@@ -25,6 +25,7 @@ class TagGrid {
   #since = performance.now();
   #waiting = []; // for each act on its way the tiles that it is about
   #reading = 0; // the number of the newest reading: an answer to an older one is not shown
+  #listed = Promise.resolve(); // the newest reading is shown; keys until then are about what it brings
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
@@ -45,7 +46,7 @@ class TagGrid {
     this.element.showModal();
     this.grid.focus();
     this.every.value = String(defaultStep());
-    await this.#read(0);
+    await this.#list();
   }
 
   #head() {
@@ -90,7 +91,7 @@ class TagGrid {
       const tile = event.target.closest("[data-at]");
       if (tile) this.#move(Number(tile.dataset.at), event.shiftKey);
     });
-    for (const control of [this.every, this.untagged]) control.addEventListener("change", () => this.#read(0).then(() => this.grid.focus()));
+    for (const control of [this.every, this.untagged]) control.addEventListener("change", () => (this.grid.focus(), this.#list()));
   }
 
   // ---- keys
@@ -111,7 +112,7 @@ class TagGrid {
 
   #take(event, work) {
     event.preventDefault();
-    work();
+    this.#listed.then(work);
   }
 
   #columns() {
@@ -140,9 +141,14 @@ class TagGrid {
   async #turn(by) {
     if (by > 0 && !this.#more) return toast("These are the last ones.", "info");
     if (by < 0 && !this.#offset) return toast("These are the first ones.", "info");
-    await this.#sending; // the list of untagged ones is what the server knows
     const offset = by > 0 ? (this.untagged.checked ? 0 : this.#offset + PAGE) : Math.max(0, this.#offset - PAGE);
-    await this.#read(offset, by < 0);
+    await this.#list(offset, by < 0);
+  }
+
+  /** What the server lists includes what was said until now. */
+  #list(offset = 0, atEnd = false) {
+    this.#listed = this.#sending.then(() => this.#read(offset, atEnd));
+    return this.#listed;
   }
 
   // ---- acts
