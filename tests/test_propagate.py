@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from learners.propagate import PROPAGATORS, Cancelled, Case, Filled, LabelledSlice, Run, fill, fill_with
+from learners.propagate import (
+    PROPAGATORS,
+    Cancelled,
+    Case,
+    Filled,
+    LabelledSlice,
+    Run,
+    fill,
+    fill_with,
+    looks,
+)
 from learners.propagate.case import Guess, grey
 from learners.propagate.distances import signed_distance
 from learners.propagate.grid import Edges, solve, system_of
 from learners.propagate.prompted import prompted
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
-from learners.propagate.walker import ladder
+from learners.propagate.walker import ladder, normalised
 from models import GIVEN, PromptChoice
 from models.graphcut import GraphCut
 from storage.arrays import UNLABELLED, plane
@@ -383,13 +393,53 @@ def test_a_grid_that_loses_what_was_drawn_is_not_the_coarsest(monkeypatch: pytes
 def test_what_the_coarse_grid_blurs_is_found_again_on_the_finer_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("learners.propagate.walker.WHOLE", 4000)
     monkeypatch.setattr("learners.propagate.walker.WHOLE_THIN", 8000)
-    image, truth = folded((30, 40, 40), 2)
+    image, truth = folded((30, 40, 40), 1)
     case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
     assert len(ladder(case)) == 2
     with_brightness = fill("random_walker", case)
     monkeypatch.setattr("learners.propagate.walker._sharper", lambda small, step, free, guess: guess)
     without = fill("random_walker", case)
-    assert dice(with_brightness.classes, truth) > dice(without.classes, truth) + 0.02
+    assert dice(with_brightness.classes, truth) > dice(without.classes, truth) + 0.05
+
+
+@pytest.mark.parametrize("noise", [8, 24, 32])
+def test_edges_of_a_thin_sheet_are_not_smoothed_away(noise: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("learners.propagate.walker.WHOLE", 4000)
+    monkeypatch.setattr("learners.propagate.walker.WHOLE_THIN", 8000)
+    image, truth = folded((30, 40, 40), 1)
+    image += np.random.default_rng(1).normal(0, np.sqrt(noise**2 - 64), image.shape)
+    case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
+    crisp = fill("random_walker", case)
+    monkeypatch.setattr("learners.propagate.walker.SMOOTH_THIN", 0.7)
+    monkeypatch.setattr("learners.propagate.walker.SHARPNESS_THIN", 2.0)
+    assert dice(crisp.classes, truth) > dice(fill("random_walker", case).classes, truth)
+
+
+def uneven() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A ball with a shell in light that is six times as strong on one side as on the other."""
+    z, y, x = np.indices((32, 32, 32))
+    away = (z - 16) ** 2 / 2 + (y - 16) ** 2 + (x - 16) ** 2
+    truth = (away < 49).astype(np.uint8) + (away < 16)
+    noise = np.random.default_rng(0).normal(0, 5, truth.shape)
+    return (np.array([50, 90, 70])[truth] * (1 + 1.4 * (y - 16) / 32) + noise).astype(np.float32), truth
+
+
+def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypatch: pytest.MonkeyPatch):
+    image, truth = uneven()
+    case = labelled(image, truth, [(0, 12)], spacing=(4.0, 4.0, 4.0))
+    nearby = fill("random_walker", case)
+    monkeypatch.setattr("learners.propagate.looks.REACHES_MM", ())
+    assert dice(nearby.classes, truth) > dice(fill("random_walker", case).classes, truth) + 0.005
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_far_from_what_is_known_a_class_looks_as_everywhere(background: bool):
+    image, truth = uneven()
+    case = labelled(normalised(image), truth, [(0, 12)], spacing=(12.0, 4.0, 4.0))
+    level = looks.levels(case.image)
+    for near, every in zip(looks.nearby(case, background=background), looks.everywhere(case)):
+        np.testing.assert_allclose(near[-1], every[level][-1], rtol=1e-5)
+        assert np.abs(np.log(near[13] / every[level][13])).max() > 0.3
 
 
 def test_coarse_to_fine_agrees_with_solving_everywhere(monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from learners.propagate.case import Run
 
 EDGE_FLOOR = 1e-4  # no edge is so strong that nothing passes
-KERNEL = np.array([0.0083, 0.2044, 0.5746, 0.2044, 0.0083], np.float32)  # a bell of 0.7 voxels
+SMOOTH = 0.7  # voxels; the bell that takes noise off before edges are looked for
 NEIGHBOURHOOD = 4  # voxels over which the usual step between neighbours is measured
 MANY = 90_000  # voxels; in larger volumes the usual step is measured in blocks
 TOLERANCE = 3e-3  # of a probability
@@ -31,14 +31,18 @@ class Edges:
     """How easily a walker passes between two neighbours: 0..1, less across a step in brightness.
 
     A step counts against what is usual around it, so that one setting serves CT, MRI and pictures, and both the
-    bright and the dark end of a volume with uneven light.
+    bright and the dark end of a volume with uneven light. `smooth` (voxels) takes noise off, and blurs what is thin.
     """
 
     def __init__(
-        self, image: NDArray[np.float32], spacing_mm: tuple[float, float, float], sharpness: float
+        self,
+        image: NDArray[np.float32],
+        spacing_mm: tuple[float, float, float],
+        sharpness: float,
+        smooth: float = SMOOTH,
     ) -> None:
         self.shape = image.shape
-        self._smooth = _smoothed(image).ravel()
+        self._smooth = _smoothed(image, smooth).ravel()
         self._usual, self._block = _usual(self._smooth.reshape(image.shape))
         self._near = [min(spacing_mm) / mm for mm in spacing_mm]
         self._sharpness = sharpness
@@ -57,14 +61,13 @@ class Edges:
         return self._usual[z // self._block, y // self._block, x // self._block]
 
 
-def _smoothed(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _smoothed(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Noise taken off by a small bell; along an axis of one voxel nothing happens."""
-    flat = [
-        cv2.sepFilter2D(cut, cv2.CV_32F, KERNEL, KERNEL, borderType=cv2.BORDER_REPLICATE) for cut in image
-    ]
+    bell = cv2.getGaussianKernel(5, sigma, cv2.CV_32F)[:, 0]
+    flat = [cv2.sepFilter2D(cut, cv2.CV_32F, bell, bell, borderType=cv2.BORDER_REPLICATE) for cut in image]
     cuts = np.pad(np.stack(flat), ((2, 2), (0, 0), (0, 0)), mode="edge")
     n = len(image)
-    return np.stack([np.tensordot(KERNEL, cuts[k : k + 5], 1) for k in range(n)])
+    return np.stack([np.tensordot(bell, cuts[k : k + 5], 1) for k in range(n)])
 
 
 def _usual(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:

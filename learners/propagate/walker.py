@@ -1,11 +1,11 @@
 """The random walker of L. Grady (TPAMI 2006) with a prior: labels spread through the image until they meet an edge.
 
 Solves one linear system for all classes. Between labelled slices the outlines that are carried along by registering
-neighbouring slices (`flow`) and the brightness of what was labelled pull every voxel gently (CVPR 2005, "multilabel
-random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large volumes are
-solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again. Where
-structures are thin that grid is as fine as can be, and finer ones read their brightness again. A new run starts from
-the last solution.
+neighbouring slices (`flow`) and the brightness of what was labelled (`looks`) pull every voxel gently (CVPR 2005,
+"multilabel random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large
+volumes are solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again.
+Where structures are thin that grid is as fine as can be, edges are smoothed less and finer grids read their brightness
+again. A new run starts from the last solution.
 """
 
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, maximum_filter, minimum_filter
+from scipy.ndimage import maximum_filter, minimum_filter
 
-from learners.propagate import flow
+from learners.propagate import flow, looks
 from learners.propagate.case import Case, Guess, Run
-from learners.propagate.grid import Edges, coarse_mean, finer, solve, system_of
+from learners.propagate.grid import SMOOTH, Edges, coarse_mean, finer, solve, system_of
 from storage.arrays import BACKGROUND, UNLABELLED
 
 SHARPNESS = 2.0  # how much an edge that is as strong as usual holds a walker back
+SHARPNESS_THIN = 4.0  # the same where structures are thin
+SMOOTH_THIN = 0.5  # voxels; the bell of SMOOTH would blur a sheet of two voxels
 PULL = 0.25  # how strongly a voxel leans on its prior, against 1 for an edge inside an even region
-LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
 WHOLE = 400_000  # voxels; a grid up to this size is solved everywhere
 WORK = 4_000_000  # voxels times classes, likewise
 WHOLE_THIN = 1_000_000  # voxels; as WHOLE where the next coarser grid would lose what was drawn
 WORK_THIN = 20_000_000  # voxels times classes, likewise
 KEPT = 0.9  # of the drawn voxels that keep their class on a grid: fewer are lost, as a cortex is in blocks of 4 mm
 SURE = 0.97  # a coarse voxel this certain, among ones of its class, is not solved again
-BINS = 48  # of brightness
 Factor = tuple[int, int, int]
 
 
@@ -68,9 +68,9 @@ def walk(case: Case, run: Run) -> Guess:
     factors = ladder(case)
     image = normalised(case.image)
     small = coarse_case(case, image, factors[-1])
-    level, finished = _coarsest(small, run)
-    state = _state(small, level)
     thin = _voxels(case.shape, factors[-1]) > _usual_most(case)
+    level, finished = _coarsest(small, run, thin=thin)
+    state = _state(small, level)
     for n in range(len(factors) - 2, -1, -1):
         run.progress(1 - (n + 1) / len(factors))
         small = coarse_case(case, image, factors[n])
@@ -163,11 +163,11 @@ def _state(small: Case, level: Level) -> dict[str, NDArray]:
     }
 
 
-def _coarsest(small: Case, run: Run) -> tuple[Level, bool]:
+def _coarsest(small: Case, run: Run, *, thin: bool) -> tuple[Level, bool]:
     """Solved everywhere, from the outlines and the brightness as prior and the last solution as start."""
     free = small.known == UNLABELLED
-    prior = _prior(small, run)[free]
-    return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run)
+    prior = _prior(small, run, thin=thin)[free]
+    return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run, thin=thin)
 
 
 def _refined(small: Case, above: Level, step: Factor, run: Run, *, thin: bool) -> tuple[Level, bool]:
@@ -182,7 +182,7 @@ def _refined(small: Case, above: Level, step: Factor, run: Run, *, thin: bool) -
     start = guess.at(np.flatnonzero(free))
     if thin:
         start = _sharper(small, step, free, start)
-    return _solved(small, free, hard, (start, start), run)
+    return _solved(small, free, hard, (start, start), run, thin=thin)
 
 
 def _sharper(
@@ -190,8 +190,8 @@ def _sharper(
 ) -> NDArray[np.float32]:
     """(N, K) the coarse solution, with what each free voxel's brightness says beyond that of its block."""
     block = finer(coarse_mean(small.image, step), step, small.shape)
-    here, there = _levels(small.image[free]), _levels(block[free])
-    odds = guess * np.stack([ratio[here] / ratio[there] for ratio in _ratios(small)], -1)
+    here, there = looks.levels(small.image[free]), looks.levels(block[free])
+    odds = guess * np.stack([ratio[here] / ratio[there] for ratio in looks.everywhere(small)], -1)
     rest = (1 - guess.sum(-1, keepdims=True)).clip(0)
     return (odds / (odds.sum(-1, keepdims=True) + rest + 1e-6)).astype(np.float32)
 
@@ -211,6 +211,8 @@ def _solved(
     hard: NDArray[np.uint8],
     beliefs: tuple[NDArray[np.float32], NDArray[np.float32]],
     run: Run,
+    *,
+    thin: bool,
 ) -> tuple[Level, bool]:
     """The walk over the free voxels; `beliefs` are what they lean on and where the solver starts."""
     number = np.full(small.shape, -1, np.int32)
@@ -218,44 +220,21 @@ def _solved(
     prior, start = beliefs
     if not len(prior):
         return Level(number, prior, hard), True
-    edges = Edges(small.image, small.spacing_mm, SHARPNESS)
+    edges = Edges(
+        small.image, small.spacing_mm, *((SHARPNESS_THIN, SMOOTH_THIN) if thin else (SHARPNESS, SMOOTH))
+    )
     system, pull = system_of(free, edges, lambda places: one_hot(hard.ravel()[places], prior.shape[1]))
     system = replace(system, diagonal=system.diagonal + PULL)
     soft, finished, _ = solve(system, pull + PULL * prior, start, run)
     return Level(number, soft.clip(0, 1), hard), finished
 
 
-def _prior(small: Case, run: Run) -> NDArray[np.float32]:
+def _prior(small: Case, run: Run, *, thin: bool) -> NDArray[np.float32]:
     """(z, y, x, K) what outlines and brightness say about each foreground class."""
-    looks = _looks(small)
-    odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(flow.chances(small, run), looks)]
+    nearby = looks.nearby(small, background=thin)
+    odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(flow.chances(small, run), nearby)]
     stacked = np.stack(odds, -1)
     return stacked / (1 + stacked.sum(-1, keepdims=True))
-
-
-def _looks(small: Case) -> list[NDArray[np.float32]]:
-    """(z, y, x) per class: how much likelier its brightness is inside the class than in known background."""
-    level = _levels(small.image)
-    return [ratio[level] for ratio in _ratios(small)]
-
-
-def _ratios(small: Case) -> list[NDArray[np.float32]]:
-    """Per class (BINS,) how much likelier each brightness is inside it than in the background that is known."""
-    level = _levels(small.image)
-    background = _spectrum(level, small.known == BACKGROUND)
-    ratios = ((_spectrum(level, small.known == value) / background) ** LOOK for value in small.classes)
-    return [ratio.clip(1 / 20, 20).astype(np.float32) for ratio in ratios]
-
-
-def _levels(brightness: NDArray[np.float32]) -> NDArray[np.int32]:
-    return ((brightness + 0.2) / 1.4 * BINS).astype(np.int32).clip(0, BINS - 1)
-
-
-def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(BINS,) how often each brightness comes up, smooth and nowhere zero."""
-    counts = np.bincount(level[where], minlength=BINS).astype(np.float64)
-    smooth = gaussian_filter1d(counts, 1.5, mode="nearest") + 0.02 * max(counts.sum(), 1) / BINS
-    return smooth / smooth.sum()
 
 
 def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.float32]) -> NDArray[np.float32]:
