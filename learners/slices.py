@@ -89,10 +89,25 @@ def by_entropy(volume: Volume) -> tuple[int, int] | None:
 
 
 def _worth(volume: Volume, axis: int) -> float:
-    """The most doubt on a slice across this axis, times the classes that the fill shows on it."""
+    """The most doubt on a slice across this axis, times the classes that the fill shows on it.
+
+    A class counts as far as its cross-section is as large there as on the average slice that shows it: a few strayed
+    voxels of a class are no sight of it.
+    """
     index = int(volume.along[axis].argmax())
-    shown = np.unique(plane(volume.classes, axis, index))
-    return float(volume.along[axis][index]) * max(1, int(np.count_nonzero(shown != BACKGROUND)))
+    here, everywhere = _counts(plane(volume.classes, axis, index)), _counts(volume.classes)
+    seen = 0.0
+    across = tuple(b for b in range(3) if b != axis)
+    for value in np.flatnonzero(here):
+        if value != BACKGROUND:
+            slices = np.count_nonzero((volume.classes == value).any(across))
+            seen += min(1.0, here[value] * slices / everywhere[value])
+    return float(volume.along[axis][index]) * max(1.0, seen)
+
+
+def _counts(classes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(256,) voxels of each class."""
+    return np.bincount(classes.ravel(), minlength=256)
 
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:

@@ -56,6 +56,9 @@ def test_a_slice_through_more_classes_is_worth_its_doubt_for_each_of_them():
     assert next_slice(Volume(classes, confidence, across)).axis == 2
     classes[:, :, 18:] = 2
     assert next_slice(Volume(classes, confidence, across)).axis == 1
+    classes[5:8, 20, 15] = 3, 4, 5  # strayed voxels of larger classes are no sight of them
+    classes[0, 22:, :10], classes[1, 22:, :10], classes[2, 22:, :10] = 3, 4, 5
+    assert next_slice(Volume(classes, confidence, across)).axis == 1
 
 
 @pytest.mark.parametrize("rule", SLICE_RULES)
