@@ -432,6 +432,16 @@ def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypat
     assert dice(nearby.classes, truth) > dice(fill("random_walker", case).classes, truth) + 0.005
 
 
+@pytest.mark.parametrize("mm", [1e-4, 1e4])
+def test_a_volume_much_smaller_or_larger_than_an_organ_has_looks_too(mm: float):
+    image, truth = uneven()
+    case = labelled(normalised(image), truth, [(0, 12)], spacing=(mm, mm, mm))
+    level = looks.levels(case.image)
+    for near, every in zip(looks.nearby(case, background=True), looks.everywhere(case)):
+        assert np.isfinite(near).all() and near.min() >= 1 / looks.MOST and near.max() <= looks.MOST
+        assert np.corrcoef(np.log(near[12]).ravel(), np.log(every[level][12]).ravel())[0, 1] > 0.9
+
+
 @pytest.mark.parametrize("background", [False, True])
 def test_far_from_what_is_known_a_class_looks_as_everywhere(background: bool):
     image, truth = uneven()

@@ -77,7 +77,7 @@ class _Grid:
         for axis, sigma in enumerate(self._sigmas):
             if self._shape[axis] > 1:
                 counts = gaussian_filter1d(counts, sigma, axis, mode="constant", truncate=3)
-                counts *= np.float32(np.sqrt(2 * np.pi) * sigma)  # a voxel right here counts as one
+                counts *= np.float32(max(1, np.sqrt(2 * np.pi) * sigma))  # a voxel right here counts as one
         counts = gaussian_filter1d(counts, SMOOTH, mode="nearest")
         near, every = counts.ravel()[self._cell * BINS + level], counts.sum(-1).ravel()[self._cell]
         return (near + TRUST * chance) / (every + TRUST)
