@@ -1,4 +1,4 @@
-"""How bright each class is, in the whole volume and nearby: neither scanners nor organs are as bright everywhere."""
+"""How bright each class is, in the whole volume and nearby: scanners and organs are not even in brightness."""
 
 from collections.abc import Sequence
 
