@@ -53,6 +53,13 @@ class Volume:
             sums[s.axis][s.index] = 0
         return sums
 
+    def areas(self, axis: int) -> NDArray[np.int64]:
+        """(n, 256) voxels of each class on each slice, none of background."""
+        slices = (plane(self.classes, axis, k).ravel() for k in range(self.classes.shape[axis]))
+        out = np.stack([np.bincount(values, minlength=256) for values in slices])
+        out[:, BACKGROUND] = 0
+        return out
+
     def labelled(self, axis: int) -> list[int]:
         return sorted({s.index for s in self.slices if s.axis == axis})
 
@@ -94,20 +101,11 @@ def _worth(volume: Volume, axis: int) -> float:
     A class counts as far as its cross-section is as large there as on the average slice that shows it: a few strayed
     voxels of a class are no sight of it.
     """
-    index = int(volume.along[axis].argmax())
-    here, everywhere = _counts(plane(volume.classes, axis, index)), _counts(volume.classes)
-    seen = 0.0
-    across = tuple(b for b in range(3) if b != axis)
-    for value in np.flatnonzero(here):
-        if value != BACKGROUND:
-            slices = np.count_nonzero((volume.classes == value).any(across))
-            seen += min(1.0, here[value] * slices / everywhere[value])
+    index, areas = int(volume.along[axis].argmax()), volume.areas(axis)
+    shown = areas[index] > 0
+    usual = areas.sum(0)[shown] / np.count_nonzero(areas, 0)[shown]
+    seen = float(np.minimum(1, areas[index][shown] / usual).sum())
     return float(volume.along[axis][index]) * max(1.0, seen)
-
-
-def _counts(classes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(256,) voxels of each class."""
-    return np.bincount(classes.ravel(), minlength=256)
 
 
 def by_entropy_per_second(volume: Volume) -> tuple[int, int] | None:
