@@ -5,9 +5,19 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser import RunningServer, Watch, browser, page, same_context, server, watch
+from tests.browser import (
+    RunningServer,
+    Watch,
+    browser,
+    new_context,
+    open_page,
+    page,
+    same_context,
+    server,
+    watch,
+)
 from tests.test_page import canvas_point, state, tab, until, wait_state
 
 pytestmark = pytest.mark.browser
@@ -327,3 +337,36 @@ def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: 
     page.locator("canvas[role=application]").first.focus()
     take_back_all(page)  # the fill goes with its label, what a model proposed stays
     expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("proposed 0.84")
+
+
+@pytest.mark.parametrize(
+    "held_back, message, before, after",
+    [
+        ("**/api/learn", {"t": "proposal", "producer": "mean_teacher"}, "Mean teacher", "Mean Teacher"),
+        (
+            "**/api/images/1/prediction",
+            {"t": "fill", "state": "done", "producer": "shape"},
+            "Fill: Shape",
+            "Fill: Shape-based interpolation",
+        ),
+    ],
+    ids=["learner", "propagator"],
+)
+def test_the_list_names_who_proposed_by_its_title_once_titles_have_come(
+    browser: Browser, server: RunningServer, held_back: str, message: dict, before: str, after: str
+) -> None:
+    context = new_context(browser)
+    page, held = context.new_page(), []
+    page.route(held_back, lambda route: held.append(route))
+    with page.expect_request(held_back):
+        open_page(page, server.address)
+        tab(page, "Images")
+    deliver(page, message | {"image": 1})
+    said = page.locator("[aria-selected=true] .sw-image-state")
+    page.route("**/api/project", lambda route: None)  # nor does other news draw the rows again
+    page.wait_for_timeout(500)
+    expect(said).to_have_attribute("title", before)
+    for route in held:
+        route.continue_()
+    expect(said).to_have_attribute("title", after)
+    context.close()

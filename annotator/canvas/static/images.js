@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { h, icon, setAttributes, setText } from "./dom.js";
+import { learning } from "./learning.js";
 import { news } from "./news.js";
 import { producerTitle } from "./proposalbar.js";
 import { placeOf, rememberPlace } from "./queue.js";
@@ -162,7 +163,19 @@ function wireList(list, wish, again) {
   session.link.addEventListener("slices", ({ detail: { message } }) => {
     list.patch((item) => item.id === message.image, { ...counts(message.slices), rev: message.rev });
   });
+  redrawWithTitles(list);
   if (session.image) revealOpen(list, whole());
+}
+
+/** The rows name who proposed; titles may come after the rows that need them, and again with each image. */
+function redrawWithTitles(list) {
+  let known = 0;
+  learning.addEventListener("overview", () => list.redraw());
+  session.addEventListener("change", ({ detail: { proposal } }) => {
+    if (proposal.propagators.length === known) return;
+    known = proposal.propagators.length;
+    list.redraw();
+  });
 }
 
 function counts(slices) {

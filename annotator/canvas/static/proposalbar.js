@@ -58,6 +58,7 @@ function sourceSelect() {
     }
     if (shown && element.value !== shown.producer) element.value = shown.producer;
   };
+  learning.addEventListener("overview", () => session.app && update(session.app.state)); // who is named by its title then
   return { element, update };
 }
 
