@@ -27,6 +27,7 @@ from learners.reference.learn import Wish, learn
 from learners.reference.model import Sight, at_size, class_map_of
 from learners.reference.objects import gate_of, only_believed, pieces_of, refined
 from learners.reference.shots import Cells, Shot, cells_of, diameter_of
+from learners.reference.trust import trusted
 from learners.reference.views import other_look
 from learners.reference.work import work, work_aligned
 from learners.spec import Unready
@@ -145,6 +146,28 @@ def test_an_image_finds_its_own_threshold_only_where_something_peaks_as_objects_
     assert -0.4 < own_threshold(scores, -0.1, 0.0) < 0.0, "what is clearly something else has no say"
     assert own_threshold(scores, 0.3, 0.0) == 0.3 and own_threshold(scores, 0.0, 0.5) == 0.0
     assert own_threshold(scores[:400], -0.9, 0.0) == -0.9, "nothing here could be an object"
+
+
+def grid_of(parts: int, directions: int) -> tuple[torch.Tensor, Cells]:
+    """Features of so many objects in a row, which look in so many different ways, on a ground like nothing."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(16, 12, 12 * parts, generator=rng) * 0.2
+    yes = torch.zeros(12, 12 * parts, dtype=torch.bool)
+    for n in range(parts):
+        yes[3:9, 12 * n + 3 : 12 * n + 9] = True
+        x[1 + n % directions, 3:9, 12 * n + 3 : 12 * n + 9] += 1
+    return x, Cells(yes, ~yes)
+
+
+def test_a_reference_whose_parts_do_not_find_each_other_is_doubted():
+    assert trusted(*grid_of(6, 1)), "six objects that look alike"
+    assert not trusted(*grid_of(3, 3)), "three things that have nothing in common"
+    x, cells = grid_of(2, 1)
+    nothing = torch.zeros_like(cells.yes)
+    assert not trusted(x, Cells(nothing, cells.no)), "nothing to find"
+    two = nothing.clone()
+    two[4, 4:6] = True
+    assert not trusted(x, Cells(two, ~two)), "too little to part"
 
 
 def test_prototypes_are_units_and_do_not_depend_on_the_order_of_their_rows():
@@ -305,6 +328,22 @@ def test_what_was_learned_survives_the_disk(dense, tmp_path):
     assert load_reference(tmp_path, (1,), other, model) is None
 
 
+def test_a_doubted_reference_is_told_by_prototypes_from_the_disk_too(dense, tmp_path, monkeypatch):
+    first, second = shot(1), shot(2)
+    sight = Sight(dense, diameter_of([first]))
+    assert not learn([first], sight, Wish((1,))).views[0].seen[1].doubted
+    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    found = learn([first, shot(8, objects=0)], sight, Wish((1,)))
+    (view,) = found.views
+    x = view.look(second.picture, 0.0)
+    near = view.seen[1].head.nearest(x)
+    assert view.seen[1].doubted and ((view.score(1, x) > 0) == (near > otsu(near))).all()
+    save_reference(tmp_path, found)
+    again = load_reference(tmp_path, (1,), dense, BuiltIn())
+    assert again is not None and np.array_equal(class_map_of(again, second), class_map_of(found, second))
+    assert not learn([first, second], sight, Wish((1,))).views[0].seen[1].doubted, "two tell more than one"
+
+
 @pytest.mark.parametrize("run", [work, work_aligned])
 def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
     examples = []
@@ -408,6 +447,46 @@ def test_nuclei_of_another_laboratory_are_found_by_a_threshold_of_their_own(shar
                 scores.append(dice(class_map_of(reference, target) == 1, target.values == 1))
     print(np.mean(each), np.mean(usual))
     assert np.mean(each) > np.mean(usual) + 0.03
+
+
+@pytest.mark.slow
+def test_a_person_in_one_photograph_is_not_taken_for_all_people(shared_data, dense, monkeypatch):
+    """A discriminant that knows one person finds others worse than the nearest prototype does, unless it is doubted."""
+    photographs = _people(shared_data)
+    references, targets = photographs[:3], photographs[3:7]
+    scores: dict[str, list[float]] = {"doubted": [], "nearest": [], "believed": []}
+    for first in references:
+        sight = Sight(dense, diameter_of([first]))
+        doubted = learn([first], sight, Wish((1,)))
+        with monkeypatch.context() as patch:
+            patch.setattr("learners.reference.learn.trusted", lambda x, cells: True)
+            believed = learn([first], sight, Wish((1,)))
+        for target in targets:
+            truth = target.values == 1
+            (view,) = doubted.views
+            near = at_size(view.seen[1].head.nearest(view.look(target.picture, 0.0)), truth.shape) > 0
+            scores["doubted"].append(dice(class_map_of(doubted, target) == 1, truth))
+            scores["believed"].append(dice(class_map_of(believed, target) == 1, truth))
+            scores["nearest"].append(dice(near, truth))
+    mean = {name: float(np.mean(each)) for name, each in scores.items()}
+    print(mean)
+    assert mean["doubted"] > mean["believed"] + 0.1 and mean["doubted"] > mean["nearest"] + 0.03
+
+
+def _people(data: Path) -> list[Shot]:
+    """Photographs that people fill at least a hundredth of."""
+    values: dict[str, list[int]] = {}
+    with open(data / "coco-cc" / "objects.csv") as file:
+        for row in csv.DictReader(file):
+            if row["class"] == "person" and float(row["share"]) >= 0.01:
+                values.setdefault(row["file"], []).append(int(row["value"]))
+    out = []
+    for n, (name, which) in enumerate(sorted(values.items())):
+        pixels = cv2.imread(str(data / "coco-cc" / "images" / name), cv2.IMREAD_COLOR_RGB)
+        label = data / "coco-cc" / "labels" / f"{Path(name).stem}.png"
+        truth = np.isin(cv2.imread(str(label), cv2.IMREAD_UNCHANGED), which)
+        out.append(Shot(n, pixels, truth.astype(np.uint8)))
+    return out
 
 
 def nucleus(data: Path, name: str) -> Shot:

@@ -130,22 +130,23 @@ def own_threshold(scores: Tensor, usual: float, gate: float) -> float:
 
 def best_threshold(scores: Sequence[Tensor], cells: Sequence[Cells]) -> float:
     """The score from which on cells are taken for the object so that Dice on these cells is best."""
-    yes, no = _sides(scores, cells)
+    yes, no = sides(scores, cells)
     if not len(yes) or not len(no):
         return 0.0
     tried = torch.linspace(-1, 1, STEPS)
-    dice = _dice(yes, no, tried)
+    dice = dice_at(yes, no, tried)
     near = dice >= dice.max() - 0.01  # of thresholds that are as good the middle one
     return float(tried[near].median())
 
 
-def _sides(scores: Sequence[Tensor], cells: Sequence[Cells]) -> tuple[Tensor, Tensor]:
+def sides(scores: Sequence[Tensor], cells: Sequence[Cells]) -> tuple[Tensor, Tensor]:
     """Scores of cells that are the object, and of cells that are not."""
     pairs = list(zip(scores, cells, strict=True))
     return torch.cat([s[c.yes] for s, c in pairs]), torch.cat([s[c.no] for s, c in pairs])
 
 
-def _dice(yes: Tensor, no: Tensor, thresholds: Tensor) -> Tensor:
+def dice_at(yes: Tensor, no: Tensor, thresholds: Tensor) -> Tensor:
+    """(T,) Dice of taking what scores above each of (T,) thresholds for the object."""
     hits = (yes[None] > thresholds[:, None]).sum(1)
     wrong = (no[None] > thresholds[:, None]).sum(1)
     return 2 * hits / (hits + wrong + len(yes)).clamp_min(1)

@@ -84,6 +84,7 @@ def _card(view: View) -> dict[str, Any]:
                 "gate": one.gate,
                 "activation": one.activation,
                 "own": one.own,
+                "doubted": one.doubted,
             }
             for value, one in view.seen.items()
         },
@@ -98,6 +99,7 @@ def _view(card: dict[str, Any], tensors: dict[str, Tensor], class_ids: tuple[int
             gate=one["gate"],
             activation=one["activation"],
             own=one["own"],
+            doubted=one["doubted"],
         )
         for value, one in card["seen"].items()
         if int(value) in class_ids

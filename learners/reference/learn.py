@@ -8,15 +8,11 @@ from torch import Tensor
 
 from learners.metrics import dice_of, mean_dice, overlaps
 from learners.reference.align import STEPS, Grid, Neck, align
-from learners.reference.head import (
-    best_threshold,
-    fit,
-    likeness_of,
-    scaling_of,
-)
+from learners.reference.head import best_threshold, fit, likeness_of, scaling_of
 from learners.reference.model import Reference, Seen, Sight, View, at_size, class_map_of
 from learners.reference.objects import gate_of, pieces_of
 from learners.reference.shots import Shot, cells_of, diameter_of, has_object
+from learners.reference.trust import trusted
 from learners.reference.views import other_look
 from learners.spec import Unready
 from models.prompt import PromptModel
@@ -156,7 +152,8 @@ def _view(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
 
 def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
     """The head of one class, and the threshold that suits cells which a head did not learn from."""
-    head = fit([_grid(each.x, each.shot, value, wish) for each in taught])
+    grids = [_grid(each.x, each.shot, value, wish) for each in taught]
+    head = fit(grids)
     if head is None:
         return None
     scores, cells = [], []
@@ -166,16 +163,22 @@ def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
             scores.append(tried.scores(x))
             cells.append(_grid(x, shot, value, wish)[1])
     alone = len(_images(taught)) == 1
-    trusted = ALONE if alone else 1.0
-    usual = np.median(
-        np.concatenate([likeness_of(head, x)[c.yes].numpy() for x, c in _own(taught, value, wish)])
+    share = ALONE if alone else 1.0
+    usual = np.median(np.concatenate([likeness_of(head, x)[c.yes].numpy() for x, c in grids]))
+    threshold = share * best_threshold(scores, cells)
+    return Seen(
+        head,
+        threshold,
+        activation=ACTIVE * float(usual),
+        own=not wish.joined,
+        doubted=not wish.joined and _doubted(grids),
     )
-    threshold = trusted * best_threshold(scores, cells)
-    return Seen(head, threshold, activation=ACTIVE * float(usual), own=not wish.joined)
 
 
-def _own(taught: Sequence[Taught], value: int, wish: Wish) -> list[Grid]:
-    return [_grid(each.x, each.shot, value, wish) for each in taught]
+def _doubted(grids: Sequence[Grid]) -> bool:
+    """Whether one reference alone shows the object, and says little of others."""
+    showing = [grid for grid in grids if grid[1].yes.any()]
+    return len(showing) == 1 and not trusted(*showing[0])
 
 
 def _images(taught: Sequence[Taught]) -> list[int]:

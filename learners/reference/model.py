@@ -63,6 +63,7 @@ class Seen:
     gate: float = 0.0  # the peak from which on a piece is believed
     activation: float = 0.0  # with a neck: the likeness from which on the class can be there at all
     own: bool = False  # whether each image finds its own threshold; `threshold` is the usual one then
+    doubted: bool = False  # whether prototypes are asked instead of the discriminant
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,16 @@ class View:
         return x if self.neck is None else self.neck.apply(x)
 
     def score(self, value: int, x: Tensor) -> Tensor:
-        """(h, w) above 0 where a class is. With a neck by CAV-SAM's own rule: the likeness to the prototype, cut by
-        Otsu's threshold, and nowhere where it stays below what the references' objects have."""
+        """(h, w) above 0 where a class is.
+
+        With a neck by CAV-SAM's own rule: the likeness to the prototype, cut by Otsu's threshold, and nowhere where it
+        stays below what the references' objects have. Where the discriminant is doubted the nearest prototype tells,
+        and the picture's own threshold.
+        """
         one = self.seen[value]
+        if one.doubted and self.neck is None:
+            near = one.head.nearest(x)
+            return STRETCH * (near - otsu(near))
         if self.neck is None:
             scores = one.head.scores(x)
             return scores - (own_threshold(scores, one.threshold, one.gate) if one.own else one.threshold)
