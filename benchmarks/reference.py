@@ -31,6 +31,7 @@ from learners.reference.shots import axis_of, shots_of
 from learners.reference.work import sight_of
 from learners.spec import RoundSpec, Unready
 from learners.targets import Classes
+from learners.words import counted
 from models.builtin import BuiltIn
 from storage.arrays import SliceRef, open_npy
 
@@ -99,13 +100,19 @@ def _references(
                 for count in sizes.references:
                     if count <= len(task.references):
                         yield from _task(task, count, sizes, seed, methods)
+                for slices in task.slices:
+                    yield from _task(task, 1, sizes, seed, methods, slices)
 
 
-def _task(task: Task, count: int, sizes: Sizes, seed: int, methods: Sequence[str]) -> Iterator[Row]:
+def _task(
+    task: Task, count: int, sizes: Sizes, seed: int, methods: Sequence[str], slices: int = 0
+) -> Iterator[Row]:
+    """References that are labelled as a whole, or on so many of their slices."""
     chosen = np.random.default_rng(seed).permutation(len(task.references))[:count]
     pairs = tuple(task.references[i] for i in chosen)
     subject = Subject(task.name, (*pairs, *task.targets), task.classes, whole_images=task.whole_images)
-    maker = _Rows(task, f"{task.name}, {count}", seed)
+    shown = f"{counted(slices, 'slice')} of {count}" if slices else str(count)
+    maker = _Rows(task, f"{task.name}, {shown}", seed)
     for name in methods or (*LEARNED, "variants"):
         with tempfile.TemporaryDirectory() as folder:
             settings = LearnSettings(
@@ -117,11 +124,22 @@ def _task(task: Task, count: int, sizes: Sizes, seed: int, methods: Sequence[str
             )
             with project(Path(folder) / "p", subject, settings, seed) as person:
                 for image_id in sorted(person.masks)[:count]:
-                    person.label_whole(image_id)
+                    if slices:
+                        _label_slices(person, image_id, slices, seed)
+                    else:
+                        person.label_whole(image_id)
                 if name in LEARNED:
                     yield from _round(person, name, maker)
                 else:
                     yield from _variants(person, maker, parts=name == "variants")
+
+
+def _label_slices(person: Annotator, image_id: int, count: int, seed: int) -> None:
+    """Of those that show half of the classes or more, as somebody would choose who wants to show what is meant."""
+    classes = np.array([len(np.unique(plane[plane > 0])) for plane in person.truth(image_id)])
+    worth = np.flatnonzero(classes * 2 >= classes.max())
+    for index in np.random.default_rng(seed).permutation(worth)[:count]:
+        person.label_slice(SliceRef(image_id, 0, int(index)))
 
 
 def _round(person: Annotator, name: str, maker: "_Rows") -> Iterator[Row]:

@@ -27,6 +27,7 @@ class Task:
     references: tuple[Pair, ...]
     targets: tuple[Pair, ...]
     whole_images: bool = True
+    slices: tuple[int, ...] = ()  # numbers of labelled slices of one reference, tried besides all of it
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def organs(wanted: Wanted) -> Iterator[Task]:
         path = wanted.folder / f"{place.name}.nii.gz"
         nibabel.save(nibabel.Nifti1Image(out, file.affine), path)  # type: ignore[attr-defined]
         pairs.append((image, path))
-    yield Task("CT organs", ORGANS, (pairs[0],), (pairs[1],), False)
+    yield Task("CT organs", ORGANS, (pairs[0],), (pairs[1],), False, slices=(1, 5))
 
 
 def photographs(wanted: Wanted) -> Iterator[Task]:
