@@ -294,6 +294,8 @@ def test_whether_references_speak_for_themselves_is_told_by_those_that_are_kept_
         "learners.reference.learn.agreement", lambda reference, kept: float(len(reference.views))
     )
     assert len(learn(shots, sight, Wish((1,))).views) == 4
+    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    assert len(learn(shots, sight, Wish((1,))).views) == 1, "alone each of them is doubted"
 
 
 def test_a_reference_without_objects_tells_the_others_what_is_none(dense):

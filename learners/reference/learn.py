@@ -63,13 +63,13 @@ def learn(shots: Sequence[Shot], sight: Sight, wish: Wish) -> Reference:
 
     Several pictures may speak for themselves, each at the size of its own objects, and be asked together: one
     discriminant for nuclei of several kinds suits none of them, while one for persons wants all photographs that there
-    are (docs/reference.md). What finds references better that were kept back is taken. Slices of scans of one anatomy
-    are learned from together, and so are those that a neck is aligned on.
+    are (docs/reference.md). Where most are not doubted alone, what finds references better that were kept back is
+    taken. Slices of scans of one anatomy are learned from together, and so are those that a neck is aligned on.
     """
     groups = [] if wish.joined or wish.aligned else _groups(shots)
     told = [(_sized(group, sight, wish), group) for group in groups] if len(groups) >= FEWEST_APART else []
     told = [(view, group) for view, group in told if view.seen]
-    if len(told) < FEWEST_APART or not _better_apart(told, shots, sight, wish):
+    if not _most_sure(told) or not _better_apart(told, shots, sight, wish):
         told = [(view, list(shots))] if (view := _view(shots, sight, wish)).seen else []
     if not told:
         raise Unready("no reference shows both an object and background; complete one slice that shows one")
@@ -86,6 +86,12 @@ def _asked_together(views: Sequence[View], wish: Wish) -> Reference:
 def _sized(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
     """At the size of these slices' own objects."""
     return _view(shots, replace(sight, diameter=diameter_of(shots)), wish)
+
+
+def _most_sure(told: Sequence[tuple[View, Sequence[Shot]]]) -> bool:
+    """Whether there are enough views, most of them with no doubted class."""
+    sure = [view for view, _ in told if not any(one.doubted for one in view.seen.values())]
+    return len(told) >= FEWEST_APART and 2 * len(sure) >= len(told)
 
 
 def _better_apart(
