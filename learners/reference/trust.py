@@ -17,11 +17,17 @@ from learners.reference.shots import Cells
 
 PARTS = 3  # of the object's cells, in space
 ENOUGH = 0.7  # Dice
+RARE = 0.005  # of a picture; Otsu's threshold splits the background instead of finding less than that
 
 
 def trusted(x: Tensor, cells: Cells) -> bool:
     """Whether the parts of a reference's objects are found by what is learned from the others and the threshold that
-    a picture finds itself. `x`: (D, h, w) features. False where there is too little to part."""
+    a picture finds itself. `x`: (D, h, w) features.
+
+    False where there is too little to part; True where the object is so rare that there is no other way to find it.
+    """
+    if float(cells.yes.float().mean()) < RARE:
+        return True
     part = _parts(cells)
     found = [
         score for n in range(PARTS) if (score := _found(x, cells, torch.from_numpy(part == n))) is not None
