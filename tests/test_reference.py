@@ -363,6 +363,18 @@ def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
     assert run(later).model == first.model, "a round that only predicts takes the model that is there"
 
 
+def test_a_round_says_when_its_only_reference_tells_little_of_others(tmp_path: Path, monkeypatch):
+    examples = [
+        example(tmp_path, i, picture(i)[0][None], picture(i)[1][None] if i == 1 else None) for i in (1, 2)
+    ]
+    assert "a second one helps" not in work(spec_of(tmp_path, examples, learner="reference")).notes[0]
+    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    doubted = spec_of(tmp_path, examples, learner="reference")
+    assert work(doubted).notes[0].endswith("a second one helps")
+    aligned = spec_of(tmp_path, examples, learner="reference")
+    assert "a second one helps" not in work_aligned(aligned).notes[0], "a neck asks no discriminant"
+
+
 def test_a_volume_is_learned_from_one_of_its_slices(tmp_path: Path):
     rows, columns = np.mgrid[:40, :52]
     pixels, truth = np.zeros((9, 40, 52), np.uint8), np.zeros((9, 40, 52), np.uint8)

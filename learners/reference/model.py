@@ -114,6 +114,12 @@ class Reference:
         """Of the typical object in pixels."""
         return float(np.median([view.sight.diameter for view in self.views]))
 
+    @property
+    def doubted(self) -> bool:
+        """Whether a single picture speaks, and is not taken at its word."""
+        view = self.views[0]
+        return len(self.views) == 1 and view.neck is None and any(one.doubted for one in view.seen.values())
+
     def gate(self, value: int) -> float | None:
         """The peak from which on a piece of a class is believed; None where no reference shows the class."""
         gates = [view.seen[value].gate for view in self.views if value in view.seen]

@@ -142,4 +142,9 @@ def _told(reference: Reference, shots: Sequence[Shot]) -> str:
     missing = [str(c) for c in reference.class_ids if reference.gate(c) is None]
     unseen = f"; no reference shows class {', '.join(missing)} beside background" if missing else ""
     name = reference.views[0].sight.dense.name
-    return f"learned from {counted(len(images), 'image')} ({some}) by {name}, {asks}{unseen}"
+    doubted = (
+        "; what it shows looks too varied to stand for others, a second one helps"
+        if reference.doubted
+        else ""
+    )
+    return f"learned from {counted(len(images), 'image')} ({some}) by {name}, {asks}{unseen}{doubted}"
