@@ -253,8 +253,8 @@ class _Rows:
 
     def rows(self, person: Annotator, method: str, maps: Maps, seconds: float) -> Iterator[Row]:
         scores, absent = self._scores(person, maps)
-        n = len(scores) + len(absent)
-        each = round(seconds / max(1, n), 2)
+        images = len(self.task.targets)
+        each = round(seconds / images, 2)
         if scores:
             ious = [s / (2 - s) for s in scores]
             yield Row(self.name, method, "Dice", float(np.mean(scores)), len(scores), self.seed, each)
@@ -262,7 +262,7 @@ class _Rows:
         if absent:
             yield Row(self.name, method, "absent right", float(np.mean(absent)), len(absent), self.seed)
         if seconds:
-            yield Row(self.name, method, "s/image", each, n, self.seed, each)
+            yield Row(self.name, method, "s/image", each, images, self.seed, each)
 
     def worse(self, person: Annotator, before: Maps, after: Maps) -> Row:
         a, b = (self._scores(person, maps)[0] for maps in (before, after))
