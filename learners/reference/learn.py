@@ -177,7 +177,7 @@ def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
         threshold,
         activation=ACTIVE * float(usual),
         own=not wish.joined,
-        doubted=not wish.joined and _doubted(grids),
+        doubted=not wish.joined and not wish.aligned and _doubted(grids),
     )
 
 

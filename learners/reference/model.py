@@ -88,7 +88,7 @@ class View:
         and the picture's own threshold.
         """
         one = self.seen[value]
-        if one.doubted and self.neck is None:
+        if one.doubted:
             near = one.head.nearest(x)
             return STRETCH * (near - otsu(near))
         if self.neck is None:
@@ -117,8 +117,7 @@ class Reference:
     @property
     def doubted(self) -> bool:
         """Whether a single picture speaks, and is not taken at its word."""
-        view = self.views[0]
-        return len(self.views) == 1 and view.neck is None and any(one.doubted for one in view.seen.values())
+        return len(self.views) == 1 and any(one.doubted for one in self.views[0].seen.values())
 
     def gate(self, value: int) -> float | None:
         """The peak from which on a piece of a class is believed; None where no reference shows the class."""
