@@ -16,8 +16,10 @@ from scipy import ndimage
 from models.clicknet.adapter import WEIGHTS
 from models.clicknet.inputs import draw_clicks, standardise
 from models.clicknet.model import ClickNet
-from models.clicknet_training import corrections, simulate
+from models.clicknet.network import Network
+from models.clicknet_training import corrections, crops, objective, simulate
 from models.clicknet_training.cache import Cache, open_cache
+from models.clicknet_training.examples import Batch, stacked
 from models.clicknet_training.loop import FROM_SCRATCH, WARM_UP_STEPS, Plan, Schedule, schedule_for, train
 from models.clicknet_training.objective import generator, standardised
 from models.clicknet_training.samples import Sampler
@@ -139,11 +141,74 @@ def test_a_correction_is_the_click_that_is_drawn_in_use():
 
 
 def test_crops_are_standardised_as_in_use():
-    crops = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
-    crops[1] = 7
-    expected = np.stack([standardise(crop).transpose(2, 0, 1) for crop in crops])
-    found = standardised(torch.from_numpy(crops.transpose(0, 3, 1, 2)))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    pixels[1] = 7
+    expected = np.stack([standardise(crop).transpose(2, 0, 1) for crop in pixels])
+    found = standardised(torch.from_numpy(pixels.transpose(0, 3, 1, 2)))
     assert found.numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_straight_crop_keeps_the_grid_and_the_proportions_of_the_picture():
+    rng = np.random.default_rng(0)
+    for n in range(50):
+        turn = crops.around(rng, (10, 20, 30, 60), 128, upright=n % 2 == 0, straight=True).turn
+        sides = np.abs(turn).max(0)
+        assert sides[0] == pytest.approx(sides[1])
+        assert sorted(np.abs(turn / sides).round(9).ravel()) == [0, 0, 1, 1]
+        assert n % 2 or turn[1, 1] > 0, "what is up in a photograph stays up"
+
+
+@pytest.fixture(scope="module")
+def drawn(cache: Path) -> Batch:
+    """Eight samples with boards as they are trained on."""
+    sampler = Sampler(Cache(cache))
+    return stacked([sampler.sample((4, n), 128) for n in range(8)]).to("cpu")
+
+
+@pytest.mark.parametrize("coarse", [0, 1])
+def test_a_second_look_has_the_answer_to_the_same_prompts(
+    drawn: Batch, coarse: int, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in dict(ROUNDS=(1.0,), SECOND_LOOK=1, COARSE=coarse, FORGET=0).items():
+        monkeypatch.setattr(objective, name, value)
+    batch = drawn._replace(boards=drawn.boards.clone())
+    batch.boards[:, LAST] = 0  # a rough mask would be corrected first
+    network = shipped_network()
+    boards = objective.corrected(network, batch, generator("cpu", 0), half=False)
+    assert torch.equal(boards[:, :LAST], batch.boards[:, :LAST]), "nobody said anything new"
+    with torch.inference_mode():
+        told = objective.forward(network, batch.crops, batch.boards, half=False).logits[:, 0].sigmoid()
+    off = (boards[:, LAST] - told).abs().mean((1, 2))
+    assert (off < 1e-6).all() if not coarse else off.median() < 0.05 and off.max() > 1e-3
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_an_answer_comes_back_as_it_was_given_or_cut_as_the_page_returns_it(
+    drawn: Batch, cut: int, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in dict(ROUNDS=(0.0, 1.0), CUT=cut, SECOND_LOOK=0, FORGET=0).items():
+        monkeypatch.setattr(objective, name, value)
+    last = objective.corrected(shipped_network(), drawn, generator("cpu", 0), half=False)[:, LAST]
+    assert last.amax() > 0.9 and bool(((last == 0) | (last == 1)).all()) == bool(cut)
+
+
+def shipped_network() -> Network:
+    network = Network().eval()
+    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
+    return network
+
+
+def test_runs_from_one_start_are_averaged(tmp_path: Path):
+    states = [
+        {"kernel": torch.full((2, 2), v), "norm": torch.full((3,), v / 2), "count": torch.tensor(7)}
+        for v in (1.0, 2.0)
+    ]
+    for n, state in enumerate(states):
+        torch.save({"average": state}, tmp_path / f"{n}.pt")
+    ship([tmp_path / "0.pt", tmp_path / "1.pt"], tmp_path / "mean.safetensors")
+    mean = load_file(tmp_path / "mean.safetensors")
+    assert mean["kernel"].dtype == torch.float16 and (mean["kernel"] == 1.5).all()
+    assert mean["norm"].dtype == torch.float32 and (mean["norm"] == 0.75).all() and mean["count"] == 7
 
 
 @pytest.mark.slow
@@ -160,12 +225,12 @@ def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, 
         assert torch.equal(one, other)
     rows = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
     assert all(np.isfinite(row["main"]) for row in rows)
-    ship(out, tmp_path / "weights.safetensors")
+    ship([out], tmp_path / "weights.safetensors")
     model = ClickNet(tmp_path / "weights.safetensors", device="cpu")
     assert model.model_id.startswith("clicknet-") and torch.isfinite(next(model._network.parameters())).all()
 
 
-def test_trained_weights_learn_at_half_the_rate_and_slow_down_at_once():
+def test_trained_weights_learn_at_a_lower_rate_and_slow_down_at_once():
     further = schedule_for("cpu", WEIGHTS)
     assert further.rate(WARM_UP_STEPS, 1000) < FROM_SCRATCH.rate(WARM_UP_STEPS, 1000) / 2
     rates = [further.rate(step, 1000) for step in range(WARM_UP_STEPS, 1001, 50)]

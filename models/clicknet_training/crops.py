@@ -6,8 +6,13 @@ from numpy.random import Generator
 from models.clicknet.frames import Frame
 
 
-def around(rng: Generator, box: tuple[int, int, int, int], size: int, *, upright: bool) -> Frame:
-    """Close (the refining pass) or wide (the pass that looks for the extent), turned, stretched, flipped."""
+def around(
+    rng: Generator, box: tuple[int, int, int, int], size: int, *, upright: bool, straight: bool = False
+) -> Frame:
+    """Close (the refining pass) or wide (the pass that looks for the extent), turned, stretched, flipped.
+
+    `upright` keeps what is up at the top, `straight` keeps the picture's own grid and proportions, as in use.
+    """
     r0, c0, r1, c1 = box
     extent = max(r1 - r0, c1 - c0, 4)
     close = rng.random() < 0.62
@@ -15,10 +20,13 @@ def around(rng: Generator, box: tuple[int, int, int, int], size: int, *, upright
     side = max(extent * zoom, 12)
     slack = max(side - extent, 0.3 * side) / 2
     centre = np.array([(c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2]) + rng.uniform(-0.85, 0.85, 2) * slack
-    angle = rng.normal(0, 0.15) + (0 if upright else rng.integers(4) * np.pi / 2)
-    if not upright and rng.random() < 0.3:
-        angle = rng.uniform(0, 2 * np.pi)
-    stretch = float(np.exp(rng.normal(0, 0.15 if rng.random() < 0.8 else 0.5)))
+    angle = 0.0 if upright else float(rng.integers(4) * np.pi / 2)
+    stretch = 1.0
+    if not straight:
+        angle += rng.normal(0, 0.15)
+        if not upright and rng.random() < 0.3:
+            angle = rng.uniform(0, 2 * np.pi)
+        stretch = float(np.exp(rng.normal(0, 0.15 if rng.random() < 0.8 else 0.5)))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn @ np.diag([stretch, 1 / stretch]) * (side / size)
     if rng.random() < 0.5:

@@ -40,14 +40,14 @@ class Schedule:
 
 FROM_SCRATCH = Schedule()
 ON_GPU = Schedule(peak=2e-3, stages=((1, 128, 128),))  # small crops and batches save time on a processor only
+FURTHER = Schedule(peak=4e-4, cool_down=1.0, stages=((1, 128, 32),))
 
 
 def schedule_for(device: str, start: Path | None) -> Schedule:
-    """Weights that are trained learn at half the rate, which comes down at once, on crops of full size."""
-    schedule = FROM_SCRATCH if device == "cpu" else ON_GPU
-    if start is None:
-        return schedule
-    return replace(schedule, peak=schedule.peak / 2, cool_down=1.0, stages=schedule.stages[-1:])
+    """Weights that are trained learn at a lower rate, which comes down at once, on crops of full size."""
+    if device == "cpu":
+        return FURTHER if start else FROM_SCRATCH
+    return replace(ON_GPU, peak=ON_GPU.peak / 2, cool_down=1.0) if start else ON_GPU
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,14 @@ from torch import Generator, Tensor
 from models.clicknet.network import Network, Output
 from models.clicknet_training.corrections import correct
 from models.clicknet_training.examples import Batch
-from models.clicknet_training.simulate import LAST
+from models.clicknet_training.simulate import LAST, NEGATIVE
 
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
+SECOND_LOOK = (
+    0.35  # chance that the answer comes back without a new prompt, as in use after a look at another scale
+)
+COARSE = 0.6  # chance that this answer was given at half the size, as on a wider look
+CUT = 0.4  # chance that the last mask is cut at a half, as one is that comes back from the page
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none
 
 
@@ -22,9 +27,10 @@ def generator(device: str, *seed: int) -> Generator:
 
 
 def corrected(network: Network, batch: Batch, rng: Generator, *, half: bool) -> Tensor:
-    """(N, 4, S, S) float32 boards after a few rounds of corrections; the last mask is forgotten now and then.
+    """(N, 4, S, S) float32 boards after a few rounds of corrections, at times with the answer to these very prompts.
 
-    A rough mask that was given is corrected first, then the network's own answers.
+    A rough mask that was given is corrected first, then the network's own answers. The last mask is forgotten now and
+    then.
     """
     boards = batch.boards.clone()
     rough = boards[:, LAST].amax((1, 2)) > 0
@@ -35,24 +41,44 @@ def corrected(network: Network, batch: Batch, rng: Generator, *, half: bool) -> 
     network.eval()
     chances = torch.tensor([ROUNDS], device=rng.device)
     for _ in range(int(torch.multinomial(chances, 1, generator=rng))):
-        with torch.inference_mode():
-            answers = forward(network, batch.crops, boards, half=half).logits[:, 0].sigmoid()
-        boards[:, LAST] = answers.clone()
-        correct(boards, batch.truths, boards[:, LAST] > 0.49, rng)
+        answers = _answers(network, batch.crops, boards, half=half)
+        correct(boards, batch.truths, answers > 0.49, rng)
+        cut = torch.rand(len(boards), 1, 1, generator=rng, device=rng.device) < CUT
+        boards[:, LAST] = torch.where(cut, (answers > 0.5).float(), answers)
+    chance = torch.rand(2, generator=rng, device=rng.device).tolist()
+    if chance[0] < SECOND_LOOK:
+        look = _coarse_answers if chance[1] < COARSE else _answers
+        boards[:, LAST] = look(network, batch.crops, boards, half=half)
     forgotten = torch.rand(len(boards), generator=rng, device=rng.device) < FORGET
     boards[forgotten, LAST] = 0
     return boards
 
 
+def _answers(network: Network, crops: Tensor, boards: Tensor, *, half: bool) -> Tensor:
+    """(N, S, S) probabilities of the first candidate."""
+    with torch.inference_mode():
+        answers = forward(network, crops, boards, half=half).logits[:, 0].sigmoid()
+    return answers.clone()
+
+
+def _coarse_answers(network: Network, crops: Tensor, boards: Tensor, *, half: bool) -> Tensor:
+    """The same, seen at half the size; strokes are drawn about as wide as they would be there."""
+    strokes = F.max_pool2d(F.max_pool2d(boards[:, : NEGATIVE + 1], 2), 3, 1, 1)
+    rest = F.avg_pool2d(boards[:, NEGATIVE + 1 :], 2)
+    small = F.avg_pool2d(crops.float(), 2)
+    answers = _answers(network, small, torch.cat([strokes, rest], 1), half=half)
+    return F.interpolate(answers[:, None], size=boards.shape[-2:], mode="bilinear")[:, 0]
+
+
 def forward(network: Network, crops: Tensor, boards: Tensor, *, half: bool) -> Output:
-    """uint8 crops (N, 3, S, S) with float32 boards. `half`: in bf16, which is slow on a processor that lacks it."""
+    """(N, 3, S, S) crops, 0 to 255, with float32 boards. `half`: in bf16, which is slow on processors that lack it."""
     x = torch.cat([standardised(crops), boards], 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return network(x)
 
 
 def standardised(crops: Tensor) -> Tensor:
-    """`inputs.standardise` of many crops at once: (N, 3, S, S) uint8 to float32."""
+    """`inputs.standardise` of many crops at once: (N, 3, S, S), uint8 or float32, to float32."""
     x = crops.float()
     spread, mean = torch.std_mean(x, (1, 2, 3), correction=0, keepdim=True)
     return (x - mean) / (spread + 4)

@@ -19,6 +19,7 @@ MIX = {  # share of each set in training
 }  # fmt: skip
 REPAINTED = 0.1  # share of real label maps that are painted over as synthetic scans
 SUPERPIXELS = 0.04
+PLAIN = 0.5  # share of samples whose look, and of frames whose grid, is left as it is in use
 
 
 class Sampler:
@@ -44,11 +45,12 @@ class Sampler:
             if name not in ("shapes", "synthseg-labelmaps") and rng.random() < SUPERPIXELS:
                 region = synthetic.superpixel(rng, crop)
                 truth, telling = (truth, False) if region is None else (region, True)
-            if name not in ("coco-cc", "bsdata-pitting") and rng.random() < 0.2:
+            if name not in ("coco-cc", "bsdata-pitting") and rng.random() < 0.1:
                 crop, truth = bend(rng, crop, truth)
             if truth.sum() >= 16:
                 break
-        crop = change_look(rng, crop, natural=name == "coco-cc")
+        if rng.random() >= PLAIN:
+            crop = change_look(rng, crop, natural=name == "coco-cc")
         board = new_board(size)
         first_prompts(rng, board, truth, telling=telling)
         return Sample(crop, truth, board)
@@ -69,7 +71,7 @@ class Sampler:
         part = None
         if rng.random() < (0.15 if name == "coco-cc" else 0.7):
             box, part = _component(rng, labels[r0:r1, c0:c1] == value, (r0, c0))
-        frame = around(rng, box, size, upright=name == "coco-cc")
+        frame = around(rng, box, size, upright=name == "coco-cc", straight=rng.random() < PLAIN)
         if rng.random() < 0.8:
             frame = inside(frame, labels.shape)
         painted = entry.shape[2] == 0 or rng.random() < REPAINTED
