@@ -102,7 +102,8 @@ class Tuning:
         rng = np.random.default_rng((self._spec.seed, self.step))
         batch = stacked([sample(rng, taught) for _ in range(BATCH)]).to("cpu")
         people = generator("cpu", self._spec.seed, self.step)
-        boards = corrected(self._network, batch, people, half=self._half)
+        # A few hundred steps: with second looks among them it saved nothing on shapes that only a project knows.
+        boards = corrected(self._network, batch, people, half=self._half, second_looks=False)
         progress = self.step / self._spec.steps
         for group in self._optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (progress + 0.01) / WARM_UP, 0.05 + 1.5 * (1 - progress))

@@ -26,11 +26,13 @@ def generator(device: str, *seed: int) -> Generator:
     )
 
 
-def corrected(network: Network, batch: Batch, rng: Generator, *, half: bool) -> Tensor:
+def corrected(
+    network: Network, batch: Batch, rng: Generator, *, half: bool, second_looks: bool = True
+) -> Tensor:
     """(N, 4, S, S) float32 boards after a few rounds of corrections, at times with the answer to these very prompts.
 
     A rough mask that was given is corrected first, then the network's own answers. The last mask is forgotten now and
-    then.
+    then. Without `second_looks` every answer comes back as it was given, and with new prompts.
     """
     boards = batch.boards.clone()
     rough = boards[:, LAST].amax((1, 2)) > 0
@@ -43,9 +45,11 @@ def corrected(network: Network, batch: Batch, rng: Generator, *, half: bool) -> 
     for _ in range(int(torch.multinomial(chances, 1, generator=rng))):
         answers = _answers(network, batch.crops, boards, half=half)
         correct(boards, batch.truths, answers > 0.49, rng)
-        cut = torch.rand(len(boards), 1, 1, generator=rng, device=rng.device) < CUT
-        boards[:, LAST] = torch.where(cut, (answers > 0.5).float(), answers)
-    chance = torch.rand(2, generator=rng, device=rng.device).tolist()
+        if second_looks:
+            cut = torch.rand(len(boards), 1, 1, generator=rng, device=rng.device) < CUT
+            answers = torch.where(cut, (answers > 0.5).float(), answers)
+        boards[:, LAST] = answers
+    chance = torch.rand(2, generator=rng, device=rng.device).tolist() if second_looks else [1.0, 1.0]
     if chance[0] < SECOND_LOOK:
         look = _coarse_answers if chance[1] < COARSE else _answers
         boards[:, LAST] = look(network, batch.crops, boards, half=half)
