@@ -49,10 +49,11 @@ def corrected(
             cut = torch.rand(len(boards), 1, 1, generator=rng, device=rng.device) < CUT
             answers = torch.where(cut, (answers > 0.5).float(), answers)
         boards[:, LAST] = answers
-    chance = torch.rand(2, generator=rng, device=rng.device).tolist() if second_looks else [1.0, 1.0]
-    if chance[0] < SECOND_LOOK:
-        look = _coarse_answers if chance[1] < COARSE else _answers
-        boards[:, LAST] = look(network, batch.crops, boards, half=half)
+    if second_looks:
+        again, coarse = torch.rand(2, generator=rng, device=rng.device).tolist()
+        if again < SECOND_LOOK:
+            look = _coarse_answers if coarse < COARSE else _answers
+            boards[:, LAST] = look(network, batch.crops, boards, half=half)
     forgotten = torch.rand(len(boards), generator=rng, device=rng.device) < FORGET
     boards[forgotten, LAST] = 0
     return boards
