@@ -38,10 +38,11 @@ def label_one(page: Page) -> None:
 
 
 def proposed(page: Page) -> None:
-    """Wait until the fill has seen every label."""
+    """Wait until the fill has seen every label, and the page shows it."""
     wait_state(
         page,
-        "state.proposal.shown?.rev >= state.rev && !state.proposal.shown.behind && !state.proposal.running",
+        "state.proposal.shown?.rev >= state.rev && !state.proposal.shown.behind"
+        " && !state.proposal.running && !state.proposal.late",
         FILL_MS,
     )
 
@@ -128,6 +129,28 @@ def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
     rows, cols = page.evaluate("() => Object.values(window.__slicewise.views[0].size)")
     until(lambda: labelled_voxels(page, axis, index + 1) > 100)
     assert labelled_voxels(page, axis, index + 1) < rows * cols
+    take_back_all(page)
+
+
+def test_nothing_is_accepted_before_it_was_seen(page: Page) -> None:
+    held: list[Route] = []
+    reads = re.compile(r"/prediction\?z0=")
+    page.route(reads, lambda route: held.append(route))
+    page.mouse.click(*canvas_point(page, 0.35, 0.5))
+    wait_state(page, "state.mask")
+    page.keyboard.press("Enter")
+    wait_state(page, "state.proposal.shown && state.proposal.late", FILL_MS)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("y")
+    expect(
+        page.locator(".sw-toast", has_text="on their way; look at them, then accept again")
+    ).to_be_visible()
+    page.unroute(reads)  # which lets go of those that were held
+    wait_state(page, f"state.index === {index + 1} && state.proposal.here && !state.proposal.late", FILL_MS)
+    page.keyboard.press("y")
+    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 1 slice"))).to_be_visible()
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
     take_back_all(page)
 
 

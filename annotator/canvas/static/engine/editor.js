@@ -83,9 +83,9 @@ export class Editor {
   /** Accept proposed voxels of slices lo..hi - 1 as sure as the person asks. The server lays them; undone as one. */
   acceptProposal({ axis, lo, hi }) {
     const { app } = this;
-    const { shown, prediction } = app.proposals;
-    if (!shown || prediction === null)
-      return app.say("info", nothingProposed(app.image));
+    const { shown, prediction, late } = app.proposals;
+    if (!shown) return app.say("info", nothingProposed(app.image));
+    if (late) return app.say("info", "The newest proposals are on their way; look at them, then accept again.");
     const id = app.link.newId();
     const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
     const { minConfidence, instances: number } = app.settings;

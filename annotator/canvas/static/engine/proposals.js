@@ -32,6 +32,11 @@ export class Proposals {
     return wished ?? all.findLast((one) => one.kind === "propagated") ?? all.at(-1) ?? null;
   }
 
+  /** Another one is known than was read: what a person sees here is not yet what they would accept. */
+  get late() {
+    return Boolean(this.shown) && this.prediction !== this.shown.id;
+  }
+
   /** For the page: what can be shown, what is, and how the fill stands. */
   get state() {
     const { shown, facts, fill, next } = this;
@@ -40,6 +45,7 @@ export class Proposals {
       propagators: facts?.propagators ?? [],
       shown,
       here: Boolean(this.app.active?.proposed?.any),
+      late: this.late,
       running: Boolean(fill || facts?.running),
       progress: fill?.progress ?? null,
       next,
