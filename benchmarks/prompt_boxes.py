@@ -21,7 +21,7 @@ SEED = 377  # of cases that no other benchmark draws
 
 
 def main() -> None:
-    options = choosing((__doc__ or "").splitlines()[0], cases=8).parse_args()
+    options = choosing((__doc__ or "").splitlines()[0], cases=16).parse_args()
     cv2.setNumThreads(1)
     models = {"network alone": ClickNet(options.weights), "built-in": BuiltIn(options.weights)}
     found: dict[tuple[str, float], list[float]] = {}

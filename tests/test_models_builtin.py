@@ -38,10 +38,10 @@ def shown(ranked: list[Candidate]) -> np.ndarray:
     return distinct(ranked).masks
 
 
-def test_the_one_that_expects_more_of_its_mask_goes_first_and_the_other_is_the_next_candidate():
-    network = [some(0.7, 2), some(0.5, 20)]
-    np.testing.assert_array_equal(shown(together(network, some(0.6, 10))), masks(2, 10, 20))
-    np.testing.assert_array_equal(shown(together(network, some(0.71, 10))), masks(10, 2, 20))
+def test_the_one_that_expects_clearly_more_of_its_mask_goes_first_and_the_other_is_the_next_candidate():
+    network = [some(0.4, 2), some(0.3, 20)]
+    np.testing.assert_array_equal(shown(together(network, some(0.49, 10))), masks(2, 10, 20))
+    np.testing.assert_array_equal(shown(together(network, some(0.51, 10))), masks(10, 2, 20))
 
 
 def test_a_mask_that_leaves_a_click_on_the_wrong_side_steps_back():
