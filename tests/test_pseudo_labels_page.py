@@ -187,6 +187,43 @@ def test_one_shift_click_refines_a_proposal_into_a_label(page: Page) -> None:
     take_back_all(page)
 
 
+def within_one_frame(page: Page, *events: tuple[str, dict]) -> None:
+    """Events on the axial slice, with no frame between them: as fast as a hand on a busy machine."""
+    page.evaluate(
+        """events => {
+            const canvas = window.__slicewise.views[0].overlay;
+            for (const [type, init] of events) {
+                const Kind = type.startsWith("key") ? KeyboardEvent : PointerEvent;
+                canvas.dispatchEvent(new Kind(type, { bubbles: true, cancelable: true, ...init }));
+            }
+        }""",
+        [list(event) for event in events],
+    )
+
+
+def test_a_key_and_what_follows_within_one_frame_mean_the_slice_that_was_opened(page: Page) -> None:
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    x, y = canvas_point(page, 0.35, 0.5)
+    down, click = {"key": "ArrowDown"}, {"clientX": x, "clientY": y, "shiftKey": True, "pointerId": 1}
+    within_one_frame(page, ("keydown", down), ("pointerdown", click), ("pointerup", click))
+    wait_state(
+        page, f"state.index === {index + 1} && state.mask && state.prompts === 2"
+    )  # its proposal, by a box
+    page.keyboard.press("Escape")
+    proposed_there = page.evaluate(
+        """([axis, index]) => {
+            const { proposals, views } = window.__slicewise;
+            return proposals.slice(axis, index, views[axis].whole).classes.reduce((n, c) => n + (c > 0 && c < 254), 0);
+        }""",
+        [axis, index + 2],
+    )
+    within_one_frame(page, ("keydown", down), ("keydown", {"key": "r"}))
+    until(lambda: labelled_voxels(page, axis, index + 2) == proposed_there > 100)
+    assert labelled_voxels(page, axis, index + 1) == 0
+    take_back_all(page)
+
+
 def test_j_goes_to_the_slice_worth_labelling_and_says_why(page: Page) -> None:
     label_one(page)
     page.wait_for_function("() => window.__slicewise.state.proposal.next?.axis !== null")

@@ -11,6 +11,11 @@ import { Ruler } from "./ruler.js";
 import { Trust } from "./trust.js";
 
 export class PlaneView {
+  #pixels = null; // of the slice as the server sent them, null while they are on their way
+  #labels = null; // (rows * cols) classes of the slice as drawn, strokes in progress included
+  #objects = null; // (rows * cols) numbers, null while the image has none
+  #proposed = null; // {classes, sure, any} of the slice
+
   constructor(app, axis) {
     this.app = app;
     this.axis = axis;
@@ -36,6 +41,28 @@ export class PlaneView {
     return { r0: 0, c0: 0, r1: this.camera.rows, c1: this.camera.cols };
   }
 
+  // What is known of the open slice. It is read for the next frame, or when it is asked for before that: a key that opens
+  // a slice and a click on it may come within one frame.
+  get pixels() {
+    this.#fresh();
+    return this.#pixels;
+  }
+
+  get labels() {
+    this.#fresh();
+    return this.#labels;
+  }
+
+  get objects() {
+    this.#fresh();
+    return this.#objects;
+  }
+
+  get proposed() {
+    this.#fresh();
+    return this.#proposed;
+  }
+
   /** May this slice be drawn on: are its pixels and its labels here? */
   get editable() {
     return this.pixels !== null && this.app.labels.knows(this.axis, this.index);
@@ -43,15 +70,14 @@ export class PlaneView {
 
   /** Take up a new image. */
   open(image) {
+    this.staleSlice = false; // until all of the old image is forgotten
     const { rows, cols } = sliceShape(image.shape, this.axis);
     const spacing = (image.spacing_mm ?? [1, 1, 1]).filter((_, i) => i !== this.axis);
     this.spacing = { row: spacing[0], col: spacing[1] };
     this.camera.show(rows, cols, this.spacing);
-    this.labels = new Uint8Array(rows * cols).fill(UNLABELLED); // the slice as drawn, strokes in progress included
-    this.objects = null;
-    this.proposed = null; // {classes, sure, any} of the slice
+    this.#labels = new Uint8Array(rows * cols).fill(UNLABELLED);
+    this.#objects = this.#proposed = this.#pixels = null;
     this.trust = new Trust(this);
-    this.pixels = null;
     this.picture = new Picture(this);
     this.borders = new SliceBorders(this);
     this.pointer = null;
@@ -82,8 +108,8 @@ export class PlaneView {
   readLabels(box) {
     const { labels } = this.app;
     const full = box.r1 - box.r0 === this.camera.rows && box.c1 - box.c0 === this.camera.cols;
-    if (full) labels.read(this.axis, this.index, box, this.labels);
-    else this.#patch(this.labels, box, (out) => labels.read(this.axis, this.index, box, out));
+    if (full) labels.read(this.axis, this.index, box, this.#labels);
+    else this.#patch(this.#labels, box, (out) => labels.read(this.axis, this.index, box, out));
     this.#readObjects(box);
     this.app.stroke?.repaint(this, box);
     this.painted(box);
@@ -142,7 +168,7 @@ export class PlaneView {
   /** Called once a frame; returns "picture", "overlay" or null: what was painted. */
   frame() {
     if (!this.shown || !this.camera.width || !this.app.image) return null;
-    if (this.staleSlice) this.#takeSlice();
+    this.#fresh();
     const painted = this.staleFrame ? "picture" : this.staleOverlay ? "overlay" : null;
     if (!painted) return null;
     if (this.staleFrame) this.picture.draw(this.context);
@@ -172,9 +198,13 @@ export class PlaneView {
     return at;
   }
 
+  #fresh() {
+    if (this.staleSlice && this.shown && this.app.image) this.#takeSlice();
+  }
+
   #takeSlice() {
     this.staleSlice = false;
-    this.pixels = this.app.pixels.slice(this.axis, this.index);
+    this.#pixels = this.app.pixels.slice(this.axis, this.index);
     this.picture.pixelsChanged();
     this.#readProposals();
     this.trust.refresh();
@@ -184,21 +214,21 @@ export class PlaneView {
   }
 
   #readProposals() {
-    this.proposed = this.app.proposals.slice(this.axis, this.index, this.whole, this.proposed);
+    this.#proposed = this.app.proposals.slice(this.axis, this.index, this.whole, this.#proposed);
     this.picture.proposalsChanged();
   }
 
   #readObjects(box) {
     const { labels } = this.app;
     if (!labels.hasObjects) return;
-    if (this.objects)
-      this.#patch(this.objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
+    if (this.#objects)
+      this.#patch(this.#objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
     else
-      this.objects = labels.readObjects(
+      this.#objects = labels.readObjects(
         this.axis,
         this.index,
         this.whole,
-        new Uint16Array(this.labels.length),
+        new Uint16Array(this.#labels.length),
       );
   }
 
