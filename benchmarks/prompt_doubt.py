@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clicks import iou, next_click
 from benchmarks.common import choosing
-from benchmarks.prompt_cases import SETS, Case, Draw
+from benchmarks.prompt_cases import SETS, Case, Draw, windowed
 from models.builtin import DOUBT, LEAD, OPEN_CLICKS
 from models.clicknet.model import ClickNet
 from models.graphcut import GraphCut
@@ -112,9 +112,7 @@ def asked(options: argparse.Namespace) -> Iterator[Both]:
 def seen_as(case: Case, look: str) -> Case:
     """The same object in a picture that was changed into `look`, from its 0.5 to its 99.5 per cent."""
     values = LOOKS[look](cv2.cvtColor(case.image, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    low, high = np.percentile(values, [0.5, 99.5])
-    grey = np.clip((values - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    return replace(case, image=np.repeat(grey[..., None], 3, 2))
+    return replace(case, image=windowed(values, *np.percentile(values, (0.5, 99.5))))
 
 
 def table(found: list[Both]) -> str:

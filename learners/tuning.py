@@ -88,7 +88,7 @@ class Tuning:
         self._spec, data = spec, (spec.weights or WEIGHTS).read_bytes()
         self._base = digest(data)
         self._network = Network().to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._network.load_state_dict({name: value.float() for name, value in load(data).items()})
+        self._network.load_state_dict(load(data))
         self._late = {n: p for n, p in self._network.named_parameters() if is_late(n)}
         for name, parameter in self._network.named_parameters():
             parameter.requires_grad_(name in self._late)

@@ -21,8 +21,8 @@ from models.graphcut import GraphCut
 from models.prompt import Embedding, MaskPrediction, Prompts, tighter
 
 # Chosen with `python -m benchmarks.prompt_doubt` on training splits (480 objects of eight sets): the mean IoU of the
-# first two clicks is the network's alone, the worst set 0.003 behind it. Asking more often only lost, also in pictures
-# changed into looks that no training saw (`--look`).
+# first two clicks is the network's alone, the worst set 0.003 behind it. Asking more often gained nothing, also in
+# pictures changed into looks that no training saw (`--look`).
 DOUBT = 0.5  # of the network's own estimate of IoU; below it the other is asked
 LEAD = -0.1  # by which the other's estimate may be lower and still go first; negative: must be higher
 OPEN_CLICKS = 2  # more than so many settle what is meant

@@ -194,7 +194,7 @@ def test_an_answer_comes_back_as_it_was_given_or_cut_as_the_page_returns_it(
 
 def shipped_network() -> Network:
     network = Network().eval()
-    network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
+    network.load_state_dict(load_file(WEIGHTS))
     return network
 
 

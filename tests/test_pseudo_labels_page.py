@@ -142,10 +142,12 @@ def test_nothing_is_accepted_before_it_was_seen(page: Page) -> None:
     wait_state(page, "state.proposal.shown && state.proposal.late", FILL_MS)
     axis, index = (state(page)[k] for k in ("axis", "index"))
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("y")
-    expect(
-        page.locator(".sw-toast", has_text="on their way; look at them, then accept again")
-    ).to_be_visible()
+    said = page.locator(".sw-toast", has_text="on their way; look at them, then do that again")
+    for key in "yr":  # neither accepted nor rejected
+        page.keyboard.press(key)
+        expect(said).to_be_visible()
+        expect(said).to_be_hidden()
+    assert labelled_voxels(page, axis, index + 1) == 0
     page.unroute(reads)  # which lets go of those that were held
     wait_state(page, f"state.index === {index + 1} && state.proposal.here && !state.proposal.late", FILL_MS)
     page.keyboard.press("y")
@@ -207,9 +209,8 @@ def test_a_key_and_what_follows_within_one_frame_mean_the_slice_that_was_opened(
     x, y = canvas_point(page, 0.35, 0.5)
     down, click = {"key": "ArrowDown"}, {"clientX": x, "clientY": y, "shiftKey": True, "pointerId": 1}
     within_one_frame(page, ("keydown", down), ("pointerdown", click), ("pointerup", click))
-    wait_state(
-        page, f"state.index === {index + 1} && state.mask && state.prompts === 2"
-    )  # its proposal, by a box
+    # by its proposal's box and the click
+    wait_state(page, f"state.index === {index + 1} && state.mask && state.prompts === 2")
     page.keyboard.press("Escape")
     proposed_there = page.evaluate(
         """([axis, index]) => {

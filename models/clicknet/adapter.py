@@ -38,8 +38,13 @@ def adapter_bytes(late: "dict[str, torch.Tensor]", base: str) -> bytes:
     """The late layers as safetensors: kernels in half precision, as in the shipped file."""
     from safetensors.torch import save
 
-    kept = {name: value.half() if value.ndim > 1 else value for name, value in late.items()}
-    return save({name: value.contiguous() for name, value in kept.items()}, metadata={BASE: base})
+    return save(halved(late), metadata={BASE: base})
+
+
+def halved(state: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Kernels in half precision; biases and norms, a hundredth of the file, keep theirs."""
+    kept = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
+    return {name: value.contiguous() for name, value in kept.items()}
 
 
 def read_adapter(path: Path, base: str) -> "dict[str, torch.Tensor]":

@@ -126,7 +126,7 @@ class ClickNet:
 def _folded(state: dict[str, torch.Tensor]) -> Network:
     """The network with every batch norm folded into its convolution."""
     network = Network().eval()
-    network.load_state_dict({name: value.float() for name, value in state.items()})
+    network.load_state_dict(state)
     pairs = [m for m in network.modules() if isinstance(m, torch.nn.Sequential) and len(m) >= 2]
     for pair in pairs:
         if isinstance(pair[0], torch.nn.Conv2d) and isinstance(pair[1], torch.nn.BatchNorm2d):

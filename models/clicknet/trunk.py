@@ -17,7 +17,7 @@ class Trunk:
     def __init__(self, stages: int, device: str = "cpu") -> None:
         self.key = digest(WEIGHTS.read_bytes())  # changes with the weights
         network = Network().eval().requires_grad_(False)
-        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
+        network.load_state_dict(load_file(WEIGHTS))
         self._stages, self._device = network.down[:stages].to(device), device
 
     def levels(self, picture: NDArray[np.uint8]) -> list[Tensor]:

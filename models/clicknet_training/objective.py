@@ -11,9 +11,7 @@ from models.clicknet_training.examples import Batch
 from models.clicknet_training.simulate import LAST, NEGATIVE
 
 ROUNDS = (0.4, 0.27, 0.18, 0.1, 0.05)  # chance of 0, 1, 2, ... rounds of corrections before the step
-SECOND_LOOK = (
-    0.35  # chance that the answer comes back without a new prompt, as in use after a look at another scale
-)
+SECOND_LOOK = 0.35  # chance that the answer comes back without a new prompt, as in use from another scale
 COARSE = 0.6  # chance that this answer was given at half the size, as on a wider look
 CUT = 0.4  # chance that the last mask is cut at a half, as one is that comes back from the page
 FORGET = 0.25  # chance that the last mask is not given: in use the first pass on a new scale has none

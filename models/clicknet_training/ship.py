@@ -8,24 +8,21 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.clicknet.adapter import halved
+
 
 def ship(checkpoints: Sequence[Path], out: Path) -> None:
-    """Kernels are halved; biases and norms, a hundredth of the file, keep their precision.
+    """Runs that went on from the same weights are averaged (Wortsman et al., 2022).
 
-    Runs that went on from the same weights are averaged (Wortsman et al., 2022): on two processor cores, two runs of
-    other seeds do the work of one that is twice as long.
+    On two processor cores, two runs of other seeds do the work of one that is twice as long.
     """
     states = [torch.load(path, map_location="cpu", weights_only=True)["average"] for path in checkpoints]
-    save_file({name: _halved(_mean([state[name] for state in states])) for name in states[0]}, out)
+    save_file(halved({name: _mean([state[name] for state in states]) for name in states[0]}), out)
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
     """Counters, which are integers, are the first one's."""
     return torch.stack(tuple(values)).mean(0) if values[0].is_floating_point() else values[0]
-
-
-def _halved(value: Tensor) -> Tensor:
-    return value.half().contiguous() if value.ndim > 1 else value
 
 
 def main() -> None:

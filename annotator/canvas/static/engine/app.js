@@ -218,10 +218,12 @@ export class LabelApp extends EventTarget {
   rejectSlice() {
     const view = this.active;
     if (!this.image || !mayDraw(this, view)) return;
+    const { obstacle, shown } = this.proposals;
+    if (obstacle) return this.say("info", obstacle);
     const classes = view.labels.map((_, at) => (isProposed(view, at) ? BACKGROUND : UNLABELLED));
     if (classes.every((value) => value === UNLABELLED))
       return this.say("info", nothingProposed(this.image));
-    const { producer, id } = this.proposals.shown;
+    const { producer, id } = shown;
     this.editor.commit(view.ref, { box: view.whole, classes }, { prompts: { rejected: { producer, id } } });
   }
 

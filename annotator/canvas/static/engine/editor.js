@@ -3,7 +3,6 @@
 import { BACKGROUND, decodeRuns, encodeRuns, ERASED, UNLABELLED, wordsOf } from "./codec.js";
 import { boxInVolume, shrink } from "./geometry.js";
 import { History } from "./history.js";
-import { nothingProposed } from "./proposals.js";
 
 const LONGEST_SECONDS = 300;
 
@@ -83,9 +82,8 @@ export class Editor {
   /** Accept proposed voxels of slices lo..hi - 1 as sure as the person asks. The server lays them; undone as one. */
   acceptProposal({ axis, lo, hi }) {
     const { app } = this;
-    const { shown, prediction, late } = app.proposals;
-    if (!shown) return app.say("info", nothingProposed(app.image));
-    if (late) return app.say("info", "The newest proposals are on their way; look at them, then accept again.");
+    const { shown, prediction, obstacle } = app.proposals;
+    if (obstacle) return app.say("info", obstacle);
     const id = app.link.newId();
     const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
     const { minConfidence, instances: number } = app.settings;

@@ -37,6 +37,12 @@ export class Proposals {
     return Boolean(this.shown) && this.prediction !== this.shown.id;
   }
 
+  /** Why nothing can be accepted or rejected now; null where something can. */
+  get obstacle() {
+    if (!this.shown) return nothingProposed(this.app.image);
+    return this.late ? "The newest proposals are on their way; look at them, then do that again." : null;
+  }
+
   /** For the page: what can be shown, what is, and how the fill stands. */
   get state() {
     const { shown, facts, fill, next } = this;
