@@ -22,7 +22,7 @@ from annotator.render import to_rgb
 from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
 from annotator.wishes import Shown, beside, neighbours
-from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, Entry, tuned
+from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
@@ -149,7 +149,7 @@ class Prompting:
         if path is None or not belongs(path):
             return None
         title, line = "Built-in, tuned to this project", read_tuned(self._store).line
-        entry = Entry(title, line, lambda _: tuned(path), instant=True)
+        entry = PromptModelEntry(title, line, lambda _: tuned(path), instant=True)
         others = {name: other for name, other in self._entries.items() if name not in (BUILT_IN, TUNED)}
         self._entries = {BUILT_IN: self._entries[BUILT_IN], TUNED: entry, **others}
         return path
@@ -189,12 +189,12 @@ class Prompting:
         on = TUNED in self._entries and self._store.setting(TUNED_SETTING) != "off"
         return TUNED if on else BUILT_IN
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> PromptModelEntry:
         if name not in self._entries:
             raise LookupError(f"there is no prompt model {name!r}; there are: {', '.join(self._entries)}")
         return self._entries[name]
 
-    def _told(self, name: str, entry: Entry) -> dict[str, Any]:
+    def _told(self, name: str, entry: PromptModelEntry) -> dict[str, Any]:
         state, detail = self._state(entry)
         speed = self._speeds.of(name)
         weights = CATALOGUE[entry.weights] if entry.weights else None
@@ -209,10 +209,10 @@ class Prompting:
             "arrived": arrived(weights) if weights and state == "missing" else 0,
         }
 
-    def _state(self, entry: Entry) -> tuple[str, str]:
+    def _state(self, entry: PromptModelEntry) -> tuple[str, str]:
         return state_of(entry, self._path(entry))
 
-    def _path(self, entry: Entry) -> Path | None:
+    def _path(self, entry: PromptModelEntry) -> Path | None:
         if entry is self._entries.get(GIVEN):
             return self._checkpoint
         return find(CATALOGUE[entry.weights]) if entry.weights else None
@@ -246,7 +246,7 @@ def list_models() -> list[dict[str, Any]]:
     ]
 
 
-def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
+def state_of(entry: PromptModelEntry, path: Path | None) -> tuple[str, str]:
     """Whether a model can answer, and what it is good at or what it lacks."""
     absent = [package for package in entry.packages if importlib.util.find_spec(package) is None]
     if absent:
@@ -260,7 +260,7 @@ def state_of(entry: Entry, path: Path | None) -> tuple[str, str]:
     return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
 
 
-def _given(checkpoint: Path) -> Entry:
+def _given(checkpoint: Path) -> PromptModelEntry:
     """A checkpoint of the SAM family that a person has on disk."""
     if not checkpoint.is_file():
         raise FileNotFoundError(f"{checkpoint} does not exist; give a SAM checkpoint")

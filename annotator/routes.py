@@ -24,7 +24,7 @@ from annotator.messages import MAX_ID, MAX_INDEX
 from annotator.uploads import Batch, Uploads
 from annotator.workflow import Workflow
 from storage.arrays import SliceRef
-from storage.image_states import Mark, Wish
+from storage.image_states import ImageQuery, Mark
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
         sort: Annotated[str, Query(max_length=20)] = "added",
         down: bool = False,
     ) -> Any:
-        return await run_sync(workflow.images, offset, limit, Wish(search, state, sort, down))
+        return await run_sync(workflow.images, offset, limit, ImageQuery(search, state, sort, down))
 
     @router.post("/images/{image_id}/mark")
     async def mark(request: Request, image_id: ImageId, wish: MarkWish) -> Any:

@@ -18,7 +18,7 @@ from annotator.wire import unpack_bits
 from models.prompt import Prompts, Scribble
 from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
-from storage.image_states import Mark, Wish, states_of
+from storage.image_states import ImageQuery, Mark, states_of
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
@@ -79,7 +79,7 @@ class Workflow:
             "proposes": self.background is not None,
         }
 
-    def images(self, offset: int, limit: int, wish: Wish) -> Message:
+    def images(self, offset: int, limit: int, wish: ImageQuery) -> Message:
         """A page of the list of images. Half a second for 10,000 images would be felt: all of it is one query."""
         total, states = states_of(self.store).page(wish, offset, limit)
         ids = [state.id for state in states]

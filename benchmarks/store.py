@@ -18,7 +18,7 @@ from annotator.prompting import Prompting
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
 from benchmarks.common import ROOT, Row, finish, parser, percentile
-from storage.image_states import Wish
+from storage.image_states import ImageQuery
 from storage.scan import Scan
 from storage.store import Store
 
@@ -64,10 +64,10 @@ def many_images(folder: Path, count: int) -> Iterator[Row]:
     start = time.perf_counter()
     store = Store(folder / "many")
     workflow = Workflow(store, Prompting(store))
-    workflow.images(0, 100, Wish())
+    workflow.images(0, 100, ImageQuery())
     opened = time.perf_counter() - start
     pages = [
-        _timed(lambda at=at: workflow.images(at, 100, Wish()))
+        _timed(lambda at=at: workflow.images(at, 100, ImageQuery()))
         for at in range(0, count, max(100, count // 50))
     ]
     workflow.close()

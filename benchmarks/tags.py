@@ -43,7 +43,7 @@ from learners.tags.work import HEAD
 from learners.targets import Classes
 from models.builtin import BuiltIn
 from models.prompt import Prompts
-from models.walker import Belief
+from models.walker import PixelPrior
 from models.walker import walk as dense_walk
 from storage.arrays import SliceRef
 from storage.formats import lay_on, read, read_labels
@@ -285,7 +285,7 @@ def _dense(cam: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.f
     """A random walker on the picture's colours that leans on the map."""
     small = cv2.resize(picture, cam.shape[:0:-1], interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2LAB).astype(np.float32)
-    return np.stack([dense_walk(lab, Belief(one, np.full(one.shape, HOLD, np.float32))) for one in cam])
+    return np.stack([dense_walk(lab, PixelPrior(one, np.full(one.shape, HOLD, np.float32))) for one in cam])
 
 
 def _network(project: Project, pieces: dict[int, Piece], every: int) -> float:

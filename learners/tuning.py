@@ -29,8 +29,8 @@ from models.clicknet.model import CROP, has_bf16
 from models.clicknet.network import Network
 from models.clicknet_training.augment import change_look
 from models.clicknet_training.crops import around, inside
-from models.clicknet_training.evaluate import Case, evaluate
-from models.clicknet_training.examples import Sample, stacked
+from models.clicknet_training.evaluate import EvalItem, evaluate
+from models.clicknet_training.examples import PromptSample, stacked
 from models.clicknet_training.objective import corrected, forward, generator, loss_of
 from models.clicknet_training.simulate import first_prompts, new_board
 from storage.arrays import open_npy, write_bytes
@@ -147,7 +147,7 @@ class Tuning:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
-def sample(rng: Generator, taught: list[Shown]) -> Sample:
+def sample(rng: Generator, taught: list[Shown]) -> PromptSample:
     """A crop around an object of the project, sometimes looking a little different, with first prompts."""
     counts = np.sqrt(
         [len(shown.boxes) for shown in taught]
@@ -166,7 +166,7 @@ def sample(rng: Generator, taught: list[Shown]) -> Sample:
         crop = change_look(rng, crop, natural=True)
     board = new_board(CROP)
     first_prompts(rng, board, truth, telling=False)
-    return Sample(crop, truth, board)
+    return PromptSample(crop, truth, board)
 
 
 def _shown(spec: TuneSpec, *, held: bool) -> list[Shown]:
@@ -207,17 +207,17 @@ def _compared(spec: TuneSpec, judged: list[Shown], candidate: Path, steps: int) 
     return TuneResult(True, kept, before, after, steps)
 
 
-def _cases(judged: list[Shown], spec: TuneSpec) -> Iterator[Case]:
+def _cases(judged: list[Shown], spec: TuneSpec) -> Iterator[EvalItem]:
     """Objects of the held-out slices in turn."""
     rng = np.random.default_rng(spec.seed)
     orders = [rng.permutation(len(shown.boxes)) for shown in judged]
     turns = [(turn, n) for n, order in enumerate(orders) for turn in range(min(len(order), spec.judged))]
     for turn, n in sorted(turns)[: spec.judged]:
         number, _ = judged[n].boxes[orders[n][turn]]
-        yield Case(judged[n].picture, judged[n].objects == number)
+        yield EvalItem(judged[n].picture, judged[n].objects == number)
 
 
-def _skill(model: BuiltIn, cases: list[Case], stop: Path) -> Skill | None:
+def _skill(model: BuiltIn, cases: list[EvalItem], stop: Path) -> Skill | None:
     """None where somebody asked to stop."""
     clicks, overlaps = [], []
     for case in cases:

@@ -20,7 +20,7 @@ class PromptChoice:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PromptModelEntry:
     """A prompt model that can be chosen."""
 
     title: str
@@ -67,63 +67,63 @@ def sam2(weights: Path | None) -> PromptModel:
     return load_sam2(weights)
 
 
-PROMPT_MODELS: dict[str, Entry] = {
-    "builtin": Entry(
+PROMPT_MODELS: dict[str, PromptModelEntry] = {
+    "builtin": PromptModelEntry(
         title="Built-in",
         good_at="cells, nuclei, organs, surfaces and objects at once: our own small network beside the graph cut",
         factory=builtin,
         instant=True,
     ),
-    "graphcut": Entry(
+    "graphcut": PromptModelEntry(
         title="Graph cut (nothing to download)",
         good_at="blobs, cells, organs and phases that differ from what surrounds them",
         factory=graphcut,
         instant=True,
     ),
-    "mobile_sam": Entry(
+    "mobile_sam": PromptModelEntry(
         title="MobileSAM (41 MB)",
         good_at="objects in photographs and clear structures; the quickest SAM on a laptop",
         factory=sam,
         weights="mobile_sam",
     ),
-    "sam_vit_b": Entry(
+    "sam_vit_b": PromptModelEntry(
         title="SAM ViT-B (375 MB)",
         good_at="objects in photographs, sharper than MobileSAM; half a minute a slice without a GPU",
         factory=sam,
         weights="sam_vit_b",
     ),
-    "sam_vit_l": Entry(
+    "sam_vit_l": PromptModelEntry(
         title="SAM ViT-L (1.2 GB)",
         good_at="objects in photographs; wants a GPU",
         factory=sam,
         weights="sam_vit_l",
     ),
-    "sam_vit_h": Entry(
+    "sam_vit_h": PromptModelEntry(
         title="SAM ViT-H (2.6 GB)",
         good_at="objects in photographs, the best of the first SAM; wants a GPU",
         factory=sam,
         weights="sam_vit_h",
     ),
-    "medsam": Entry(
+    "medsam": PromptModelEntry(
         title="MedSAM ViT-B (your file)",
         good_at="organs and lesions in CT, MRI and ultrasound, from a box",
         factory=sam,
         weights="medsam",
     ),
-    "microsam_vit_b_lm": Entry(
+    "microsam_vit_b_lm": PromptModelEntry(
         title="micro-sam ViT-B, light microscopy (your file)",
         good_at="cells and nuclei in light microscopy",
         factory=sam,
         weights="microsam_vit_b_lm",
     ),
-    "sam2.1_tiny": Entry(
+    "sam2.1_tiny": PromptModelEntry(
         title="SAM 2.1 tiny (your folder)",
         good_at="objects in photographs; not tried with trained weights yet",
         factory=sam2,
         weights="sam2.1_tiny",
         packages=("transformers",),
     ),
-    "edgetam": Entry(
+    "edgetam": PromptModelEntry(
         title="EdgeTAM (your folder)",
         good_at="objects in photographs, quicker than SAM 2.1; not tried with trained weights yet",
         factory=sam2,
@@ -138,7 +138,7 @@ OWN_FILES: dict[str, Callable[[Path], PromptModel]] = {GIVEN: sam, TUNED: tuned}
 
 
 @dataclass(frozen=True)
-class Found:
+class AnsweringModel:
     """The prompt model that answers."""
 
     name: str
@@ -146,14 +146,14 @@ class Found:
     why: str = ""  # why it is not the one that was asked for, for a person
 
 
-def on_this_machine(choice: PromptChoice) -> Found:
+def on_this_machine(choice: PromptChoice) -> AnsweringModel:
     """The prompt model that was chosen; where it is not here or cannot be opened the built-in one, and why."""
     try:
-        return Found(choice.name, opened(choice))
+        return AnsweringModel(choice.name, opened(choice))
     except (OSError, ValueError, LookupError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         why = f"{reason}, so the built-in prompt model was asked"
-        return Found(BUILT_IN, PROMPT_MODELS[BUILT_IN].factory(None), why)
+        return AnsweringModel(BUILT_IN, PROMPT_MODELS[BUILT_IN].factory(None), why)
 
 
 def opened(choice: PromptChoice) -> PromptModel:

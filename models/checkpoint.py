@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 # Width of the transformer -> name of the original SAM.
 SAM_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
@@ -26,7 +26,7 @@ class WrongFile(ValueError):
 class Checkpoint:
     """The tensors of a file and what they are."""
 
-    state: State
+    state: StateDict
     kind: str  # "vit_b", "vit_l", "vit_h", "vit_t", or a description of something else
     digest: str  # first 12 hex digits of the file's sha256
 
@@ -86,7 +86,7 @@ def refuse_foreign_zip(path: Path, size: int) -> None:
         raise WrongFile(f"{path.name} is a zip archive with {inside} in it; unpack it and choose the weights")
 
 
-def plain_state(content: object) -> State:
+def plain_state(content: object) -> StateDict:
     """The state dict itself, out of the wrappers and prefixes that training code puts around it."""
     while isinstance(content, dict):
         inner = next((content[key] for key in ("model_state", "model", "state_dict") if key in content), None)
@@ -102,7 +102,7 @@ def plain_state(content: object) -> State:
     return state
 
 
-def kind_of(state: State) -> str:
+def kind_of(state: StateDict) -> str:
     """Which network these tensors belong to, told by names and shapes."""
     names = state.keys()
     if "image_encoder.patch_embed.seq.0.c.weight" in names:
@@ -120,7 +120,7 @@ def kind_of(state: State) -> str:
     return kind_of_video_model(state)
 
 
-def kind_of_video_model(state: State) -> str:
+def kind_of_video_model(state: StateDict) -> str:
     """SAM 2, EdgeTAM, or a file we do not know."""
     names = state.keys()
     if "image_encoder.trunk.patch_embed.proj.weight" in names:
@@ -134,7 +134,7 @@ def kind_of_video_model(state: State) -> str:
     return f"a network of another kind ({len(names)} tensors: {first}, ...)"
 
 
-def count_blocks(state: State, prefix: str) -> int:
+def count_blocks(state: StateDict, prefix: str) -> int:
     found = (re.match(re.escape(prefix) + r"\.(\d+)\.", name) for name in state)
     return 1 + max((int(match[1]) for match in found if match), default=-1)
 

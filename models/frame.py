@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.prompt import Box, Prompts
+from models.prompt import FloatBox, Prompts
 
 UNKNOWN, BACKGROUND, OBJECT = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Frame:
+class WorkFrame:
     """A rectangle of the slice, rows r0 <= r < r1, columns c0 <= c < c1, seen at h x w pixels."""
 
     r0: int
@@ -56,14 +56,14 @@ class Frame:
         return rim
 
 
-def frame_around(box: Box, shape: tuple[int, int], size: int) -> Frame:
+def frame_around(box: FloatBox, shape: tuple[int, int], size: int) -> WorkFrame:
     """The part of the picture that a (row0, column0, row1, column1) box covers, its longer side `size` pixels."""
     h, w = shape
     r0, r1 = sorted((int(np.clip(np.floor(box[0]), 0, h - 1)), int(np.clip(np.ceil(box[2]), 1, h))))
     c0, c1 = sorted((int(np.clip(np.floor(box[1]), 0, w - 1)), int(np.clip(np.ceil(box[3]), 1, w))))
     r1, c1 = max(r1, r0 + 1), max(c1, c0 + 1)
     zoom = size / max(r1 - r0, c1 - c0)
-    return Frame(r0, c0, r1, c1, max(1, round((r1 - r0) * zoom)), max(1, round((c1 - c0) * zoom)))
+    return WorkFrame(r0, c0, r1, c1, max(1, round((r1 - r0) * zoom)), max(1, round((c1 - c0) * zoom)))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def along(points_rc: tuple[tuple[float, float], ...]) -> list[tuple[float, float
     return list(zip(np.interp(at, steps, points[:, 0]), np.interp(at, steps, points[:, 1]), strict=True))
 
 
-def drawn(frame: Frame, clicks: Clicks) -> NDArray[np.uint8]:
+def drawn(frame: WorkFrame, clicks: Clicks) -> NDArray[np.uint8]:
     """(h, w) UNKNOWN, BACKGROUND or OBJECT: the working pixels that were pointed at."""
     seeds = np.full((frame.h, frame.w), UNKNOWN, np.uint8)
     for points, value in ((clicks.negative, BACKGROUND), (clicks.positive, OBJECT)):

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.frame import OBJECT, UNKNOWN, Clicks, Frame, clicks_of, drawn, frame_around
-from models.prompt import Box, Embedding, MaskPrediction, Prompts
+from models.frame import OBJECT, UNKNOWN, Clicks, WorkFrame, clicks_of, drawn, frame_around
+from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
 from models.regions import (
-    Scene,
+    RankingScene,
     box_features,
     features,
     filled,
@@ -24,28 +24,28 @@ from models.regions import (
     rank,
     rank_in_box,
 )
-from models.walker import HELD, Belief, walk
+from models.walker import HELD, PixelPrior, walk
 
 COARSE = 64  # working pixels across a frame in which regions are sought
 FINE = 128  # working pixels across the frame in which the chosen one is refined
 GROWTH = 1.8  # from one frame to the next wider one
 SMALLEST = 9.0  # slice pixels from the click to the side of the closest frame
-MOST_SEEDS = 12  # positive clicks that regions are grown from; all of them are kept in the mask
+MAX_GROWN_SEEDS = 12  # positive clicks that regions are grown from; all of them are kept in the mask
 VOTERS = 5  # regions that together make the prior
 CANDIDATES = 3
 PIXELS_FOR_CHOICE = 1 << 26
 BASES = 3  # regions that are tried as the start of a correction
-MOST_VOICES = 64  # seeds that speak for their surroundings; every one is kept exactly
+MAX_SEEDS = 64  # seeds that speak for their surroundings; every one is kept exactly
 LIKE = 20.0  # Lab distance within which colours count as alike
 CONTINUITY = 0.1  # by how much better another region must look to replace the one that is being corrected
 CORRECTIONS = 8  # clicks of each kind that correct one
 
 
 @dataclass(frozen=True)
-class Region:
+class CandidateRegion:
     """A candidate in its frame, with how good the ranking believes it is."""
 
-    frame: Frame
+    frame: WorkFrame
     mask: NDArray[np.uint8]  # (h, w) 0/1
     score: float
 
@@ -80,11 +80,11 @@ class GraphCut:
         return answer_clicks(image, clicks, prompts.view)
 
 
-def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: Box | None) -> MaskPrediction:
+def answer_clicks(image: NDArray[np.uint8], clicks: Clicks, view: FloatBox | None) -> MaskPrediction:
     """Regions around the clicks at every scale; several objects where one click leaves open which."""
     found = regions_around(image, clicks, view)
     if not found:
-        found = [speck(image, clicks)]
+        found = [small_discs(image, clicks)]
     if len(clicks.positive) + len(clicks.negative) > 1:
         began = regions_around(image, clicks.first, view)[:1] if clicks.clicked else []
         found = in_agreement(image, clicks, found, began) + found
@@ -99,13 +99,13 @@ def how_many(image: NDArray[np.uint8], clicks: Clicks) -> int:
     return CANDIDATES if open_question and image.shape[0] * image.shape[1] <= PIXELS_FOR_CHOICE else 1
 
 
-def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Box | None) -> list[Frame]:
+def frames(shape: tuple[int, int], points: NDArray[np.float64], view: FloatBox | None) -> list[WorkFrame]:
     """Square frames around the points, each wider than the last, until one covers the picture or the view."""
     (r0, c0), (r1, c1) = points.min(0), points.max(0)
     row, column = (r0 + r1) / 2, (c0 + c1) / 2
     half = max(SMALLEST, 0.75 * max(r1 - r0, c1 - c0))
     widest = max(shape) if view is None else min(max(shape), max(view[2] - view[0], view[3] - view[1]))
-    found: list[Frame] = []
+    found: list[WorkFrame] = []
     while not found or (half / GROWTH < widest and len(found) < 16):
         box = (row - half, column - half, row + half + 1, column + half + 1)
         found.append(frame_around(box, shape, COARSE))
@@ -113,32 +113,32 @@ def frames(shape: tuple[int, int], points: NDArray[np.float64], view: Box | None
     return found
 
 
-def regions_in(image: NDArray[np.uint8], frame: Frame, clicks: Clicks) -> list[Region]:
+def regions_in(image: NDArray[np.uint8], frame: WorkFrame, clicks: Clicks) -> list[CandidateRegion]:
     """The candidate regions that a frame shows, ranked."""
     shape = image.shape[:2]
     positive = frame.place(clicks.positive)
     negative = frame.place(clicks.negative[frame.inside(clicks.negative)])
     look = look_at(frame.look(image), frame.borders(shape))
     share = (frame.r1 - frame.r0) * (frame.c1 - frame.c0) / (shape[0] * shape[1])
-    scene = Scene(look, positive, negative, share)
-    seeds = positive[np.linspace(0, len(positive) - 1, min(len(positive), MOST_SEEDS)).astype(int)]
-    return [Region(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
+    scene = RankingScene(look, positive, negative, share)
+    seeds = positive[np.linspace(0, len(positive) - 1, min(len(positive), MAX_GROWN_SEEDS)).astype(int)]
+    return [CandidateRegion(frame, mask, rank(features(scene, mask))) for mask in grown(look, seeds)]
 
 
-def regions_around(image: NDArray[np.uint8], clicks: Clicks, view: Box | None) -> list[Region]:
+def regions_around(image: NDArray[np.uint8], clicks: Clicks, view: FloatBox | None) -> list[CandidateRegion]:
     """The candidates in every frame around the positive clicks, best first."""
     around = frames(image.shape[:2], clicks.positive, view)
     return sorted((r for frame in around for r in regions_in(image, frame, clicks)), key=lambda r: -r.score)
 
 
 def in_agreement(
-    image: NDArray[np.uint8], clicks: Clicks, found: list[Region], began: list[Region]
-) -> list[Region]:
+    image: NDArray[np.uint8], clicks: Clicks, found: list[CandidateRegion], began: list[CandidateRegion]
+) -> list[CandidateRegion]:
     """The best regions with what the clicks say they lack or have too much of, ranked again.
 
     What the first click alone gave is what the later clicks correct, so it is preferred.
     """
-    bases: list[Region] = []
+    bases: list[CandidateRegion] = []
     for region in found[:40]:
         if all(overlap(region, other) < 0.8 for other in bases):
             bases.append(region)
@@ -150,7 +150,7 @@ def in_agreement(
     return sorted(made, key=lambda region: -region.score)
 
 
-def corrected(image: NDArray[np.uint8], clicks: Clicks, region: Region) -> Region:
+def corrected(image: NDArray[np.uint8], clicks: Clicks, region: CandidateRegion) -> CandidateRegion:
     """The region, click by click enlarged or cut by the piece around the click that leaves the best region."""
     shape = image.shape[:2]
     frame = close_frame(shape, clicks, bounds(region), COARSE)
@@ -158,7 +158,7 @@ def corrected(image: NDArray[np.uint8], clicks: Clicks, region: Region) -> Regio
     positive = spread(frame.place(clicks.positive))
     negative = spread(frame.place(clicks.negative[frame.inside(clicks.negative)]))
     share = (frame.r1 - frame.r0) * (frame.c1 - frame.c0) / (shape[0] * shape[1])
-    scene = Scene(look, positive, negative, share)
+    scene = RankingScene(look, positive, negative, share)
     mask = (moved(region, frame) > 0.5).astype(np.uint8)
     for points, value in ((positive, 1), (negative, 0)):
         for point in points:
@@ -166,7 +166,7 @@ def corrected(image: NDArray[np.uint8], clicks: Clicks, region: Region) -> Regio
                 mask = best_correction(scene, mask, point, value)
     if not mask.any():
         mask[positive[:, 0], positive[:, 1]] = 1
-    return Region(frame, mask, rank(features(scene, mask)))
+    return CandidateRegion(frame, mask, rank(features(scene, mask)))
 
 
 def spread(points: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -175,7 +175,7 @@ def spread(points: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def best_correction(
-    scene: Scene, mask: NDArray[np.uint8], point: NDArray[np.int32], value: int
+    scene: RankingScene, mask: NDArray[np.uint8], point: NDArray[np.int32], value: int
 ) -> NDArray[np.uint8]:
     """The mask with a piece around the point added (value 1) or taken away (value 0)."""
     free = (mask == 0) if value else (mask == 1)
@@ -191,19 +191,19 @@ def best_correction(
     return best
 
 
-def speck(image: NDArray[np.uint8], clicks: Clicks) -> Region:
+def small_discs(image: NDArray[np.uint8], clicks: Clicks) -> CandidateRegion:
     """Where nothing stands out: a small disc around each click."""
     (r0, c0), (r1, c1) = clicks.positive.min(0), clicks.positive.max(0)
     frame = frame_around((r0 - 8, c0 - 8, r1 + 9, c1 + 9), image.shape[:2], COARSE)
     mask = np.zeros((frame.h, frame.w), np.uint8)
     for row, column in frame.place(clicks.positive):
         cv2.circle(mask, (int(column), int(row)), max(1, round(4 * frame.zoom[0])), 1, -1)
-    return Region(frame, mask, 0.0)
+    return CandidateRegion(frame, mask, 0.0)
 
 
-def distinct(found: list[Region], count: int) -> list[Region]:
+def distinct(found: list[CandidateRegion], count: int) -> list[CandidateRegion]:
     """The best regions that differ from one another by more than a little in extent."""
-    heads: list[Region] = []
+    heads: list[CandidateRegion] = []
     for region in found:
         if all(overlap(region, head) < 0.7 for head in heads):
             heads.append(region)
@@ -212,7 +212,7 @@ def distinct(found: list[Region], count: int) -> list[Region]:
     return heads
 
 
-def overlap(a: Region, b: Region) -> float:
+def overlap(a: CandidateRegion, b: CandidateRegion) -> float:
     """IoU of two regions, judged in the frame of the first."""
     there = moved(b, a.frame) > 0.5
     here = a.mask > 0
@@ -221,16 +221,16 @@ def overlap(a: Region, b: Region) -> float:
     return covered_within(there & here, a.frame) / max(union, 1e-6)
 
 
-def covered(region: Region) -> float:
+def covered(region: CandidateRegion) -> float:
     """Slice pixels of a region."""
     return float(region.mask.sum() / np.prod(region.frame.zoom))
 
 
-def covered_within(mask: NDArray[np.bool_], frame: Frame) -> float:
+def covered_within(mask: NDArray[np.bool_], frame: WorkFrame) -> float:
     return float(np.count_nonzero(mask) / np.prod(frame.zoom))
 
 
-def moved(region: Region, frame: Frame) -> NDArray[np.float32]:
+def moved(region: CandidateRegion, frame: WorkFrame) -> NDArray[np.float32]:
     """(h, w) the region as another frame sees it, soft at the edge, 0 outside."""
     (zy, zx), (fy, fx) = region.frame.zoom, frame.zoom
     down, across = zy / fy, zx / fx
@@ -244,7 +244,11 @@ def moved(region: Region, frame: Frame) -> NDArray[np.float32]:
 
 
 def refined(
-    image: NDArray[np.uint8], clicks: Clicks, head: Region, found: list[Region], limit: Box | None = None
+    image: NDArray[np.uint8],
+    clicks: Clicks,
+    head: CandidateRegion,
+    found: list[CandidateRegion],
+    limit: FloatBox | None = None,
 ) -> NDArray[np.bool_]:
     """(H, W) the head and what agrees with it, brought to the picture's edges around it."""
     frame = close_frame(image.shape[:2], clicks, bounds(head))
@@ -257,7 +261,7 @@ def refined(
     scored = sorted(scored, key=lambda pair: -pair[0])[:VOTERS]
     total = sum(weight for weight, _ in scored)
     prior = sum(weight * vote for weight, vote in scored) / max(total, 1e-6) if total > 0 else main
-    return settled(image, clicks, frame, np.asarray(prior, np.float32), limit)
+    return refined_mask(image, clicks, frame, np.asarray(prior, np.float32), limit)
 
 
 def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -266,7 +270,7 @@ def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return iou if iou > 0.5 else 0.0
 
 
-def bounds(region: Region) -> Box:
+def bounds(region: CandidateRegion) -> FloatBox:
     """The region's bounding box on the slice."""
     rows, columns = np.flatnonzero(region.mask.any(1)), np.flatnonzero(region.mask.any(0))
     (zy, zx), f = region.frame.zoom, region.frame
@@ -278,7 +282,7 @@ def bounds(region: Region) -> Box:
     )
 
 
-def close_frame(shape: tuple[int, int], clicks: Clicks, box: Box, most: int = FINE) -> Frame:
+def close_frame(shape: tuple[int, int], clicks: Clicks, box: FloatBox, most: int = FINE) -> WorkFrame:
     """A frame around a box and the positive clicks, with room for the edge to move."""
     r0, c0, r1, c1 = box
     if len(clicks.positive):
@@ -289,23 +293,23 @@ def close_frame(shape: tuple[int, int], clicks: Clicks, box: Box, most: int = FI
     return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
 
 
-def settled(
+def refined_mask(
     image: NDArray[np.uint8],
     clicks: Clicks,
-    frame: Frame,
+    frame: WorkFrame,
     prior: NDArray[np.float32],
-    limit: Box | None = None,
+    limit: FloatBox | None = None,
 ) -> NDArray[np.bool_]:
     """(H, W) the prior walked to the picture's edges, with every click on its side."""
     look = look_at(frame.look(image), frame.borders(image.shape[:2]), sigma=0.7)
     seeds = drawn(frame, clicks)
-    prior, strength = persuaded(look.lab, prior, seeds)
+    prior, strength = add_seed_evidence(look.lab, prior, seeds)
     if limit is not None:
         outside = ~within(frame, limit)
         prior[outside], strength[outside] = 0, HELD
     strength[seeds != UNKNOWN] = HELD
     prior[seeds != UNKNOWN] = seeds[seeds != UNKNOWN] == OBJECT
-    soft = walk(look.lab, Belief(prior, strength))
+    soft = walk(look.lab, PixelPrior(prior, strength))
     mask = np.zeros(image.shape[:2], bool)
     size = frame.c1 - frame.c0, frame.r1 - frame.r0
     mask[frame.r0 : frame.r1, frame.c0 : frame.c1] = (
@@ -314,15 +318,15 @@ def settled(
     return with_clicks(tidy(mask, frame, clicks), clicks)
 
 
-def persuaded(
+def add_seed_evidence(
     lab: NDArray[np.float32], prior: NDArray[np.float32], seeds: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The prior and its strength after each seed has spoken for what lies near it and looks like it."""
     said = np.argwhere(seeds != UNKNOWN)
-    said = said[np.linspace(0, len(said) - 1, min(len(said), MOST_VOICES)).astype(int)]
+    said = said[np.linspace(0, len(said) - 1, min(len(said), MAX_SEEDS)).astype(int)]
     rows, columns = np.indices(prior.shape, np.float32)
     weight, votes = np.full(prior.shape, 0.5, np.float32), 0.5 * prior
-    for (row, column), reach in zip(said, reaches(prior, seeds, said), strict=True):
+    for (row, column), reach in zip(said, seed_radii(prior, seeds, said), strict=True):
         colour = ((lab - lab[row, column]) ** 2).sum(2) / (2 * LIKE**2)
         near = ((rows - row) ** 2 + (columns - column) ** 2) / (2 * reach**2)
         say = np.exp(-colour - near)
@@ -330,7 +334,7 @@ def persuaded(
     return (votes / weight).astype(np.float32), np.full(prior.shape, 0.02, np.float32)
 
 
-def reaches(prior: NDArray[np.float32], seeds: NDArray[np.uint8], said: NDArray[np.intp]) -> list[float]:
+def seed_radii(prior: NDArray[np.float32], seeds: NDArray[np.uint8], said: NDArray[np.intp]) -> list[float]:
     """How far each seed speaks, in working pixels: half-way to the next contradiction, and not far across an error.
 
     A seed that contradicts the prior lies in the middle of an error; the error is about as wide as its depth there.
@@ -350,7 +354,7 @@ def reaches(prior: NDArray[np.float32], seeds: NDArray[np.uint8], said: NDArray[
     return found
 
 
-def tidy(mask: NDArray[np.bool_], frame: Frame, clicks: Clicks) -> NDArray[np.bool_]:
+def tidy(mask: NDArray[np.bool_], frame: WorkFrame, clicks: Clicks) -> NDArray[np.bool_]:
     """Only pieces that hold a click (all where none does), without pinholes that nobody asked for."""
     part = mask[frame.r0 : frame.r1, frame.c0 : frame.c1]
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=4)
@@ -383,7 +387,7 @@ def best_first(masks: list[NDArray[np.bool_]], scores: list[float]) -> MaskPredi
     return MaskPrediction(ranked, np.clip(np.array(scores, np.float32)[order], 0.0, 1.0))
 
 
-def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Box) -> MaskPrediction:
+def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: FloatBox) -> MaskPrediction:
     """The region that fills the box best, nothing outside the box."""
     found = box_regions(image, clicks, box)
     heads = distinct(found, how_many(image, clicks))
@@ -391,24 +395,24 @@ def answer_box(image: NDArray[np.uint8], clicks: Clicks, box: Box) -> MaskPredic
     return best_first(answers, [head.score for head in heads])
 
 
-def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: Box) -> list[Region]:
+def box_regions(image: NDArray[np.uint8], clicks: Clicks, box: FloatBox) -> list[CandidateRegion]:
     """Candidates inside the box, best first."""
     shape = image.shape[:2]
     frame = box_frame(shape, box, COARSE)
     limit = within(frame, box)
     positive = frame.place(clicks.positive[frame.inside(clicks.positive)])
     negative = frame.place(clicks.negative[frame.inside(clicks.negative)])
-    seeds = np.concatenate([interior(limit), positive[:MOST_SEEDS]])
+    seeds = np.concatenate([interior(limit), positive[:MAX_GROWN_SEEDS]])
     look = look_at(frame.look(image), frame.borders(shape))
-    scene = Scene(look, positive if len(positive) else seeds[:1], negative, 1.0)
+    scene = RankingScene(look, positive if len(positive) else seeds[:1], negative, 1.0)
     regions = [
-        Region(frame, mask, rank_in_box(features(scene, mask), box_features(mask, limit)))
+        CandidateRegion(frame, mask, rank_in_box(features(scene, mask), box_features(mask, limit)))
         for mask in grown_in_box(look, seeds, limit)
     ]
     return sorted(regions, key=lambda region: -region.score)
 
 
-def box_frame(shape: tuple[int, int], box: Box, size: int) -> Frame:
+def box_frame(shape: tuple[int, int], box: FloatBox, size: int) -> WorkFrame:
     """The box and a margin of an eighth around it."""
     r0, r1 = sorted((box[0], box[2]))
     c0, c1 = sorted((box[1], box[3]))
@@ -416,7 +420,7 @@ def box_frame(shape: tuple[int, int], box: Box, size: int) -> Frame:
     return frame_around((r0 - margin, c0 - margin, r1 + margin, c1 + margin), shape, size)
 
 
-def within(frame: Frame, box: Box) -> NDArray[np.bool_]:
+def within(frame: WorkFrame, box: FloatBox) -> NDArray[np.bool_]:
     """(h, w) the working pixels inside the box, at least one."""
     rows = np.clip((np.sort([box[0], box[2]]) - frame.r0) * frame.zoom[0], 0, frame.h)
     columns = np.clip((np.sort([box[1], box[3]]) - frame.c0) * frame.zoom[1], 0, frame.w)
@@ -441,4 +445,4 @@ def answer_mask(image: NDArray[np.uint8], clicks: Clicks, mask: NDArray[np.bool_
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     frame = close_frame(mask.shape, clicks, (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
     prior = frame.look(mask.astype(np.float32))
-    return MaskPrediction(settled(image, clicks, frame, prior)[None], np.full(1, 0.8, np.float32))
+    return MaskPrediction(refined_mask(image, clicks, frame, prior)[None], np.full(1, 0.8, np.float32))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 # page does so, and whoever simulates a person. Two clicks without it may still mean something else than the first.
 HANDED_BACK = 3
 
-Box = tuple[float, float, float, float]  # row0, column0, row1, column1
+FloatBox = tuple[float, float, float, float]  # row0, column0, row1, column1
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Prompts:
 
     points_rc: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()  # one per point: 1 foreground, 0 background
-    box: Box | None = None
+    box: FloatBox | None = None
     scribbles: tuple[Scribble, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, compare=False)  # (H, W): a label or answer to refine
-    view: Box | None = None  # the part on screen, as a box: a hint about scale
+    view: FloatBox | None = None  # the part on screen, as a box: a hint about scale
 
     def __post_init__(self) -> None:
         if len(self.points_rc) != len(self.labels):
@@ -97,7 +97,7 @@ class PromptModel(Protocol):
         """Segment the object the prompts point at. Prompts outside the image are clipped to it."""
 
 
-def tighter(box: Box, share: float) -> Box:
+def tighter(box: FloatBox, share: float) -> FloatBox:
     """The box with this share of its height and width taken off each side."""
     row0, column0, row1, column1 = box
     high, wide = share * (row1 - row0), share * (column1 - column0)

@@ -16,7 +16,7 @@ LEVELS = 12
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameLook:
     """What a frame looks like: smoothed Lab colour and how fast it changes."""
 
     lab: NDArray[np.float32]  # (h, w, 3), 0..255 each
@@ -24,14 +24,14 @@ class Look:
     rim: NDArray[np.bool_]  # (h, w) where the picture goes on beyond the frame
 
 
-def look_at(rgb: NDArray[np.uint8], rim: NDArray[np.bool_], sigma: float = 1.0) -> Look:
+def look_at(rgb: NDArray[np.uint8], rim: NDArray[np.bool_], sigma: float = 1.0) -> FrameLook:
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma), np.float32)
     gx, gy = (cv2.Sobel(lab, cv2.CV_32F, *d, ksize=3, scale=1 / 8) for d in ((1, 0), (0, 1)))
-    return Look(lab, np.sqrt((gx**2 + gy**2).sum(2)), rim)
+    return FrameLook(lab, np.sqrt((gx**2 + gy**2).sum(2)), rim)
 
 
-def families(look: Look, seeds_rc: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+def families(look: FrameLook, seeds_rc: NDArray[np.int32]) -> list[NDArray[np.float32]]:
     """(h, w) maps of unlikeness to the seeds: by colour, by being darker than them, by being brighter."""
     colours = np.array([look.lab[r, c] for r, c in seeds_rc[:12]])
     by_colour = np.min([np.sqrt(((look.lab - colour) ** 2).sum(2)) for colour in colours], axis=0)
@@ -67,7 +67,7 @@ def opened(mask: NDArray[np.uint8], seeds_rc: NDArray[np.int32], radius: int) ->
     return core if core[seeds_rc[:, 0], seeds_rc[:, 1]].all() else mask
 
 
-def grown(look: Look, seeds_rc: NDArray[np.int32]) -> list[NDArray[np.uint8]]:
+def grown(look: FrameLook, seeds_rc: NDArray[np.int32]) -> list[NDArray[np.uint8]]:
     """Distinct candidate regions (h, w) 0/1 around the seeds, hole-free, from tight to wide in each family.
 
     Left out are regions that a closer or a wider frame shows better: a few pixels, or cut off by the frame.
@@ -87,16 +87,16 @@ def grown(look: Look, seeds_rc: NDArray[np.int32]) -> list[NDArray[np.uint8]]:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RankingScene:
     """What the ranking needs to know besides the region: the frame and what was pointed at in it."""
 
-    look: Look
+    look: FrameLook
     positive_rc: NDArray[np.int32]
     negative_rc: NDArray[np.int32]
     frame_share: float  # how much of what is on screen the frame covers
 
 
-def features(scene: Scene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
+def features(scene: RankingScene, region: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(F,) what the ranking sees of a region, each about -1..1."""
     look = scene.look
     area = int(region.sum())
@@ -164,7 +164,7 @@ def rank(seen: NDArray[np.float64]) -> float:
     return float(WEIGHTS[0] + seen @ WEIGHTS[1:])
 
 
-def pieces_at(look: Look, point: NDArray[np.int32], free: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
+def pieces_at(look: FrameLook, point: NDArray[np.int32], free: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
     """Distinct regions around one point within `free` (h, w), from tight to wide, and discs of three sizes."""
     seed = point[None]
     pieces: dict[int, NDArray[np.uint8]] = {}
@@ -182,7 +182,7 @@ def pieces_at(look: Look, point: NDArray[np.int32], free: NDArray[np.bool_]) -> 
     return list(pieces.values())
 
 
-def split_by_light(look: Look, box: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
+def split_by_light(look: FrameLook, box: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
     """The largest piece above and below Otsu's threshold of the box, without holes."""
     light = look.lab[..., 0][box].astype(np.uint8)
     level, _ = cv2.threshold(light.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -196,7 +196,9 @@ def largest(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return (pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
 
 
-def grown_in_box(look: Look, seeds_rc: NDArray[np.int32], box: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
+def grown_in_box(
+    look: FrameLook, seeds_rc: NDArray[np.int32], box: NDArray[np.bool_]
+) -> list[NDArray[np.uint8]]:
     """Candidate regions cut at the box (h, w): around each seed, by Otsu, and the ellipse that fits the box."""
     regions = split_by_light(look, box)
     for seed in seeds_rc:

@@ -27,7 +27,7 @@ PIXELS_FOR_CHOICE = 1 << 26  # above 64 megapixels only the best mask is made, f
 
 
 @dataclass(frozen=True)
-class Place:
+class DevicePrecision:
     """Where a network runs and in which precision its encoder does."""
 
     device: torch.device
@@ -53,7 +53,7 @@ def precision_of(model_id: str, name: str) -> torch.dtype:
 class SamModel:
     """A prompt model around a `segment_anything.modeling.Sam`; thread-safe, since nothing is changed after making."""
 
-    def __init__(self, sam: Any, name: str, place: Place, decode: Decoder | None = None) -> None:
+    def __init__(self, sam: Any, name: str, place: DevicePrecision, decode: Decoder | None = None) -> None:
         self._sam = sam.to(place.device).eval()
         self._place = place
         self._decode = decode or TorchDecoder(self._sam)
@@ -148,7 +148,7 @@ def enlarged_where_needed(soft: NDArray[np.float32], shape: tuple[int, int]) -> 
     return mask
 
 
-def load_sam(path: Path, place: Place | None = None) -> SamModel:
+def load_sam(path: Path, place: DevicePrecision | None = None) -> SamModel:
     """Any SAM checkpoint; which one is told by the file. Raises WrongFile where it is something else."""
     checkpoint = open_checkpoint(path)
     if not checkpoint.is_sam:
@@ -197,13 +197,13 @@ def empty_sam(kind: str) -> Any:
     )
 
 
-def best_place() -> Place:
+def best_place() -> DevicePrecision:
     """CUDA before Apple's GPU before the CPU; half precision for the encoder where the hardware has it."""
     if torch.cuda.is_available():
         precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return Place(torch.device("cuda"), precision)
+        return DevicePrecision(torch.device("cuda"), precision)
     if torch.backends.mps.is_available():
-        return Place(torch.device("mps"), torch.float32)
+        return DevicePrecision(torch.device("mps"), torch.float32)
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
-    return Place(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)
+    return DevicePrecision(torch.device("cpu"), torch.bfloat16 if fast else torch.float32)

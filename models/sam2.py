@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from models.checkpoint import WrongFile, digest_of
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam import Place, best_place, name_in, precision_of
+from models.sam import DevicePrecision, best_place, name_in, precision_of
 from models.sam_prompts import CONFIDENT, SamPrompts, sam_prompts
 from models.torchvision_cpu import ensure_torchvision
 
@@ -32,7 +32,7 @@ FAMILIES = {"sam2": "Sam2", "sam2_video": "Sam2", "edgetam": "EdgeTam", "edgetam
 class Sam2:
     """A prompt model around `Sam2Model` or `EdgeTamModel`; thread-safe, since nothing is changed after making."""
 
-    def __init__(self, network: Any, name: str, place: Place | None = None) -> None:
+    def __init__(self, network: Any, name: str, place: DevicePrecision | None = None) -> None:
         self._place = place or best_place()
         self._network = network.to(self._place.device).eval()
         self._side = int(network.config.prompt_encoder_config.image_size)
@@ -132,7 +132,7 @@ class Propagator:
 
     network: Any
     make_session: Callable[..., Any]
-    place: Place
+    place: DevicePrecision
 
     def propagate(
         self,
@@ -209,14 +209,14 @@ def nearness(index: int, seeds: Mapping[int, NDArray[np.bool_]], backwards: bool
     return 1 / (1 + min(abs(index - seed) for seed in behind)) if behind else 0.0
 
 
-def load_sam2(folder: Path, place: Place | None = None) -> Sam2:
+def load_sam2(folder: Path, place: DevicePrecision | None = None) -> Sam2:
     """The image model out of a folder of weights; raises WrongFile where it is something else."""
     family, digest = look_into(folder)
     network = transformers_class(family + "Model").from_pretrained(folder, local_files_only=True)
     return Sam2(network, f"{family.lower()}-{digest}", place)
 
 
-def load_propagator(folder: Path, place: Place | None = None) -> Propagator:
+def load_propagator(folder: Path, place: DevicePrecision | None = None) -> Propagator:
     """The video model out of the same folder."""
     family, _ = look_into(folder)
     place = place or best_place()

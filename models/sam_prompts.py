@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.prompt import Box, Prompts, Scribble
+from models.prompt import FloatBox, Prompts, Scribble
 
 STROKE_POINTS = 6  # a stroke says no more to SAM than this many points along it
-MOST_POINTS = 64  # the newest ones; SAM was trained with a dozen
+MAX_POINTS = 64  # the newest ones; SAM was trained with a dozen
 CONFIDENT = 8.0  # logit of a pixel well inside a mask that is given to refine
 
 
@@ -39,7 +39,7 @@ def sam_prompts(prompts: Prompts, shape: tuple[int, int], side: int) -> SamPromp
         raise ValueError("nothing points at an object yet: click on it, or draw a box around it")
     if mask is not None and not said and prompts.box is None:
         said = [(1, deepest(mask))]
-    said = said[-MOST_POINTS:]
+    said = said[-MAX_POINTS:]
     scale = resize_scale(shape, side)
     points = np.array([clipped(point, shape) for _, point in said], np.float64).reshape(-1, 2)
     return SamPrompts(
@@ -60,7 +60,7 @@ def clipped(point: tuple[float, float], shape: tuple[int, int]) -> tuple[float, 
     return min(max(point[0], 0.0), shape[0] - 1.0), min(max(point[1], 0.0), shape[1] - 1.0)
 
 
-def sam_box(box: Box, shape: tuple[int, int], scale: NDArray[np.float64]) -> NDArray[np.float32]:
+def sam_box(box: FloatBox, shape: tuple[int, int], scale: NDArray[np.float64]) -> NDArray[np.float32]:
     """(4,) x0, y0, x1, y1 whichever corners were given."""
     rows = np.clip(np.sort([box[0], box[2]]), 0, shape[0]) * scale[0]
     columns = np.clip(np.sort([box[1], box[3]]), 0, shape[1]) * scale[1]

@@ -114,7 +114,7 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(self.norm(x))))
 
 
-class Block(nn.Module):
+class TinyViTBlock(nn.Module):
     """Window attention, a convolution between neighbours, a perceptron: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, stage: Stage) -> None:
@@ -138,14 +138,14 @@ class Block(nn.Module):
         return mixed.permute(0, 5, 1, 3, 2, 4).reshape(b, c, down * size, across * size)[:, :, :h, :w]
 
 
-class Level(nn.Module):
+class TinyViTStage(nn.Module):
     """The blocks of a stage and the way to the next one."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
         stage = STAGES[index]
         self.blocks = nn.ModuleList(
-            InvertedBottleneck(stage.width) if index == 0 else Block(stage) for _ in range(stage.depth)
+            InvertedBottleneck(stage.width) if index == 0 else TinyViTBlock(stage) for _ in range(stage.depth)
         )
         last = index + 1 == len(STAGES)
         self.downsample = None if last else PatchMerging(stage.width, STAGES[index + 1].width)
@@ -164,7 +164,7 @@ class TinyViT(nn.Module):
         super().__init__()
         self.img_size = img_size
         self.patch_embed = PatchEmbed(STAGES[0].width)
-        self.layers = nn.ModuleList(Level(index) for index in range(len(STAGES)))
+        self.layers = nn.ModuleList(TinyViTStage(index) for index in range(len(STAGES)))
         self.norm_head = nn.LayerNorm(STAGES[-1].width)
         self.head = nn.Linear(STAGES[-1].width, CLASSES)
         self.neck = nn.Sequential(

@@ -17,14 +17,14 @@ EDGE_FLOOR = 1e-3  # no edge is so strong that nothing passes
 
 
 @dataclass(frozen=True)
-class Belief:
+class PixelPrior:
     """What is thought of every pixel before the walk: a probability, and how strongly it is held."""
 
     prior: NDArray[np.float32]  # (h, w) 0..1
     strength: NDArray[np.float32]  # (h, w) > 0
 
 
-def walk(lab: NDArray[np.float32], belief: Belief, sharpness: float = 1.0) -> NDArray[np.float32]:
+def walk(lab: NDArray[np.float32], belief: PixelPrior, sharpness: float = 1.0) -> NDArray[np.float32]:
     """(h, w) probability of being the object; `sharpness` scales how much an edge of the picture holds back."""
     h, w = lab.shape[:2]
     down = ((lab[1:] - lab[:-1]) ** 2).sum(2)

@@ -22,10 +22,10 @@ from typing import IO
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 30.0
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all; raise Cancelled in it to stop
+DownloadProgress = Callable[[int, int], None]  # bytes so far, bytes in all; raise Cancelled in it to stop
 
 
-class Cancelled(Exception):
+class DownloadCancelled(Exception):
     """The download was stopped on request; what has arrived is kept and continued next time."""
 
 
@@ -157,7 +157,7 @@ def _declined(weights: Weights, folder: Path) -> Path:
     return folder / (weights.file + ".declined")
 
 
-def fetch(weights: Weights, progress: Progress, folder: Path | None = None) -> Path:
+def fetch(weights: Weights, progress: DownloadProgress, folder: Path | None = None) -> Path:
     """The checkpoint, downloaded if it is not here; continues what an earlier call left unfinished.
 
     Raises DownloadFailed with a sentence for the page, or Cancelled when `progress` raises it.
@@ -223,7 +223,7 @@ def address_of(weights: Weights) -> str:
     return str(Path(mirror).expanduser() / weights.file)
 
 
-def receive(weights: Weights, part: Path, progress: Progress) -> None:
+def receive(weights: Weights, part: Path, progress: DownloadProgress) -> None:
     """Bring `part` to its full length, from where it ends."""
     address = address_of(weights)
     start = part.stat().st_size if part.exists() else 0
@@ -251,7 +251,7 @@ def make_room(weights: Weights, folder: Path, have: int) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
 
-def stream(weights: Weights, address: str, part: Path, progress: Progress) -> None:
+def stream(weights: Weights, address: str, part: Path, progress: DownloadProgress) -> None:
     """One request; a server that cannot continue a download starts again."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "slicewise", "Accept-Encoding": "identity"}
@@ -283,7 +283,7 @@ def refuse_other_file(weights: Weights, kind: str, total: int) -> None:
         )
 
 
-def pour(source: IO[bytes], file: IO[bytes], have: int, total: int, progress: Progress) -> int:
+def pour(source: IO[bytes], file: IO[bytes], have: int, total: int, progress: DownloadProgress) -> int:
     """Copy in chunks, reporting each; the number of bytes there are then."""
     progress(have, total)
     while chunk := source.read(CHUNK):
@@ -295,7 +295,7 @@ def pour(source: IO[bytes], file: IO[bytes], have: int, total: int, progress: Pr
     return have
 
 
-def copy_from_folder(source: Path, weights: Weights, part: Path, progress: Progress) -> None:
+def copy_from_folder(source: Path, weights: Weights, part: Path, progress: DownloadProgress) -> None:
     """From a mirror that is a folder."""
     if not source.is_file():
         raise DownloadFailed(

@@ -51,7 +51,7 @@ with said as (
 
 
 @dataclass(frozen=True)
-class Wish:
+class ImageQuery:
     """Which images, in which order. Raises ValueError for a filter or an order that does not exist."""
 
     search: str = ""  # part of the name, or of the name of the model that proposed
@@ -86,12 +86,12 @@ class ImageStates:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def page(self, wish: Wish, offset: int, limit: int) -> tuple[int, list[ImageState]]:
+    def page(self, query: ImageQuery, offset: int, limit: int) -> tuple[int, list[ImageState]]:
         """How many images match, and some of them in order."""
-        pattern = "%" + wish.search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        where = f"{FILTERS[wish.state]} and (name like ?1 escape '\\' or ?1 != '%%' and producer like ?1 escape '\\')"
-        order = SORTS[wish.sort]
-        if wish.down:  # what has no value stays last
+        pattern = "%" + query.search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        where = f"{FILTERS[query.state]} and (name like ?1 escape '\\' or ?1 != '%%' and producer like ?1 escape '\\')"
+        order = SORTS[query.sort]
+        if query.down:  # what has no value stays last
             order = ", ".join(part if "is null" in part else f"{part} desc" for part in order.split(", "))
         sql = f"""{STATES} select *, count(*) over () as total from states where {where}
                   order by {order}, id limit ?2 offset ?3"""

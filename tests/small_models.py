@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam import Place, SamModel
+from models.sam import DevicePrecision, SamModel
 from models.torchvision_cpu import ensure_torchvision
 
-CPU = Place(torch.device("cpu"), torch.float32)
+CPU = DevicePrecision(torch.device("cpu"), torch.float32)
 SIDE = 128
 GRIDS = [[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2]
 TINY = {

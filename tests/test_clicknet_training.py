@@ -20,7 +20,14 @@ from models.clicknet.network import Network
 from models.clicknet_training import corrections, crops, objective, simulate
 from models.clicknet_training.cache import Cache, open_cache
 from models.clicknet_training.examples import Batch, stacked
-from models.clicknet_training.loop import FROM_SCRATCH, WARM_UP_STEPS, Plan, Schedule, schedule_for, train
+from models.clicknet_training.loop import (
+    FROM_SCRATCH,
+    WARM_UP_STEPS,
+    Schedule,
+    TrainingPlan,
+    schedule_for,
+    train,
+)
 from models.clicknet_training.objective import generator, standardised
 from models.clicknet_training.samples import Sampler
 from models.clicknet_training.ship import ship
@@ -217,9 +224,9 @@ def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, 
     small = Schedule(
         stages=((0.6, 64, 6), (1, 96, 4))
     )  # the crops grow between the two checkpoints, as in earnest
-    whole = train(Plan(cache, out, steps=10, schedule=small), resume=False)
+    whole = train(TrainingPlan(cache, out, steps=10, schedule=small), resume=False)
     shutil.copy(out.with_suffix(".middle.pt"), again)  # as a run leaves it that is stopped at step 7
-    resumed = train(Plan(cache, again, steps=10, schedule=small), resume=True)
+    resumed = train(TrainingPlan(cache, again, steps=10, schedule=small), resume=True)
     assert whole.step == resumed.step == 10
     for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -240,7 +247,9 @@ def test_trained_weights_learn_at_a_lower_rate_and_slow_down_at_once():
 
 def test_a_run_goes_on_from_shipped_weights(cache: Path, tmp_path: Path):
     run = train(
-        Plan(cache, tmp_path / "more.pt", steps=1, start=WEIGHTS, schedule=schedule_for("cpu", WEIGHTS)),
+        TrainingPlan(
+            cache, tmp_path / "more.pt", steps=1, start=WEIGHTS, schedule=schedule_for("cpu", WEIGHTS)
+        ),
         resume=False,
     )
     shipped = load_file(WEIGHTS)

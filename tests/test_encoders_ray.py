@@ -18,7 +18,7 @@ from annotator.embeddings import Embeddings
 from learners.encoders_ray import under_the_name
 from learners.engines import make_encoders
 from learners.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
-from models.sam import Place, SamModel
+from models.sam import DevicePrecision, SamModel
 from tests.small_models import Gated, tiny_sam
 from tests.test_embeddings import picture_of, shown
 
@@ -121,7 +121,7 @@ def test_rounds_and_encoders_leave_each_other_room():
 
 
 def test_a_model_takes_the_precision_that_the_server_has_or_is_refused():
-    full, half = tiny_sam(), Place(torch.device("cpu"), torch.bfloat16)
+    full, half = tiny_sam(), DevicePrecision(torch.device("cpu"), torch.bfloat16)
     picture = np.random.default_rng(1).integers(0, 256, (37, 61, 3), np.uint8)
     wanted = SamModel(full._sam, "tiny", half).encode(picture)
     made = under_the_name(full, "tiny-128-bfloat16").encode(picture)

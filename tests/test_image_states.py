@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storage.arrays import SliceRef
-from storage.image_states import FILTERS, SORTS, Wish, states_of
+from storage.image_states import FILTERS, SORTS, ImageQuery, states_of
 from storage.predictions import NewPrediction
 from storage.rounds import rounds_of
 from storage.rows import NewLabel
@@ -42,11 +42,11 @@ def filled(store):
 
 
 def ids(store, **wish):
-    return [state.id for state in states_of(store).page(Wish(**wish), 0, 100)[1]]
+    return [state.id for state in states_of(store).page(ImageQuery(**wish), 0, 100)[1]]
 
 
 def test_every_image_is_in_one_state(filled):
-    _, page = states_of(filled).page(Wish(), 0, 10)
+    _, page = states_of(filled).page(ImageQuery(), 0, 10)
     assert [one.state for one in page] == ["untouched", "proposed", "labelled", "accepted", "complete"]
     assert [one.held_out for one in page] == [False, False, False, True, False]
     assert (page[1].producer, page[1].round_id, page[1].expected_dice) == ("unimatch", 7, 0.6)
@@ -63,7 +63,7 @@ def test_the_list_is_filtered_sorted_and_searched(filled):
         for sort in SORTS:
             ids(filled, state=state, sort=sort, down=True)
     with pytest.raises(ValueError, match="cannot be listed by 'size'"):
-        Wish(sort="size")
+        ImageQuery(sort="size")
 
 
 def test_marks_are_set_once_and_taken_back(filled):
@@ -92,7 +92,7 @@ def test_ten_thousand_images_are_listed_in_no_time(store):
                select id, id, 'unimatch', 'predicted', 1, 0, (id * 7919 % 1000) / 1000.0 from images"""
         )
     started = time.process_time()
-    total, page = states_of(store).page(Wish(sort="expected", state="proposed"), 5000, 100)
+    total, page = states_of(store).page(ImageQuery(sort="expected", state="proposed"), 5000, 100)
     assert total == 10_000 and len(page) == 100
     assert page[0].expected_dice == pytest.approx(0.5, abs=0.01)
     assert time.process_time() - started < 1.0

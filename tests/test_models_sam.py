@@ -12,7 +12,7 @@ from models import sam_onnx
 from models.checkpoint import WrongFile, open_checkpoint
 from models.prompt import Prompts, Scribble
 from models.sam import (
-    Place,
+    DevicePrecision,
     SamModel,
     best_place,
     empty_sam,
@@ -23,7 +23,7 @@ from models.sam import (
 )
 from models.sam_decoder import TorchDecoder
 from models.sam_onnx import OnnxDecoder, export, onnx_decoder, session
-from models.sam_prompts import MOST_POINTS, sam_prompts
+from models.sam_prompts import MAX_POINTS, sam_prompts
 from models.tiny_vit import TinyViT
 from models.torchvision_cpu import ensure_torchvision, non_maximum_suppression
 from tests.small_models import CPU, SIDE, small_sam
@@ -112,7 +112,7 @@ def test_the_encoder_runs_in_half_precision_where_the_processor_has_it(sam, pict
     for able, precision in (({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         assert best_place().precision == precision
-    half = SamModel(small_sam(), "small", Place(torch.device("cpu"), torch.bfloat16))
+    half = SamModel(small_sam(), "small", DevicePrecision(torch.device("cpu"), torch.bfloat16))
     full = SamModel(small_sam(), "small", CPU)
     assert half.model_id != full.model_id  # their embeddings differ a little and are not mixed
     features = [model.encode(picture).arrays["features"].astype(np.float32) for model in (half, full)]
@@ -138,7 +138,7 @@ def test_an_embedding_is_small_and_belongs_to_its_model(sam, picture):
 def test_prompts_outside_the_picture_are_clipped_and_hundreds_are_thinned():
     points = tuple((float(i), -50.0) for i in range(300))
     given = sam_prompts(Prompts(points_rc=points, labels=(1,) * 300), (61, 113), SIDE)
-    assert len(given.labels) == MOST_POINTS
+    assert len(given.labels) == MAX_POINTS
     assert given.points_xy.min() >= 0 and given.points_xy[:, 1].max() <= SIDE
 
 

@@ -32,7 +32,7 @@ from learners.reference.views import other_look
 from learners.reference.work import work, work_aligned
 from learners.spec import Unready
 from models.builtin import BuiltIn
-from models.prompt import Box, Embedding, MaskPrediction, Prompts
+from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
 from storage.arrays import UNLABELLED, open_npy
 from storage.store import Store
 from tests.test_learners_learn import example, spec_of
@@ -198,7 +198,7 @@ class Boxed:
     """A prompt model whose mask is the box, and which expects most of one that is so high."""
 
     high: float
-    asked: list[Box] = field(default_factory=list)
+    asked: list[FloatBox] = field(default_factory=list)
     model_id: str = "boxed"
 
     def encode(self, image: np.ndarray) -> Embedding:

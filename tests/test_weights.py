@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models import PROMPT_MODELS, weights
-from models.weights import CATALOGUE, Cancelled, DownloadFailed, Weights, fetch, find
+from models.weights import CATALOGUE, DownloadCancelled, DownloadFailed, Weights, fetch, find
 
 CONTENT = bytes(range(256)) * 9001  # 2.3 MB, three chunks
 
@@ -120,9 +120,9 @@ def test_a_git_blob_name_is_a_checksum_too(server, net, tmp_path):
 def test_cancelling_keeps_what_arrived(server, net, tmp_path):
     def stop(have: int, total: int) -> None:
         if have > 1_000_000:
-            raise Cancelled
+            raise DownloadCancelled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(DownloadCancelled):
         fetch(net, stop, tmp_path)
     assert (tmp_path / "net.pth.part").stat().st_size > 1_000_000 and find(net, tmp_path) is None
     assert fetch(net, silent, tmp_path).read_bytes() == CONTENT

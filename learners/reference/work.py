@@ -19,7 +19,7 @@ from learners.reference.shots import Shot, axis_of, diameter_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
 from learners.words import counted
-from models import GIVEN, Found, on_this_machine
+from models import GIVEN, AnsweringModel, on_this_machine
 
 EMBEDDERS = ("sam", "medsam", "microsam", "mobile_sam", "edgetam")  # prompt models whose embedding has places
 ALL_AXES = (0, 1, 2)
@@ -118,7 +118,7 @@ class _Round:
         )
 
 
-def dense_of(found: Found, device: str) -> Dense:
+def dense_of(found: AnsweringModel, device: str) -> Dense:
     """SAM's embedding where the project uses one and its weights are here, else the built-in network's stages."""
     if found.name.startswith((*EMBEDDERS, GIVEN)):
         title = "the given checkpoint" if found.name == GIVEN else f"the prompt model {found.name}"

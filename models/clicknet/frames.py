@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Frame:
+class CropFrame:
     """A crop of size x size pixels: source = centre + turn @ (crop - middle), all in (column, row)."""
 
     centre: NDArray[np.float64]  # (2,) column, row
@@ -27,12 +27,12 @@ class Frame:
         return corners.min(1), corners.max(1)
 
 
-def upright(centre_rc: tuple[float, float], side: float, size: int) -> Frame:
+def upright(centre_rc: tuple[float, float], side: float, size: int) -> CropFrame:
     """The square of `side` source pixels around a (row, column), seen at `size` pixels."""
-    return Frame(np.array(centre_rc[::-1], np.float64), np.eye(2) * (side / size), size)
+    return CropFrame(np.array(centre_rc[::-1], np.float64), np.eye(2) * (side / size), size)
 
 
-def cut(source: NDArray[np.uint8], frame: Frame, outside: int | None = None) -> NDArray[np.uint8]:
+def cut(source: NDArray[np.uint8], frame: CropFrame, outside: int | None = None) -> NDArray[np.uint8]:
     """What the frame shows of a (H, W[, C]) picture, averaged where it shrinks.
 
     Beyond the picture it is `outside`, or the mean of what is seen.
@@ -57,7 +57,7 @@ def cut(source: NDArray[np.uint8], frame: Frame, outside: int | None = None) -> 
     return np.asarray(crop, np.uint8)
 
 
-def paste(values: NDArray[np.float32], frame: Frame, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def paste(values: NDArray[np.float32], frame: CropFrame, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Where the frame's (size, size) values are above zero, on the (H, W) source; False beyond the frame."""
     mask = np.zeros(shape, bool)
     low, high = frame.bounds()
@@ -70,7 +70,7 @@ def paste(values: NDArray[np.float32], frame: Frame, shape: tuple[int, int]) -> 
     return mask
 
 
-def place(points_rc: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
+def place(points_rc: NDArray[np.float64], frame: CropFrame) -> NDArray[np.float64]:
     """(N, 2) source (row, column) to crop (row, column)."""
     moved = (points_rc[:, ::-1] - frame.centre) @ np.linalg.inv(frame.turn).T + (frame.size - 1) / 2
     return moved[:, ::-1]

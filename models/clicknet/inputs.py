@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STROKE = 3  # radius of a click and width of a scribble, in pixels of the crop
-Point = tuple[float, float]  # (row, column)
+PointRC = tuple[float, float]  # (row, column)
 
 
 def standardise(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -19,13 +19,13 @@ def standardise(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
     return pixels
 
 
-def draw_clicks(canvas: NDArray, points_rc: Sequence[Point]) -> None:
+def draw_clicks(canvas: NDArray, points_rc: Sequence[PointRC]) -> None:
     """Mark clicks, in place, on an (H, W) map."""
     for row, column in points_rc:
         cv2.circle(canvas, (round(column), round(row)), STROKE, 1, -1)
 
 
-def draw_stroke(canvas: NDArray, points_rc: Sequence[Point]) -> None:
+def draw_stroke(canvas: NDArray, points_rc: Sequence[PointRC]) -> None:
     """Mark a scribble, in place, on an (H, W) map."""
     path = np.array([[column, row] for row, column in points_rc], np.float64).round().astype(np.int32)
     cv2.polylines(canvas, [path.reshape(-1, 1, 2)], isClosed=False, color=1, thickness=STROKE)

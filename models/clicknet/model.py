@@ -11,13 +11,13 @@ from safetensors.torch import load
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.clicknet.adapter import WEIGHTS, digest, read_adapter
-from models.clicknet.frames import Frame, cut, paste, place, upright
+from models.clicknet.frames import CropFrame, cut, paste, place, upright
 from models.clicknet.inputs import draw_box, draw_clicks, draw_stroke, standardise
 from models.clicknet.network import Network
-from models.prompt import Box, Embedding, MaskPrediction, Prompts
+from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
 
 CROP = 128  # pixels, as in training
-MOST_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
+MAX_PIXELS = 32_000_000  # a larger slice is kept smaller; masks still come back at its own size
 MARGIN = 1.7  # side of the close crop, in extents of the object
 LADDER = 2.8  # between the sides of the crops that look for the extent
 SMALLEST_SIDE = 16.0
@@ -25,7 +25,7 @@ POSITIVE, NEGATIVE, BOX, LAST = range(4)
 
 
 @dataclass(frozen=True)
-class Said:
+class PixelPrompts:
     """The prompts in the coordinates of the kept pixels, inside them."""
 
     positive: NDArray[np.float64]  # (P, 2) clicks
@@ -37,20 +37,20 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CropAnswer:
     """What the network says in one frame."""
 
-    frame: Frame
+    frame: CropFrame
     logits: NDArray[np.float32]  # (CANDIDATES, size, size)
     scores: NDArray[np.float32]  # (CANDIDATES,) expected IoU
 
 
 @dataclass(frozen=True)
-class Look:
+class CropRequest:
     """A frame to look at and, on the second look, what was seen before."""
 
-    frame: Frame
-    last: Answer | None = None
+    frame: CropFrame
+    last: CropAnswer | None = None
 
 
 class ClickNet:
@@ -79,7 +79,7 @@ class ClickNet:
         h, w = image.shape[:2]
         grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all())
         kept = np.ascontiguousarray(image[..., :1] if grey else image)
-        shrink = np.sqrt(MOST_PIXELS / (h * w))
+        shrink = np.sqrt(MAX_PIXELS / (h * w))
         if shrink < 1:
             smaller = (max(1, int(w * shrink)), max(1, int(h * shrink)))
             small = cv2.resize(kept, smaller, interpolation=cv2.INTER_AREA)
@@ -95,32 +95,34 @@ class ClickNet:
                 f"a mask to refine has the slice's size {embedding.shape}, got {prompts.mask.shape}"
             )
         pixels = embedding.arrays["pixels"]
-        said = _heard(prompts, embedding.shape, pixels.shape[:2])
+        said = _to_pixels(prompts, embedding.shape, pixels.shape[:2])
         if not _points_somewhere(said):
             return MaskPrediction(np.zeros((1, *embedding.shape), bool), np.zeros(1, np.float32))
         answers = self._look(pixels, said)
         return _candidates(answers, pixels.shape[:2], embedding.shape)
 
-    def _look(self, pixels: NDArray[np.uint8], said: Said) -> list[Answer]:
+    def _look(self, pixels: NDArray[np.uint8], said: PixelPrompts) -> list[CropAnswer]:
         """A wide look where only clicks were given, then a close one at what it found; best first."""
         shape = pixels.shape[:2]
-        wide = self._run(pixels, said, [Look(frame) for frame in _wide_frames(said, shape)])
+        wide = self._run(pixels, said, [CropRequest(frame) for frame in _wide_frames(said, shape)])
         finalists = _finalists(wide)
         if not finalists:
             return wide[:1]
-        closer = [Look(_around(_extent(answer, said), shape), answer) for answer in finalists]
-        worth = [_promise(answer) for answer in finalists]
+        closer = [CropRequest(_around(_extent(answer, said), shape), answer) for answer in finalists]
+        worth = [_prior_score(answer) for answer in finalists]
         ranked = zip(self._run(pixels, said, closer), worth, strict=True)
         return [answer for answer, _ in sorted(ranked, key=lambda pair: -pair[0].scores[0] - pair[1])]
 
-    def _run(self, pixels: NDArray[np.uint8], said: Said, looks: list[Look]) -> list[Answer]:
+    def _run(
+        self, pixels: NDArray[np.uint8], said: PixelPrompts, looks: list[CropRequest]
+    ) -> list[CropAnswer]:
         """One batch through the network; the looks' frames are of one size."""
         x = np.stack([_input(pixels, said, look) for look in looks])
         batch = torch.from_numpy(x).to(self._device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             output = self._network(batch)
         logits, scores = output.logits.cpu().numpy(), output.scores.float().sigmoid().cpu().numpy()
-        return [Answer(look.frame, *row) for look, *row in zip(looks, logits, scores, strict=True)]
+        return [CropAnswer(look.frame, *row) for look, *row in zip(looks, logits, scores, strict=True)]
 
 
 def _folded(state: dict[str, torch.Tensor]) -> Network:
@@ -141,7 +143,7 @@ def has_bf16() -> bool:
     return "AVX512" in flags and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
-def _heard(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> Said:
+def _to_pixels(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> PixelPrompts:
     scale = np.array(kept) / np.array(shape)
     last = np.array(kept) - 1
 
@@ -161,25 +163,25 @@ def _heard(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) -> S
     if prompts.view is not None:
         r0, c0, r1, c1 = inside(_sorted_box(prompts.view)).reshape(-1)
         view = float(max(r1 - r0, c1 - c0) + 1)
-    return Said(points[labels == 1], points[labels == 0], strokes, box, mask, view)
+    return PixelPrompts(points[labels == 1], points[labels == 0], strokes, box, mask, view)
 
 
-def _sorted_box(box: Box) -> tuple[float, ...]:
+def _sorted_box(box: FloatBox) -> tuple[float, ...]:
     r0, c0, r1, c1 = box
     return min(r0, r1), min(c0, c1), max(r0, r1), max(c0, c1)
 
 
-def _points_somewhere(said: Said) -> bool:
+def _points_somewhere(said: PixelPrompts) -> bool:
     strokes = any(label == 1 for label, _ in said.strokes)
     return bool(len(said.positive) or strokes or said.box is not None or said.mask is not None)
 
 
-def _marks(said: Said) -> NDArray[np.float64]:
+def _marks(said: PixelPrompts) -> NDArray[np.float64]:
     """(M, 2) every positive click and point of a positive stroke."""
     return np.concatenate([said.positive, *(path for label, path in said.strokes if label == 1)])
 
 
-def _wide_frames(said: Said, shape: tuple[int, int]) -> list[Frame]:
+def _wide_frames(said: PixelPrompts, shape: tuple[int, int]) -> list[CropFrame]:
     """Where to look first. A box tells the extent, a mask nearly; clicks and strokes may be a small part."""
     parts = [_marks(said)]
     if said.box is not None:
@@ -202,20 +204,20 @@ def _mask_box(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.array([[rows[0], columns[0]], [rows[-1], columns[-1]]], np.float64)
 
 
-def _around(extent: NDArray[np.float64], shape: tuple[int, int], margin: float = MARGIN) -> Frame:
+def _around(extent: NDArray[np.float64], shape: tuple[int, int], margin: float = MARGIN) -> CropFrame:
     """The close crop around a (row0, column0, row1, column1) extent."""
     side = max(margin * float(max(extent[2:] - extent[:2]) + 1), SMALLEST_SIDE)
     return _over((extent[:2] + extent[2:]) / 2, side, shape)
 
 
-def _over(centre: NDArray[np.float64], side: float, shape: tuple[int, int]) -> Frame:
+def _over(centre: NDArray[np.float64], side: float, shape: tuple[int, int]) -> CropFrame:
     """The square around a (row, column), moved over the picture where it would look beyond."""
     low = np.minimum(side, np.array(shape)) / 2 - 0.5
     r, c = np.clip(centre, low, np.array(shape) - 1 - low)
     return upright((float(r), float(c)), side, CROP)
 
 
-def _ladder(said: Said, shape: tuple[int, int]) -> list[Frame]:
+def _ladder(said: PixelPrompts, shape: tuple[int, int]) -> list[CropFrame]:
     """Crops around the clicks, from what is on screen down to where an object would be a few dozen pixels."""
     marks = _marks(said)
     spread = marks.max(0) - marks.min(0)
@@ -227,7 +229,7 @@ def _ladder(said: Said, shape: tuple[int, int]) -> list[Frame]:
     return [_over((marks.max(0) + marks.min(0)) / 2, s, shape) for s in sides]
 
 
-def _promise(answer: Answer) -> float:
+def _prior_score(answer: CropAnswer) -> float:
     """How much a wide look is worth: its score, less if the object is cut off or only a few pixels large."""
     mask = answer.logits[0] > 0
     extent = _mask_box(mask)
@@ -238,20 +240,20 @@ def _promise(answer: Answer) -> float:
     return float(answer.scores[0]) - 0.5 * max(0.0, 0.12 - span) / 0.12 - 0.5 * max(0.0, span - 0.8)
 
 
-def _finalists(wide: list[Answer]) -> list[Answer]:
+def _finalists(wide: list[CropAnswer]) -> list[CropAnswer]:
     """The most promising answer that is not empty, and the next that means something else."""
-    found = sorted((a for a in wide if (a.logits[0] > 0).any()), key=_promise, reverse=True)
+    found = sorted((a for a in wide if (a.logits[0] > 0).any()), key=_prior_score, reverse=True)
     other = [a for a in found[1:] if _areas_differ(a, found[0])]
     return found[:1] + other[:1]
 
 
-def _areas_differ(one: Answer, other: Answer) -> bool:
+def _areas_differ(one: CropAnswer, other: CropAnswer) -> bool:
     """Whether two masks around the same click are of clearly different sizes."""
     areas = [float((a.logits[0] > 0).sum() * abs(np.linalg.det(a.frame.turn))) for a in (one, other)]
     return max(areas) > 1.6 * min(areas)
 
 
-def _extent(answer: Answer, said: Said) -> NDArray[np.float64]:
+def _extent(answer: CropAnswer, said: PixelPrompts) -> NDArray[np.float64]:
     """Source box (row0, column0, row1, column1) of an answer that is not empty and of what was marked."""
     box = _mask_box(answer.logits[0] > 0)
     middle = (answer.frame.size - 1) / 2
@@ -262,7 +264,7 @@ def _extent(answer: Answer, said: Said) -> NDArray[np.float64]:
     return np.concatenate([together.min(0), together.max(0)])
 
 
-def _input(pixels: NDArray[np.uint8], said: Said, look: Look) -> NDArray[np.float32]:
+def _input(pixels: NDArray[np.uint8], said: PixelPrompts, look: CropRequest) -> NDArray[np.float32]:
     """(INPUTS, size, size) of one frame."""
     frame, size = look.frame, look.frame.size
     crop = cut(pixels, frame)
@@ -285,7 +287,7 @@ def _near(points: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return points[((points > -4) & (points < size + 4)).all(1)]
 
 
-def _last_mask(said: Said, look: Look) -> NDArray[np.float32]:
+def _last_mask(said: PixelPrompts, look: CropRequest) -> NDArray[np.float32]:
     """(size, size) what the earlier look said here, else the mask that was given, else nothing."""
     frame, last = look.frame, look.last
     if last is not None:
@@ -301,7 +303,7 @@ def _last_mask(said: Said, look: Look) -> NDArray[np.float32]:
     return np.zeros((frame.size, frame.size), np.float32)
 
 
-def _candidates(answers: list[Answer], kept: tuple[int, int], shape: tuple[int, int]) -> MaskPrediction:
+def _candidates(answers: list[CropAnswer], kept: tuple[int, int], shape: tuple[int, int]) -> MaskPrediction:
     """Masks at the slice's own size, best first, no two nearly alike: every look's answer, then its others."""
     best = answers[0]
     others = sorted(range(1, len(best.scores)), key=lambda k: -best.scores[k])
@@ -313,17 +315,17 @@ def _candidates(answers: list[Answer], kept: tuple[int, int], shape: tuple[int, 
         if not masks or (mask.any() and max(_overlap(mask, other) for other in masks) < 0.85):
             masks.append(mask)
             scores.append(min(float(answer.scores[k]), scores[-1] if scores else 1.0))
-        if shape[0] * shape[1] > MOST_PIXELS:
+        if shape[0] * shape[1] > MAX_PIXELS:
             break  # a mask alone is hundreds of megabytes
     return MaskPrediction(np.stack(masks), np.array(scores, np.float32))
 
 
-def _scaled(frame: Frame, kept: tuple[int, int], shape: tuple[int, int]) -> Frame:
+def _scaled(frame: CropFrame, kept: tuple[int, int], shape: tuple[int, int]) -> CropFrame:
     """The frame in pixels of the slice instead of the kept ones."""
     if kept == shape:
         return frame
     scale = (np.array(shape) / np.array(kept))[::-1]
-    return Frame((frame.centre + 0.5) * scale - 0.5, np.diag(scale) @ frame.turn, frame.size)
+    return CropFrame((frame.centre + 0.5) * scale - 0.5, np.diag(scale) @ frame.turn, frame.size)
 
 
 def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

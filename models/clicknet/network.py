@@ -37,7 +37,7 @@ class Network(nn.Module):
         )
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         self.lateral = nn.ModuleList(_conv(deep, shallow, 1) for shallow, deep in pairs)
-        self.up = nn.ModuleList(Block(shallow) for shallow, _ in pairs)
+        self.up = nn.ModuleList(ResidualBlock(shallow) for shallow, _ in pairs)
         self.detail = nn.Conv2d(
             INPUTS, 16, 3, padding=1
         )  # no norm: at full size it costs a quarter of a step
@@ -63,7 +63,7 @@ class Network(nn.Module):
         return Output(logits, self.score(middle.float(), deepest.float(), logits.detach()))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut (He et al., 2016)."""
 
     def __init__(self, width: int) -> None:
@@ -102,7 +102,7 @@ class ScoreHead(nn.Module):
 
 def _stage(before: int, after: int, depth: int) -> nn.Sequential:
     shrink = nn.Sequential(*_conv(before, after, 3, stride=2), nn.ReLU())
-    return nn.Sequential(shrink, *(Block(after) for _ in range(depth)))
+    return nn.Sequential(shrink, *(ResidualBlock(after) for _ in range(depth)))
 
 
 def _conv(before: int, after: int, size: int, stride: int = 1) -> nn.Sequential:

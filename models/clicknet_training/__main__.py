@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from models.clicknet_training.cache import open_cache
-from models.clicknet_training.loop import Plan, schedule_for, train
+from models.clicknet_training.loop import TrainingPlan, schedule_for, train
 
 STEPS = 10_000  # an hour and a half of one core
 
@@ -32,7 +32,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     open_cache(given.data, given.cache)
-    plan = Plan(
+    plan = TrainingPlan(
         cache=given.cache,
         out=given.out,
         steps=given.steps,

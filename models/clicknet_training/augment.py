@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.clicknet_training.simulate import smooth_noise
 
-Pixels = NDArray[np.float32]  # (H, W, 3), 0 to 255
+ColourPixels = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
 
 def change_look(rng: Generator, crop: NDArray[np.uint8], *, natural: bool) -> NDArray[np.uint8]:
@@ -23,11 +23,11 @@ def change_look(rng: Generator, crop: NDArray[np.uint8], *, natural: bool) -> ND
     return _jpeg(rng, changed) if rng.random() < 0.06 else changed
 
 
-def _grey(rng: Generator, pixels: Pixels) -> Pixels:
+def _grey(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     return np.repeat(pixels.mean(2, keepdims=True), 3, 2)
 
 
-def _colours(rng: Generator, pixels: Pixels) -> Pixels:
+def _colours(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Grey pictures get a tint, coloured ones another."""
     if rng.random() < 0.2:
         pixels = pixels[..., rng.permutation(3)]
@@ -36,31 +36,31 @@ def _colours(rng: Generator, pixels: Pixels) -> Pixels:
     return np.asarray(pixels * gain + shift, np.float32)
 
 
-def _invert(rng: Generator, pixels: Pixels) -> Pixels:
+def _invert(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     return 255 - pixels
 
 
-def _gamma(rng: Generator, pixels: Pixels) -> Pixels:
+def _gamma(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     power = np.float32(np.exp(rng.normal(0, 0.4)))
     return np.asarray(255 * (np.clip(pixels, 0, 255) / 255) ** power, np.float32)
 
 
-def _window(rng: Generator, pixels: Pixels) -> Pixels:
+def _window(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Another window and level: part of the range is cut off, or contrast is low."""
     low, high = rng.uniform(-60, 60), rng.uniform(190, 340)
     return np.clip((pixels - low) * (255 / (high - low)), 0, 255)
 
 
-def _bias(rng: Generator, pixels: Pixels) -> Pixels:
+def _bias(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     field = smooth_noise(rng, pixels.shape, rng.uniform(40, 120)) * rng.uniform(0.05, 0.3)
     return pixels * np.exp(field)[..., None].astype(np.float32)
 
 
-def _blur(rng: Generator, pixels: Pixels) -> Pixels:
+def _blur(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.8)), np.float32)
 
 
-def _pixelate(rng: Generator, pixels: Pixels) -> Pixels:
+def _pixelate(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Low resolution, in one direction or both: thick slices look so."""
     h, w = pixels.shape[:2]
     fy, fx = np.where(rng.random(2) < 0.75, rng.uniform(1.3, 4), 1)
@@ -69,11 +69,11 @@ def _pixelate(rng: Generator, pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(small, (w, h), interpolation=how), np.float32)
 
 
-def _sharpen(rng: Generator, pixels: Pixels) -> Pixels:
+def _sharpen(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     return pixels + (pixels - cv2.GaussianBlur(pixels, (0, 0), 1.5)) * np.float32(rng.uniform(0.3, 1.5))
 
 
-def _noise(rng: Generator, pixels: Pixels) -> Pixels:
+def _noise(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Grain of one or two pixels; the same in every channel, half the time."""
     channels = 1 if rng.random() < 0.5 else 3
     grain = rng.standard_normal((*pixels.shape[:2], channels), np.float32)
@@ -82,7 +82,7 @@ def _noise(rng: Generator, pixels: Pixels) -> Pixels:
     return pixels + grain * np.float32(rng.uniform(1, 18))
 
 
-def _speckle(rng: Generator, pixels: Pixels) -> Pixels:
+def _speckle(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Multiplicative grain as in ultrasound."""
     grain = smooth_noise(rng, pixels.shape, rng.uniform(1, 3)) * np.float32(rng.uniform(0.1, 0.35))
     return pixels * (1 + grain)[..., None]

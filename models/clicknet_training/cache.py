@@ -14,7 +14,7 @@ SMALLEST = 20  # pixels an object needs
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheItem:
     """Where an item lies in the arrays, and its objects as (label, area, r0, c0, r1, c1)."""
 
     set: str
@@ -34,17 +34,17 @@ class Cache:
         self._labels = np.load(folder / "labels.npy", mmap_mode="r")
         rows = json.loads((folder / "table.json").read_text())
         self.entries = [
-            Entry(r["set"], r["name"], r["split"], tuple(r["shape"]), r["pixels_at"], r["labels_at"],
+            CacheItem(r["set"], r["name"], r["split"], tuple(r["shape"]), r["pixels_at"], r["labels_at"],
                   tuple(tuple(o) for o in r["objects"]))
             for r in rows
         ]  # fmt: skip
 
-    def pixels(self, entry: Entry) -> NDArray[np.uint8]:
+    def pixels(self, entry: CacheItem) -> NDArray[np.uint8]:
         """(H, W, C)"""
         size = entry.shape[0] * entry.shape[1] * entry.shape[2]
         return self._pixels[entry.pixels_at : entry.pixels_at + size].reshape(entry.shape)
 
-    def labels(self, entry: Entry) -> NDArray[np.uint16]:
+    def labels(self, entry: CacheItem) -> NDArray[np.uint16]:
         """(H, W)"""
         size = entry.shape[0] * entry.shape[1]
         return self._labels[entry.labels_at : entry.labels_at + size].reshape(entry.shape[:2])

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.random import Generator
 
-from models.clicknet.frames import Frame
+from models.clicknet.frames import CropFrame
 
 
 def around(
     rng: Generator, box: tuple[int, int, int, int], size: int, *, upright: bool, straight: bool = False
-) -> Frame:
+) -> CropFrame:
     """Close (the refining pass) or wide (the pass that looks for the extent), turned, stretched, flipped.
 
     `upright` keeps what is up at the top, `straight` keeps the picture's own grid and proportions, as in use.
@@ -31,14 +31,14 @@ def around(
     turn = turn @ np.diag([stretch, 1 / stretch]) * (side / size)
     if rng.random() < 0.5:
         turn[:, 0] *= -1
-    return Frame(centre, turn, size)
+    return CropFrame(centre, turn, size)
 
 
-def inside(frame: Frame, shape: tuple[int, ...]) -> Frame:
+def inside(frame: CropFrame, shape: tuple[int, ...]) -> CropFrame:
     """The frame moved over the image, and made no larger than it, as it is in use."""
     reach = np.abs(frame.turn).sum(1) * frame.size
     extent = np.array(shape[1::-1], float)
     shrink = min(1.0, 1.1 * extent.max() / reach.max())
     half = reach * shrink / 2
     low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
-    return Frame(np.clip(frame.centre, low, high), frame.turn * shrink, frame.size)
+    return CropFrame(np.clip(frame.centre, low, high), frame.turn * shrink, frame.size)

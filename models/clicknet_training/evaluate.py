@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.clicknet.model import ClickNet
 from models.clicknet_training.cache import Cache
-from models.clicknet_training.simulate import Mask, depth
+from models.clicknet_training.simulate import BoolMask, depth
 from models.prompt import Embedding, PromptModel, Prompts, correcting
 
 SETS = (
@@ -31,14 +31,14 @@ PICTURES = (
     "coco-cc",
     "bsdata-pitting",
 )  # their labels are objects; others' may have pieces
-LEAST_SHARE = {"coco-cc": 0.01}  # of the image, as the set's README advises
+MIN_SHARE = {"coco-cc": 0.01}  # of the image, as the set's README advises
 CLICKS = 10
 
 
 @dataclass(frozen=True)
-class Case:
+class EvalItem:
     image: NDArray[np.uint8]  # (H, W, 3)
-    truth: Mask
+    truth: BoolMask
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Result:
     seconds: float  # per prediction
 
 
-def cases(cache: Cache, name: str, count: int, split: str = "val") -> Iterator[Case]:
+def cases(cache: Cache, name: str, count: int, split: str = "val") -> Iterator[EvalItem]:
     """The same objects each time: items and objects are drawn with a fixed seed."""
     rng = np.random.default_rng(7)
     entries = [e for e in cache.entries if e.set == name and e.split == split]
@@ -56,7 +56,7 @@ def cases(cache: Cache, name: str, count: int, split: str = "val") -> Iterator[C
     for n in rng.permutation(np.repeat(np.arange(len(entries)), 30)):
         entry = entries[n]
         value, area, *_ = entry.objects[rng.integers(len(entry.objects))]
-        if area < max(30, LEAST_SHARE.get(name, 0) * entry.shape[0] * entry.shape[1]):
+        if area < max(30, MIN_SHARE.get(name, 0) * entry.shape[0] * entry.shape[1]):
             continue
         pixels = cache.pixels(entry)
         grey = pixels[..., :1] if name == "ct" else pixels
@@ -64,13 +64,13 @@ def cases(cache: Cache, name: str, count: int, split: str = "val") -> Iterator[C
         truth = cache.labels(entry) == value
         if name not in PICTURES:
             truth = _piece(rng, truth)
-        yield Case(np.ascontiguousarray(image), truth)
+        yield EvalItem(np.ascontiguousarray(image), truth)
         found += 1
         if found == count:
             return
 
 
-def _piece(rng: np.random.Generator, mask: Mask) -> Mask:
+def _piece(rng: np.random.Generator, mask: BoolMask) -> BoolMask:
     """One connected piece of at least 30 pixels, or the largest."""
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -78,7 +78,7 @@ def _piece(rng: np.random.Generator, mask: Mask) -> Mask:
     return numbers == 1 + rng.choice(large)
 
 
-def evaluate(model: PromptModel, case: Case, clicks: int = CLICKS) -> Result:
+def evaluate(model: PromptModel, case: EvalItem, clicks: int = CLICKS) -> Result:
     """IoU after each of some clicks by RITM's rule, and from the box."""
     embedding = model.encode(case.image)
     started = time.perf_counter()
@@ -87,7 +87,7 @@ def evaluate(model: PromptModel, case: Case, clicks: int = CLICKS) -> Result:
     return Result(ious, box, (time.perf_counter() - started) / (clicks + 1))
 
 
-def _by_clicks(model: PromptModel, embedding: Embedding, truth: Mask, count: int) -> tuple[float, ...]:
+def _by_clicks(model: PromptModel, embedding: Embedding, truth: BoolMask, count: int) -> tuple[float, ...]:
     prompts = Prompts()
     mask = np.zeros(truth.shape, bool)
     ious = []
@@ -98,7 +98,7 @@ def _by_clicks(model: PromptModel, embedding: Embedding, truth: Mask, count: int
     return tuple(ious)
 
 
-def _next_click(prompts: Prompts, truth: Mask, mask: Mask) -> Prompts:
+def _next_click(prompts: Prompts, truth: BoolMask, mask: BoolMask) -> Prompts:
     free = np.ones(truth.shape, bool)
     for row, column in prompts.points_rc:
         free[int(row), int(column)] = False
@@ -112,12 +112,12 @@ def _next_click(prompts: Prompts, truth: Mask, mask: Mask) -> Prompts:
     return replace(prompts, points_rc=points, labels=(*prompts.labels, int(positive)))
 
 
-def bounding_box(truth: Mask) -> tuple[float, float, float, float]:
+def bounding_box(truth: BoolMask) -> tuple[float, float, float, float]:
     rows, columns = np.flatnonzero(truth.any(1)), np.flatnonzero(truth.any(0))
     return float(rows[0]), float(columns[0]), float(rows[-1]), float(columns[-1])
 
 
-def iou(mask: Mask, truth: Mask) -> float:
+def iou(mask: BoolMask, truth: BoolMask) -> float:
     return float((mask & truth).sum() / max(1, (mask | truth).sum()))
 
 

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.clicknet_training.simulate import Mask
+from models.clicknet_training.simulate import BoolMask
 
 
 @dataclass(frozen=True)
-class Sample:
+class PromptSample:
     crop: NDArray[np.uint8]  # (S, S, 3)
-    truth: Mask  # (S, S)
+    truth: BoolMask  # (S, S)
     board: NDArray[np.float32]  # (4, S, S) first prompts
 
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         return Batch(crops, truths, boards.float())
 
 
-def stacked(samples: Sequence[Sample]) -> Batch:
+def stacked(samples: Sequence[PromptSample]) -> Batch:
     return Batch(
         torch.from_numpy(np.stack([s.crop.transpose(2, 0, 1) for s in samples])),
         torch.from_numpy(np.stack([s.truth for s in samples])),

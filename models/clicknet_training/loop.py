@@ -51,7 +51,7 @@ def schedule_for(device: str, start: Path | None) -> Schedule:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     cache: Path
     out: Path  # the checkpoint; its log lies beside it
     steps: int
@@ -63,10 +63,10 @@ class Plan:
     schedule: Schedule = FROM_SCRATCH
 
 
-class Run:
+class TrainingRun:
     """Everything a checkpoint holds."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TrainingPlan) -> None:
         torch.manual_seed(plan.seed)
         self.half = plan.device != "cpu" or has_bf16()
         self.network, self.average = _new().to(plan.device), _new().to(plan.device)
@@ -98,12 +98,12 @@ def _new() -> Network:
     return Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def train(plan: Plan, *, resume: bool) -> Run:
+def train(plan: TrainingPlan, *, resume: bool) -> TrainingRun:
     """Train for the plan's steps, over all resumed runs; a checkpoint each minute.
 
     Where the rate begins to come down, a second checkpoint `<out>.middle.pt` stays: a longer run goes on from there.
     """
-    run = Run(plan)
+    run = TrainingRun(plan)
     if resume and plan.out.exists():
         run.load(plan.out)
     log, middle = plan.out.with_suffix(".jsonl"), plan.out.with_suffix(".middle.pt")
@@ -131,13 +131,13 @@ def train(plan: Plan, *, resume: bool) -> Run:
     return run
 
 
-def _order(plan: Plan, step: int) -> Order:
+def _order(plan: TrainingPlan, step: int) -> Order:
     progress = step / plan.steps
     size, count = next(stage[1:] for stage in plan.schedule.stages if progress < stage[0])
     return Order(plan.seed, step, size, count)
 
 
-def _step(run: Run, batch: Batch, rate: float, rng: torch.Generator) -> dict[str, torch.Tensor]:
+def _step(run: TrainingRun, batch: Batch, rate: float, rng: torch.Generator) -> dict[str, torch.Tensor]:
     boards = corrected(run.network, batch, rng, half=run.half)
     run.network.train()
     for group in run.optimiser.param_groups:
@@ -152,7 +152,7 @@ def _step(run: Run, batch: Batch, rate: float, rng: torch.Generator) -> dict[str
     return report
 
 
-def _move_average(run: Run) -> None:
+def _move_average(run: TrainingRun) -> None:
     keep = min(AVERAGE, (1 + run.step) / (10 + run.step))
     pairs = list(zip(run.average.state_dict().values(), run.network.state_dict().values(), strict=True))
     smooth = [(mean, now) for mean, now in pairs if mean.dtype.is_floating_point]

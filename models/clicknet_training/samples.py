@@ -5,13 +5,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.clicknet.frames import Frame, cut
+from models.clicknet.frames import CropFrame, cut
 from models.clicknet_training import synthetic
 from models.clicknet_training.augment import bend, change_look
-from models.clicknet_training.cache import Cache, Entry
+from models.clicknet_training.cache import Cache, CacheItem
 from models.clicknet_training.crops import around, inside
-from models.clicknet_training.examples import Sample
-from models.clicknet_training.simulate import Mask, first_prompts, new_board
+from models.clicknet_training.examples import PromptSample
+from models.clicknet_training.simulate import BoolMask, first_prompts, new_board
 
 MIX = {  # share of each set in training
     "dsb2018-nuclei": 0.14, "coco-cc": 0.19, "bsdata-pitting": 0.07, "superalloy": 0.05, "hippocampus": 0.14,
@@ -27,7 +27,7 @@ class Sampler:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._by_set: dict[str, list[Entry]] = {}
+        self._by_set: dict[str, list[CacheItem]] = {}
         for entry in cache.entries:
             if entry.split == "train":
                 self._by_set.setdefault(entry.set, []).append(entry)
@@ -35,7 +35,7 @@ class Sampler:
         shares = np.array([MIX[name] for name in names])
         self._names, self._shares = names, shares / shares.sum()
 
-    def sample(self, seed: tuple[int, ...], size: int) -> Sample:
+    def sample(self, seed: tuple[int, ...], size: int) -> PromptSample:
         """The sample of this seed; a frame that shows too little of its object is drawn again."""
         rng = np.random.default_rng(seed)
         while True:
@@ -53,16 +53,16 @@ class Sampler:
             crop = change_look(rng, crop, natural=name == "coco-cc")
         board = new_board(size)
         first_prompts(rng, board, truth, telling=telling)
-        return Sample(crop, truth, board)
+        return PromptSample(crop, truth, board)
 
-    def _shapes(self, rng: Generator, size: int) -> tuple[NDArray[np.uint8], Mask]:
+    def _shapes(self, rng: Generator, size: int) -> tuple[NDArray[np.uint8], BoolMask]:
         surfaces = [
             synthetic.material(rng, size) if rng.random() < 0.5 else self._cut(rng, "coco-cc", size)[0]
             for _ in range(2)
         ] if "coco-cc" in self._by_set else [synthetic.material(rng, size) for _ in range(2)]  # fmt: skip
         return synthetic.textured_shapes(rng, *surfaces)
 
-    def _cut(self, rng: Generator, name: str, size: int) -> tuple[NDArray[np.uint8], Mask]:
+    def _cut(self, rng: Generator, name: str, size: int) -> tuple[NDArray[np.uint8], BoolMask]:
         entries = self._by_set[name]
         entry = entries[rng.integers(len(entries))]
         value, _, r0, c0, r1, c1 = entry.objects[rng.integers(len(entry.objects))]
@@ -93,7 +93,7 @@ class Sampler:
 
 
 def _component(
-    rng: Generator, mask: Mask, at: tuple[int, int]
+    rng: Generator, mask: BoolMask, at: tuple[int, int]
 ) -> tuple[tuple[int, int, int, int], NDArray | None]:
     """One connected component, by area: its box and, where there are several, a uint8 map of it."""
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -117,7 +117,7 @@ def _among(labels: NDArray[np.uint16], chosen: list[int]) -> NDArray[np.uint8]:
     return table[labels]
 
 
-def _warp_labels(labels: NDArray, frame: Frame) -> NDArray:
+def _warp_labels(labels: NDArray, frame: CropFrame) -> NDArray:
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(np.ascontiguousarray(labels), frame.matrix(), (frame.size, frame.size), flags=flags)
 

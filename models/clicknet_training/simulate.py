@@ -12,7 +12,7 @@ from skimage.morphology import skeletonize
 
 from models.clicknet.inputs import STROKE, draw_box, draw_clicks
 
-Mask = NDArray[np.bool_]
+BoolMask = NDArray[np.bool_]
 POSITIVE, NEGATIVE, BOX, LAST = range(4)  # maps of a board
 
 
@@ -21,7 +21,7 @@ def new_board(size: int) -> NDArray[np.float32]:
     return np.zeros((4, size, size), np.float32)
 
 
-def first_prompts(rng: Generator, board: NDArray[np.float32], truth: Mask, *, telling: bool) -> None:
+def first_prompts(rng: Generator, board: NDArray[np.float32], truth: BoolMask, *, telling: bool) -> None:
     """Start in place: a click, a box, a scribble or a rough mask. `telling` asks for more than a single click."""
     kind = rng.choice(4, p=(0, 0.5, 0.25, 0.25) if telling else (0.52, 0.26, 0.1, 0.12))
     if kind == 0:
@@ -41,7 +41,7 @@ def first_prompts(rng: Generator, board: NDArray[np.float32], truth: Mask, *, te
         click(rng, board[POSITIVE], truth)
 
 
-def click(rng: Generator, canvas: NDArray[np.float32], region: Mask) -> None:
+def click(rng: Generator, canvas: NDArray[np.float32], region: BoolMask) -> None:
     """Deepest point, a point by depth, or any point of the region; nothing where the region is empty."""
     distance = depth(region)
     if distance.max() > 0:
@@ -58,19 +58,19 @@ def _click_at(rng: Generator, canvas: NDArray[np.float32], distance: NDArray[np.
     draw_clicks(canvas, [divmod(at, canvas.shape[1])])
 
 
-def depth(region: Mask) -> NDArray[np.float32]:
+def depth(region: BoolMask) -> NDArray[np.float32]:
     """Distance of every pixel of the region to its border, 0 outside; the crop's edge is a border."""
     padded = np.pad(region.view(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5), np.float32)[1:-1, 1:-1]
 
 
-def ring(truth: Mask, width: int) -> Mask:
+def ring(truth: BoolMask, width: int) -> BoolMask:
     """What surrounds the object."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
     return (cv2.dilate(truth.view(np.uint8), kernel) > 0) & ~truth
 
 
-def add_box(rng: Generator, canvas: NDArray[np.float32], truth: Mask) -> None:
+def add_box(rng: Generator, canvas: NDArray[np.float32], truth: BoolMask) -> None:
     """The bounding box, its sides moved by up to a tenth, seldom more."""
     rows, columns = np.flatnonzero(truth.any(1)), np.flatnonzero(truth.any(0))
     if not len(rows):
@@ -81,7 +81,7 @@ def add_box(rng: Generator, canvas: NDArray[np.float32], truth: Mask) -> None:
     draw_box(canvas, np.array([r0, c0, r1, c1]) + np.clip(move, -8, 8))
 
 
-def scribble(rng: Generator, canvas: NDArray[np.float32], region: Mask) -> None:
+def scribble(rng: Generator, canvas: NDArray[np.float32], region: BoolMask) -> None:
     """One of the three kinds of scribble inside the region, in place; a click where none fits."""
     kind = rng.integers(3)
     stroke = (_line, _centreline, _contour)[kind](rng, region)
@@ -93,7 +93,7 @@ def scribble(rng: Generator, canvas: NDArray[np.float32], region: Mask) -> None:
     np.maximum(canvas, thick, out=canvas)
 
 
-def _line(rng: Generator, region: Mask) -> Mask:
+def _line(rng: Generator, region: BoolMask) -> BoolMask:
     points = np.argwhere(region)
     stroke = np.zeros(region.shape, np.uint8)
     for _ in range(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1)) if len(points) else 0):
@@ -102,11 +102,11 @@ def _line(rng: Generator, region: Mask) -> Mask:
     return stroke > 0
 
 
-def _centreline(rng: Generator, region: Mask) -> Mask:
+def _centreline(rng: Generator, region: BoolMask) -> BoolMask:
     return skeletonize(region) & _broken(rng, region.shape)
 
 
-def _contour(rng: Generator, region: Mask) -> Mask:
+def _contour(rng: Generator, region: BoolMask) -> BoolMask:
     soft = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(2, 8))
     level = rng.uniform(0.3, 0.9) * soft.max()
     inner = ((soft > level) & region).view(np.uint8)
@@ -114,12 +114,12 @@ def _contour(rng: Generator, region: Mask) -> Mask:
     return (edge > 0) & _broken(rng, region.shape)
 
 
-def _broken(rng: Generator, shape: tuple[int, ...]) -> Mask:
+def _broken(rng: Generator, shape: tuple[int, ...]) -> BoolMask:
     noise = smooth_noise(rng, shape, rng.uniform(4, 16))
     return noise > np.quantile(noise, rng.uniform(0.2, 0.6))
 
 
-def _bend(rng: Generator, stroke: Mask) -> Mask:
+def _bend(rng: Generator, stroke: BoolMask) -> BoolMask:
     size, reach = rng.uniform(4, 16), rng.uniform(1, 6)
     h, w = stroke.shape
     rows, columns = np.mgrid[:h, :w].astype(np.float32)
@@ -135,7 +135,7 @@ def smooth_noise(rng: Generator, shape: tuple[int, ...], size: float) -> NDArray
     return noise / (noise.std() + np.float32(1e-3))
 
 
-def rough(rng: Generator, truth: Mask) -> NDArray[np.float32]:
+def rough(rng: Generator, truth: BoolMask) -> NDArray[np.float32]:
     """The truth as a coarse pass or a hasty hand would leave it: soft, shifted, grown, bitten."""
     size = truth.shape[0]
     blurred = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), rng.uniform(1, 0.05 * size))

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from skimage.segmentation import felzenszwalb
 
-from models.clicknet_training.simulate import Mask, smooth_noise
+from models.clicknet_training.simulate import BoolMask, smooth_noise
 
 
 def paint_labels(rng: Generator, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def paint_labels(rng: Generator, labels: NDArray[np.integer]) -> NDArray[np.uint
 
 def textured_shapes(
     rng: Generator, under: NDArray[np.uint8], over: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], Mask]:
+) -> tuple[NDArray[np.uint8], BoolMask]:
     """One to a dozen random shapes of one material on another, and the mask of one of them."""
     size = under.shape[0]
     shapes = np.zeros((size, size), np.int32)
@@ -56,7 +56,7 @@ def material(rng: Generator, size: int) -> NDArray[np.uint8]:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _shape(rng: Generator, size: int) -> Mask:
+def _shape(rng: Generator, size: int) -> BoolMask:
     centre = rng.uniform(0.15, 0.85, 2) * size
     radius = float(np.exp(rng.uniform(np.log(0.05), np.log(0.4)))) * size
     canvas = np.zeros((size, size), np.uint8)
@@ -90,7 +90,7 @@ def _tube(rng: Generator, canvas: NDArray[np.uint8], centre: NDArray) -> None:
     )
 
 
-def superpixel(rng: Generator, crop: NDArray[np.uint8]) -> Mask | None:
+def superpixel(rng: Generator, crop: NDArray[np.uint8]) -> BoolMask | None:
     """A region of even look as an object, or None where the crop has none of a fitting size."""
     segments = felzenszwalb(crop, scale=float(rng.uniform(80, 600)), sigma=0.8, min_size=60)
     areas = np.bincount(segments.reshape(-1)) / segments.size

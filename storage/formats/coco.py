@@ -36,10 +36,10 @@ def annotations(
     return found
 
 
-Pixels = tuple[int, NDArray[np.intp], NDArray[np.intp]]  # class, rows, columns
+ObjectPixels = tuple[int, NDArray[np.intp], NDArray[np.intp]]  # class, rows, columns
 
 
-def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -> Iterator[Pixels]:
+def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -> Iterator[ObjectPixels]:
     numbers = np.zeros(classes.shape, np.uint16) if instances is None else instances
     for class_id in np.unique(classes).tolist():
         if not BACKGROUND < class_id <= MAX_CLASS:

@@ -20,7 +20,7 @@ DECODED_BY_GDCM = (  # JPEG of 12 bit, lossless JPEG, JPEG-LS: pydicom needs GPL
     "1.2.840.10008.1.2.4.80",
     "1.2.840.10008.1.2.4.81",
 )
-MOST_PIXELS_A_BYTE = 4096  # an empty picture packs far better than deflate, yet not beyond this
+MAX_PIXELS_PER_BYTE = 4096  # an empty picture packs far better than deflate, yet not beyond this
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def frame_scaling(frames: Frames, number: int) -> NDArray:
 
 def _check_plausible(path: Path, header: Dataset) -> None:
     voxels = header.Rows * header.Columns * int(header.get("NumberOfFrames") or 1)
-    if voxels > path.stat().st_size * MOST_PIXELS_A_BYTE:
+    if voxels > path.stat().st_size * MAX_PIXELS_PER_BYTE:
         raise FileRefused("it is cut short: its header declares more pixels than it holds; copy it again")
 
 

@@ -25,7 +25,7 @@ MM = {
 }  # fmt: skip
 RESOLUTION_UNIT_MM = {2: 25.4, 3: 10.0}  # the tag's own codes: inch, centimetre
 CUT_SHORT = "it is cut short: pages that it lists are missing; copy it again"
-MOST_CHANNELS = 4  # programs that write a stack without naming its axes leave it marked as channels
+MAX_CHANNELS = 4  # programs that write a stack without naming its axes leave it marked as channels
 SCREEN_DPI = (1, 72, 96)  # what programs write when they know nothing
 DECODED_BY_TIFFFILE = {COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS}
 
@@ -106,7 +106,7 @@ def _arranged(values: NDArray, axes: str) -> NDArray:
         values, letters = np.moveaxis(values, at, -1), letters.replace("S", "") + "S"
     if letters == "CYX" and values.shape[0] == 3 and values.dtype == np.uint8:
         values, letters = np.moveaxis(values, 0, -1), "YXS"
-    if letters == "CYX" and values.shape[0] > MOST_CHANNELS:
+    if letters == "CYX" and values.shape[0] > MAX_CHANNELS:
         letters = "ZYX"
     stack = letters.replace("S", "")[:-2]
     if "C" in stack or len(stack) > 1 or not letters.replace("S", "").endswith("YX"):
