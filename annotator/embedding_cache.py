@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.kept import Arrays, KeptArrays
+from learners.kept import ArrayCache, Arrays
 from models.prompt import Embedding
 
 IN_MEMORY = 16  # embeddings; 2 MB each for the SAM family
@@ -28,7 +28,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, directory: Path, quota_bytes: int) -> None:
-        self._disk = KeptArrays(directory, quota_bytes)
+        self._disk = ArrayCache(directory, quota_bytes)
         self._lock = threading.Lock()  # protects what is in memory; the disk's own is taken outside it
         self._memory: OrderedDict[str, Embedding] = OrderedDict()
 

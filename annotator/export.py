@@ -17,7 +17,7 @@ from PIL import Image
 
 from annotator.export_report import Exported, provenance, readme
 from annotator.jobs import Job
-from learners.words import counted
+from learners.words import count_of
 from storage.arrays import BACKGROUND, UNLABELLED, sync_directory, write_bytes
 from storage.database import full_disk_told
 from storage.fold import fold
@@ -145,7 +145,7 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
     writing.classes = store.classes()  # again: a class may have come while the images were written
     tags = store.tags.of([image.id for image in images])
     _write_reports(writing, store.root.name, left_out, tags)
-    job.report("exporting", len(images), len(images), f"{counted(len(writing.exported), 'image')} exported")
+    job.report("exporting", len(images), len(images), f"{count_of(len(writing.exported), 'image')} exported")
 
 
 def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...], job: Job) -> None:

@@ -16,7 +16,7 @@ from annotator.folds import Folds
 from annotator.prompt_choice import prompt_choice
 from annotator.trust import TrustView
 from learners import LEARNERS
-from learners.propagate import PROPAGATORS, Cancelled
+from learners.propagate import PROPAGATORS, PropagationCancelled
 from learners.propagate.case import LabelledSlice
 from learners.propagate.worker import FillDone, FillFailed, FillSpec, ProcessFiller
 from learners.slices import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
@@ -223,7 +223,7 @@ class Fills:
         """Fill this volume; what to tell of it, None where a newer label ended it."""
         try:
             return self._fill(image_id)
-        except Cancelled:
+        except PropagationCancelled:
             return None
         except (FillFailed, StorageFull, TornFile, OSError, ValueError, LookupError) as error:
             return {"state": "failed", "message": _sentence(error)}

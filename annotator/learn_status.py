@@ -6,7 +6,7 @@ from typing import Any
 
 from annotator.publishing import Running
 from learners import LEARNERS
-from learners.progress import Progress, read_progress
+from learners.progress import RoundProgress, read_progress
 from storage.rounds import Correction, RoundRow
 
 Message = dict[str, Any]
@@ -40,7 +40,7 @@ class Standing:
         }
         if running is not None:
             found = read_progress(running.spec.directory)
-            progress = found or Progress("waiting for its turn")
+            progress = found or RoundProgress("waiting for its turn")
             message |= {"begun": found is not None, "phase": progress.phase}
             message |= {"step": progress.step, "loss": progress.loss}
             message["seconds_left"] = progress.seconds_left

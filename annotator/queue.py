@@ -8,7 +8,7 @@ from annotator.learn_settings import RANKER
 from annotator.scheduler import Scheduler
 from learners.pool import Pool
 from learners.rankers import COLD, RANKERS, WARM, rank
-from learners.rankers.ask import Ask, Pick, Ref
+from learners.rankers.ask import Pick, RankRequest, Ref
 from storage.image_states import states_of
 
 SKIPPED, CHOSEN = "skipped", RANKER
@@ -97,14 +97,14 @@ class Queue:
             raise LookupError(f"there is no ranker {name!r}; there are: {', '.join(RANKERS)}")
         return name if has_model or not RANKERS[name].needs_model else COLD
 
-    def _ask(self, count: int, pool: Pool, whole_images: bool) -> Ask:
+    def _ask(self, count: int, pool: Pool, whole_images: bool) -> RankRequest:
         """Complete pictures and slices that somebody labelled are not asked again."""
         clocks = self._scheduler.rounds.labelled_images()
         done = {
             (image, axis, index) for image in clocks for axis, index, _ in self._store.slice_states(image)
         }
         loop = len(self._scheduler.rounds.of(self._scheduler.active[0], limit=10))
-        return Ask(
+        return RankRequest(
             count=count,
             labelled=frozenset(done),
             skipped=frozenset(self._skipped()),

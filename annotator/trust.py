@@ -7,7 +7,7 @@ from annotator.folds import Folds
 from annotator.round_fills import RoundFills
 from annotator.round_inputs import places_of
 from learners import LEARNERS
-from learners.targets import belief_at, propagated_trust
+from learners.targets import propagated_trust, trust_at
 from storage.arrays import UNLABELLED, plane
 from storage.rounds import rounds_of
 from storage.store import Store
@@ -54,7 +54,7 @@ class TrustView:
         held = [(a, i) for image, a, i in rounds_of(self._store).held_out() if image == image_id and a >= 0]
         ageing = [name for name, entry in LEARNERS.items() if not entry.fills_last]
         age = max(self._fills.rounds_since(name, row.seen_label) for name in ageing)
-        trust = propagated_trust((z, y, x), places_of(labels), held, belief_at(age)).squeeze(axis)
+        trust = propagated_trust((z, y, x), places_of(labels), held, trust_at(age)).squeeze(axis)
         sure = plane(row.confidence(), axis, index)
         return FILL, np.rint(trust * sure).astype(np.uint8)
 

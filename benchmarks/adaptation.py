@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row
-from learners.adapt import ADAPTERS, Scene
+from learners.adapt import ADAPTERS, AdaptationData
 from learners.adapt.adapted import adapt_groups, looks
 from learners.adapt.layers import batch_norms
 from learners.checkpoint import load_network
-from learners.data import Case
-from learners.judging import Judge
+from learners.data import ImageReader
+from learners.judging import Evaluator
 from learners.plan import plan_of
 from learners.spec import Example, RoundSpec
 from learners.targets import Classes
-from learners.work import work
+from learners.work import run
 from storage.arrays import write_npy
 from storage.formats import lay_on, read, read_labels
 from storage.formats.grid import grid_of_image
@@ -67,19 +67,24 @@ def _measured(shift: Shift, network: str, seed: int, seconds: float) -> Iterator
             network=network,
         )
         spec.directory.mkdir()
-        model = load_network(work(spec).model)
+        model = load_network(run(spec).model)
         plan, classes = plan_of(spec), Classes(shift.class_ids)
-        judged = [Case(replace(e, all_held=True), classes, plan.network.channels) for e in rest]
-        unseen = [Case(replace(e, known=None, group="target"), classes, plan.network.channels) for e in rest]
-        held = [Case(replace(e, all_held=True, group="target"), classes, plan.network.channels) for e in gate]
-        known = [Case(replace(e, group="source"), classes, plan.network.channels) for e in source]
+        judged = [ImageReader(replace(e, all_held=True), classes, plan.network.channels) for e in rest]
+        unseen = [
+            ImageReader(replace(e, known=None, group="target"), classes, plan.network.channels) for e in rest
+        ]
+        held = [
+            ImageReader(replace(e, all_held=True, group="target"), classes, plan.network.channels)
+            for e in gate
+        ]
+        known = [ImageReader(replace(e, group="source"), classes, plan.network.channels) for e in source]
 
         def each(network) -> list[float]:
-            return [Judge([case], plan, classes)(network).dice or 0.0 for case in judged]
+            return [Evaluator([case], plan, classes)(network).dice or 0.0 for case in judged]
 
         plain = each(model)
         yield Row(name, "none", "Dice", float(np.mean(plain)), len(plain), seed)
-        scene = Scene(looks(unseen, plan), looks(known, plan))
+        scene = AdaptationData(looks(unseen, plan), looks(known, plan))
         for key, entry in ADAPTERS.items():
             if entry.batch_norm and not batch_norms(model):
                 continue
@@ -91,7 +96,9 @@ def _measured(shift: Shift, network: str, seed: int, seconds: float) -> Iterator
         gated = adapt_groups(model, [*known, *held, *unseen], plan, classes)
         took = round(time.perf_counter() - started, 2)
         chosen = {c.example.image_id: gated.by_image.get(c.example.image_id, model) for c in unseen}
-        after = [Judge([case], plan, classes)(chosen[case.example.image_id]).dice or 0.0 for case in judged]
+        after = [
+            Evaluator([case], plan, classes)(chosen[case.example.image_id]).dice or 0.0 for case in judged
+        ]
         yield from _rows(name, "auto, gated", plain, after, seed, took)
         print(f"{name}, seed {seed}: {' '.join(gated.notes) or 'nothing kept'}")
 

@@ -21,17 +21,17 @@ from benchmarks.adaptation import adaptation
 from benchmarks.common import Row, finish, parser
 from benchmarks.reference_sets import TASKS, Task, Wanted
 from benchmarks.simulated import Annotator, Subject, project
-from learners.data import Case
+from learners.data import ImageReader
 from learners.plan import plan_of
 from learners.predict import class_map
 from learners.reference.features import BuiltInFeatures
-from learners.reference.learn import Wish, learn
-from learners.reference.model import Reference, Seen, View
+from learners.reference.learn import FitOptions, learn
+from learners.reference.model import ClassModel, Reference, View
 from learners.reference.shots import axis_of, shots_of
 from learners.reference.work import sight_of
 from learners.spec import RoundSpec, Unready
 from learners.targets import Classes
-from learners.words import counted
+from learners.words import count_of
 from models.builtin import BuiltIn
 from storage.arrays import SliceRef, open_npy
 
@@ -111,7 +111,7 @@ def _task(
     chosen = np.random.default_rng(seed).permutation(len(task.references))[:count]
     pairs = tuple(task.references[i] for i in chosen)
     subject = Subject(task.name, (*pairs, *task.targets), task.classes, whole_images=task.whole_images)
-    shown = f"{counted(slices, 'slice')} of {count}" if slices else str(count)
+    shown = f"{count_of(slices, 'slice')} of {count}" if slices else str(count)
     maker = _Rows(task, f"{task.name}, {shown}", seed)
     for name in methods or (*LEARNED, "variants"):
         with tempfile.TemporaryDirectory() as folder:
@@ -180,19 +180,19 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
     with tempfile.TemporaryDirectory() as folder:
         spec = RoundSpec("reference", inputs.class_ids, inputs.examples, Path(folder), device="cpu")
         plan = plan_of(spec)
-    cases = [Case(e, classes, plan.network.channels) for e in inputs.examples]
+    cases = [ImageReader(e, classes, plan.network.channels) for e in inputs.examples]
     axis = axis_of(cases)
     shots = shots_of(cases, (), axis)
     sight = sight_of(shots, BuiltInFeatures(), plan, inputs.mirror, axis)
     base = dict(class_ids=inputs.class_ids, late_ids=inputs.late_ids, axis=axis, joined=plan.dims == 3)
     wishes = {
-        "without the prompt model": Wish(**base),
+        "without the prompt model": FitOptions(**base),
     }
     if parts:
         wishes |= {
-            "without the gate": Wish(**base, gated=False, prompt_model=BuiltIn()),
-            "aligned, no steps": Wish(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
-            "aligned": Wish(**base, aligned=True, prompt_model=BuiltIn()),
+            "without the gate": FitOptions(**base, gated=False, prompt_model=BuiltIn()),
+            "aligned, no steps": FitOptions(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
+            "aligned": FitOptions(**base, aligned=True, prompt_model=BuiltIn()),
         }
     yield from maker.rows(person, "copied mask", _copied(person, min(person.masks)), 0.0)
     unaligned: Maps = {}
@@ -224,7 +224,7 @@ def _each(found: Reference, change: Callable[[View], View]) -> Reference:
     return replace(found, views=tuple(change(view) for view in found.views))
 
 
-def _with(view: View, **changed: object) -> dict[int, Seen]:
+def _with(view: View, **changed: object) -> dict[int, ClassModel]:
     return {value: replace(one, **changed) for value, one in view.seen.items()}  # type: ignore[arg-type]
 
 

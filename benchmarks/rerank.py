@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.common import Row, finish, parser
 from learners.pool import Pool, read_pool, write_pool
 from learners.rankers import RANKERS, rank
-from learners.rankers.ask import Ask
+from learners.rankers.ask import RankRequest
 
 GROUPS, FEATURES, CLASSES = 40, 256, 3
 SIDES = (40, 50, 35)  # of a volume
@@ -41,7 +41,7 @@ def measured(name: str, path: Path, seed: int) -> Iterator[Row]:
     pool = read_pool(path)
     yield from _times(name, "reading the pool", seed, started)
     images = np.unique(pool.refs[:, 0])
-    ask = Ask(COUNT, labelled_images=frozenset(int(i) for i in images[:50]), loop=2, seed=seed)
+    ask = RankRequest(COUNT, labelled_images=frozenset(int(i) for i in images[:50]), loop=2, seed=seed)
     for ranker in RANKERS:
         started = time.perf_counter(), time.process_time()
         picks = rank(ranker, pool, ask)

@@ -144,7 +144,7 @@ def test_dice(
 ) -> float | None:
     """The mean over images nobody labelled of the mean Dice over classes; empty against empty says nothing."""
     from learners.checkpoint import load_network, read_card
-    from learners.data import Case
+    from learners.data import ImageReader
     from learners.metrics import dice_of, mean_dice, overlaps
     from learners.plan import Plan
     from learners.predict import class_map
@@ -160,7 +160,7 @@ def test_dice(
             report = import_path(store, image, Job("import"))
             row = store.image(report.added[0])
             example = Example(row.id, row.path, row.shape, row.channels, row.spacing_mm)
-            proposed = class_map(network, Case(example, classes, card.network.channels), plan, classes)
+            proposed = class_map(network, ImageReader(example, classes, card.network.channels), plan, classes)
             truth = truth_of(store, row.id, mask, subject)
             wanted = range(1, len(subject.classes) + 1)
             scores.append(dice_of(overlaps(proposed, truth, wanted, np.ones(truth.shape, bool))))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.common import Row, finish, parser
-from learners.propagate import PROPAGATORS, Case, Filled, LabelledSlice, Run, fill
+from learners.propagate import PROPAGATORS, FilledVolume, LabelledSlice, PropagationInput, RunControl, fill
 from learners.slices import SLICE_RULES, Volume, next_slice
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 from storage.scan import robust_window
@@ -120,7 +120,7 @@ def propagators(
             for propagator in dict.fromkeys((DEFAULT, *names)):
                 if quick and propagator in SLOW and (count != 3 or layout == "orthogonal"):
                     continue
-                filled = fill(propagator, case, Run.of(seconds))
+                filled = fill(propagator, case, RunControl.of(seconds))
                 found[propagator] = dice(subject, filled.classes)
                 yield Row(name, propagator, metric, found[propagator], count, seconds=filled.seconds)
             yield Row(name, "best minus default", metric, max(found.values()) - found[DEFAULT], count)
@@ -132,7 +132,7 @@ def rules(
     """Slices chosen one after another by each rule, from a first one near the middle of the object."""
     first = first_place(subject, seed)
     most = max(counts) if not quick else min(6, max(counts))
-    choosers: dict[str, Callable[[Subject, Filled, list[Place]], Place | None]] = {
+    choosers: dict[str, Callable[[Subject, FilledVolume, list[Place]], Place | None]] = {
         name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
     }
     choosers[ORACLE] = _oracle
@@ -141,7 +141,7 @@ def rules(
         choose = choosers[name]
         at, seconds, previous = [first], _drawing(subject, first), None
         while True:
-            filled = fill(DEFAULT, case_of(subject, at), Run.of(FILL_SECONDS, previous=previous))
+            filled = fill(DEFAULT, case_of(subject, at), RunControl.of(FILL_SECONDS, previous=previous))
             previous = filled
             if len(at) in counts:
                 value = dice(subject, filled.classes)
@@ -161,10 +161,10 @@ def times(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> I
     at = [(0, int(shape[0] * 0.4)), (1, int(shape[1] * 0.4))]
     previous = fill(DEFAULT, case_of(subject, at))
     case = case_of(subject, [*at, (2, int(shape[2] * 0.4))])
-    found = [_timed(lambda: fill(DEFAULT, case, Run(previous=previous))) for _ in range(3)]
+    found = [_timed(lambda: fill(DEFAULT, case, RunControl(previous=previous))) for _ in range(3)]
     blur = min(_timed(lambda: gaussian_filter(subject.image, 1.0)) for _ in range(3))
     name = "x".join(str(n) for n in reversed(shape))
-    filled = fill(DEFAULT, case, Run(previous=previous))
+    filled = fill(DEFAULT, case, RunControl(previous=previous))
     yield Row(name, DEFAULT, "refill s", sorted(found)[1], 3)
     yield Row(name, DEFAULT, "refill / blur of the volume", sorted(found)[1] / blur, 3)
     yield Row(name, DEFAULT, "Dice of the phantom", dice(subject, filled.classes))
@@ -181,7 +181,7 @@ def orthogonal(subject: Subject, count: int) -> list[Place]:
     return [(axis, k) for axis, share in enumerate(shares) for k in _spread(subject, axis, share)]
 
 
-def case_of(subject: Subject, at: list[Place]) -> Case:
+def case_of(subject: Subject, at: list[Place]) -> PropagationInput:
     """What is known after these slices were drawn completely."""
     known = np.full(subject.truth.shape, UNLABELLED, np.uint8)
     slices = []
@@ -189,10 +189,10 @@ def case_of(subject: Subject, at: list[Place]) -> Case:
         drawn = plane(subject.truth, axis, index)
         plane(known, axis, index)[...] = drawn
         slices.append(LabelledSlice(axis, index, True, tuple(int(v) for v in np.unique(drawn) if v)))
-    return Case(subject.image, known, tuple(slices), subject.spacing_mm, window=subject.window)
+    return PropagationInput(subject.image, known, tuple(slices), subject.spacing_mm, window=subject.window)
 
 
-def nearest(case: Case) -> NDArray[np.uint8]:
+def nearest(case: PropagationInput) -> NDArray[np.uint8]:
     """Every voxel as on the nearest labelled slice."""
     out, near = np.zeros(case.shape, np.uint8), np.full(case.shape, np.inf, np.float32)
     for s in case.slices:
@@ -238,13 +238,13 @@ def first_place(subject: Subject, seed: int) -> Place:
     return 0, int(np.random.default_rng(seed).choice(best))
 
 
-def _proposed(subject: Subject, filled: Filled, at: list[Place], rule: str) -> Place | None:
+def _proposed(subject: Subject, filled: FilledVolume, at: list[Place], rule: str) -> Place | None:
     slices = tuple(LabelledSlice(axis, index, True) for axis, index in at)
     proposal = next_slice(Volume(filled.classes, filled.confidence, slices, subject.spacing_mm), rule)
     return None if proposal is None else (proposal.axis, proposal.index)
 
 
-def _oracle(subject: Subject, filled: Filled, at: list[Place]) -> Place | None:
+def _oracle(subject: Subject, filled: FilledVolume, at: list[Place]) -> Place | None:
     """The slice of any plane on which most voxels are wrong."""
     wrong = filled.classes != subject.truth
     sums = [wrong.sum(tuple(b for b in range(3) if b != axis)) for axis in range(3)]

@@ -21,11 +21,11 @@ from benchmarks.common import Row, finish, parser
 from benchmarks.sparse import DEFAULT, Subject, case_of, first_place, read_subject
 from learners import LEARNERS
 from learners.checkpoint import load_network, read_card
-from learners.data import Case
+from learners.data import ImageReader
 from learners.metrics import dice_of, mean_dice, overlaps
 from learners.plan import Plan
 from learners.predict import class_map
-from learners.propagate import Run, fill
+from learners.propagate import RunControl, fill
 from learners.rounds import run_round
 from learners.slices import Volume, next_slice
 from learners.spec import Example, Fill, RoundSpec
@@ -130,13 +130,13 @@ def volumes(data: Path, split: str, count: int, seed: int) -> list[Subject]:
 def prepare(folder: Path, number: int, subject: Subject, seed: int) -> Prepared:
     """Two orthogonal slices, the second where the fill of the first is least sure, and the fill of both."""
     at = [first_place(subject, seed)]
-    filled = fill(DEFAULT, case_of(subject, at), Run())
+    filled = fill(DEFAULT, case_of(subject, at), RunControl())
     case = case_of(subject, at)
     proposal = next_slice(Volume(filled.classes, filled.confidence, case.slices, subject.spacing_mm))
     assert proposal is not None
     at.append((proposal.axis, proposal.index))
     case = case_of(subject, at)
-    filled = fill(DEFAULT, case, Run())
+    filled = fill(DEFAULT, case, RunControl())
     arrays = {
         "pixels": subject.image,
         "known": case.known,
@@ -190,7 +190,7 @@ def tested(model: Path, folder: Path, test: Sequence[Subject]) -> float:
     for n, subject in enumerate(test):
         path = folder / f"test-{n}.npy"
         write_npy(path, subject.image)
-        case = Case(Example(n, path, subject.truth.shape, 1, subject.spacing_mm), classes, 1)
+        case = ImageReader(Example(n, path, subject.truth.shape, 1, subject.spacing_mm), classes, 1)
         proposed = class_map(network, case, plan, classes)
         everywhere = np.ones(subject.truth.shape, bool)
         scores.append(dice_of(overlaps(proposed, subject.truth, VALUES, everywhere)))

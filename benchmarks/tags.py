@@ -31,7 +31,7 @@ from annotator.workflow import Workflow
 from benchmarks.clicks import depth
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import OPEN_SECONDS, SLICE_SECONDS
-from learners.data import Case
+from learners.data import ImageReader
 from learners.engines import SerialExecutor
 from learners.pictures import picture_of
 from learners.spec import Example
@@ -321,10 +321,10 @@ def _project(folder: Path, data: Set, learners: tuple[str, ...], seconds: float,
     return Project(store, Workflow(store, Prompting(store)), scheduler, tagged, unseen)
 
 
-def _case(store: Store, image_id: int, data: Set) -> Case:
+def _case(store: Store, image_id: int, data: Set) -> ImageReader:
     row = store.image(image_id)
     example = Example(row.id, row.path, row.shape, row.channels, row.spacing_mm)
-    return Case(example, Classes(tuple(range(1, len(data.classes) + 1))), row.channels)
+    return ImageReader(example, Classes(tuple(range(1, len(data.classes) + 1))), row.channels)
 
 
 def _tagged_slices(piece: Piece, every: int) -> list[int]:

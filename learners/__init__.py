@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from learners.late import Late
+from learners.late import LazyFunction
 
 if TYPE_CHECKING:
     from learners.spec import RoundResult, RoundSpec
@@ -19,7 +19,9 @@ class LearnerEntry:
     good_at: str
     make: "Callable[[], Recipe] | None" = None
     needs: str = ""  # what it wants before it is more than supervised training, in words
-    work: "Callable[[RoundSpec], RoundResult] | None" = None  # runs a round; None: the training loop does
+    run_round: "Callable[[RoundSpec], RoundResult] | None" = (
+        None  # runs a round; None: the training loop does
+    )
     network: bool = True  # its model is a network, which goes on training and others may start from
     reads_tags: bool = False  # tags are news for it, as labels are for every learner
     fills_last: bool = False  # as in its recipe: it trusts fills in later rounds as in the first
@@ -36,97 +38,97 @@ LEARNERS: dict[str, LearnerEntry] = {
     "supervised": LearnerEntry(
         title="Supervised",
         good_at="a few labels and minutes on any machine; the one to beat",
-        make=Late("learners.supervised:make"),
+        make=LazyFunction("learners.supervised:make"),
     ),
     "weak": LearnerEntry(
         title="Scribbles, clicks and boxes",
         good_at="labels that cover only a part of what they are about",
-        make=Late("learners.weak:make"),
+        make=LazyFunction("learners.weak:make"),
     ),
     "unimatch": LearnerEntry(
         title="UniMatch (weak to strong)",
         good_at="many unlabelled images and a GPU or an idle night",
-        make=Late("learners.unimatch:make"),
+        make=LazyFunction("learners.unimatch:make"),
         needs=TEACHER,
     ),
     "mean_teacher": LearnerEntry(
         title="Mean Teacher",
         good_at="the soft relative of UniMatch, for blurred borders",
-        make=Late("learners.mean_teacher:make"),
+        make=LazyFunction("learners.mean_teacher:make"),
         needs=TEACHER,
     ),
     "bcp": LearnerEntry(
         title="BCP (copy-paste both ways)",
         good_at="one anatomy in about the same place, few labels, a GPU for ten minutes or more",
-        make=Late("learners.bcp:make"),
+        make=LazyFunction("learners.bcp:make"),
         needs=TEACHER,
     ),
     "stpp": LearnerEntry(
         title="ST++ (train on the most stable)",
         good_at="steady projects of twenty labels and more, on any machine",
-        make=Late("learners.stpp:make"),
+        make=LazyFunction("learners.stpp:make"),
         needs="a first round; from the second on it learns from the more stable half of its own proposals",
     ),
     "propagated": LearnerEntry(
         title="Slices and their fills",
         good_at="volumes with a few labelled slices each, in seconds on any machine",
-        make=Late("learners.propagated:make"),
+        make=LazyFunction("learners.propagated:make"),
         needs="filled volumes; without them it is the supervised method",
         fills_last=True,
     ),
     "desco": LearnerEntry(
         title="DeSCO (two networks, dense to sparse)",
         good_at="volumes with slices labelled in two planes, many more without any, and time",
-        make=Late("learners.desco:make"),
+        make=LazyFunction("learners.desco:make"),
         needs="filled volumes; without them its two networks teach each other from the slices alone",
     ),
     "sfr": LearnerEntry(
         title="SFR (SAM on mosaics of slices)",
         good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
         "trained weights yet",
-        make=Late("learners.sfr:make"),
+        make=LazyFunction("learners.sfr:make"),
         needs="SAM ViT-B, ViT-L, ViT-H, MedSAM or micro-sam on this machine, and volumes",
-        work=Late("learners.sfr:work"),
+        run_round=LazyFunction("learners.sfr:run"),
     ),
     "cross_teaching": LearnerEntry(
         title="3D/2D cross-teaching",
         good_at="volumes with several labelled slices in each of two planes, and time",
-        make=Late("learners.cross_teaching:make"),
+        make=LazyFunction("learners.cross_teaching:make"),
         needs="volumes whose slices lie close together",
     ),
     "tags": LearnerEntry(
         title="Image tags",
         good_at="many pictures of which some hold the object: a second each, nothing drawn",
-        make=Late("learners.supervised:make"),
+        make=LazyFunction("learners.supervised:make"),
         needs="tags: which classes are on a slice and which are not",
-        work=Late("learners.tags.work:work"),
+        run_round=LazyFunction("learners.tags.work:run"),
         reads_tags=True,
     ),
     "atlas": LearnerEntry(
         title="Atlases (labelled volumes laid over the others)",
         good_at="scans of one anatomy in about the same frame, from one labelled volume on, without training",
-        work=Late("learners.atlas:work"),
+        run_round=LazyFunction("learners.atlas:run"),
         network=False,
         needs="one volume that is labelled or filled; pictures have none",
     ),
     "reference": LearnerEntry(
         title="Reference images",
         good_at="the same things in all images from one labelled image or slice, in seconds",
-        work=Late("learners.reference.work:work"),
+        run_round=LazyFunction("learners.reference.work:run"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_aligned": LearnerEntry(
         title="Reference images, aligned (CAV-SAM)",
         good_at="references that are turned, scaled or lit otherwise than the rest; some seconds more",
-        work=Late("learners.reference.work:work_aligned"),
+        run_round=LazyFunction("learners.reference.work:run_aligned"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_film": LearnerEntry(
         title="Reference images as a film (CAV-SAM)",
         good_at="one object a picture in photographs and skin or chest images; not tried with trained weights yet",
-        work=Late("learners.reference.work_film:work"),
+        run_round=LazyFunction("learners.reference.work_film:run"),
         network=False,
         needs="SAM 2.1 or EdgeTAM on this machine, and one image or slice that is complete",
     ),

@@ -17,21 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
-from learners.data import Case, open_cases
-from learners.judging import Judge
-from learners.kept import KeptArrays, kept_of
+from learners.data import ImageReader, open_readers
+from learners.judging import Evaluator
+from learners.kept import ArrayCache, round_cache
 from learners.plan import plan_of
 from learners.predict import Tile
-from learners.progress import STOP_FILE, Report
+from learners.progress import STOP_FILE, ProgressReport
 from learners.propagate.grid import coarse_mean
-from learners.proposing import Proposer
-from learners.registration import Grid, correlation, way_between
+from learners.proposing import BatchPredictor
+from learners.registration import Brightness, correlation, way_between
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import OPEN_BACKGROUND, Classes, without_slices
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
 
 SIDE = 64  # voxels of the grid on which volumes are laid over each other
-MOST = 5  # atlases for one volume: those that resemble it most as they lie
+MAX_ATLASES = 5  # atlases for one volume: those that resemble it most as they lie
 ALIKE = 0.3  # correlation after registration, below which an atlas shows something else
 SHARPNESS = 4  # how much more a better fitting atlas counts
 FILLED = 0.5  # what a filled voxel counts against one that a person labelled
@@ -43,7 +43,7 @@ class Atlas:
     """A labelled volume."""
 
     image_id: int
-    picture: Grid  # at most SIDE a side
+    picture: Brightness  # at most SIDE a side
     labels: NDArray[
         np.float32
     ]  # (K + 1, z, y, x) how much each class is said, background first; 0 where unknown
@@ -54,10 +54,10 @@ class Atlases:
     """Predicts whole volumes; what was found for a volume is kept, because it is asked for more than once."""
 
     atlases: Sequence[Atlas]
-    kept: KeptArrays  # the registrations, between rounds
+    kept: ArrayCache  # the registrations, between rounds
     _found: dict[int, tuple[NDArray[np.float16], NDArray[np.float32]]] = field(default_factory=dict)
 
-    def tiles(self, case: Case) -> Iterator[Tile]:
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
         """One slice at a time."""
         depth, rows, columns = case.example.shape
         image_id = case.example.image_id
@@ -77,7 +77,7 @@ class Atlases:
                 features,
             )
 
-    def _chances(self, image_id: int, picture: Grid) -> NDArray[np.float32]:
+    def _chances(self, image_id: int, picture: Brightness) -> NDArray[np.float32]:
         """(K + 1, z, y, x) of one volume."""
         count = len(self.atlases[0].labels)
         total = np.zeros((count, *picture.shape), np.float32)
@@ -91,21 +91,21 @@ class Atlases:
         total += prior[:, None, None, None]
         return total / total.sum(0)
 
-    def _nearest(self, image_id: int, picture: Grid) -> list[tuple[Atlas, Grid]]:
+    def _nearest(self, image_id: int, picture: Brightness) -> list[tuple[Atlas, Brightness]]:
         """Those that resemble a volume most as they lie, with their pictures on its grid."""
         others = [a for a in self.atlases if a.image_id != image_id] or list(self.atlases)
         laid = ((atlas, resized(atlas.picture, picture.shape)) for atlas in others)
-        return heapq.nlargest(MOST, laid, key=lambda pair: correlation(picture, pair[1]))
+        return heapq.nlargest(MAX_ATLASES, laid, key=lambda pair: correlation(picture, pair[1]))
 
 
-def picture_of(case: Case) -> Grid:
+def picture_of(case: ImageReader) -> Brightness:
     """A volume's brightness, 0..1, on its grid."""
     z, y, x = case.example.shape
     pixels = case.look((slice(0, z), slice(0, y), slice(0, x))).mean(0)
     return resized(pixels, _grid((z, y, x)))
 
 
-def atlas_of(case: Case, classes: Classes) -> Atlas:
+def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
     """From what people said, and where they said nothing from the volume's fill."""
     example = case.example
     assert example.known is not None
@@ -121,12 +121,12 @@ def atlas_of(case: Case, classes: Classes) -> Atlas:
     return Atlas(example.image_id, picture_of(case), np.stack(parts))
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """A round: of its own it leaves only which volumes were atlases. Raises Unready, or what went wrong."""
-    report, started = Report(spec.directory), time.monotonic()
+    report, started = ProgressReport(spec.directory), time.monotonic()
     classes, plan = Classes(spec.class_ids), plan_of(spec)
     notes: list[str] = []
-    cases = open_cases(spec.examples, classes, plan.network.channels, notes)
+    cases = open_readers(spec.examples, classes, plan.network.channels, notes)
     labelled = [c for c in cases if c.example.known is not None and not c.example.all_held]
     volumes = [c for c in labelled if c.example.shape[0] > 1]
     chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes
@@ -138,18 +138,18 @@ def work(spec: RoundSpec) -> RoundResult:
             raise Unready("the round was stopped before it had read its atlases")
         report.say("reading atlases", step=len(atlases))
         atlases.append(atlas_of(case, classes))
-    predictor = Atlases(atlases, kept_of(spec))
+    predictor = Atlases(atlases, round_cache(spec))
     write_bytes(spec.directory / CARD, json.dumps({"atlases": [a.image_id for a in atlases]}).encode())
     seconds = round(time.monotonic() - started, 2)
     report.say("comparing")
-    judged = Judge(cases, plan, classes)(predictor)
-    predicted, remaining = Proposer(spec, plan, classes, predictor).run(cases, report, judged.dice)
+    judged = Evaluator(cases, plan, classes)(predictor)
+    predicted, remaining = BatchPredictor(spec, plan, classes, predictor).run(cases, report, judged.dice)
     notes.append(f"laid {len(atlases)} labelled volume{'s' if len(atlases) > 1 else ''} over the others")
     result = RoundResult(spec.directory, predicted, 1, seconds, dice=judged.dice, child_dice=judged.dice)
     return replace(result, per_class=judged.per_class, remaining=remaining, notes=tuple(notes))
 
 
-def resized(volume: NDArray, shape: tuple[int, ...]) -> Grid:
+def resized(volume: NDArray, shape: tuple[int, ...]) -> Brightness:
     """Linear, the same extent; of much finer voxels the mean."""
     volume = np.asarray(volume, np.float32)
     if volume.shape == tuple(shape):

@@ -13,19 +13,19 @@ from torch import Tensor
 
 from learners.losses import Sample
 from learners.mix import centre_mask, paste
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 
 ALPHA = 0.5
 BIGGEST_SHARE = 0.8  # a class whose biggest piece holds less of it is made of many objects: all are kept
 
 
-def select(unlabelled: Sample, probabilities: Tensor, context: Context) -> Sample:
+def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> Sample:
     """The teacher's classes without stray pieces, all trusted alike."""
     y = largest_pieces(probabilities.argmax(1), context.classes)
     return replace(unlabelled, y=y, w=unlabelled.v * ALPHA)
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     """a, b: two labelled batches; u_a, u_b: two unlabelled ones; one mask M for all."""
     sides = tuple(labelled.y.shape[1:])
     mask = centre_mask(sides, context.rng).to(labelled.w.device)

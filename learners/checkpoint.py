@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learners.data import PERCENTILES
 from learners.spec import CARD
-from learners.trainer import State
+from learners.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.arrays import write_bytes
 
@@ -55,7 +55,7 @@ class Card:
 
 
 def save_model(
-    directory: Path, state: State, card: Card, snapshots: Sequence[dict[str, Tensor]] = ()
+    directory: Path, state: TrainingState, card: Card, snapshots: Sequence[dict[str, Tensor]] = ()
 ) -> None:
     """Weights first, then the card: a directory with a card is a whole model."""
     peers = [(peer_file(name), peer) for name, peer in state.peers.items()]
@@ -97,7 +97,7 @@ def load_network(directory: Path, device: str = "cpu") -> UNet:
 
 def load_state(
     directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
-) -> State | None:
+) -> TrainingState | None:
     """Student and teacher to go on with. A class that is new since starts untrained, and with it the count of steps;
     None where the network is another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
     card = read_card(directory)
@@ -109,7 +109,7 @@ def load_state(
         _fill(old, directory / name if (directory / name).exists() else directory / WEIGHTS)
         networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
     steps = card.steps if set(class_ids) <= set(card.class_ids) else 0
-    return State(networks[0], networks[1].eval().requires_grad_(False), steps)
+    return TrainingState(networks[0], networks[1].eval().requires_grad_(False), steps)
 
 
 def peer_file(name: str) -> str:

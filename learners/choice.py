@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from learners.words import counted
+from learners.words import count_of
 
 GOOD = 0.65  # held-out Dice from which on pseudo-labels help
 
@@ -70,12 +70,12 @@ def choose(facts: Facts) -> Choice:
     if kind == "volumes" and facts.complete_slices <= SPARSE * facts.labelled:
         return Choice(
             "propagated",
-            f"{counted(facts.complete_slices, 'complete slice')} in {counted(facts.labelled, 'labelled volume')}: "
+            f"{count_of(facts.complete_slices, 'complete slice')} in {count_of(facts.labelled, 'labelled volume')}: "
             "what is filled in between them teaches more than the slices alone",
         )
     where = "a GPU" if facts.has_gpu else "this processor"
     return Choice(
         "supervised",
-        f"{counted(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
+        f"{count_of(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
         "supervised training done well is the one to beat",
     )

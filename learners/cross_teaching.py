@@ -18,7 +18,7 @@ from learners.losses import Sample
 from learners.plan import Plan
 from learners.spec import Unready
 from learners.targets import LIFE, up
-from learners.trainer import Context, Job, Recipe, State, ask
+from learners.trainer import Recipe, StepContext, TrainingJob, TrainingState, forward_logits
 from models.networks import NetworkSpec
 
 FIRST, SECOND = "first-plane", "second-plane"
@@ -27,14 +27,14 @@ HARD, SOFT = 0.9, 0.7  # how sure the 3D network must be, and how sure once it i
 RIGHT = 0.98  # share of the labelled voxels of a patch
 
 
-def cross_teach(job: Job, state: State, context: Context) -> Tensor:
+def cross_teach(job: TrainingJob, state: TrainingState, context: StepContext) -> Tensor:
     """Three networks on the same labelled patches; each learns from what the others are sure of."""
     planes = planes_of(job.pools.planes())
     drawn = job.views.strong(job.labelled(job.plan.batch, context), context.rng)
-    p3 = ask(state.student, drawn.x, job.plan)
+    p3 = forward_logits(state.student, drawn.x, job.plan)
     flat = []
     for name, axis in zip((FIRST, SECOND), planes, strict=True):
-        logits = ask(state.peers[name], as_slices(drawn.x, axis), job.plan)
+        logits = forward_logits(state.peers[name], as_slices(drawn.x, axis), job.plan)
         flat.append(as_volume(logits, len(drawn), axis))
     lam = context.weight * up(job.rounds, LIFE)
     to_3d, to_2d = exchanged(drawn, p3.detach(), [f.detach() for f in flat], lam)

@@ -13,9 +13,9 @@ from learners.resample import cover, nearest, sampled, zoom_of
 from learners.spec import Example, WeakBox
 from learners.targets import (
     OPEN_BACKGROUND,
-    Belief,
     Classes,
     Target,
+    TrustAt,
     only_slices,
     propagated_trust,
     target_of,
@@ -32,10 +32,12 @@ FOREGROUND_SHARE = 0.67
 NEARLY_WHOLE = 0.9  # of a slice known: it shows how much of an image is object
 
 Box3 = tuple[slice, slice, slice]
-Believer = Callable[[int], Belief]  # from the rounds that saw a fill before to how far it is trusted now
+TrustSchedule = Callable[
+    [int], TrustAt
+]  # from the rounds that saw a fill before to how far it is trusted now
 
 
-class Case:
+class ImageReader:
     """An example whose files are opened for each look: a project may have more images than files can be open."""
 
     def __init__(self, example: Example, classes: Classes, channels: int) -> None:
@@ -84,17 +86,17 @@ class Case:
                 plane(values, axis, index - region[axis].start)[:] = UNLABELLED
         return values
 
-    def target(self, region: Box3, believe: Believer | None = None) -> Target:
-        """(z, y, x) what may be trained on in a box inside the image; with `believe` also what was propagated."""
+    def target(self, region: Box3, schedule: TrustSchedule | None = None) -> Target:
+        """(z, y, x) what may be trained on in a box inside the image; with `schedule` also what was propagated."""
         none = np.full([part.stop - part.start for part in region], UNLABELLED, np.uint8)
         said = target_of(none if self.example.known is None else self.known(region), self._classes)
         if (guess := self.example.guess) is not None:
             guessed, trust = (np.array(open_npy(path)[region]) for path in (guess.classes, guess.trust))
             said = with_fill(said, guessed, trust, np.ones(trust.shape, np.float32), self._classes)
         fill = self.example.fill
-        if believe is None or fill is None:
+        if schedule is None or fill is None:
             return said
-        trust = propagated_trust(region, self.example.slices, self.example.held, believe(fill.rounds))
+        trust = propagated_trust(region, self.example.slices, self.example.held, schedule(fill.rounds))
         filled, confidence = (np.array(open_npy(path)[region]) for path in (fill.classes, fill.confidence))
         return with_fill(said, filled, confidence, trust, self._classes)
 
@@ -112,12 +114,14 @@ class Case:
         return int(((part != 0) & (part < OPEN_BACKGROUND)).sum()), part.size
 
 
-def open_cases(examples: Sequence[Example], classes: Classes, channels: int, notes: list[str]) -> list[Case]:
+def open_readers(
+    examples: Sequence[Example], classes: Classes, channels: int, notes: list[str]
+) -> list[ImageReader]:
     """Every image that can be read; a torn one is left out and named in `notes`."""
     cases = []
     for example in examples:
         try:
-            cases.append(Case(example, classes, channels))
+            cases.append(ImageReader(example, classes, channels))
         except TornFile:
             notes.append(f"image {example.image_id} cannot be read and was left out")
     return cases
@@ -157,7 +161,9 @@ class Drawn:
 class Pools:
     """Labelled and unlabelled patches, drawn with replacement. Held-out images are in neither."""
 
-    def __init__(self, cases: Sequence[Case], classes: Classes, plan: Plan, rng: np.random.Generator) -> None:
+    def __init__(
+        self, cases: Sequence[ImageReader], classes: Classes, plan: Plan, rng: np.random.Generator
+    ) -> None:
         self._classes, self._plan, self._rng = classes, plan, rng
         self._labelled = [case for case in cases if case.labelled]
         self._fresh = [case for case in self._labelled if case.example.fresh]
@@ -173,9 +179,9 @@ class Pools:
         """Whether something was labelled that the parent did not see."""
         return bool(self._fresh)
 
-    def labelled(self, count: int, believe: Believer | None = None) -> Sample:
-        """What people said; with `believe` also what was propagated from it, as far as it is trusted."""
-        return self._batch([self._draw_labelled(believe) for _ in range(count)], unlabelled=False)
+    def labelled(self, count: int, schedule: TrustSchedule | None = None) -> Sample:
+        """What people said; with `schedule` also what was propagated from it, as far as it is trusted."""
+        return self._batch([self._draw_labelled(schedule) for _ in range(count)], unlabelled=False)
 
     def unlabelled(self, count: int) -> Sample:
         """y, w = 0 everywhere; v says what lies inside the image."""
@@ -201,13 +207,13 @@ class Pools:
         total = sum(voxels for _, voxels in counts)
         return sum(objects for objects, _ in counts) / total if total else None
 
-    def _draw_labelled(self, believe: Believer | None) -> Drawn:
+    def _draw_labelled(self, schedule: TrustSchedule | None) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
         cases, shares = (self._fresh, self._fresh_shares) if fresh else (self._labelled, self._shares)
         case = cases[int(np.searchsorted(shares, self._rng.random() * shares[-1], side="right"))]
 
         def say(region: Box3) -> Target:
-            return case.target(region, believe)
+            return case.target(region, schedule)
 
         if not case.places or (case.example.boxes and self._rng.random() < 0.5):
             return self._patch(case, _centre(self._choice(case.example.boxes)), say)
@@ -221,11 +227,11 @@ class Pools:
         centre = [self._rng.integers(n) for n in case.example.shape]
         return self._patch(case, np.array(centre), None)
 
-    def _draw_pseudo(self, case: Case) -> Drawn:
+    def _draw_pseudo(self, case: ImageReader) -> Drawn:
         centre = np.array([self._rng.integers(n) for n in case.example.shape])
         return self._patch(case, centre, case.proposed)
 
-    def _patch(self, case: Case, centre: NDArray, say: Callable[[Box3], Target] | None) -> Drawn:
+    def _patch(self, case: ImageReader, centre: NDArray, say: Callable[[Box3], Target] | None) -> Drawn:
         """A patch on the network's spacing that holds the centre somewhere in its middle half, on one of its voxels:
         a lone labelled slice must not fall between two. Beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
@@ -262,7 +268,7 @@ class Pools:
         return items[int(self._rng.integers(len(items)))]
 
 
-def _shares(cases: Sequence[Case]) -> NDArray[np.float64]:
+def _shares(cases: Sequence[ImageReader]) -> NDArray[np.float64]:
     """Summed up, how often each is drawn, by the square root of its labelled slices: a slice here and there must not
     outweigh the volumes that are labelled as a whole, nor one such volume all others."""
     return np.cumsum([max(1, len(c.example.slices) - len(c.example.held)) ** 0.5 for c in cases])

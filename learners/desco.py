@@ -19,17 +19,17 @@ from learners.data import Pools
 from learners.losses import Sample, cross_entropy
 from learners.plan import Plan
 from learners.targets import LIFE, up
-from learners.trainer import Context, Job, Recipe, State, ask
+from learners.trainer import Recipe, StepContext, TrainingJob, TrainingState, forward_logits
 from models.networks import NetworkSpec, UNet
 
 PEER = "second"
 WEIGHT = 0.1  # of the exchange at most
-LEAST = 0.005  # an exchange that weighs less is not worth its time
+MIN_WEIGHT = 0.005  # an exchange that weighs less is not worth its time
 PASSES = 2
 NOISE, CLIP = 0.1, 0.2  # of a patch's own spread
 
 
-def co_train(job: Job, state: State, context: Context) -> Tensor:
+def co_train(job: TrainingJob, state: TrainingState, context: StepContext) -> Tensor:
     """Each network on its own labelled patches, both on the same unlabelled ones."""
     nets = (state.student, state.peers[PEER])
     share = max(1, job.plan.batch // 2)
@@ -37,14 +37,14 @@ def co_train(job: Job, state: State, context: Context) -> Tensor:
     loss = torch.zeros((), device=job.plan.device)
     for net, axis in zip(nets, own_planes(job.pools.planes()), strict=True):
         labelled = job.views.strong(job.labelled(share, context, (axis,)), context.rng)
-        loss = loss + (1 - lam) * job.loss(ask(net, labelled.x, job.plan), labelled)
-    if lam < LEAST:
+        loss = loss + (1 - lam) * job.loss(forward_logits(net, labelled.x, job.plan), labelled)
+    if lam < MIN_WEIGHT:
         return loss
     unlabelled = job.views.weak(job.pools.unlabelled(share), context.rng)
     for net, peer in (nets, nets[::-1]):
         taught = exchanged(peer, unlabelled, job.plan, up(job.rounds, LIFE), context.rng)
         job.gate.watch(taught)
-        loss = loss + lam * cross_entropy(ask(net, unlabelled.x, job.plan), taught)
+        loss = loss + lam * cross_entropy(forward_logits(net, unlabelled.x, job.plan), taught)
     return loss
 
 
@@ -57,8 +57,8 @@ def own_planes(planes: tuple[int, ...]) -> tuple[int, int]:
 def exchanged(peer: UNet, unlabelled: Sample, plan: Plan, grown: float, rng: Generator) -> Sample:
     """The peer's classes on the clean patch, trusted where its noisy answers are sure enough. No gradient to it."""
     with torch.no_grad():
-        clean = ask(peer, unlabelled.x, plan)
-        noisy = [ask(peer, noised(unlabelled.x, rng), plan).softmax(1) for _ in range(PASSES)]
+        clean = forward_logits(peer, unlabelled.x, plan)
+        noisy = [forward_logits(peer, noised(unlabelled.x, rng), plan).softmax(1) for _ in range(PASSES)]
     mean = torch.stack(noisy).mean(0)
     w = (entropy(mean) < most_entropy(clean.shape[1], grown)).float() * unlabelled.v
     return replace(unlabelled, y=clean.argmax(1), w=w, v=w)

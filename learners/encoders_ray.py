@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.manners import give_way
+from learners.manners import lower_process_priority
 from learners.ray_cluster import RayCluster, encoding, machines, result_of
 from models.prompt import Embedding, PromptModel
 
-Load = Callable[[], PromptModel]
+ModelLoader = Callable[[], PromptModel]
 
 LIVES = 3  # restarts of an actor, by Ray; then there is something wrong that another will not mend
 
@@ -51,7 +51,7 @@ class RayEncoders:
         self._lock = threading.Lock()  # protects _actors; a leaf
         self._actors: list[Any] = []
 
-    def hire(self, load: Load, model_id: str) -> list[RayEncoder]:
+    def hire(self, load: ModelLoader, model_id: str) -> list[RayEncoder]:
         """In place of those before; they come up by and by. Raises ValueError where Ray does not start."""
         import ray
 
@@ -89,14 +89,14 @@ class RayEncoders:
 class _Encoder:
     """In the worker. Made without a model, so that what loading it raises comes back as it is."""
 
-    def __init__(self, load: Load, model_id: str) -> None:
+    def __init__(self, load: ModelLoader, model_id: str) -> None:
         self._load, self._model_id = load, model_id
         self._model: PromptModel | None = None
 
     def begin(self) -> None:
         """Called again after a death, in the process that came after it."""
         if self._model is None:
-            give_way(max(1, (os.cpu_count() or 2) - 1))
+            lower_process_priority(max(1, (os.cpu_count() or 2) - 1))
             self._model = under_the_name(self._load(), self._model_id)
 
     def encode(self, picture: NDArray[np.uint8]) -> Embedding:

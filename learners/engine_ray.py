@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from learners.manners import give_way
+from learners.manners import lower_process_priority
 from learners.ray_cluster import RayCluster, gpus_of_a_round, machines, result_of
 
 ON_A_CLUSTER = 8  # processors for a round, or what the largest machine has
@@ -74,5 +74,5 @@ class RayExecutor(Executor):
 
 def _politely(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], threads: int) -> Any:
     """In the worker, which Ray may use again and again."""
-    give_way(threads)
+    lower_process_priority(threads)
     return fn(*args, **kwargs)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from learners.manners import be_considerate
+from learners.manners import set_up_worker
 
 if TYPE_CHECKING:
     from learners.encoders_ray import RayEncoders
@@ -63,7 +63,7 @@ class ProcessExecutor(Executor):
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._workers, mp_context=context(), initializer=be_considerate, initargs=(self._threads,)
+            self._workers, mp_context=context(), initializer=set_up_worker, initargs=(self._threads,)
         )
 
 

@@ -25,7 +25,7 @@ Arrays = dict[str, NDArray]
 ABANDONED_SECONDS = 3600.0  # nobody writes a file for so long
 
 
-class KeptArrays:
+class ArrayCache:
     """Named arrays in one .npz for each key. Thread-safe.
 
     Losing a file costs time only: what is missing or torn counts as absent. Processes may share a folder: each counts
@@ -78,7 +78,7 @@ class KeptArrays:
             old = self._over_quota()
         self._remove(old)
 
-    def made(self, key: str, make: Callable[[], Arrays]) -> Arrays:
+    def get_or_make(self, key: str, make: Callable[[], Arrays]) -> Arrays:
         """What is kept under the key, made and kept where it is not."""
         arrays = self.get(key)
         if arrays is None:
@@ -128,10 +128,10 @@ class KeptArrays:
         return self._directory / f"{key}.npz"
 
 
-def kept_of(spec: RoundSpec) -> KeptArrays:
+def round_cache(spec: RoundSpec) -> ArrayCache:
     """What rounds keep in the project of pixels; of a round without a project, in its own folder."""
     folder = spec.cache or spec.directory / "seen"
-    return KeptArrays(folder, spec.cache_bytes, abandoned_seconds=ABANDONED_SECONDS)
+    return ArrayCache(folder, spec.cache_bytes, abandoned_seconds=ABANDONED_SECONDS)
 
 
 def write_arrays(path: Path, arrays: Arrays) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Late:
+class LazyFunction:
     """The function of this name, as "package.module:function"; calling a wrong one raises ImportError."""
 
     name: str

@@ -9,15 +9,15 @@ from typing import Any
 NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
 
 
-def be_considerate(threads: int) -> None:
+def set_up_worker(threads: int) -> None:
     """In a worker: give way to the person, use few threads, and end with the parent."""
-    give_way(threads)
+    lower_process_priority(threads)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def give_way(threads: int) -> None:
+def lower_process_priority(threads: int) -> None:
     """Doing it twice changes nothing."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with contextlib.suppress(AttributeError, OSError):  # Windows has no nice

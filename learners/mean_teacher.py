@@ -11,15 +11,15 @@ from torch import Tensor
 
 from learners.losses import Sample
 from learners.supervised import labelled_part
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 
 
-def select(unlabelled: Sample, probabilities: Tensor, context: Context) -> Sample:
+def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> Sample:
     """The teacher's probabilities, kept whole: y only tells the collapse guard what they amount to."""
     return replace(unlabelled, y=probabilities.argmax(1), w=unlabelled.v, soft=probabilities)
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     parts = [labelled_part(labelled, context)]
     if unlabelled is not None:
         parts.append(Part(context.views.strong(unlabelled, context.rng), context.weight))

@@ -10,7 +10,7 @@ from learners.metrics import NO_SCORE
 Box3 = tuple[slice, slice, slice]
 
 
-class Members:
+class SnapshotEnsemble:
     """Sums over an image, fed tile by tile, of a network and the snapshots of its training."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int, snapshots: int) -> None:

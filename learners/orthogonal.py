@@ -13,7 +13,7 @@ STRETCHED = 8.0  # times as long as wide: planes of longer pixels are hard to dr
 
 
 @dataclass(frozen=True)
-class Step:
+class GuideStep:
     axis: int
     index: int
     done: bool
@@ -25,7 +25,7 @@ def steps(
     slices: tuple[LabelledSlice, ...],
     spacing_mm: tuple[float, float, float],
     planes: int,
-) -> tuple[Step, ...]:
+) -> tuple[GuideStep, ...]:
     """The slices to label first, those that are labelled before the others; at most `planes`, fewer for a thin volume
     and for one of thick slices.
 
@@ -54,13 +54,15 @@ def _drawable(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) ->
     return [axis for axis, by in stretched.items() if by <= most]
 
 
-def _done(axis: int, slices: tuple[LabelledSlice, ...]) -> Step | None:
+def _done(axis: int, slices: tuple[LabelledSlice, ...]) -> GuideStep | None:
     """A slice across this axis on which an object was drawn, if there is one."""
     drawn = [s.index for s in slices if s.axis == axis and s.classes]
-    return Step(axis, drawn[0], True, "An object is labelled on it.") if drawn else None
+    return GuideStep(axis, drawn[0], True, "An object is labelled on it.") if drawn else None
 
 
-def _middle(shape: tuple[int, ...], axes: list[int], spacing_mm: tuple[float, float, float]) -> list[Step]:
+def _middle(
+    shape: tuple[int, ...], axes: list[int], spacing_mm: tuple[float, float, float]
+) -> list[GuideStep]:
     """Nothing is known yet: the finest pixels first, each in the middle."""
     reasons = [
         "Its pixels are the finest. Go to where your object is large, and label all of it there.",
@@ -68,12 +70,12 @@ def _middle(shape: tuple[int, ...], axes: list[int], spacing_mm: tuple[float, fl
         "It crosses both others.",
     ]
     order = sorted(axes, key=lambda axis: (-spacing_mm[axis], axis))
-    return [Step(axis, shape[axis] // 2, False, reason) for axis, reason in zip(order, reasons)]
+    return [GuideStep(axis, shape[axis] // 2, False, reason) for axis, reason in zip(order, reasons)]
 
 
 def _around(
     objects: NDArray[np.bool_], axes: list[int], spacing_mm: tuple[float, float, float]
-) -> list[Step]:
+) -> list[GuideStep]:
     """The plane on which the longest cut lies comes first; its slice is where the object is widest."""
     found = []
     for axis in axes:
@@ -86,7 +88,7 @@ def _around(
         ]
         found.append((max(lengths), axis, index))
     found.sort(key=lambda one: (-one[0], one[1]))
-    return [Step(axis, index, False, _reason(length)) for length, axis, index in found]
+    return [GuideStep(axis, index, False, _reason(length)) for length, axis, index in found]
 
 
 def _reason(length_mm: float) -> str:

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.data import Case
+from learners.data import ImageReader
 from storage.arrays import open_npy, plane
 
 
-def picture_of(case: Case, axis: int, index: int) -> NDArray[np.uint8]:
+def picture_of(case: ImageReader, axis: int, index: int) -> NDArray[np.uint8]:
     """(H, W, 3) of a slice. Pictures of 8 bits stay as they are: spreading the noise of those that hold nothing over
     all greys would tell them from the others by their background. Else the image's intensities fill 0..255."""
     pixels = open_npy(case.example.pixels)

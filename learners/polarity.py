@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from learners.data import Case, percentiles
+from learners.data import ImageReader, percentiles
 from storage.arrays import open_npy
 
-MOST = 64  # pictures looked at
+MAX_PICTURES = 64  # pictures looked at
 PIXELS = 128  # of each side
 DARK, BRIGHT = 0.2, 0.7  # the median of a picture whose background is so
-LEAST, BETWEEN = 0.05, 0.2  # share of pictures of either kind at least, of neither at most
+MIN_SHARE, BETWEEN = 0.05, 0.2  # share of pictures of either kind at least, of neither at most
 
 
-def unseen_polarity(cases: Sequence[Case]) -> bool:
+def unseen_polarity(cases: Sequence[ImageReader]) -> bool:
     """True while the labelled pictures are all of one kind and others are of the other, as stained tissue beside
     fluorescence; false for volumes, photographs and pictures of one kind.
 
@@ -28,14 +28,14 @@ def unseen_polarity(cases: Sequence[Case]) -> bool:
     if not labelled or len(pictures) < len(cases):
         return False
     dark, bright = _shares(pictures)
-    if min(dark, bright) < LEAST or dark + bright < 1 - BETWEEN:
+    if min(dark, bright) < MIN_SHARE or dark + bright < 1 - BETWEEN:
         return False
     return max(_shares(labelled)) == 1
 
 
-def _shares(pictures: Sequence[Case]) -> tuple[float, float]:
+def _shares(pictures: Sequence[ImageReader]) -> tuple[float, float]:
     """Of pictures on dark and on bright background."""
-    step = max(1, len(pictures) // MOST)
+    step = max(1, len(pictures) // MAX_PICTURES)
     medians = np.array([_median(case.example.pixels) for case in pictures[::step]])
     return float((medians < DARK).mean()), float((medians > BRIGHT).mean())
 

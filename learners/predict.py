@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.data import Box3, Case
-from learners.members import Members
+from learners.data import Box3, ImageReader
+from learners.members import SnapshotEnsemble
 from learners.metrics import soft_dice
 from learners.plan import Plan
 from learners.resample import SAME, Zoom, cover, sampled, zoom_of
@@ -22,7 +22,7 @@ from models.networks import UNet
 
 CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
-AT_ONCE = 8  # slices of a volume that a 2D network sees at once
+CONCURRENT_SLICES = 8  # slices of a volume that a 2D network sees at once
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Sums:
     sizes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) voxels
     features: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (D,) mean of the coarsest
     seen: int = 0
-    members: Members | None = None  # where snapshots were asked too
+    members: SnapshotEnsemble | None = None  # where snapshots were asked too
 
     def __post_init__(self) -> None:
         for name in ("entropy", "doubt", "foreground", "contour"):
@@ -87,7 +87,7 @@ Tile = tuple[
 class Predictor(Protocol):
     """What predicts whole images in its own way, and not as one network does tile by tile."""
 
-    def tiles(self, case: Case) -> Iterator[Tile]:
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
         """Tiles that cover the image once."""
 
 
@@ -101,7 +101,7 @@ class Files:
 
 def predict(
     network: UNet | Predictor,
-    case: Case,
+    case: ImageReader,
     plan: Plan,
     classes: Classes,
     files: Files,
@@ -114,7 +114,7 @@ def predict(
     ]
     sums, values = Sums(shape, len(classes)), classes.to_values()
     if snapshots:
-        sums.members = Members(shape, len(classes), len(snapshots))
+        sums.members = SnapshotEnsemble(shape, len(classes), len(snapshots))
     for core, p, features in probabilities(network, case, plan):
         best = p.argmax(0).astype(np.uint8)
         writers[0][core] = values[best]
@@ -128,7 +128,9 @@ def predict(
     return sums
 
 
-def class_map(network: UNet | Predictor, case: Case, plan: Plan, classes: Classes) -> NDArray[np.uint8]:
+def class_map(
+    network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
+) -> NDArray[np.uint8]:
     """(Z, Y, X) label values, in memory."""
     out, values = np.zeros(case.example.shape, np.uint8), classes.to_values()
     for core, p, _ in probabilities(network, case, plan):
@@ -136,7 +138,7 @@ def class_map(network: UNet | Predictor, case: Case, plan: Plan, classes: Classe
     return out
 
 
-def probabilities(network: UNet | Predictor, case: Case, plan: Plan) -> Iterator[Tile]:
+def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:
     """Tiles that cover the image once: where, (K, z, y, x) probabilities, (D,) mean coarsest features."""
     if not isinstance(network, UNet):
         yield from network.tiles(case)
@@ -147,7 +149,7 @@ def probabilities(network: UNet | Predictor, case: Case, plan: Plan) -> Iterator
 
 
 def _tile(
-    network: UNet, case: Case, plan: Plan, core: Box3
+    network: UNet, case: ImageReader, plan: Plan, core: Box3
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(K, z, y, x) probabilities of a part of the image, seen with its surroundings; (D,) mean coarsest features."""
     zoom = zoom_of(case.example, plan)
@@ -159,7 +161,7 @@ def _tile(
 
 
 def _resampled_tile(
-    network: UNet, case: Case, plan: Plan, core: Box3
+    network: UNet, case: ImageReader, plan: Plan, core: Box3
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """On the network's spacing, and its probabilities linearly back onto the image's own voxels."""
     zoom, shape = zoom_of(case.example, plan), case.example.shape
@@ -199,7 +201,7 @@ def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray
 def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:
     """Neither the part of the image nor what the network sees of it is larger than a tile."""
     side = CORE[plan.device][plan.dims]
-    sides = (AT_ONCE if plan.dims == 2 else side, side, side)
+    sides = (CONCURRENT_SLICES if plan.dims == 2 else side, side, side)
     yield from product(*(_cuts(n, max(1, int(s * min(1.0, step)))) for n, s, step in zip(shape, sides, zoom)))
 
 

@@ -12,7 +12,7 @@ STOP_FILE, PROGRESS_FILE = "stop", "progress.json"
 
 
 @dataclass(frozen=True)
-class Progress:
+class RoundProgress:
     """Where a round is; a file in its directory, replaced as a whole."""
 
     phase: str  # loading, training, comparing, predicting
@@ -24,11 +24,11 @@ class Progress:
     scores: dict[int, float] = field(default_factory=dict)  # their expected Dice
 
 
-class Report:
+class ProgressReport:
     """What a round has told so far; each word replaces the file."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._progress = directory, Progress("loading")
+        self._directory, self._progress = directory, RoundProgress("loading")
         write_progress(directory, self._progress)
 
     def say(
@@ -66,21 +66,21 @@ class Report:
         self.say("predicting", dice=dice, seconds_left=max(0.0, seconds_left))
 
 
-def write_progress(directory: Path, progress: Progress) -> None:
+def write_progress(directory: Path, progress: RoundProgress) -> None:
     """Not durable: a torn machine loses the round anyway."""
     temporary = directory / (PROGRESS_FILE + ".tmp")
     temporary.write_text(json.dumps(asdict(progress)), encoding="utf-8")
     os.replace(temporary, directory / PROGRESS_FILE)
 
 
-def read_progress(directory: Path) -> Progress | None:
+def read_progress(directory: Path) -> RoundProgress | None:
     """None before the first line, or while Windows has the file in its hands."""
     try:
         values = json.loads((directory / PROGRESS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     scores = {int(key): value for key, value in values.pop("scores").items()}
-    return Progress(**{**values, "done": tuple(values["done"]), "scores": scores})
+    return RoundProgress(**{**values, "done": tuple(values["done"]), "scores": scores})
 
 
 def classes_file(directory: Path, image_id: int) -> Path:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.data import Case
+from learners.data import ImageReader
 from learners.metrics import stability
 from learners.plan import Plan
 from learners.pool import Pool, join, write_pool
 from learners.predict import Files, Predictor, Sums, predict
-from learners.progress import STOP_FILE, Report, classes_file, confidence_file
+from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file
 from learners.spec import ImageScore, RoundSpec
 from learners.targets import Classes
 from models.networks import UNet
@@ -20,7 +20,7 @@ from storage.arrays import TornFile, open_npy
 
 
 @dataclass(frozen=True)
-class Proposer:
+class BatchPredictor:
     """One network and what is needed to predict with it."""
 
     spec: RoundSpec
@@ -30,7 +30,7 @@ class Proposer:
     snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
 
     def run(
-        self, cases: Sequence[Case], report: Report, dice: float | None
+        self, cases: Sequence[ImageReader], report: ProgressReport, dice: float | None
     ) -> tuple[tuple[ImageScore, ...], int]:
         """Images in the order asked for, until the time is over, the first always; and how many are left."""
         by_id = {case.example.image_id: case for case in cases}
@@ -50,7 +50,7 @@ class Proposer:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
 
-    def _one(self, case: Case) -> tuple[ImageScore, Pool]:
+    def _one(self, case: ImageReader) -> tuple[ImageScore, Pool]:
         image_id, folder = case.example.image_id, self.spec.directory
         files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
@@ -58,7 +58,7 @@ class Proposer:
         score = ImageScore(image_id, sums.expected_dice, settled)
         return score, pool_of(case, sums, score)
 
-    def _stability(self, case: Case, now: NDArray[np.uint8]) -> float | None:
+    def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:
         """Against the model before."""
         if case.example.pseudo is None:
             return None
@@ -68,7 +68,7 @@ class Proposer:
             return None
 
 
-def pool_of(case: Case, sums: Sums, score: ImageScore) -> Pool:
+def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:
     """A row for the picture, or for every slice of a volume in each plane."""
     shape, image_id = case.example.shape, case.example.image_id
     axes = (0, 1, 2) if shape[0] > 1 else (0,)

@@ -22,7 +22,7 @@ STORE_BYTES = (
     80 << 20
 )  # the least that Ray takes: pictures and embeddings pass through it, larger ones by the disk
 ENCODER_SHARE = 0.1  # of a cluster's only GPU: an encoder and a round fit on it, two rounds do not
-MOST_ENCODERS = 8  # more than that wait for the server, which makes their pictures
+MAX_ENCODERS = 8  # more than that wait for the server, which makes their pictures
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def encoding(found: list[dict[str, float]]) -> Encoding:
     if gpus == 1:
         return Encoding(1, ENCODER_SHARE)
     if gpus:
-        return Encoding(min(MOST_ENCODERS, gpus // 2), 1)
-    return Encoding(min(MOST_ENCODERS, max(1, len(found))), 0)
+        return Encoding(min(MAX_ENCODERS, gpus // 2), 1)
+    return Encoding(min(MAX_ENCODERS, max(1, len(found))), 0)
 
 
 def gpus_of_a_round(found: list[dict[str, float]]) -> float:

@@ -12,15 +12,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from learners.kept import Arrays, KeptArrays
+from learners.kept import ArrayCache, Arrays
 
 AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH = 60, 40, 1.5  # the last in voxels
 VERSION = 1  # of `register`: raise it where the same pixels come to another way
-Grid = NDArray[np.float32]  # (z, y, x)
+Brightness = NDArray[np.float32]  # (z, y, x)
 
 
 @dataclass(frozen=True)
-class Way:
+class Deformation:
     """From each place of one volume to the same place of another on a grid of the same shape."""
 
     affine: NDArray[np.float64]  # (12,) ITK's: the matrix row by row, then the shift; x first, in voxels
@@ -45,12 +45,12 @@ class Way:
         return sitk.CompositeTransform([straight, sitk.DisplacementFieldTransform(bend)])
 
 
-def way_between(picture: Grid, other: Grid, kept: KeptArrays) -> Way:
+def way_between(picture: Brightness, other: Brightness, kept: ArrayCache) -> Deformation:
     """How `other` lies in `picture`, from disk where these pixels were registered before."""
-    return _way_of(kept.made(key_of(picture, other), lambda: _arrays_of(register(picture, other))))
+    return _way_of(kept.get_or_make(key_of(picture, other), lambda: _arrays_of(register(picture, other))))
 
 
-def key_of(picture: Grid, other: Grid) -> str:
+def key_of(picture: Brightness, other: Brightness) -> str:
     """The name under which a registration is kept: both volumes, and everything else that it depends on."""
     settings = VERSION, AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH, sitk.Version.VersionString()
     digest = hashlib.sha256(f"{settings} {picture.shape}".encode())
@@ -59,7 +59,7 @@ def key_of(picture: Grid, other: Grid) -> str:
     return f"way-{digest.hexdigest()[:40]}"
 
 
-def register(picture: Grid, other: Grid) -> Way:
+def register(picture: Brightness, other: Brightness) -> Deformation:
     """How `other` lies in `picture`, of the same shape. About a second."""
     fixed = sitk.GetImageFromArray(picture)
     moving = sitk.HistogramMatching(sitk.GetImageFromArray(other), fixed)
@@ -69,7 +69,7 @@ def register(picture: Grid, other: Grid) -> Way:
     demons.SetSmoothDisplacementField(True)
     demons.SetStandardDeviations(DEMONS_SMOOTH)
     bend = demons.Execute(fixed, sitk.Resample(moving, fixed, straight, sitk.sitkLinear))
-    way = Way(
+    way = Deformation(
         affine=np.array(straight.GetParameters()),
         centre=np.array(straight.GetFixedParameters()),
         bend=sitk.GetArrayFromImage(bend).astype(np.float16),  # a quarter of the disk
@@ -97,14 +97,14 @@ def affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
         return sitk.AffineTransform(3)
 
 
-def correlation(a: Grid, b: Grid) -> float:
+def correlation(a: Brightness, b: Brightness) -> float:
     """-1..1, of the volumes a little smoothed."""
     a, b = (gaussian_filter(v, 1.0) for v in (a, b))
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-6))
 
 
-def _arrays_of(way: Way) -> Arrays:
+def _arrays_of(way: Deformation) -> Arrays:
     return {
         "affine": way.affine,
         "centre": way.centre,
@@ -113,5 +113,5 @@ def _arrays_of(way: Way) -> Arrays:
     }
 
 
-def _way_of(arrays: Arrays) -> Way:
-    return Way(arrays["affine"], arrays["centre"], arrays["bend"], float(arrays["likeness"]))
+def _way_of(arrays: Arrays) -> Deformation:
+    return Deformation(arrays["affine"], arrays["centre"], arrays["bend"], float(arrays["likeness"]))

@@ -7,12 +7,12 @@ from learners.spec_tuning import TuneResult, TuneSpec
 
 def run_round(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong. Runs in a worker; sees neither database nor page."""
-    own = LEARNERS[spec.learner].work
+    own = LEARNERS[spec.learner].run_round
     if own is not None:
         return own(spec)
-    from learners.work import work
+    from learners.work import run
 
-    return work(spec)
+    return run(spec)
 
 
 def run_tuning(spec: TuneSpec) -> TuneResult:

@@ -23,16 +23,16 @@ from safetensors.torch import load_file, save_file
 
 from learners.augment import strong_look
 from learners.budget import Budget
-from learners.data import Case
+from learners.data import ImageReader
 from learners.losses import CEDice, Sample
 from learners.plan import THIN, device_of
-from learners.progress import STOP_FILE, Report
+from learners.progress import STOP_FILE, ProgressReport
 from learners.spec import Example, Pseudo, RoundResult, RoundSpec, Unready
 from learners.stpp import select
 from learners.supervised import labelled_part
-from learners.targets import Classes, belief_at
-from learners.trainer import Context, Part, Recipe
-from learners.work import work as train_network
+from learners.targets import Classes, trust_at
+from learners.trainer import Part, Recipe, StepContext
+from learners.work import run as train_network
 from models import GIVEN, PromptChoice
 from models.mosaic import Mosaic
 from models.sam_mosaic import MosaicSam
@@ -40,7 +40,7 @@ from storage.arrays import UNLABELLED, open_npy, write_npy
 
 WEIGHTS = ("medsam", "sam_vit_b", "sam_vit_l", "sam_vit_h", "microsam_vit_b_lm")
 TUNING = 0.5  # of the round's seconds, tuning and proposing; the rest trains the network
-MOST = 81  # slices of a mosaic: 9 x 9
+MAX_MOSAIC = 81  # slices of a mosaic: 9 x 9
 SURE = 0.985  # mean confidence from which on a volume joins the tuning
 RATE, DECAY = 1e-3, 0.1
 STATE = "mosaic.safetensors"
@@ -55,7 +55,7 @@ class Page:
     w: NDArray[np.float32]
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
@@ -88,7 +88,7 @@ def proposed(spec: RoundSpec, sam: Any, digest: str) -> RoundSpec:
     """The same round with the proposal of the SAM of this file for every volume without labels, and the seconds that
     are left."""
     classes, device = Classes(spec.class_ids), device_of(spec.device)
-    cases = [Case(e, classes, 1) for e in spec.examples if e.shape[0] >= THIN and not e.all_held]
+    cases = [ImageReader(e, classes, 1) for e in spec.examples if e.shape[0] >= THIN and not e.all_held]
     taught = [case for case in cases if case.labelled or sure_of(case.example)]
     if not any(case.labelled for case in taught):
         raise Unready("SFR needs a volume with a labelled slice that is not held out; label one more")
@@ -98,7 +98,7 @@ def proposed(spec: RoundSpec, sam: Any, digest: str) -> RoundSpec:
     pages = [page for case in taught for page in pages_of(case, network.side, classes)]
     steps = None if spec.steps is None else max(1, spec.steps // 2)
     budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE)
-    Report(spec.directory).say("training")
+    ProgressReport(spec.directory).say("training")
     tune(network, pages, budget, spec.seed)
     save_file({k: v.cpu().contiguous() for k, v in network.learned().items()}, spec.directory / STATE, base)
     mine = {
@@ -147,14 +147,14 @@ def turned(array: NDArray, quarter: int, mirror: bool) -> torch.Tensor:
     return torch.from_numpy((out[::-1] if mirror else out).copy())
 
 
-def pages_of(case: Case, side: int, classes: Classes) -> list[Page]:
+def pages_of(case: ImageReader, side: int, classes: Classes) -> list[Page]:
     """Mosaics of a volume that people labelled, or of one that the last model was sure of."""
     out = []
     for region, mosaic in parts(case.example, side):
         if case.example.known is None:
             target = case.proposed(region)
         else:
-            target = case.target(region, lambda rounds: belief_at(rounds))
+            target = case.target(region, lambda rounds: trust_at(rounds))
         picture = mosaic.stitch(case.look(region)[0], 0.0)
         y, w = mosaic.stitch(target.y, UNLABELLED), mosaic.stitch(target.w, 0.0)
         if w.any():
@@ -163,9 +163,9 @@ def pages_of(case: Case, side: int, classes: Classes) -> list[Page]:
 
 
 def parts(example: Example, side: int) -> list[tuple[tuple[slice, slice, slice], Mosaic]]:
-    """Nearly equal stacks of at most `MOST` slices."""
+    """Nearly equal stacks of at most `MAX_MOSAIC` slices."""
     depth, rows, columns = example.shape
-    count = math.ceil(depth / MOST)
+    count = math.ceil(depth / MAX_MOSAIC)
     edges = [round(i * depth / count) for i in range(count + 1)]
     return [
         ((slice(a, b), slice(0, rows), slice(0, columns)), Mosaic(b - a, rows, columns, side))
@@ -173,7 +173,7 @@ def parts(example: Example, side: int) -> list[tuple[tuple[slice, slice, slice],
     ]
 
 
-def told(network: MosaicSam, case: Case, classes: Classes, directory: Path) -> Pseudo:
+def told(network: MosaicSam, case: ImageReader, classes: Classes, directory: Path) -> Pseudo:
     """What the tuned SAM says about a volume, on disk."""
     shape, device = case.example.shape, next(network.parameters()).device
     values, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -199,7 +199,7 @@ def restored(network: MosaicSam, parent: Path | None, base: dict[str, str]) -> M
     return network
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     """Labels and SAM's proposals count alike."""
     parts = [labelled_part(labelled, context)]
     if unlabelled is not None:

@@ -52,7 +52,7 @@ class Tag:
 
 
 @dataclass(frozen=True)
-class Guess:
+class WeakLabels:
     """Weak labels that a round made of its own accord before it trains."""
 
     classes: Path  # (Z, Y, X) uint8 label values, UNLABELLED where nothing is guessed
@@ -78,7 +78,7 @@ class Example:
     fill: Fill | None = None
     boxes: tuple[WeakBox, ...] = ()
     tags: tuple[Tag, ...] = ()
-    guess: Guess | None = None
+    guess: WeakLabels | None = None
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from learners.data import Case
+from learners.data import ImageReader
 from learners.losses import Sample
 from learners.mix import cutmix_masks
 from learners.supervised import labelled_part
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 
 
-def select(unlabelled: Sample, probabilities: object, context: Context) -> Sample:
+def select(unlabelled: Sample, probabilities: object, context: StepContext) -> Sample:
     """The targets were made offline and come with the sample."""
     return unlabelled
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     parts = [labelled_part(labelled, context)]
     if unlabelled is not None:
         parts.append(Part(cutout(context.views.strong(unlabelled, context.rng), context), context.weight))
     return parts
 
 
-def cutout(sample: Sample, context: Context) -> Sample:
+def cutout(sample: Sample, context: StepContext) -> Sample:
     """A hole of 2 to 40 per cent in every other image; nothing is learned inside it."""
     keep = cutmix_masks(len(sample), tuple(sample.y.shape[1:]), context.rng).to(sample.w.device)
     keep[1::2] = 1
@@ -39,7 +39,7 @@ def cutout(sample: Sample, context: Context) -> Sample:
     return replace(sample, x=x, w=sample.w * keep, v=sample.v * keep)
 
 
-def reliable(cases: Sequence[Case], share: float) -> tuple[int, ...]:
+def reliable(cases: Sequence[ImageReader], share: float) -> tuple[int, ...]:
     """ST++: so many of the images that nobody labelled, the more stable ones."""
     unlabelled = [
         c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held

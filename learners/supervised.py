@@ -5,15 +5,15 @@ Labelled CutMix is stage 1 of BCP (Bai et al., CVPR 2023) with CutMix's boxes (Y
 
 from learners.losses import Sample
 from learners.mix import cutmix
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 
 
-def labelled_part(labelled: Sample, context: Context) -> Part:
+def labelled_part(labelled: Sample, context: StepContext) -> Part:
     """What every method does with the labels: mix them among themselves and change their look."""
     return Part(context.views.strong(cutmix(labelled, context.rng), context.rng))
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     return [labelled_part(labelled, context)]
 
 

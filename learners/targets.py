@@ -85,7 +85,7 @@ LIFE = 6.0  # rounds after which nothing propagated is trusted any more
 
 
 @dataclass(frozen=True)
-class Belief:
+class TrustAt:
     """How far propagated voxels are trusted now: `base` to the power of the distance in slices."""
 
     base: float = PER_SLICE
@@ -102,27 +102,27 @@ def up(t: float, end: float) -> float:
     return math.exp(-5 * (1 - min(max(t / end, 0.0), 1.0)) ** 2)
 
 
-def belief_at(rounds: float, axes: tuple[int, ...] = (0, 1, 2)) -> Belief:
+def trust_at(rounds: float, axes: tuple[int, ...] = (0, 1, 2)) -> TrustAt:
     """After so many rounds of training on a fill, of which the last may be a part."""
-    return Belief(min(PER_SLICE, down(rounds, LIFE)), axes)
+    return TrustAt(min(PER_SLICE, down(rounds, LIFE)), axes)
 
 
 def propagated_trust(
     region: tuple[slice, slice, slice],
     slices: Sequence[tuple[int, int]],
     held: Sequence[tuple[int, int]],
-    belief: Belief,
+    trust_now: TrustAt,
 ) -> NDArray[np.float32]:
     """(z, y, x) trust in the propagated voxels of a region of an image, before the propagator's own confidence.
 
     `slices`: the labelled (axis, index), of which those in `held` are held out: a voxel that is nearer to one of
     them than to all others was mostly propagated from it, and is not trusted at all.
     """
-    trained = [s for s in slices if s not in held and s[0] in belief.axes]
+    trained = [s for s in slices if s not in held and s[0] in trust_now.axes]
     far = slices_away(region, trained).clip(
         1
     )  # on a labelled slice a voxel that nobody named is no better known
-    trust = np.where(np.isinf(far), 0, np.float32(belief.base) ** far)
+    trust = np.where(np.isinf(far), 0, np.float32(trust_now.base) ** far)
     if held:
         trust[slices_away(region, held) < slices_away(region, [s for s in slices if s not in held])] = 0
     return trust.astype(np.float32)

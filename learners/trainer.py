@@ -10,14 +10,14 @@ from torch import Generator, Tensor, nn
 
 from learners.augment import Views
 from learners.budget import Budget
-from learners.data import Believer, Pools
+from learners.data import Pools, TrustSchedule
 from learners.losses import CEDice, Sample
 from learners.plan import Plan
-from learners.targets import belief_at
+from learners.targets import trust_at
 from models.networks import NetworkSpec, Noise, UNet
 
 RATE = 3e-3
-SETTLED, LEAST = 60, 0.1  # steps from which on a network is trained on more gently, and how gently at most
+SETTLED, MIN_RATE = 60, 0.1  # steps from which on a network is trained on more gently, and how gently at most
 WARM_UP = 0.05  # of the job
 LAST_RATE = 0.05  # of the first
 GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth training on
@@ -27,7 +27,7 @@ REPORT_SECONDS = 0.5
 
 
 @dataclass
-class Context:
+class StepContext:
     """What a slot may know. Time is progress in 0..1 of this job, never a number of steps."""
 
     rng: Generator
@@ -47,10 +47,12 @@ class Part:
     stream: int = 0  # which strong stream it is, for feature noise; 0: none
 
 
-Selector = Callable[[Sample, Tensor, Context], Sample]  # (unlabelled, probabilities) -> with y and w
-Mixer = Callable[[Sample, Sample | None, Context], list[Part]]
+Selector = Callable[[Sample, Tensor, StepContext], Sample]  # (unlabelled, probabilities) -> with y and w
+Mixer = Callable[[Sample, Sample | None, StepContext], list[Part]]
 NoiseMaker = Callable[[list[Part], Generator], Noise | None]
-Extra = Callable[[Tensor, Sample, Context], Tensor]  # (logits of the first part, that part, now) -> loss
+ExtraLoss = Callable[
+    [Tensor, Sample, StepContext], Tensor
+]  # (logits of the first part, that part, now) -> loss
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Recipe:
     mix: Mixer | None = None
     select: Selector | None = None  # None: unlabelled images are not used
     noise: NoiseMaker | None = None
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[ExtraLoss, ...] = ()
     soft_loss: Callable[[Tensor, Sample], Tensor] | None = None  # for samples with soft targets
     weight: float = 0.5  # of unlabelled parts at most
     ramp: float = 0.2  # the share of the first such job over which it grows
@@ -73,7 +75,7 @@ class Recipe:
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
     fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
     fills_last: bool = False  # that trust does not fall with rounds: nothing else comes in their place
-    together: "Together | None" = None  # for methods of several networks: takes the place of all slots above
+    together: "JointStep | None" = None  # for methods of several networks: takes the place of all slots above
     peers: "Callable[[Plan, Pools], dict[str, NetworkSpec]] | None" = None  # its other networks, by name
 
     @property
@@ -83,7 +85,7 @@ class Recipe:
 
 
 @dataclass
-class State:
+class TrainingState:
     """The student learns; the teacher is its average, is what people see, and never gets a gradient."""
 
     student: UNet
@@ -96,12 +98,12 @@ class State:
         return [self.student, *self.peers.values()]
 
     @classmethod
-    def fresh(cls, network: UNet) -> "State":
+    def fresh(cls, network: UNet) -> "TrainingState":
         teacher = copy.deepcopy(network).eval().requires_grad_(False)
         return cls(network, teacher)
 
 
-def follow(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:
+def update_ema(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:
     """Exponential average of weights and float buffers, at step 0 a copy; whole numbers are copied."""
     keep = min(step / (step + 9), average)
     with torch.no_grad():
@@ -147,7 +149,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training job: a method, what it draws from, on which terms."""
 
     recipe: Recipe
@@ -161,7 +163,7 @@ class Job:
     before: int = 0  # rounds that this model was trained in
     reliable: tuple[int, ...] = ()
     judge: Callable[[UNet], float | None] | None = None  # held-out Dice, asked now and then
-    tell: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
+    report: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
     snapshots: list[dict[str, Tensor]] = field(default_factory=list)
 
     @property
@@ -169,28 +171,30 @@ class Job:
         """Of training of this model so far, of which this one is a part."""
         return self.before + self.budget.progress
 
-    def labelled(self, count: int, context: Context, axes: tuple[int, ...] = (0, 1, 2)) -> Sample:
+    def labelled(self, count: int, context: StepContext, axes: tuple[int, ...] = (0, 1, 2)) -> Sample:
         """A weak view of labelled patches; where the method takes fills, with what was propagated along `axes`."""
-        return self.views.weak(self.pools.labelled(count, self.believer(axes)), context.rng)
+        return self.views.weak(self.pools.labelled(count, self.trust_schedule(axes)), context.rng)
 
-    def believer(self, axes: tuple[int, ...] = (0, 1, 2)) -> Believer | None:
+    def trust_schedule(self, axes: tuple[int, ...] = (0, 1, 2)) -> TrustSchedule | None:
         if not self.recipe.fills:
             return None
         if self.recipe.fills_last:
-            return lambda rounds: belief_at(0.0, axes)
-        return lambda rounds: belief_at(rounds + self.budget.progress, axes)
+            return lambda rounds: trust_at(0.0, axes)
+        return lambda rounds: trust_at(rounds + self.budget.progress, axes)
 
 
-Together = Callable[[Job, State, Context], Tensor]  # draws, asks all networks and returns the loss of a step
+JointStep = Callable[
+    [TrainingJob, TrainingState, StepContext], Tensor
+]  # draws, asks all networks and returns the loss of a step
 
 
-def train(job: Job, state: State) -> State:
+def train(job: TrainingJob, state: TrainingState) -> TrainingState:
     """Improve the state in place until the budget ends; it is valid after every step."""
     rng = torch.Generator().manual_seed(job.seed)
-    context = Context(rng, views=job.views, classes=job.plan.network.classes)
+    context = StepContext(rng, views=job.views, classes=job.plan.network.classes)
     weights = [p for network in state.learning for p in network.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
-    full = RATE * (gentleness(state.steps) if job.pools.has_news else 1.0)
+    full = RATE * (rate_scale(state.steps) if job.pools.has_news else 1.0)
     checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
     job.budget.start()
@@ -210,18 +214,20 @@ def train(job: Job, state: State) -> State:
             job.snapshots.append({k: v.clone() for k, v in state.teacher.state_dict().items()})
         if job.budget.spent - told_at >= REPORT_SECONDS:
             told_at = job.budget.spent
-            job.tell(job.budget.step, last, job.gate.quality)
+            job.report(job.budget.step, last, job.gate.quality)
     return state
 
 
-def _check(job: Job, state: State) -> None:
+def _check(job: TrainingJob, state: TrainingState) -> None:
     """Only a method that needs a good teacher pays for asking how good it is."""
     if job.judge is not None and job.recipe.select is not None and not job.budget.stopped:
         quality = job.judge(state.teacher)
         job.gate.quality = quality if quality is not None else job.gate.quality
 
 
-def _step(job: Job, state: State, optimiser: torch.optim.Optimizer, context: Context) -> float:
+def _step(
+    job: TrainingJob, state: TrainingState, optimiser: torch.optim.Optimizer, context: StepContext
+) -> float:
     recipe = job.recipe
     context.weight = job.gate.weight(context.progress) if recipe.asks_teacher else 0.0
     for network in state.learning:
@@ -232,11 +238,11 @@ def _step(job: Job, state: State, optimiser: torch.optim.Optimizer, context: Con
     for network in state.learning:
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
-    follow(state.teacher, state.student, state.steps, recipe.average)
+    update_ema(state.teacher, state.student, state.steps, recipe.average)
     return float(loss.detach())
 
 
-def _alone(job: Job, state: State, context: Context) -> Tensor:
+def _alone(job: TrainingJob, state: TrainingState, context: StepContext) -> Tensor:
     """The loss of a step of one network and its average."""
     recipe, plan = job.recipe, job.plan
     labelled = job.labelled(plan.batch, context)
@@ -244,11 +250,11 @@ def _alone(job: Job, state: State, context: Context) -> Tensor:
     assert recipe.mix is not None
     parts = recipe.mix(labelled, unlabelled, context)
     noise = recipe.noise(parts, context.rng) if recipe.noise else None
-    logits = ask(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
+    logits = forward_logits(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
     return _loss(job, parts, logits, context)
 
 
-def _unlabelled(job: Job, state: State, context: Context) -> Sample | None:
+def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) -> Sample | None:
     """What the teacher says about unlabelled patches, as targets with trust."""
     assert job.recipe.select is not None
     if job.recipe.source == "pseudo":
@@ -256,13 +262,13 @@ def _unlabelled(job: Job, state: State, context: Context) -> Sample | None:
         return None if drawn is None else job.views.weak(drawn, context.rng)
     drawn = job.views.weak(job.pools.unlabelled(job.plan.batch), context.rng)
     with torch.no_grad():
-        probabilities = ask(state.teacher, drawn.x, job.plan).softmax(1)
+        probabilities = forward_logits(state.teacher, drawn.x, job.plan).softmax(1)
     chosen = job.recipe.select(drawn, probabilities, context)
     job.gate.watch(chosen)
     return chosen
 
 
-def _loss(job: Job, parts: list[Part], logits: Tensor, context: Context) -> Tensor:
+def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepContext) -> Tensor:
     total, start = logits.new_zeros(()), 0
     for part in parts:
         rows = logits[start : start + len(part.sample)]
@@ -276,10 +282,10 @@ def _loss(job: Job, parts: list[Part], logits: Tensor, context: Context) -> Tens
     return total
 
 
-def gentleness(steps: int) -> float:
+def rate_scale(steps: int) -> float:
     """The rate of a job with new labels as a share of `RATE`, after so many steps in jobs before: at the whole of it a
     few new slices shake off what was learned. A job on the same labels is longer than the one before and may shake."""
-    return max(LEAST, min(1.0, SETTLED / max(1, steps)))
+    return max(MIN_RATE, min(1.0, SETTLED / max(1, steps)))
 
 
 def rate_at(progress: float) -> float:
@@ -294,7 +300,7 @@ def autocast(plan: Plan) -> torch.autocast:
     return torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16)
 
 
-def ask(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
+def forward_logits(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
     """(B, C, *S) pixels to (B, K, *S) float32 logits, in the number format and memory layout of this device."""
     with autocast(plan):
         return network(_in_memory(x, plan), noise).float()

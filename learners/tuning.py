@@ -19,7 +19,7 @@ from safetensors.torch import load
 from torch import nn
 
 from learners.budget import Budget
-from learners.progress import STOP_FILE, Report
+from learners.progress import STOP_FILE, ProgressReport
 from learners.spec import Unready
 from learners.spec_tuning import ADAPTER, Skill, TuneResult, TuneSpec
 from models.builtin import BuiltIn
@@ -39,7 +39,7 @@ BATCH = 8
 RATE = 6e-4
 WARM_UP = 0.1  # of the round
 AVERAGE = 0.98  # of the weights that are compared and kept
-SAVE_EACH = 20  # steps
+STEPS_PER_SAVE = 20  # steps
 CLICKS = 5  # a person who is not there after so many is counted as needing one more
 GOAL = 0.85  # IoU
 ENOUGH = 0.05  # clicks that must be saved on average; less may be chance
@@ -47,7 +47,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
-class Shown:
+class TuningSlice:
     """A slice in memory."""
 
     picture: NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Shown:
 def tune(spec: TuneSpec) -> TuneResult:
     """Train, compare, keep or drop. Raises Unready where there is nothing to judge by."""
     cv2.setNumThreads(1)
-    report = Report(spec.directory)
+    report = ProgressReport(spec.directory)
     taught, judged = _shown(spec, held=False), _shown(spec, held=True)
     if not taught or not judged:
         raise Unready(
@@ -71,7 +71,7 @@ def tune(spec: TuneSpec) -> TuneResult:
         loss = round_.learn(taught)
         budget.step = round_.step
         report.say("training", step=round_.step, loss=loss)
-    if round_.step % SAVE_EACH:
+    if round_.step % STEPS_PER_SAVE:
         round_.save()
     if budget.stopped:
         return TuneResult(finished=False, steps=round_.step)
@@ -97,7 +97,7 @@ class Tuning:
         self._half, self.step = has_bf16(), 0
         self._resume()
 
-    def learn(self, taught: list[Shown]) -> float:
+    def learn(self, taught: list[TuningSlice]) -> float:
         """One step; the loss. The batch depends on the seed and the step alone. Batch norm keeps its statistics."""
         rng = np.random.default_rng((self._spec.seed, self.step))
         batch = stacked([sample(rng, taught) for _ in range(BATCH)]).to("cpu")
@@ -116,7 +116,7 @@ class Tuning:
         keep = min(AVERAGE, (1 + self.step) / (10 + self.step))
         for name, mean in self._average.items():
             mean.lerp_(self._late[name].detach(), 1 - keep)
-        if self.step % SAVE_EACH == 0:
+        if self.step % STEPS_PER_SAVE == 0:
             self.save()
         return float(loss.item())
 
@@ -147,7 +147,7 @@ class Tuning:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
-def sample(rng: Generator, taught: list[Shown]) -> PromptSample:
+def sample(rng: Generator, taught: list[TuningSlice]) -> PromptSample:
     """A crop around an object of the project, sometimes looking a little different, with first prompts."""
     counts = np.sqrt(
         [len(shown.boxes) for shown in taught]
@@ -169,14 +169,14 @@ def sample(rng: Generator, taught: list[Shown]) -> PromptSample:
     return PromptSample(crop, truth, board)
 
 
-def _shown(spec: TuneSpec, *, held: bool) -> list[Shown]:
+def _shown(spec: TuneSpec, *, held: bool) -> list[TuningSlice]:
     found = []
     for each in spec.slices:
         if each.held == held:
             objects = np.array(open_npy(each.objects))
             boxes = tuple(_boxes(objects))
             if boxes:
-                found.append(Shown(np.array(open_npy(each.picture)), objects, boxes))
+                found.append(TuningSlice(np.array(open_npy(each.picture)), objects, boxes))
     return found
 
 
@@ -187,7 +187,7 @@ def _boxes(objects: NDArray[np.uint16]) -> Iterator[tuple[int, tuple[int, int, i
         yield number, (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def _compared(spec: TuneSpec, judged: list[Shown], candidate: Path, steps: int) -> TuneResult:
+def _compared(spec: TuneSpec, judged: list[TuningSlice], candidate: Path, steps: int) -> TuneResult:
     """Keep the candidate where people need fewer clicks with it than without, and than with the one in use."""
     cases = list(_cases(judged, spec))
     rivals: list[Path | None] = [None]
@@ -207,7 +207,7 @@ def _compared(spec: TuneSpec, judged: list[Shown], candidate: Path, steps: int) 
     return TuneResult(True, kept, before, after, steps)
 
 
-def _cases(judged: list[Shown], spec: TuneSpec) -> Iterator[EvalItem]:
+def _cases(judged: list[TuningSlice], spec: TuneSpec) -> Iterator[EvalItem]:
     """Objects of the held-out slices in turn."""
     rng = np.random.default_rng(spec.seed)
     orders = [rng.permutation(len(shown.boxes)) for shown in judged]

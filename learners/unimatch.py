@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 from learners.losses import Sample
 from learners.mix import cutmix_masks, paste
 from learners.supervised import labelled_part
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 from models.networks import Noise
 
 TAU = 0.95
 EASY_TAU, FEW = 0.9, 0.2  # where less than a fifth of the voxels are that sure, a little less will do
 
 
-def select(unlabelled: Sample, probabilities: Tensor, context: Context) -> Sample:
+def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> Sample:
     """mask_u_w and conf_u_w >= tau as targets and trust; v stays 1, so few confident voxels pull gently."""
     conf_u_w, mask_u_w = probabilities.max(1)
     conf_u_w = torch.nan_to_num(conf_u_w)
@@ -31,7 +31,7 @@ def select(unlabelled: Sample, probabilities: Tensor, context: Context) -> Sampl
     return replace(unlabelled, y=mask_u_w, w=sure.float() * unlabelled.v)
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     """img_x, and where the gate is open img_u_s1 and img_u_s2, each with its own look and its own boxes."""
     parts = [labelled_part(labelled, context)]
     if unlabelled is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from learners.losses import Sample
-from learners.trainer import Context, Part, Recipe
+from learners.trainer import Part, Recipe, StepContext
 
 COLOUR = 0.1  # intensities (0..1) this far apart are different things
 REACH = 3.0  # voxels over which likeness fades
@@ -22,12 +22,12 @@ BOX_WEIGHT = 1.0
 FILLED = 0.3  # of a tight box at least
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: Context) -> list[Part]:
+def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
     """No copy-paste: it would cut boxes apart, and scribbles are too thin to lose."""
     return [Part(context.views.strong(labelled, context.rng))]
 
 
-def gated_crf(logits: Tensor, sample: Sample, context: Context) -> Tensor:
+def gated_crf(logits: Tensor, sample: Sample, context: StepContext) -> Tensor:
     """Grows with the job: before the network knows anything, all of one class would please it best."""
     return CRF_WEIGHT * context.progress * crf_energy(logits.softmax(1), sample.x)
 
@@ -47,7 +47,7 @@ def crf_energy(p: Tensor, x: Tensor) -> Tensor:
     return total / weights.clamp_min(1e-6)
 
 
-def box_projection(logits: Tensor, sample: Sample, context: Context) -> Tensor:
+def box_projection(logits: Tensor, sample: Sample, context: StepContext) -> Tensor:
     """For each tight box: every row and column holds its class somewhere, and the box is not nearly empty."""
     if sample.box is None:
         return logits.new_zeros(())

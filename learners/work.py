@@ -11,24 +11,24 @@ from learners.adapt.adapted import adapt_groups
 from learners.augment import views_of
 from learners.budget import Budget
 from learners.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
-from learners.data import Pools, open_cases
-from learners.judging import Judge, Judged
+from learners.data import Pools, open_readers
+from learners.judging import Evaluation, Evaluator
 from learners.losses import CEDice
 from learners.plan import Plan, plan_of, plan_to_predict
 from learners.polarity import unseen_polarity
 from learners.predict import Predictor
-from learners.progress import STOP_FILE, Report
-from learners.proposing import Proposer
+from learners.progress import STOP_FILE, ProgressReport
+from learners.proposing import BatchPredictor
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.stpp import reliable
 from learners.targets import Classes
-from learners.trainer import Gate, Job, State, train
+from learners.trainer import Gate, TrainingJob, TrainingState, train
 from models.networks import UNet
 
 TRIES = 4
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong. Tries again smaller when memory does not suffice, and says so."""
     notes: list[str] = []
     for attempt in range(TRIES):
@@ -63,12 +63,12 @@ class _Round:
     def __init__(self, spec: RoundSpec, notes: tuple[str, ...]) -> None:
         spec, self.plan = _planned(spec)
         self.spec, self.notes = spec, list(notes)
-        self.report = Report(spec.directory)
+        self.report = ProgressReport(spec.directory)
         torch.manual_seed(spec.seed)
         self.classes = Classes(spec.class_ids)
         self.recipe = LEARNERS[spec.learner].recipe()
-        self.cases = open_cases(spec.examples, self.classes, self.plan.network.channels, self.notes)
-        self.judge = Judge(self.cases, self.plan, self.classes)
+        self.cases = open_readers(spec.examples, self.classes, self.plan.network.channels, self.notes)
+        self.judge = Evaluator(self.cases, self.plan, self.classes)
         self.before: Card | None = None  # of the model that training goes on from
 
     def run(self) -> RoundResult:
@@ -83,7 +83,7 @@ class _Round:
         kept = RoundResult(self.spec.parent, (), 0, 0.0, parent_dice=before.dice)
         return self._propose(parent.teacher, kept, before)
 
-    def _train(self, parent: State | None, before: Judged | None) -> RoundResult:
+    def _train(self, parent: TrainingState | None, before: Evaluation | None) -> RoundResult:
         """Go on from the last round's model or begin anew, and predict with the better of child and parent.
 
         A child that came out worse is saved too: new labels may cost a network what it knew before they are worth
@@ -95,7 +95,7 @@ class _Round:
             last = self._state(spec.start)
             quality = self.judge(last.teacher).dice if last and self.recipe.asks_teacher else None
         self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
-        state = last or State.fresh(UNet(self.plan.network).to(self.plan.device))
+        state = last or TrainingState.fresh(UNet(self.plan.network).to(self.plan.device))
         old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
         budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
         job = self._job(budget, quality)
@@ -122,12 +122,12 @@ class _Round:
         )
         return self._propose(state.teacher, result, kept)
 
-    def _propose(self, network: UNet, result: RoundResult, kept: Judged) -> RoundResult:
+    def _propose(self, network: UNet, result: RoundResult, kept: Evaluation) -> RoundResult:
         """With the network of `result.model`, and with its snapshots where somebody wants to know."""
         spec, snapshots = self.spec, []
         if self._asks_snapshots:
             snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
-        proposer = Proposer(spec, self.plan, self.classes, self._adapted(network), snapshots)
+        proposer = BatchPredictor(spec, self.plan, self.classes, self._adapted(network), snapshots)
         predicted, remaining = proposer.run(self.cases, self.report, kept.dice)
         return replace(
             result,
@@ -149,7 +149,7 @@ class _Round:
         ]
         return adapted if adapted.by_image else network
 
-    def _peers(self, job: Job) -> dict[str, UNet]:
+    def _peers(self, job: TrainingJob) -> dict[str, UNet]:
         """The method's other networks, from where the model stands that training goes on from."""
         if job.recipe.peers is None:
             return {}
@@ -161,7 +161,7 @@ class _Round:
     def _asks_snapshots(self) -> bool:
         return self.spec.members or self.recipe.source == "pseudo"
 
-    def _save(self, job: Job, state: State, judged: Judged) -> None:
+    def _save(self, job: TrainingJob, state: TrainingState, judged: Evaluation) -> None:
         spec = self.spec
         before = self.before
         card = Card(
@@ -178,12 +178,12 @@ class _Round:
         )
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
 
-    def _state(self, model: Path | None) -> State | None:
+    def _state(self, model: Path | None) -> TrainingState | None:
         if model is None:
             return None
         return load_state(model, self.plan.network, self.spec.class_ids, self.plan.device)
 
-    def _job(self, budget: Budget, quality: float | None) -> Job:
+    def _job(self, budget: Budget, quality: float | None) -> TrainingJob:
         """`quality`: held-out Dice of the network that it starts from, None where nobody asks or knows."""
         recipe = self.recipe
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
@@ -197,7 +197,7 @@ class _Round:
             share=pools.foreground_share(),
             quality=quality,
         )
-        return Job(
+        return TrainingJob(
             recipe=recipe,
             pools=pools,
             plan=self.plan,
@@ -214,7 +214,7 @@ class _Round:
             before=self.before.rounds if self.before else 0,
             reliable=reliable(self.cases, recipe.stable),
             judge=lambda network: self.judge(network).dice,
-            tell=lambda step, loss, dice: self.report.say(
+            report=lambda step, loss, dice: self.report.say(
                 "training", step=step, loss=loss, dice=dice, seconds_left=budget.seconds_left
             ),
         )

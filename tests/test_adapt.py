@@ -14,7 +14,7 @@ from annotator.jobs import Job
 from annotator.learn_settings import LearnSettings, read_settings
 from annotator.round_inputs import RoundInputs
 from annotator.scheduler import Scheduler
-from learners.adapt import ADAPTERS, Scene
+from learners.adapt import ADAPTERS, AdaptationData
 from learners.adapt.adapted import adapt_groups
 from learners.adapt.entropy import counted, entropy, gem_skd, gem_t, temperature
 from learners.adapt.groups import found_groups, groups_of, signature
@@ -22,12 +22,12 @@ from learners.adapt.layers import batch_norms
 from learners.adapt.prior import clamped, em_path, shares_by_em
 from learners.adapt.statistics import ada_mix, bn_adapt, share_of_source, transformed
 from learners.checkpoint import load_network
-from learners.data import Case
+from learners.data import ImageReader
 from learners.engines import SerialExecutor
-from learners.judging import Judge
+from learners.judging import Evaluator
 from learners.plan import Plan, plan_of
 from learners.targets import Classes
-from learners.work import work
+from learners.work import run
 from models.networks import NetworkSpec, UNet
 from storage.rounds import rounds_of
 from storage.store import Store
@@ -46,11 +46,11 @@ def network(norm: str = "batch", classes: int = 2, dims: int = 2) -> UNet:
     return out.eval()
 
 
-def scene(dims: int = 2, shift: float = 0.0, seed: int = 0) -> Scene:
+def scene(dims: int = 2, shift: float = 0.0, seed: int = 0) -> AdaptationData:
     rng = torch.Generator().manual_seed(seed)
     sides = (16,) * dims
     target = tuple(torch.rand(4, 1, *sides, generator=rng) + shift for _ in range(2))
-    return Scene(target, tuple(torch.rand(4, 1, *sides, generator=rng) for _ in range(2)))
+    return AdaptationData(target, tuple(torch.rand(4, 1, *sides, generator=rng) for _ in range(2)))
 
 
 def same(a: UNet, b: UNet) -> bool:
@@ -83,10 +83,10 @@ def test_the_network_itself_is_left_as_it_was_bit_for_bit(name, norm, dims):
 
 def test_statistics_of_the_sources_own_images_change_nothing():
     x, net = torch.cat(scene().target), network()
-    own = bn_adapt(net, Scene((x,), ()))
-    again = bn_adapt(own, Scene((x,), ()))
+    own = bn_adapt(net, AdaptationData((x,), ()))
+    again = bn_adapt(own, AdaptationData((x,), ()))
     assert torch.allclose(own(x), again(x), atol=1e-5)
-    assert torch.allclose(own(x), ada_mix(own, Scene((x,), ()))(x), atol=1e-5), "lambda is 1 there"
+    assert torch.allclose(own(x), ada_mix(own, AdaptationData((x,), ()))(x), atol=1e-5), "lambda is 1 there"
 
 
 def test_the_share_of_the_source_is_one_for_its_like_a_half_for_one_strange_image_and_between_else():
@@ -103,7 +103,7 @@ def test_the_transformed_affine_weights_answer_as_the_mixed_statistics_do():
     net, look = network(), scene(shift=0.4)
     x = torch.cat(look.target)
     assert torch.allclose(ada_mix(net, look)(x), transformed(net, look)(x), atol=1e-5)
-    constant = Scene((torch.full((2, 1, 16, 16), 0.5),), look.source)
+    constant = AdaptationData((torch.full((2, 1, 16, 16), 0.5),), look.source)
     assert torch.isfinite(transformed(net, constant)(x)).all(), "no spread is no reason for NaN"
 
 
@@ -184,7 +184,9 @@ def test_groups_are_found_where_images_differ_and_none_where_they_do_not(tmp_pat
     labels = found_groups(rows)
     assert len(set(labels[:5])) == 1 and len(set(labels[5:])) == 1 and labels[0] != labels[-1]
     assert len(set(found_groups(np.stack([signature(p) for p in dark])))) == 1
-    cases = [Case(example(tmp_path, i, p, None), Classes((1,)), 1) for i, p in enumerate([*dark, *wide])]
+    cases = [
+        ImageReader(example(tmp_path, i, p, None), Classes((1,)), 1) for i, p in enumerate([*dark, *wide])
+    ]
     assert set(groups_of(cases).values()) == {"kind 1", "kind 2"}
     assert groups_of(cases, {0: "Bern", 1: "Bern"})[0] == "Bern", "what people say counts more"
 
@@ -193,14 +195,14 @@ def test_only_what_does_better_on_held_out_labels_is_kept(tmp_path: Path):
     examples = discs(tmp_path, 6, labelled=4)
     spec = spec_of(tmp_path, examples, network="unet-s-bn")
     plan, classes = plan_of(spec), Classes((1,))
-    cases = [Case(e, classes, plan.network.channels) for e in examples]
+    cases = [ImageReader(e, classes, plan.network.channels) for e in examples]
     torch.manual_seed(0)
     net = UNet(plan.network).eval()
     with torch.no_grad():
         net.head.bias.copy_(torch.tensor([9.0, -9.0]))  # says background everywhere: nothing can be worse
     nothing = adapt_groups(net, cases, plan, classes, "prior")
     assert nothing.by_image == {} and nothing.notes == ()
-    without = [Case(e, classes, 1) for e in examples[:4]]
+    without = [ImageReader(e, classes, 1) for e in examples[:4]]
     assert adapt_groups(net, without, plan, classes).by_image == {}, (
         "nothing is held out, so nothing is changed"
     )
@@ -210,23 +212,23 @@ def test_an_adaptation_that_mends_the_network_is_kept_for_its_group_and_told(tmp
     """A network that learned the task, with statistics of batch norms spoiled: BN-adapt must bring it back."""
     examples = discs(tmp_path, 8, labelled=5)
     first = spec_of(tmp_path, examples, network="unet-s-bn", steps=120)
-    trained = load_network(work(first).model)
+    trained = load_network(run(first).model)
     plan, classes = plan_of(first), Classes((1,))
-    cases = [Case(e, classes, plan.network.channels) for e in examples]
-    good = Judge(cases, plan, classes)(trained).dice
+    cases = [ImageReader(e, classes, plan.network.channels) for e in examples]
+    good = Evaluator(cases, plan, classes)(trained).dice
     spoiled = copy.deepcopy(trained)
     for layer in batch_norms(spoiled):
         layer.running_mean.add_(2 * layer.running_var.sqrt())
-    bad = Judge(cases, plan, classes)(spoiled).dice
+    bad = Evaluator(cases, plan, classes)(spoiled).dice
     adapted = adapt_groups(spoiled, cases, plan, classes)
-    after = Judge(cases, plan, classes)(adapted).dice
+    after = Evaluator(cases, plan, classes)(adapted).dice
     assert good is not None and bad is not None and after is not None
     assert bad < good - 0.1 and after > bad + 0.1 and "adapted by" in adapted.notes[0]
     assert set(adapted.by_image) == {e.image_id for e in examples}
 
 
 def test_a_round_says_what_came_of_adapting(tmp_path: Path):
-    result = work(spec_of(tmp_path, discs(tmp_path, 6, labelled=4), adapt="auto", steps=5))
+    result = run(spec_of(tmp_path, discs(tmp_path, 6, labelled=4), adapt="auto", steps=5))
     assert any("adapt" in note for note in result.notes) and result.remaining == 0
 
 
@@ -239,7 +241,7 @@ def test_a_plan_of_batch_norm_is_another_network_and_learns(tmp_path: Path):
     spec = spec_of(tmp_path, discs(tmp_path, 6, labelled=4), network="unet-s-bn", steps=40)
     plan: Plan = plan_of(spec)
     assert plan.network.norm == "batch" and NetworkSpec.from_json(plan.network.as_json()) == plan.network
-    assert work(spec).dice is not None
+    assert run(spec).dice is not None
 
 
 def test_groups_come_from_a_column_and_rows_that_make_no_sense_are_said(tmp_path: Path):

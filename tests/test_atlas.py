@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from annotator.facts import alike
 from learners import registration
-from learners.atlas import resized, work
+from learners.atlas import resized, run
 from learners.choice import Facts, choose
 from learners.kept import read_arrays
 from learners.progress import classes_file, confidence_file
@@ -57,7 +57,7 @@ def test_one_labelled_volume_proposes_both_organs_where_they_moved_to(tmp_path: 
         learner="atlas",
         class_ids=(1, 2),
     )
-    result = work(spec)
+    result = run(spec)
     found, certainty = proposed(spec, 2)
     assert dice(truth, there) < 0.65 and dice(found, there) > 0.85
     assert {s.image_id for s in result.predicted} == {1, 2} and "1 labelled volume over" in result.notes[-1]
@@ -71,7 +71,7 @@ def test_a_labelled_volume_is_proposed_by_the_others_and_held_out_ones_judge(tmp
         wrong = np.where(truth > 0, 3 - truth, 0).astype(np.uint8) if i == 1 else truth
         examples.append(example(tmp_path, i, pixels, wrong, all_held=i == 3))
     spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2))
-    result = work(spec)
+    result = run(spec)
     assert dice(proposed(spec, 1)[0], body(1, shift=0.05)[1]) > 0.85, "its own wrong labels do not count"
     assert result.dice is not None and result.dice < 0.9, "the wrong atlas is noticed on the held-out volume"
 
@@ -92,7 +92,7 @@ def test_where_nothing_resembles_an_atlas_or_nothing_is_known_it_is_not_certain(
         learner="atlas",
         class_ids=(1, 2),
     )
-    work(spec)
+    run(spec)
     found, certainty = proposed(spec, 2)
     assert not found.any() and certainty.max() < 255 * 0.6
     _, certainty = proposed(spec, 3)
@@ -105,7 +105,7 @@ def registered(monkeypatch) -> list[int]:
     made: list[int] = []
     register = registration.register
 
-    def counted(picture: registration.Grid, other: registration.Grid) -> registration.Way:
+    def counted(picture: registration.Brightness, other: registration.Brightness) -> registration.Deformation:
         made.append(1)
         return register(picture, other)
 
@@ -131,7 +131,7 @@ def test_a_second_round_registers_nothing_and_proposes_the_same_bits(tmp_path: P
     ]
     counts = []
     for spec in rounds:
-        work(spec)
+        run(spec)
         counts.append(len(registered))
     assert counts == [4, 4, 8], "each volume by the others; the second round by what the first one kept"
     first, second, without = (all_proposed(spec) for spec in rounds)
@@ -141,26 +141,26 @@ def test_a_second_round_registers_nothing_and_proposes_the_same_bits(tmp_path: P
 
 def test_a_corrected_label_needs_no_registration_and_other_pixels_do(tmp_path: Path, registered: list[int]):
     examples, seen = volumes(tmp_path), tmp_path / "seen"
-    work(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
+    run(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
     assert len(registered) == 4
     pixels, truth = body(1, shift=0.05)
     examples[0] = example(tmp_path, 1, pixels, np.where(truth == 2, 0, truth).astype(np.uint8))
     fewer = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen)
-    work(fewer)
+    run(fewer)
     assert len(registered) == 4 and not (proposed(fewer, 2)[0] == 2).any(), "and yet the correction counts"
     examples[2] = example(tmp_path, 3, body(7)[0], None)
-    work(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
+    run(spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen))
     assert len(registered) == 6, "the volume with other pixels by both atlases, and nothing else"
 
 
 def test_torn_and_missing_registrations_are_made_again(tmp_path: Path, registered: list[int]):
     examples, seen = volumes(tmp_path), tmp_path / "seen"
     specs = [spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen) for _ in range(2)]
-    work(specs[0])
+    run(specs[0])
     torn, missing, *whole = sorted(seen.glob("way-*.npz"))
     torn.write_bytes(torn.read_bytes()[:-300])
     missing.unlink()
-    work(specs[1])
+    run(specs[1])
     assert len(registered) == 6 and len(whole) == 2
     assert all(np.array_equal(*pair) for pair in zip(*map(all_proposed, specs), strict=True))
     assert read_arrays(torn) is not None and missing.exists()
@@ -173,7 +173,7 @@ def test_registrations_that_the_quota_leaves_no_room_for_are_made_again(
     one = 100_000  # bytes: a registration takes 81 kB here
     for _ in range(2):
         spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2), cache=seen, cache_bytes=one)
-        work(spec)
+        run(spec)
     assert len(list(seen.iterdir())) == 1 and 4 < len(registered) <= 8
 
 
@@ -187,7 +187,7 @@ def test_other_settings_and_the_other_way_round_are_another_registration(monkeyp
 def test_pictures_have_no_atlases(tmp_path: Path):
     pixels, truth = (a[:1] for a in body(0))
     with pytest.raises(Unready, match="for volumes"):
-        work(spec_of(tmp_path, [example(tmp_path, 1, pixels, truth)], learner="atlas", class_ids=(1, 2)))
+        run(spec_of(tmp_path, [example(tmp_path, 1, pixels, truth)], learner="atlas", class_ids=(1, 2)))
 
 
 def test_the_app_takes_it_while_few_volumes_that_look_alike_are_labelled(tmp_path: Path):
@@ -211,7 +211,7 @@ def test_real_hippocampi_are_found_from_one_better_than_by_copying(shared_data: 
         truths[i] = np.asarray(read_labels(folder / "labels" / path.name)[0])
         examples.append(example(tmp_path, i, pixels, truths[i] if i == 1 else None))
     spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2))
-    work(spec)
+    run(spec)
     found = np.mean([dice(proposed(spec, i)[0], truths[i]) for i in (2, 3)])
     labels = np.stack([truths[1] == c for c in range(3)]).astype(np.float32)
     copies = {i: np.stack([resized(part, truths[i].shape) for part in labels]).argmax(0) for i in (2, 3)}

@@ -108,7 +108,7 @@ def test_tiny_and_constant_pictures_are_answered(model, shape, value):
 
 
 def test_a_huge_picture_is_kept_smaller_and_answered_at_its_own_size(model, disc, monkeypatch):
-    monkeypatch.setattr(clicknet, "MOST_PIXELS", 10_000)
+    monkeypatch.setattr(clicknet, "MAX_PIXELS", 10_000)
     embedding = model.encode(disc[0])
     assert embedding.arrays["pixels"].size <= 10_000
     mask = model.predict(embedding, Prompts(points_rc=((60, 140),), labels=(1,))).mask

@@ -16,7 +16,7 @@ from annotator.commits import Refused
 from annotator.fills import Fills, labelled_slices
 from annotator.folds import Folds
 from annotator.tags import Tagging
-from learners.propagate import Cancelled
+from learners.propagate import PropagationCancelled
 from learners.propagate.worker import FillDone, Filler, FillSpec, ProcessFiller
 from storage.arrays import UNLABELLED, SliceRef, plane
 from storage.rows import NewLabel
@@ -42,7 +42,7 @@ class Gated(Filler):
         self.started.set()
         while not self.gate.wait(0.01):
             if cancelled():
-                raise Cancelled
+                raise PropagationCancelled
         return super().fill(spec, cancelled, progress)
 
 

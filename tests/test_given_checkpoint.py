@@ -15,7 +15,7 @@ from annotator.prompting import Prompting
 from annotator.scheduler import Scheduler
 from learners.engines import SerialExecutor
 from learners.reference.keep import CARD
-from learners.reference.work import work as reference_work
+from learners.reference.work import run as reference_work
 from learners.rounds import run_round
 from learners.sfr import sam_here
 from learners.spec import RoundSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learners.kept import Arrays, KeptArrays, read_arrays
+from learners.kept import ArrayCache, Arrays, read_arrays
 
 HOUR = 3600.0
 
@@ -25,16 +25,16 @@ def test_what_is_kept_is_not_made_again_also_after_a_restart(tmp_path: Path):
         return some(7)
 
     for _ in range(2):
-        kept = KeptArrays(tmp_path / "seen", 10_000)
+        kept = ArrayCache(tmp_path / "seen", 10_000)
         for _ in range(2):
-            assert (kept.made("a", make)["numbers"] == 7).all()
+            assert (kept.get_or_make("a", make)["numbers"] == 7).all()
     assert made == [1]
 
 
 def test_what_was_used_last_stays_within_the_quota_also_across_rounds(tmp_path: Path):
     for number in range(6):
-        kept = KeptArrays(tmp_path, 5000, abandoned_seconds=HOUR)
-        kept.made("often", lambda: some(0))
+        kept = ArrayCache(tmp_path, 5000, abandoned_seconds=HOUR)
+        kept.get_or_make("often", lambda: some(0))
         kept.put(f"once{number}", some(number))
         os.utime(tmp_path / f"once{number}.npz", (number, number))
     left = {path.stem for path in tmp_path.iterdir()}
@@ -45,8 +45,8 @@ def test_what_was_used_last_stays_within_the_quota_also_across_rounds(tmp_path: 
 def test_a_smaller_quota_holds_at_once_and_counts_files_of_an_older_format(tmp_path: Path):
     np.save(tmp_path / "old.npy", np.zeros(3000, np.uint8))
     os.utime(tmp_path / "old.npy", (1, 1))
-    KeptArrays(tmp_path, 10_000).put("new", some(1))
-    kept = KeptArrays(tmp_path, 2000)
+    ArrayCache(tmp_path, 10_000).put("new", some(1))
+    kept = ArrayCache(tmp_path, 2000)
     assert [path.name for path in tmp_path.iterdir()] == ["new.npz"] and 0 < kept.used_bytes <= 2000
 
 
@@ -54,13 +54,13 @@ def test_a_smaller_quota_holds_at_once_and_counts_files_of_an_older_format(tmp_p
     "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b.replace(b"\7", b"\6")]
 )
 def test_torn_and_missing_files_are_made_again(tmp_path: Path, damage):
-    kept = KeptArrays(tmp_path, 10_000)
+    kept = ArrayCache(tmp_path, 10_000)
     kept.put("a", some(7))
     path = tmp_path / "a.npz"
     path.write_bytes(damage(path.read_bytes()))
-    assert (kept.made("a", lambda: some(8))["numbers"] == 8).all()
+    assert (kept.get_or_make("a", lambda: some(8))["numbers"] == 8).all()
     path.unlink()  # by another process, to keep its quota
-    assert (kept.made("a", lambda: some(9))["numbers"] == 9).all()
+    assert (kept.get_or_make("a", lambda: some(9))["numbers"] == 9).all()
     again = read_arrays(path)
     assert again is not None and (again["numbers"] == 9).all()
 
@@ -70,9 +70,9 @@ def test_a_file_that_another_process_is_writing_is_left_alone_until_it_is_old(tm
     for path in (young, old):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 2 * HOUR,) * 2)
-    KeptArrays(tmp_path, 1000, abandoned_seconds=HOUR)
+    ArrayCache(tmp_path, 1000, abandoned_seconds=HOUR)
     assert list(tmp_path.iterdir()) == [young]
-    KeptArrays(tmp_path, 1000)
+    ArrayCache(tmp_path, 1000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,6 +81,6 @@ def test_a_full_disk_costs_only_the_keeping(tmp_path: Path, monkeypatch, caplog)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    kept = KeptArrays(tmp_path, 1000)
-    assert (kept.made("a", lambda: some(3))["numbers"] == 3).all()
+    kept = ArrayCache(tmp_path, 1000)
+    assert (kept.get_or_make("a", lambda: some(3))["numbers"] == 3).all()
     assert kept.used_bytes == 0 and list(tmp_path.iterdir()) == [] and "No space" in caplog.text

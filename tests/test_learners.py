@@ -16,13 +16,13 @@ from learners.augment import Views, strong_look
 from learners.budget import Budget
 from learners.choice import Facts, choose
 from learners.data import normalised
-from learners.late import Late
+from learners.late import LazyFunction
 from learners.losses import CEDice, Sample, cross_entropy, dice
 from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
 from learners.propagate import PROPAGATORS
 from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
-from learners.trainer import Context, Gate, State, follow, gentleness, rate_at
+from learners.trainer import Gate, StepContext, TrainingState, rate_at, rate_scale, update_ema
 from models.networks import NetworkSpec, UNet, strides_for
 from storage.arrays import UNLABELLED
 
@@ -51,7 +51,7 @@ def agrees(sample: Sample) -> bool:
 @pytest.mark.parametrize("sides", [(12, 16), (6, 8, 10)])
 def test_no_mix_gives_an_image_anothers_label(sides):
     a, b = painted(4, sides), painted(4, sides, start=4)
-    context = Context(rng(), weight=0.5, classes=3, views=_Plain())
+    context = StepContext(rng(), weight=0.5, classes=3, views=_Plain())
     mixed = [cutmix(a, rng(), 1.0), paste(a, b, centre_mask(sides, rng()))]
     for method in (supervised, unimatch, bcp):
         mixed += [part.sample for part in method.mix(a, b, context)]
@@ -146,13 +146,13 @@ def test_held_out_slices_are_silent_in_training():
 
 
 def test_the_first_average_is_a_copy_and_later_ones_follow_the_closed_form():
-    state = State.fresh(UNet(SPEC2))
+    state = TrainingState.fresh(UNet(SPEC2))
     wanted = [p.detach().clone() for p in state.student.parameters()]
     for step in range(4):
         with torch.no_grad():
             for p in state.student.parameters():
                 p.add_(1.0)
-        follow(state.teacher, state.student, step, 0.99)
+        update_ema(state.teacher, state.student, step, 0.99)
         keep = min(step / (step + 9), 0.99)
         now = [p.detach() for p in state.student.parameters()]
         wanted = [keep * a + (1 - keep) * b for a, b in zip(wanted, now)]
@@ -170,7 +170,7 @@ def test_the_rate_depends_on_progress_alone():
 
 
 def test_a_network_is_trained_on_ever_more_gently_but_never_not_at_all():
-    found = [gentleness(steps) for steps in (0, 1, 60, 120, 240, 10**6)]
+    found = [rate_scale(steps) for steps in (0, 1, 60, 120, 240, 10**6)]
     assert found == [1, 1, 1, 0.5, 0.25, 0.1]
 
 
@@ -208,7 +208,7 @@ def test_unimatch_trusts_confident_voxels_and_no_others():
     unlabelled = Sample(
         torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 4).long(), torch.zeros(1, 1, 4), torch.ones(1, 1, 4)
     )
-    chosen = unimatch.select(unlabelled, p, Context(rng()))
+    chosen = unimatch.select(unlabelled, p, StepContext(rng()))
     assert chosen.w.flatten().tolist() == [1, 0, 1, 0] and chosen.y.flatten().tolist()[:3] == [0, 0, 1]
     assert (chosen.v == 1).all()
 
@@ -221,7 +221,7 @@ def test_complementary_dropout_adds_up_to_two_and_leaves_half_of_the_images_whol
 
 def test_feature_noise_leaves_the_labelled_rows_alone():
     labelled, unlabelled = painted(3), painted(4)
-    parts = unimatch.mix(labelled, unlabelled, Context(rng(), weight=0.5, views=_Plain()))
+    parts = unimatch.mix(labelled, unlabelled, StepContext(rng(), weight=0.5, views=_Plain()))
     features = [torch.ones(11, 16, 6, 8), torch.ones(11, 32, 3, 4)]
     noisy = unimatch.noise(parts, rng())(features)
     for f in noisy:
@@ -253,7 +253,7 @@ def test_bcps_regions_are_normalised_apart_and_alpha_scales_the_unlabelled_pull_
 
 def test_a_mean_teacher_that_agrees_pulls_nowhere():
     logits = torch.randn(2, 3, 6, 6, generator=rng(), requires_grad=True)
-    sample = mean_teacher.select(painted(2, (6, 6)), logits.detach().softmax(1), Context(rng()))
+    sample = mean_teacher.select(painted(2, (6, 6)), logits.detach().softmax(1), StepContext(rng()))
     loss = mean_teacher.consistency(logits, sample)
     assert loss.item() == pytest.approx(0, abs=1e-9)
     assert mean_teacher.consistency(logits + torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), sample) > 0
@@ -271,7 +271,7 @@ def test_stability_is_that_of_st_plus_plus_without_the_background():
 
 
 def test_cutout_teaches_nothing_inside_its_hole():
-    sample = stpp.cutout(painted(4), Context(rng()))
+    sample = stpp.cutout(painted(4), StepContext(rng()))
     holes = [(w == 0).float().mean().item() for w in sample.w]
     assert holes[1] == holes[3] == 0 and 0 < holes[0] < 0.6 and (sample.v == sample.w).all()
 
@@ -300,12 +300,13 @@ def test_a_tight_box_asks_every_row_and_column_for_its_class():
         logits = torch.zeros(1, 3, 10, 12)
         logits[:, 0] = 6
         logits[0, 1, rows, columns] = 12
-        return weak.box_projection(logits, sample, Context(rng())).item()
+        return weak.box_projection(logits, sample, StepContext(rng())).item()
 
     assert loss(slice(2, 6), slice(3, 9)) < 0.01
     assert loss(slice(2, 6), slice(3, 5)) > 0.5 and loss(slice(0, 2), slice(0, 12)) > 2
     assert (
-        weak.box_projection(torch.zeros(1, 3, 10, 12), replace(sample, box=None), Context(rng())).item() == 0
+        weak.box_projection(torch.zeros(1, 3, 10, 12), replace(sample, box=None), StepContext(rng())).item()
+        == 0
     )
 
 
@@ -339,7 +340,7 @@ def test_every_learner_of_one_network_trains_and_with_a_closed_gate_as_if_there_
     name,
 ):
     recipe = LEARNERS[name].make()
-    context = Context(rng(), weight=0.0, classes=3)
+    context = StepContext(rng(), weight=0.0, classes=3)
     assert recipe.mix is not None
     parts = recipe.mix(painted(4, (16, 16)), None, context)
     network = UNet(SPEC2)
@@ -396,6 +397,8 @@ def test_a_network_of_grey_pictures_takes_a_coloured_one():
 
 def test_every_function_that_a_registry_names_is_there():
     entries = [*LEARNERS.values(), *ADAPTERS.values(), *PROPAGATORS.values()]
-    named = [value.name for entry in entries for value in vars(entry).values() if isinstance(value, Late)]
+    named = [
+        value.name for entry in entries for value in vars(entry).values() if isinstance(value, LazyFunction)
+    ]
     assert len(named) > 20
     assert all(callable(resolve_name(name)) for name in named)

@@ -14,7 +14,7 @@ from annotator.model_export import export_model
 from annotator.model_import import import_model
 from learners.checkpoint import Card, load_network, read_card, save_model
 from learners.data import normalised, percentiles
-from learners.trainer import State
+from learners.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.rounds import Finished, rounds_of
 from tests.conftest import ball
@@ -31,7 +31,7 @@ def trained(store, dims: int, channels: int = 1):
     spec = NetworkSpec(dims, channels, 3, (8, 16, 16), strides)
     row = rounds.start("supervised", 0)
     card = Card(spec, (1, 2), (1.0,) * dims, "supervised", steps=5, dice=0.8, per_class={1: 0.9, 2: 0.7})
-    save_model(rounds.folder(row.id), State.fresh(UNet(spec)), card)
+    save_model(rounds.folder(row.id), TrainingState.fresh(UNet(spec)), card)
     rounds.finish(row.id, Finished(row.id, 0.8, 0.8, None, {"seconds": 1.0}))
     return rounds
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from learners.checkpoint import STUDENT, WEIGHTS, load_state, read_card
-from learners.data import Case, Pools
+from learners.data import ImageReader, Pools
 from learners.plan import plan_of
 from learners.polarity import unseen_polarity
 from learners.pool import read_pool
@@ -21,7 +21,7 @@ from learners.progress import classes_file, read_progress
 from learners.spec import CARD, Example, RoundSpec, Unready, WeakBox
 from learners.targets import Classes
 from learners.trainer import GOOD_TEACHER
-from learners.work import work
+from learners.work import run
 from models.networks import NetworkSpec
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
@@ -96,7 +96,7 @@ def discs(folder: Path, count: int, *, labelled: int, held: int = 2, side: int =
 @pytest.mark.slow
 def test_minutes_of_training_beat_a_threshold_on_nuclei_it_never_saw(shared_data, tmp_path):
     examples = nuclei(shared_data, tmp_path)
-    result = work(spec_of(tmp_path, examples, steps=60))
+    result = run(spec_of(tmp_path, examples, steps=60))
     otsu = []
     for e in examples[-2:]:
         pixels, truth = open_npy(e.pixels)[0], open_npy(e.known)[0] > 0
@@ -125,20 +125,22 @@ def blobs(folder: Path, polarities: str, labelled: int) -> list[Example]:
 
 def test_pictures_of_the_other_polarity_are_learned_without_a_label_of_them(tmp_path, monkeypatch):
     examples = blobs(tmp_path, "lllllddddd", labelled=4)
-    cases = [Case(each, Classes((1,)), 1) for each in examples]
+    cases = [ImageReader(each, Classes((1,)), 1) for each in examples]
     assert unseen_polarity(cases) and not unseen_polarity(cases[:5]) and not unseen_polarity(cases[5:])
     (tmp_path / "both").mkdir()
-    both = [Case(each, Classes((1,)), 1) for each in blobs(tmp_path / "both", "ldlllddddd", labelled=4)]
+    both = [
+        ImageReader(each, Classes((1,)), 1) for each in blobs(tmp_path / "both", "ldlllddddd", labelled=4)
+    ]
     assert not unseen_polarity(both)
-    found = work(spec_of(tmp_path, examples, steps=60))
+    found = run(spec_of(tmp_path, examples, steps=60))
     monkeypatch.setattr("learners.work.unseen_polarity", lambda cases: False)
-    plain = work(spec_of(tmp_path, examples, steps=60))
+    plain = run(spec_of(tmp_path, examples, steps=60))
     assert found.dice > 0.6 and found.dice > plain.dice + 0.2
 
 
 def test_a_round_goes_on_from_its_parent_and_keeps_the_better(taught):
     folder, examples, first = taught
-    second = work(spec_of(folder, examples, parent=first.model, steps=15))
+    second = run(spec_of(folder, examples, parent=first.model, steps=15))
     assert second.parent_dice == pytest.approx(first.dice, abs=1e-6)
     assert second.dice == max(second.child_dice, second.parent_dice)
     assert read_card(second.model).steps in (90, 105)
@@ -155,7 +157,7 @@ def test_new_labels_move_a_network_less_the_longer_it_was_trained(taught, tmp_pa
         card = json.loads((parent / CARD).read_text())
         (parent / CARD).write_text(json.dumps({**card, "steps": steps}))
         shown = [replace(each, fresh=fresh and each.image_id == 1) for each in unjudged]
-        result = work(spec_of(tmp_path, shown, parent=parent, steps=15, predict=()))
+        result = run(spec_of(tmp_path, shown, parent=parent, steps=15, predict=()))
         now = load_file(result.model / STUDENT)
         return sum(float((now[key] - value).square().sum()) for key, value in before.items()) ** 0.5
 
@@ -171,11 +173,11 @@ def test_a_child_that_got_worse_is_dropped_and_the_parent_predicts(taught):
         write_npy(swapped, np.where(open_npy(e.known) == 1, 0, 1).astype(np.uint8))
         wrong.append(replace(e, known=swapped))
     spec = spec_of(folder, [*wrong, *examples[4:]], parent=first.model, steps=40)
-    second = work(spec)
+    second = run(spec)
     assert second.child_dice < second.parent_dice == second.dice and second.model == first.model
     assert read_card(spec.directory).steps == read_card(first.model).steps + 40  # saved all the same
     again = replace(spec_of(folder, examples, parent=first.model), seconds=0)
-    result = work(again)
+    result = run(again)
     for image_id in (1, 5):
         files = [classes_file(d, image_id) for d in (spec.directory, again.directory)]
         assert np.array_equal(*(np.load(f) for f in files))
@@ -191,7 +193,7 @@ def test_a_round_goes_on_from_a_model_that_came_out_worse_and_is_compared_with_t
     card = json.loads((start / CARD).read_text())
     (start / CARD).write_text(json.dumps({**card, "steps": 1000, "rounds": 7}))
     spec = replace(spec_of(folder, examples, parent=first.model, steps=1), start=start)
-    result = work(spec)
+    result = run(spec)
     assert result.parent_dice == pytest.approx(first.dice, abs=1e-6) and result.model == first.model
     assert (read_card(spec.directory).steps, read_card(spec.directory).rounds) == (1001, 8)
     assert np.array_equal(
@@ -201,10 +203,8 @@ def test_a_round_goes_on_from_a_model_that_came_out_worse_and_is_compared_with_t
 
 def test_the_same_seed_and_steps_make_the_same_weights(tmp_path):
     examples = discs(tmp_path, 4, labelled=3, held=1)
-    weights = [
-        load_file(work(spec_of(tmp_path, examples, steps=4, seed=5)).model / WEIGHTS) for _ in range(2)
-    ]
-    other = load_file(work(spec_of(tmp_path, examples, steps=4, seed=6)).model / WEIGHTS)
+    weights = [load_file(run(spec_of(tmp_path, examples, steps=4, seed=5)).model / WEIGHTS) for _ in range(2)]
+    other = load_file(run(spec_of(tmp_path, examples, steps=4, seed=6)).model / WEIGHTS)
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
     assert not all(torch.equal(weights[0][k], other[k]) for k in other)
 
@@ -215,7 +215,7 @@ def taught(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("taught")
     examples = discs(folder, 12, labelled=4)
-    first = work(spec_of(folder, examples, steps=90))
+    first = run(spec_of(folder, examples, steps=90))
     return folder, examples, first
 
 
@@ -227,7 +227,7 @@ def test_with_a_good_teacher_a_semi_supervised_round_does_no_harm(taught, name):
         e if e.known is not None else replace(e, pseudo=_pseudo(first.model, e.image_id)) for e in examples
     ]
     spec = spec_of(folder, pseudo, learner=name, parent=first.model, steps=20)
-    result = work(spec)
+    result = run(spec)
     assert result.steps == 20 and result.dice >= first.dice
     assert result.child_dice > first.dice - 0.15
     assert np.load(classes_file(spec.directory, 7)).max() == 1
@@ -256,7 +256,7 @@ def test_boxes_alone_teach_what_fills_them(tmp_path):
             r0, c0, r1, c1 = box.box
             known[0, r0:r1, c0:c1] = UNLABELLED
         examples.append(replace(example(tmp_path, e.image_id, open_npy(e.pixels), known), boxes=boxes))
-    result = work(spec_of(tmp_path, examples, learner="weak", steps=80))
+    result = run(spec_of(tmp_path, examples, learner="weak", steps=80))
     assert result.dice > 0.5
 
 
@@ -269,7 +269,7 @@ def test_scribbles_teach_the_rest_of_what_they_cross(tmp_path):
             known[0, ::5] = truth[0, ::5]  # every fifth row was drawn over
             e = example(tmp_path, e.image_id, open_npy(e.pixels), known)
         examples.append(e)
-    assert work(spec_of(tmp_path, examples, learner="weak", steps=80)).dice > 0.5
+    assert run(spec_of(tmp_path, examples, learner="weak", steps=80)).dice > 0.5
 
 
 def test_a_volume_with_a_few_labelled_slices_in_several_planes_trains_in_3d(tmp_path):
@@ -283,7 +283,7 @@ def test_a_volume_with_a_few_labelled_slices_in_several_planes_trains_in_3d(tmp_
     volume = replace(volume, spacing_mm=(2.0, 1.0, 1.0))
     known[:, :, 17] = truth[:, :, 17]
     write_npy(volume.known, known)
-    result = work(spec_of(tmp_path, [volume], steps=60))
+    result = run(spec_of(tmp_path, [volume], steps=60))
     assert read_card(result.model).network.dims == 3 and result.dice > 0.65
     pool = read_pool(tmp_path / "round-0" / "pool.npz")
     assert len(pool) == 14 + 30 + 36 and set(pool.refs[:, 1]) == {0, 1, 2}
@@ -303,7 +303,7 @@ def test_whole_volumes_are_drawn_by_the_root_of_their_slices(tmp_path):
         known[18] = 2
         lone.append(example(tmp_path, number, pixels, known, slices=((0, 18),)))
     classes = Classes((1, 2))
-    cases = [Case(each, classes, 1) for each in (whole, *lone)]
+    cases = [ImageReader(each, classes, 1) for each in (whole, *lone)]
     plan = plan_of(spec_of(tmp_path, [whole, *lone], class_ids=(1, 2)))
     drawn = Pools(cases, classes, plan, np.random.default_rng(0)).labelled(400)
     of_the_whole = ((drawn.y == 1) & (drawn.w > 0)).flatten(1).any(1)
@@ -312,7 +312,7 @@ def test_whole_volumes_are_drawn_by_the_root_of_their_slices(tmp_path):
 
 def test_a_class_added_later_joins_without_the_others_forgetting(tmp_path):
     examples = discs(tmp_path, 4, labelled=3, held=1)
-    first = work(spec_of(tmp_path, examples, steps=3))
+    first = run(spec_of(tmp_path, examples, steps=3))
     spec = read_card(first.model).network
     state = load_state(first.model, replace(spec, classes=3), (7, 1), "cpu")
     old = load_state(first.model, spec, (1,), "cpu")
@@ -326,17 +326,17 @@ def test_a_class_added_later_joins_without_the_others_forgetting(tmp_path):
 def test_a_torn_image_is_left_out_and_named(tmp_path):
     examples = discs(tmp_path, 4, labelled=3, held=1)
     examples[1].pixels.write_bytes(b"torn")
-    result = work(spec_of(tmp_path, examples, steps=2))
+    result = run(spec_of(tmp_path, examples, steps=2))
     assert "image 2 cannot be read" in result.notes[0] and {s.image_id for s in result.predicted} == {1, 3, 4}
 
 
 def test_when_everything_is_held_out_the_round_says_what_to_label(tmp_path):
     with pytest.raises(Unready, match="label one more image"):
-        work(spec_of(tmp_path, discs(tmp_path, 2, labelled=0, held=2), steps=2))
+        run(spec_of(tmp_path, discs(tmp_path, 2, labelled=0, held=2), steps=2))
 
 
 def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_path, monkeypatch):
-    from learners import work as module
+    from learners import run as module
 
     plans = []
     real = module.train
@@ -348,7 +348,7 @@ def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_pa
         return real(job, state)
 
     monkeypatch.setattr(module, "train", greedy)
-    result = work(spec_of(tmp_path, discs(tmp_path, 4, labelled=3, held=1), steps=2))
+    result = run(spec_of(tmp_path, discs(tmp_path, 4, labelled=3, held=1), steps=2))
     assert [p.batch for p in plans] == [4, 2, 1] and "memory did not suffice" in result.notes[0]
 
 
@@ -369,7 +369,7 @@ def test_a_stop_file_ends_training_and_the_round_still_proposes(tmp_path):
 
     module.train, before = stopping, module.train
     try:
-        result = work(spec)
+        result = run(spec)
     finally:
         module.train = before
     assert 2 < result.steps < 60 and classes_file(spec.directory, 1).exists()

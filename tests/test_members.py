@@ -7,12 +7,12 @@ import pytest
 
 from annotator.queue import Queue
 from learners.checkpoint import snapshot_file
-from learners.members import Members, mutual_information
+from learners.members import SnapshotEnsemble, mutual_information
 from learners.metrics import stability
 from learners.pool import Pool, read_pool, write_pool
 from learners.rankers import rank
-from learners.rankers.ask import Ask
-from learners.work import work
+from learners.rankers.ask import RankRequest
+from learners.work import run
 from tests.test_learners_learn import discs, spec_of
 from tests.test_rankers import pool_of
 from tests.test_scheduler import label, project, scheduler_of  # noqa: F401
@@ -33,7 +33,7 @@ def test_the_information_of_a_slice_is_the_sum_over_its_voxels_in_every_plane():
     rng = np.random.default_rng(0)
     p, other = (rng.dirichlet((1, 1, 1), (4, 5, 6)).transpose(3, 0, 1, 2).astype(np.float32) for _ in "ab")
     whole = mutual_information([p, other])
-    members = Members((4, 5, 6), 3, 1)
+    members = SnapshotEnsemble((4, 5, 6), 3, 1)
     for cut in (slice(0, 3), slice(3, 4)):  # tile by tile
         members.add((cut, slice(0, 5), slice(0, 6)), p[:, cut], [other[:, cut]])
     for axis in range(3):
@@ -49,7 +49,7 @@ def test_stability_of_snapshots_is_1_for_copies_and_does_not_ask_for_their_order
     at = (slice(0, 2), slice(0, 5), slice(0, 6))
 
     def score(*others: np.ndarray) -> float:
-        members = Members((2, 5, 6), 2, len(others))
+        members = SnapshotEnsemble((2, 5, 6), 2, len(others))
         members.add(at, p, others)
         return members.stability
 
@@ -59,24 +59,24 @@ def test_stability_of_snapshots_is_1_for_copies_and_does_not_ask_for_their_order
 def test_a_round_that_is_asked_tells_where_its_stages_disagree_and_so_does_the_model_later(tmp_path):
     examples = discs(tmp_path, 5, labelled=3, held=1)
     spec = replace(spec_of(tmp_path, examples, steps=12), members=True)
-    result = work(spec)
+    result = run(spec)
     assert (result.model / snapshot_file(1)).exists()
     pool = read_pool(spec.directory / "pool.npz")
     assert np.isfinite(pool.information).all() and pool.information.max() > 0
     again = replace(spec_of(tmp_path, examples, parent=result.model), seconds=0, members=True)
-    work(again)
+    run(again)
     assert np.allclose(read_pool(again.directory / "pool.npz").information, pool.information, rtol=1e-4)
     unasked = spec_of(tmp_path, examples, steps=2)
-    work(unasked)
+    run(unasked)
     assert np.isnan(read_pool(unasked.directory / "pool.npz").information).all()
 
 
 def test_bald_asks_where_stages_disagree_and_by_entropy_where_that_is_not_known():
     pool = pool_of(30)
-    picks = rank("bald", pool, Ask(5))
+    picks = rank("bald", pool, RankRequest(5))
     assert picks[0].image == 1 + int(np.argmax(pool.information)) and "disagree" in picks[0].why
     unknown = replace(pool, information=np.full(30, np.nan, np.float32))
-    picks = rank("bald", unknown, Ask(5))
+    picks = rank("bald", unknown, RankRequest(5))
     assert picks[0].image == 1 + int(np.argmax(pool.entropy)) and "after its next round" in picks[0].why
 
 

@@ -10,8 +10,8 @@ from learners.augment import Views
 from learners.checkpoint import load_state, read_card
 from learners.losses import CEDice, Sample
 from learners.mix import cutmix, paste
-from learners.trainer import Context, Recipe, State
-from learners.work import work
+from learners.trainer import Recipe, StepContext, TrainingState
+from learners.work import run
 from models.networks import UNet
 from tests.test_learners import SPEC2, agrees, painted, rng
 from tests.test_learners_learn import discs, spec_of
@@ -24,8 +24,8 @@ class Plain(Views):
         return sample
 
 
-def plain_context(weight: float = 0.5) -> Context:
-    return Context(rng(), weight=weight, classes=3, views=Plain())
+def plain_context(weight: float = 0.5) -> StepContext:
+    return StepContext(rng(), weight=weight, classes=3, views=Plain())
 
 
 def test_where_no_pseudo_label_is_sure_the_gradient_is_that_of_labels_alone():
@@ -109,7 +109,7 @@ def test_the_largest_piece_is_found_in_3d_and_of_equals_always_the_same():
 
 
 def test_training_mode_of_the_student_leaves_the_teacher_alone():
-    state = State.fresh(UNet(SPEC2))
+    state = TrainingState.fresh(UNet(SPEC2))
     x = torch.rand(2, 1, 12, 16, generator=rng())
     before = state.teacher(x)
     state.student.train()
@@ -121,17 +121,17 @@ def test_training_mode_of_the_student_leaves_the_teacher_alone():
 def test_a_teacher_that_says_background_everywhere_is_dropped_and_does_no_harm(tmp_path, monkeypatch):
     """The collapse guard in the real loop: the foreground share drifts, the gate closes, the student stays good."""
     examples = discs(tmp_path, 10, labelled=4)
-    first = work(spec_of(tmp_path, examples, steps=90))
+    first = run(spec_of(tmp_path, examples, steps=90))
     assert first.dice > 0.65
 
-    def blind(unlabelled: Sample, probabilities: torch.Tensor, context: Context) -> Sample:
+    def blind(unlabelled: Sample, probabilities: torch.Tensor, context: StepContext) -> Sample:
         return replace(unlabelled, y=torch.zeros_like(probabilities.argmax(1)), w=unlabelled.v)
 
     def make() -> Recipe:
         return replace(unimatch.make(), select=blind)
 
     monkeypatch.setitem(LEARNERS, "unimatch", replace(LEARNERS["unimatch"], make=make))
-    result = work(spec_of(tmp_path, examples, learner="unimatch", parent=first.model, steps=40))
+    result = run(spec_of(tmp_path, examples, learner="unimatch", parent=first.model, steps=40))
     assert any("drifted away from the labels" in note for note in result.notes)
     assert result.child_dice > first.dice - 0.15 and result.dice >= first.dice
 
@@ -139,7 +139,7 @@ def test_a_teacher_that_says_background_everywhere_is_dropped_and_does_no_harm(t
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_a_round_stopped_after_any_step_leaves_a_model_that_training_can_go_on_from(tmp_path, steps):
     examples = discs(tmp_path, 4, labelled=3, held=1)
-    result = work(spec_of(tmp_path, examples, steps=steps))
+    result = run(spec_of(tmp_path, examples, steps=steps))
     state = load_state(result.model, read_card(result.model).network, (1,), "cpu")
     assert state is not None and state.steps == steps
-    assert work(spec_of(tmp_path, examples, steps=1, parent=result.model)).steps == 1
+    assert run(spec_of(tmp_path, examples, steps=1, parent=result.model)).steps == 1

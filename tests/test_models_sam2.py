@@ -143,7 +143,7 @@ def test_nothing_to_follow_is_refused(propagator):
 
 
 def test_a_volume_is_filled_from_slices_of_two_planes_and_known_voxels_stay(propagator):
-    from learners.propagate import Case, LabelledSlice, Run, fill_with
+    from learners.propagate import LabelledSlice, PropagationInput, RunControl, fill_with
     from learners.propagate.tracked import tracked
     from storage.arrays import UNLABELLED
 
@@ -153,12 +153,12 @@ def test_a_volume_is_filled_from_slices_of_two_planes_and_known_voxels_stay(prop
     known[2, 6:14, 6:15], known[1:4, 10, 6:15] = 3, 3
     known[2, 10:14, 16:20] = 7
     slices = (LabelledSlice(0, 2, True), LabelledSlice(1, 10, True))
-    case = Case(rng.normal(0, 1, known.shape).astype(np.float32), known, slices)
-    filled = fill_with(tracked(lambda: propagator), case, Run())
+    case = PropagationInput(rng.normal(0, 1, known.shape).astype(np.float32), known, slices)
+    filled = fill_with(tracked(lambda: propagator), case, RunControl())
     said = known != UNLABELLED
     assert np.array_equal(filled.classes[said], known[said]) and filled.finished
     assert set(np.unique(filled.classes)) <= {0, 3, 7}
-    late = fill_with(tracked(lambda: propagator), case, Run(deadline=0.0))
+    late = fill_with(tracked(lambda: propagator), case, RunControl(deadline=0.0))
     assert not late.finished and np.array_equal(late.classes[said], known[said])
 
 

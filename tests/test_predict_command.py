@@ -10,7 +10,7 @@ from annotator.learn_commands import predict
 from annotator.model_export import export_model
 from annotator.model_import import import_model
 from learners.progress import classes_file
-from learners.work import work
+from learners.work import run
 from storage.rounds import rounds_of
 from storage.store import Store
 from tests.conftest import ball
@@ -88,13 +88,13 @@ def test_what_cannot_be_predicted_is_said_in_a_sentence(tmp_path, capsys):
 
 def test_a_model_predicts_as_it_was_planned_when_the_images_of_today_would_be_planned_otherwise(tmp_path):
     examples = discs(tmp_path, 4, labelled=3, held=1)
-    first = work(spec_of(tmp_path, examples, steps=4))
+    first = run(spec_of(tmp_path, examples, steps=4))
     wider = (
         discs(tmp_path / "wider", 2, labelled=2, held=0, side=200)
         if (tmp_path / "wider").mkdir() is None
         else []
     )
     spec = replace(spec_of(tmp_path, wider, parent=first.model, network="unet-m"), seconds=0)
-    result = work(spec)
+    result = run(spec)
     assert result.model == first.model and result.remaining == 0
     assert np.load(classes_file(spec.directory, 1)).shape == (1, 200, 200)

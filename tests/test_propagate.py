@@ -13,16 +13,16 @@ from scipy.ndimage import gaussian_filter
 
 from learners.propagate import (
     PROPAGATORS,
-    Cancelled,
-    Case,
-    Filled,
+    FilledVolume,
     LabelledSlice,
-    Run,
+    PropagationCancelled,
+    PropagationInput,
+    RunControl,
     fill,
     fill_with,
     looks,
 )
-from learners.propagate.case import Guess, grey
+from learners.propagate.case import PropagationResult, grey
 from learners.propagate.distances import signed_distance
 from learners.propagate.grid import Edges, solve, system_of
 from learners.propagate.prompted import prompted
@@ -61,7 +61,7 @@ def labelled(
     *,
     complete: bool = True,
     spacing: tuple[float, float, float] = (1.5, 1.0, 0.8),
-) -> Case:
+) -> PropagationInput:
     """The case of a person who drew the truth on these (axis, index) slices."""
     known = np.full(truth.shape, UNLABELLED, np.uint8)
     slices = []
@@ -69,14 +69,14 @@ def labelled(
         cut, drawn = plane(known, axis, index), plane(truth, axis, index)
         cut[...] = drawn if complete else np.where(drawn > 0, drawn, cut)
         slices.append(LabelledSlice(axis, index, complete, tuple(int(v) for v in np.unique(drawn) if v)))
-    return Case(image, known, tuple(slices), spacing)
+    return PropagationInput(image, known, tuple(slices), spacing)
 
 
 def dice(a: NDArray[np.uint8], b: NDArray[np.uint8], value: int = 1) -> float:
     return float(2 * ((a == value) & (b == value)).sum() / max(1, (a == value).sum() + (b == value).sum()))
 
 
-def nearest(case: Case) -> NDArray[np.uint8]:
+def nearest(case: PropagationInput) -> NDArray[np.uint8]:
     """Every voxel as on the nearest labelled slice: what a propagator has to beat."""
     out, near = np.zeros(case.shape, np.uint8), np.full(case.shape, np.inf)
     for s in case.slices:
@@ -166,7 +166,7 @@ def test_one_labelled_slice_is_enough_to_go_on(name: str):
 def test_a_volume_of_one_slice_and_one_voxel_wide_axes_work(name: str):
     known = np.full((1, 9, 12), UNLABELLED, np.uint8)
     known[0, 4, 3:6], known[0, 0, :] = 3, 0
-    case = Case(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 0),))
+    case = PropagationInput(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 0),))
     assert set(np.unique(fill(name, case).classes)) <= {0, 3}
 
 
@@ -180,7 +180,9 @@ def test_a_mirrored_volume_gives_the_mirrored_fill(name: str, flips: list[bool],
     slices = tuple(
         replace(s, index=SHAPE[s.axis] - 1 - s.index) if s.axis in axes else s for s in case.slices
     )
-    mirrored = Case(np.flip(image, axes).copy(), np.flip(case.known, axes).copy(), slices, case.spacing_mm)
+    mirrored = PropagationInput(
+        np.flip(image, axes).copy(), np.flip(case.known, axes).copy(), slices, case.spacing_mm
+    )
     same = np.flip(fill(name, mirrored).classes, axes) == fill(name, case).classes
     assert same.mean() > (0.999 if name != "flow" else 0.97)
 
@@ -193,7 +195,9 @@ def test_the_order_of_the_axes_does_not_matter(name: str, order: list[int], seed
     case = labelled(image, truth, [(0, 4), (0, 8), (1, 8)])
     slices = tuple(replace(s, axis=order.index(s.axis)) for s in case.slices)
     z, y, x = (case.spacing_mm[a] for a in order)
-    turned = Case(image.transpose(order).copy(), case.known.transpose(order).copy(), slices, (z, y, x))
+    turned = PropagationInput(
+        image.transpose(order).copy(), case.known.transpose(order).copy(), slices, (z, y, x)
+    )
     back = fill(name, turned).classes.transpose(np.argsort(order))
     assert (back == fill(name, case).classes).mean() > (0.995 if name != "flow" else 0.97)
 
@@ -219,7 +223,7 @@ def test_whatever_is_drawn_the_fill_keeps_its_laws(name: str, shape, values, spa
         slices.add(LabelledSlice(axis, index, complete))
     if not (known != UNLABELLED).any():
         return
-    case = Case(rng.normal(0, 9, shape).astype(np.float32), known, tuple(slices), spacing)
+    case = PropagationInput(rng.normal(0, 9, shape).astype(np.float32), known, tuple(slices), spacing)
     filled = fill(name, case)
     said = known != UNLABELLED
     assert np.array_equal(filled.classes[said], known[said])
@@ -233,14 +237,14 @@ def test_a_cancelled_fill_stops_soon(name: str):
     )
     stop = threading.Event()
     stop.set()
-    with pytest.raises(Cancelled):
-        fill(name, case, Run(cancelled=stop.is_set))
+    with pytest.raises(PropagationCancelled):
+        fill(name, case, RunControl(cancelled=stop.is_set))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_at_the_deadline_there_is_the_best_so_far(name: str):
     case = labelled(*scene(), [(0, 4), (0, 8)])
-    filled = fill(name, case, Run(deadline=time.monotonic() - 1))
+    filled = fill(name, case, RunControl(deadline=time.monotonic() - 1))
     known = case.known != UNLABELLED
     assert np.array_equal(filled.classes[known], case.known[known])
     assert filled.finished == (name == "shape")
@@ -250,12 +254,14 @@ def test_a_second_run_starts_from_the_first_and_ends_at_the_same_place():
     image, truth = scene()
     first = fill("random_walker", labelled(image, truth, [(0, 4), (0, 8)]))
     more = labelled(image, truth, [(0, 4), (0, 8), (1, 8)])
-    warm, cold = fill("random_walker", more, Run(previous=first)), fill("random_walker", more)
+    warm, cold = fill("random_walker", more, RunControl(previous=first)), fill("random_walker", more)
     assert (warm.classes == cold.classes).mean() > 0.995
 
 
 def test_nothing_drawn_is_said_in_words():
-    empty = Case(np.zeros(SHAPE), np.full(SHAPE, UNLABELLED, np.uint8), (LabelledSlice(0, 1, True),))
+    empty = PropagationInput(
+        np.zeros(SHAPE), np.full(SHAPE, UNLABELLED, np.uint8), (LabelledSlice(0, 1, True),)
+    )
     with pytest.raises(ValueError, match="label one on any slice first"):
         fill("shape", empty)
     with pytest.raises(LookupError, match="there are: random_walker"):
@@ -267,7 +273,9 @@ def test_between_two_discs_the_outline_is_the_disc_between():
     known = np.full((11, 41, 41), UNLABELLED, np.uint8)
     for z, radius in ((0, 6), (10, 14)):
         known[z] = (rows - 20) ** 2 + (columns - 20) ** 2 < radius**2
-    case = Case(np.zeros(known.shape), known, (LabelledSlice(0, 0, True), LabelledSlice(0, 10, True)))
+    case = PropagationInput(
+        np.zeros(known.shape), known, (LabelledSlice(0, 0, True), LabelledSlice(0, 10, True))
+    )
     between = fill("shape", case).classes
     assert np.array_equal(between[0], known[0]) and np.array_equal(between[10], known[10])
     radii = np.sqrt(between.sum((1, 2)) / np.pi)
@@ -296,7 +304,7 @@ def test_on_an_even_chain_the_walker_finds_the_straight_line():
     ends = np.zeros((11, 1), np.float32)
     ends[10] = 1
     system, pull = system_of(free, Edges(image, (1.0, 1.0, 1.0), 2.0), lambda places: ends[places])
-    x, finished, _ = solve(system, pull, np.zeros((9, 1), np.float32), Run())
+    x, finished, _ = solve(system, pull, np.zeros((9, 1), np.float32), RunControl())
     assert finished and np.allclose(x[:, 0], np.arange(1, 10) / 10, atol=0.01)
 
 
@@ -342,7 +350,7 @@ def test_a_class_drawn_far_from_a_slice_does_not_keep_its_surroundings_open():
     known = np.full((60, 24, 24), UNLABELLED, np.uint8)
     known[10, 8:12, 8:12], known[50, 4:20, 4:20] = 1, 2
     slices = (LabelledSlice(0, 10, False, (1,)), LabelledSlice(0, 50, False, (2,)))
-    around = with_surroundings(Case(np.zeros(known.shape, np.float32), known, slices)).known[10]
+    around = with_surroundings(PropagationInput(np.zeros(known.shape, np.float32), known, slices)).known[10]
     assert (around[5:15, 5:15] != UNLABELLED).all() and around[0, 0] == UNLABELLED
 
 
@@ -356,7 +364,7 @@ def test_a_line_that_another_plane_left_on_a_slice_is_not_taken_for_an_outline()
 def test_large_volumes_are_worked_on_around_what_was_drawn():
     known = np.full((80, 90, 100), UNLABELLED, np.uint8)
     known[40, 30:40, 50:62] = 1
-    case = Case(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 40),))
+    case = PropagationInput(np.zeros(known.shape, np.float32), known, (LabelledSlice(0, 40),))
     box = region_of_interest(case)
     part = cropped(case, box)
     assert part.known.size < known.size / 20 and (part.known == 1).sum() == 120
@@ -437,8 +445,10 @@ def test_a_volume_much_smaller_or_larger_than_an_organ_has_looks_too(mm: float):
     image, truth = uneven()
     case = labelled(normalised(image), truth, [(0, 12)], spacing=(mm, mm, mm))
     level = looks.levels(case.image)
-    for near, every in zip(looks.nearby(case, background=True), looks.everywhere(case)):
-        assert np.isfinite(near).all() and near.min() >= 1 / looks.MOST and near.max() <= looks.MOST
+    for near, every in zip(
+        looks.local_likelihood_ratio(case, background=True), looks.global_likelihood_ratio(case)
+    ):
+        assert np.isfinite(near).all() and near.min() >= 1 / looks.MAX_RATIO and near.max() <= looks.MAX_RATIO
         assert np.corrcoef(np.log(near[12]).ravel(), np.log(every[level][12]).ravel())[0, 1] > 0.9
 
 
@@ -447,7 +457,9 @@ def test_far_from_what_is_known_a_class_looks_as_everywhere(background: bool):
     image, truth = uneven()
     case = labelled(normalised(image), truth, [(0, 12)], spacing=(12.0, 4.0, 4.0))
     level = looks.levels(case.image)
-    for near, every in zip(looks.nearby(case, background=background), looks.everywhere(case)):
+    for near, every in zip(
+        looks.local_likelihood_ratio(case, background=background), looks.global_likelihood_ratio(case)
+    ):
         np.testing.assert_allclose(near[-1], every[level][-1], rtol=1e-5)
         assert np.abs(np.log(near[13] / every[level][13])).max() > 0.3
 
@@ -481,7 +493,9 @@ def test_classes_of_single_voxels_outlive_the_coarse_grid(
     known[9:12] = 0
     for value, place in enumerate(places, 1):
         known[place] = value
-    case = Case(scene((24, 24, 24))[0], known, tuple(LabelledSlice(0, z, z < 12) for z in range(8, 14)))
+    case = PropagationInput(
+        scene((24, 24, 24))[0], known, tuple(LabelledSlice(0, z, z < 12) for z in range(8, 14))
+    )
     filled = fill("random_walker", case)
     assert all(filled.classes[place] == value for value, place in enumerate(places, 1))
     assert filled.finished
@@ -489,16 +503,16 @@ def test_classes_of_single_voxels_outlive_the_coarse_grid(
 
 def test_any_prompt_model_propagates_its_masks():
     image, truth = scene()
-    filled = fill_with(prompted(GraphCut), labelled(image, truth, [(0, 6)]), Run())
+    filled = fill_with(prompted(GraphCut), labelled(image, truth, [(0, 6)]), RunControl())
     assert dice(filled.classes, truth) > 0.7
 
 
 def test_the_prompt_model_of_the_project_is_asked():
     image, truth = scene()
     case = labelled(image, truth, [(0, 6)])
-    given = fill_with(prompted(GraphCut), case, Run())
-    named = fill("prompted", case, Run(prompts=PromptChoice("graphcut")))
-    other = fill("prompted", case, Run())
+    given = fill_with(prompted(GraphCut), case, RunControl())
+    named = fill("prompted", case, RunControl(prompts=PromptChoice("graphcut")))
+    other = fill("prompted", case, RunControl())
     assert np.array_equal(named.classes, given.classes)
     assert not np.array_equal(named.confidence, other.confidence), "without a choice it is the built-in model"
     assert dice(other.classes, truth) > 0.7
@@ -508,7 +522,7 @@ def test_a_prompt_model_that_is_not_here_fills_nothing_and_says_so(tmp_path):
     image, truth = scene()
     absent = PromptChoice(GIVEN, tmp_path / "mine.pth")
     with pytest.raises(ValueError, match="mine.pth is not on this machine; choose another way to fill"):
-        fill("prompted", labelled(image, truth, [(0, 6)]), Run(prompts=absent))
+        fill("prompted", labelled(image, truth, [(0, 6)]), RunControl(prompts=absent))
 
 
 def test_colour_counts_by_its_brightness():
@@ -520,17 +534,17 @@ def test_colour_counts_by_its_brightness():
 def test_progress_rises():
     seen: list[float] = []
     image, truth = scene()
-    fill("shape", labelled(image, truth, [(0, 5)]), Run(progress=seen.append))
+    fill("shape", labelled(image, truth, [(0, 5)]), RunControl(progress=seen.append))
     assert seen == sorted(seen) and len(seen) == 2
 
 
 def test_a_method_that_is_not_registered_keeps_the_laws_too():
-    def nothing(case: Case, run: Run) -> Guess:
-        return Guess(np.zeros(case.shape, np.uint8), np.ones(case.shape, np.float32))
+    def nothing(case: PropagationInput, run: RunControl) -> PropagationResult:
+        return PropagationResult(np.zeros(case.shape, np.uint8), np.ones(case.shape, np.float32))
 
     case = labelled(*scene(), [(0, 5)])
-    filled = fill_with(nothing, case, Run())
-    assert isinstance(filled, Filled) and np.array_equal(filled.classes[5], case.known[5])
+    filled = fill_with(nothing, case, RunControl())
+    assert isinstance(filled, FilledVolume) and np.array_equal(filled.classes[5], case.known[5])
 
 
 def test_a_window_keeps_air_and_bone_from_drowning_what_lies_between():
@@ -545,7 +559,7 @@ def test_a_window_keeps_air_and_bone_from_drowning_what_lies_between():
         known[k] = truth[k]
     slices = tuple(LabelledSlice(0, k, True) for k in (1, 12))
     dice = [
-        _dice(fill("random_walker", Case(image, known, slices, window=w)).classes, truth)
+        _dice(fill("random_walker", PropagationInput(image, known, slices, window=w)).classes, truth)
         for w in (None, (-160, 300))
     ]
     assert dice[1] > 0.995 > dice[0]

@@ -9,7 +9,7 @@ import pytest
 from learners.cluster import k_means, rbf, typicality
 from learners.pool import Pool, empty_pool, join, read_pool, write_pool
 from learners.rankers import RANKERS, rank
-from learners.rankers.ask import Ask
+from learners.rankers.ask import RankRequest
 from learners.rankers.choosing import expected_seconds
 from learners.rankers.uncertainty import power_noise
 from storage.arrays import TornFile
@@ -41,7 +41,9 @@ def pool_of(count: int, *, slices: int = 1, seed: int = 0, groups: int = 6) -> P
 def test_every_ranker_gives_as_many_as_asked_each_with_a_reason_and_never_what_is_labelled(name):
     pool = pool_of(60)
     labelled = frozenset({(7, 0, 0), (8, 0, 0)})
-    ask = Ask(10, labelled=labelled, skipped=frozenset({(9, 0, 0)}), labelled_images=frozenset({7, 8}))
+    ask = RankRequest(
+        10, labelled=labelled, skipped=frozenset({(9, 0, 0)}), labelled_images=frozenset({7, 8})
+    )
     picks = rank(name, pool, ask)
     assert len(picks) == 10 and len({p.image for p in picks}) == 10
     assert not {7, 8, 9} & {p.image for p in picks} and all(p.why for p in picks)
@@ -51,7 +53,7 @@ def test_every_ranker_gives_as_many_as_asked_each_with_a_reason_and_never_what_i
 
 @pytest.mark.parametrize("name", RANKERS)
 def test_slices_of_a_volume_that_lie_together_are_not_asked_together(name):
-    picks = rank(name, pool_of(3, slices=60), Ask(12))
+    picks = rank(name, pool_of(3, slices=60), RankRequest(12))
     assert len(picks) > 3
     for a in picks:
         near = [b for b in picks if b.image == a.image and b != a and abs(b.index - a.index) <= 4]
@@ -70,7 +72,7 @@ def _ranking(name: str, images: int) -> float:
     pool, found = pool_of(images), []
     for _ in range(2):
         started = time.process_time()
-        assert len(rank(name, pool, Ask(20, labelled_images=frozenset(range(1, 50))))) == 20
+        assert len(rank(name, pool, RankRequest(20, labelled_images=frozenset(range(1, 50))))) == 20
         found.append(time.process_time() - started)
     return min(found)
 
@@ -78,21 +80,21 @@ def _ranking(name: str, images: int) -> float:
 def test_uncertain_images_come_first():
     pool = pool_of(50)
     best = pool.refs[np.argmax(pool.entropy), 0]
-    assert rank("entropy", pool, Ask(5))[0].image == best
-    assert rank("margin", pool, Ask(5))[0].image == pool.refs[np.argmax(pool.doubt), 0]
-    assert rank("stability", pool, Ask(5))[0].image == pool.refs[np.argmin(pool.stability), 0]
+    assert rank("entropy", pool, RankRequest(5))[0].image == best
+    assert rank("margin", pool, RankRequest(5))[0].image == pool.refs[np.argmax(pool.doubt), 0]
+    assert rank("stability", pool, RankRequest(5))[0].image == pool.refs[np.argmin(pool.stability), 0]
 
 
 def test_clasp_divides_its_places_over_classes_and_gets_sharper_with_the_rounds():
-    assert [round(Ask(loop=i).beta, 2) for i in range(5)] == [1, 3.16, 10, 31.62, 100]
+    assert [round(RankRequest(loop=i).beta, 2) for i in range(5)] == [1, 3.16, 10, 31.62, 100]
     pool = pool_of(300)
     columns = (pool.entropy, *pool.per_class.T)
     best = {int(pool.refs[np.argmax(column), 0]) for column in columns}
     for column in columns:
         column[np.argmax(column)] *= 3
-    first = {p.image for p in rank("clasp", pool, Ask(9, loop=9))}
+    first = {p.image for p in rank("clasp", pool, RankRequest(9, loop=9))}
     assert best <= first
-    early = [{p.image for p in rank("clasp", pool, Ask(9, loop=0, seed=s))} for s in range(2)]
+    early = [{p.image for p in rank("clasp", pool, RankRequest(9, loop=0, seed=s))} for s in range(2)]
     assert early[0] != early[1]
 
 
@@ -107,7 +109,7 @@ def test_power_noise_draws_in_proportion_and_never_what_is_zero():
 
 def test_foreground_aware_random_prefers_what_holds_something():
     pool = pool_of(400)
-    picks = rank("foreground", pool, Ask(100))
+    picks = rank("foreground", pool, RankRequest(100))
     has = {int(r[0]) for r, f in zip(pool.refs, pool.foreground) if f > 0}
     assert np.mean([p.image in has for p in picks]) > 0.55
 
@@ -116,25 +118,25 @@ def test_foreground_aware_random_prefers_what_holds_something():
 def test_the_first_queries_reach_every_kind_of_image_and_copies_are_asked_once(name):
     rng = np.random.default_rng(1)
     pool = pool_of(120)
-    kinds = {p.image % 6 for p in rank(name, pool, Ask(6))}
+    kinds = {p.image % 6 for p in rank(name, pool, RankRequest(6))}
     assert len(kinds) >= 5
     copied = replace(pool, features=np.repeat(pool.features[rng.integers(0, 120, 1)], 120, 0))
-    assert len(rank(name, copied, Ask(6))) >= 1
+    assert len(rank(name, copied, RankRequest(6))) >= 1
 
 
 def test_coverage_goes_where_nothing_is_labelled():
     pool = pool_of(120)
     labelled = frozenset(i for i in range(1, 121) if i % 6 in (0, 1, 2, 3))
     refs = frozenset((i, 0, 0) for i in labelled)
-    picks = rank("coverage", pool, Ask(2, labelled=refs, labelled_images=labelled))
+    picks = rank("coverage", pool, RankRequest(2, labelled=refs, labelled_images=labelled))
     assert {p.image % 6 for p in picks} == {4, 5}
 
 
 def test_the_order_of_the_pool_does_not_matter_to_uncertainty():
     pool = pool_of(80)
     shuffled = pool.of(np.random.default_rng(3).permutation(80))
-    assert [p.image for p in rank("entropy", pool, Ask(10))] == [
-        p.image for p in rank("entropy", shuffled, Ask(10))
+    assert [p.image for p in rank("entropy", pool, RankRequest(10))] == [
+        p.image for p in rank("entropy", shuffled, RankRequest(10))
     ]
 
 
@@ -143,17 +145,17 @@ def test_dear_items_fall_when_the_value_is_divided_by_seconds():
     dear = int(np.argmax(pool.entropy))
     pool.contour[dear] = 1e5
     assert expected_seconds(pool)[dear] > 1000
-    assert rank("entropy", pool, Ask(3, per_second=True))[0].image != pool.refs[dear, 0]
+    assert rank("entropy", pool, RankRequest(3, per_second=True))[0].image != pool.refs[dear, 0]
 
 
 def test_whole_images_are_asked_once_each():
-    picks = rank("entropy", pool_of(5, slices=30), Ask(9, whole_images=True))
+    picks = rank("entropy", pool_of(5, slices=30), RankRequest(9, whole_images=True))
     assert sorted(p.image for p in picks) == [1, 2, 3, 4, 5]
 
 
 def test_an_unknown_ranker_is_refused_in_words():
     with pytest.raises(LookupError, match="there is no ranker 'best'; there are: clasp"):
-        rank("best", pool_of(3), Ask())
+        rank("best", pool_of(3), RankRequest())
 
 
 def test_groups_are_found_and_the_middle_of_a_group_is_typical():

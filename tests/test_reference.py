@@ -23,13 +23,13 @@ from learners.reference.align import STEPS, align, alignment_loss, fresh_neck, l
 from learners.reference.features import BuiltInFeatures, zoom_for
 from learners.reference.head import best_threshold, fit, otsu, own_threshold, prototypes, scaling_of
 from learners.reference.keep import load_reference, save_reference
-from learners.reference.learn import Wish, learn
-from learners.reference.model import Sight, at_size, class_map_of
+from learners.reference.learn import FitOptions, learn
+from learners.reference.model import FeatureExtractor, at_size, class_map_of
 from learners.reference.objects import gate_of, only_believed, pieces_of, refined
-from learners.reference.shots import Cells, Shot, cells_of, diameter_of
+from learners.reference.shots import Cells, ReferenceSlice, cells_of, diameter_of
 from learners.reference.trust import trusted
 from learners.reference.views import other_look
-from learners.reference.work import work, work_aligned
+from learners.reference.work import run, run_aligned
 from learners.spec import Unready
 from models.builtin import BuiltIn
 from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
@@ -60,9 +60,9 @@ def picture(
     return np.clip(grey, 0, 255).astype(np.uint8), truth
 
 
-def shot(seed: int, **more) -> Shot:
+def shot(seed: int, **more) -> ReferenceSlice:
     grey, truth = picture(seed, **more)
-    return Shot(seed, np.repeat(grey[..., None], 3, 2), truth)
+    return ReferenceSlice(seed, np.repeat(grey[..., None], 3, 2), truth)
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -86,7 +86,7 @@ def test_otsu_splits_two_heaps_and_survives_a_flat_map():
 def test_alignment_lowers_its_loss_and_changes_the_neck_alone(dense):
     first = shot(3)
     looks = [other_look(first, np.random.default_rng(k)) for k in range(3)]
-    sight = Sight(dense, diameter_of([first]))
+    sight = FeatureExtractor(dense, diameter_of([first]))
     grids = [sight(s.picture, 0.0) for s in (first, *looks)]
     scaling = scaling_of(grids[:1])
     pairs = [
@@ -237,7 +237,7 @@ def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it()
 
 def test_the_reference_itself_and_another_picture_are_found(dense):
     first, second = shot(1), shot(2)
-    found = learn([first], Sight(dense, diameter_of([first])), Wish((1, 7)))
+    found = learn([first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1, 7)))
     assert [set(view.seen) for view in found.views] == [{1}], (
         "nothing is learned of a class that no reference shows"
     )
@@ -249,14 +249,15 @@ def test_the_reference_itself_and_another_picture_are_found(dense):
 
 def test_more_references_do_not_depend_on_their_order(dense):
     shots = [shot(1), shot(2)]
-    sight, target = Sight(dense, diameter_of(shots)), shot(3)
+    sight, target = FeatureExtractor(dense, diameter_of(shots)), shot(3)
     maps = [
-        class_map_of(learn(order, sight, Wish((1,), gated=False)), target) for order in (shots, shots[::-1])
+        class_map_of(learn(order, sight, FitOptions((1,), gated=False)), target)
+        for order in (shots, shots[::-1])
     ]
     assert (maps[0] == maps[1]).mean() > 0.97, "the other looks are drawn anew, nothing else differs"
 
 
-def large(seed: int) -> Shot:
+def large(seed: int) -> ReferenceSlice:
     """Dark discs, three times as large, on a bright ground."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:112, :136]
@@ -265,13 +266,13 @@ def large(seed: int) -> Shot:
         inside = np.hypot(rows - r - rng.integers(6), columns - c - rng.integers(6)) < 27
         grey[inside] = 70 + rng.normal(0, 10, inside.sum())
         truth[inside] = 1
-    return Shot(seed, np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), truth)
+    return ReferenceSlice(seed, np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), truth)
 
 
 def test_references_of_two_kinds_speak_for_themselves_and_are_kept(dense, tmp_path, monkeypatch):
     shots = [shot(1), shot(4), large(21), large(23)]
     monkeypatch.setattr("learners.reference.learn._better_apart", lambda *_: True)
-    found = learn(shots, Sight(dense, diameter_of(shots)), Wish((1,)))
+    found = learn(shots, FeatureExtractor(dense, diameter_of(shots)), FitOptions((1,)))
     assert [round(view.sight.diameter) for view in found.views] == [
         round(diameter_of([each])) for each in shots
     ], "each is seen at the size of its own objects"
@@ -285,40 +286,43 @@ def test_references_of_two_kinds_speak_for_themselves_and_are_kept(dense, tmp_pa
 
 def test_whether_references_speak_for_themselves_is_told_by_those_that_are_kept_back(dense, monkeypatch):
     shots = [shot(1), shot(4), large(21), large(23)]
-    sight = Sight(dense, diameter_of(shots))
+    sight = FeatureExtractor(dense, diameter_of(shots))
     monkeypatch.setattr(
         "learners.reference.learn.agreement", lambda reference, kept: 1.0 / len(reference.views)
     )
-    assert len(learn(shots, sight, Wish((1,))).views) == 1
+    assert len(learn(shots, sight, FitOptions((1,))).views) == 1
     monkeypatch.setattr(
         "learners.reference.learn.agreement", lambda reference, kept: float(len(reference.views))
     )
-    assert len(learn(shots, sight, Wish((1,))).views) == 4
+    assert len(learn(shots, sight, FitOptions((1,))).views) == 4
     monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
-    assert len(learn(shots, sight, Wish((1,))).views) == 1, "alone each of them is doubted"
+    assert len(learn(shots, sight, FitOptions((1,))).views) == 1, "alone each of them is doubted"
 
 
 def test_a_reference_without_objects_tells_the_others_what_is_none(dense):
     shots = [shot(1), shot(2), shot(8, objects=0)]
-    found = learn(shots, Sight(dense, diameter_of(shots)), Wish((1,)))
+    found = learn(shots, FeatureExtractor(dense, diameter_of(shots)), FitOptions((1,)))
     assert (class_map_of(found, shot(9, objects=0)) == 1).mean() < 0.01
     assert dice(class_map_of(found, shot(3)) == 1, shot(3).values == 1) > 0.7
 
 
 def test_scans_are_learned_from_together(dense):
     shots = [shot(1), shot(2)]
-    assert len(learn(shots, Sight(dense, diameter_of(shots)), Wish((1,), joined=True)).views) == 1
+    assert (
+        len(learn(shots, FeatureExtractor(dense, diameter_of(shots)), FitOptions((1,), joined=True)).views)
+        == 1
+    )
 
 
 def test_an_image_without_the_object_gets_none(dense):
     first = shot(1)
-    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,)))
+    found = learn([first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1,)))
     assert (class_map_of(found, shot(8, objects=0)) == 1).mean() < 0.01
 
 
 def test_what_was_learned_survives_the_disk(dense, tmp_path):
     first = shot(1)
-    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,), aligned=True))
+    found = learn([first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1,), aligned=True))
     save_reference(tmp_path, found)
     model = BuiltIn()
     again = load_reference(tmp_path, (1,), dense, model)
@@ -332,10 +336,10 @@ def test_what_was_learned_survives_the_disk(dense, tmp_path):
 
 def test_a_doubted_reference_is_told_by_prototypes_from_the_disk_too(dense, tmp_path, monkeypatch):
     first, second = shot(1), shot(2)
-    sight = Sight(dense, diameter_of([first]))
-    assert not learn([first], sight, Wish((1,))).views[0].seen[1].doubted
+    sight = FeatureExtractor(dense, diameter_of([first]))
+    assert not learn([first], sight, FitOptions((1,))).views[0].seen[1].doubted
     monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
-    found = learn([first, shot(8, objects=0)], sight, Wish((1,)))
+    found = learn([first, shot(8, objects=0)], sight, FitOptions((1,)))
     (view,) = found.views
     x = view.look(second.picture, 0.0)
     near = view.seen[1].head.nearest(x)
@@ -343,10 +347,12 @@ def test_a_doubted_reference_is_told_by_prototypes_from_the_disk_too(dense, tmp_
     save_reference(tmp_path, found)
     again = load_reference(tmp_path, (1,), dense, BuiltIn())
     assert again is not None and np.array_equal(class_map_of(again, second), class_map_of(found, second))
-    assert not learn([first, second], sight, Wish((1,))).views[0].seen[1].doubted, "two tell more than one"
+    assert not learn([first, second], sight, FitOptions((1,))).views[0].seen[1].doubted, (
+        "two tell more than one"
+    )
 
 
-@pytest.mark.parametrize("run", [work, work_aligned])
+@pytest.mark.parametrize("run", [run, run_aligned])
 def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
     examples = []
     for i in range(1, 5):
@@ -367,12 +373,12 @@ def test_a_round_says_when_its_only_reference_tells_little_of_others(tmp_path: P
     examples = [
         example(tmp_path, i, picture(i)[0][None], picture(i)[1][None] if i == 1 else None) for i in (1, 2)
     ]
-    assert "a second one helps" not in work(spec_of(tmp_path, examples, learner="reference")).notes[0]
+    assert "a second one helps" not in run(spec_of(tmp_path, examples, learner="reference")).notes[0]
     monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
     doubted = spec_of(tmp_path, examples, learner="reference")
-    assert work(doubted).notes[0].endswith("a second one helps")
+    assert run(doubted).notes[0].endswith("a second one helps")
     aligned = spec_of(tmp_path, examples, learner="reference")
-    assert "a second one helps" not in work_aligned(aligned).notes[0], "a neck asks no discriminant"
+    assert "a second one helps" not in run_aligned(aligned).notes[0], "a neck asks no discriminant"
 
 
 def test_a_volume_is_learned_from_one_of_its_slices(tmp_path: Path):
@@ -385,7 +391,7 @@ def test_a_volume_is_learned_from_one_of_its_slices(tmp_path: Path):
     known = np.full(truth.shape, UNLABELLED, np.uint8)
     known[4] = truth[4]
     one = example(tmp_path, 1, pixels, known, slices=((0, 4),))
-    result = work(spec_of(tmp_path, [one], learner="reference", mirror=(2,)))
+    result = run(spec_of(tmp_path, [one], learner="reference", mirror=(2,)))
     assert dice(open_npy(classes_file(result.model, 1)) == 1, truth == 1) > 0.7
 
 
@@ -394,7 +400,7 @@ def test_references_without_anything_to_tell_it_from_say_what_to_do(tmp_path: Pa
     drawn = np.where(truth == 1, 1, UNLABELLED).astype(np.uint8)
     one = example(tmp_path, 1, grey[None], drawn[None])
     with pytest.raises(Unready, match="complete one slice"):
-        work(spec_of(tmp_path, [one], learner="reference"))
+        run(spec_of(tmp_path, [one], learner="reference"))
 
 
 def test_chosen_references_are_taken_and_no_others(tmp_path: Path):
@@ -402,7 +408,7 @@ def test_chosen_references_are_taken_and_no_others(tmp_path: Path):
     for i in range(1, 4):
         grey, truth = picture(i)
         examples.append(example(tmp_path, i, grey[None], truth[None]))
-    result = work(replace(spec_of(tmp_path, examples, learner="reference"), references=(2,)))
+    result = run(replace(spec_of(tmp_path, examples, learner="reference"), references=(2,)))
     assert "(2)" in result.notes[0]
 
 
@@ -420,7 +426,9 @@ def test_one_reference_of_nuclei_beats_its_copied_mask_and_the_nearest_prototype
         nucleus(shared_data, next(r["file"] for r in rows if r["split"] == "train")),
         *(nucleus(shared_data, r["file"]) for r in [r for r in rows if r["split"] == "val"][:3]),
     )
-    found = learn([first], Sight(dense, diameter_of([first])), Wish((1,), prompt_model=BuiltIn()))
+    found = learn(
+        [first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1,), prompt_model=BuiltIn())
+    )
     scores: dict[str, list[float]] = {"found": [], "nearest": [], "copied": []}
     for target in targets:
         truth = target.values == 1
@@ -452,7 +460,7 @@ def test_nuclei_of_another_laboratory_are_found_by_a_threshold_of_their_own(shar
     usual: list[float] = []
     for name in names["fluo256"][:3]:
         first = nucleus(shared_data, name)
-        found = learn([first], Sight(dense, diameter_of([first])), Wish((1,)))
+        found = learn([first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1,)))
         (view,) = found.views
         assert view.seen[1].own
         one = replace(found, views=(replace(view, seen={1: replace(view.seen[1], own=False)}),))
@@ -470,11 +478,11 @@ def test_a_person_in_one_photograph_is_not_taken_for_all_people(shared_data, den
     references, targets = photographs[:3], photographs[3:7]
     scores: dict[str, list[float]] = {"doubted": [], "nearest": [], "believed": []}
     for first in references:
-        sight = Sight(dense, diameter_of([first]))
-        doubted = learn([first], sight, Wish((1,)))
+        sight = FeatureExtractor(dense, diameter_of([first]))
+        doubted = learn([first], sight, FitOptions((1,)))
         with monkeypatch.context() as patch:
             patch.setattr("learners.reference.learn.trusted", lambda x, cells: True)
-            believed = learn([first], sight, Wish((1,)))
+            believed = learn([first], sight, FitOptions((1,)))
         for target in targets:
             truth = target.values == 1
             (view,) = doubted.views
@@ -487,7 +495,7 @@ def test_a_person_in_one_photograph_is_not_taken_for_all_people(shared_data, den
     assert mean["doubted"] > mean["believed"] + 0.1 and mean["doubted"] > mean["nearest"] + 0.03
 
 
-def _people(data: Path) -> list[Shot]:
+def _people(data: Path) -> list[ReferenceSlice]:
     """Photographs that people fill at least a hundredth of."""
     values: dict[str, list[int]] = {}
     with open(data / "coco-cc" / "objects.csv") as file:
@@ -499,14 +507,14 @@ def _people(data: Path) -> list[Shot]:
         pixels = cv2.imread(str(data / "coco-cc" / "images" / name), cv2.IMREAD_COLOR_RGB)
         label = data / "coco-cc" / "labels" / f"{Path(name).stem}.png"
         truth = np.isin(cv2.imread(str(label), cv2.IMREAD_UNCHANGED), which)
-        out.append(Shot(n, pixels, truth.astype(np.uint8)))
+        out.append(ReferenceSlice(n, pixels, truth.astype(np.uint8)))
     return out
 
 
-def nucleus(data: Path, name: str) -> Shot:
+def nucleus(data: Path, name: str) -> ReferenceSlice:
     pixels = cv2.imread(str(data / "dsb2018-nuclei" / "images" / name), cv2.IMREAD_COLOR_RGB)
     truth = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED) > 0
-    return Shot(1, pixels, truth.astype(np.uint8))
+    return ReferenceSlice(1, pixels, truth.astype(np.uint8))
 
 
 def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(tmp_path: Path):

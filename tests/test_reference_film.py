@@ -6,12 +6,12 @@ import torch
 
 pytest.importorskip("transformers", reason="the optional extra for SAM 2 is not installed")
 
-from learners.data import Case
+from learners.data import ImageReader
 from learners.plan import plan_of
 from learners.predict import class_map
 from learners.reference.film import Film, aligned, coarse, morph, nearest_shot, neck_of
-from learners.reference.shots import Shot
-from learners.reference.work_film import work as work_film
+from learners.reference.shots import ReferenceSlice
+from learners.reference.work_film import run as work_film
 from learners.spec import Unready
 from learners.targets import Classes
 from tests.test_learners_learn import example, spec_of
@@ -47,7 +47,7 @@ def test_a_class_without_a_reference_is_nowhere_and_a_film_predicts_every_slice(
     spec = spec_of(tmp_path, [one], class_ids=(1, 5))
     classes = Classes((1, 5))
     film = Film(propagator, (shot(1),), (1, 5), frames=2)
-    found = class_map(film, Case(one, classes, 1), plan_of(spec), classes)
+    found = class_map(film, ImageReader(one, classes, 1), plan_of(spec), classes)
     assert found.shape == (2, *grey.shape) and 5 not in found
 
 
@@ -63,7 +63,7 @@ def test_a_morph_ends_near_its_ends():
 
 def test_the_reference_slice_nearest_in_the_volume_is_taken():
     shots = [
-        Shot(1, np.zeros((4, 4, 3), np.uint8), np.full((4, 4), v, np.uint8), at)
+        ReferenceSlice(1, np.zeros((4, 4, 3), np.uint8), np.full((4, 4), v, np.uint8), at)
         for v, at in ((1, 0.1), (1, 0.9), (2, 0.5))
     ]
     assert nearest_shot(shots, 1, 0.7) is shots[1] and nearest_shot(shots, 3, 0.5) is None

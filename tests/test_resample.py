@@ -9,13 +9,13 @@ from scipy import ndimage
 
 import learners.predict as predicting
 from learners.checkpoint import load_network
-from learners.data import Case, Pools
-from learners.judging import Judge
+from learners.data import ImageReader, Pools
+from learners.judging import Evaluator
 from learners.plan import plan_of
 from learners.predict import class_map, probabilities
 from learners.resample import SAME, cover, sampled, zoom_of
 from learners.targets import Classes
-from learners.work import work
+from learners.work import run
 from storage.arrays import UNLABELLED, open_npy
 from tests.test_learners_learn import discs, example, spec_of
 
@@ -45,7 +45,7 @@ def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taught")
     examples = [blob(folder, i, (2.0, 2.0, 2.0), all_held=i == 5) for i in range(1, 6)]
     spec = spec_of(folder, examples, steps=110, predict=(1,))
-    result = work(spec)
+    result = run(spec)
     return folder, plan_of(spec), load_network(result.model), result.dice
 
 
@@ -100,7 +100,7 @@ def test_a_lone_labelled_slice_is_in_every_patch_that_is_drawn_for_it(tmp_path, 
     usual = [blob(tmp_path, i, (2.0, 2.0, 2.0)) for i in (1, 2, 3)]
     plan = plan_of(spec_of(tmp_path, usual))
     other = blob(tmp_path, 4, spacing, known=lone)
-    pools = Pools([Case(other, ONE, 1)], ONE, plan, np.random.default_rng(0))
+    pools = Pools([ImageReader(other, ONE, 1)], ONE, plan, np.random.default_rng(0))
     sample = pools.labelled(24)
     for y, w in zip(sample.y, sample.w):
         planes = (w > 0).flatten(1).any(1)
@@ -113,15 +113,17 @@ def test_a_lone_labelled_slice_is_in_every_patch_that_is_drawn_for_it(tmp_path, 
 def test_a_network_finds_the_same_at_any_spacing_on_the_images_own_voxels(taught, spacing):
     folder, plan, network, _ = taught
     own = blob(folder, 90, spacing, all_held=True)
-    dice = Judge([Case(own, ONE, 1)], plan, ONE)(network).dice
-    usual = Judge([Case(blob(folder, 90, (2.0, 2.0, 2.0), all_held=True), ONE, 1)], plan, ONE)(network).dice
-    assert class_map(network, Case(own, ONE, 1), plan, ONE).shape == own.shape
+    dice = Evaluator([ImageReader(own, ONE, 1)], plan, ONE)(network).dice
+    usual = Evaluator([ImageReader(blob(folder, 90, (2.0, 2.0, 2.0), all_held=True), ONE, 1)], plan, ONE)(
+        network
+    ).dice
+    assert class_map(network, ImageReader(own, ONE, 1), plan, ONE).shape == own.shape
     assert usual > 0.85 and dice > usual - 0.06
 
 
 def test_tiles_of_a_resampled_image_meet_without_a_seam_and_stay_small(taught, monkeypatch):
     folder, plan, network, _ = taught
-    case = Case(blob(folder, 91, (1.0, 1.0, 3.0)), ONE, 1)
+    case = ImageReader(blob(folder, 91, (1.0, 1.0, 3.0)), ONE, 1)
     whole = np.zeros((2, *case.example.shape), np.float32)
     for core, p, _ in probabilities(network, case, plan):
         whole[:, *core] = p
@@ -164,12 +166,12 @@ def test_hippocampus_at_twice_the_spacing_is_found_as_well(shared_data, tmp_path
 
     train = [volume(name, i, 1.0, all_held=i == 5) for i, name in enumerate(names[:6])]
     spec = spec_of(tmp_path, train, class_ids=(1, 2), steps=250, seconds=600, predict=(1,))
-    network, plan, classes = load_network(work(spec).model), plan_of(spec), Classes((1, 2))
+    network, plan, classes = load_network(run(spec).model), plan_of(spec), Classes((1, 2))
     judged = [(name, 100 + i) for i, name in enumerate(names[6:])]
 
     def dice(factor: float, **changes) -> float:
         volumes = [replace(volume(n, number, factor, all_held=True), **changes) for n, number in judged]
-        return Judge([Case(v, classes, 1) for v in volumes], plan, classes)(network).dice
+        return Evaluator([ImageReader(v, classes, 1) for v in volumes], plan, classes)(network).dice
 
     usual, coarse, untold = dice(1.0), dice(0.5), dice(0.5, spacing_mm=None)
     assert usual > 0.4 and coarse > usual - 0.06 and untold < coarse - 0.1, (usual, coarse, untold)
@@ -180,7 +182,7 @@ def test_a_patch_of_a_coarser_image_shows_as_many_millimetres(tmp_path):
     plan = plan_of(spec_of(tmp_path, usual))
     sizes = []
     for number, spacing in ((4, (2.0, 2.0, 2.0)), (4, (1.0, 1.0, 1.0)), (4, (2.0, 4.0, 4.0))):
-        case = Case(blob(tmp_path, number, spacing), ONE, 1)
+        case = ImageReader(blob(tmp_path, number, spacing), ONE, 1)
         pools = Pools([case], ONE, plan, np.random.default_rng(1))
         sizes.append(np.mean([float((s == 1).sum()) for s in pools.labelled(30).y]))
     assert open_npy(usual[0].pixels).shape == (20, 22, 18)

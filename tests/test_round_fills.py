@@ -61,16 +61,16 @@ def test_a_fill_ages_with_the_learners_own_rounds(store):
 
 
 def test_what_a_label_says_is_trusted_and_what_was_propagated_less(store, tmp_path: Path):
-    from learners.data import Case
-    from learners.targets import belief_at
+    from learners.data import ImageReader
+    from learners.targets import trust_at
 
     image = store.add_image(ball()[0])
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))
     filled(store, image, 1)
     (example,) = RoundInputs(store, rounds_of(store)).build("propagated", 0).examples
-    case = Case(example, Classes((1,)), 1)
+    case = ImageReader(example, Classes((1,)), 1)
     whole = tuple(slice(0, n) for n in example.shape)
-    target = case.target(whole, lambda rounds: belief_at(rounds))
+    target = case.target(whole, lambda rounds: trust_at(rounds))
     said = case.target(whole)
     assert (target.w[said.w == 1] == 1).all() and target.w[said.w == 0].min() > 0
     assert target.w[said.w == 0].max() <= 0.95 * 200 / 255 + 1e-6

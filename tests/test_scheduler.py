@@ -19,7 +19,7 @@ from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from learners.engines import ProcessExecutor, SerialExecutor
-from learners.judging import Judged
+from learners.judging import Evaluation
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
@@ -156,7 +156,7 @@ def test_the_model_that_a_waiting_round_starts_from_stays_while_its_own_learner_
 
 
 def test_rounds_go_on_from_one_that_came_out_worse_but_not_for_ever(project, monkeypatch):
-    monkeypatch.setattr(Judged, "worse_than", lambda self, other: other is not None)
+    monkeypatch.setattr(Evaluation, "worse_than", lambda self, other: other is not None)
     store, ids = project
     engine = Gated()
     engine.gate.set()

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from learners import LEARNERS
 from learners.budget import Budget
-from learners.data import Case
+from learners.data import ImageReader
 from learners.sfr import STATE, SURE, pages_of, proposed, restored, sam_here, sure_of, tune
 from learners.spec import Pseudo, RoundSpec, Unready
 from learners.targets import Classes
-from learners.work import work as train_network
+from learners.work import run as train_network
 from models import PromptChoice
 from models.mosaic import Mosaic
 from models.sam_mosaic import LowRank, MosaicSam
@@ -86,10 +86,10 @@ def test_tuning_learns_what_is_labelled():
 
 
 def test_what_nobody_said_has_no_weight_on_a_page(tmp_path):
-    case = Case(replace(ball(tmp_path, 1), fill=None), Classes((1,)), 1)
+    case = ImageReader(replace(ball(tmp_path, 1), fill=None), Classes((1,)), 1)
     (page,) = pages_of(case, 128, Classes((1,)))
     assert (page.y[page.w == 0] == UNLABELLED).all() and set(np.unique(page.y[page.w > 0])) == {0, 1}
-    (filled,) = pages_of(Case(ball(tmp_path, 1), Classes((1,)), 1), 128, Classes((1,)))
+    (filled,) = pages_of(ImageReader(ball(tmp_path, 1), Classes((1,)), 1), 128, Classes((1,)))
     assert (filled.w > 0).sum() > (page.w > 0).sum() and ((filled.w == 1) == (page.w == 1)).all()
 
 
@@ -131,4 +131,4 @@ def test_without_weights_or_labels_it_says_what_is_missing(tmp_path, monkeypatch
     spec = RoundSpec("sfr", (1,), (ball(tmp_path, 1, labelled=False),), tmp_path)
     with pytest.raises(Unready, match="label one more"):
         proposed(spec, small_sam(), "abc")
-    assert LEARNERS["sfr"].work is not None
+    assert LEARNERS["sfr"].run_round is not None

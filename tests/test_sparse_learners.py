@@ -14,13 +14,13 @@ from learners.budget import Budget
 from learners.checkpoint import load_peers, read_card, save_model
 from learners.cross_teaching import as_slices, as_volume, confident, consistent, filled_in, planes_of, quality
 from learners.cross_teaching import exchanged as taught
-from learners.data import Case, Pools
+from learners.data import ImageReader, Pools
 from learners.desco import PEER, co_train, entropy, exchanged, most_entropy, own_planes
 from learners.losses import CEDice, Sample
 from learners.plan import plan_of
 from learners.spec import Example, Fill, RoundSpec, Unready
 from learners.targets import LIFE, Classes
-from learners.trainer import Context, Gate, Job, State, train
+from learners.trainer import Gate, StepContext, TrainingJob, TrainingState, train
 from models.networks import NetworkSpec, UNet
 from storage.arrays import UNLABELLED, write_npy
 
@@ -50,24 +50,26 @@ def ball(folder: Path, image_id: int, *, filled: bool = True, labelled: bool = T
     )
 
 
-def job_of(folder: Path, learner: str, steps: int = 4, before: int = 0, **more) -> tuple[Job, State]:
+def job_of(
+    folder: Path, learner: str, steps: int = 4, before: int = 0, **more
+) -> tuple[TrainingJob, TrainingState]:
     examples = (ball(folder, 1, **more), ball(folder, 2, labelled=False))
     spec = RoundSpec(learner, (1,), examples, folder, steps=steps, device="cpu")
     plan = plan_of(spec)
     recipe = LEARNERS[learner].make()
-    cases = [Case(e, CLASSES, 1) for e in examples]
+    cases = [ImageReader(e, CLASSES, 1) for e in examples]
     pools = Pools(cases, CLASSES, plan, np.random.default_rng(0))
     gate = Gate(recipe.good_teacher, recipe.ramp, recipe.weight, pools.foreground_share())
-    job = Job(recipe, pools, plan, Budget(60, steps), Views(), CEDice(), gate, before=before)
+    job = TrainingJob(recipe, pools, plan, Budget(60, steps), Views(), CEDice(), gate, before=before)
     torch.manual_seed(0)
-    state = State.fresh(UNet(plan.network))
+    state = TrainingState.fresh(UNet(plan.network))
     peers = recipe.peers(plan, pools) if recipe.peers else {}
     state.peers = load_peers(None, peers, (1,), "cpu")
     return job, state
 
 
-def context_of(job: Job, weight: float) -> Context:
-    return Context(torch.Generator().manual_seed(0), weight=weight, views=job.views)
+def context_of(job: TrainingJob, weight: float) -> StepContext:
+    return StepContext(torch.Generator().manual_seed(0), weight=weight, views=job.views)
 
 
 # DeSCO
@@ -77,9 +79,9 @@ def test_both_networks_agree_on_the_true_slices_and_differ_in_what_they_believe_
     job, _ = job_of(tmp_path, "desco")
     planes = own_planes(job.pools.planes())
     assert set(planes) == {0, 1}
-    case = Case(ball(tmp_path, 1), CLASSES, 1)
+    case = ImageReader(ball(tmp_path, 1), CLASSES, 1)
     whole = tuple(slice(0, n) for n in case.example.shape)
-    first, second = (case.target(whole, job.believer((axis,))) for axis in planes)
+    first, second = (case.target(whole, job.trust_schedule((axis,))) for axis in planes)
     people = case.known(whole) != UNLABELLED
     for target in (first, second):
         assert (target.w[people] == 1).all() and np.array_equal(target.y[people], case.known(whole)[people])
@@ -90,9 +92,9 @@ def test_both_networks_agree_on_the_true_slices_and_differ_in_what_they_believe_
 def test_where_nothing_takes_their_place_fills_are_trusted_for_good(tmp_path):
     job, _ = job_of(tmp_path, "propagated")
     aged = replace(ball(tmp_path, 1), fill=replace(ball(tmp_path, 1).fill, rounds=int(LIFE)))
-    fresh, old = (Case(e, CLASSES, 1) for e in (ball(tmp_path, 1), aged))
+    fresh, old = (ImageReader(e, CLASSES, 1) for e in (ball(tmp_path, 1), aged))
     whole = tuple(slice(0, n) for n in fresh.example.shape)
-    targets = [case.target(whole, job.believer()) for case in (fresh, old)]
+    targets = [case.target(whole, job.trust_schedule()) for case in (fresh, old)]
     assert np.array_equal(targets[0].w, targets[1].w) and (targets[1].w > 0).all()
 
 
@@ -105,14 +107,14 @@ def test_the_registry_says_of_each_method_whether_fills_last():
 def test_in_the_end_only_the_labelled_slices_are_left(tmp_path):
     job, _ = job_of(tmp_path, "desco")
     aged = replace(ball(tmp_path, 1), fill=replace(ball(tmp_path, 1).fill, rounds=int(LIFE)))
-    case = Case(aged, CLASSES, 1)
+    case = ImageReader(aged, CLASSES, 1)
     whole = tuple(slice(0, n) for n in case.example.shape)
-    aged_target, bare = case.target(whole, job.believer((0, 1, 2))), case.target(whole)
+    aged_target, bare = case.target(whole, job.trust_schedule((0, 1, 2))), case.target(whole)
     assert np.array_equal(aged_target.w, bare.w)
     losses = []
     for filled in (True, False):  # no exchange and no trust in fills: training on two slices and nothing else
         job, state = job_of(tmp_path, "desco", filled=filled)
-        cases = [Case(aged if filled else ball(tmp_path, 1, filled=False), CLASSES, 1)]
+        cases = [ImageReader(aged if filled else ball(tmp_path, 1, filled=False), CLASSES, 1)]
         pools = Pools(cases, CLASSES, job.plan, np.random.default_rng(0))
         losses.append(co_train(replace(job, pools=pools), state, context_of(job, 0.0)))
     assert torch.equal(losses[0], losses[1])

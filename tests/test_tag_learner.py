@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from learners import LEARNERS
-from learners.data import Case
-from learners.progress import Report
+from learners.data import ImageReader
+from learners.progress import ProgressReport
 from learners.rounds import run_round
 from learners.spec import Example, RoundSpec, Tag, Unready
 from learners.tags.affinity import GRID, at_side, grid_points, responses, transition, walk
 from learners.tags.classifier import (
     CHILDREN,
     UNKNOWN,
-    Head,
-    Tagged,
+    ClassifierHead,
+    TaggedSlices,
     child_targets,
     load_head,
     loss_of,
@@ -25,8 +25,8 @@ from learners.tags.classifier import (
 )
 from learners.tags.features import CHANNELS
 from learners.tags.masks import BOTH, guess_of, nothing_there, prompted
-from learners.tags.needs import LEAST, missing_tags, teachable
-from learners.tags.work import HEAD, Reader, _spots, guessed
+from learners.tags.needs import MIN_SLICES, missing_tags, teachable
+from learners.tags.work import HEAD, TagReader, _spots, guessed
 from learners.targets import Classes
 from models import PromptChoice
 from models.graphcut import GraphCut
@@ -124,7 +124,7 @@ def test_a_slice_is_encoded_once_for_all_clicks():
 def test_the_first_child_is_the_target_exactly_of_negative_slices():
     present = np.array([[1.0], [0], [UNKNOWN]] * 20, np.float32)
     features = np.random.default_rng(0).normal(size=(60, CHANNELS, 2, 2)).astype(np.float16)
-    children = child_targets(Tagged(features, present), np.random.default_rng(0))[:, 0]
+    children = child_targets(TaggedSlices(features, present), np.random.default_rng(0))[:, 0]
     assert (children[:, 0] == (present[:, 0] == 0)).all()
     assert (children.sum(1) == (present[:, 0] != UNKNOWN)).all()
     used = children[present[:, 0] == 1].sum(0)
@@ -132,7 +132,9 @@ def test_the_first_child_is_the_target_exactly_of_negative_slices():
 
 
 def test_too_few_positive_slices_are_not_explored():
-    tagged = Tagged(np.zeros((6, CHANNELS, 2, 2), np.float16), np.array([[1.0]] * 5 + [[0.0]], np.float32))
+    tagged = TaggedSlices(
+        np.zeros((6, CHANNELS, 2, 2), np.float16), np.array([[1.0]] * 5 + [[0.0]], np.float32)
+    )
     assert not child_targets(tagged, np.random.default_rng(0)).any()
 
 
@@ -145,7 +147,10 @@ def test_what_nobody_tagged_teaches_nothing():
 
 
 def test_a_map_is_the_parents_weights_on_the_embedding():
-    head, features = Head(2), np.random.default_rng(0).normal(size=(CHANNELS, 5, 7)).astype(np.float16)
+    head, features = (
+        ClassifierHead(2),
+        np.random.default_rng(0).normal(size=(CHANNELS, 5, 7)).astype(np.float16),
+    )
     maps, chance = maps_of(head, features)
     with torch.inference_mode():
         embedding = head.embedding(torch.from_numpy(features.astype(np.float32))[None])[0].numpy()
@@ -183,7 +188,7 @@ def test_the_prompt_model_sharpens_a_blurred_map():
 
 
 def test_tags_on_both_sides_are_needed_and_held_out_ones_do_not_count(tmp_path):
-    pictures, masks = blobs(2 * LEAST)
+    pictures, masks = blobs(2 * MIN_SLICES)
     examples = examples_of(tmp_path, pictures, masks)
     assert teachable(examples, (1, 2)) == (1,) and missing_tags(examples, (1,)) is None
     held = tuple(Example(**{**vars(e), "all_held": e.image_id == 1}) for e in examples)
@@ -193,15 +198,15 @@ def test_tags_on_both_sides_are_needed_and_held_out_ones_do_not_count(tmp_path):
 
 
 def test_a_guess_is_trained_on_only_where_nobody_said_anything(tmp_path):
-    from learners.spec import Guess
+    from learners.spec import WeakLabels
 
     known = np.array([[[0, UNLABELLED, UNLABELLED]]], np.uint8)
     arrays = {"k": known, "c": known * 0 + 1, "t": np.array([[[255, 51, 0]]], np.uint8), "p": known}
     for name, array in arrays.items():
         write_npy(tmp_path / f"{name}.npy", array)
-    guess = Guess(tmp_path / "c.npy", tmp_path / "t.npy")
+    guess = WeakLabels(tmp_path / "c.npy", tmp_path / "t.npy")
     example = Example(1, tmp_path / "p.npy", (1, 1, 3), 1, None, known=tmp_path / "k.npy", guess=guess)
-    target = Case(example, Classes((1,)), 1).target((slice(0, 1), slice(0, 1), slice(0, 3)))
+    target = ImageReader(example, Classes((1,)), 1).target((slice(0, 1), slice(0, 1), slice(0, 3)))
     assert target.y[0, 0, :2].tolist() == [0, 1]
     np.testing.assert_allclose(target.w[0, 0], [1, 0.2, 0], atol=1e-6)
 
@@ -268,7 +273,7 @@ def found_in(spec: RoundSpec, masks: np.ndarray) -> tuple[float, float]:
 
 
 def test_what_is_read_from_tags_depends_on_the_rounds_seed_alone(tmp_path):
-    examples, heads = examples_of(tmp_path, *blobs(2 * LEAST)), []
+    examples, heads = examples_of(tmp_path, *blobs(2 * MIN_SLICES)), []
     for number, seed in enumerate((5, 5, 6)):
         torch.manual_seed(number)
         folder = tmp_path / f"round {number}"
@@ -276,7 +281,7 @@ def test_what_is_read_from_tags_depends_on_the_rounds_seed_alone(tmp_path):
         spec = RoundSpec(
             "tags", (1,), examples, folder, steps=3, seed=seed, cache=tmp_path / "seen", device="cpu"
         )
-        Reader(spec, (1,), Report(folder)).read(list(_spots(spec, (1,))))
+        TagReader(spec, (1,), ProgressReport(folder)).read(list(_spots(spec, (1,))))
         heads.append((folder / HEAD).read_bytes())
     assert heads[0] == heads[1] != heads[2]
 
@@ -286,7 +291,7 @@ def test_what_is_kept_of_slices_stays_within_the_quota_and_is_made_again(tmp_pat
     spec = RoundSpec(
         "tags", (1,), examples, tmp_path, cache=tmp_path / "seen", cache_bytes=quota, device="cpu"
     )
-    spots, reader = list(_spots(spec, (1,))), Reader(spec, (1,), Report(tmp_path))
+    spots, reader = list(_spots(spec, (1,))), TagReader(spec, (1,), ProgressReport(tmp_path))
     first = [reader.features(spot) for spot in spots]
     left = list((tmp_path / "seen").iterdir())
     assert 1 <= len(left) < 6 and sum(path.stat().st_size for path in left) <= quota
@@ -296,7 +301,7 @@ def test_what_is_kept_of_slices_stays_within_the_quota_and_is_made_again(tmp_pat
 
 def test_the_learner_is_in_the_list_with_a_round_of_its_own():
     entry = LEARNERS["tags"]
-    assert entry.reads_tags and entry.work is not None and entry.recipe().select is None
+    assert entry.reads_tags and entry.run_round is not None and entry.recipe().select is None
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -310,7 +315,7 @@ def test_a_dark_picture_stays_dark_and_a_volume_is_spread(tmp_path):
     for name, pixels in (("flat", dim), ("deep", np.repeat(dim, 3, 0))):
         write_npy(tmp_path / f"{name}.npy", pixels)
     flat, deep = (
-        Case(Example(1, tmp_path / f"{name}.npy", shape, 1, None), Classes((1,)), 1)
+        ImageReader(Example(1, tmp_path / f"{name}.npy", shape, 1, None), Classes((1,)), 1)
         for name, shape in (("flat", (1, 6, 8)), ("deep", (3, 6, 8)))
     )
     assert (picture_of(flat, 0, 0) == dim[0, ..., None]).all()

@@ -6,13 +6,13 @@ import pytest
 from learners.targets import (
     LIFE,
     PER_SLICE,
-    Belief,
     Classes,
-    belief_at,
+    TrustAt,
     down,
     propagated_trust,
     slices_away,
     target_of,
+    trust_at,
     up,
     with_fill,
 )
@@ -28,7 +28,7 @@ def test_the_schedules_have_the_values_of_the_paper():
 
 
 def test_trust_is_the_same_on_both_sides_of_a_slice_and_falls_by_the_same_share_with_each():
-    trust = propagated_trust(WHOLE, [(0, 4)], [], Belief(0.9))
+    trust = propagated_trust(WHOLE, [(0, 4)], [], TrustAt(0.9))
     along = trust[:, 0, 0]
     assert np.array_equal(along, along[::-1])
     assert np.allclose(along[5:] / along[4:-1], [1, 0.9, 0.9, 0.9])
@@ -39,27 +39,27 @@ def test_the_nearest_slice_of_the_planes_that_count_decides():
     slices = [(0, 4), (1, 2)]
     both = slices_away(WHOLE, slices)
     assert both[0, 2, 0] == 0 and both[4, 10, 5] == 0 and both[0, 10, 0] == 4
-    one = propagated_trust(WHOLE, slices, [], Belief(0.5, (1,)))
+    one = propagated_trust(WHOLE, slices, [], TrustAt(0.5, (1,)))
     assert (one == one[:1, :, :1]).all() and one[0, 4, 0] == 0.25
-    assert not propagated_trust(WHOLE, slices, [], Belief(0.5, (2,))).any()
+    assert not propagated_trust(WHOLE, slices, [], TrustAt(0.5, (2,))).any()
 
 
 def test_a_region_has_the_trust_that_it_has_in_the_whole_volume():
     slices, region = [(0, 4), (2, 6)], (slice(1, 7), slice(3, 8), slice(2, 12))
-    whole = propagated_trust(WHOLE, slices, [], Belief(0.8))
-    assert np.array_equal(propagated_trust(region, slices, [], Belief(0.8)), whole[region])
+    whole = propagated_trust(WHOLE, slices, [], TrustAt(0.8))
+    assert np.array_equal(propagated_trust(region, slices, [], TrustAt(0.8)), whole[region])
 
 
 def test_what_was_propagated_from_a_held_out_slice_teaches_nothing():
-    trust = propagated_trust(WHOLE, [(0, 1), (0, 7)], [(0, 7)], Belief(0.9))
+    trust = propagated_trust(WHOLE, [(0, 1), (0, 7)], [(0, 7)], TrustAt(0.9))
     assert not trust[5:].any() and trust[:5].all()
-    assert not propagated_trust(WHOLE, [(0, 7)], [(0, 7)], Belief(0.9)).any()
+    assert not propagated_trust(WHOLE, [(0, 7)], [(0, 7)], TrustAt(0.9)).any()
 
 
 def test_trust_in_a_fill_ends_after_so_many_rounds():
-    bases = [belief_at(rounds).base for rounds in np.linspace(0, LIFE, 7)]
+    bases = [trust_at(rounds).base for rounds in np.linspace(0, LIFE, 7)]
     assert bases[0] == PER_SLICE and bases == sorted(bases, reverse=True) and bases[-1] == 0
-    assert not propagated_trust(WHOLE, [(0, 4)], [], belief_at(LIFE)).any()
+    assert not propagated_trust(WHOLE, [(0, 4)], [], trust_at(LIFE)).any()
 
 
 def test_what_people_said_stands_whatever_was_propagated():
@@ -71,7 +71,7 @@ def test_what_people_said_stands_whatever_was_propagated():
     filled = rng.choice(np.array([0, 5, 9], np.uint8), known.shape)
     confidence = rng.integers(0, 256, known.shape).astype(np.uint8)
     said = target_of(known, classes)
-    trust = propagated_trust(WHOLE, [(0, 4), (1, 2)], [], Belief(0.9))
+    trust = propagated_trust(WHOLE, [(0, 4), (1, 2)], [], TrustAt(0.9))
     target = with_fill(said, filled, confidence, trust, classes)
     people = known != UNLABELLED
     assert np.array_equal(target.y[people], said.y[people]) and (target.w[people] == 1).all()

@@ -8,21 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from learners.late import Late
+from learners.late import LazyFunction
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.networks import UNet
 
-    Adapter = Callable[["UNet", "Scene"], "UNet"]
+    Adapter = Callable[["UNet", "AdaptationData"], "UNet"]
 
 
 AUTO = "auto"  # every adapter that can change the network; the best one is kept
 
 
 @dataclass(frozen=True)
-class Scene:
+class AdaptationData:
     """What an adapter may look at: no labels, and nothing of the images that judge it."""
 
     target: "tuple[Tensor, ...]"  # batches (B, C, *S) of the images to adapt to
@@ -44,28 +44,28 @@ ADAPTERS: dict[str, AdapterEntry] = {
     "bn_adapt": AdapterEntry(
         title="Batch statistics (BN-adapt)",
         good_at="another scanner or stain, for networks with batch norm",
-        adapt=Late("learners.adapt.statistics:bn_adapt"),
+        adapt=LazyFunction("learners.adapt.statistics:bn_adapt"),
         batch_norm=True,
     ),
     "ada_mix": AdapterEntry(
         title="Mixed statistics (AdaMixBN)",
         good_at="a scanner or stain that is only a little different, for networks with batch norm",
-        adapt=Late("learners.adapt.statistics:ada_mix"),
+        adapt=LazyFunction("learners.adapt.statistics:ada_mix"),
         batch_norm=True,
     ),
     "tent": AdapterEntry(
         title="TENT (less entropy)",
         good_at="images on which the network is unsure but right; without batch norm it only tunes affine weights",
-        adapt=Late("learners.adapt.entropy:tent"),
+        adapt=LazyFunction("learners.adapt.entropy:tent"),
     ),
     "domain_adaptor": AdapterEntry(
         title="DomainAdaptor (mixed statistics, generalised entropy)",
         good_at="as TENT, gentler where the network is sure; without batch norm it only tunes affine weights",
-        adapt=Late("learners.adapt.entropy:domain_adaptor"),
+        adapt=LazyFunction("learners.adapt.entropy:domain_adaptor"),
     ),
     "prior": AdapterEntry(
         title="Label shift",
         good_at="images with much more or less of a class than the labelled ones; any network",
-        adapt=Late("learners.adapt.prior:prior_shift"),
+        adapt=LazyFunction("learners.adapt.prior:prior_shift"),
     ),
 }

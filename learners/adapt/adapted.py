@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from learners.adapt import ADAPTERS, AUTO, Scene
+from learners.adapt import ADAPTERS, AUTO, AdaptationData
 from learners.adapt.groups import groups_of
 from learners.adapt.layers import batch_norms
-from learners.data import Box3, Case
-from learners.judging import Judge
+from learners.data import Box3, ImageReader
+from learners.judging import Evaluator
 from learners.plan import Plan
 from learners.predict import Tile, probabilities
 from learners.targets import Classes
 from models.networks import UNet
 
-LOOKS, AT_ONCE = 16, 8  # patches of a group that an adapter sees, and how many of them in a batch
+LOOKS, CONCURRENT_PATCHES = 16, 8  # patches of a group that an adapter sees, and how many of them in a batch
 GAIN = 0.005  # of held-out Dice that an adaptation must bring to be kept
 
 
@@ -29,12 +29,12 @@ class Adapted:
     by_image: dict[int, UNet]
     notes: tuple[str, ...] = ()
 
-    def tiles(self, case: Case) -> Iterator[Tile]:
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
         yield from probabilities(self.by_image.get(case.example.image_id, self.network), case, self.plan)
 
 
 def adapt_groups(
-    network: UNet, cases: Sequence[Case], plan: Plan, classes: Classes, wish: str = AUTO
+    network: UNet, cases: Sequence[ImageReader], plan: Plan, classes: Classes, wish: str = AUTO
 ) -> Adapted:
     """`wish`: an adapter's name, or all of them. Groups without held-out labels stay as they are: nothing could
     tell whether an adaptation helps, and on some images each one harms. The network itself is not changed."""
@@ -44,11 +44,11 @@ def adapt_groups(
     source = looks([case for case in cases if case.labelled], plan)
     for name in dict.fromkeys(groups.values()):
         mine = [case for case in cases if groups[case.example.image_id] == name]
-        judge = Judge(mine, plan, classes)
+        judge = Evaluator(mine, plan, classes)
         before = judge(network).dice
         if before is None or not source:
             continue
-        scene = Scene(looks([c for c in mine if c.held_out() is None] or mine, plan), source)
+        scene = AdaptationData(looks([c for c in mine if c.held_out() is None] or mine, plan), source)
         best, chosen, score = None, "", before + GAIN
         for key in _candidates(network, wish):
             changed = ADAPTERS[key].adapt(network, scene).eval()
@@ -70,17 +70,17 @@ def _candidates(network: UNet, wish: str) -> list[str]:
     return [name for name in names if batch_norms(network) or not ADAPTERS[name].batch_norm]
 
 
-def looks(cases: Sequence[Case], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def looks(cases: Sequence[ImageReader], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
     """Batches of patches at the network's own size, spread over the images."""
     if not cases:
         return ()
     rng = np.random.default_rng(seed)
     patches = [_patch(cases[i % len(cases)], plan, rng) for i in range(LOOKS)]
     whole = torch.from_numpy(np.stack(patches)).to(plan.device)
-    return tuple(whole.split(AT_ONCE if plan.dims == 2 else AT_ONCE // 2))
+    return tuple(whole.split(CONCURRENT_PATCHES if plan.dims == 2 else CONCURRENT_PATCHES // 2))
 
 
-def _patch(case: Case, plan: Plan, rng: np.random.Generator) -> np.ndarray:
+def _patch(case: ImageReader, plan: Plan, rng: np.random.Generator) -> np.ndarray:
     """(C, *patch) somewhere in the image; beyond its border pixels repeat."""
     size = plan.patch if plan.dims == 3 else (1, *plan.patch)
     starts = [int(rng.integers(0, max(1, n - s + 1))) for n, s in zip(case.example.shape, size)]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from learners.adapt import Scene
+from learners.adapt import AdaptationData
 from learners.adapt.layers import affine_of, batch_norms
 from learners.adapt.statistics import bn_adapt, transformed
 from models.networks import UNet
@@ -22,14 +22,14 @@ TENT_RATE, GEM_RATE = 1e-3, 1e-3
 AROUND = 10  # pixels around objects that the loss counts as well
 
 
-def tent(network: UNet, scene: Scene) -> UNet:
+def tent(network: UNet, scene: AdaptationData) -> UNet:
     """Batch statistics where there is batch norm, and affine weights with less entropy."""
     out = bn_adapt(network, scene) if batch_norms(network) else copy.deepcopy(network)
     optimiser = torch.optim.Adam(affine_of(out), lr=TENT_RATE, betas=(0.9, 0.999), weight_decay=0.0)
     return _tuned(out, scene, optimiser, entropy)
 
 
-def domain_adaptor(network: UNet, scene: Scene) -> UNet:
+def domain_adaptor(network: UNet, scene: AdaptationData) -> UNet:
     """AdaMixBN, the statistic transformation, and one step of self-distillation for each batch."""
     out = transformed(network, scene) if batch_norms(network) else copy.deepcopy(network)
     optimiser = torch.optim.SGD(affine_of(out), lr=GEM_RATE)
@@ -78,7 +78,7 @@ def _centred(z: Tensor) -> tuple[Tensor, Tensor]:
     return z - z.detach().mean(1, keepdim=True), temperature(z)
 
 
-def _tuned(network: UNet, scene: Scene, optimiser: torch.optim.Optimizer, loss_of) -> UNet:
+def _tuned(network: UNet, scene: AdaptationData, optimiser: torch.optim.Optimizer, loss_of) -> UNet:
     """Statistics stay as they are from now on: the network is in eval mode while its affine weights move."""
     rng = torch.Generator().manual_seed(scene.seed)
     network.eval()

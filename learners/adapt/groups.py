@@ -6,22 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.cluster import k_means
-from learners.data import Case, percentiles
+from learners.data import ImageReader, percentiles
 from learners.describe import SIDE, describe
 from storage.arrays import open_npy
 
-MOST = 6  # groups
-LEAST = 3  # images of a group
+MAX_GROUPS = 6  # groups
+MIN_IMAGES = 3  # images of a group
 CLEAR = 0.35  # silhouette from which on groups are believed
 SCALE_WEIGHT, COLOUR_WEIGHT = 0.5, 1.0
 
 
-def groups_of(cases: Sequence[Case], said: Mapping[int, str] | None = None) -> dict[int, str]:
+def groups_of(cases: Sequence[ImageReader], said: Mapping[int, str] | None = None) -> dict[int, str]:
     """Image -> the name of its group. What was said at import counts; else what is found, one group if none is."""
     ids = [case.example.image_id for case in cases]
     if said and any(said.get(i) for i in ids):
         return {i: said.get(i) or "others" for i in ids}
-    if len(cases) < 2 * LEAST:
+    if len(cases) < 2 * MIN_IMAGES:
         return dict.fromkeys(ids, "all")
     labels = found_groups(np.stack([signature(open_npy(case.example.pixels)) for case in cases]))
     names = {label: f"kind {n}" for n, label in enumerate(dict.fromkeys(labels.tolist()), start=1)}
@@ -50,10 +50,10 @@ def signature(pixels: NDArray) -> NDArray[np.float32]:
 def found_groups(rows: NDArray[np.float32]) -> NDArray[np.intp]:
     """(N,) group of each row: the number of groups with the best silhouette, one where none is clear."""
     best, score = np.zeros(len(rows), np.intp), CLEAR
-    for count in range(2, min(MOST, len(rows) // LEAST) + 1):
+    for count in range(2, min(MAX_GROUPS, len(rows) // MIN_IMAGES) + 1):
         labels = k_means(rows, count, np.random.default_rng(0))
         sizes = np.bincount(labels, minlength=count)
-        if sizes.min() < LEAST:
+        if sizes.min() < MIN_IMAGES:
             continue
         now = silhouette(rows, labels)
         if now > score:

@@ -10,15 +10,15 @@ import copy
 import torch
 from torch import Tensor
 
-from learners.adapt import Scene
+from learners.adapt import AdaptationData
 from models.networks import UNet
 
 KAPPA = 0.5
-MOST = 5.0  # times more or less
+MAX_CHANGE = 5.0  # times more or less
 ITERATIONS, ENOUGH = 20, 1e-4
 
 
-def prior_shift(network: UNet, scene: Scene) -> UNet:
+def prior_shift(network: UNet, scene: AdaptationData) -> UNet:
     """A copy whose head's constants are moved."""
     out = copy.deepcopy(network).eval()
     source = torch.stack([_answers(network, batch).mean(0) for batch in scene.source]).mean(0)
@@ -49,8 +49,8 @@ def em_path(p: Tensor, source: Tensor) -> list[Tensor]:
 
 
 def clamped(shares: Tensor, source: Tensor) -> Tensor:
-    """No class more than MOST times as frequent or rare as in the source; they add up to 1."""
-    held = torch.maximum(torch.minimum(shares, source * MOST), source / MOST)
+    """No class more than MAX_CHANGE times as frequent or rare as in the source; they add up to 1."""
+    held = torch.maximum(torch.minimum(shares, source * MAX_CHANGE), source / MAX_CHANGE)
     return held / held.sum()
 
 

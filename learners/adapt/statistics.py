@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from learners.adapt import Scene
+from learners.adapt import AdaptationData
 from learners.adapt.layers import forward_once, moments, seeing_inputs
 from models.networks import UNet
 
 
-def bn_adapt(network: UNet, scene: Scene) -> UNet:
+def bn_adapt(network: UNet, scene: AdaptationData) -> UNet:
     """Every batch norm with the statistics of the target."""
     return _with_statistics(network, scene, _take)
 
 
-def ada_mix(network: UNet, scene: Scene) -> UNet:
+def ada_mix(network: UNet, scene: AdaptationData) -> UNet:
     """Every batch norm with mixed statistics."""
     return _with_statistics(network, scene, _mix)
 
 
-def transformed(network: UNet, scene: Scene) -> UNet:
+def transformed(network: UNet, scene: AdaptationData) -> UNet:
     """As `ada_mix`, written as the target's statistics with other affine weights, which can then be trained."""
     return _with_statistics(network, scene, _transform)
 
@@ -45,7 +45,9 @@ def share_of_source(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return shares.clamp(0, 1).mean()
 
 
-def _with_statistics(network: UNet, scene: Scene, change: Callable[[_BatchNorm, Tensor], None]) -> UNet:
+def _with_statistics(
+    network: UNet, scene: AdaptationData, change: Callable[[_BatchNorm, Tensor], None]
+) -> UNet:
     """Layer after layer in one pass: each sees what the layers below, already changed, make of the target."""
     out = copy.deepcopy(network)
     with torch.no_grad(), seeing_inputs(out, change):

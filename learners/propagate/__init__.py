@@ -6,19 +6,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.late import Late
-from learners.propagate.case import Cancelled, Case, Filled, Guess, LabelledSlice, Method, Run, grey
+from learners.late import LazyFunction
+from learners.propagate.case import (
+    FilledVolume,
+    LabelledSlice,
+    Method,
+    PropagationCancelled,
+    PropagationInput,
+    PropagationResult,
+    RunControl,
+    grey,
+)
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
 from storage.arrays import UNLABELLED
 
 __all__ = [
     "PROPAGATORS",
-    "Cancelled",
-    "Case",
-    "Entry",
-    "Filled",
+    "PropagationCancelled",
+    "PropagationInput",
+    "PropagatorEntry",
+    "FilledVolume",
     "LabelledSlice",
-    "Run",
+    "RunControl",
     "fill",
     "fill_with",
     "grey",
@@ -29,7 +38,7 @@ IMPLIED = 242  # at most, where background was concluded and not said
 
 
 @dataclass(frozen=True)
-class Entry:
+class PropagatorEntry:
     """A propagator that can be chosen."""
 
     title: str
@@ -48,50 +57,50 @@ class Entry:
 VIDEO_WEIGHTS = ("edgetam", "sam2.1_tiny")
 
 
-def _prompted(case: Case, run: Run) -> Guess:
+def _prompted(case: PropagationInput, run: RunControl) -> PropagationResult:
     from learners.propagate.prompted import prompted, still_open
 
     return prompted(lambda: still_open(run.prompts))(case, run)
 
 
-def _tracked(case: Case, run: Run) -> Guess:
+def _tracked(case: PropagationInput, run: RunControl) -> PropagationResult:
     from learners.propagate.tracked import tracked, tracker_on_this_machine
 
     return tracked(lambda: tracker_on_this_machine(VIDEO_WEIGHTS, run.prompts.name))(case, run)
 
 
-PROPAGATORS: dict[str, Entry] = {
-    "random_walker": Entry(
+PROPAGATORS: dict[str, PropagatorEntry] = {
+    "random_walker": PropagatorEntry(
         title="Random walker",
         good_at="nearly everything: follows edges where the image has them, outlines where it has none",
-        method=Late("learners.propagate.walker:walk"),
+        method=LazyFunction("learners.propagate.walker:walk"),
     ),
-    "shape": Entry(
+    "shape": PropagatorEntry(
         title="Shape-based interpolation",
         good_at="smooth objects in images without clear edges; takes milliseconds",
-        method=Late("learners.propagate.shape:interpolate"),
+        method=LazyFunction("learners.propagate.shape:interpolate"),
     ),
-    "walks": Entry(
+    "walks": PropagatorEntry(
         title="Weighted random walks",
         good_at="evenly bright objects from one or two slices; wants a GPU for large volumes",
-        method=Late("learners.propagate.walks:vote"),
+        method=LazyFunction("learners.propagate.walks:vote"),
     ),
-    "flow": Entry(
+    "flow": PropagatorEntry(
         title="Optical flow",
         good_at="objects that wander from slice to slice, such as vessels and bowel",
-        method=Late("learners.propagate.flow:flow"),
+        method=LazyFunction("learners.propagate.flow:flow"),
     ),
-    "demons": Entry(
+    "demons": PropagatorEntry(
         title="Deformable registration",
         good_at="as optical flow, smoother and slower",
-        method=Late("learners.propagate.flow:demons"),
+        method=LazyFunction("learners.propagate.flow:demons"),
     ),
-    "prompted": Entry(
+    "prompted": PropagatorEntry(
         title="Prompt model from slice to slice",
         good_at="objects with clear outlines whose shape changes along the volume; asks the model that answers clicks",
         method=_prompted,
     ),
-    "tracked": Entry(
+    "tracked": PropagatorEntry(
         title="SAM 2 or EdgeTAM, as a film",
         good_at="objects that a video model follows; wants a GPU; not tried with trained weights yet",
         method=_tracked,
@@ -100,14 +109,14 @@ PROPAGATORS: dict[str, Entry] = {
 }
 
 
-def fill(name: str, case: Case, run: Run | None = None) -> Filled:
+def fill(name: str, case: PropagationInput, run: RunControl | None = None) -> FilledVolume:
     """Fill a volume by a registered propagator. Raises LookupError, ValueError where nothing is drawn, Cancelled."""
     if name not in PROPAGATORS:
         raise LookupError(f"there is no propagator {name!r}; there are: {', '.join(PROPAGATORS)}")
-    return fill_with(PROPAGATORS[name].method, case, run or Run())
+    return fill_with(PROPAGATORS[name].method, case, run or RunControl())
 
 
-def fill_with(method: Method, case: Case, run: Run) -> Filled:
+def fill_with(method: Method, case: PropagationInput, run: RunControl) -> FilledVolume:
     """As `fill`, by any method: work in the region of interest, then put back what is known."""
     if not case.classes or not case.slices:
         raise ValueError("no object is labelled in this volume yet; label one on any slice first")
@@ -123,17 +132,17 @@ def fill_with(method: Method, case: Case, run: Run) -> Filled:
     classes[window], confidence[window] = guess.classes, _confidence(part, guess)
     known = case.known != UNLABELLED
     classes[known], confidence[known] = case.known[known], 255
-    return Filled(classes, confidence, time.monotonic() - started, guess.finished, guess.state)
+    return FilledVolume(classes, confidence, time.monotonic() - started, guess.finished, guess.state)
 
 
-def _confidence(part: Case, guess: Guess) -> NDArray[np.uint8]:
+def _confidence(part: PropagationInput, guess: PropagationResult) -> NDArray[np.uint8]:
     confidence = np.rint(guess.probability * 255).clip(0, 255).astype(np.uint8)
     implied = part.known != UNLABELLED
     confidence[implied] = np.minimum(confidence[implied], IMPLIED)
     return confidence
 
 
-def _with_strays(case: Case) -> Case:
+def _with_strays(case: PropagationInput) -> PropagationInput:
     """The case with a slice for each class that was drawn on none of those listed."""
     listed = {value for drawn in case.drawn.values() for value in drawn}
     strays = [

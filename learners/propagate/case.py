@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from models import PromptChoice
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, plane
 
-Box3 = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # half-open, per axis
+Bounds3 = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # half-open, per axis
 
 
-class Cancelled(Exception):
+class PropagationCancelled(Exception):
     """The caller asked the propagation to stop."""
 
 
@@ -30,7 +30,7 @@ class LabelledSlice:
 
 
 @dataclass(frozen=True)
-class Case:
+class PropagationInput:
     """One volume with what is known about it."""
 
     image: NDArray  # (Z, Y, X) or colour (Z, Y, X, 3); methods get it grey
@@ -84,7 +84,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Guess:
+class PropagationResult:
     """What a method thinks of every voxel of the case that it was given."""
 
     classes: NDArray[np.uint8]  # (Z, Y, X), no UNLABELLED
@@ -96,7 +96,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledVolume:
     """A whole volume. Known voxels are as they were given, with confidence 255."""
 
     classes: NDArray[np.uint8]  # (Z, Y, X)
@@ -107,30 +107,30 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunControl:
     """How long it may take, who may stop it, and what was found last time."""
 
     deadline: float = math.inf  # of time.monotonic()
     cancelled: Callable[[], bool] = lambda: False
     progress: Callable[[float], None] = lambda share: None  # 0..1
-    previous: Filled | None = None
+    previous: FilledVolume | None = None
     prompts: PromptChoice = PromptChoice()  # the project's prompt model, for propagators that ask one
 
     @classmethod
-    def of(cls, seconds: float, **more: object) -> "Run":
+    def of(cls, seconds: float, **more: object) -> "RunControl":
         return cls(deadline=time.monotonic() + seconds, **more)  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Raises Cancelled where somebody asked to stop."""
         if self.cancelled():
-            raise Cancelled
+            raise PropagationCancelled
 
     @property
     def late(self) -> bool:
         return time.monotonic() > self.deadline
 
 
-Method = Callable[[Case, Run], Guess]
+Method = Callable[[PropagationInput, RunControl], PropagationResult]
 
 
 def grey(pixels: NDArray, window: tuple[float, float] | None = None) -> NDArray[np.float32]:

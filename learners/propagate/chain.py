@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Case, Guess, Run
+from learners.propagate.case import PropagationInput, PropagationResult, RunControl
 from learners.propagate.distances import guess_of, in_plane, sigmoid, signed_distance
 from storage.arrays import plane
 
@@ -15,8 +15,10 @@ DRIFT = 0.4  # mm by which an edge may have drifted for each mm that it was carr
 ABSENT = 0.5  # radii by which a slice that says "not here" speaks against: where in the gap it ends is open
 SLOWEST, FASTEST = 0.1, 1.0  # mm by which an object shrinks for each mm beyond the last slice that shows it
 
-Score = NDArray[np.float32]  # (rows, columns) signed distance to an outline in mm, positive inside
-Mover = Callable[[Score, int, int], Score]  # carries a score from one slice of an axis to the next
+SignedDistance = NDArray[np.float32]  # (rows, columns) signed distance to an outline in mm, positive inside
+Mover = Callable[
+    [SignedDistance, int, int], SignedDistance
+]  # carries a score from one slice of an axis to the next
 
 
 @dataclass
@@ -29,16 +31,16 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Way:
+class CarriedWay:
     """Along which axis, in which direction, out of which slices."""
 
     axis: int
     step: int
-    outlines: dict[int, Score]  # of the labelled slices, in their order
+    outlines: dict[int, SignedDistance]  # of the labelled slices, in their order
     reach: float  # mm that the object is expected to go on for beyond the last slice; 0: other slices show it
     soft: float  # mm by which a slice without the object speaks against it, towards slices that show it
 
-    def out_of(self, k: int) -> Score:
+    def out_of(self, k: int) -> SignedDistance:
         """What the labelled slice k says in this direction."""
         ahead = [n for n in self.outlines if (n - k) * self.step > 0]
         following = min(ahead, key=lambda n: abs(n - k), default=k)
@@ -46,13 +48,17 @@ class Way:
         return np.maximum(self.outlines[k], -self.soft) if ends else self.outlines[k]
 
 
-def carry(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Guess:
+def carry(
+    case: PropagationInput, run: RunControl, mover_of: Callable[[PropagationInput, int], Mover]
+) -> PropagationResult:
     """A guess by any way of moving an outline to the next slice; past the deadline outlines stay where they are."""
     guess = guess_of(case, carried(case, run, mover_of))
-    return Guess(guess.classes, guess.probability, not run.late)
+    return PropagationResult(guess.classes, guess.probability, not run.late)
 
 
-def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Iterator[NDArray[np.float32]]:
+def carried(
+    case: PropagationInput, run: RunControl, mover_of: Callable[[PropagationInput, int], Mover]
+) -> Iterator[NDArray[np.float32]]:
     """The probability of each class on its own."""
     movers = [mover_of(case, axis) for axis in range(3)]
     for n, value in enumerate(case.classes):
@@ -73,23 +79,23 @@ def carried(case: Case, run: Run, mover_of: Callable[[Case, int], Mover]) -> Ite
                 _reach(outlines, case.spacing_mm[axis]) if len(views) == 1 else 0.0
             )  # else others show where it ends
             for step in (1, -1):
-                _walk(case, run, Way(axis, step, outlines, reach, soft), movers[axis], total)
+                _walk(case, run, CarriedWay(axis, step, outlines, reach, soft), movers[axis], total)
         doubt = BLUR * min(case.spacing_mm) + DRIFT * total.near
         yield sigmoid(total.scores / np.maximum(total.weights, 1e-12) / doubt)
 
 
-def _outlines(case: Case, axis: int, value: int) -> dict[int, Score]:
+def _outlines(case: PropagationInput, axis: int, value: int) -> dict[int, SignedDistance]:
     """Of one class, on every slice of an axis that speaks about it."""
     spacing = in_plane(case.spacing_mm, axis)
     at = case.speaking(axis, value)
     return {k: signed_distance(plane(case.known, axis, k) == value, spacing) for k in at}
 
 
-def _shown(score: Score) -> bool:
+def _shown(score: SignedDistance) -> bool:
     return bool(score.max() > 0)
 
 
-def _reach(outlines: dict[int, Score], mm: float) -> float:
+def _reach(outlines: dict[int, SignedDistance], mm: float) -> float:
     """mm beyond the last slice that shows a class: so much less, the more slices show how long it is."""
     shown = [k for k, score in outlines.items() if _shown(score)]
     if len(shown) < 2:
@@ -98,7 +104,7 @@ def _reach(outlines: dict[int, Score], mm: float) -> float:
     return gap * mm * (1 + 4 / len(shown))
 
 
-def _walk(case: Case, run: Run, way: Way, mover: Mover, total: Sum) -> None:
+def _walk(case: PropagationInput, run: RunControl, way: CarriedWay, mover: Mover, total: Sum) -> None:
     """Add, in place, what one class becomes along one axis in one direction."""
     mm = case.spacing_mm[way.axis]
     scores, weights, near = (np.moveaxis(a, way.axis, 0) for a in (total.scores, total.weights, total.near))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from learners.propagate.case import Case, Guess
+from learners.propagate.case import PropagationInput, PropagationResult
 
 CAP_MM = 20.0  # an absent class is this far away, so that it tapers off instead of popping out of sight
 
@@ -40,7 +40,9 @@ def chances(
         yield sigmoid(score / doubt)
 
 
-def guess_of(case: Case, chance: Iterable[NDArray[np.float32]], *, finished: bool = True) -> Guess:
+def guess_of(
+    case: PropagationInput, chance: Iterable[NDArray[np.float32]], *, finished: bool = True
+) -> PropagationResult:
     """The likeliest class of every voxel; `chance` gives each of `case.classes` in turn, on its own."""
     best = np.zeros(case.shape, np.float32)
     second = np.zeros(case.shape, np.float32)
@@ -57,7 +59,7 @@ def guess_of(case: Case, chance: Iterable[NDArray[np.float32]], *, finished: boo
     probability = np.where(
         outside, nothing / (nothing + best + 1e-6), best / (best + np.maximum(second, 1 - best))
     )
-    return Guess(classes, probability.astype(np.float32), finished)
+    return PropagationResult(classes, probability.astype(np.float32), finished)
 
 
 def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Case, Guess, Run, as_bytes
-from learners.propagate.chain import Mover, Score, carried, carry
+from learners.propagate.case import PropagationInput, PropagationResult, RunControl, as_bytes
+from learners.propagate.chain import Mover, SignedDistance, carried, carry
 
 SMALLEST = 32  # pixels; the search needs a picture of this size
 DEMONS_STEPS = 30
@@ -26,22 +26,22 @@ Field = NDArray[
 Register = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Field]  # (to, from) -> displacements in pixels
 
 
-def flow(case: Case, run: Run) -> Guess:
+def flow(case: PropagationInput, run: RunControl) -> PropagationResult:
     """Optical flow between neighbouring slices."""
     return carry(case, run, _movers(case, _inverse_search()))
 
 
-def demons(case: Case, run: Run) -> Guess:
+def demons(case: PropagationInput, run: RunControl) -> PropagationResult:
     """Deformable registration of neighbouring slices."""
     return carry(case, run, _movers(case, _demons))
 
 
-def chances(case: Case, run: Run) -> Iterator[NDArray[np.float32]]:
+def chances(case: PropagationInput, run: RunControl) -> Iterator[NDArray[np.float32]]:
     """The probability of each class on its own, by a few steps of demons."""
     return carried(case, run, _movers(case, _few_demons))
 
 
-def _movers(case: Case, register: Register) -> Callable[[Case, int], Mover]:
+def _movers(case: PropagationInput, register: Register) -> Callable[[PropagationInput, int], Mover]:
     pixels = as_bytes(case.image)
     return lambda case, axis: _mover(np.moveaxis(pixels, axis, 0), register)
 
@@ -56,7 +56,7 @@ def _mover(slices: NDArray[np.uint8], register: Register) -> Mover:
     """Moves outlines along one axis; each pair of slices is registered once for all classes."""
     fields: dict[tuple[int, int], Field] = {}
 
-    def move(score: Score, k: int, to: int) -> Score:
+    def move(score: SignedDistance, k: int, to: int) -> SignedDistance:
         if (k, to) not in fields:
             fields[k, to] = _registered(slices[to], slices[k], register)
         return _moved(score, _places(score.shape) + fields[k, to])

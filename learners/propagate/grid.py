@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from learners.propagate.case import Run
+from learners.propagate.case import RunControl
 
 EDGE_FLOOR = 1e-4  # no edge is so strong that nothing passes
 SMOOTH = 0.7  # voxels; the bell that takes noise off before edges are looked for
 NEIGHBOURHOOD = 4  # voxels over which the usual step between neighbours is measured
 MANY = 90_000  # voxels; in larger volumes the usual step is measured in blocks
 TOLERANCE = 3e-3  # of a probability
-MOST_STEPS = 300
+MAX_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def system_of(
 
 
 def solve(
-    system: System, pull: NDArray[np.float32], start: NDArray[np.float32], run: Run
+    system: System, pull: NDArray[np.float32], start: NDArray[np.float32], run: RunControl
 ) -> tuple[NDArray[np.float32], bool, int]:
     """(N, K) solution, whether it is one, and the steps it took; best so far at the deadline."""
     matrix = (system.matrix + diags_array(system.diagonal)).tocsr()
@@ -157,13 +157,13 @@ def _descend(
     diagonal: NDArray[np.float32],
     pull: NDArray[np.float32],
     x: NDArray[np.float32],
-    run: Run,
+    run: RunControl,
 ) -> int:
     """Conjugate gradients, preconditioned by the diagonal, on x in place: steps taken, negative where time ran out."""
     rest = pull - matrix @ x
     z = rest / diagonal
     direction, size = z.copy(), float(rest @ z)
-    for step in range(MOST_STEPS):
+    for step in range(MAX_STEPS):
         if step % 3 == 0 and float(np.abs(z).max()) < TOLERANCE:
             return step
         run.check()
@@ -177,4 +177,4 @@ def _descend(
         before, size = size, float(rest @ z)
         direction *= np.float32(size / before)
         direction += z
-    return MOST_STEPS
+    return MAX_STEPS

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from learners.propagate.case import Case
+from learners.propagate.case import PropagationInput
 from storage.arrays import BACKGROUND
 
 BINS = 48  # of brightness
 SMOOTH = 1.5  # bins over which a count is blurred
 LOOK = 0.7  # how much brightness has to say in the prior, against 1 for the outlines
-MOST = 20.0  # times likelier, at most, that brightness makes a class
+MAX_RATIO = 20.0  # times likelier, at most, that brightness makes a class
 REACHES_MM = (32.0, 12.0)  # how far around a voxel what is known counts, the nearer one last
 TRUST = 20.0  # known voxels that weigh as much as what is said by those further away
 
 
-def nearby(small: Case, *, background: bool) -> list[NDArray[np.float32]]:
+def local_likelihood_ratio(small: PropagationInput, *, background: bool) -> list[NDArray[np.float32]]:
     """(z, y, x) per class: how much likelier each voxel's brightness is in it, as it looks nearby, than in background.
 
     background: as it is nearby too, and not as it is everywhere. Between structures that are packed closely it tells
@@ -25,15 +25,15 @@ def nearby(small: Case, *, background: bool) -> list[NDArray[np.float32]]:
     """
     level = levels(small.image)
     grids = [_Grid(small, reach) for reach in REACHES_MM]
-    rest = _chance(small, level, BACKGROUND, grids if background else ())
-    return [_ratio(_chance(small, level, value, grids), rest) for value in small.classes]
+    rest = _likelihood(small, level, BACKGROUND, grids if background else ())
+    return [_ratio(_likelihood(small, level, value, grids), rest) for value in small.classes]
 
 
-def everywhere(small: Case) -> list[NDArray[np.float32]]:
+def global_likelihood_ratio(small: PropagationInput) -> list[NDArray[np.float32]]:
     """Per class (BINS,) how much likelier each brightness is inside it than in the background that is known."""
     level = levels(small.image)
-    rest = _spectrum(level, small.known == BACKGROUND)
-    return [_ratio(_spectrum(level, small.known == value), rest) for value in small.classes]
+    rest = _histogram(level, small.known == BACKGROUND)
+    return [_ratio(_histogram(level, small.known == value), rest) for value in small.classes]
 
 
 def levels(brightness: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -42,15 +42,15 @@ def levels(brightness: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _ratio(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float32]:
-    return ((inside / outside) ** LOOK).clip(1 / MOST, MOST)
+    return ((inside / outside) ** LOOK).clip(1 / MAX_RATIO, MAX_RATIO)
 
 
-def _chance(
-    small: Case, level: NDArray[np.int32], value: int, grids: Sequence["_Grid"]
+def _likelihood(
+    small: PropagationInput, level: NDArray[np.int32], value: int, grids: Sequence["_Grid"]
 ) -> NDArray[np.float32]:
     """(z, y, x) how likely each voxel's brightness is in a class: everywhere, then nearer and nearer."""
     known = small.known == value
-    chance = _spectrum(level, known)[level]
+    chance = _histogram(level, known)[level]
     for grid in grids:
         chance = grid.nearer(level, known, chance)
     return chance
@@ -59,7 +59,7 @@ def _chance(
 class _Grid:
     """The volume in cells as large as a reach, in which brightness is counted."""
 
-    def __init__(self, small: Case, reach_mm: float) -> None:
+    def __init__(self, small: PropagationInput, reach_mm: float) -> None:
         sides = [max(1, round(reach_mm / mm)) for mm in small.spacing_mm]
         z, y, x = (np.arange(n) // side for n, side in zip(small.shape, sides))
         self._shape = (int(z[-1]) + 1, int(y[-1]) + 1, int(x[-1]) + 1)
@@ -83,7 +83,7 @@ class _Grid:
         return (near + TRUST * chance) / (every + TRUST)
 
 
-def _spectrum(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _histogram(level: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(BINS,) how often each brightness comes up, smooth and nowhere zero."""
     counts = np.bincount(level[where], minlength=BINS).astype(np.float64)
     smooth = gaussian_filter1d(counts, SMOOTH, mode="nearest") + 0.02 * max(counts.sum(), 1) / BINS

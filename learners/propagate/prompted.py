@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Case, Guess, Method, Run, as_bytes
-from learners.propagate.chain import Mover, Score, carry
+from learners.propagate.case import Method, PropagationInput, PropagationResult, RunControl, as_bytes
+from learners.propagate.chain import Mover, SignedDistance, carry
 from learners.propagate.distances import in_plane, signed_distance
 from models import PromptChoice, opened
 from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
@@ -30,7 +30,7 @@ def still_open(choice: PromptChoice) -> PromptModel:
 def prompted(load: Callable[[], PromptModel]) -> Method:
     """The propagator of a prompt model. Costs one encoding a slice and axis, and one prediction a class and slice."""
 
-    def propagate(case: Case, run: Run) -> Guess:
+    def propagate(case: PropagationInput, run: RunControl) -> PropagationResult:
         model, pixels = load(), as_bytes(case.image)
         return carry(
             case,
@@ -45,7 +45,7 @@ def _mover(model: PromptModel, slices: NDArray[np.uint8], spacing: tuple[float, 
     """Moves outlines along one axis; each slice is encoded once for all classes and both directions."""
     encoded: dict[int, Embedding] = {}
 
-    def move(score: Score, k: int, to: int) -> Score:
+    def move(score: SignedDistance, k: int, to: int) -> SignedDistance:
         if to not in encoded:
             encoded[to] = model.encode(np.repeat(slices[to][..., None], 3, 2))
         mask = score > 0

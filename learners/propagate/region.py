@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects
 
-from learners.propagate.case import Box3, Case, LabelledSlice
+from learners.propagate.case import Bounds3, LabelledSlice, PropagationInput
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 
 SMALL = 64**3  # voxels; a volume up to this size is worked on as a whole
 SNAP = 8  # corners lie on multiples of this, so that coarse grids of two runs coincide
 SEEN, UNSEEN = 0.5, 1.0  # growth of the box as a share of the object's size
-LEAST = 4  # voxels of growth
+MIN_GROWTH = 4  # voxels of growth
 NEAR = 0.5  # an object's surroundings on its slice: its box grown by this share of its longer side
 RIM = 3  # and by this many pixels at least
 WALL = 2  # pixels around a drawn object that are background in any case
@@ -20,7 +20,7 @@ WALL = 2  # pixels around a drawn object that are background in any case
 Boxes = list[tuple[slice, ...]]  # of each class, from 1 up
 
 
-def region_of_interest(case: Case) -> Box3:
+def region_of_interest(case: PropagationInput) -> Bounds3:
     """The box around everything drawn, grown where the drawn slices do not show how far the objects reach."""
     if case.known.size <= SMALL:
         return _whole(case.shape)
@@ -30,7 +30,7 @@ def region_of_interest(case: Case) -> Box3:
     return _box(case.shape, spans, [_growth(case, a, sizes) for a in range(3)])
 
 
-def cropped(case: Case, box: Box3) -> Case:
+def cropped(case: PropagationInput, box: Bounds3) -> PropagationInput:
     """The case within a box; slices outside are left out."""
     window = tuple(slice(low, high) for low, high in box)
     inside = [
@@ -39,12 +39,12 @@ def cropped(case: Case, box: Box3) -> Case:
         if box[s.axis][0] <= s.index < box[s.axis][1]
     ]
     (z, _), (y, _), (x, _) = box
-    return Case(
+    return PropagationInput(
         case.image[window], case.known[window], tuple(inside), case.spacing_mm, (z, y, x), case.window
     )
 
 
-def with_surroundings(case: Case) -> Case:
+def with_surroundings(case: PropagationInput) -> PropagationInput:
     """The case with background where unfinished slices imply it.
 
     Who draws an object on a slice draws all of it: unsaid pixels of that slice within the object's box, grown by
@@ -61,7 +61,9 @@ def with_surroundings(case: Case) -> Case:
     return replace(case, known=known)
 
 
-def _implied(case: Case, s: LabelledSlice, drawn: tuple[int, ...], boxes: Boxes) -> NDArray[np.bool_]:
+def _implied(
+    case: PropagationInput, s: LabelledSlice, drawn: tuple[int, ...], boxes: Boxes
+) -> NDArray[np.bool_]:
     """(rows, columns) of a slice: where its objects' surroundings are."""
     cut = plane(case.known, s.axis, s.index)
     implied = np.zeros(cut.shape, np.bool_)
@@ -74,7 +76,7 @@ def _implied(case: Case, s: LabelledSlice, drawn: tuple[int, ...], boxes: Boxes)
     return implied | binary_dilation(np.isin(cut, drawn), iterations=WALL)
 
 
-def _may_be_on(case: Case, s: LabelledSlice, box: tuple[slice, ...]) -> bool:
+def _may_be_on(case: PropagationInput, s: LabelledSlice, box: tuple[slice, ...]) -> bool:
     """Whether a class may lie on a slice, judged by how far and how large it was drawn on others."""
     side = max((b.stop - b.start) * mm for b, mm in zip(box, case.spacing_mm))
     reach = SEEN * side / case.spacing_mm[s.axis]
@@ -101,14 +103,14 @@ def _bounds(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return out
 
 
-def _growth(case: Case, axis: int, sizes: list[float]) -> int:
+def _growth(case: PropagationInput, axis: int, sizes: list[float]) -> int:
     """Voxels to grow by along an axis. No slice that contains the axis shows objects: they may be as long as wide."""
     seen = any(s.axis != axis and drawn for s, drawn in case.drawn.items())
     mm = SEEN * sizes[axis] if seen else UNSEEN * max(sizes)
-    return max(LEAST, round(mm / case.spacing_mm[axis]))
+    return max(MIN_GROWTH, round(mm / case.spacing_mm[axis]))
 
 
-def _box(shape: tuple[int, int, int], spans: list[tuple[int, int]], growth: list[int]) -> Box3:
+def _box(shape: tuple[int, int, int], spans: list[tuple[int, int]], growth: list[int]) -> Bounds3:
     z, y, x = (
         (max(0, (low - grow) // SNAP * SNAP), min(n, -(-(high + grow) // SNAP) * SNAP))
         for (low, high), grow, n in zip(spans, growth, shape)
@@ -116,6 +118,6 @@ def _box(shape: tuple[int, int, int], spans: list[tuple[int, int]], growth: list
     return z, y, x
 
 
-def _whole(shape: tuple[int, int, int]) -> Box3:
+def _whole(shape: tuple[int, int, int]) -> Bounds3:
     z, y, x = ((0, n) for n in shape)
     return z, y, x

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Case, Guess, Run
+from learners.propagate.case import PropagationInput, PropagationResult, RunControl
 from learners.propagate.distances import chances, guess_of, in_plane, nearest_mm, signed_distance
 from storage.arrays import plane
 
@@ -24,7 +24,7 @@ PRESENT, ABSENT = 3.0, 1.0  # radii over which a slice of another axis is believ
 
 
 @dataclass(frozen=True)
-class Shown:
+class ClassOnAxis:
     """One class on the slices of one axis that speak about it."""
 
     axis: int
@@ -33,12 +33,14 @@ class Shown:
     radius: dict[int, float]  # mm; 0 where the slice says that it is not there
 
 
-def interpolate(case: Case, run: Run) -> Guess:
+def interpolate(case: PropagationInput, run: RunControl) -> PropagationResult:
     """Milliseconds for small volumes; cheap enough to ignore the deadline."""
     return guess_of(case, chances(scores(case, run)))
 
 
-def scores(case: Case, run: Run) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def scores(
+    case: PropagationInput, run: RunControl
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Per class: (Z, Y, X) signed distance in mm, and the doubt about it in mm."""
     for n, value in enumerate(case.classes):
         run.check()
@@ -46,7 +48,7 @@ def scores(case: Case, run: Run) -> Iterator[tuple[NDArray[np.float32], NDArray[
         yield _score(case, value)
 
 
-def _score(case: Case, value: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _score(case: PropagationInput, value: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     found = [_shown(case, axis, value) for axis in range(3)]
     views = sorted((s for s in found if any(s.radius.values())), key=lambda s: -len(s.at))
     radius = max(r for view in views for r in view.radius.values())
@@ -57,16 +59,16 @@ def _score(case: Case, value: int) -> tuple[NDArray[np.float32], NDArray[np.floa
     return score, _doubt(case, [s for s in found if s.at])
 
 
-def _shown(case: Case, axis: int, value: int) -> Shown:
+def _shown(case: PropagationInput, axis: int, value: int) -> ClassOnAxis:
     at = case.speaking(axis, value)
     spacing = in_plane(case.spacing_mm, axis)
     masks = {k: plane(case.known, axis, k) == value for k in at}
     distances = {k: signed_distance(mask, spacing) for k, mask in masks.items() if mask.any()}
     radius = {k: float(distances[k].max()) if k in distances else 0.0 for k in at}
-    return Shown(axis, tuple(at), {k: s * (2 * radius[k] - s) for k, s in distances.items()}, radius)
+    return ClassOnAxis(axis, tuple(at), {k: s * (2 * radius[k] - s) for k, s in distances.items()}, radius)
 
 
-def _stack(case: Case, view: Shown) -> NDArray[np.float32]:
+def _stack(case: PropagationInput, view: ClassOnAxis) -> NDArray[np.float32]:
     """(Z, Y, X) heights blended between the slices of one axis and closed beyond them."""
     n, mm = case.shape[view.axis], case.spacing_mm[view.axis]
     cuts = []
@@ -77,7 +79,7 @@ def _stack(case: Case, view: Shown) -> NDArray[np.float32]:
     return np.moveaxis(np.stack(cuts), 0, view.axis)
 
 
-def _cut(view: Shown, k: int, before: int | None, after: int | None, mm: float) -> NDArray[np.float32]:
+def _cut(view: ClassOnAxis, k: int, before: int | None, after: int | None, mm: float) -> NDArray[np.float32]:
     """The height at position k between two slices, or beyond the last one."""
     ends = [e for e in (before, after) if e is not None]
     if len(ends) == 2 and all(e in view.height for e in ends) and ends[0] != ends[1]:
@@ -111,7 +113,7 @@ def _moved(height: NDArray[np.float32], by: NDArray[np.float64]) -> NDArray[np.f
     return np.asarray(moved, np.float32)
 
 
-def _correct(case: Case, height: NDArray[np.float32], view: Shown, radius: float) -> None:
+def _correct(case: PropagationInput, height: NDArray[np.float32], view: ClassOnAxis, radius: float) -> None:
     """Add, in place, what the slices of another axis say differently, blended along that axis."""
     steps = np.moveaxis(height, view.axis, 0)
     least = min(case.spacing_mm)
@@ -132,7 +134,7 @@ def _correct(case: Case, height: NDArray[np.float32], view: Shown, radius: float
             steps[k] += weight * wrong[n] / (1 + (abs(k - view.at[n]) * mm / (reach * radius)) ** 2)
 
 
-def _doubt(case: Case, views: list[Shown]) -> NDArray[np.float32]:
+def _doubt(case: PropagationInput, views: list[ClassOnAxis]) -> NDArray[np.float32]:
     """(Z, Y, X) mm by which an edge may be off: more, the further the nearest slice that speaks."""
     near = np.full((1, 1, 1), np.inf, np.float32)
     for view in views:

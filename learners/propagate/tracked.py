@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Case, Guess, Method, Run, as_bytes
+from learners.propagate.case import Method, PropagationInput, PropagationResult, RunControl, as_bytes
 from learners.propagate.distances import guess_of, nearest_mm
 from storage.arrays import plane
 
@@ -32,10 +32,10 @@ class _Late(Exception):
 def tracked(load: Callable[[], Tracker]) -> Method:
     """The propagator of a video model. Costs two passes over the slices of an axis for each class it was drawn on."""
 
-    def propagate(case: Case, run: Run) -> Guess:
+    def propagate(case: PropagationInput, run: RunControl) -> PropagationResult:
         tracker, pixels = load(), as_bytes(case.image)
         guess = guess_of(case, _chances(case, run, tracker, pixels))
-        return Guess(guess.classes, guess.probability, not run.late)
+        return PropagationResult(guess.classes, guess.probability, not run.late)
 
     return propagate
 
@@ -58,7 +58,7 @@ def tracker_on_this_machine(names: tuple[str, ...], chosen: str = "") -> Tracker
 
 
 def _chances(
-    case: Case, run: Run, tracker: Tracker, pixels: NDArray[np.uint8]
+    case: PropagationInput, run: RunControl, tracker: Tracker, pixels: NDArray[np.uint8]
 ) -> Iterator[NDArray[np.float32]]:
     """The probability of each class: what each axis's film shows, weighed by how near its labelled slices are."""
     for n, value in enumerate(case.classes):
@@ -79,7 +79,7 @@ def _chances(
         yield total / weights
 
 
-def _seeds(case: Case, axis: int, value: int) -> dict[int, NDArray[np.bool_]]:
+def _seeds(case: PropagationInput, axis: int, value: int) -> dict[int, NDArray[np.bool_]]:
     """The masks of a class on the slices of an axis that show it."""
     masks = {k: plane(case.known, axis, k) == value for k in case.speaking(axis, value)}
     return {k: np.ascontiguousarray(mask) for k, mask in masks.items() if mask.any()}
@@ -89,7 +89,7 @@ def _followed(
     tracker: Tracker,
     slices: NDArray[np.uint8],
     seeds: Mapping[int, NDArray[np.bool_]],
-    run: Run,
+    run: RunControl,
     share: float,
 ) -> NDArray[np.float32] | None:
     """(n, rows, columns) probabilities; None where the deadline came first."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from learners.propagate import flow, looks
-from learners.propagate.case import Case, Guess, Run
+from learners.propagate.case import PropagationInput, PropagationResult, RunControl
 from learners.propagate.grid import SMOOTH, Edges, coarse_mean, finer, solve, system_of
 from storage.arrays import BACKGROUND, UNLABELLED
 
@@ -34,7 +34,7 @@ Factor = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Level:
+class SolvedGrid:
     """A solution on one grid: soft where it was solved, hard elsewhere."""
 
     number: NDArray[np.int32]  # (z, y, x) row of `soft`, -1 where the voxel is hard
@@ -58,12 +58,12 @@ class Level:
         likeliest[where], probability[where] = index[row], certain[row].clip(0, 1)
         return likeliest, probability
 
-    def spread(self, step: Factor, shape: tuple[int, ...]) -> "Level":
+    def spread(self, step: Factor, shape: tuple[int, ...]) -> "SolvedGrid":
         """The same on a finer grid."""
-        return Level(finer(self.number, step, shape), self.soft, finer(self.hard, step, shape))
+        return SolvedGrid(finer(self.number, step, shape), self.soft, finer(self.hard, step, shape))
 
 
-def walk(case: Case, run: Run) -> Guess:
+def walk(case: PropagationInput, run: RunControl) -> PropagationResult:
     """Exact for small volumes, coarse to fine for large ones; the best so far at the deadline."""
     factors = ladder(case)
     image = normalised(case.image)
@@ -80,10 +80,12 @@ def walk(case: Case, run: Run) -> Guess:
         else:
             level = level.spread((z, y, x), small.shape)
     index, probability = level.best()
-    return Guess(np.array([BACKGROUND, *case.classes], np.uint8)[index], probability, finished, state)
+    return PropagationResult(
+        np.array([BACKGROUND, *case.classes], np.uint8)[index], probability, finished, state
+    )
 
 
-def ladder(case: Case) -> list[Factor]:
+def ladder(case: PropagationInput) -> list[Factor]:
     """Block sizes from (1, 1, 1) up, until a grid is small; axes with fine spacing are joined first."""
     factors: list[Factor] = [(1, 1, 1)]
     while _voxels(case.shape, factors[-1]) > _usual_most(case) and len(factors) < 6:
@@ -100,12 +102,12 @@ def ladder(case: Case) -> list[Factor]:
     return factors
 
 
-def _usual_most(case: Case) -> int:
+def _usual_most(case: PropagationInput) -> int:
     """Voxels up to which a grid is solved everywhere, whatever coarser ones would lose."""
     return min(WHOLE, WORK // len(case.classes))
 
 
-def _kept(case: Case, factor: Factor) -> float:
+def _kept(case: PropagationInput, factor: Factor) -> float:
     """The share of the drawn voxels whose class a coarser grid still shows."""
     drawn = np.isin(case.known, case.classes)
     coarse = finer(_coarse_known(case, factor), factor, case.shape)
@@ -119,7 +121,7 @@ def normalised(image: NDArray) -> NDArray[np.float32]:
     return ((values - float(low)) / max(float(high - low), 1e-6)).clip(-0.2, 1.2)
 
 
-def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
+def coarse_case(case: PropagationInput, image: NDArray[np.float32], factor: Factor) -> PropagationInput:
     """The case on a coarser grid: mean brightness, and of what is known in a block the most frequent."""
     small = coarse_mean(image, factor)
     if factor == (1, 1, 1):
@@ -128,10 +130,10 @@ def coarse_case(case: Case, image: NDArray[np.float32], factor: Factor) -> Case:
     slices = tuple({replace(s, index=s.index // factor[s.axis], classes=case.drawn[s]) for s in case.slices})
     z, y, x = (mm * f for mm, f in zip(case.spacing_mm, factor))
     oz, oy, ox = _corner(case, factor)
-    return Case(small, known, slices, (z, y, x), (oz, oy, ox), named=case.classes)
+    return PropagationInput(small, known, slices, (z, y, x), (oz, oy, ox), named=case.classes)
 
 
-def _coarse_known(case: Case, factor: Factor) -> NDArray[np.uint8]:
+def _coarse_known(case: PropagationInput, factor: Factor) -> NDArray[np.uint8]:
     """(z, y, x) of what is known in a block the most frequent.
 
     As frequent ones go to the rarer class: beside a slice without it, a thin object would be lost altogether.
@@ -152,7 +154,7 @@ def _coarse_known(case: Case, factor: Factor) -> NDArray[np.uint8]:
     return known
 
 
-def _state(small: Case, level: Level) -> dict[str, NDArray]:
+def _state(small: PropagationInput, level: SolvedGrid) -> dict[str, NDArray]:
     """What the next run starts from."""
     solution = level.at(np.arange(level.hard.size)).astype(np.float16)
     return {
@@ -163,14 +165,16 @@ def _state(small: Case, level: Level) -> dict[str, NDArray]:
     }
 
 
-def _coarsest(small: Case, run: Run, *, thin: bool) -> tuple[Level, bool]:
+def _coarsest(small: PropagationInput, run: RunControl, *, thin: bool) -> tuple[SolvedGrid, bool]:
     """Solved everywhere, from the outlines and the brightness as prior and the last solution as start."""
     free = small.known == UNLABELLED
     prior = _prior(small, run, thin=thin)[free]
     return _solved(small, free, _index(small), (prior, _start(small, run, free, prior)), run, thin=thin)
 
 
-def _refined(small: Case, above: Level, step: Factor, run: Run, *, thin: bool) -> tuple[Level, bool]:
+def _refined(
+    small: PropagationInput, above: SolvedGrid, step: Factor, run: RunControl, *, thin: bool
+) -> tuple[SolvedGrid, bool]:
     """Solved anew around the edges that the coarser grid found, taken over elsewhere. `thin`: what was drawn is about
     as thin as a block, whose mean brightness says little then; of larger things it is better than one noisy voxel."""
     known = small.known != UNLABELLED
@@ -186,17 +190,19 @@ def _refined(small: Case, above: Level, step: Factor, run: Run, *, thin: bool) -
 
 
 def _sharper(
-    small: Case, step: Factor, free: NDArray[np.bool_], guess: NDArray[np.float32]
+    small: PropagationInput, step: Factor, free: NDArray[np.bool_], guess: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """(N, K) the coarse solution, with what each free voxel's brightness says beyond that of its block."""
     block = finer(coarse_mean(small.image, step), step, small.shape)
     here, there = looks.levels(small.image[free]), looks.levels(block[free])
-    odds = guess * np.stack([ratio[here] / ratio[there] for ratio in looks.everywhere(small)], -1)
+    odds = guess * np.stack(
+        [ratio[here] / ratio[there] for ratio in looks.global_likelihood_ratio(small)], -1
+    )
     rest = (1 - guess.sum(-1, keepdims=True)).clip(0)
     return (odds / (odds.sum(-1, keepdims=True) + rest + 1e-6)).astype(np.float32)
 
 
-def _unsure(level: Level, wrong: NDArray, step: Factor, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _unsure(level: SolvedGrid, wrong: NDArray, step: Factor, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(z, y, x) of the coarse grid: near an edge, near what the finer grid knows better, or not certain."""
     index, probability = level.best()
     odd = np.zeros(index.shape, np.uint8)
@@ -206,38 +212,40 @@ def _unsure(level: Level, wrong: NDArray, step: Factor, shape: tuple[int, ...]) 
 
 
 def _solved(
-    small: Case,
+    small: PropagationInput,
     free: NDArray[np.bool_],
     hard: NDArray[np.uint8],
     beliefs: tuple[NDArray[np.float32], NDArray[np.float32]],
-    run: Run,
+    run: RunControl,
     *,
     thin: bool,
-) -> tuple[Level, bool]:
+) -> tuple[SolvedGrid, bool]:
     """The walk over the free voxels; `beliefs` are what they lean on and where the solver starts."""
     number = np.full(small.shape, -1, np.int32)
     number[free] = np.arange(np.count_nonzero(free), dtype=np.int32)
     prior, start = beliefs
     if not len(prior):
-        return Level(number, prior, hard), True
+        return SolvedGrid(number, prior, hard), True
     edges = Edges(
         small.image, small.spacing_mm, *((SHARPNESS_THIN, SMOOTH_THIN) if thin else (SHARPNESS, SMOOTH))
     )
     system, pull = system_of(free, edges, lambda places: one_hot(hard.ravel()[places], prior.shape[1]))
     system = replace(system, diagonal=system.diagonal + PULL)
     soft, finished, _ = solve(system, pull + PULL * prior, start, run)
-    return Level(number, soft.clip(0, 1), hard), finished
+    return SolvedGrid(number, soft.clip(0, 1), hard), finished
 
 
-def _prior(small: Case, run: Run, *, thin: bool) -> NDArray[np.float32]:
+def _prior(small: PropagationInput, run: RunControl, *, thin: bool) -> NDArray[np.float32]:
     """(z, y, x, K) what outlines and brightness say about each foreground class."""
-    nearby = looks.nearby(small, background=thin)
+    nearby = looks.local_likelihood_ratio(small, background=thin)
     odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(flow.chances(small, run), nearby)]
     stacked = np.stack(odds, -1)
     return stacked / (1 + stacked.sum(-1, keepdims=True))
 
 
-def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.float32]) -> NDArray[np.float32]:
+def _start(
+    small: PropagationInput, run: RunControl, free: NDArray[np.bool_], prior: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """(N, K) the last solution where there is one for this place and class, the prior elsewhere."""
     state: Mapping[str, NDArray] = run.previous.state if run.previous else {}
     if "solution" not in state or not np.array_equal(
@@ -256,7 +264,7 @@ def _start(small: Case, run: Run, free: NDArray[np.bool_], prior: NDArray[np.flo
     return start
 
 
-def _index(small: Case) -> NDArray[np.uint8]:
+def _index(small: PropagationInput) -> NDArray[np.uint8]:
     """Class values as 0 background, k the k-th class; 0 where nothing is known."""
     table = np.zeros(256, np.uint8)
     table[list(small.classes)] = np.arange(1, len(small.classes) + 1)
@@ -268,7 +276,7 @@ def one_hot(index: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
     return (index[:, None] == np.arange(1, count + 1)[None]).astype(np.float32)
 
 
-def _corner(case: Case, factor: Factor) -> tuple[int, int, int]:
+def _corner(case: PropagationInput, factor: Factor) -> tuple[int, int, int]:
     z, y, x = (o // f for o, f in zip(case.origin, factor))
     return z, y, x
 

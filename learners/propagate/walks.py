@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from learners.propagate.case import Case, Guess, Run, as_bytes
+from learners.propagate.case import PropagationInput, PropagationResult, RunControl, as_bytes
 from storage.arrays import BACKGROUND, UNLABELLED
 
 ROUNDS = 10  # walks from every start
@@ -31,7 +31,7 @@ class Starts:
     variance: NDArray[np.float32]  # (N,) of the same class around it
 
 
-def vote(case: Case, run: Run) -> Guess:
+def vote(case: PropagationInput, run: RunControl) -> PropagationResult:
     """The class that most walkers brought; where none came, background without any certainty."""
     import torch
 
@@ -58,7 +58,7 @@ def vote(case: Case, run: Run) -> Guess:
     return _judged(case, counts, finished=done == len(parts))
 
 
-def _send(part: Starts, world: tuple[Any, ...], hits: Any, rng: Any, run: Run) -> None:
+def _send(part: Starts, world: tuple[Any, ...], hits: Any, rng: Any, run: RunControl) -> None:
     """One walk from every start through the `world` of vote(); counts arrivals in place."""
     import torch
 
@@ -81,7 +81,7 @@ def _send(part: Starts, world: tuple[Any, ...], hits: Any, rng: Any, run: Run) -
         hits.scatter_add_(0, offset + at, one)
 
 
-def _starts(case: Case, padded: NDArray[np.float32]) -> Starts:
+def _starts(case: PropagationInput, padded: NDArray[np.float32]) -> Starts:
     """Every known voxel that is not far inside what is known around it."""
     table = np.zeros(256, np.int64)
     table[list(case.classes)] = np.arange(1, len(case.classes) + 1)
@@ -121,13 +121,13 @@ def _parts(starts: Starts, rounds: int, most: int) -> list[Starts]:
     ]
 
 
-def _judged(case: Case, counts: NDArray[np.float32], *, finished: bool) -> Guess:
+def _judged(case: PropagationInput, counts: NDArray[np.float32], *, finished: bool) -> PropagationResult:
     """The class with most arrivals; sure where the next ones have far fewer."""
     smooth = np.stack([gaussian_filter(count, SMOOTH) for count in counts])
     ordered = np.sort(smooth, 0)
     index = smooth.argmax(0)
     total = ordered.sum(0)
     probability = np.where(total > 0, ordered[-1] / np.maximum(total, 1e-6), 0)
-    return Guess(
+    return PropagationResult(
         np.array([BACKGROUND, *case.classes], np.uint8)[index], probability.astype(np.float32), finished
     )

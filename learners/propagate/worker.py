@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from learners.propagate import Cancelled, Case, Filled, LabelledSlice, Run, fill
+from learners.propagate import (
+    FilledVolume,
+    LabelledSlice,
+    PropagationCancelled,
+    PropagationInput,
+    RunControl,
+    fill,
+)
 from models import PromptChoice
 from storage.arrays import open_npy, write_npy
 
@@ -22,7 +29,7 @@ IDLE_SECONDS = 600.0  # after which a process gives its memory back
 CLOSE_SECONDS = 5.0
 TELL_SECONDS = 0.3
 NICE = 10
-Progress = Callable[[float], None]
+ReportShare = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class FillSpec:
     seconds: float  # after which the best so far is taken
     classes_to: Path  # .npy files to write
     confidence_to: Path
-    prompts: PromptChoice = PromptChoice()  # as in `Run`
+    prompts: PromptChoice = PromptChoice()  # as in `RunControl`
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,18 @@ class Filler:
     """Fills in the calling thread and remembers the last solutions. One caller at a time."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[tuple[int, str], Filled] = OrderedDict()
+        self._last: OrderedDict[tuple[int, str], FilledVolume] = OrderedDict()
 
-    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
         key = (spec.image_id, spec.propagator)
         known = np.array(open_npy(spec.known))
-        case = Case(open_npy(spec.pixels), known, spec.slices, spec.spacing_mm, window=spec.window)
-        run = Run(time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts)
+        case = PropagationInput(
+            open_npy(spec.pixels), known, spec.slices, spec.spacing_mm, window=spec.window
+        )
+        run = RunControl(
+            time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts
+        )
         filled = fill(spec.propagator, case, run)
         self._remember(key, filled)
         write_npy(spec.classes_to, filled.classes)
@@ -73,9 +84,9 @@ class Filler:
     def close(self) -> None:
         self._last.clear()
 
-    def _remember(self, key: tuple[int, str], filled: Filled) -> None:
+    def _remember(self, key: tuple[int, str], filled: FilledVolume) -> None:
         nothing = np.zeros((0, 0, 0), np.uint8)
-        self._last[key] = Filled(nothing, nothing, filled.seconds, filled.finished, filled.state)
+        self._last[key] = FilledVolume(nothing, nothing, filled.seconds, filled.finished, filled.state)
         self._last.move_to_end(key)
         while len(self._last) > KEPT:
             self._last.popitem(last=False)
@@ -90,7 +101,7 @@ class ProcessFiller:
         self._pipe: Connection | None = None
         self._stop = self._context.Event()
 
-    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+    def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Raises Cancelled, FillFailed."""
         self._stop.clear()
         try:
@@ -127,7 +138,7 @@ class ProcessFiller:
         theirs.close()
         return self._pipe
 
-    def _heard(self, pipe: Connection, cancelled: Callable[[], bool], progress: Progress) -> FillDone:
+    def _heard(self, pipe: Connection, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         while True:
             if cancelled():
                 self._stop.set()
@@ -139,7 +150,7 @@ class ProcessFiller:
             elif kind == "done":
                 return value
             elif kind == "cancelled":
-                raise Cancelled
+                raise PropagationCancelled
             else:
                 raise FillFailed(value)
 
@@ -165,7 +176,7 @@ def _answer(filler: Filler, spec: FillSpec, pipe: Connection, stop: Any) -> tupl
 
     try:
         return "done", filler.fill(spec, stop.is_set, progress)
-    except Cancelled:
+    except PropagationCancelled:
         return "cancelled", None
     except (ValueError, LookupError, OSError) as error:
         return "failed", str(error)

@@ -3,36 +3,36 @@
 import numpy as np
 
 from learners.pool import Pool
-from learners.rankers.ask import Ask, Pick, Ranker, askable
+from learners.rankers.ask import Pick, RankerEntry, RankRequest, rankable
 from learners.rankers.chance import foreground_random, random_order
 from learners.rankers.choosing import choose, expected_seconds
 from learners.rankers.coverage import examine, max_herding, typiclust
 from learners.rankers.uncertainty import bald, clasp, entropy, instability, margin
 
-RANKERS: dict[str, Ranker] = {
-    "clasp": Ranker(
+RANKERS: dict[str, RankerEntry] = {
+    "clasp": RankerEntry(
         "Uncertain, class by class", "several classes, or small ones; learns most from each slice", clasp
     ),
-    "entropy": Ranker("Uncertain", "one class, late in a project", entropy),
-    "margin": Ranker("Torn between classes", "classes that are easily taken for one another", margin),
-    "stability": Ranker(
+    "entropy": RankerEntry("Uncertain", "one class, late in a project", entropy),
+    "margin": RankerEntry("Torn between classes", "classes that are easily taken for one another", margin),
+    "stability": RankerEntry(
         "Unsettled", "finding images on which the model keeps changing its mind", instability
     ),
-    "bald": Ranker(
+    "bald": RankerEntry(
         "Where its stages disagree",
         "what a label can settle, not what is blurred for good; predicting takes three times as long",
         bald,
         needs_members=True,
     ),
-    "foreground": Ranker(
+    "foreground": RankerEntry(
         "Random where something is", "a baseline that is hard to beat", foreground_random, needs_model=True
     ),
-    "random": Ranker("Random", "an honest sample", random_order, needs_model=False),
-    "typiclust": Ranker("Typical", "the first ten labels", typiclust, needs_model=False, by_image=True),
-    "coverage": Ranker(
+    "random": RankerEntry("Random", "an honest sample", random_order, needs_model=False),
+    "typiclust": RankerEntry("Typical", "the first ten labels", typiclust, needs_model=False, by_image=True),
+    "coverage": RankerEntry(
         "Unlike what was labelled", "many kinds of images", max_herding, needs_model=False, by_image=True
     ),
-    "examine": Ranker(
+    "examine": RankerEntry(
         "Telling", "leaving out blank and broken images", examine, needs_model=False, by_image=True
     ),
 }
@@ -40,11 +40,11 @@ RANKERS: dict[str, Ranker] = {
 COLD, WARM = "typiclust", "foreground"
 
 
-def rank(name: str, pool: Pool, ask: Ask) -> list[Pick]:
+def rank(name: str, pool: Pool, ask: RankRequest) -> list[Pick]:
     """The best items first. Raises LookupError for an unknown ranker."""
     if name not in RANKERS:
         raise LookupError(f"there is no ranker {name!r}; there are: {', '.join(RANKERS)}")
-    rows = askable(pool, ask)
+    rows = rankable(pool, ask)
     pool = pool.of(rows)
     if not len(pool):
         return []

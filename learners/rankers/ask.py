@@ -14,7 +14,7 @@ Ref = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Ask:
+class RankRequest:
     """How many items, and what is out of the question."""
 
     count: int = 20
@@ -49,20 +49,20 @@ class Scored:
     why: Callable[[int], str] = field(default=lambda row: "")
 
 
-Score = Callable[[Pool, Ask, np.random.Generator], Scored]
+Scorer = Callable[[Pool, RankRequest, np.random.Generator], Scored]
 
 
 @dataclass(frozen=True)
-class Ranker:
+class RankerEntry:
     title: str
     good_at: str
-    score: Score
+    score: Scorer
     needs_model: bool = True  # false: works on features alone, before anything is labelled
     by_image: bool = False  # it compares images, not slices
     needs_members: bool = False  # it wants to know where the snapshots of the training disagree
 
 
-def askable(pool: Pool, ask: Ask) -> NDArray[np.intp]:
+def rankable(pool: Pool, ask: RankRequest) -> NDArray[np.intp]:
     """Rows that nobody labelled or skipped."""
     out = ask.labelled | ask.skipped
     if not out:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from learners.pool import Pool
-from learners.rankers.ask import Ask, Scored
+from learners.rankers.ask import RankRequest, Scored
 
 
-def random_order(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def random_order(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     return Scored(rng.random(len(pool)) + 1e-9, lambda row: "drawn at random")
 
 
-def foreground_random(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def foreground_random(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """A third anywhere, a third where something is proposed, a third where a border is (nnActive's 66 % FG)."""
     kind = rng.integers(0, 3, len(pool))
     reachable = np.where(kind == 1, pool.foreground > 0, np.where(kind == 2, pool.contour > 0, True))

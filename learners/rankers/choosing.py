@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.pool import Pool
-from learners.rankers.ask import Ask
+from learners.rankers.ask import RankRequest
 from learners.rankers.rows import depths, unit
 
 OPEN_SECONDS, PIXEL_SECONDS = 5.0, 0.2  # to look at a slice, and to mend a pixel of its contour
@@ -18,7 +18,7 @@ def expected_seconds(pool: Pool) -> NDArray[np.float64]:
     return OPEN_SECONDS + PIXEL_SECONDS * pool.contour * (1 - expected)
 
 
-def choose(pool: Pool, value: NDArray[np.float64], ask: Ask) -> list[int]:
+def choose(pool: Pool, value: NDArray[np.float64], ask: RankRequest) -> list[int]:
     """Rows by falling value without near-duplicates and spread over images; ties go to the earlier row."""
     order = np.argsort(-value, kind="stable")
     order = order[value[order] > 0]

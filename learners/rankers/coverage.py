@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 from learners.cluster import k_means, rbf, typicality
 from learners.pool import Pool
-from learners.rankers.ask import Ask, Scored
+from learners.rankers.ask import RankRequest, Scored
 from learners.rankers.rows import images_of, inside
 
 ANCHORS = 1000  # images that stand for all when coverage is computed
 
 
-def typiclust(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def typiclust(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """The most typical image of each group that has no label yet, the biggest group first (Hacohen et al., 2022)."""
     images, first, units = images_of(pool)
     groups = max(1, min(len(ask.labelled_images) + ask.count, 200, len(images)))
@@ -32,7 +32,7 @@ def typiclust(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     return Scored(value, lambda row: said.get(row, "one of a group that has been seen"))
 
 
-def max_herding(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def max_herding(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """Greedy coverage of all images by a smooth kernel; certain images count less (Bae et al., 2024)."""
     images, first, units = images_of(pool)
     anchors = units if len(units) <= ANCHORS else units[rng.permutation(len(units))[:ANCHORS]]
@@ -49,7 +49,7 @@ def max_herding(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     return Scored(value, lambda row: "stands for many images that are unlike those labelled so far")
 
 
-def examine(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def examine(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """EXAMINE as its abstract can be read: how much the largest singular value of all features falls without an
     image, to first order; one image of each group, because by itself it picks the same kind again and again."""
     images, first, units = images_of(pool)
@@ -65,5 +65,5 @@ def examine(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     return Scored(value + 1e-6 * inside(pool), lambda row: "among the most telling images of its kind")
 
 
-def _labelled_groups(group: NDArray[np.intp], images: NDArray[np.int64], ask: Ask) -> set[int]:
+def _labelled_groups(group: NDArray[np.intp], images: NDArray[np.int64], ask: RankRequest) -> set[int]:
     return {int(g) for g in group[np.isin(images, list(ask.labelled_images))]}

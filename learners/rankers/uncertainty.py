@@ -6,22 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.pool import Pool
-from learners.rankers.ask import Ask, Scored
+from learners.rankers.ask import RankRequest, Scored
 
 CLASS_SHARE = 0.66  # ClaSP PE: of the queries that are divided over the classes
 
 
-def entropy(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def entropy(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     return Scored(pool.entropy.astype(np.float64) + 1e-9, _times("the model is unsure here", pool.entropy))
 
 
-def margin(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def margin(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     return Scored(
         pool.doubt.astype(np.float64) + 1e-9, _times("two classes are nearly as likely", pool.doubt)
     )
 
 
-def bald(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def bald(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """BALD: mutual information between the snapshots of the training; by entropy where it is not known yet."""
     known = np.isfinite(pool.information)
     information = np.nan_to_num(pool.information.astype(np.float64))
@@ -31,7 +31,7 @@ def bald(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     return Scored(information + 1e-6 * unsure + 1e-9, lambda row: said(row) if known[row] else wait)
 
 
-def instability(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def instability(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """1 - ST++'s stability of the image; within an image the less certain slice."""
     unstable = 1 - np.nan_to_num(pool.stability.astype(np.float64), nan=0.5)
     inside = pool.entropy / (pool.entropy.max() + 1e-9)
@@ -41,7 +41,7 @@ def instability(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
     )
 
 
-def clasp(pool: Pool, ask: Ask, rng: np.random.Generator) -> Scored:
+def clasp(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     """ClaSP PE: two thirds of the places by class, p_c * entropy, the rest by entropy; power noise that fades."""
     columns = [pool.entropy.astype(np.float64)] + [
         c.astype(np.float64) for c in pool.per_class.T if c.max() > 0

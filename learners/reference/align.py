@@ -45,7 +45,7 @@ class Aligned:
     losses: tuple[float, ...]  # of each step
 
 
-Grid = tuple[Tensor, Cells]  # (D, h, w) trunk features and what is known of their cells
+LabelledGrid = tuple[Tensor, Cells]  # (D, h, w) trunk features and what is known of their cells
 
 
 def fresh_neck(channels: int, seed: int = 0) -> Neck:
@@ -56,7 +56,10 @@ def fresh_neck(channels: int, seed: int = 0) -> Neck:
 
 
 def align(
-    pairs: Sequence[tuple[Grid, Sequence[Grid]]], seed: int = 0, steps: int = STEPS, rate: float = RATE
+    pairs: Sequence[tuple[LabelledGrid, Sequence[LabelledGrid]]],
+    seed: int = 0,
+    steps: int = STEPS,
+    rate: float = RATE,
 ) -> Aligned:
     """A neck for references, each with other looks at it. Raises ValueError where no reference shows an object."""
     taught = [(grid, looks) for grid, looks in pairs if bool(grid[1].yes.any()) and looks]
@@ -89,7 +92,7 @@ def descend(
         yield float(loss.detach())
 
 
-def alignment_loss(neck: Neck, grid: Grid, look: Grid) -> Tensor:
+def alignment_loss(neck: Neck, grid: LabelledGrid, look: LabelledGrid) -> Tensor:
     (x, cells), (x_aug, cells_aug) = grid, look
     f, f_aug = neck.apply(x), neck.apply(x_aug)
     s_aug = likeness(f_aug, prototype(f, cells.yes))

@@ -16,7 +16,7 @@ from models.prompt import PromptModel
 CELL = 4  # pixels of the seen picture for each side of a cell
 STAGES = 3  # of the built-in network's encoder, at 1/2, 1/4 and 1/8 of the size
 USED = slice(1, 3)  # of them: on nuclei Dice 0.73 (other laboratories 0.68), with the first stage 0.68 (0.56)
-MOST_PIXELS = 448 * 448  # that are looked at of a picture
+MAX_PIXELS = 448 * 448  # that are looked at of a picture
 SIZE = 32.0  # pixels at which the typical object is seen
 ZOOM = (0.2, 2.0)
 
@@ -84,7 +84,7 @@ class SamFeatures:
 def zoom_for(diameter: float, shape: tuple[int, int]) -> float:
     """How much to enlarge a picture so that an object of so many pixels is seen at SIZE, within bounds."""
     wanted = float(np.clip(SIZE / max(diameter, 1.0), *ZOOM))
-    return min(wanted, float(np.sqrt(MOST_PIXELS / (shape[0] * shape[1]))))
+    return min(wanted, float(np.sqrt(MAX_PIXELS / (shape[0] * shape[1]))))
 
 
 def _on_grid(level: Tensor, h: int, w: int, cells: tuple[int, int]) -> Tensor:

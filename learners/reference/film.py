@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learners.data import Case
+from learners.data import ImageReader
 from learners.pictures import picture_of
 from learners.predict import Tile
 from learners.reference.align import STEPS, descend, likeness, prototype
 from learners.reference.head import otsu
 from learners.reference.model import SHARP, chances
-from learners.reference.shots import Shot, cells_of
+from learners.reference.shots import ReferenceSlice, cells_of
 from learners.reference.views import other_look
 from models.sam2 import Propagator, normalised
 
@@ -33,7 +33,7 @@ LOOKS = 4  # other looks at each reference
 ACTIVE = 0.5  # of the likeness of the reference's own object, below which a class is not there
 BETWEEN = (0.2, 0.8)  # where along the morph its frames lie
 SMALLEST = 32  # pixels; optical flow needs a picture of this size
-Picture = NDArray[np.uint8]
+RGBSlice = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Film:
     """Predicts whole images by carrying masks over from the references."""
 
     propagator: Propagator
-    shots: tuple[Shot, ...]
+    shots: tuple[ReferenceSlice, ...]
     class_ids: tuple[int, ...]
     axis: int = 0
     frames: int = 0  # of a morph between reference and target
 
-    def tiles(self, case: Case) -> Iterator[Tile]:
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
         """One slice at a time."""
         count = case.example.shape[self.axis]
         for i in range(count):
@@ -59,7 +59,7 @@ class Film:
             seen = coarse(self.propagator, picture).mean((1, 2)).numpy()
             yield tuple(at), np.expand_dims(chances(scores), self.axis + 1), seen  # type: ignore[misc]
 
-    def _score(self, value: int, picture: Picture, along: float) -> NDArray[np.float32]:
+    def _score(self, value: int, picture: RGBSlice, along: float) -> NDArray[np.float32]:
         """(H, W) above 0 where the class is."""
         shot = nearest_shot(self.shots, value, along)
         if shot is None:
@@ -77,7 +77,7 @@ class Film:
         found = self.propagator.propagate(np.stack(clip), seeds, lambda done, total: None)[-1]
         return logit(found) / np.float32(SHARP)
 
-    def _prompts(self, clip: Sequence[Picture], p: Tensor) -> dict[int, NDArray[np.bool_]]:
+    def _prompts(self, clip: Sequence[RGBSlice], p: Tensor) -> dict[int, NDArray[np.bool_]]:
         """What Otsu's threshold takes for the object on the first half of the frames in between."""
         out = {}
         for k in range(1, 1 + self.frames // 2):
@@ -90,7 +90,7 @@ class Film:
 
 def aligned(
     propagator: Propagator,
-    shots: Sequence[Shot],
+    shots: Sequence[ReferenceSlice],
     class_ids: Sequence[int],
     steps: int = STEPS,
     tell: Callable[[int, float], None] = lambda step, loss: None,
@@ -117,7 +117,7 @@ class _Kept:
 
 
 def _pairs(
-    propagator: Propagator, shots: Sequence[Shot], class_ids: Sequence[int], seed: int
+    propagator: Propagator, shots: Sequence[ReferenceSlice], class_ids: Sequence[int], seed: int
 ) -> list[tuple[_Kept, list[_Kept]]]:
     rng, pairs = np.random.default_rng(seed), []
     for shot in shots:
@@ -143,7 +143,7 @@ def _loss(neck: nn.Module, first: _Kept, look: _Kept) -> Tensor:
     return bce(s_aug, (m_aug > 0.5).to(f)) + bce(s_rec, (m > 0.5).to(f))
 
 
-def trunk(propagator: Propagator, picture: Picture) -> tuple[Tensor, ...]:
+def trunk(propagator: Propagator, picture: RGBSlice) -> tuple[Tensor, ...]:
     """What comes into the neck."""
     kept: list[tuple[Tensor, ...]] = []
     hook = neck_of(propagator).register_forward_pre_hook(lambda module, args: kept.append(tuple(args[0])))
@@ -156,7 +156,7 @@ def trunk(propagator: Propagator, picture: Picture) -> tuple[Tensor, ...]:
     return tuple(h.detach() for h in kept[0])
 
 
-def coarse(propagator: Propagator, picture: Picture) -> Tensor:
+def coarse(propagator: Propagator, picture: RGBSlice) -> Tensor:
     """(D, h, w) of the neck's coarsest level."""
     with torch.no_grad():
         return coarsest(neck_of(propagator), trunk(propagator, picture)).float().cpu()
@@ -170,13 +170,13 @@ def neck_of(propagator: Propagator) -> nn.Module:
     return propagator.network.vision_encoder.neck
 
 
-def nearest_shot(shots: Sequence[Shot], value: int, along: float) -> Shot | None:
+def nearest_shot(shots: Sequence[ReferenceSlice], value: int, along: float) -> ReferenceSlice | None:
     """The reference slice that shows a class nearest to this place of the volume."""
     showing = [shot for shot in shots if (shot.values == value).any()]
     return min(showing, key=lambda shot: abs(shot.along - along), default=None)
 
 
-def stretched(shot: Shot, shape: tuple[int, int]) -> Shot:
+def stretched(shot: ReferenceSlice, shape: tuple[int, int]) -> ReferenceSlice:
     """The reference at the target's size: a film has one."""
     if shot.values.shape == shape:
         return shot
@@ -185,7 +185,7 @@ def stretched(shot: Shot, shape: tuple[int, int]) -> Shot:
     return replace(shot, picture=picture, values=values)
 
 
-def morph(a: Picture, b: Picture, frames: int) -> list[Picture]:
+def morph(a: RGBSlice, b: RGBSlice, frames: int) -> list[RGBSlice]:
     """Pictures in between: both moved along the optical flow, and blended."""
     if frames <= 0:
         return []
@@ -206,7 +206,7 @@ def morph(a: Picture, b: Picture, frames: int) -> list[Picture]:
     return out
 
 
-def _moved(picture: Picture, field: NDArray[np.float32]) -> NDArray[np.float32]:
+def _moved(picture: RGBSlice, field: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = np.indices(picture.shape[:2], np.float32)
     x, y = columns + field[..., 0].astype(np.float32), rows + field[..., 1].astype(np.float32)
     moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

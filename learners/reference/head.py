@@ -41,7 +41,7 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Head:
+class ReferenceHead:
     """What one class looks like. A score above 0 is the class, about 1 what its typical cells have."""
 
     weights: Tensor  # (D,)
@@ -61,7 +61,7 @@ class Head:
         return near.reshape(x.shape[1:])
 
 
-def likeness_of(head: Head, x: Tensor) -> Tensor:
+def likeness_of(head: ReferenceHead, x: Tensor) -> Tensor:
     """(D, h, w) to (h, w): the cosine to the one prototype of the object."""
     return (units(x) @ F.normalize(head.yes.mean(0), dim=0)).reshape(x.shape[1:])
 
@@ -81,14 +81,14 @@ def units(x: Tensor) -> Tensor:
     return F.normalize(x.flatten(1).T, dim=1)
 
 
-def fit(views: Sequence[tuple[Tensor, Cells]]) -> Head | None:
+def fit(views: Sequence[tuple[Tensor, Cells]]) -> ReferenceHead | None:
     """A head from (D, h, w) features and what is known of their cells; None without both sides."""
     yes = torch.cat([units(x)[cells.yes.flatten()] for x, cells in views])
     no = torch.cat([units(x)[cells.no.flatten()] for x, cells in views])
     if not len(yes) or not len(no):
         return None
     weights = _ridge(yes, no)
-    return Head(weights[:-1], -float(weights[-1]), prototypes(yes), prototypes(no))
+    return ReferenceHead(weights[:-1], -float(weights[-1]), prototypes(yes), prototypes(no))
 
 
 def _ridge(yes: Tensor, no: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from learners.reference.align import Neck
 from learners.reference.features import Dense
-from learners.reference.head import Head, Scaling
-from learners.reference.model import Reference, Seen, Sight, View
+from learners.reference.head import ReferenceHead, Scaling
+from learners.reference.model import ClassModel, FeatureExtractor, Reference, View
 from models.prompt import PromptModel
 from storage.arrays import write_bytes
 
@@ -93,7 +93,7 @@ def _card(view: View) -> dict[str, Any]:
 
 def _view(card: dict[str, Any], tensors: dict[str, Tensor], class_ids: tuple[int, ...], dense: Dense) -> View:
     seen = {
-        int(value): Seen(
+        int(value): ClassModel(
             head=_head(tensors, value, one["offset"]),
             threshold=one["threshold"],
             gate=one["gate"],
@@ -107,9 +107,9 @@ def _view(card: dict[str, Any], tensors: dict[str, Tensor], class_ids: tuple[int
     levels = range(sum(name.startswith("mean.") for name in tensors))
     means, spreads = (tuple(tensors[f"{kind}.{i}"] for i in levels) for kind in ("mean", "spread"))
     neck = Neck(tensors["neck.weight"], tensors["neck.bias"]) if "neck.weight" in tensors else None
-    sight = Sight(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
+    sight = FeatureExtractor(dense, card["diameter"], tuple(card["placed"]), tuple(card["centred"]))
     return View(sight, Scaling(means, spreads), seen, neck)
 
 
-def _head(tensors: dict[str, Tensor], value: str, offset: float) -> Head:
-    return Head(tensors[f"{value}.weights"], offset, tensors[f"{value}.yes"], tensors[f"{value}.no"])
+def _head(tensors: dict[str, Tensor], value: str, offset: float) -> ReferenceHead:
+    return ReferenceHead(tensors[f"{value}.weights"], offset, tensors[f"{value}.yes"], tensors[f"{value}.no"])

@@ -7,11 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from learners.metrics import dice_of, mean_dice, overlaps
-from learners.reference.align import STEPS, Grid, Neck, align
+from learners.reference.align import STEPS, LabelledGrid, Neck, align
 from learners.reference.head import best_threshold, fit, likeness_of, scaling_of
-from learners.reference.model import Reference, Seen, Sight, View, at_size, class_map_of
+from learners.reference.model import ClassModel, FeatureExtractor, Reference, View, at_size, class_map_of
 from learners.reference.objects import gate_of, pieces_of
-from learners.reference.shots import Shot, cells_of, diameter_of, has_object
+from learners.reference.shots import ReferenceSlice, cells_of, diameter_of, has_object
 from learners.reference.trust import trusted
 from learners.reference.views import other_look
 from learners.spec import Unready
@@ -28,7 +28,7 @@ TRIED_ON = 3  # references on which the prompt model is tried, and that are kept
 
 
 @dataclass(frozen=True)
-class Wish:
+class FitOptions:
     """How to learn."""
 
     class_ids: tuple[int, ...]
@@ -42,23 +42,23 @@ class Wish:
     seed: int = 0
 
 
-Look = tuple[Shot, Tensor]  # a slice and its (D, h, w) features, scaled
+AugmentedSlice = tuple[ReferenceSlice, Tensor]  # a slice and its (D, h, w) features, scaled
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainingSlice:
     """A reference slice with its features, and other looks at it."""
 
-    shot: Shot
+    shot: ReferenceSlice
     x: Tensor  # (D, h, w), scaled
-    looks: tuple[Look, ...]
+    looks: tuple[AugmentedSlice, ...]
 
     @property
-    def all(self) -> tuple[Look, ...]:
+    def all(self) -> tuple[AugmentedSlice, ...]:
         return ((self.shot, self.x), *self.looks)
 
 
-def learn(shots: Sequence[Shot], sight: Sight, wish: Wish) -> Reference:
+def learn(shots: Sequence[ReferenceSlice], sight: FeatureExtractor, wish: FitOptions) -> Reference:
     """Raises Unready where the references show no object, or nothing else than it.
 
     Several pictures may speak for themselves, each at the size of its own objects, and be asked together: one
@@ -79,23 +79,26 @@ def learn(shots: Sequence[Shot], sight: Sight, wish: Wish) -> Reference:
     return reference
 
 
-def _asked_together(views: Sequence[View], wish: Wish) -> Reference:
+def _asked_together(views: Sequence[View], wish: FitOptions) -> Reference:
     return Reference(tuple(views), wish.class_ids, wish.axis, wish.joined)
 
 
-def _sized(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
+def _sized(shots: Sequence[ReferenceSlice], sight: FeatureExtractor, wish: FitOptions) -> View:
     """At the size of these slices' own objects."""
     return _view(shots, replace(sight, diameter=diameter_of(shots)), wish)
 
 
-def _most_sure(told: Sequence[tuple[View, Sequence[Shot]]]) -> bool:
+def _most_sure(told: Sequence[tuple[View, Sequence[ReferenceSlice]]]) -> bool:
     """Whether there are enough views, most of them with no doubted class."""
     sure = [view for view, _ in told if not any(one.doubted for one in view.seen.values())]
     return len(told) >= FEWEST_APART and 2 * len(sure) >= len(told)
 
 
 def _better_apart(
-    told: Sequence[tuple[View, Sequence[Shot]]], shots: Sequence[Shot], sight: Sight, wish: Wish
+    told: Sequence[tuple[View, Sequence[ReferenceSlice]]],
+    shots: Sequence[ReferenceSlice],
+    sight: FeatureExtractor,
+    wish: FitOptions,
 ) -> bool:
     """Whether images that are kept back in turn are found better by the views of the others, each for itself, than by
     one view of all of them."""
@@ -111,7 +114,7 @@ def _better_apart(
     return sum(apart) > sum(together)
 
 
-def _worth_asking(reference: Reference, groups: Sequence[Sequence[Shot]], wish: Wish) -> bool:
+def _worth_asking(reference: Reference, groups: Sequence[Sequence[ReferenceSlice]], wish: FitOptions) -> bool:
     """Whether the prompt model's borders make other looks at the references better, each by its own view."""
     plain, asked = [], []
     each = max(1, TRIED_ON // len(groups))
@@ -123,25 +126,25 @@ def _worth_asking(reference: Reference, groups: Sequence[Sequence[Shot]], wish: 
     return float(np.mean(asked)) > float(np.mean(plain))
 
 
-def _groups(shots: Sequence[Shot]) -> list[list[Shot]]:
+def _groups(shots: Sequence[ReferenceSlice]) -> list[list[ReferenceSlice]]:
     """The slices of each image that shows an object; those of images without one tell every group what is none."""
     showing = sorted({shot.image_id for shot in shots if has_object(shot.values)})
     others = [shot for shot in shots if shot.image_id not in showing]
     return [[shot for shot in shots if shot.image_id == image] + others for image in showing] or [list(shots)]
 
 
-def _looks(shots: Sequence[Shot], wish: Wish) -> list[list[Shot]]:
+def _looks(shots: Sequence[ReferenceSlice], wish: FitOptions) -> list[list[ReferenceSlice]]:
     """Each slice as it would look turned and relit."""
     rng = np.random.default_rng(wish.seed)
     return [[other_look(shot, rng) for _ in range(LOOKS)] for shot in shots]
 
 
-def _view(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
+def _view(shots: Sequence[ReferenceSlice], sight: FeatureExtractor, wish: FitOptions) -> View:
     looks = _looks(shots, wish)
     grids = [sight(shot.picture, shot.along) for shot in shots]
     scaling = scaling_of(grids)
     taught = [
-        Taught(
+        TrainingSlice(
             shot, scaling(grid), tuple((look, scaling(sight(look.picture, look.along))) for look in others)
         )
         for shot, grid, others in zip(shots, grids, looks, strict=True)
@@ -156,7 +159,7 @@ def _view(shots: Sequence[Shot], sight: Sight, wish: Wish) -> View:
     return _gated(view, taught) if wish.gated else view
 
 
-def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
+def _class(taught: Sequence[TrainingSlice], value: int, wish: FitOptions) -> ClassModel | None:
     """The head of one class, and the threshold that suits cells which a head did not learn from."""
     grids = [_grid(each.x, each.shot, value, wish) for each in taught]
     head = fit(grids)
@@ -172,7 +175,7 @@ def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
     share = ALONE if alone else 1.0
     usual = np.median(np.concatenate([likeness_of(head, x)[c.yes].numpy() for x, c in grids]))
     threshold = share * best_threshold(scores, cells)
-    return Seen(
+    return ClassModel(
         head,
         threshold,
         activation=ACTIVE * float(usual),
@@ -181,18 +184,18 @@ def _class(taught: Sequence[Taught], value: int, wish: Wish) -> Seen | None:
     )
 
 
-def _doubted(grids: Sequence[Grid]) -> bool:
+def _doubted(grids: Sequence[LabelledGrid]) -> bool:
     """Whether one reference alone shows the object, and says little of others."""
     showing = [grid for grid in grids if grid[1].yes.any()]
     return len(showing) == 1 and not trusted(*showing[0])
 
 
-def _images(taught: Sequence[Taught]) -> list[int]:
+def _images(taught: Sequence[TrainingSlice]) -> list[int]:
     """Those that show an object."""
     return sorted({each.shot.image_id for each in taught if has_object(each.shot.values)})
 
 
-def _folds(taught: Sequence[Taught]) -> list[tuple[list[Look], list[Look]]]:
+def _folds(taught: Sequence[TrainingSlice]) -> list[tuple[list[AugmentedSlice], list[AugmentedSlice]]]:
     """Each reference image that shows an object kept back once; of a single one its other looks."""
     images = _images(taught)
     if len(images) == 1:
@@ -206,11 +209,11 @@ def _folds(taught: Sequence[Taught]) -> list[tuple[list[Look], list[Look]]]:
     ]
 
 
-def _grid(x: Tensor, shot: Shot, value: int, wish: Wish) -> Grid:
+def _grid(x: Tensor, shot: ReferenceSlice, value: int, wish: FitOptions) -> LabelledGrid:
     return x, cells_of(shot.values, value, value in wish.late_ids, (x.shape[1], x.shape[2]))
 
 
-def _neck(taught: Sequence[Taught], wish: Wish) -> Neck:
+def _neck(taught: Sequence[TrainingSlice], wish: FitOptions) -> Neck:
     pairs = []
     for each in taught:
         for value in wish.class_ids:
@@ -222,12 +225,12 @@ def _neck(taught: Sequence[Taught], wish: Wish) -> Neck:
         raise Unready(str(error)) from None
 
 
-def _through(neck: Neck, each: Taught) -> Taught:
+def _through(neck: Neck, each: TrainingSlice) -> TrainingSlice:
     looks = tuple((shot, neck.apply(x)) for shot, x in each.looks)
-    return Taught(each.shot, neck.apply(each.x), looks)
+    return TrainingSlice(each.shot, neck.apply(each.x), looks)
 
 
-def _gated(view: View, taught: Sequence[Taught]) -> View:
+def _gated(view: View, taught: Sequence[TrainingSlice]) -> View:
     """With the peak from which on a piece of each class is believed, told from the references' own objects."""
     gates = {}
     for value, one in view.seen.items():
@@ -240,7 +243,7 @@ def _gated(view: View, taught: Sequence[Taught]) -> View:
     return replace(view, seen=gates)
 
 
-def agreement(reference: Reference, shots: Sequence[Shot]) -> float:
+def agreement(reference: Reference, shots: Sequence[ReferenceSlice]) -> float:
     """Mean Dice with what is known of these slices; 0 where nothing can be told."""
     scores = []
     for shot in shots:

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.data import Case
+from learners.data import ImageReader
 from learners.pictures import picture_of
 from learners.predict import Tile
 from learners.reference.align import Neck
 from learners.reference.features import Dense, zoom_for
-from learners.reference.head import Head, Scaling, likeness_of, otsu, own_threshold
+from learners.reference.head import ReferenceHead, Scaling, likeness_of, otsu, own_threshold
 from learners.reference.objects import only_believed, pieces_of, refined
-from learners.reference.shots import Shot
+from learners.reference.shots import ReferenceSlice
 from models.prompt import PromptModel
 
 SHARP = 6.0  # how fast a score becomes certainty
@@ -25,7 +25,7 @@ PLACES = 6  # channels that say where in a scan a cell lies
 
 
 @dataclass(frozen=True)
-class Sight:
+class FeatureExtractor:
     """How pictures are looked at."""
 
     dense: Dense
@@ -55,10 +55,10 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClassModel:
     """One class: how it is told from the rest, and from when on it is believed."""
 
-    head: Head
+    head: ReferenceHead
     threshold: float
     gate: float = 0.0  # the peak from which on a piece is believed
     activation: float = 0.0  # with a neck: the likeness from which on the class can be there at all
@@ -70,9 +70,9 @@ class Seen:
 class View:
     """What was learned from one reference picture, or from all references of scans together."""
 
-    sight: Sight
+    sight: FeatureExtractor
     scaling: Scaling
-    seen: dict[int, Seen]  # class -> it; classes that no reference shows are not among them
+    seen: dict[int, ClassModel]  # class -> it; classes that no reference shows are not among them
     neck: Neck | None = None
 
     def look(self, picture: NDArray[np.uint8], along: float) -> Tensor:
@@ -155,7 +155,7 @@ class Reference:
                 out[k] = refined(out[k], kept, self.prompt_model, picture)
         return out
 
-    def tiles(self, case: Case) -> Iterator[Tile]:
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
         """One slice at a time."""
         count = case.example.shape[self.axis]
         window: dict[int, tuple[NDArray[np.float32], Tensor, NDArray[np.uint8]]] = {}
@@ -187,7 +187,7 @@ def at_size(scores: Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(scores.numpy(), shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def class_map_of(reference: Reference, shot: Shot, *, objects: bool = True) -> NDArray[np.uint8]:
+def class_map_of(reference: Reference, shot: ReferenceSlice, *, objects: bool = True) -> NDArray[np.uint8]:
     """(H, W) label values of one slice."""
     scores, _ = reference.scores(shot.picture, shot.along)
     if objects:

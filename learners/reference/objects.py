@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 
 from models.prompt import Embedding, PromptModel, Prompts, tighter
 
-LEAST_AREA = 0.1  # of the typical object
+MIN_AREA = 0.1  # of the typical object
 APART = 0.35  # typical diameters between two peaks of one piece
 AGREES, BELIEVES = (
     0.4,
@@ -19,7 +19,7 @@ AGREES, BELIEVES = (
 )  # IoU with the piece, and the model's own estimate, from which on its mask is taken
 TIGHTER = (0.06, 0.12)  # of a piece's height and width, taken off each side
 FEW = 10  # pieces of a slice on which that is tried, large and small ones
-MOST = 60  # objects of a slice that are asked about, the largest first
+MAX_OBJECTS = 60  # objects of a slice that are asked about, the largest first
 INSIDE, OUTSIDE = 0.25, -0.05  # scores of what the mask adds to a piece and takes from it
 SURE = 0.3  # of the peak that the references' own objects usually have
 
@@ -50,7 +50,7 @@ def pieces_of(scores: NDArray[np.float32], diameter: float) -> list[Piece]:
     sizes[0] = 0
     found = []
     for number in np.argsort(-sizes, kind="stable"):
-        if sizes[number] < max(4.0, LEAST_AREA * diameter**2):
+        if sizes[number] < max(4.0, MIN_AREA * diameter**2):
             break
         mask = numbers == number
         at = np.unravel_index(int(np.where(mask, scores, -np.inf).argmax()), scores.shape)
@@ -76,7 +76,7 @@ def refined(
     scores: NDArray[np.float32], pieces: Sequence[Piece], model: PromptModel, picture: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Scores whose pieces have the borders that the prompt model sees, where it agrees that this is an object."""
-    out, asked = scores.copy(), pieces[:MOST]
+    out, asked = scores.copy(), pieces[:MAX_OBJECTS]
     for piece, answer in zip(asked, _answers(asked, model, model.encode(picture)), strict=True):
         if answer.like >= AGREES and answer.score >= BELIEVES:
             out[piece.mask & ~answer.mask] = np.minimum(out[piece.mask & ~answer.mask], OUTSIDE)

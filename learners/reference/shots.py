@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learners.cluster import k_means, typicality
-from learners.data import Case
+from learners.data import ImageReader
 from learners.describe import describe
 from learners.pictures import picture_of
 from learners.targets import OPEN_BACKGROUND, without_slices
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, plane
 
-MOST_IMAGES = 8  # references; more labelled images than these: the most typical ones
-MOST_SLICES = 12  # of all references together
+MAX_IMAGES = 8  # references; more labelled images than these: the most typical ones
+MAX_SLICES = 12  # of all references together
 PURE = 0.5  # of a cell's pixels that make it an object's
 PURE_BACKGROUND = 0.95  # a border cell is nobody's
 
 
 @dataclass(frozen=True)
-class Shot:
+class ReferenceSlice:
     """One reference slice."""
 
     image_id: int
@@ -40,15 +40,15 @@ class Cells:
     no: Tensor  # (h, w) bool: background or another class
 
 
-def shots_of(cases: Sequence[Case], chosen: Sequence[int], axis: int) -> list[Shot]:
+def shots_of(cases: Sequence[ImageReader], chosen: Sequence[int], axis: int) -> list[ReferenceSlice]:
     """The chosen images' labelled slices along an axis; of the labelled ones the most typical where none is chosen."""
     labelled = [case for case in cases if case.example.known is not None and not case.example.all_held]
     wanted = [case for case in labelled if case.example.image_id in chosen] or _typical(labelled)
-    each = max(1, MOST_SLICES // max(1, len(wanted)))
+    each = max(1, MAX_SLICES // max(1, len(wanted)))
     return [shot for case in wanted for shot in _slices(case, axis, each)]
 
 
-def axis_of(cases: Sequence[Case]) -> int:
+def axis_of(cases: Sequence[ImageReader]) -> int:
     """The axis along which most slices were labelled."""
     along = [a for case in cases for a, index in case.example.slices if (a, index) not in case.example.held]
     return max(range(3), key=along.count) if along else 0
@@ -64,7 +64,7 @@ def cells_of(values: NDArray[np.uint8], value: int, late: bool, grid: tuple[int,
     return Cells(shares[0] >= PURE, shares[1] >= PURE_BACKGROUND)
 
 
-def diameter_of(shots: Sequence[Shot]) -> float:
+def diameter_of(shots: Sequence[ReferenceSlice]) -> float:
     """Of the typical object in pixels; 32 where there is none."""
     areas: list[int] = []
     for shot in shots:
@@ -80,7 +80,7 @@ def _shares(mask: NDArray[np.bool_], grid: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.asarray(small, np.float32))
 
 
-def _slices(case: Case, axis: int, most: int) -> list[Shot]:
+def _slices(case: ImageReader, axis: int, most: int) -> list[ReferenceSlice]:
     """Evenly spread over the slices of this axis on which anything is known, most of all where objects are."""
     assert case.example.known is not None
     known = without_slices(open_npy(case.example.known), case.example.held)
@@ -91,7 +91,7 @@ def _slices(case: Case, axis: int, most: int) -> list[Shot]:
     if len(picks) == most > 2 and (others := [i for i in said if i not in objects]):
         picks[-1] = others[len(others) // 2]  # one slice without objects tells what else looks like them
     return [
-        Shot(
+        ReferenceSlice(
             case.example.image_id,
             picture_of(case, axis, i),
             np.array(plane(known, axis, i)),
@@ -112,11 +112,11 @@ def _spread(items: Sequence[int], most: int) -> list[int]:
     return [items[int((k + 0.5) * len(items) / most)] for k in range(most)]
 
 
-def _typical(labelled: Sequence[Case]) -> list[Case]:
-    """At most MOST_IMAGES, one of each group of images that look alike: the one that is most like the others."""
-    if len(labelled) <= MOST_IMAGES:
+def _typical(labelled: Sequence[ImageReader]) -> list[ImageReader]:
+    """At most MAX_IMAGES, one of each group of images that look alike: the one that is most like the others."""
+    if len(labelled) <= MAX_IMAGES:
         return list(labelled)
     rows = np.stack([describe(open_npy(case.example.pixels)) for case in labelled])
-    groups, scores = k_means(rows, MOST_IMAGES, np.random.default_rng(0)), typicality(rows)
+    groups, scores = k_means(rows, MAX_IMAGES, np.random.default_rng(0)), typicality(rows)
     best = {g: max(np.flatnonzero(groups == g), key=lambda i: scores[i]) for g in np.unique(groups)}
     return [labelled[int(i)] for i in best.values()]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.reference.shots import Shot
+from learners.reference.shots import ReferenceSlice
 from storage.arrays import UNLABELLED
 
 DEGREES, SCALE, SHIFT = 30.0, (0.8, 1.25), 0.1
@@ -14,7 +14,7 @@ GAMMA, GAIN, LIFT = (0.7, 1.4), (0.75, 1.25), 0.1
 NOISE, BLUR = 6.0, 1.2  # grey values; pixels
 
 
-def other_look(shot: Shot, rng: np.random.Generator) -> Shot:
+def other_look(shot: ReferenceSlice, rng: np.random.Generator) -> ReferenceSlice:
     """What leaves the picture is lost; what comes in from outside is the repeated border, and unknown."""
     h, w = shot.values.shape
     turn = cv2.getRotationMatrix2D(

@@ -6,31 +6,31 @@ from dataclasses import replace
 
 import torch
 
-from learners.data import open_cases
-from learners.judging import Judge, Judged
+from learners.data import open_readers
+from learners.judging import Evaluation, Evaluator
 from learners.plan import Plan, device_of, plan_of
-from learners.progress import Report
-from learners.proposing import Proposer
+from learners.progress import ProgressReport
+from learners.proposing import BatchPredictor
 from learners.reference.features import BuiltInFeatures, Dense, SamFeatures
 from learners.reference.keep import load_reference, save_reference
-from learners.reference.learn import Wish, learn
-from learners.reference.model import Reference, Sight
-from learners.reference.shots import Shot, axis_of, diameter_of, shots_of
+from learners.reference.learn import FitOptions, learn
+from learners.reference.model import FeatureExtractor, Reference
+from learners.reference.shots import ReferenceSlice, axis_of, diameter_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
-from learners.words import counted
+from learners.words import count_of
 from models import GIVEN, AnsweringModel, on_this_machine
 
 EMBEDDERS = ("sam", "medsam", "microsam", "mobile_sam", "edgetam")  # prompt models whose embedding has places
 ALL_AXES = (0, 1, 2)
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """Training-free. Raises Unready, or what went wrong."""
     return _Round(spec, aligned=False).run()
 
 
-def work_aligned(spec: RoundSpec) -> RoundResult:
+def run_aligned(spec: RoundSpec) -> RoundResult:
     """With a neck that is aligned on the references first."""
     return _Round(spec, aligned=True).run()
 
@@ -39,11 +39,11 @@ class _Round:
     def __init__(self, spec: RoundSpec, *, aligned: bool) -> None:
         self._spec, self._aligned = spec, aligned
         self._notes: list[str] = []
-        self._report = Report(spec.directory)
+        self._report = ProgressReport(spec.directory)
         torch.manual_seed(spec.seed)
         self._plan, self._classes = plan_of(spec), Classes(spec.class_ids)
-        self._cases = open_cases(spec.examples, self._classes, self._plan.network.channels, self._notes)
-        self._judge = Judge(self._cases, self._plan, self._classes)
+        self._cases = open_readers(spec.examples, self._classes, self._plan.network.channels, self._notes)
+        self._judge = Evaluator(self._cases, self._plan, self._classes)
         found = on_this_machine(spec.prompts)
         self._notes += [found.why] if found.why else []
         self._asked, self._dense = found.model, dense_of(found, device_of(spec.device))
@@ -89,13 +89,13 @@ class _Round:
             return None
         return load_reference(self._spec.parent, self._spec.class_ids, self._dense, self._asked)
 
-    def _learn(self) -> tuple[Reference, list[Shot]]:
+    def _learn(self) -> tuple[Reference, list[ReferenceSlice]]:
         spec = self._spec
         axis = axis_of(self._cases)
         shots = shots_of(self._cases, spec.references, axis)
         if not shots:
             raise Unready("every label is held out for checking; label one more image")
-        wish = Wish(
+        wish = FitOptions(
             class_ids=spec.class_ids,
             late_ids=spec.late_ids,
             axis=axis,
@@ -105,8 +105,8 @@ class _Round:
         )
         return learn(shots, sight_of(shots, self._dense, self._plan, spec.mirror, axis), wish), shots
 
-    def _propose(self, reference: Reference, result: RoundResult, judged: Judged) -> RoundResult:
-        proposer = Proposer(self._spec, self._plan, self._classes, reference)
+    def _propose(self, reference: Reference, result: RoundResult, judged: Evaluation) -> RoundResult:
+        proposer = BatchPredictor(self._spec, self._plan, self._classes, reference)
         predicted, remaining = proposer.run(self._cases, self._report, judged.dice)
         return replace(
             result,
@@ -126,16 +126,18 @@ def dense_of(found: AnsweringModel, device: str) -> Dense:
     return BuiltInFeatures(device)
 
 
-def sight_of(shots: Sequence[Shot], dense: Dense, plan: Plan, mirror: tuple[int, ...], axis: int) -> Sight:
+def sight_of(
+    shots: Sequence[ReferenceSlice], dense: Dense, plan: Plan, mirror: tuple[int, ...], axis: int
+) -> FeatureExtractor:
     """Where in the picture something lies counts in scans that know their sides, and only there."""
     if plan.dims == 2 or set(mirror) == set(ALL_AXES):
-        return Sight(dense, diameter_of(shots))
+        return FeatureExtractor(dense, diameter_of(shots))
     order = [axis, *(a for a in ALL_AXES if a != axis)]  # the slice's own axes: along it, rows, columns
     placed = tuple(k for k, a in enumerate(order) if a not in mirror)
-    return Sight(dense, diameter_of(shots), placed, tuple(k for k in range(3) if k not in placed))
+    return FeatureExtractor(dense, diameter_of(shots), placed, tuple(k for k in range(3) if k not in placed))
 
 
-def _told(reference: Reference, shots: Sequence[Shot]) -> str:
+def _told(reference: Reference, shots: Sequence[ReferenceSlice]) -> str:
     images = sorted({shot.image_id for shot in shots})
     some = ", ".join(map(str, images[:8])) + (" and others" if len(images) > 8 else "")
     asks = "with the prompt model's borders" if reference.prompt_model else "without asking the prompt model"
@@ -147,4 +149,4 @@ def _told(reference: Reference, shots: Sequence[Shot]) -> str:
         if reference.doubted
         else ""
     )
-    return f"learned from {counted(len(images), 'image')} ({some}) by {name}, {asks}{unseen}{doubted}"
+    return f"learned from {count_of(len(images), 'image')} ({some}) by {name}, {asks}{unseen}{doubted}"

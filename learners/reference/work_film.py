@@ -4,13 +4,13 @@ import json
 import time
 from dataclasses import replace
 
-from learners.data import open_cases
-from learners.judging import Judge
+from learners.data import open_readers
+from learners.judging import Evaluator
 from learners.plan import plan_of
-from learners.progress import STOP_FILE, Report
+from learners.progress import STOP_FILE, ProgressReport
 from learners.propagate import VIDEO_WEIGHTS
 from learners.propagate.tracked import tracker_on_this_machine
-from learners.proposing import Proposer
+from learners.proposing import BatchPredictor
 from learners.reference.film import Film, aligned
 from learners.reference.shots import axis_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
@@ -21,12 +21,12 @@ from storage.arrays import write_bytes
 CARD = "film.json"
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong. Learns anew each time: what was aligned is not kept on disk."""
-    report, started = Report(spec.directory), time.monotonic()
+    report, started = ProgressReport(spec.directory), time.monotonic()
     classes, plan = Classes(spec.class_ids), plan_of(spec)
     notes: list[str] = []
-    cases = open_cases(spec.examples, classes, plan.network.channels, notes)
+    cases = open_readers(spec.examples, classes, plan.network.channels, notes)
     axis = axis_of(cases)
     shots = shots_of(cases, spec.references, axis)
     if not any((shot.values == value).any() for shot in shots for value in spec.class_ids):
@@ -42,8 +42,8 @@ def work(spec: RoundSpec) -> RoundResult:
     write_bytes(spec.directory / CARD, json.dumps({"references": [s.image_id for s in shots]}).encode())
     seconds = round(time.monotonic() - started, 2)
     report.say("comparing")
-    judged = Judge(cases, plan, classes)(film)
-    predicted, remaining = Proposer(spec, plan, classes, film).run(cases, report, judged.dice)
+    judged = Evaluator(cases, plan, classes)(film)
+    predicted, remaining = BatchPredictor(spec, plan, classes, film).run(cases, report, judged.dice)
     notes.append(f"carried over from {len({s.image_id for s in shots})} reference images by a video model")
     result = RoundResult(spec.directory, predicted, 1, seconds, dice=judged.dice, child_dice=judged.dice)
     return replace(result, per_class=judged.per_class, remaining=remaining, notes=tuple(notes))

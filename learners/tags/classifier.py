@@ -31,7 +31,7 @@ UNKNOWN = -1.0
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedSlices:
     """Slices as a classifier sees them."""
 
     features: NDArray[np.float16]  # (N, CHANNELS, h, w)
@@ -42,7 +42,7 @@ class Tagged:
             raise ValueError(f"{len(self.features)} slices need as many tags, got {len(self.present)}")
 
 
-class Head(nn.Module):
+class ClassifierHead(nn.Module):
     """Input (B, CHANNELS, h, w); `classes` parents with CHILDREN + 1 children each, the first child is "not there"."""
 
     mean: Tensor  # (CHANNELS, 1, 1) of the features, and their spread
@@ -79,7 +79,9 @@ def pooled(maps: Tensor) -> Tensor:
     return (torch.logsumexp(SHARPNESS * flat, 2) - np.log(flat.shape[2])) / SHARPNESS
 
 
-def maps_of(head: Head, features: NDArray[np.float16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def maps_of(
+    head: ClassifierHead, features: NDArray[np.float16]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Of one slice: (K, h, w) activation maps and (K,) probabilities that the class is there."""
     x = torch.from_numpy(features.astype(np.float32))[None]
     head.eval()
@@ -89,7 +91,7 @@ def maps_of(head: Head, features: NDArray[np.float16]) -> tuple[NDArray[np.float
     return maps[0].numpy(), chance[0].numpy()
 
 
-def child_targets(tagged: Tagged, rng: np.random.Generator) -> NDArray[np.float32]:
+def child_targets(tagged: TaggedSlices, rng: np.random.Generator) -> NDArray[np.float32]:
     """(N, K, CHILDREN + 1) one-hot: index 0 exactly for negative slices, else 1 + the cluster; zeros where unknown
     or where there are too few positive slices to cluster."""
     n, classes = tagged.present.shape
@@ -118,7 +120,7 @@ def loss_of(parent: Tensor, child: Tensor, present: Tensor, children: Tensor) ->
     )
 
 
-def fit(head: Head, tagged: Tagged, seed: int, left: Callable[[int, float], bool]) -> int:
+def fit(head: ClassifierHead, tagged: TaggedSlices, seed: int, left: Callable[[int, float], bool]) -> int:
     """Train in place while `left(step, loss)`; the steps taken. Deterministic for a seed and a number of steps."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -143,13 +145,13 @@ def fit(head: Head, tagged: Tagged, seed: int, left: Callable[[int, float], bool
     return step
 
 
-def save_head(path: Path, head: Head) -> None:
+def save_head(path: Path, head: ClassifierHead) -> None:
     save_file({name: value.contiguous() for name, value in head.state_dict().items()}, path)
 
 
-def load_head(path: Path | None, classes: int) -> Head:
+def load_head(path: Path | None, classes: int) -> ClassifierHead:
     """A trained head for this number of classes, else a fresh one."""
-    head = Head(classes)
+    head = ClassifierHead(classes)
     if path is not None and path.is_file():
         state = load_file(path)
         if all(name in state and state[name].shape == v.shape for name, v in head.state_dict().items()):

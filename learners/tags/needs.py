@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from learners.spec import Example, Tag
 
-LEAST = 3  # slices with a class, and as many without
+MIN_SLICES = 3  # slices with a class, and as many without
 
 
 def usable(example: Example) -> tuple[Tag, ...]:
@@ -20,7 +20,8 @@ def teachable(examples: Sequence[Example], class_ids: Sequence[int]) -> tuple[in
     return tuple(
         value
         for value in class_ids
-        if min(sum(t.value == value and t.present is there for t in tags) for there in (True, False)) >= LEAST
+        if min(sum(t.value == value and t.present is there for t in tags) for there in (True, False))
+        >= MIN_SLICES
     )
 
 
@@ -28,6 +29,5 @@ def missing_tags(examples: Sequence[Example], class_ids: Sequence[int]) -> str |
     """What to tag before maps can be learned; None where there is enough."""
     if teachable(examples, class_ids):
         return None
-    return (
-        f"Tag at least {LEAST} slices that hold a class and {LEAST} that do not; training starts by itself."
-    )
+    least = MIN_SLICES
+    return f"Tag at least {least} slices that hold a class and {least} that do not; training starts by itself."

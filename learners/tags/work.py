@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from learners.budget import Budget
-from learners.data import Case
-from learners.kept import Arrays, kept_of
+from learners.data import ImageReader
+from learners.kept import Arrays, round_cache
 from learners.pictures import picture_of
 from learners.plan import device_of
-from learners.progress import STOP_FILE, Report
-from learners.spec import Example, Guess, RoundResult, RoundSpec, Unready
+from learners.progress import STOP_FILE, ProgressReport
+from learners.spec import Example, RoundResult, RoundSpec, Unready, WeakLabels
 from learners.tags.affinity import at_side, responses, transition, walk
-from learners.tags.classifier import UNKNOWN, Head, Tagged, fit, load_head, maps_of, save_head
+from learners.tags.classifier import UNKNOWN, ClassifierHead, TaggedSlices, fit, load_head, maps_of, save_head
 from learners.tags.features import Places
 from learners.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.tags.needs import missing_tags, teachable, usable
 from learners.targets import Classes
-from learners.work import work as train_network
+from learners.work import run as train_network
 from models import on_this_machine
 from models.prompt import PromptModel
 from storage.arrays import UNLABELLED, TornFile, open_npy, plane, write_npy
@@ -33,14 +33,14 @@ READING, GUESSING, TRAINING = (
     0.35,
     0.4,
 )  # shares of a round's seconds; what is left over trains the network
-MOST = 1500  # slices that are read in one round
+MAX_SLICES = 1500  # slices that are read in one round
 
 
 @dataclass(frozen=True)
 class Spot:
     """A tagged slice."""
 
-    case: Case
+    case: ImageReader
     axis: int
     index: int
     present: tuple[float, ...]  # for each class: 1, 0, UNKNOWN
@@ -50,7 +50,7 @@ class Spot:
         return f"{self.case.example.image_id}-{self.axis}-{self.index}"
 
 
-def work(spec: RoundSpec) -> RoundResult:
+def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
     if spec.seconds == 0:
         return train_network(spec)
@@ -69,14 +69,14 @@ class Ready:
 
 def guessed(spec: RoundSpec) -> Ready:
     """The same round with a guess for every tagged slice that there was time for, and the seconds that are left."""
-    report = Report(spec.directory)
+    report = ProgressReport(spec.directory)
     taught = teachable(spec.examples, spec.class_ids)
     if not taught:
         raise Unready(missing_tags(spec.examples, spec.class_ids) or "")
     spots = list(_spots(spec, taught))
     np.random.default_rng(spec.seed).shuffle(spots)  # type: ignore[arg-type]
-    reader = Reader(spec, taught, report)
-    head = reader.read(spots[:MOST])
+    reader = TagReader(spec, taught, report)
+    head = reader.read(spots[:MAX_SLICES])
     found = on_this_machine(spec.prompts)
     guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
@@ -84,18 +84,18 @@ def guessed(spec: RoundSpec) -> Ready:
     return Ready(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
 
 
-class Reader:
+class TagReader:
     """The two steps between tags and guesses. What only depends on the pixels is kept in the project."""
 
-    def __init__(self, spec: RoundSpec, taught: tuple[int, ...], report: Report) -> None:
+    def __init__(self, spec: RoundSpec, taught: tuple[int, ...], report: ProgressReport) -> None:
         self._spec, self._taught, self._report = spec, taught, report
-        self._kept = kept_of(spec)
+        self._kept = round_cache(spec)
         self._places = Places(device_of(spec.device))
         self._key = self._places.key[:12]
         self._stop = spec.directory / STOP_FILE
         self.spent = 0.0  # seconds; looking does not count, as loading does not elsewhere
 
-    def read(self, spots: Sequence[Spot]) -> Head:
+    def read(self, spots: Sequence[Spot]) -> ClassifierHead:
         """A classifier of these slices; it goes on from the last round's where there is one."""
         spec = self._spec
         seen = []
@@ -104,7 +104,7 @@ class Reader:
             seen.append(self.features(spot))
         smallest = min(f.shape[-1] for f in seen)
         features = np.stack([_cells(f, smallest) for f in seen])
-        tagged = Tagged(features, np.array([s.present for s in spots], np.float32))
+        tagged = TaggedSlices(features, np.array([s.present for s in spots], np.float32))
         torch.manual_seed(spec.seed)  # a fresh head starts from the round's seed
         head = load_head(spec.goes_on_from / HEAD if spec.goes_on_from else None, len(self._taught))
         budget = Budget(spec.seconds * READING, spec.steps, self._stop)
@@ -121,7 +121,7 @@ class Reader:
         return head
 
     def guess(
-        self, head: Head, spots: Sequence[Spot], model: PromptModel
+        self, head: ClassifierHead, spots: Sequence[Spot], model: PromptModel
     ) -> dict[int, list[tuple[Spot, SliceGuess]]]:
         """By image: slices without any class at once, the others one by one while there is time."""
         budget = Budget(self._spec.seconds * GUESSING, None, self._stop)
@@ -146,9 +146,9 @@ class Reader:
         def look() -> Arrays:
             return {"features": self._places.features(picture_of(spot.case, spot.axis, spot.index))}
 
-        return self._kept.made(f"{spot.name}.{self._key}.features", look)["features"]
+        return self._kept.get_or_make(f"{spot.name}.{self._key}.features", look)["features"]
 
-    def _one(self, head: Head, spot: Spot, model: PromptModel) -> SliceGuess:
+    def _one(self, head: ClassifierHead, spot: Spot, model: PromptModel) -> SliceGuess:
         """Maps, the walk along the prompt model's masks, prompts from the walked map, and what they agree on."""
         shape = _shape(spot)
         maps, chance = maps_of(head, self.features(spot))
@@ -156,7 +156,7 @@ class Reader:
             picture_of(spot.case, spot.axis, spot.index)
         )  # once, for the grid and the boxes
         name = hashlib.sha256(model.model_id.encode()).hexdigest()[:12]
-        answers = self._kept.made(
+        answers = self._kept.get_or_make(
             f"{spot.name}.{name}.answers", lambda: {"answers": responses(model, embedding)}
         )["answers"]
         there = [k for k, present in enumerate(spot.present) if present == 1]
@@ -174,7 +174,7 @@ def _spots(spec: RoundSpec, taught: tuple[int, ...]) -> Iterator[Spot]:
         if not said:
             continue
         try:
-            case = Case(example, classes, channels)
+            case = ImageReader(example, classes, channels)
         except TornFile:
             continue  # the round itself says so
         for (axis, index), of in said.items():
@@ -195,7 +195,7 @@ def _with_guess(spec: RoundSpec, example: Example, made: list[tuple[Spot, SliceG
     paths = [spec.directory / f"guess-{kind}-{example.image_id}.npy" for kind in ("classes", "trust")]
     for path, array in zip(paths, (classes, trust)):
         write_npy(path, array)
-    return replace(example, guess=Guess(*paths))
+    return replace(example, guess=WeakLabels(*paths))
 
 
 def _shape(spot: Spot) -> tuple[int, int]:
