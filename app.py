@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from annotator.accounts import Accounts
-    from annotator.crew import Encoders
+    from annotator.crew import EncoderPool
     from annotator.jobs import Job
     from annotator.workflow import Workflow
     from storage.store import Store
@@ -115,10 +115,10 @@ def run_open(options: argparse.Namespace) -> int:
     if options.data is not None and not options.data.exists():
         raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
     from annotator.server import serve
-    from annotator.settings import Settings
+    from annotator.settings import ServerSettings
     from learners.engines import make_encoders
 
-    settings = Settings(
+    settings = ServerSettings(
         host=options.host,
         port=options.port,
         names=tuple(options.name),
@@ -323,10 +323,12 @@ def fill_train(command: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Train on everything that is labelled and propose labels for the rest, without a browser."""
-    from annotator.learn_commands import Wish, train
+    from annotator.learn_commands import TrainOptions, train
     from learners.engines import make_engine
 
-    wish = Wish(options.learner, options.seconds, options.network, options.adapt, tuple(options.reference))
+    wish = TrainOptions(
+        options.learner, options.seconds, options.network, options.adapt, tuple(options.reference)
+    )
     engine = make_engine(options.engine, options.ray_address)
     for status in train(options.project, wish, _show_round, engine):
         dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
@@ -462,10 +464,10 @@ def run_link(options: argparse.Namespace) -> int:
 
 # helpers
 
-Fill = Callable[[argparse.ArgumentParser], None]
-Run = Callable[[argparse.Namespace], int]
+FillParser = Callable[[argparse.ArgumentParser], None]
+RunCommand = Callable[[argparse.Namespace], int]
 
-COMMANDS: dict[str, tuple[Fill, Run, str]] = {
+COMMANDS: dict[str, tuple[FillParser, RunCommand, str]] = {
     "open": (fill_open, run_open, "open a project in the browser (the default)"),
     "import": (fill_import, run_import, "add images, and masks as labels, to a project"),
     "tag": (fill_tag, run_tag, "import tags: which classes are on which images"),
@@ -507,16 +509,16 @@ def open_workflow(
     project: Path,
     model: str | None = None,
     checkpoint: Path | None = None,
-    encoders: "Encoders | None" = None,
+    encoders: "EncoderPool | None" = None,
 ) -> "Workflow":
     """The project with everything that works on it; close() it."""
-    from annotator.prompting import Prompting
+    from annotator.prompting import PromptService
     from annotator.workflow import Workflow
     from storage.store import Store
 
     store = Store(project)
     try:
-        return Workflow(store, Prompting(store, model, checkpoint, encoders))
+        return Workflow(store, PromptService(store, model, checkpoint, encoders))
     except BaseException:
         store.close()
         raise

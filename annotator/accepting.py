@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.commits import Outcome, Refused
-from annotator.folds import Folds
-from annotator.numbering import MOST_OBJECTS, number_patches
+from annotator.folds import LabelCache
+from annotator.numbering import MAX_OBJECTS, number_patches
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef, plane
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
@@ -64,7 +64,7 @@ class Wish:
 class Accepting:
     """Thread-safe; commits on the same project wait meanwhile."""
 
-    def __init__(self, store: Store, folds: Folds) -> None:
+    def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
     def accept(self, user: str, message: Message) -> Outcome:
@@ -142,7 +142,7 @@ class Accepting:
         )
         if found is None:
             raise Refused(
-                f"an image has at most {MOST_OBJECTS:,} numbered objects; accept without numbering them"
+                f"an image has at most {MAX_OBJECTS:,} numbered objects; accept without numbering them"
             )
         return found
 

@@ -10,31 +10,31 @@ TRIES = 2  # a round whose worker died is tried again so often, each time smalle
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     kind: str  # "train" or "predict"
     seconds: float  # of training
 
 
-def next_step(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> Step | None:
+def next_step(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> NextStep | None:
     """What brings the learner up to the newest label; None where there is nothing to do."""
     if name in settings.paused or newest == 0:
         return None
     last = rounds.newest(name)
     if last is None or newest > last.seen_label:
-        return Step("train", settings.seconds)
+        return NextStep("train", settings.seconds)
     if last.status == "lost":
         dead = rounds.tries(name, last.seen_label)
-        return Step("train", settings.seconds) if dead <= TRIES else None
+        return NextStep("train", settings.seconds) if dead <= TRIES else None
     return None if last.status == "failed" else _polish(rounds, settings, name, newest)
 
 
-def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> Step | None:
+def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> NextStep | None:
     """Go on for a while on the same labels, each time twice as long; then predict what is left."""
     trained = rounds.trained_seconds(name, newest)
     left = settings.settle_seconds - trained
     if left >= settings.seconds and LEARNERS[name].network:
-        return Step("train", min(left, max(settings.seconds, trained)))
+        return NextStep("train", min(left, max(settings.seconds, trained)))
     model = rounds.newest(name, "done")
     if model is not None and rounds.unpredicted(name, model.seen_label):
-        return Step("predict", 0.0)
+        return NextStep("predict", 0.0)
     return None

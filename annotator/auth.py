@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection, cookie_parser
 
 from annotator.accounts import Accounts, User, local_user, make_private_directory, write_private
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 
 SESSION_DAYS = 14
 KEY_BYTES = 32
@@ -35,7 +35,7 @@ class Session:
 class Sessions:
     """Thread-safe. The key is made at first start and read by nobody else."""
 
-    def __init__(self, private: Path, settings: Settings) -> None:
+    def __init__(self, private: Path, settings: ServerSettings) -> None:
         make_private_directory(private)
         self.accounts = Accounts(private)
         self._settings = settings

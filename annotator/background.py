@@ -5,8 +5,8 @@ from concurrent.futures import Executor
 from typing import Any
 
 from annotator.fills import Fills
-from annotator.folds import Folds
-from annotator.queue import Queue
+from annotator.folds import LabelCache
+from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from annotator.tuning import Tuner
 from storage.arrays import SliceRef
@@ -21,18 +21,18 @@ class Background:
     def __init__(
         self,
         store: Store,
-        folds: Folds,
+        folds: LabelCache,
         engine: Executor,
         *,
         learn: bool,
         publish: Callable[[Message], None],
-        adopt: Callable[[], None] = lambda: None,
+        use_tuned_layers: Callable[[], None] = lambda: None,
     ) -> None:
-        """`adopt` is called from a thread of its own when the project has other tuned layers."""
+        """`use_tuned_layers` is called from a thread of its own when the project has other tuned layers."""
         self.fills = Fills(store, folds)
         self.fills.publish = publish
         self.scheduler = Scheduler(store, engine, tell=publish)
-        self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, adopt=adopt)
+        self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
         self._learn = learn
 
     def open(self) -> None:
@@ -40,18 +40,18 @@ class Background:
             self.scheduler.off = "Learning is switched off; start without --no-learn to train here."
         else:
             self.scheduler.open()
-            self.scheduler.poke()
+            self.scheduler.notify()
             self.tuner.open()
 
     def labelled(self, image_id: int) -> None:
         """The labels of this image changed."""
         self.fills.refresh(image_id)
-        self.poke()
+        self.notify()
 
-    def poke(self) -> None:
+    def notify(self) -> None:
         """Labels changed somewhere."""
-        self.scheduler.poke()
-        self.tuner.poke()
+        self.scheduler.notify()
+        self.tuner.notify()
 
     def look(self, image_id: int) -> None:
         """Somebody has this image open. Called for every slice; the page asks for its fill once, over HTTP."""
@@ -59,7 +59,7 @@ class Background:
 
     def head(self, count: int) -> list[SliceRef]:
         """What people are asked to label next. Takes up to a second."""
-        items = Queue(self.scheduler).next(count)["items"]
+        items = LabelQueue(self.scheduler).next(count)["items"]
         return [SliceRef(item["image"], item["axis"], item["index"]) for item in items]
 
     def close(self) -> None:

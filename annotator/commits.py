@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.wire import decode_runs
 from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
@@ -41,7 +41,7 @@ class Conflict:
 
 
 class Commits:
-    def __init__(self, store: Store, folds: Folds) -> None:
+    def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
     def take(self, user: str, message: Message, payload: bytes) -> Outcome:

@@ -10,15 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.desk import Desk, Load, first_line
-from annotator.manners import step_back
-from annotator.wishes import Shown, Taken
+from annotator.desk import EmbeddingState, LoadModel, first_line
+from annotator.manners import lower_thread_priority
+from annotator.wishes import QueuedSlice, SliceView
 from models.prompt import Embedding, PromptModel
 
 log = logging.getLogger(__name__)
 
 
-class Encoder(Protocol):
+class RemoteEncoder(Protocol):
     """One of them. Its calls block; one thread makes them."""
 
     def begin(self) -> None:
@@ -28,13 +28,13 @@ class Encoder(Protocol):
         """Raises BrokenExecutor where it dies meanwhile, else what the model raises."""
 
 
-class Encoders(Protocol):
+class EncoderPool(Protocol):
     """Where they come from."""
 
-    def hire(self, load: Load, model_id: str) -> Sequence[Encoder]:
+    def start(self, load: LoadModel, model_id: str) -> Sequence[RemoteEncoder]:
         """As many as fit, of this model, in place of those before. Takes seconds; raises ValueError."""
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End them at once, whatever they do: their calls raise BrokenExecutor."""
 
     def close(self) -> None:
@@ -42,19 +42,19 @@ class Encoders(Protocol):
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class RemoteEncoding:
     """Who helps the server's own worker, and with what where nothing is urgent."""
 
-    encoders: Encoders
+    encoders: EncoderPool
     ahead: Callable[
-        [Shown], Sequence[Shown]
+        [SliceView], Sequence[SliceView]
     ]  # what comes after the slices around this one; may take a second
 
 
-class Crew:
+class RemoteEncoders:
     """Encoders for whichever model is chosen, until the desk closes."""
 
-    def __init__(self, desk: Desk, elsewhere: Elsewhere) -> None:
+    def __init__(self, desk: EmbeddingState, elsewhere: RemoteEncoding) -> None:
         self._desk, self._encoders, self._ahead = desk, elsewhere.encoders, elsewhere.ahead
         self._hired: PromptModel | None = None
         self._threads: list[threading.Thread] = []
@@ -79,15 +79,15 @@ class Crew:
     def _hires(self) -> bool:
         return self._desk.model is not self._hired
 
-    def _hire(self, model: PromptModel | None, load: Load | None) -> None:
+    def _hire(self, model: PromptModel | None, load: LoadModel | None) -> None:
         self._dismiss()
         self._hired = model
         if model is None or load is None:
             return
         try:
-            encoders = self._encoders.hire(load, model.model_id)
+            encoders = self._encoders.start(load, model.model_id)
         except Exception as error:  # Ray does not start, its cluster is gone: all is made here, as without it
-            self._desk.lack(model, first_line(error))
+            self._desk.report_lost_encoder(model, first_line(error))
             return
         for number, encoder in enumerate(encoders):
             name, work = f"encoder {number}", (encoder, model)
@@ -97,11 +97,11 @@ class Crew:
 
     def _dismiss(self) -> None:
         """Waits for the threads, not for what the encoders are at."""
-        self._encoders.dismiss()
+        self._encoders.stop()
         while self._threads:
             self._threads.pop().join()
 
-    def _extend(self, opened: Shown, look: int) -> None:
+    def _extend(self, opened: SliceView, look: int) -> None:
         try:
             more = self._ahead(opened)
         except Exception as error:  # the image was removed, the ranking failed: nothing more is made ahead
@@ -111,18 +111,18 @@ class Crew:
             self._desk.wishes.extend(look, more)
             self._desk.changed.notify_all()
 
-    def _serve(self, encoder: Encoder, model: PromptModel) -> None:
+    def _serve(self, encoder: RemoteEncoder, model: PromptModel) -> None:
         """One encoder until it gives up or another model is chosen."""
-        step_back()
+        lower_thread_priority()
         while self._desk.serves(model):
             try:
                 encoder.begin()
             except Exception as error:  # it died too often, or its machine lacks the file of weights
-                self._desk.lack(model, first_line(error))
+                self._desk.report_lost_encoder(model, first_line(error))
                 return
             self._until_it_dies(encoder, model)
 
-    def _until_it_dies(self, encoder: Encoder, model: PromptModel) -> None:
+    def _until_it_dies(self, encoder: RemoteEncoder, model: PromptModel) -> None:
         desk = self._desk
         with desk.changed:
             desk.wishes.up += 1
@@ -136,7 +136,7 @@ class Crew:
                 desk.wishes.up -= 1
                 desk.changed.notify_all()
 
-    def _take(self, model: PromptModel) -> Taken | None:
+    def _take(self, model: PromptModel) -> QueuedSlice | None:
         """The next slice, when there is one; None where this model is not wanted any more."""
         desk = self._desk
         with desk.changed:

@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.embedding_cache import EmbeddingCache, key_of
-from annotator.wishes import Shown, Taken, Wishes
+from annotator.wishes import EmbeddingQueue, QueuedSlice, SliceView
 from models.prompt import Embedding, PromptModel
 from storage.arrays import TornFile
 
 log = logging.getLogger(__name__)
 
-Picture = Callable[[Shown], NDArray[np.uint8]]  # (H, W, 3) windowed RGB; raises LookupError or TornFile
-Load = Callable[[], PromptModel]  # can be pickled where encoders elsewhere are to call it
+ReadPicture = Callable[
+    [SliceView], NDArray[np.uint8]
+]  # (H, W, 3) windowed RGB; raises LookupError or TornFile
+LoadModel = Callable[[], PromptModel]  # can be pickled where encoders elsewhere are to call it
 Encode = Callable[[NDArray[np.uint8]], Embedding]
 
 
 @dataclass(frozen=True)
-class Work:
+class EmbeddingProgress:
     """What the workers are at, for the page."""
 
     model: str
@@ -34,44 +36,46 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ModelHandle:
     """A prompt model by how it is loaded, or none."""
 
     title: str
-    load: Load | None
+    load: LoadModel | None
 
 
-class Desk:
+class EmbeddingState:
     """Thread-safe. Whoever waits on `changed` holds it alone, and never while a model, the disk or Ray is at work."""
 
-    def __init__(self, cache: EmbeddingCache, picture: Picture, tell: Callable[[Work], None]) -> None:
+    def __init__(
+        self, cache: EmbeddingCache, picture: ReadPicture, tell: Callable[[EmbeddingProgress], None]
+    ) -> None:
         self.cache, self.picture, self._tell = cache, picture, tell
         self._telling = threading.Lock()  # so that `tell` hears things in order; taken before the next one
         self.changed = threading.Condition()  # protects everything below
-        self.chosen = Chosen("", None)
+        self.chosen = ModelHandle("", None)
         self.model: PromptModel | None = None  # once it is loaded
         self.problem = ""  # why it could not be
-        self.wishes = Wishes()
+        self.wishes = EmbeddingQueue()
         self.closing = False
-        self._lack = ""  # why there are fewer encoders elsewhere than there could be
+        self._lost_encoder = ""  # why there are fewer encoders elsewhere than there could be
 
-    def use(self, chosen: Chosen) -> None:
+    def use(self, chosen: ModelHandle) -> None:
         """What was queued for the last one is dropped."""
         with self.changed:
-            self.chosen, self.model, self.problem, self._lack = chosen, None, "", ""
+            self.chosen, self.model, self.problem, self._lost_encoder = chosen, None, "", ""
             self.wishes.drop()
             self.changed.notify_all()
 
-    def loaded(self, chosen: Chosen, model: PromptModel | None, problem: str) -> None:
+    def loaded(self, chosen: ModelHandle, model: PromptModel | None, problem: str) -> None:
         with self.changed:
             if self.chosen is not chosen:  # another one was chosen meanwhile
                 return
             self.model, self.problem = model, problem
             self.changed.notify_all()
-        self._tell(Work(chosen.title, "failed" if problem else "idle", message=problem))
+        self._tell(EmbeddingProgress(chosen.title, "failed" if problem else "idle", message=problem))
 
-    def loading(self, chosen: Chosen) -> None:
-        self._tell(Work(chosen.title, "loading"))
+    def loading(self, chosen: ModelHandle) -> None:
+        self._tell(EmbeddingProgress(chosen.title, "loading"))
 
     def close(self) -> None:
         with self.changed:
@@ -82,7 +86,7 @@ class Desk:
         """Whether work for this model is still wanted. Also called with the lock held."""
         return self.model is model and not self.closing
 
-    def embed(self, taken: Taken, model: PromptModel, encode: Encode, *, here: bool) -> None:
+    def embed(self, taken: QueuedSlice, model: PromptModel, encode: Encode, *, here: bool) -> None:
         """Make it, unless it is kept already. Raises BrokenExecutor where an encoder elsewhere died of it or beside it;
         the slice then waits again, if it has not cost too many."""
         message = ""
@@ -99,7 +103,7 @@ class Desk:
             log.warning("a slice could not be embedded: %s", message)
         self._finish(taken, model, message)
 
-    def _make(self, taken: Taken, model: PromptModel, encode: Encode, *, here: bool) -> None:
+    def _make(self, taken: QueuedSlice, model: PromptModel, encode: Encode, *, here: bool) -> None:
         picture = self.picture(taken.shown)
         key = key_of(picture, model.model_id)
         if self.cache.get(key, model.model_id) is not None:
@@ -107,26 +111,26 @@ class Desk:
         began = time.monotonic()
         self.cache.put(key, encode(picture))
         with self.changed:
-            self.wishes.took(time.monotonic() - began, here=here)
+            self.wishes.record_seconds(time.monotonic() - began, here=here)
 
-    def _again(self, taken: Taken) -> bool:
+    def _again(self, taken: QueuedSlice) -> bool:
         with self.changed:
-            waits = self.wishes.again(taken)
+            waits = self.wishes.retry(taken)
             self.changed.notify_all()
             return waits
 
-    def _finish(self, taken: Taken, model: PromptModel, message: str) -> None:
+    def _finish(self, taken: QueuedSlice, model: PromptModel, message: str) -> None:
         with self.changed:
             self.wishes.finish(taken)
         self._report(model, message)
 
-    def lack(self, model: PromptModel, reason: str) -> None:
+    def report_lost_encoder(self, model: PromptModel, reason: str) -> None:
         """There is an encoder less elsewhere; said as long as this model is in use."""
         with self.changed:
             if not self.serves(model):
                 return
-            self._lack = f"an encoder gave up ({reason}); the work goes on without it"
-            log.warning(self._lack)
+            self._lost_encoder = f"an encoder gave up ({reason}); the work goes on without it"
+            log.warning(self._lost_encoder)
         self._report(model, "")
 
     def _report(self, model: PromptModel, message: str) -> None:
@@ -136,7 +140,9 @@ class Desk:
                     return
                 wishes = self.wishes
                 phase = "embedding" if wishes.done < wishes.total else "idle"
-                work = Work(self.chosen.title, phase, wishes.done, wishes.total, message or self._lack)
+                work = EmbeddingProgress(
+                    self.chosen.title, phase, wishes.done, wishes.total, message or self._lost_encoder
+                )
             self._tell(work)
 
 

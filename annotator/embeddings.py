@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.crew import Crew, Elsewhere
-from annotator.desk import Chosen, Desk, Load, Picture, Work, first_line
+from annotator.crew import RemoteEncoders, RemoteEncoding
+from annotator.desk import EmbeddingProgress, EmbeddingState, LoadModel, ModelHandle, ReadPicture, first_line
 from annotator.embedding_cache import EmbeddingCache, key_of
-from annotator.manners import step_back
-from annotator.wishes import Shown
+from annotator.manners import lower_thread_priority
+from annotator.wishes import SliceView
 from models.prompt import MaskPrediction, PromptModel, Prompts
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """Masks, by whom, and why it was not the chosen model ("" where it was)."""
 
     prediction: MaskPrediction
@@ -31,7 +31,7 @@ class Answer:
     why: str
 
 
-class Embeddings:
+class EmbeddingWorker:
     """One worker that loads the chosen model and embeds slices in the order of their use, and encoders elsewhere where
     there are any. Thread-safe.
 
@@ -42,26 +42,26 @@ class Embeddings:
     def __init__(
         self,
         cache: EmbeddingCache,
-        picture: Picture,
-        tell: Callable[[Work], None] = lambda work: None,
-        elsewhere: Elsewhere | None = None,
+        picture: ReadPicture,
+        tell: Callable[[EmbeddingProgress], None] = lambda work: None,
+        elsewhere: RemoteEncoding | None = None,
     ) -> None:
-        self._cache, self._desk = cache, Desk(cache, picture, tell)
+        self._cache, self._desk = cache, EmbeddingState(cache, picture, tell)
         self._threads = [threading.Thread(target=self._run, name="embeddings", daemon=True)]
         if elsewhere is not None:
-            crew = Crew(self._desk, elsewhere)
+            crew = RemoteEncoders(self._desk, elsewhere)
             self._threads.append(threading.Thread(target=crew.run, name="encoders", daemon=True))
         for thread in self._threads:
             thread.start()
 
-    def use(self, title: str, load: Load | None) -> None:
+    def use(self, title: str, load: LoadModel | None) -> None:
         """Choose a model by how it is loaded, or none. What was queued for the last one is dropped."""
-        self._desk.use(Chosen(title, load))
+        self._desk.use(ModelHandle(title, load))
 
-    def look(self, near: Sequence[Shown], far: Iterable[Shown] = ()) -> None:
+    def look(self, near: Sequence[SliceView], far: Iterable[SliceView] = ()) -> None:
         """Make these next, most urgent first, in place of all that waited; `far` comes when nothing else waits."""
         with self._desk.changed:
-            self._desk.wishes.look(near, far)
+            self._desk.wishes.replace(near, far)
             self._desk.changed.notify_all()
 
     @property
@@ -75,15 +75,15 @@ class Embeddings:
         model = self.model
         return model is not None and key_of(picture, model.model_id) in self._cache
 
-    def answer(self, picture: NDArray[np.uint8], prompts: Prompts, stand_in: PromptModel) -> Answer:
+    def answer(self, picture: NDArray[np.uint8], prompts: Prompts, stand_in: PromptModel) -> WorkerAnswer:
         """By the chosen model where it has this picture's embedding, else by one whose encoding costs nothing."""
         with self._desk.changed:
             model, why = self._desk.model, self._why()
         if model is not None:
             embedding = self._cache.get(key_of(picture, model.model_id), model.model_id)
             if embedding is not None:
-                return Answer(model.predict(embedding, prompts), True, "")
-        return Answer(stand_in.predict(stand_in.encode(picture), prompts), False, why)
+                return WorkerAnswer(model.predict(embedding, prompts), True, "")
+        return WorkerAnswer(stand_in.predict(stand_in.encode(picture), prompts), False, why)
 
     def why(self) -> str:
         """Why the chosen model may not be answering; "" where none is chosen."""
@@ -107,7 +107,7 @@ class Embeddings:
         return f"{title} is still looking at this slice; the built-in model answers until then"
 
     def _run(self) -> None:
-        step_back()
+        lower_thread_priority()
         desk = self._desk
         while True:
             with desk.changed:
@@ -125,9 +125,9 @@ class Embeddings:
         return self._desk.chosen.load is not None and self._desk.model is None and not self._desk.problem
 
     def _slice_waits(self) -> bool:
-        return self._desk.model is not None and self._desk.wishes.for_here
+        return self._desk.model is not None and self._desk.wishes.local_worker_takes_next
 
-    def _load_model(self, chosen: Chosen) -> None:
+    def _load_model(self, chosen: ModelHandle) -> None:
         assert chosen.load is not None
         self._desk.loading(chosen)
         try:

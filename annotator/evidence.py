@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 DESCRIBE_SECONDS = 20.0  # for a first look at all images
 
 
-class Evidence:
+class PoolStore:
     """Thread-safe. A pool is a file beside the rounds; what is held in memory can be thrown away."""
 
     def __init__(self, store: Store, rounds: Rounds) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotator.export_report import Exported, provenance, readme
+from annotator.export_report import ExportedImage, provenance, readme
 from annotator.jobs import Job
 from learners.words import count_of
 from storage.arrays import BACKGROUND, UNLABELLED, sync_directory, write_bytes
@@ -72,7 +72,7 @@ class Writing:
     request: ExportRequest
     classes: list[ClassRow]
     names: set[str] = field(default_factory=set)
-    exported: list[Exported] = field(default_factory=list)
+    exported: list[ExportedImage] = field(default_factory=list)
     coco_images: list[dict[str, Any]] = field(default_factory=list)
     coco_objects: list[dict[str, Any]] = field(default_factory=list)
 
@@ -152,7 +152,7 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
     folded = fold(image.shape, labels)
     voxels = Voxels(folded.known(), folded.instances)
     grid = grid_of_image(image.geometry, image.shape, image.spacing_mm)
-    one = Exported(image, grid, labels, voxels.present, voxels.share_known, tuple(folded.problems))
+    one = ExportedImage(image, grid, labels, voxels.present, voxels.share_known, tuple(folded.problems))
     for problem in folded.problems:
         job.refuse(f"{image.name}: {problem}")
     name = writing.free_name(image)
@@ -165,7 +165,7 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
     writing.exported.append(one)
 
 
-def _write_nifti(writing: Writing, one: Exported, voxels: Voxels, name: str) -> None:
+def _write_nifti(writing: Writing, one: ExportedImage, voxels: Voxels, name: str) -> None:
     path, shown = writing.place("nifti", f"{name}.nii.gz")
     write_labels(path, _filled(voxels.known, writing.request.ignore), one.grid)
     one.files.append(shown)
@@ -175,7 +175,7 @@ def _write_nifti(writing: Writing, one: Exported, voxels: Voxels, name: str) -> 
         one.files.append(shown)
 
 
-def _write_png(writing: Writing, one: Exported, voxels: Voxels, name: str) -> None:
+def _write_png(writing: Writing, one: ExportedImage, voxels: Voxels, name: str) -> None:
     path, shown = writing.place("png", f"{name}.png")
     write_bytes(path, _png(_filled(voxels.known, writing.request.ignore)[0]))
     one.files.append(shown)
@@ -185,7 +185,7 @@ def _write_png(writing: Writing, one: Exported, voxels: Voxels, name: str) -> No
         one.files.append(shown)
 
 
-def _add_to_coco(writing: Writing, one: Exported, voxels: Voxels) -> None:
+def _add_to_coco(writing: Writing, one: ExportedImage, voxels: Voxels) -> None:
     image = one.image
     _, height, width = image.shape
     entry = {"id": image.id, "file_name": image.source or image.name, "width": width, "height": height}

@@ -17,7 +17,7 @@ MAX_TEXT = 200
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedImage:
     """One image as it was exported."""
 
     image: ImageRow
@@ -48,7 +48,7 @@ def version() -> str:
 
 def provenance(
     project: str,
-    exported: list[Exported],
+    exported: list[ExportedImage],
     classes: list[ClassRow],
     ignore: int | None,
     tags: Sequence[TagRow] = (),
@@ -68,7 +68,7 @@ def provenance(
     }
 
 
-def readme(exported: list[Exported], ignore: int | None, left_out: int) -> str:
+def readme(exported: list[ExportedImage], ignore: int | None, left_out: int) -> str:
     """The same in words."""
     unknown = "0, like background" if ignore is None else str(ignore)
     lines = [
@@ -87,7 +87,7 @@ def readme(exported: list[Exported], ignore: int | None, left_out: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _image(one: Exported) -> dict[str, Any]:
+def _image(one: ExportedImage) -> dict[str, Any]:
     image = one.image
     return {
         "id": image.id,
@@ -168,7 +168,7 @@ def _summary(prompts: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def _in_words(one: Exported) -> list[str]:
+def _in_words(one: ExportedImage) -> list[str]:
     """Whether an image is labelled throughout, and if it is not, which slices are."""
     share = one.share_known
     extent = "every voxel is known" if share == 1 else f"{share:.1%} of its voxels are known"
@@ -182,7 +182,7 @@ def _in_words(one: Exported) -> list[str]:
     return lines + [f"    attention: {problem}" for problem in one.problems]
 
 
-def _listed(one: Exported, axis: int, indices: list[int], what: str) -> list[str]:
+def _listed(one: ExportedImage, axis: int, indices: list[int], what: str) -> list[str]:
     if not indices:
         return []
     places = [one.grid.file_slice(axis, index) for index in indices]

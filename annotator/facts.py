@@ -8,7 +8,7 @@ import numpy as np
 
 from annotator.learn_settings import LearnSettings
 from learners import LEARNERS
-from learners.choice import Facts
+from learners.choice import ProjectSummary
 from storage.arrays import TornFile, open_npy
 from storage.rounds import Rounds
 from storage.store import Store
@@ -18,11 +18,11 @@ SIDE = 24  # voxels of each side for that
 ALIKE = 0.4  # median correlation of two volumes as they lie
 
 
-def facts_of(store: Store, rounds: Rounds, settings: LearnSettings) -> Facts:
+def summarize_project(store: Store, rounds: Rounds, settings: LearnSettings) -> ProjectSummary:
     total, rows = store.images(limit=-1)
     kinds = rounds.label_kinds()
     best = [r.dice for name in LEARNERS if (r := rounds.newest(name, "done")) is not None and r.dice]
-    return Facts(
+    return ProjectSummary(
         images=total,
         volumes=sum(row.is_volume for row in rows),
         labelled=len(rounds.labelled_images()),
@@ -30,7 +30,7 @@ def facts_of(store: Store, rounds: Rounds, settings: LearnSettings) -> Facts:
         drawn=kinds["patch"],
         boxes=kinds["boxes"],
         tags=kinds["tags"],
-        alike=alike(tuple(row.path for row in rows if row.is_volume)),
+        alike=volumes_look_alike(tuple(row.path for row in rows if row.is_volume)),
         has_gpu=settings.device != "cpu" and has_gpu(),
         dice=max(best, default=None),
     )
@@ -41,7 +41,7 @@ def has_gpu() -> bool:
     return shutil.which("nvidia-smi") is not None
 
 
-def alike(volumes: tuple[Path, ...]) -> bool:
+def volumes_look_alike(volumes: tuple[Path, ...]) -> bool:
     """Whether volumes show the same in about the same place, so that labels can be carried from one to the others."""
     step = max(1, len(volumes) // LOOKED_AT)
     return _alike(volumes[::step][:LOOKED_AT])

@@ -17,43 +17,43 @@ FULL = "The disk is full; free some space and try again, nothing that was saved 
 
 
 @dataclass(frozen=True)
-class Fault:
+class ErrorReply:
     line: str
     status: int  # for HTTP
     retry: bool = False  # the same request may succeed later
 
 
-def fault_of(error: BaseException) -> Fault:
+def describe_error(error: BaseException) -> ErrorReply:
     """Errors that nobody foresaw are logged with their traceback."""
     if isinstance(error, Refused):
-        return Fault(_sentence(error.message), 503 if error.retry else 409, error.retry)
+        return ErrorReply(_sentence(error.message), 503 if error.retry else 409, error.retry)
     if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return Fault(FULL, 507, retry=True)
+        return ErrorReply(FULL, 507, retry=True)
     if isinstance(error, TornFile):
-        return Fault(_sentence(str(error)), 500, retry=True)
+        return ErrorReply(_sentence(str(error)), 500, retry=True)
     if isinstance(error, DownloadFailed):
-        return Fault(_sentence(str(error)), 502, retry=True)
+        return ErrorReply(_sentence(str(error)), 502, retry=True)
     if isinstance(error, Busy):
-        return Fault(str(error), 409, retry=True)
+        return ErrorReply(str(error), 409, retry=True)
     if type(error) is LookupError:
-        return Fault(_sentence(str(error)), 404)
+        return ErrorReply(_sentence(str(error)), 404)
     if type(error) in (ValueError, BadFrame):
-        return Fault(_sentence(str(error)), 400)
+        return ErrorReply(_sentence(str(error)), 400)
     return _unforeseen(error)
 
 
-def _unforeseen(error: BaseException) -> Fault:
+def _unforeseen(error: BaseException) -> ErrorReply:
     log.error("an error nobody expected", exc_info=error)
     error.logged = True  # type: ignore[attr-defined]
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
-        return Fault(
+        return ErrorReply(
             f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True
         )
     # sqlite3 stays inside storage; its errors pass (the database is locked, the disk fails), a defect of ours does not
     passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
     line = f"Something went wrong here ({type(error).__name__}); the server's log says more."
-    return Fault(line, 500, retry=passes)
+    return ErrorReply(line, 500, retry=passes)
 
 
 def _sentence(line: str) -> str:

@@ -10,14 +10,14 @@ from annotator import slabs
 from annotator.fills import Fills
 from annotator.guide import guide
 from annotator.messages import MAX_INDEX
-from annotator.routes import Asked, ImageId, Name, Parts
+from annotator.routes import ImageId, Name, Parts, RequestBody
 from learners.slices import DEFAULT_RULE
 
-Edge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
+SliceEdge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
 Producer = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
-class PropagatorChoice(Asked):
+class PropagatorBody(RequestBody):
     name: Name
     image: Annotated[int, Query(ge=1)] | None = None
 
@@ -27,7 +27,11 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
 
     @router.get("/images/{image_id}/prediction")
     async def prediction(
-        request: Request, image_id: ImageId, z0: Edge = None, z1: Edge = None, producer: Producer = None
+        request: Request,
+        image_id: ImageId,
+        z0: SliceEdge = None,
+        z1: SliceEdge = None,
+        producer: Producer = None,
     ) -> Any:
         if z0 is None or z1 is None:
             await run_sync(fills.look, image_id)
@@ -43,7 +47,7 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
     ) -> Response:
         def answer() -> Response:
             array = fills.trust.slice(image_id, axis, index)
-            return slabs.answer(request, slabs.deflate(array), {"cache-control": "no-store"})
+            return slabs.compressed_response(request, slabs.deflate(array), {"cache-control": "no-store"})
 
         return await run_sync(answer, limiter=parts.reading)
 
@@ -61,7 +65,7 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
         return await run_sync(fills.next_slice, image_id, rule, producer)
 
     @router.post("/propagator")
-    async def propagator(choice: PropagatorChoice) -> Any:
+    async def propagator(choice: PropagatorBody) -> Any:
         await run_sync(fills.choose, choice.name)
         if choice.image is not None:
             await run_sync(fills.refresh, choice.image)
@@ -76,4 +80,4 @@ def _slab(request: Request, fills: Fills, which: tuple[int, int, int, str | None
         return Response(status_code=204)  # its labels were taken back meanwhile; a `fill` message says so too
     array, prediction = fills.slab(*which)
     headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
-    return slabs.answer(request, slabs.deflate(array), headers)
+    return slabs.compressed_response(request, slabs.deflate(array), headers)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.prompt_choice import prompt_choice
 from annotator.trust import TrustView
 from learners import LEARNERS
@@ -38,7 +38,7 @@ MAX_SLAB_BYTES = 256 << 20
 SLAB = 16  # slices
 
 
-class Fill(Protocol):
+class VolumeFiller(Protocol):
     """`learners.propagate.worker.ProcessFiller`, or `Filler` in tests."""
 
     def fill(
@@ -51,10 +51,10 @@ class Fill(Protocol):
 class Fills:
     """Thread-safe. One volume is filled at a time; a newer label on it ends the fill and starts another."""
 
-    def __init__(self, store: Store, folds: Folds, filler: Fill | None = None) -> None:
+    def __init__(self, store: Store, folds: LabelCache, filler: VolumeFiller | None = None) -> None:
         self._store, self._folds = store, folds
         self.trust = TrustView(store, folds)
-        self._filler: Fill = filler or ProcessFiller()
+        self._filler: VolumeFiller = filler or ProcessFiller()
         self.publish: Callable[[Message], None] = lambda message: None  # the server's, once there is one
         # Protects the seven below. A leaf: the locks of folds and store are never taken while it is held.
         self._changed = threading.Condition()

@@ -5,7 +5,7 @@ import os
 
 from annotator.facts import has_gpu
 from annotator.jobs import Job, Jobs
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from models import PROMPT_MODELS
 from models.weights import CATALOGUE, Weights, decline, declined
 
@@ -15,7 +15,7 @@ ON_GPU, OTHERWISE = "sam_vit_b", "mobile_sam"
 OFFLINE = "SLICEWISE_OFFLINE"  # set to anything: nothing is fetched that nobody asked for
 
 
-def begin(jobs: Jobs, prompting: Prompting) -> Job | None:
+def begin(jobs: Jobs, prompting: PromptService) -> Job | None:
     """Start the download where it is missing and nobody stopped it before; None where there is nothing to do. Without
     a network the job fails with a sentence on the model's card, and the next start tries again."""
     name = ON_GPU if has_gpu() else OTHERWISE

@@ -11,7 +11,7 @@ from storage.store import Store
 KEEP_BYTES = 400_000_000  # a handful of 512x512x300 volumes
 
 
-class Folds:
+class LabelCache:
     """Thread-safe. The fold of an image is changed only while `lock` is held."""
 
     def __init__(self, store: Store, keep_bytes: int = KEEP_BYTES) -> None:

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotator.auth import USER_KEY, Session, Sessions
 from annotator.limits import Buckets, Rate
-from annotator.settings import Settings, address_of, is_loopback
-from annotator.visit import SAFE, Visit
+from annotator.settings import ServerSettings, address_of, is_loopback
+from annotator.visit import SAFE, RequestInfo
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ SOCKET = "/api/live"
 class Guard:
     """Plain ASGI, so that streams stay streams. Everything that is refused is refused here, with one sentence."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, settings: ServerSettings) -> None:
         self.app = app
         self._sessions, self._settings = sessions, settings
         self._by_session, self._by_address = Buckets(SIGNED_IN), Buckets(STRANGERS)
@@ -64,7 +64,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        visit = Visit.of(scope)
+        visit = RequestInfo.of(scope)
         session = self._sessions.read(visit.headers.get("cookie", ""))
         newcomer = session is None and self._lets_in(visit)
         if newcomer or (session and session.stale and visit.path == "/"):
@@ -79,7 +79,7 @@ class Guard:
         scope[USER_KEY] = session.user if session else None
         await self._pass_on(visit, receive, self._armoured(send))
 
-    async def _pass_on(self, visit: Visit, receive: Receive, send: Send) -> None:
+    async def _pass_on(self, visit: RequestInfo, receive: Receive, send: Send) -> None:
         started = False
 
         async def noting(message: Message) -> None:
@@ -99,7 +99,7 @@ class Guard:
                 line = "Something went wrong here; try again, and look into the server's log if it stays."
                 await _refusal_of(500, line)(visit.scope, receive, send)
 
-    def _refusal(self, visit: Visit, session: Session | None) -> Response | None:
+    def _refusal(self, visit: RequestInfo, session: Session | None) -> Response | None:
         """Why this visit ends here, None where it may pass."""
         if line := self._odd(visit):
             return _refusal_of(400, line)
@@ -119,7 +119,7 @@ class Guard:
             return _refusal_of(401, "You are not signed in; open the page again and sign in.")
         return self._closed(visit)
 
-    def _closed(self, visit: Visit) -> Response | None:
+    def _closed(self, visit: RequestInfo) -> Response | None:
         """Routes that nobody needs, and bodies that are too long."""
         if not _is_open(visit):
             return _refusal_of(404, "There is nothing at this address.")
@@ -127,7 +127,7 @@ class Guard:
             return _refusal_of(413, self._too_long(visit))
         return None
 
-    def _odd(self, visit: Visit) -> str:
+    def _odd(self, visit: RequestInfo) -> str:
         if visit.repeated & {"host", "origin", "content-length", "sec-fetch-site"}:
             return "A header came twice that may come only once."
         parts = visit.path.split("/")
@@ -147,7 +147,7 @@ class Guard:
             return True
         return not self._settings.on_loopback and address_of(hostname) is not None
 
-    def _foreign(self, visit: Visit) -> str:
+    def _foreign(self, visit: RequestInfo) -> str:
         """Why this comes from a page that is not ours; empty where it does not."""
         site, origin = visit.headers.get("sec-fetch-site"), visit.headers.get("origin")
         if not visit.changes_things:
@@ -164,13 +164,13 @@ class Guard:
             return ""
         return f"A script that changes things here sends the header {SCRIPT_HEADER}: 1."
 
-    def _origins(self, visit: Visit) -> set[str]:
+    def _origins(self, visit: RequestInfo) -> set[str]:
         schemes = {"https" if self._settings.secure else "http"}
         if self._settings.https and is_loopback(visit.hostname):
             schemes.add("http")  # the owner, past the proxy
         return {f"{scheme}://{visit.headers.get('host', '').lower()}" for scheme in schemes}
 
-    def _lets_in(self, visit: Visit) -> bool:
+    def _lets_in(self, visit: RequestInfo) -> bool:
         """A person at this computer who opens the page; see docs/security.md."""
         return (
             visit.path == "/"
@@ -183,17 +183,17 @@ class Guard:
             and self._sessions.lets_local_in
         )
 
-    def _body_limit(self, visit: Visit) -> int:
+    def _body_limit(self, visit: RequestInfo) -> int:
         if visit.method == "PUT" and UPLOAD.fullmatch(visit.path):
             return self._settings.max_file_bytes
         return SIGN_IN_LIMIT if OPEN_TO_STRANGERS.fullmatch(visit.path) else BODY_LIMIT
 
-    def _too_long(self, visit: Visit) -> str:
+    def _too_long(self, visit: RequestInfo) -> str:
         limit = self._body_limit(visit)
         unit, size = ("MB", limit >> 20) if limit >> 20 else ("kB", limit >> 10)
         return f"This is over the limit of {size} {unit} for one request; send less at once."
 
-    def _limited(self, visit: Visit, receive: Receive) -> Receive:
+    def _limited(self, visit: RequestInfo, receive: Receive) -> Receive:
         """The body, counted as it comes; strangers have to be quick."""
         limit, read = self._body_limit(visit), 0
         seconds = STRANGER_SECONDS if OPEN_TO_STRANGERS.fullmatch(visit.path) else None
@@ -240,7 +240,7 @@ def _armour(headers: list[tuple[bytes, bytes]], always: dict[str, str]) -> list[
     return kept + [(name.encode(), value.encode()) for name, value in added.items()]
 
 
-def _is_open(visit: Visit) -> bool:
+def _is_open(visit: RequestInfo) -> bool:
     if visit.is_socket:
         return visit.path == SOCKET
     if OURS.fullmatch(visit.path):
@@ -256,7 +256,7 @@ def _announced(headers: dict[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 1 << 62
 
 
-def _names_of(settings: Settings) -> frozenset[str]:
+def _names_of(settings: ServerSettings) -> frozenset[str]:
     names = {name.lower() for name in settings.names} | {settings.host.lower()}
     if not settings.on_loopback:
         machine = socket.gethostname().lower()
@@ -278,7 +278,7 @@ def _with_cookie(send: Send, cookie: str) -> Send:
     return sending
 
 
-async def _refuse(visit: Visit, refusal: Response, receive: Receive, send: Send) -> None:
+async def _refuse(visit: RequestInfo, refusal: Response, receive: Receive, send: Send) -> None:
     if not visit.is_socket:
         await refusal(visit.scope, receive, send)
     elif "websocket.http.response" in visit.scope.get("extensions", {}):

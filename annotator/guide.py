@@ -4,12 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from annotator.fills import labelled_slices
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from learners.orthogonal import steps
 from storage.store import Store
 
 
-def guide(store: Store, folds: Folds, image_id: int, planes: int) -> dict[str, Any]:
+def guide(store: Store, folds: LabelCache, image_id: int, planes: int) -> dict[str, Any]:
     """`{steps, now}`: `now` is the step to label next, null where the start is made or there is nothing to guide in.
     Raises LookupError, ValueError."""
     image = store.image(image_id)

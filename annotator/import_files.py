@@ -24,7 +24,7 @@ Key = tuple[str, ...]  # folders and stem, the same for an image and its mask
 
 
 @dataclass(frozen=True)
-class Found:
+class FileListing:
     """The files below a root, in a stable order, and those whose very names stand in the way."""
 
     root: Path
@@ -38,7 +38,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Masks:
+class MaskFiles:
     """Mask files by the key of the image that they belong to."""
 
     by_key: dict[Key, Path] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Masks:
         return {self.only} if self.only else set(self.by_key.values())
 
 
-def find_files(path: Path, apart_from: Path | None = None) -> Found:
+def find_files(path: Path, apart_from: Path | None = None) -> FileListing:
     """A file on its own, or every file below a folder but hidden ones; links to folders are not followed.
 
     `apart_from`: a folder that is passed over, such as a project kept among its images.
@@ -71,7 +71,7 @@ def find_files(path: Path, apart_from: Path | None = None) -> Found:
             unreadable.append(str(below).encode("unicode_escape").decode("ascii"))
     shut = tuple(sorted(Path(str(error.filename)) for error in closed))
     files.sort(key=lambda file: natural(file.relative_to(root)))
-    return Found(root, tuple(files), tuple(sorted(unreadable)), shut)
+    return FileListing(root, tuple(files), tuple(sorted(unreadable)), shut)
 
 
 def natural(path: Path) -> list[tuple[int | str, ...]]:
@@ -98,12 +98,12 @@ def companion(path: Path) -> bool:
     return any(bare.with_suffix(header).is_file() for header in DETACHED.get(suffix, ()))
 
 
-def image_key(found: Found, path: Path) -> Key:
+def image_key(found: FileListing, path: Path) -> Key:
     """Folders below the root and stem."""
     return (*path.parent.relative_to(found.root).parts, stem(path))
 
 
-def masks_beside(found: Found) -> Masks:
+def masks_beside(found: FileListing) -> MaskFiles:
     """Masks in a folder labels (masks, labelsTr) that has a folder images (imagesTr) beside it."""
     folders = {f.parent for f in found.files}
     known = {tuple(p.lower() for p in folder.relative_to(found.root).parts): folder for folder in folders}
@@ -111,17 +111,17 @@ def masks_beside(found: Found) -> Masks:
     for file in found.files:
         if (key := _key_of_mask(found, file, known)) is not None:
             masks[key] = file
-    return Masks(masks)
+    return MaskFiles(masks)
 
 
-def masks_given(labels: Path) -> Masks:
+def masks_given(labels: Path) -> MaskFiles:
     """One mask file for one image, or a folder of masks named like their images."""
     if labels.is_file():
-        return Masks(only=labels)
-    return Masks({("*", stem(f)): f for f in find_files(labels).files if not companion(f)})
+        return MaskFiles(only=labels)
+    return MaskFiles({("*", stem(f)): f for f in find_files(labels).files if not companion(f)})
 
 
-def _key_of_mask(found: Found, file: Path, folders: Iterable[tuple[str, ...]]) -> Key | None:
+def _key_of_mask(found: FileListing, file: Path, folders: Iterable[tuple[str, ...]]) -> Key | None:
     """The key of the image that a mask file would belong to; None where it lies in no folder of masks."""
     parts = file.parent.relative_to(found.root).parts
     lowered = tuple(p.lower() for p in parts)
@@ -133,7 +133,7 @@ def _key_of_mask(found: Found, file: Path, folders: Iterable[tuple[str, ...]]) -
     return None
 
 
-def _same_case(found: Found, parents: tuple[str, ...], folder: str) -> str:
+def _same_case(found: FileListing, parents: tuple[str, ...], folder: str) -> str:
     """The folder's name as it is written on disk."""
     parent = found.root.joinpath(*parents)
     return next((p.name for p in parent.iterdir() if p.name.lower() == folder), folder)

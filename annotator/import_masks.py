@@ -35,7 +35,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Mask:
+class ImportedMask:
     """A mask on its image's grid, in display order, in the classes of the project."""
 
     classes: NDArray[np.uint8]  # (Z, Y, X)
@@ -58,7 +58,9 @@ def import_mask(store: Store, image: ImageRow, path: Path, shown: str, *, object
     return len(events)
 
 
-def _as_classes(store: Store, values: NDArray, path: Path, image: ImageRow, *, objects: bool | None) -> Mask:
+def _as_classes(
+    store: Store, values: NDArray, path: Path, image: ImageRow, *, objects: bool | None
+) -> ImportedMask:
     present = [int(v) for v in np.unique(values) if v]
     names = _names_near(path)
     own = {v: names.objects[stem(path), v] for v in present if (stem(path), v) in names.objects}
@@ -68,11 +70,11 @@ def _as_classes(store: Store, values: NDArray, path: Path, image: ImageRow, *, o
         )
     if objects:
         named = {v: own.get(v, OBJECT) for v in present}
-        return Mask(_mapped(values, _class_ids(store, named)), values.astype(np.uint16))
+        return ImportedMask(_mapped(values, _class_ids(store, named)), values.astype(np.uint16))
     named = {v: names.classes.get(v, str(v)) for v in present}
     if present == [255] and not names.classes:
         named = {255: OBJECT}  # the usual black and white mask
-    return Mask(_mapped(values, _class_ids(store, named)), None)
+    return ImportedMask(_mapped(values, _class_ids(store, named)), None)
 
 
 def _look_like_objects(present: list[int], values: NDArray) -> bool:
@@ -104,7 +106,7 @@ def _mapped(values: NDArray, ids: dict[int, int]) -> NDArray[np.uint8]:
     return table[values]
 
 
-def _events(image: ImageRow, mask: Mask, key: str, shown: str) -> Iterable[NewLabel]:
+def _events(image: ImageRow, mask: ImportedMask, key: str, shown: str) -> Iterable[NewLabel]:
     """Per slice of axis 0 a patch around what is drawn, and that the slice is complete: a mask is dense."""
     for index in range(image.shape[0]):
         ref = SliceRef(image.id, 0, index)
@@ -126,7 +128,7 @@ def _event(ref: SliceRef, patch: Patch | None, key: str, shown: str, *, instance
     )
 
 
-def _patch(mask: Mask, index: int) -> Patch | None:
+def _patch(mask: ImportedMask, index: int) -> Patch | None:
     classes = mask.classes[index]
     rows, columns = np.flatnonzero(classes.any(axis=1)), np.flatnonzero(classes.any(axis=0))
     if not len(rows):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.import_files import (
-    Found,
+    FileListing,
     Key,
-    Masks,
+    MaskFiles,
     companion,
     find_files,
     image_key,
@@ -57,7 +57,7 @@ class ImportReport:
 
 
 @dataclass(frozen=True)
-class Unit:
+class ImportItem:
     """What becomes one image (or several, where a series mixes echoes): a file or a DICOM series."""
 
     files: tuple[Path, ...]
@@ -65,15 +65,15 @@ class Unit:
 
 
 @dataclass
-class Run:
+class ImportRun:
     """One import under way; thrown away at its end."""
 
     store: Store
     job: Job
-    found: Found
+    found: FileListing
     identities: Identities
     objects: bool | None
-    masks: Masks = field(default_factory=Masks)
+    masks: MaskFiles = field(default_factory=MaskFiles)
     used: set[Path] = field(default_factory=set)
     added: list[int] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -105,7 +105,7 @@ def import_path(
     path = path.resolve()
     job.report("looking", 0, 0, "looking for images")
     found = find_files(path, apart_from=store.root.resolve())
-    run = Run(store, job, found, Identities(_salt(store)), objects)
+    run = ImportRun(store, job, found, Identities(_salt(store)), objects)
     run.masks = masks_given(labels.resolve()) if labels else masks_beside(found)
     units = list(_units(run))
     for done, unit in enumerate(units):
@@ -121,7 +121,7 @@ def import_path(
     return report
 
 
-def _units(run: Run) -> Iterator[Unit]:
+def _units(run: ImportRun) -> Iterator[ImportItem]:
     """Files and series in the order of their first files. Reads every DICOM header, then says what it refused."""
     kinds = dict(_kinds(run))
     series: dict[Path, list[dicom.Series]] = defaultdict(list)
@@ -130,12 +130,12 @@ def _units(run: Run) -> Iterator[Unit]:
     _refuse_what_waited(run)
     for path, kind in kinds.items():
         if kind != "dicom":
-            yield Unit((path,))
+            yield ImportItem((path,))
         for one in series.get(path, []):
-            yield Unit(tuple(dict.fromkeys(s.path for s in one.slices)), one)
+            yield ImportItem(tuple(dict.fromkeys(s.path for s in one.slices)), one)
 
 
-def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
+def _kinds(run: ImportRun) -> Iterator[tuple[Path, str]]:
     """The files that are images, with their kind; others are passed over or refused."""
     alone = len(run.found.files) == 1
     masks = run.masks.files
@@ -155,7 +155,7 @@ def _kinds(run: Run) -> Iterator[tuple[Path, str]]:
             run.passed.append(path)
 
 
-def _refuse_what_waited(run: Run) -> None:
+def _refuse_what_waited(run: ImportRun) -> None:
     for name in run.found.unreadable:
         hidden = run.identities.in_path(name)
         shown = f"file {run.identities.pseudonym(name)}" if hidden else name
@@ -166,7 +166,7 @@ def _refuse_what_waited(run: Run) -> None:
         run.refuse(f"{run.shown(path)}: {reason}")
 
 
-def _collect(run: Run, paths: list[Path]) -> list[dicom.Series]:
+def _collect(run: ImportRun, paths: list[Path]) -> list[dicom.Series]:
     """All series of these files. Only when every header was read is it known whom a path names."""
     collector = dicom.Collector(run.identities)
     refused: list[tuple[int, Path, FileRefused]] = []
@@ -185,7 +185,7 @@ def _collect(run: Run, paths: list[Path]) -> list[dicom.Series]:
     return collector.series()
 
 
-def _import_unit(run: Run, unit: Unit) -> None:
+def _import_unit(run: ImportRun, unit: ImportItem) -> None:
     try:
         scans = _named(run, unit)
     except FileRefused as refusal:
@@ -201,7 +201,7 @@ def _import_unit(run: Run, unit: Unit) -> None:
         _import_mask(run, unit, image_id)
 
 
-def _import_mask(run: Run, unit: Unit, image_id: int) -> None:
+def _import_mask(run: ImportRun, unit: ImportItem, image_id: int) -> None:
     mask = run.masks.of(_key(run, unit))
     if mask is None or (run.masks.only and mask in run.used):
         return
@@ -214,7 +214,7 @@ def _import_mask(run: Run, unit: Unit, image_id: int) -> None:
         run.refuse(f"{shown}: {refusal}")
 
 
-def _named(run: Run, unit: Unit) -> list[Scan]:
+def _named(run: ImportRun, unit: ImportItem) -> list[Scan]:
     """The unit's scans under names and sources that identify nobody."""
     if unit.series is None:
         scan = formats.read(unit.files[0])
@@ -233,7 +233,7 @@ def _named(run: Run, unit: Unit) -> list[Scan]:
     return scans
 
 
-def _series_name(run: Run, unit: Unit, place: Path, source: str) -> tuple[str, str]:
+def _series_name(run: ImportRun, unit: ImportItem, place: Path, source: str) -> tuple[str, str]:
     assert unit.series is not None
     modality = unit.series.modality if (unit.series.modality or "").isalnum() else None
     title = formats.stem(place) if place.is_file() else place.name
@@ -244,7 +244,7 @@ def _series_name(run: Run, unit: Unit, place: Path, source: str) -> tuple[str, s
     return f"{printable} {modality or 'DICOM'}", source
 
 
-def _place(unit: Unit) -> Path:
+def _place(unit: ImportItem) -> Path:
     """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
     if len(unit.files) == 1:
         return unit.files[0]
@@ -254,7 +254,7 @@ def _place(unit: Unit) -> Path:
     return folder
 
 
-def _unit_shown(run: Run, unit: Unit) -> str:
+def _unit_shown(run: ImportRun, unit: ImportItem) -> str:
     if unit.series is None:
         return run.shown(unit.files[0])
     place = _place(unit)
@@ -263,7 +263,7 @@ def _unit_shown(run: Run, unit: Unit) -> str:
     return f"series {name}" + (f" in {source}" if source else "")
 
 
-def _key(run: Run, unit: Unit) -> Key:
+def _key(run: ImportRun, unit: ImportItem) -> Key:
     place = _place(unit)
     if place == run.found.root:
         return (place.name,)
@@ -274,7 +274,7 @@ def _key(run: Run, unit: Unit) -> Key:
     )
 
 
-def _report_lonely_masks(run: Run) -> None:
+def _report_lonely_masks(run: ImportRun) -> None:
     for mask in sorted(run.masks.files - run.used):
         if formats.kind_of(mask) is not None:
             run.refuse(f"{run.shown(mask)}: no image of that name was imported for this mask")

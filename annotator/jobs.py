@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 log = logging.getLogger(__name__)
 
-State = Literal["running", "done", "failed", "cancelled"]
+JobState = Literal["running", "done", "failed", "cancelled"]
 Listen = Callable[["Job"], None]
 MAX_REFUSED = 300  # lines kept; the rest is counted
 MAX_LINE = 300
@@ -29,7 +29,7 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     phase: str = ""
     done: int = 0
     total: int = 0
@@ -37,13 +37,13 @@ class Progress:
 
 
 class Job:
-    """Thread-safe. The worker reports, everybody else reads `told()` and may `cancel()`."""
+    """Thread-safe. The worker reports, everybody else reads `as_message()` and may `cancel()`."""
 
     def __init__(self, kind: str, listen: Listen = lambda job: None, **facts: str) -> None:
         self.id, self.kind, self.facts = secrets.token_hex(8), kind, facts
-        self.state: State = "running"
+        self.state: JobState = "running"
         self.url: str | None = None
-        self.progress = Progress()
+        self.progress = JobProgress()
         self._listen = listen
         self._lock = threading.Lock()  # protects everything below
         self._refused: list[str] = []
@@ -62,7 +62,7 @@ class Job:
 
     def report(self, phase: str, done: int, total: int, message: str = "") -> None:
         """How far it is; cheap enough to call for every file."""
-        self.progress = Progress(phase, int(done), int(total), message[:MAX_LINE])
+        self.progress = JobProgress(phase, int(done), int(total), message[:MAX_LINE])
         now = time.monotonic()
         with self._lock:
             due = now - self._told_at >= TELL_SECONDS
@@ -87,7 +87,7 @@ class Job:
             more = (f"and {self._left_out} more",) if self._left_out else ()
             return (*self._refused, *more)
 
-    def told(self) -> dict[str, Any]:
+    def as_message(self) -> dict[str, Any]:
         """The `job` message of docs/protocol.md."""
         progress = self.progress
         message = {
@@ -104,7 +104,7 @@ class Job:
         }
         return message if self.url is None else {**message, "url": self.url}
 
-    def run(self, work: "Work", explain: Explain = str) -> None:
+    def run(self, work: "JobWork", explain: Explain = str) -> None:
         """Do the work in this thread and note how it ended; never raises."""
         try:
             self.url = work(self)
@@ -114,15 +114,15 @@ class Job:
         except Exception as error:
             self._end("cancelled" if self.cancelled else "failed", explain(error))
 
-    def _end(self, state: State, message: str) -> None:
+    def _end(self, state: JobState, message: str) -> None:
         progress = self.progress
-        self.progress = Progress(progress.phase, progress.done, progress.total, message[:MAX_LINE])
+        self.progress = JobProgress(progress.phase, progress.done, progress.total, message[:MAX_LINE])
         self.state = state
         log.info("%s %s: %s", self.kind, self.id, state)
         self._listen(self)
 
 
-Work = Callable[[Job], str | None]  # returns the URL of what it made, if anything
+JobWork = Callable[[Job], str | None]  # returns the URL of what it made, if anything
 
 
 class Jobs:
@@ -135,7 +135,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
-    def start(self, kind: str, work: Work, **facts: str) -> Job:
+    def start(self, kind: str, work: JobWork, **facts: str) -> Job:
         """Raises Busy while another of its kind runs. `facts` go into its messages as they are."""
         job = Job(kind, self._listen, **facts)
         with self._lock:
@@ -162,7 +162,7 @@ class Jobs:
         with self._lock:
             return [job for job in self._jobs.values() if job.state == "running"]
 
-    def worth_telling(self) -> list[Job]:
+    def visible_jobs(self) -> list[Job]:
         """To a page that comes now: what runs, and the last download that failed."""
         with self._lock:
             jobs = list(self._jobs.values())
@@ -180,7 +180,7 @@ class Jobs:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _run(self, job: Job, work: Work) -> None:
+    def _run(self, job: Job, work: JobWork) -> None:
         job.run(work, self._explain)
         with self._lock:
             self._threads.pop(job.id, None)

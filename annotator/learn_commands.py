@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from annotator.learn_settings import LearnSettings
-from annotator.model_export import Exported, export_model
+from annotator.model_export import ExportedModel, export_model
 from annotator.model_import import import_model
-from annotator.queue import Queue
+from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners.engines import SerialExecutor
@@ -21,7 +21,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class TrainOptions:
     """How to train; what is left out the app chooses."""
 
     learner: str | None = None
@@ -31,7 +31,9 @@ class Wish:
     references: tuple[int, ...] = ()
 
 
-def train(project: Path, wish: Wish, tell: Tell, engine: Executor | None = None) -> list[dict[str, Any]]:
+def train(
+    project: Path, wish: TrainOptions, tell: Tell, engine: Executor | None = None
+) -> list[dict[str, Any]]:
     """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
     settings = LearnSettings(
         learners=(wish.learner,) if wish.learner else (),
@@ -82,10 +84,10 @@ def _newest_model(scheduler: Scheduler) -> str:
 def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
     """What to label next and why, best first. Raises LookupError for an unknown ranker."""
     with _scheduler(project, LearnSettings(), lambda message: None) as scheduler:
-        return Queue(scheduler).next(count, ranker)
+        return LabelQueue(scheduler).next(count, ranker)
 
 
-def take_model_out(project: Path, learner: str, folder: Path) -> Exported:
+def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:
     """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
     with _open(project) as store:
         return export_model(store, rounds_of(store), learner, folder)

@@ -8,7 +8,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotator.messages import MAX_ID, MAX_INDEX
-from annotator.queue import CHOSEN, Queue
+from annotator.queue import CHOSEN, LabelQueue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
@@ -17,11 +17,11 @@ from learners.rankers import RANKERS
 Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Settings(Asked):
+class LearnSettingsBody(RequestBody):
     """What is left out stays as it is. An empty list of learners lets the app choose."""
 
     learners: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=2)] | None = None
@@ -32,19 +32,19 @@ class Settings(Asked):
     references: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=64)] | None = None
 
 
-class Skip(Asked):
+class Skip(RequestBody):
     image: Annotated[int, Field(ge=1, le=MAX_ID)]
     axis: Annotated[int, Field(ge=0, le=2)]
     index: Annotated[int, Field(ge=0, le=MAX_INDEX)]
     on: bool = True
 
 
-class Chosen(Asked):
+class RankerBody(RequestBody):
     name: Annotated[str, Field(max_length=40)]  # empty: the app chooses
 
 
 def make_router(scheduler: Scheduler) -> APIRouter:
-    router, queue = APIRouter(prefix="/api"), Queue(scheduler)
+    router, queue = APIRouter(prefix="/api"), LabelQueue(scheduler)
     _add_learning(router, scheduler)
     _add_queue(router, queue)
     return router
@@ -56,7 +56,7 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         return await run_sync(overview, scheduler)
 
     @router.post("/learn/settings")
-    async def settings(wish: Settings) -> Any:
+    async def settings(wish: LearnSettingsBody) -> Any:
         changes: dict[str, Any] = wish.model_dump(exclude_none=True)
         if "learners" in changes:
             changes["learners"] = tuple(dict.fromkeys(changes["learners"]))
@@ -84,7 +84,7 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         return await run_sync(read)
 
 
-def _add_queue(router: APIRouter, queue: Queue) -> None:
+def _add_queue(router: APIRouter, queue: LabelQueue) -> None:
     @router.get("/queue")
     async def next_items(
         count: Annotated[int, Query(ge=1, le=500)] = 20,
@@ -95,7 +95,7 @@ def _add_queue(router: APIRouter, queue: Queue) -> None:
         return await run_sync(lambda: queue.next(count, ranker, whole_images=images, search=search))
 
     @router.post("/queue/ranker")
-    async def choose(wish: Chosen) -> Any:
+    async def choose(wish: RankerBody) -> Any:
         await run_sync(queue.choose, wish.name)
         return {}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.publishing import Running
+from annotator.publishing import RunningRound
 from learners import LEARNERS
 from learners.progress import RoundProgress, read_progress
 from storage.rounds import Correction, RoundRow
@@ -13,11 +13,11 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Standing:
+class LearnerStatus:
     """What is known about a learner now."""
 
     name: str
-    running: Running | None
+    running: RunningRound | None
     last: RoundRow | None  # its newest round
     done: RoundRow | None  # the newest that ended well
     newest_label: int

@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeVar
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from annotator.faults import fault_of
+from annotator.faults import describe_error
 from annotator.hub import TOO_SLOW, Hub, Message, Tab
 from annotator.jobs import Jobs
 from annotator.limits import Bucket, Rate
-from annotator.messages import COMMITS, BadMessage, about, understand
+from annotator.messages import COMMITS, BadMessage, message_key, parse_message
 from annotator.wire import BadFrame, split
 from annotator.workflow import Workflow
 
@@ -26,7 +26,7 @@ CHECK_SECONDS = 5.0  # how soon a revoked session loses its open socket
 WAITING = "An earlier change is not saved yet; this one waits for it."
 
 Value = TypeVar("Value")
-Said = tuple[Message, bytes]
+Spoken = tuple[Message, bytes]
 
 
 class Newest(Generic[Value]):
@@ -68,7 +68,7 @@ async def serve_tab(socket: WebSocket, floor: Floor, user: str, may_stay: Callab
     """Run one websocket from handshake to end. `may_stay` says whether its session still holds."""
     await socket.accept()
     tab = Tab(user)
-    visit = _Visit(socket, floor, tab, may_stay)
+    visit = TabConnection(socket, floor, tab, may_stay)
     floor.hub.add(tab)
     try:
         await visit.run()
@@ -76,11 +76,11 @@ async def serve_tab(socket: WebSocket, floor: Floor, user: str, may_stay: Callab
         floor.hub.remove(tab)
 
 
-class _Visit:
+class TabConnection:
     def __init__(self, socket: WebSocket, floor: Floor, tab: Tab, may_stay: Callable[[], bool]) -> None:
         self._socket, self._floor, self._tab, self._may_stay = socket, floor, tab, may_stay
-        self._commits: asyncio.Queue[Said | None] = asyncio.Queue(COMMITS_WAITING)
-        self._prompts: Newest[Said] = Newest()
+        self._commits: asyncio.Queue[Spoken | None] = asyncio.Queue(COMMITS_WAITING)
+        self._prompts: Newest[Spoken] = Newest()
         self._looks: Newest[Message] = Newest()
         self._bucket = Bucket(MESSAGES)
         self._first_waiting: str | None = None  # the id of the change that must be saved before any other
@@ -103,8 +103,8 @@ class _Visit:
     def _greet(self) -> None:
         self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})
         self._tab.say(self._floor.workflow.answering())
-        for job in self._floor.jobs.worth_telling():
-            self._tab.say(job.told())
+        for job in self._floor.jobs.visible_jobs():
+            self._tab.say(job.as_message())
 
     async def _read(self) -> None:
         while True:
@@ -126,12 +126,12 @@ class _Visit:
         text = b""
         try:
             text, payload = split(frame or b"")
-            said = understand(text)
+            said = parse_message(text)
         except BadMessage as error:
             self._refuse(error.about, str(error))
             return True
         except BadFrame as error:
-            self._refuse(about(text), str(error))
+            self._refuse(message_key(text), str(error))
             return False
         await self._dispatch(said, payload)
         return True
@@ -187,7 +187,7 @@ class _Visit:
                 self._floor.workflow.commit, self._tab.user, said, payload
             )
         except Exception as error:
-            fault = fault_of(error)
+            fault = describe_error(error)
             self._first_waiting = said["id"] if fault.retry else None
             self._refuse({"id": said["id"]}, fault.line, retry=fault.retry)
             return
@@ -205,11 +205,11 @@ class _Visit:
             if not self._prompts.waiting:
                 self._tab.say(*answer)
 
-    async def _answer(self, said: Message, payload: bytes) -> Said:
+    async def _answer(self, said: Message, payload: bytes) -> Spoken:
         try:
             return await anyio.to_thread.run_sync(self._floor.workflow.predict, said, payload)
         except Exception as error:
-            fault = fault_of(error)
+            fault = describe_error(error)
             return {"t": "refused", "seq": said["seq"], "message": fault.line, "retry": fault.retry}, b""
 
     async def _look_newest(self) -> None:
@@ -218,7 +218,7 @@ class _Visit:
             try:
                 await anyio.to_thread.run_sync(self._floor.workflow.look, said)
             except Exception as error:
-                fault_of(error)  # logged where it was not foreseen; nobody waits for an answer
+                describe_error(error)  # logged where it was not foreseen; nobody waits for an answer
 
     def _refuse(self, of: dict[str, Any], line: str, *, retry: bool = False) -> None:
         self._tab.say({"t": "refused", **of, "message": line, "retry": retry})

@@ -6,7 +6,7 @@ import sys
 import threading
 
 
-def step_back() -> None:
+def lower_thread_priority() -> None:
     """Clicks come before what is made ahead of them. Only Linux can lower one thread (and those it starts)."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -46,45 +46,45 @@ Window = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidat
 Note = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
-class Said(BaseModel):
+class IncomingMessage(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class OnSlice(Said):
+class SliceMessage(IncomingMessage):
     image: ImageId
     axis: Annotated[int, Field(ge=0, le=2)]
     index: Index
 
 
-class Open(Said):
+class OpenMessage(IncomingMessage):
     t: Literal["open"]
     image: ImageId
 
 
-class Look(OnSlice):
+class LookMessage(SliceMessage):
     t: Literal["look"]
     window: Window
     direction: Literal[1, -1] = 1
 
 
-class ScribbleSaid(Said):
+class ScribbleMessage(IncomingMessage):
     label: Sign
     points: Points
 
 
-class Predict(OnSlice):
+class PredictMessage(SliceMessage):
     t: Literal["predict"]
     seq: Annotated[int, Field(ge=0, le=MAX_ID)]
     window: Window
     points: Points = []
     labels: Annotated[list[Sign], Field(max_length=MAX_POINTS)] = []
     box: FloatBox | None = None
-    scribbles: Annotated[list[ScribbleSaid], Field(max_length=1000)] = []
+    scribbles: Annotated[list[ScribbleMessage], Field(max_length=1000)] = []
     view: FloatBox | None = None
     mask_box: PixelBox | None = None
 
 
-class LabelSaid(OnSlice):
+class LabelMessage(SliceMessage):
     t: Literal["label"]
     id: ClientId
     box: PixelBox
@@ -95,13 +95,13 @@ class LabelSaid(OnSlice):
     seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
 
 
-class Complete(OnSlice):
+class CompleteMessage(SliceMessage):
     t: Literal["complete"]
     id: ClientId
     on: bool
 
 
-class Accept(Said):
+class AcceptMessage(IncomingMessage):
     t: Literal["accept"]
     id: ClientId
     image: Annotated[int, Field(ge=1, le=MAX_ID)]
@@ -115,33 +115,41 @@ class Accept(Said):
     seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
 
 
-class TakeBack(Said):
+class UndoMessage(IncomingMessage):
     t: Literal["undo", "redo"]
     id: ClientId
     target: ClientId
 
 
-class Ping(Said):
+class PingMessage(IncomingMessage):
     t: Literal["ping"]
     n: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
 _Any = Annotated[
-    Open | Look | Predict | LabelSaid | Complete | Accept | TakeBack | Ping, Field(discriminator="t")
+    OpenMessage
+    | LookMessage
+    | PredictMessage
+    | LabelMessage
+    | CompleteMessage
+    | AcceptMessage
+    | UndoMessage
+    | PingMessage,
+    Field(discriminator="t"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(_Any)
 COMMITS = ("label", "complete", "accept", "undo", "redo")
 
 
 class BadMessage(ValueError):
-    """A message of the right form that says something impossible. `about` is the id or seq it carries."""
+    """A message of the right form that says something impossible. `message_key` is the id or seq it carries."""
 
-    def __init__(self, line: str, about: dict[str, Any]) -> None:
+    def __init__(self, line: str, message_key: dict[str, Any]) -> None:
         super().__init__(line)
-        self.about = about
+        self.about = message_key
 
 
-def understand(text: bytes) -> dict[str, Any]:
+def parse_message(text: bytes) -> dict[str, Any]:
     """The message as a dict with nothing but checked fields.
 
     Raises BadFrame where it is no JSON object with a `t` that we know, BadMessage where a field is wrong.
@@ -154,12 +162,14 @@ def understand(text: bytes) -> dict[str, Any]:
             raise BadFrame("The page said something this server does not understand; reload it.") from error
         field = ".".join(str(part) for part in first["loc"][1:])
         problem = first["msg"].removeprefix("Value error, ")
-        raise BadMessage(f"The field {field} is wrong ({problem}); reload the page.", about(text)) from error
+        raise BadMessage(
+            f"The field {field} is wrong ({problem}); reload the page.", message_key(text)
+        ) from error
     except RecursionError as error:
         raise BadFrame("The page said something nested too deep; reload it.") from error
 
 
-def about(text: bytes) -> dict[str, Any]:
+def message_key(text: bytes) -> dict[str, Any]:
     """The id or seq of a message that has other faults, so that the page knows which one was refused."""
     try:
         said = json.loads(text)

@@ -64,14 +64,14 @@ else:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     folder: Path
     onnx_difference: float | None  # None: ONNX could not be written, the note in the card says why
 
 
 def export_model(
     store: Store, rounds: Rounds, learner: str, folder: Path, tell: Callable[[str], None] = lambda phase: None
-) -> Exported:
+) -> ExportedModel:
     """Write the model that people see now; `tell` hears what is being done. Raises LookupError where there is none,
     ValueError where the folder is in use or the model is damaged."""
     from learners.checkpoint import WEIGHTS, load_network, read_card
@@ -95,7 +95,7 @@ def export_model(
     about = _about(store, card, row, difference, note)
     write_bytes(folder / CARD, json.dumps(about, indent=1).encode())
     (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
-    return Exported(folder, difference)
+    return ExportedModel(folder, difference)
 
 
 def _write_onnx(network: "UNet", path: Path) -> tuple[float | None, str]:

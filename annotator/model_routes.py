@@ -13,15 +13,15 @@ from annotator.jobs import Job
 from annotator.learn_routes import Learner
 from annotator.model_export import export_model
 from annotator.model_import import import_model, model_folder
-from annotator.routes import Asked, JobId, Parts, person
+from annotator.routes import JobId, Parts, RequestBody, person
 from annotator.scheduler import Scheduler
-from annotator.uploads import Batch
+from annotator.uploads import UploadBatch
 
 OUT, IN = "model-export", "model-import"  # kinds of jobs
 KEPT = 3  # finished exports that can still be fetched
 
 
-class Uploaded(Asked):
+class Uploaded(RequestBody):
     batch: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -91,7 +91,7 @@ def _pack(folder: Path, target: Path) -> None:
             archive.write(path, f"{folder.name}/{path.name}")
 
 
-def _take_in(parts: Parts, scheduler: Scheduler, learner: str, batch: Batch, job: Job) -> None:
+def _take_in(parts: Parts, scheduler: Scheduler, learner: str, batch: UploadBatch, job: Job) -> None:
     """Read what was uploaded, then let go of it, whatever happened."""
     try:
         job.report("reading the model", 0, 0)

@@ -14,10 +14,10 @@ from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch
 # Chosen on true masks of nuclei, laid together and taken apart again: in four crowded pictures F1 at IoU 0.5 is 0.97,
 # where connected pieces alone come to 0.68 (tests/test_numbering.py).
 NECK = 0.1  # of an object's depth by which the way to another must be narrower
-LEAST_NECK = 0.5  # voxels
+MIN_NECK = 0.5  # voxels
 SMOOTH = 1.0  # voxels; the depth of a ragged mask has peaks that are no objects
-MOST_OBJECTS = 65_535  # numbers are kept in two bytes
-MOST_VOXELS = 1_000_000  # of the box around a piece that is still cut; cells are smaller
+MAX_OBJECTS = 65_535  # numbers are kept in two bytes
+MAX_VOXELS = 1_000_000  # of the box around a piece that is still cut; cells are smaller
 
 
 Beside = Callable[[int, Box, NDArray[np.uint8]], NDArray[np.uint16] | None]
@@ -48,7 +48,7 @@ def number_patches(
         names = np.arange(int(numbers.max()) + 1, dtype=np.uint32)
         names[list(kept)] = list(kept.values())
         numbers = names[numbers]
-    if numbers.max() > MOST_OBJECTS:
+    if numbers.max() > MAX_OBJECTS:
         return None
     own = {index: numbers[index - low][_within(patch.box, box)].astype(np.uint16) for index, patch in patches}
     return [(index, replace(patch, instances=own[index])) for index, patch in patches]
@@ -93,12 +93,12 @@ def continued(face: NDArray[np.uint32], beside: NDArray[np.uint16]) -> dict[int,
 def _parts(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.uint32]:
     """(Z, Y, X) 1, 2, ... for the objects of one connected piece that fills its box."""
     whole = mask.astype(np.uint32)
-    if mask.size > MOST_VOXELS:
+    if mask.size > MAX_VOXELS:
         return whole
     depth = ndimage.distance_transform_edt(np.pad(mask, [(int(n > 1),) * 2 for n in mask.shape]), spacing)
     within = tuple(slice(1, -1) if n > 1 else slice(None) for n in mask.shape)
     depth = np.where(mask, ndimage.gaussian_filter(depth, SMOOTH)[within], 0).astype(np.float32)
-    peaks = h_maxima(depth, max(LEAST_NECK, NECK * float(depth.max()))) > 0
+    peaks = h_maxima(depth, max(MIN_NECK, NECK * float(depth.max()))) > 0
     seeds, count = ndimage.label(peaks & mask, np.ones((3, 3, 3)))
     return whole if count < 2 else watershed(-depth, seeds, mask=mask).astype(np.uint32)
 

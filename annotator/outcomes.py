@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotator.agenda import TRIES
-from annotator.evidence import Evidence
-from annotator.publishing import Publisher, Running
+from annotator.evidence import PoolStore
+from annotator.publishing import PredictionPublisher, RunningRound
 from learners.spec import RoundResult, Unready
 from storage.arrays import TornFile
 from storage.rounds import Finished, Rounds
@@ -19,13 +19,13 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class RoundRecorder:
     rounds: Rounds
-    evidence: Evidence
-    publisher: Publisher
+    evidence: PoolStore
+    publisher: PredictionPublisher
     tell: Callable[[Message], None]
 
-    def record(self, running: Running, future: Future) -> None:
+    def record(self, running: RunningRound, future: Future) -> None:
         """The future has ended."""
         row = running.row
         error = _error_of(future)
@@ -37,7 +37,7 @@ class Outcomes:
             log.warning("round %d of %s failed", row.id, row.learner, exc_info=error)
             self.rounds.fail(row.id, _reason(error))
 
-    def _finish(self, running: Running, result: RoundResult) -> None:
+    def _finish(self, running: RunningRound, result: RoundResult) -> None:
         row = running.row
         self.publisher.publish(running)
         metrics = {
@@ -53,7 +53,7 @@ class Outcomes:
         self.rounds.finish(row.id, kept)
         log.info("round %d of %s done: %d steps, Dice %s", row.id, row.learner, result.steps, result.dice)
 
-    def _lost(self, running: Running) -> None:
+    def _lost(self, running: RunningRound) -> None:
         """The worker is gone: killed, or the memory of the machine did not suffice."""
         row = running.row
         dead = self.rounds.tries(row.learner, row.seen_label)

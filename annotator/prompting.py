@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.crew import Elsewhere, Encoders
-from annotator.desk import Work
+from annotator.crew import EncoderPool, RemoteEncoding
+from annotator.desk import EmbeddingProgress
 from annotator.embedding_cache import EmbeddingCache
-from annotator.embeddings import Embeddings
+from annotator.embeddings import EmbeddingWorker
 from annotator.jobs import Job
 from annotator.prompt_choice import keep_choice, prompt_choice
 from annotator.render import to_rgb
 from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
-from annotator.wishes import Shown, beside, neighbours
+from annotator.wishes import SliceView, beside, neighbours
 from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
@@ -37,13 +37,13 @@ TUNED_SETTING = "prompt_tuned"  # "off" where somebody went back
 
 
 @dataclass(frozen=True)
-class Answer:
+class PromptAnswer:
     prediction: MaskPrediction
     model: str  # the name of the one that answered
     why: str = ""  # why it was not the chosen one
 
 
-class Prompting:
+class PromptService:
     """Thread-safe. `tell` is called from the worker with what it is at; set it before the first `look`."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Prompting:
         store: Store,
         model: str | None = None,
         checkpoint: Path | None = None,
-        encoders: Encoders | None = None,
+        encoders: EncoderPool | None = None,
     ) -> None:
         """`encoders`: elsewhere, to work ahead with; closed with this."""
         self._store = store
@@ -61,14 +61,14 @@ class Prompting:
         self._checkpoint = checkpoint
         self._lock = threading.Lock()  # protects the caches and the choice; a leaf
         self._instant: dict[str, PromptModel] = {}
-        self._slices: OrderedDict[Shown, NDArray[np.uint8]] = OrderedDict()
-        self.tell: Callable[[Work], None] = lambda work: None
+        self._slices: OrderedDict[SliceView, NDArray[np.uint8]] = OrderedDict()
+        self.tell: Callable[[EmbeddingProgress], None] = lambda work: None
         self.head: Callable[[int], Sequence[SliceRef]] = lambda count: ()  # of the queue, where there is one
         self.measured: Callable[[], None] = lambda: None  # the speed of a model is known: read `models` again
         self._speeds = Speeds(store, lambda: self.measured())
         cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
-        elsewhere = None if encoders is None else Elsewhere(encoders, self._ahead)
-        self._embeddings = Embeddings(cache, self._picture, self._worked, elsewhere)
+        elsewhere = None if encoders is None else RemoteEncoding(encoders, self._ahead)
+        self._embeddings = EmbeddingWorker(cache, self._picture, self._worked, elsewhere)
         self._chosen = BUILT_IN
         self._offer_tuned()
         self._begin(model)
@@ -78,19 +78,19 @@ class Prompting:
         self._speeds.close()
         self._embeddings.close()
 
-    def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> Answer:
+    def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> PromptAnswer:
         """Masks for the prompts on a slice shown with this window. Raises ValueError, LookupError, TornFile."""
-        name, picture = self._chosen, self._picture(Shown(ref, window))
+        name, picture = self._chosen, self._picture(SliceView(ref, window))
         if self._entries[name].instant:
-            model = self._at_once(name)
-            return Answer(model.predict(model.encode(picture), prompts), name)
-        answer = self._embeddings.answer(picture, prompts, self._at_once(BUILT_IN))
-        return Answer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
+            model = self._instant_model(name)
+            return PromptAnswer(model.predict(model.encode(picture), prompts), name)
+        answer = self._embeddings.answer(picture, prompts, self._instant_model(BUILT_IN))
+        return PromptAnswer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
 
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
         """This slice is open now; the next click will be here or beside it."""
-        shown, instant = Shown(ref, window), self._entries[self._chosen].instant
-        model = self._at_once(
+        shown, instant = SliceView(ref, window), self._entries[self._chosen].instant
+        model = self._instant_model(
             self._chosen if instant else BUILT_IN
         )  # loaded before the first click, not by it
         if instant:
@@ -100,16 +100,16 @@ class Prompting:
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
 
-    def _ahead(self, shown: Shown) -> list[Shown]:
+    def _ahead(self, shown: SliceView) -> list[SliceView]:
         """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
-        head = [Shown(ref, self._store.image(ref.image_id).window) for ref in self.head(HEAD)]
+        head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self.head(HEAD)]
         count = self._store.image(shown.ref.image_id).shape[shown.ref.axis]
         steps = [step for away in range(1, AHEAD) for step in (away, -away)]
         near = {*neighbours(shown, count, 1), *neighbours(shown, count, -1)}
         wanted = dict.fromkeys([*head, *beside(shown, steps, count)])
         return [one for one in wanted if one not in near][:AHEAD]
 
-    def _worked(self, work: Work) -> None:
+    def _worked(self, work: EmbeddingProgress) -> None:
         """The worker is at something; once it rests, the speed of its model is measured."""
         model = self._embeddings.model
         if work.phase == "idle" and work.done >= work.total and model is not None:
@@ -131,7 +131,7 @@ class Prompting:
         else:
             self._embeddings.use(entry.title, partial(entry.factory, self._path(entry)))
 
-    def adopt(self) -> None:
+    def use_tuned_layers(self) -> None:
         """The project has other tuned layers, or its first: they answer from now on where the built-in model did,
         unless somebody switched them off. Loads them in the calling thread, so that no click waits for it."""
         path = self._offer_tuned()
@@ -141,7 +141,7 @@ class Prompting:
         with self._lock:
             self._instant[TUNED] = model
         if self._chosen == BUILT_IN:
-            self.choose(self._home())
+            self.choose(self._default_model())
 
     def _offer_tuned(self) -> Path | None:
         """List the tuned model where its file is here and belongs to the built-in one of today."""
@@ -182,9 +182,9 @@ class Prompting:
             return self.choose(model or GIVEN)
         name = prompt_choice(self._store).name
         usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
-        self.choose(name if usable and name != BUILT_IN else self._home())
+        self.choose(name if usable and name != BUILT_IN else self._default_model())
 
-    def _home(self) -> str:
+    def _default_model(self) -> str:
         """The built-in model, tuned where it is and nobody switched that off."""
         on = TUNED in self._entries and self._store.setting(TUNED_SETTING) != "off"
         return TUNED if on else BUILT_IN
@@ -217,13 +217,13 @@ class Prompting:
             return self._checkpoint
         return find(CATALOGUE[entry.weights]) if entry.weights else None
 
-    def _at_once(self, name: str) -> PromptModel:
+    def _instant_model(self, name: str) -> PromptModel:
         with self._lock:
             if name not in self._instant:
                 self._instant[name] = self._entries[name].factory(None)
             return self._instant[name]
 
-    def _picture(self, shown: Shown) -> NDArray[np.uint8]:
+    def _picture(self, shown: SliceView) -> NDArray[np.uint8]:
         """(H, W, 3) windowed RGB of a slice, the last few kept."""
         with self._lock:
             if shown in self._slices:

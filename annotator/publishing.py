@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 
 @dataclass
-class Running:
+class RunningRound:
     """A round that a worker has."""
 
     row: RoundRow
@@ -26,14 +26,14 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Publisher:
+class PredictionPublisher:
     """Takes a round's files into the project, each once."""
 
     store: Store
     corrections: Corrections
     tell: Callable[[Message], None]
 
-    def publish(self, running: Running) -> None:
+    def publish(self, running: RunningRound) -> None:
         progress = read_progress(running.spec.directory)
         if progress is None:
             return
@@ -46,7 +46,7 @@ class Publisher:
                 self._publish_one(running, image_id, progress.scores.get(image_id))
                 running.published.add(image_id)
 
-    def _publish_one(self, running: Running, image_id: int, expected: float | None) -> None:
+    def _publish_one(self, running: RunningRound, image_id: int, expected: float | None) -> None:
         name, directory = running.spec.learner, running.spec.directory
         expected = self.corrections.calibrated(name, expected)
         new = NewPrediction(

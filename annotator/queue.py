@@ -14,7 +14,7 @@ from storage.image_states import states_of
 SKIPPED, CHOSEN = "skipped", RANKER
 
 
-class Queue:
+class LabelQueue:
     """Thread-safe by way of the store. People skip and un-skip items; that is kept in the project.
 
     What is drawn by chance follows the labels that are there and `draw`: it stays until somebody labels.

@@ -22,7 +22,7 @@ from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
 HOLD_FROM = 4  # labelled images (or slices, where there are fewer images) from which on some are held out
-HOLD_EACH = 6  # one of so many
+IMAGES_PER_HELD = 6  # one of so many
 WHOLE = (-1, -1)
 
 
@@ -160,7 +160,7 @@ class RoundInputs:
         images = {image for image, *place in held if tuple(place) == WHOLE}
         seen = self._rounds.newest_seen()
         if len(labelled) >= HOLD_FROM:
-            wanted = max(1, len(labelled) // HOLD_EACH) - len(images & set(labelled))
+            wanted = max(1, len(labelled) // IMAGES_PER_HELD) - len(images & set(labelled))
             new = [
                 i
                 for i, first in sorted(self._rounds.first_labels().items(), key=lambda e: e[1])
@@ -180,7 +180,7 @@ class RoundInputs:
             return
         first = {(r.axis, r.index): r.id for r in reversed(self._store.labels(image_id))}
         free = [s for s in slices if s not in mine and first[s] > seen] or ([] if mine else slices)
-        for axis, index in _newest(free, max(1, len(slices) // HOLD_EACH) - len(mine)):
+        for axis, index in _newest(free, max(1, len(slices) // IMAGES_PER_HELD) - len(mine)):
             self._rounds.hold_out(image_id, axis, index)
 
 

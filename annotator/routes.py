@@ -21,7 +21,7 @@ from annotator.first_download import stopped
 from annotator.jobs import Job, Jobs
 from annotator.live import Floor, serve_tab
 from annotator.messages import MAX_ID, MAX_INDEX
-from annotator.uploads import Batch, Uploads
+from annotator.uploads import UploadBatch, Uploads
 from annotator.workflow import Workflow
 from storage.arrays import SliceRef
 from storage.image_states import ImageQuery, Mark
@@ -36,7 +36,7 @@ ImageId = Annotated[int, InPath(ge=1, le=MAX_ID)]
 Edge = Annotated[int, Query(ge=0, le=MAX_INDEX)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 JobId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Parts:
     sessions: Sessions
     uploads: Uploads
     exports: Path  # finished exports wait here to be fetched
-    deflated: slabs.Deflated = field(default_factory=slabs.Deflated)
+    deflated: slabs.CompressedCache = field(default_factory=slabs.CompressedCache)
     reading: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(READERS))
 
     @property
@@ -62,27 +62,27 @@ class Parts:
         self.floor.hub.broadcast({"t": "project"})
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class ClassChange(Asked):
+class ClassBody(RequestBody):
     op: Literal["add", "rename", "recolor", "remove"]
     id: Annotated[int, Field(ge=1, le=253)] | None = None
     name: Name | None = None
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
 
 
-class ModelChoice(Asked):
+class ModelBody(RequestBody):
     name: Name
 
 
-class MarkWish(Asked):
+class MarkBody(RequestBody):
     mark: Mark
     on: bool
 
 
-class ExportWish(Asked):
+class ExportBody(RequestBody):
     formats: Annotated[list[Literal["nifti", "png", "coco"]], Field(min_length=1, max_length=3)]
     ignore: Annotated[int, Field(ge=0, le=65535)] | None = None
     images: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=100_000)] | None = None
@@ -124,8 +124,8 @@ def _add_facts(router: APIRouter, parts: Parts) -> None:
         return await run_sync(workflow.images, offset, limit, ImageQuery(search, state, sort, down))
 
     @router.post("/images/{image_id}/mark")
-    async def mark(request: Request, image_id: ImageId, wish: MarkWish) -> Any:
-        told = await run_sync(workflow.mark, person(request), image_id, wish.mark, wish.on)
+    async def mark(request: Request, image_id: ImageId, body: MarkBody) -> Any:
+        told = await run_sync(workflow.mark, person(request), image_id, body.mark, body.on)
         parts.floor.hub.broadcast(told)
         return {}
 
@@ -144,7 +144,7 @@ def _add_pixels(router: APIRouter, parts: Parts) -> None:
     @router.get("/images/{image_id}/pixels")
     async def pixels(request: Request, image_id: ImageId, z0: Edge, z1: Edge) -> Response:
         await run_sync(_check_size, workflow, image_id, z1 - z0)
-        wanted = Wanted(f"{image_id}-{z0}-{z1}", lambda: workflow.pixels(image_id, z0, z1))
+        wanted = PixelRequest(f"{image_id}-{z0}-{z1}", lambda: workflow.pixels(image_id, z0, z1))
         return await _send_pixels(parts, request, wanted)
 
     @router.get("/images/{image_id}/slice/{axis}/{index}")
@@ -155,7 +155,7 @@ def _add_pixels(router: APIRouter, parts: Parts) -> None:
         index: Annotated[int, InPath(ge=0, le=MAX_INDEX)],
     ) -> Response:
         ref = SliceRef(image_id, axis, index)
-        wanted = Wanted(f"{image_id}-s{axis}-{index}", lambda: workflow.slice(ref))
+        wanted = PixelRequest(f"{image_id}-s{axis}-{index}", lambda: workflow.slice(ref))
         return await _send_pixels(parts, request, wanted)
 
     @router.get("/images/{image_id}/labels")
@@ -168,14 +168,14 @@ def _add_pixels(router: APIRouter, parts: Parts) -> None:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PixelRequest:
     """Pixels that somebody asks for: their name within the project, and how to read them."""
 
     name: str
     read: Callable[[], NDArray]
 
 
-async def _send_pixels(parts: Parts, request: Request, wanted: Wanted) -> Response:
+async def _send_pixels(parts: Parts, request: Request, wanted: PixelRequest) -> Response:
     project = parts.sessions.project_id
     # Another project may come to this address tomorrow: only an address that names the project never changes.
     fixed = request.query_params.get("project") == project
@@ -184,7 +184,7 @@ async def _send_pixels(parts: Parts, request: Request, wanted: Wanted) -> Respon
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     content = await run_sync(parts.deflated.get, wanted.name, wanted.read, limiter=parts.reading)
-    return slabs.answer(request, content, headers)
+    return slabs.compressed_response(request, content, headers)
 
 
 async def _send_labels(parts: Parts, request: Request, read: Callable[[], tuple[NDArray, int]]) -> Response:
@@ -193,14 +193,16 @@ async def _send_labels(parts: Parts, request: Request, read: Callable[[], tuple[
         return slabs.deflate(array), revision
 
     content, revision = await run_sync(deflated, limiter=parts.reading)
-    return slabs.answer(request, content, {"x-revision": str(revision), "cache-control": "no-store"})
+    return slabs.compressed_response(
+        request, content, {"x-revision": str(revision), "cache-control": "no-store"}
+    )
 
 
 def _add_changes(router: APIRouter, parts: Parts) -> None:
     workflow = parts.workflow
 
     @router.post("/classes")
-    async def classes(change: ClassChange) -> Any:
+    async def classes(change: ClassBody) -> Any:
         wanted = {"add": ["name"], "rename": ["id", "name"], "recolor": ["id", "color"], "remove": ["id"]}[
             change.op
         ]
@@ -211,7 +213,7 @@ def _add_changes(router: APIRouter, parts: Parts) -> None:
         return answer
 
     @router.post("/model")
-    async def model(choice: ModelChoice) -> Any:
+    async def model(choice: ModelBody) -> Any:
         await run_sync(workflow.choose_model, choice.name)
         parts.floor.hub.broadcast(workflow.answering())
         parts.tell_project()
@@ -265,8 +267,8 @@ def _add_jobs(router: APIRouter, parts: Parts) -> None:
         return {}
 
     @router.post("/export")
-    async def start_export(wish: ExportWish) -> Any:
-        return {"job": parts.jobs.start("export", lambda job: _export(parts, wish, job)).id}
+    async def start_export(body: ExportBody) -> Any:
+        return {"job": parts.jobs.start("export", lambda job: _export(parts, body, job)).id}
 
     @router.get("/export/{job_id}")
     async def fetch(job_id: JobId) -> Response:
@@ -279,7 +281,7 @@ def _add_jobs(router: APIRouter, parts: Parts) -> None:
         )
 
 
-def _import(parts: Parts, batch: Batch, job: Job) -> None:
+def _import(parts: Parts, batch: UploadBatch, job: Job) -> None:
     """Read what was uploaded, then let go of it, whatever happened."""
     try:
         run_import(parts.floor, batch.files, job)
@@ -296,11 +298,11 @@ def run_import(floor: Floor, path: Path, job: Job, labels: Path | None = None) -
     floor.hub.reconnect(frozenset(report.labelled))
 
 
-def _export(parts: Parts, wish: ExportWish, job: Job) -> str:
+def _export(parts: Parts, body: ExportBody, job: Job) -> str:
     from annotator.export import ExportRequest, export  # as above
 
-    images = None if wish.images is None else tuple(wish.images)
-    request = ExportRequest(tuple(dict.fromkeys(wish.formats)), wish.ignore, images)
+    images = None if body.images is None else tuple(body.images)
+    request = ExportRequest(tuple(dict.fromkeys(body.formats)), body.ignore, images)
     for old in sorted(parts.exports.glob("*.zip"), key=lambda p: p.stat().st_mtime)[: -KEPT_EXPORTS + 1]:
         old.unlink(missing_ok=True)
     export(parts.workflow.store, parts.exports / f"{job.id}.zip", request, job)

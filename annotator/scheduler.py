@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotator.agenda import Step, next_step
+from annotator.agenda import NextStep, next_step
 from annotator.corrections import Corrections
-from annotator.evidence import Evidence
-from annotator.facts import facts_of
+from annotator.evidence import PoolStore
+from annotator.facts import summarize_project
 from annotator.learn_settings import LearnSettings, keep_settings, read_settings, wants_members
-from annotator.learn_status import Standing, corrective_dice, history
-from annotator.outcomes import Outcomes
+from annotator.learn_status import LearnerStatus, corrective_dice, history
+from annotator.outcomes import RoundRecorder
 from annotator.prompt_choice import prompt_choice
-from annotator.publishing import Publisher, Running
+from annotator.publishing import PredictionPublisher, RunningRound
 from annotator.round_inputs import Inputs, RoundInputs, missing
 from learners import LEARNERS
 from learners.choice import Choice, choose
@@ -39,7 +39,7 @@ PATIENCE = 3  # rounds in a row that may come out worse before training starts a
 
 
 class Scheduler:
-    """Thread-safe. `poke` after every label; a thread of its own does the rest once `open` was called."""
+    """Thread-safe. `notify` after every label; a thread of its own does the rest once `open` was called."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class Scheduler:
         self._executor, self._tell = executor, tell
         self._inputs = RoundInputs(store, self.rounds)
         self._corrections = Corrections(store, self.rounds)
-        self._evidence = Evidence(store, self.rounds)
-        self._publisher = Publisher(store, self._corrections, tell)
-        self._outcomes = Outcomes(self.rounds, self._evidence, self._publisher, tell)
+        self._evidence = PoolStore(store, self.rounds)
+        self._publisher = PredictionPublisher(store, self._corrections, tell)
+        self._outcomes = RoundRecorder(self.rounds, self._evidence, self._publisher, tell)
         # Protects everything below. The store's lock is taken inside it; it is never held while a round runs,
         # except by an engine that runs rounds in the calling thread.
         self._lock = threading.RLock()
         self._settings = settings or read_settings(store)
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningRound] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
-        self._asked: dict[str, Step] = {}  # what somebody asked for, before anything else
+        self._asked: dict[str, NextStep] = {}  # what somebody asked for, before anything else
         self._waiting: dict[str, str] = {}  # learner -> what it waits for, in words
         self._open_image: int | None = None
         self._wake, self._closed = threading.Event(), False
@@ -93,7 +93,7 @@ class Scheduler:
         else:
             self._executor.shutdown(wait=False)
 
-    def poke(self) -> None:
+    def notify(self) -> None:
         """Something changed. Costs nothing; call it after every label."""
         self._wake.set()
 
@@ -153,9 +153,9 @@ class Scheduler:
             self._settings = replace(self._settings, **changes)
             keep_settings(self.store, self._settings)
             if "references" in changes:  # no label is news, yet those who learn from references are behind
-                step = Step("train", self._settings.seconds)
+                step = NextStep("train", self._settings.seconds)
                 self._asked |= {name: step for name in self.active if not LEARNERS[name].network}
-        self.poke()
+        self.notify()
         return self._settings
 
     def pause(self, learner: str) -> None:
@@ -171,8 +171,8 @@ class Scheduler:
         with self._lock:
             if _known(learner) in self._running:
                 raise ValueError("a round of this learner is running already; stop it or wait")
-            self._asked[learner] = Step("train", self._settings.seconds)
-        self.poke()
+            self._asked[learner] = NextStep("train", self._settings.seconds)
+        self.notify()
 
     def predict_only(self, learner: str) -> None:
         """From now on nothing is trained: this learner's model predicts what it has not predicted, once. Raises
@@ -187,8 +187,8 @@ class Scheduler:
         with self._lock:
             if self.rounds.newest(_known(learner), "done") is None:
                 raise LookupError(f"{learner} has no model yet; train one first")
-            self._asked[learner] = Step("predict", 0.0)
-        self.poke()
+            self._asked[learner] = NextStep("predict", 0.0)
+        self.notify()
 
     def stop(self, learner: str) -> None:
         """End training now; what was learned is compared, kept or dropped as always."""
@@ -199,7 +199,7 @@ class Scheduler:
 
     def choice(self) -> Choice:
         """The learner that the app would take, and why."""
-        return choose(facts_of(self.store, self.rounds, self._settings))
+        return choose(summarize_project(self.store, self.rounds, self._settings))
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -242,7 +242,7 @@ class Scheduler:
                 started |= self._start(name, step)
         return started
 
-    def _next(self, name: str) -> Step | None:
+    def _next(self, name: str) -> NextStep | None:
         asked = self._asked.get(name)
         return asked or next_step(self.rounds, self._settings, name, self._clock(name))
 
@@ -250,7 +250,7 @@ class Scheduler:
         """The newest event that is news for this learner: tags are for those that read them."""
         return self.store.newest_label(tags=LEARNERS[name].reads_tags)
 
-    def _start(self, name: str, step: Step) -> bool:
+    def _start(self, name: str, step: NextStep) -> bool:
         last = self.rounds.newest(name, "done")
         clock = self._clock(name)  # before the labels are read: what comes later starts another round
         if step.kind == "predict" and last is not None:
@@ -270,11 +270,11 @@ class Scheduler:
         row = self.rounds.start(name, clock, step.kind)
         spec = self._spec(row, inputs, step.seconds, dead)
         polish = last is not None and last.seen_label == row.seen_label
-        self._running[name] = Running(row, spec, polish)
+        self._running[name] = RunningRound(row, spec, polish)
         log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
         self._tell(self._status(name))
         future = self._executor.submit(run_round, spec)
-        future.add_done_callback(partial(self._ring, name))
+        future.add_done_callback(partial(self._round_ended, name))
         return True
 
     def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
@@ -331,7 +331,7 @@ class Scheduler:
         first = [self._open_image] if self._open_image in order else []
         return tuple(i for i in dict.fromkeys([*first, *order]) if i is not None)
 
-    def _ring(self, name: str, future: Future) -> None:
+    def _round_ended(self, name: str, future: Future) -> None:
         """In whatever thread the engine calls from: note it, and let the loop do the rest."""
         self._ended.put((name, future))
         self._wake.set()
@@ -358,7 +358,7 @@ class Scheduler:
     # telling
 
     def _status(self, name: str) -> Message:
-        standing = Standing(
+        standing = LearnerStatus(
             name=name,
             running=self._running.get(name),
             last=self.rounds.newest(name),

@@ -24,14 +24,14 @@ from starlette.types import Scope
 
 from annotator import first_download
 from annotator.auth import Sessions, user_of
-from annotator.desk import Work
-from annotator.faults import Fault, fault_of
+from annotator.desk import EmbeddingProgress
+from annotator.faults import ErrorReply, describe_error
 from annotator.guard import Guard
 from annotator.hub import Hub
 from annotator.jobs import Busy, Job, Jobs, Listen
 from annotator.live import Floor
 from annotator.routes import Parts, empty_folder, make_router, run_import
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.signin import make_router as make_sign_in
 from annotator.tag_routes import make_router as make_tags
 from annotator.uploads import Uploads
@@ -55,12 +55,12 @@ class App:
     parts: Parts
 
 
-def make_app(workflow: Workflow, settings: Settings) -> Guard:
+def make_app(workflow: Workflow, settings: ServerSettings) -> Guard:
     """Everything behind one guard: the page, our routes, the websocket."""
     return assemble(workflow, settings).guard
 
 
-def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) -> App:
+def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = True) -> App:
     """As `make_app`, in its parts. `with_page=False` leaves Gradio out, for tests of the rest."""
     parts = _parts(workflow, settings)
     api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
@@ -81,7 +81,7 @@ def assemble(workflow: Workflow, settings: Settings, *, with_page: bool = True) 
     return App(Guard(api, parts.sessions, settings), api, parts)
 
 
-def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: Settings) -> None:
+def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: ServerSettings) -> None:
     """What proposes labels while people work, and its routes."""
     from annotator import fill_routes, learn_routes, model_routes  # bring the learners along
     from learners.engines import make_engine
@@ -94,7 +94,7 @@ def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: Se
 
 
 def serve(
-    workflow: Workflow, settings: Settings, *, data: Path | None = None, labels: Path | None = None
+    workflow: Workflow, settings: ServerSettings, *, data: Path | None = None, labels: Path | None = None
 ) -> None:
     """Run until somebody stops us. `data` is imported as soon as the page is there. Raises OSError, ValueError."""
     app = assemble(workflow, settings)
@@ -110,18 +110,18 @@ def serve(
     server.run(sockets=[listener])
 
 
-def _parts(workflow: Workflow, settings: Settings) -> Parts:
+def _parts(workflow: Workflow, settings: ServerSettings) -> Parts:
     root = workflow.store.root
     hub = Hub()
     workflow.prompting.measured = lambda: hub.post({"t": "project"})
     workflow.prompting.tell = lambda work: _tell_embedding(hub, workflow, work)
-    jobs = Jobs(_teller(hub), explain=lambda error: fault_of(error).line)
+    jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
     sessions = Sessions(root / "private", settings)
     uploads = Uploads(root / "uploads", settings)
     return Parts(Floor(workflow, hub, jobs), sessions, uploads, empty_folder(root / "exports"))
 
 
-def _tell_embedding(hub: Hub, workflow: Workflow, work: Work) -> None:
+def _tell_embedding(hub: Hub, workflow: Workflow, work: EmbeddingProgress) -> None:
     """How far the chosen model is with the slices around the open one, and who answers meanwhile."""
     state = {"idle": "done", "failed": "failed"}.get(work.phase, "running")
     facts = {"id": "embed", "kind": "embed", "refused": [], "state": state}
@@ -136,7 +136,7 @@ def _teller(hub: Hub) -> Listen:
 
     def tell(job: Job) -> None:
         nonlocal told_at
-        hub.post(job.told())
+        hub.post(job.as_message())
         due = job.state != "running" or time.monotonic() - told_at > NEWS_SECONDS
         if job.kind in ("import", "download") and due:
             told_at = time.monotonic()
@@ -168,28 +168,28 @@ class _Static(StaticFiles):
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    return _told(fault_of(error))
+    return _told(describe_error(error))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return _told(Fault(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422))
+    return _told(ErrorReply(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     lines = {404: "There is nothing at this address.", 405: "This address does not do that."}
-    return _told(Fault(lines.get(error.status_code, str(error.detail)), error.status_code))
+    return _told(ErrorReply(lines.get(error.status_code, str(error.detail)), error.status_code))
 
 
-def _told(fault: Fault) -> Response:
+def _told(fault: ErrorReply) -> Response:
     headers = {"retry-after": "3"} if fault.retry else None
     return JSONResponse({"error": fault.line, "retry": fault.retry}, fault.status, headers)
 
 
-def _check_exposed(sessions: Sessions, settings: Settings) -> None:
+def _check_exposed(sessions: Sessions, settings: ServerSettings) -> None:
     """Other computers get in only with an account."""
     if settings.private_to_this_computer or sessions.accounts.usable:
         return
@@ -199,7 +199,7 @@ def _check_exposed(sessions: Sessions, settings: Settings) -> None:
     )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     """A listening socket on the port asked for or, where that is taken, the next free one."""
     last = 0 if settings.port == 0 else min(65535, settings.port + PORTS_TRIED)
     for port in range(settings.port, last + 1):
@@ -230,7 +230,7 @@ def _bind(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Says where it is when it is ready; stops at once although pages hold streams open."""
 
-    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, app: App, settings: ServerSettings, listener: socket.socket) -> None:
         super().__init__(_config(app.guard, settings))
         self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -270,7 +270,7 @@ class _Server(uvicorn.Server):
         return f"{scheme}://{host}:{self._port}/"
 
 
-def _config(app: Guard, settings: Settings) -> uvicorn.Config:
+def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

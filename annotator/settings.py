@@ -10,7 +10,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Where to listen, under which names, and how much to accept."""
 
     host: str = "127.0.0.1"

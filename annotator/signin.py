@@ -16,7 +16,7 @@ from annotator.auth import Sessions
 from annotator.limits import Buckets, Rate
 
 ATTEMPTS = Rate(per_second=1 / 6, burst=10)
-AT_ONCE = 2  # each guess takes 32 MB and 0.1 s of a core
+CONCURRENT_GUESSES = 2  # each guess takes 32 MB and 0.1 s of a core
 
 CSS = """
 :root {
@@ -69,7 +69,11 @@ class Form:
 def make_router(sessions: Sessions) -> APIRouter:
     """GET and POST /login, POST /logout."""
     router = APIRouter()
-    by_address, by_name, slots = Buckets(ATTEMPTS), Buckets(ATTEMPTS), anyio.CapacityLimiter(AT_ONCE)
+    by_address, by_name, slots = (
+        Buckets(ATTEMPTS),
+        Buckets(ATTEMPTS),
+        anyio.CapacityLimiter(CONCURRENT_GUESSES),
+    )
 
     @router.get("/login")
     async def show(token: str = "") -> Response:

@@ -18,7 +18,7 @@ LEVEL = 1
 BINARY = "application/octet-stream"
 
 
-class Deflated:
+class CompressedCache:
     """Compressed answers, the ones used last; thread-safe."""
 
     def __init__(self, keep_bytes: int = KEEP_BYTES) -> None:
@@ -50,11 +50,11 @@ class Deflated:
 
 
 def deflate(array: NDArray) -> bytes | NDArray:
-    """As `Deflated.get`, for what changes too often to be kept."""
+    """As `CompressedCache.get`, for what changes too often to be kept."""
     return array if array.nbytes > WHOLE_BYTES else zlib.compress(_bytes_of(array), LEVEL)
 
 
-def answer(request: Request, content: bytes | NDArray, headers: dict[str, str]) -> Response:
+def compressed_response(request: Request, content: bytes | NDArray, headers: dict[str, str]) -> Response:
     """Compressed where the client understands it, which every browser does."""
     accepts = "deflate" in request.headers.get("accept-encoding", "")
     headers = headers | {"vary": "accept-encoding"} | ({"content-encoding": "deflate"} if accepts else {})

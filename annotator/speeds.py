@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.manners import step_back
+from annotator.manners import lower_thread_priority
 from models.prompt import PromptModel, Prompts
 from storage.store import Store
 
@@ -70,7 +70,7 @@ class Speeds:
             self._thread.join()
 
     def _work(self) -> None:
-        step_back()
+        lower_thread_priority()
         while (item := self._waiting.get()) is not None:
             name, model, instant = item
             if self._closing.wait(self._quiet):

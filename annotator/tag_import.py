@@ -9,7 +9,7 @@ from storage.arrays import SliceRef
 from storage.formats import stem
 from storage.rows import ImageRow
 from storage.store import Store
-from storage.tags import NewTag, Tagger
+from storage.tags import NewTag, TagBatch
 
 NEEDED = ("image", "class", "present")
 YES, NO = {"1", "yes", "true", "y", "present"}, {"0", "no", "false", "n", "absent"}
@@ -17,7 +17,7 @@ AUTHOR = "import"
 
 
 @dataclass
-class Report:
+class TagReport:
     tagged: int = 0  # rows that became tags now; 0 where the same rows came before
     refused: list[str] = field(default_factory=list)  # one sentence for each row that did not
 
@@ -29,9 +29,9 @@ class _Row:
     present: bool
 
 
-def import_tags(store: Store, path: Path) -> Report:
+def import_tags(store: Store, path: Path) -> TagReport:
     """All rows that make sense, in one transaction; classes that are not there yet are added. Raises ValueError."""
-    report, rows = Report(), []
+    report, rows = TagReport(), []
     _, images = store.images(limit=-1)
     by_name = {key: row for row in reversed(images) for key in (row.name, stem(Path(row.name)))}
     for number, line in _lines(path):
@@ -91,4 +91,4 @@ def _add(store: Store, rows: list[_Row]) -> int:
             ids[name] = store.add_class(name).id
     new = [NewTag(row.ref, (ids[row.name],), row.present) for row in rows]
     digest = hashlib.sha256(repr(new).encode()).hexdigest()[:32]  # the same rows twice are one act
-    return store.tags.add(new, Tagger(f"csv-{digest}", AUTHOR, "imported"))
+    return store.tags.add(new, TagBatch(f"csv-{digest}", AUTHOR, "imported"))

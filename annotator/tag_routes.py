@@ -9,34 +9,34 @@ from pydantic import Field
 from starlette.responses import Response
 
 from annotator.messages import MAX_ID, MAX_INDEX
-from annotator.routes import Asked, ImageId, Parts, person
+from annotator.routes import ImageId, Parts, RequestBody, person
 from annotator.tag_advice import advice
 from annotator.tags import Tagging
 from annotator.thumbnails import thumbnail
 from storage.arrays import SliceRef
-from storage.tags import Tagger
+from storage.tags import TagBatch
 
-MOST = 500  # slices in one act, and tiles in one answer
+MAX_TILES = 500  # slices in one act, and tiles in one answer
 Act = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,54}$")]
 Ids = Annotated[list[Annotated[int, Field(ge=1, le=253)]], Field(max_length=253)]
-Index = Annotated[int, Field(ge=0, le=MAX_INDEX)]
+SliceIndex = Annotated[int, Field(ge=0, le=MAX_INDEX)]
 
 
-class PlaceSaid(Asked):
+class PlaceBody(RequestBody):
     image: Annotated[int, Field(ge=1, le=MAX_ID)]
     axis: Annotated[int, Field(ge=0, le=2)] = 0
-    index: Index
+    index: SliceIndex
 
 
-class Tagged(Asked):
+class TagBody(RequestBody):
     id: Act
-    places: Annotated[list[PlaceSaid], Field(min_length=1, max_length=MOST)]
+    places: Annotated[list[PlaceBody], Field(min_length=1, max_length=MAX_TILES)]
     present: Ids = []
     absent: Ids = []
     seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0.0
 
 
-class Undone(Asked):
+class Undone(RequestBody):
     id: Act
 
 
@@ -46,13 +46,13 @@ def make_router(parts: Parts) -> APIRouter:
 
     def changed(items: list[dict[str, Any]]) -> dict[str, Any]:
         if workflow.background is not None:
-            workflow.background.scheduler.poke()
+            workflow.background.scheduler.notify()
         return {"items": items}
 
     @router.get("/tags")
     async def page(
         offset: Annotated[int, Query(ge=0, le=MAX_INDEX)] = 0,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 60,
+        limit: Annotated[int, Query(ge=1, le=MAX_TILES)] = 60,
         every: Annotated[int, Query(ge=1, le=1000)] = 1,
         untagged: bool = False,
     ) -> Any:
@@ -63,13 +63,13 @@ def make_router(parts: Parts) -> APIRouter:
         return await run_sync(advice, workflow.store)
 
     @router.post("/tags")
-    async def say(request: Request, tagged: Tagged) -> Any:
+    async def say(request: Request, tagged: TagBody) -> Any:
         if both := set(tagged.present) & set(tagged.absent):
             raise ValueError(f"class {min(both)} cannot be there and not be there; choose one")
         said = {**dict.fromkeys(tagged.present, True), **dict.fromkeys(tagged.absent, False)}
         places = [(p.image, p.axis, p.index) for p in tagged.places]
-        by = Tagger(tagged.id, person(request), seconds=tagged.seconds)
-        return changed(await run_sync(tagging.say, places, said, by))
+        by = TagBatch(tagged.id, person(request), seconds=tagged.seconds)
+        return changed(await run_sync(tagging.add, places, said, by))
 
     @router.post("/tags/undo")
     async def undo(request: Request, undone: Undone) -> Any:

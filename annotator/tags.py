@@ -13,15 +13,15 @@ from storage.fold import fold
 from storage.rounds import rounds_of
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
-from storage.tags import NewTag, Tagger, TagRow
+from storage.tags import NewTag, TagBatch, TagRow
 
 AXIS = 0  # tags are given on pictures and on the slices that a volume is stored in
-Place = tuple[int, int, int]  # image, axis, index
+SliceKey = tuple[int, int, int]  # image, axis, index
 Message = dict[str, Any]
 
 
 @dataclass
-class Known:
+class SliceTags:
     """What is known of one slice: class -> whether it is there; `drawn` are those a mask tells."""
 
     present: dict[int, bool] = field(default_factory=dict)
@@ -35,21 +35,21 @@ class Tagging:
         self._store = store
         self._rounds = rounds_of(store)
         self._lock = threading.Lock()  # protects what masks told; the store's lock is taken outside it
-        self._from_masks: dict[int, tuple[object, dict[Place, Known]]] = {}
+        self._from_masks: dict[int, tuple[object, dict[SliceKey, SliceTags]]] = {}
 
-    def known(self, image_ids: Sequence[int] | None = None) -> dict[Place, Known]:
+    def known(self, image_ids: Sequence[int] | None = None) -> dict[SliceKey, SliceTags]:
         """Every slice of these images (or of all) that anything is known of. Masks win over tags."""
         wanted = [row.id for row in self._store.images(limit=-1)[1]] if image_ids is None else list(image_ids)
-        out: dict[Place, Known] = {}
+        out: dict[SliceKey, SliceTags] = {}
         for tag in self._store.tags.of(image_ids):
-            here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), Known())
+            here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), SliceTags())
             here.present.update(dict.fromkeys(tag.classes, tag.present))
         clocks, first_use = self._rounds.labelled_images(), self._rounds.first_use()
         for image_id in wanted:
             if image_id not in clocks:
                 continue
             for place, told in self._told(image_id, clocks[image_id], first_use).items():
-                here = out.setdefault(place, Known())
+                here = out.setdefault(place, SliceTags())
                 here.present.update(told.present)
                 here.drawn |= told.drawn
         return out
@@ -72,7 +72,7 @@ class Tagging:
             "items": [_item(by_id[p[0]], p, known.get(p)) for p in shown[offset : offset + limit]],
         }
 
-    def say(self, places: Sequence[Place], said: Mapping[int, bool], by: Tagger) -> list[Message]:
+    def add(self, places: Sequence[SliceKey], said: Mapping[int, bool], by: TagBatch) -> list[Message]:
         """One act: the same classes on all of these slices. The slices as they stand then."""
         rows = self._check(places, said)
         new = [
@@ -89,7 +89,7 @@ class Tagging:
         places = [(r.image_id, r.axis, r.index) for r in self._store.tags.take_back(client_id, user)]
         return self._items({i: self._store.image(i) for i, _, _ in places}, places)
 
-    def _check(self, places: Sequence[Place], said: Mapping[int, bool]) -> dict[int, ImageRow]:
+    def _check(self, places: Sequence[SliceKey], said: Mapping[int, bool]) -> dict[int, ImageRow]:
         if not places or not said:
             raise ValueError("a tag needs a slice and a class; choose one of each")
         if unknown := sorted(set(said) - {c.id for c in self._store.classes()}):
@@ -102,11 +102,11 @@ class Tagging:
                 )
         return rows
 
-    def _items(self, rows: Mapping[int, ImageRow], places: Sequence[Place]) -> list[Message]:
+    def _items(self, rows: Mapping[int, ImageRow], places: Sequence[SliceKey]) -> list[Message]:
         known = self.known(sorted(rows))
         return [_item(rows[p[0]], p, known.get(p)) for p in dict.fromkeys(places)]
 
-    def _told(self, image_id: int, rev: int, first_use: dict[int, int]) -> dict[Place, Known]:
+    def _told(self, image_id: int, rev: int, first_use: dict[int, int]) -> dict[SliceKey, SliceTags]:
         """What the masks of an image say, kept until one of them or the first use of a class changes."""
         key = (rev, tuple(sorted(first_use.items())))
         with self._lock:
@@ -122,17 +122,17 @@ class Tagging:
 
 def told_by_masks(
     shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: Mapping[int, int]
-) -> dict[int, Known]:
+) -> dict[int, SliceTags]:
     """Slice -> what its masks say: a class drawn is there; on a complete slice those known by then are not, else."""
     classes = fold(shape, labels).classes
-    out: dict[int, Known] = {}
+    out: dict[int, SliceTags] = {}
     drawn = [_values(plane(classes, AXIS, index)) for index in range(shape[AXIS])]
     for index, values in enumerate(drawn):
         if values:
-            out[index] = Known(dict.fromkeys(values, True), set(values))
+            out[index] = SliceTags(dict.fromkeys(values, True), set(values))
     for label in labels:
         if label.kind == "complete" and label.axis == AXIS:
-            here = out.setdefault(label.index, Known())
+            here = out.setdefault(label.index, SliceTags())
             absent = {c for c, first in first_use.items() if c != BACKGROUND and first < label.id}
             for value in absent - drawn[label.index]:
                 here.present[value] = False
@@ -140,7 +140,7 @@ def told_by_masks(
     return out
 
 
-def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[Place]:
+def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[SliceKey]:
     """Pictures, and every so many slices of volumes, from the middle of the first step on."""
     found = []
     for row in rows:
@@ -150,9 +150,9 @@ def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[Place]:
     return found
 
 
-def tags_as_said(tags: Iterable[TagRow]) -> dict[Place, dict[int, bool]]:
+def tags_as_said(tags: Iterable[TagRow]) -> dict[SliceKey, dict[int, bool]]:
     """Slice -> class -> whether people said it is there; the newest counts."""
-    out: dict[Place, dict[int, bool]] = {}
+    out: dict[SliceKey, dict[int, bool]] = {}
     for tag in tags:
         here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), {})
         here.update(dict.fromkeys(tag.classes, tag.present))
@@ -163,8 +163,8 @@ def _values(part: NDArray[np.uint8]) -> set[int]:
     return set(np.unique(part).tolist()) - {BACKGROUND, ERASED, UNLABELLED}
 
 
-def _item(row: ImageRow, place: Place, known: Known | None) -> Message:
-    known = known or Known()
+def _item(row: ImageRow, place: SliceKey, known: SliceTags | None) -> Message:
+    known = known or SliceTags()
     return {
         "image": row.id,
         "axis": place[1],

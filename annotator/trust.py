@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.round_fills import RoundFills
 from annotator.round_inputs import places_of
 from learners import LEARNERS
@@ -18,7 +18,7 @@ NOBODY, PERSON, FILL, MODEL = range(4)
 class TrustView:
     """Reads what rounds are given: labels, the newest fill, else the newest pseudo-label of a model."""
 
-    def __init__(self, store: Store, folds: Folds) -> None:
+    def __init__(self, store: Store, folds: LabelCache) -> None:
         rounds = rounds_of(store)
         self._store, self._folds = store, folds
         self._fills = RoundFills(store, rounds, rounds.directory / "targets")

@@ -34,7 +34,7 @@ TRIES = 2  # a round whose worker died goes on that often
 
 
 class Tuner:
-    """Thread-safe. `poke` after every label; a thread of its own does the rest once `open` was called."""
+    """Thread-safe. `notify` after every label; a thread of its own does the rest once `open` was called."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class Tuner:
         executor: Executor,
         *,
         busy: Callable[[], bool] = lambda: False,
-        adopt: Callable[[], None] = lambda: None,
+        use_tuned_layers: Callable[[], None] = lambda: None,
         steps: int | None = None,
         judged: int | None = None,
     ) -> None:
-        """`busy`: whether a learning round runs or waits; `adopt` is called when another adapter is to be used."""
-        self._store, self._executor, self._busy, self._adopt = store, executor, busy, adopt
+        """`busy`: a learning round runs or waits. `use_tuned_layers` is called when the adapter in use changes."""
+        self._store, self._executor, self._busy, self._adopt = store, executor, busy, use_tuned_layers
         self._limits: dict[str, Any] = {
             k: v for k, v in (("steps", steps), ("judged", judged)) if v is not None
         }
@@ -70,7 +70,7 @@ class Tuner:
         """Work in the background from now on."""
         self._thread = threading.Thread(target=self._loop, name="tuner", daemon=True)
         self._thread.start()
-        self.poke()
+        self.notify()
 
     def close(self) -> None:
         """Stop the round and forget it. The executor is its owner's to close."""
@@ -80,7 +80,7 @@ class Tuner:
         if self._thread is not None:
             self._thread.join(10)
 
-    def poke(self) -> None:
+    def notify(self) -> None:
         """Something changed. Costs nothing."""
         self._wake.set()
 
@@ -94,7 +94,7 @@ class Tuner:
             )
         with self._lock:
             self._asked = True
-        self.poke()
+        self.notify()
 
     @property
     def running(self) -> bool:

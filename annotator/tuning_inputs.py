@@ -22,12 +22,14 @@ WHOLE = (
     "imported",
 )  # their patches are masks; what was drawn may be a stroke
 SMALLEST, LARGEST = 30, 0.6  # pixels, and share of the slice
-MOST_SLICES, MOST_PIXELS = 240, 120_000_000  # the newest ones
-HELD_EACH = 4  # one of so many images (or slices, where there are fewer images) judges and does not teach
+MAX_SLICES, MAX_PIXELS = 240, 120_000_000  # the newest ones
+IMAGES_PER_HELD = (
+    4  # one of so many images (or slices, where there are fewer images) judges and does not teach
+)
 
 
 @dataclass(frozen=True)
-class Masks:
+class FinishedMasks:
     """How many finished masks there are, as far as the label rows tell."""
 
     objects: int
@@ -39,23 +41,23 @@ class MaskCount:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[int, tuple[int, Masks]] = {}  # by image: revision and count
+        self._known: dict[int, tuple[int, FinishedMasks]] = {}  # by image: revision and count
 
-    def __call__(self) -> Masks:
+    def __call__(self) -> FinishedMasks:
         ids = [row.id for row in self._store.images(limit=-1)[1]]
         counts = self._store.slice_counts(ids)
         for image_id, (_, _, rev) in counts.items():
             if image_id not in self._known or self._known[image_id][0] != rev:
                 self._known[image_id] = rev, count_masks(self._store.labels(image_id))
         masks = [self._known[image_id][1] for image_id in counts]
-        return Masks(sum(m.objects for m in masks), sum(m.slices for m in masks))
+        return FinishedMasks(sum(m.objects for m in masks), sum(m.slices for m in masks))
 
 
-def count_masks(labels: Sequence[LabelRow]) -> Masks:
+def count_masks(labels: Sequence[LabelRow]) -> FinishedMasks:
     """Finished objects of one image: one for each number on each slice, or for each patch without a number."""
     patches = [row for refs in finished(labels).values() for row in refs if max(row.classes, default=0) > 0]
     objects = {(row.ref, row.instance or -row.id) for row in patches}
-    return Masks(len(objects), len({ref for ref, _ in objects}))
+    return FinishedMasks(len(objects), len({ref for ref, _ in objects}))
 
 
 def finished(labels: Sequence[LabelRow]) -> dict[SliceRef, list[LabelRow]]:
@@ -82,13 +84,13 @@ def gather(store: Store, folder: Path) -> Gathered:
     by_image = {i: places for i, places in by_image.items() if places}
     held = held_out(by_image)
     order = sorted((rows[-1].id, ref) for places in by_image.values() for ref, rows in places.items())
-    wanted = {ref for _, ref in order[-MOST_SLICES:]}
+    wanted = {ref for _, ref in order[-MAX_SLICES:]}
     slices: list[TuneSlice] = []
     objects = pixels = 0
     for image_id, places in by_image.items():
         for ref, numbered in _objects(store, ids[image_id], {r: places[r] for r in places if r in wanted}):
             pixels += numbered.size
-            if numbered.any() and pixels <= MOST_PIXELS:
+            if numbered.any() and pixels <= MAX_PIXELS:
                 slices.append(_written(store, ids[image_id], ref, (folder, numbered), held=ref in held))
                 objects += int(numbered.max())
     return Gathered(tuple(slices), objects)
@@ -98,10 +100,10 @@ def held_out(by_image: dict[int, dict[SliceRef, list[LabelRow]]]) -> set[SliceRe
     """Every fourth image in the order in which they were first labelled, and with fewer images every fourth slice:
     whatever comes later, what was held out stays so."""
     images = sorted(by_image, key=lambda i: min(rows[0].id for rows in by_image[i].values()))
-    if len(images) >= HELD_EACH:
-        return {ref for image_id in images[1::HELD_EACH] for ref in by_image[image_id]}
+    if len(images) >= IMAGES_PER_HELD:
+        return {ref for image_id in images[1::IMAGES_PER_HELD] for ref in by_image[image_id]}
     slices = sorted((rows[0].id, ref) for places in by_image.values() for ref, rows in places.items())
-    return {ref for _, ref in slices[1::HELD_EACH]}
+    return {ref for _, ref in slices[1::IMAGES_PER_HELD]}
 
 
 def _objects(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import anyio
 
-from annotator.settings import GIGABYTE, Settings
+from annotator.settings import GIGABYTE, ServerSettings
 from storage.database import StorageFull
 
-BATCHES_EACH = 4  # uploads that one person may have under way
+BATCHES_PER_PERSON = 4  # uploads that one person may have under way
 IDLE_SECONDS = 120.0  # an upload that nobody continued makes room for another
 MAX_FILES = 100_000
 MAX_DEPTH, MAX_NAME = 12, 100  # folders and bytes in a staged name
@@ -26,7 +26,7 @@ FULL = "the disk is almost full; free some space and upload the rest again"
 
 
 @dataclass
-class Batch:
+class UploadBatch:
     """One upload. `paths` says which file came as which number."""
 
     user: str
@@ -44,10 +44,10 @@ class Batch:
 class Uploads:
     """Thread-safe. The folder is emptied at start: an upload does not outlive its server."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: ServerSettings) -> None:
         self._folder, self._settings = folder, settings
         self._lock = threading.Lock()  # protects _batches and what is in them
-        self._batches: dict[str, Batch] = {}
+        self._batches: dict[str, UploadBatch] = {}
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -56,17 +56,17 @@ class Uploads:
         with self._lock:
             mine = [(batch.touched, key) for key, batch in self._batches.items() if batch.user == user]
             idle = sorted(key for touched, key in mine if time.monotonic() - touched > IDLE_SECONDS)
-            if len(mine) >= BATCHES_EACH and not idle:
+            if len(mine) >= BATCHES_PER_PERSON and not idle:
                 raise ValueError("you have four uploads under way; finish one of them first")
             old = [self._batches.pop(key) for key in idle]
             batch_id = secrets.token_hex(8)
-            batch = self._batches[batch_id] = Batch(user, self._folder / batch_id)
+            batch = self._batches[batch_id] = UploadBatch(user, self._folder / batch_id)
         for left in old:
             shutil.rmtree(left.folder, ignore_errors=True)
         batch.files.mkdir(parents=True)
         return batch_id
 
-    async def put(self, batch: Batch, number: int, name: str, body: AsyncIterator[bytes]) -> int:
+    async def put(self, batch: UploadBatch, number: int, name: str, body: AsyncIterator[bytes]) -> int:
         """Write one file of a batch; its size in bytes. Raises ValueError, StorageFull; keeps no part of it."""
         part = batch.folder / f"{secrets.token_hex(8)}.part"
         try:
@@ -78,7 +78,7 @@ class Uploads:
             await anyio.to_thread.run_sync(lambda: part.unlink(missing_ok=True))
         return size
 
-    def of(self, batch_id: str, user: str) -> Batch:
+    def of(self, batch_id: str, user: str) -> UploadBatch:
         """The batch with this id, if it is this user's. Raises LookupError."""
         with self._lock:
             batch = self._batches.get(batch_id)
@@ -87,7 +87,7 @@ class Uploads:
             batch.touched = time.monotonic()
             return batch
 
-    def take(self, batch_id: str, user: str) -> Batch:
+    def take(self, batch_id: str, user: str) -> UploadBatch:
         """As `of`; nobody else finds it from now on. Call `discard` when its files were read."""
         batch = self.of(batch_id, user)
         if not batch.paths:
@@ -97,15 +97,15 @@ class Uploads:
                 raise LookupError("this upload is not known any more; start it again")
         return batch
 
-    def give_back(self, batch: Batch) -> None:
+    def give_back(self, batch: UploadBatch) -> None:
         """Undo `take`: the import could not start."""
         with self._lock:
             self._batches[batch.folder.name] = batch
 
-    def discard(self, batch: Batch) -> None:
+    def discard(self, batch: UploadBatch) -> None:
         shutil.rmtree(batch.folder, ignore_errors=True)
 
-    async def _write(self, batch: Batch, number: int, part: Path, body: AsyncIterator[bytes]) -> int:
+    async def _write(self, batch: UploadBatch, number: int, part: Path, body: AsyncIterator[bytes]) -> int:
         size, buffer = 0, bytearray()
         async with await anyio.open_file(part, "xb") as file:
             async for chunk in body:
@@ -119,7 +119,7 @@ class Uploads:
             await file.write(bytes(buffer))
         return size
 
-    def _check_room(self, batch: Batch, number: int, size: int) -> None:
+    def _check_room(self, batch: UploadBatch, number: int, size: int) -> None:
         with self._lock:
             batch.touched = time.monotonic()
             batch.bytes += size - batch.sizes.get(number, 0)
@@ -134,7 +134,7 @@ class Uploads:
         if shutil.disk_usage(batch.folder).free < RESERVE:
             raise StorageFull(FULL)
 
-    def _place(self, batch: Batch, number: int, name: str, part: Path) -> None:
+    def _place(self, batch: UploadBatch, number: int, name: str, part: Path) -> None:
         """Give a file that arrived whole its place among the others."""
         with self._lock:
             old = batch.paths.pop(number, None)

@@ -9,7 +9,7 @@ SAFE = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
-class Visit:
+class RequestInfo:
     """One request or handshake, as the guard sees it."""
 
     scope: Scope
@@ -23,7 +23,7 @@ class Visit:
         object.__setattr__(self, "path", self.scope["path"])
 
     @classmethod
-    def of(cls, scope: Scope) -> "Visit":
+    def of(cls, scope: Scope) -> "RequestInfo":
         headers: dict[str, str] = {}
         repeated = set()
         for raw_name, raw_value in scope["headers"]:

@@ -13,7 +13,7 @@ DEATHS = (
 
 
 @dataclass(frozen=True)
-class Shown:
+class SliceView:
     """A slice as it is on screen: the window is part of what a model sees."""
 
     ref: SliceRef
@@ -21,23 +21,23 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Taken:
+class QueuedSlice:
     """A slice that somebody works on, and of which look."""
 
-    shown: Shown
+    shown: SliceView
     look: int
 
 
-class Wishes:
+class EmbeddingQueue:
     """The slices of the newest look, most urgent first. Not thread-safe: the desk's lock is held around all of it."""
 
     def __init__(self) -> None:
-        self._near: list[Shown] = []
-        self._far: list[Shown] = []
-        self._open: Shown | None = None
+        self._near: list[SliceView] = []
+        self._far: list[SliceView] = []
+        self._open: SliceView | None = None
         self.look_number = 0  # so that a slice of an earlier look is not counted into a later one
         self._extended = 0  # the look that has what comes after its slices
-        self._deaths: Counter[Shown] = Counter()
+        self._deaths: Counter[SliceView] = Counter()
         self.done = self.total = 0
         self.up = self.free = 0  # encoders elsewhere that are alive, and those of them that wait for a slice
         self.seconds_here = self.seconds_there = 0.0  # that the last encoding took; 0 where there was none
@@ -45,7 +45,7 @@ class Wishes:
     def __bool__(self) -> bool:
         return bool(self._near or self._far)
 
-    def look(self, near: Sequence[Shown], far: Iterable[Shown] = ()) -> None:
+    def replace(self, near: Sequence[SliceView], far: Iterable[SliceView] = ()) -> None:
         """These next, in place of all that waited; `far` comes when nothing else waits."""
         self._near, self._far = list(near), list(far)
         self._open = self._near[0] if self._near else None
@@ -55,15 +55,15 @@ class Wishes:
 
     def drop(self) -> None:
         """Nothing is wanted any more, and what was measured was another model's."""
-        self.look([])
+        self.replace([])
         self.seconds_here = self.seconds_there = 0.0
 
     @property
-    def to_extend(self) -> Shown | None:
+    def to_extend(self) -> SliceView | None:
         """The open slice, where encoders elsewhere are about to have nothing to do."""
         return self._open if self.up and not self._near and self._extended < self.look_number else None
 
-    def extend(self, look: int, far: Iterable[Shown]) -> None:
+    def extend(self, look: int, far: Iterable[SliceView]) -> None:
         """What comes after the slices of this look, unless there was another since."""
         if look == self.look_number:
             self._extended = look
@@ -72,7 +72,7 @@ class Wishes:
             self.total += len(more)
 
     @property
-    def for_here(self) -> bool:
+    def local_worker_takes_next(self) -> bool:
         """Whether the server's own worker is to take the next slice.
 
         All of them while nobody else can: Ray takes ten seconds to start, a dead encoder some to load again. Then only
@@ -85,10 +85,10 @@ class Wishes:
         opened = bool(self._near) and self._near[0] == self._open
         return opened and not self.free and self.seconds_here < 2 * self.seconds_there
 
-    def take(self) -> Taken:
-        return Taken((self._near or self._far).pop(0), self.look_number)
+    def take(self) -> QueuedSlice:
+        return QueuedSlice((self._near or self._far).pop(0), self.look_number)
 
-    def again(self, taken: Taken) -> bool:
+    def retry(self, taken: QueuedSlice) -> bool:
         """Its encoder died: unless it is stale it waits again, first of all. False where it has cost enough of them."""
         if taken.look != self.look_number:
             return True
@@ -98,18 +98,18 @@ class Wishes:
         self._near.insert(0, taken.shown)
         return True
 
-    def took(self, seconds: float, *, here: bool) -> None:
+    def record_seconds(self, seconds: float, *, here: bool) -> None:
         """How long an encoding lasted."""
         if here:
             self.seconds_here = seconds
         else:
             self.seconds_there = seconds
 
-    def finish(self, taken: Taken) -> None:
+    def finish(self, taken: QueuedSlice) -> None:
         self.done += taken.look == self.look_number
 
 
-def neighbours(shown: Shown, count: int, direction: int) -> list[Shown]:
+def neighbours(shown: SliceView, count: int, direction: int) -> list[SliceView]:
     """The open slice, then those around it among `count` slices of its axis, first in the direction of scrolling."""
     forward = 1 if direction >= 0 else -1
     steps = [0]
@@ -118,10 +118,12 @@ def neighbours(shown: Shown, count: int, direction: int) -> list[Shown]:
     return beside(shown, steps, count)
 
 
-def beside(shown: Shown, steps: Iterable[int], count: int) -> list[Shown]:
+def beside(shown: SliceView, steps: Iterable[int], count: int) -> list[SliceView]:
     """The slices so many steps along the axis from this one, where they are among `count`."""
     ref = shown.ref
     wanted = [ref.index + step for step in steps]
     return [
-        Shown(SliceRef(ref.image_id, ref.axis, index), shown.window) for index in wanted if 0 <= index < count
+        SliceView(SliceRef(ref.image_id, ref.axis, index), shown.window)
+        for index in wanted
+        if 0 <= index < count
     ]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from annotator.accepting import Accepting, without_members
 from annotator.commits import Commits, Outcome, Refused, check_ref
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.jobs import Job
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.render import for_wire, pack_candidates, wire_dtype
 from annotator.wire import unpack_bits
 from models.prompt import Prompts, Scribble
@@ -35,9 +35,9 @@ MARKS = {"flag": "flagged", "first": "first", "skip": "skipped"}  # as the list 
 class Workflow:
     """Shared by every tab of one server. Answers are the messages of docs/protocol.md."""
 
-    def __init__(self, store: Store, prompting: Prompting) -> None:
+    def __init__(self, store: Store, prompting: PromptService) -> None:
         self.store, self.prompting = store, prompting
-        self.folds = Folds(store)
+        self.folds = LabelCache(store)
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
         self._commits, self._accepting = Commits(store, self.folds), Accepting(store, self.folds)
 
@@ -47,13 +47,13 @@ class Workflow:
         """Fill volumes and, where `learn`, train on this engine from now on; news go to `publish`, from any thread."""
         from annotator.background import Background  # learners: a page without them starts sooner
 
-        def adopt() -> None:
-            self.prompting.adopt()
+        def use_tuned_layers() -> None:
+            self.prompting.use_tuned_layers()
             publish({"t": "project"})
             publish(self.answering())
 
         self.background = Background(
-            self.store, self.folds, engine, learn=learn, publish=publish, adopt=adopt
+            self.store, self.folds, engine, learn=learn, publish=publish, use_tuned_layers=use_tuned_layers
         )
         self.background.open()
         self.prompting.head = self.background.head
@@ -79,9 +79,9 @@ class Workflow:
             "proposes": self.background is not None,
         }
 
-    def images(self, offset: int, limit: int, wish: ImageQuery) -> Message:
+    def images(self, offset: int, limit: int, query: ImageQuery) -> Message:
         """A page of the list of images. Half a second for 10,000 images would be felt: all of it is one query."""
-        total, states = states_of(self.store).page(wish, offset, limit)
+        total, states = states_of(self.store).page(query, offset, limit)
         ids = [state.id for state in states]
         counts, proposals = self.store.slice_counts(ids), self.store.predictions.newest_of(ids)
         items = [
@@ -184,7 +184,7 @@ class Workflow:
         for image_id in image_ids:
             self.folds.forget(image_id)
         if self.background is not None:
-            self.background.poke()
+            self.background.notify()
 
     def edit_classes(self, change: Message) -> list[Message]:
         """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""

@@ -9,24 +9,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.prompt_cases import Case
+from benchmarks.prompt_cases import PromptCase
 from models.prompt import Prompts, Scribble
 
 
-def iou(mask: NDArray[np.bool_], case: Case) -> float:
+def iou(mask: NDArray[np.bool_], case: PromptCase) -> float:
     """Overlap with the truth over what is not to be ignored; nothing against nothing is whole."""
     mask, truth = _counted(mask, case), _counted(case.truth, case)
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
-def dice(mask: NDArray[np.bool_], case: Case) -> float:
+def dice(mask: NDArray[np.bool_], case: PromptCase) -> float:
     """As `iou`, by Dice's measure."""
     share = iou(mask, case)
     return 2 * share / (1 + share)
 
 
-def _counted(mask: NDArray[np.bool_], case: Case) -> NDArray[np.bool_]:
+def _counted(mask: NDArray[np.bool_], case: PromptCase) -> NDArray[np.bool_]:
     return mask if case.ignore is None else mask & ~case.ignore
 
 
@@ -37,7 +37,7 @@ def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def next_click(
-    prompts: Prompts, mask: NDArray[np.bool_], case: Case, rng: np.random.Generator | None = None
+    prompts: Prompts, mask: NDArray[np.bool_], case: PromptCase, rng: np.random.Generator | None = None
 ) -> Prompts | None:
     """One more click in the deeper error region: its deepest point, or drawn by depth where `rng` is given.
 
@@ -98,7 +98,7 @@ def scribbles_of(truth: NDArray[np.bool_], rng: np.random.Generator) -> Prompts:
 
 
 def corrected_scribbles(
-    prompts: Prompts, mask: NDArray[np.bool_], case: Case, rng: np.random.Generator
+    prompts: Prompts, mask: NDArray[np.bool_], case: PromptCase, rng: np.random.Generator
 ) -> Prompts:
     """One more line in the larger error region; as they are where nothing is wrong any more."""
     counted = True if case.ignore is None else ~case.ignore

@@ -22,7 +22,7 @@ import numpy as np
 
 from annotator.export import ExportRequest, export
 from annotator.fills import DEFAULT, Fills
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.importer import import_path
 from annotator.jobs import Job
 from annotator.learn_settings import LearnSettings
@@ -129,7 +129,7 @@ def class_names(folder: Path, pairs: list[tuple[Path, Path]]) -> tuple[str, ...]
 
 def label_and_fill(person: Annotator) -> float:
     """Two slices of every volume, and the mean Dice of the fills."""
-    store, folds = person.workflow.store, Folds(person.workflow.store)
+    store, folds = person.workflow.store, LabelCache(person.workflow.store)
     fills = Fills(store, folds, Filler())
     scores = []
     try:
@@ -157,7 +157,7 @@ def accept_fills(person: Annotator) -> None:
         person.workflow.commit(USER, {**message, "min_confidence": 0.0, "producer": DEFAULT}, b"")
 
 
-def refill(fills: Fills, folds: Folds, image_id: int) -> None:
+def refill(fills: Fills, folds: LabelCache, image_id: int) -> None:
     folds.forget(image_id)
     fills.refresh(image_id)
     if not fills.idle(FILL_SECONDS):

@@ -38,7 +38,7 @@ COMPARED = ("supervised", "unimatch", "mean_teacher", "bcp", "stpp")
 
 
 @dataclass(frozen=True)
-class Sizes:
+class LoopSizes:
     """How much of everything."""
 
     labels: tuple[int, ...]  # images labelled in the table of learners
@@ -52,12 +52,12 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Set:
+class LoopSet:
     """A data set with images to train on and others to test on."""
 
     subject: Subject
     test: tuple[tuple[Path, Path], ...]
-    sizes: Sizes
+    sizes: LoopSizes
     methods: tuple[str, ...] = ()  # that were asked for; none: those of the part's table
     device: str = "cpu"
     steps: int | None = None  # of a round, instead of seconds
@@ -94,7 +94,7 @@ def main() -> None:
 # parts
 
 
-def learners(data: Set, seed: int) -> Iterator[Row]:
+def learners(data: LoopSet, seed: int) -> Iterator[Row]:
     """Learners of whole labels on the same few of them for the same time, with floor and ceiling."""
     yield Row(data.subject.name, "floor", "Dice", floor_of(data), seed=seed)
     for count in data.sizes.labels:
@@ -104,13 +104,13 @@ def learners(data: Set, seed: int) -> Iterator[Row]:
     yield from _learned(data, "supervised", everything, seed, "ceiling: all labelled")
 
 
-def rankers(data: Set, seed: int) -> Iterator[Row]:
+def rankers(data: LoopSet, seed: int) -> Iterator[Row]:
     """Dice after each batch of labels, chosen by each ranker from the same start."""
     for name in data.methods or RANKERS:
         yield from _curve(data, name, seed, name)
 
 
-def rounds(data: Set, seed: int) -> Iterator[Row]:
+def rounds(data: LoopSet, seed: int) -> Iterator[Row]:
     """Dice after each batch of random labels, with rounds as they are and with one of their habits left out."""
     yield from _curve(data, "random", seed, "rounds as they are")
     with patch.object(trainer, "SETTLED", sys.maxsize):
@@ -119,7 +119,7 @@ def rounds(data: Set, seed: int) -> Iterator[Row]:
         yield from _curve(data, "random", seed, "from the best model each time")
 
 
-def _curve(data: Set, ranker: str, seed: int, method: str) -> Iterator[Row]:
+def _curve(data: LoopSet, ranker: str, seed: int, method: str) -> Iterator[Row]:
     s = data.sizes
     settings = LearnSettings(
         ("supervised",),
@@ -146,7 +146,7 @@ def _curve(data: Set, ranker: str, seed: int, method: str) -> Iterator[Row]:
         yield Row(data.subject.name, method, "minutes", person.seconds / 60, n=person.drawn, seed=seed)
 
 
-def refresh(data: Set, seed: int) -> Iterator[Row]:
+def refresh(data: LoopSet, seed: int) -> Iterator[Row]:
     """Seconds from a new label to a fresh proposal on the open image, with torch loaded, as in a warm worker."""
     settings = LearnSettings(
         ("supervised",), seconds=data.sizes.round_seconds, settle_seconds=0, predict_seconds=0
@@ -172,7 +172,7 @@ def refresh(data: Set, seed: int) -> Iterator[Row]:
     )
 
 
-PARTS: dict[str, Callable[[Set, int], Iterator[Row]]] = {
+PARTS: dict[str, Callable[[LoopSet, int], Iterator[Row]]] = {
     "learners": learners,
     "rankers": rankers,
     "rounds": rounds,
@@ -180,7 +180,7 @@ PARTS: dict[str, Callable[[Set, int], Iterator[Row]]] = {
 }
 
 
-def _learned(data: Set, name: str, count: int, seed: int, method: str) -> Iterator[Row]:
+def _learned(data: LoopSet, name: str, count: int, seed: int, method: str) -> Iterator[Row]:
     """One learner from scratch: rounds of a third of the time each, so that methods in stages have theirs."""
     seconds = data.sizes.seconds
     settings = LearnSettings(
@@ -200,7 +200,7 @@ def _learned(data: Set, name: str, count: int, seed: int, method: str) -> Iterat
             yield Row(data.subject.name, method, "held-out Dice", row.dice, n=count, seed=seed)
 
 
-def _dice(person: Annotator, data: Set, folder: Path) -> float:
+def _dice(person: Annotator, data: LoopSet, folder: Path) -> float:
     """On the test images; 0 where there is no model yet, for then nobody gets a mask."""
     model = person.scheduler.rounds.model("supervised") or person.scheduler.rounds.any_model()
     if model is None:
@@ -208,7 +208,7 @@ def _dice(person: Annotator, data: Set, folder: Path) -> float:
     return test_dice(model, data.test, data.subject, folder) or 0.0
 
 
-def floor_of(data: Set) -> float:
+def floor_of(data: LoopSet) -> float:
     """Otsu's threshold, bright or dark whichever covers less; 0 for volumes and several classes."""
     if len(data.subject.classes) > 1 or data.test[0][0].name.endswith(".gz"):
         return 0.0
@@ -226,14 +226,14 @@ def floor_of(data: Set) -> float:
 # sets
 
 
-def _nuclei(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 12, 14, 6, 4, 2, 2, 6) if quick else Sizes((4, 16), 45, 60, 30, 4, 4, 5, 10)
+def _nuclei(data: Path, quick: bool) -> LoopSet | None:
+    sizes = LoopSizes((4,), 12, 14, 6, 4, 2, 2, 6) if quick else LoopSizes((4, 16), 45, 60, 30, 4, 4, 5, 10)
     return _set(data / "dsb2018-nuclei", "nuclei", ("nucleus",), sizes, objects=True)
 
 
-def _nuclei_shift(data: Path, quick: bool) -> Set | None:
+def _nuclei_shift(data: Path, quick: bool) -> LoopSet | None:
     """Trained on the small fluorescence pictures, tested on all other kinds."""
-    sizes = Sizes((4,), 12, 12, 6, 4, 2, 2, 6) if quick else Sizes((16,), 45, 30, 30, 4, 4, 5, 10)
+    sizes = LoopSizes((4,), 12, 12, 6, 4, 2, 2, 6) if quick else LoopSizes((16,), 45, 30, 30, 4, 4, 5, 10)
     folder = data / "dsb2018-nuclei"
     return _set(
         folder,
@@ -246,17 +246,17 @@ def _nuclei_shift(data: Path, quick: bool) -> Set | None:
     )
 
 
-def _hippocampus(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 15, 8, 4, 4, 8, 2, 8) if quick else Sizes((4,), 60, 40, 20, 4, 16, 5, 12)
+def _hippocampus(data: Path, quick: bool) -> LoopSet | None:
+    sizes = LoopSizes((4,), 15, 8, 4, 4, 8, 2, 8) if quick else LoopSizes((4,), 60, 40, 20, 4, 16, 5, 12)
     return _set(data / "hippocampus", "hippocampus", ("anterior", "posterior"), sizes, whole_images=False)
 
 
-def _superalloy(data: Path, quick: bool) -> Set | None:
-    sizes = Sizes((4,), 12, 6, 2, 2, 1, 2, 6) if quick else Sizes((4,), 45, 10, 4, 2, 2, 4, 10)
+def _superalloy(data: Path, quick: bool) -> LoopSet | None:
+    sizes = LoopSizes((4,), 12, 6, 2, 2, 1, 2, 6) if quick else LoopSizes((4,), 45, 10, 4, 2, 2, 4, 10)
     return _set(data / "superalloy", "superalloy", ("small", "large"), sizes)
 
 
-SETS: dict[str, Callable[[Path, bool], Set | None]] = {
+SETS: dict[str, Callable[[Path, bool], LoopSet | None]] = {
     "nuclei": _nuclei,
     "nuclei-shift": _nuclei_shift,
     "hippocampus": _hippocampus,
@@ -268,13 +268,13 @@ def _set(
     folder: Path,
     name: str,
     classes: tuple[str, ...],
-    sizes: Sizes,
+    sizes: LoopSizes,
     *,
     objects: bool = False,
     whole_images: bool = True,
     train: Callable[[dict[str, str]], bool] = lambda row: row["split"] == "train",
     test: Callable[[dict[str, str]], bool] = lambda row: row["split"] == "val",
-) -> Set | None:
+) -> LoopSet | None:
     if not (folder / "split.csv").is_file():
         return None
     with open(folder / "split.csv", newline="", encoding="utf-8") as file:
@@ -286,7 +286,7 @@ def _set(
         return tuple((folder / "images" / n, folder / "labels" / n) for n in even)
 
     subject = Subject(name, pairs(train, sizes.train), classes, objects, whole_images)
-    return Set(subject, pairs(test, sizes.test), sizes)
+    return LoopSet(subject, pairs(test, sizes.test), sizes)
 
 
 def _folder() -> tempfile.TemporaryDirectory:

@@ -27,7 +27,7 @@ from benchmarks.baselines import BASELINES
 from benchmarks.clicks import box_of, corrected_scribbles, dice, iou, next_click, scribbles_of
 from benchmarks.common import ROOT, Row, machine, write
 from benchmarks.common import parser as common_parser
-from benchmarks.prompt_cases import SETS, Case, Draw
+from benchmarks.prompt_cases import SETS, Draw, PromptCase
 from benchmarks.prompt_table import markdown, table
 from models import PROMPT_MODELS
 from models.prompt import Embedding, PromptModel, Prompts, correcting
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
             cases = SETS[name](Draw(options.data, "val", size.cases, seed))
             for method, model in methods.items():
                 if method != YARDSTICK or name in YARDSTICK_SETS:
-                    rows += measure(Task(name, method, seed, size), model, cases)
+                    rows += measure(PromptTask(name, method, seed, size), model, cases)
         print(table([row for row in rows if row.set == name]), flush=True)
     for method in methods:
         rows += speed(method, options.data)
@@ -135,7 +135,7 @@ def _yardstick() -> PromptModel:
 
 
 @dataclass(frozen=True)
-class Task:
+class PromptTask:
     """What is measured."""
 
     set: str
@@ -144,7 +144,7 @@ class Task:
     size: Size
 
 
-def measure(task: Task, model: PromptModel, cases: list[Case]) -> list[Row]:
+def measure(task: PromptTask, model: PromptModel, cases: list[PromptCase]) -> list[Row]:
     """Every metric of one model on one set, as means over the objects; times as medians."""
     start = time.perf_counter()
     values: dict[str, list[float]] = defaultdict(list)
@@ -169,7 +169,7 @@ def measure(task: Task, model: PromptModel, cases: list[Case]) -> list[Row]:
 
 
 def click_curve(
-    model: PromptModel, embedding: Embedding, case: Case, size: Size, values: dict[str, list[float]]
+    model: PromptModel, embedding: Embedding, case: PromptCase, size: Size, values: dict[str, list[float]]
 ) -> None:
     """Centre clicks from an empty mask until the curve is complete and 0.9 is reached."""
     prompts: Prompts | None = Prompts()
@@ -198,8 +198,8 @@ def click_curve(
 def sampled_clicks(
     model: PromptModel,
     embedding: Embedding,
-    case: Case,
-    which: tuple[Task, int],
+    case: PromptCase,
+    which: tuple[PromptTask, int],
     values: dict[str, list[float]],
 ) -> None:
     """Clicks where people's fall: more often deep inside, but anywhere. Mean and worst over the repeats."""
@@ -221,8 +221,8 @@ def sampled_clicks(
 def strokes(
     model: PromptModel,
     embedding: Embedding,
-    case: Case,
-    which: tuple[Task, int],
+    case: PromptCase,
+    which: tuple[PromptTask, int],
     values: dict[str, list[float]],
 ) -> None:
     """Dice from two lines in the object and one beside it, and after some lines more where it is most wrong."""

@@ -22,7 +22,7 @@ SOFT_TISSUE = (-160.0, 240.0)  # the window a reader of abdominal CT works in, i
 
 
 @dataclass(frozen=True)
-class Case:
+class PromptCase:
     """One object to segment."""
 
     name: str
@@ -87,12 +87,14 @@ def objects(labels: NDArray, connected: bool) -> Iterator[NDArray[np.bool_]]:
         yield from (pieces == piece for piece in range(1, count))
 
 
-def image_cases(draw: Draw, folder: str, limits: tuple[int, float], connected: bool = False) -> list[Case]:
+def image_cases(
+    draw: Draw, folder: str, limits: tuple[int, float], connected: bool = False
+) -> list[PromptCase]:
     """At most three objects an image, of at least limits[0] pixels and limits[1] of the picture."""
     rng = np.random.default_rng(draw.seed)
     root = draw.data / folder
     names = in_split(root, draw.split)
-    cases: list[Case] = []
+    cases: list[PromptCase] = []
     for name in rng.permutation(names):
         image = read_rgb(root / "images" / name)
         label = read_label(root / "labels" / (Path(name).stem + ".png"))
@@ -100,7 +102,7 @@ def image_cases(draw: Draw, folder: str, limits: tuple[int, float], connected: b
         found = [mask for mask in objects(label, connected) if mask.sum() >= least]
         keep = max(3, -(-draw.count // len(names)))
         for i in rng.permutation(len(found))[:keep]:
-            cases.append(Case(f"{folder}/{name}#{i}", image, found[i]))
+            cases.append(PromptCase(f"{folder}/{name}#{i}", image, found[i]))
         if len(cases) >= draw.count:
             break
     return cases[: draw.count]
@@ -123,11 +125,11 @@ class Scans:
     by_slices: bool = False  # the volumes were trained on: only slices that were kept back are for validation
 
 
-def volume_cases(draw: Draw, scans: Scans) -> list[Case]:
+def volume_cases(draw: Draw, scans: Scans) -> list[PromptCase]:
     """One object of one slice at a time, volumes and planes taken in turn."""
     rng = np.random.default_rng(draw.seed)
     chosen = [scans.pairs[i] for i in rng.permutation(len(scans.pairs))[: max(1, draw.count)]]
-    cases: dict[str, Case] = {}
+    cases: dict[str, PromptCase] = {}
     for n, (image_path, label_path) in enumerate(chosen):
         scan, labels = read_volume(image_path), read_volume(label_path)
         low, high = scans.window or tuple(np.percentile(scan, (0.5, 99.5)))
@@ -139,7 +141,7 @@ def volume_cases(draw: Draw, scans: Scans) -> list[Case]:
             if found is not None and len(cases) < share:
                 index, truth = found
                 name = f"{image_path.stem}:{axis}:{index}#{np.flatnonzero(truth)[0]}"
-                cases[name] = Case(name, windowed(np.take(scan, index, axis), low, high), truth)
+                cases[name] = PromptCase(name, windowed(np.take(scan, index, axis), low, high), truth)
     return list(cases.values())
 
 
@@ -162,33 +164,33 @@ def object_on(
     return None
 
 
-def hippocampus(draw: Draw) -> list[Case]:
+def hippocampus(draw: Draw) -> list[PromptCase]:
     root = draw.data / "hippocampus"
     names = in_split(root, draw.split)
     return volume_cases(draw, Scans([(root / "images" / n, root / "labels" / n) for n in names], 30))
 
 
-def brain(draw: Draw) -> list[Case]:
+def brain(draw: Draw) -> list[PromptCase]:
     root = draw.data / "brain-aseg"
     name = next((root / "images").iterdir()).name
     pairs = [(root / "images" / name, root / "labels" / name)]
     return volume_cases(draw, Scans(pairs, 60, by_slices=True))
 
 
-def torso(draw: Draw) -> list[Case]:
+def torso(draw: Draw) -> list[PromptCase]:
     root = draw.data / "dicom-samples" / "ct-torso-3mm"
     pairs = [(root / "ct.nii.gz", root / "label_totalsegmentator.nii.gz")]
     return volume_cases(draw, Scans(pairs, 40, SOFT_TISSUE, by_slices=True))
 
 
-def spinal_cord(draw: Draw) -> list[Case]:
+def spinal_cord(draw: Draw) -> list[PromptCase]:
     root = draw.data / "spinal-cord"
     names = ["t2_iso.nii.gz", "t2s_full.nii.gz"]
     pairs = [(root / "images" / n, root / "labels" / n) for n in names]
     return volume_cases(draw, Scans(pairs, 20, by_slices=True))
 
 
-SETS: dict[str, Callable[[Draw], list[Case]]] = {
+SETS: dict[str, Callable[[Draw], list[PromptCase]]] = {
     "dsb2018-nuclei": lambda draw: image_cases(draw, "dsb2018-nuclei", (30, 0)),
     "coco-cc": lambda draw: image_cases(draw, "coco-cc", (100, 0.01)),
     "bsdata-pitting": lambda draw: image_cases(draw, "bsdata-pitting", (30, 0)),

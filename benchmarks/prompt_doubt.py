@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clicks import iou, next_click
 from benchmarks.common import choosing
-from benchmarks.prompt_cases import SETS, Case, Draw, windowed
+from benchmarks.prompt_cases import SETS, Draw, PromptCase, windowed
 from models.builtin import DOUBT, LEAD, OPEN_CLICKS
 from models.clicknet.model import ClickNet
 from models.graphcut import GraphCut
@@ -109,7 +109,7 @@ def asked(options: argparse.Namespace) -> Iterator[Both]:
                 yield Both(name, count, *values)
 
 
-def seen_as(case: Case, look: str) -> Case:
+def seen_as(case: PromptCase, look: str) -> PromptCase:
     """The same object in a picture that was changed into `look`, from its 0.5 to its 99.5 per cent."""
     values = LOOKS[look](cv2.cvtColor(case.image, cv2.COLOR_RGB2GRAY).astype(np.float32))
     return replace(case, image=windowed(values, *np.percentile(values, (0.5, 99.5))))

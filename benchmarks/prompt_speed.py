@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.clicks import box_of, next_click
 from benchmarks.common import DATA, Row, peak_memory_mb
 from benchmarks.prompt import maker
-from benchmarks.prompt_cases import SETS, Case, Draw
+from benchmarks.prompt_cases import SETS, Draw, PromptCase
 from benchmarks.prompt_table import SPEED
 from models.prompt import PromptModel, Prompts, correcting
 
@@ -39,13 +39,13 @@ def main() -> None:
     print(json.dumps([asdict(row) for row in rows]))
 
 
-def enlarged(case: Case) -> Case:
+def enlarged(case: PromptCase) -> PromptCase:
     image = cv2.resize(case.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     truth = cv2.resize(case.truth.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0
     return replace(case, image=np.asarray(image, np.uint8), truth=truth)
 
 
-def waits(model: PromptModel, cases: list[Case]) -> dict[str, list[float]]:
+def waits(model: PromptModel, cases: list[PromptCase]) -> dict[str, list[float]]:
     """Milliseconds of wall time: encoding and first click, further clicks, a box. The first case warms up."""
     times: dict[str, list[float]] = defaultdict(list)
     for n, case in enumerate([cases[0], *cases]):

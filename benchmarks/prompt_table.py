@@ -11,7 +11,7 @@ SHOWN = ("box", "iou@1", "best@1", "iou@2", "iou@3", "iou@5", "iou@10", "noc85",
          "ms first", "ms next", "ms box", "peak MB")  # fmt: skip
 MEAN = "mean of sets"
 SPEED = "512x512"  # the set under which times and memory are written
-Cells = dict[str, list[tuple[float, float]]]  # of a line, by metric: mean and spread of each set in it
+TableCells = dict[str, list[tuple[float, float]]]  # of a line, by metric: mean and spread of each set in it
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -39,7 +39,7 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def _blocks(rows: Iterable[Row]) -> list[tuple[list[str], list[tuple[tuple[str, str], Cells]]]]:
+def _blocks(rows: Iterable[Row]) -> list[tuple[list[str], list[tuple[tuple[str, str], TableCells]]]]:
     """Quality, with the mean of sets last, and apart from it speed and memory."""
     rows = list(rows)
     blocks = []
@@ -51,11 +51,11 @@ def _blocks(rows: Iterable[Row]) -> list[tuple[list[str], list[tuple[tuple[str, 
     return blocks
 
 
-def _lines(rows: list[Row]) -> list[tuple[tuple[str, str], Cells]]:
+def _lines(rows: list[Row]) -> list[tuple[tuple[str, str], TableCells]]:
     by_line: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in rows:
         by_line.setdefault((row.set, row.method), {}).setdefault(row.metric, []).append(row.value)
-    lines: list[tuple[tuple[str, str], Cells]] = [
+    lines: list[tuple[tuple[str, str], TableCells]] = [
         (key, {metric: [(float(np.mean(v)), float(np.std(v)))] for metric, v in metrics.items()})
         for key, metrics in by_line.items()
     ]
@@ -68,7 +68,7 @@ def _lines(rows: list[Row]) -> list[tuple[tuple[str, str], Cells]]:
     return lines
 
 
-def _number(metric: str, cells: Cells, between: str) -> str:
+def _number(metric: str, cells: TableCells, between: str) -> str:
     """In as many digits as it deserves."""
     if metric not in cells:
         return ""

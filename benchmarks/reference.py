@@ -19,7 +19,7 @@ from torch import Tensor
 from annotator.learn_settings import LearnSettings
 from benchmarks.adaptation import adaptation
 from benchmarks.common import Row, finish, parser
-from benchmarks.reference_sets import TASKS, Task, Wanted
+from benchmarks.reference_sets import TASKS, Task, WantedImages
 from benchmarks.simulated import Annotator, Subject, project
 from learners.data import ImageReader
 from learners.plan import plan_of
@@ -96,7 +96,7 @@ def _references(
             print(f"{name}: left out, its folder is not in {data}")
             continue
         with tempfile.TemporaryDirectory() as folder:
-            for task in TASKS[name](Wanted(data, Path(folder), sizes.targets)):
+            for task in TASKS[name](WantedImages(data, Path(folder), sizes.targets)):
                 for count in sizes.references:
                     if count <= len(task.references):
                         yield from _task(task, count, sizes, seed, methods)

@@ -31,7 +31,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedImages:
     """Where data is, where converted masks may go, and how many targets to take."""
 
     data: Path
@@ -39,7 +39,7 @@ class Wanted:
     targets: int
 
 
-def nuclei(wanted: Wanted) -> Iterator[Task]:
+def nuclei(wanted: WantedImages) -> Iterator[Task]:
     """Each laboratory and stain with itself, and the small fluorescence pictures with the others."""
     table = _table(wanted.data / "dsb2018-nuclei" / "split.csv")
     kinds = ("fluo256", "fluo360", "histo320")
@@ -62,7 +62,7 @@ def nuclei(wanted: Wanted) -> Iterator[Task]:
     )
 
 
-def pitting(wanted: Wanted) -> Iterator[Task]:
+def pitting(wanted: WantedImages) -> Iterator[Task]:
     """Specks on metal, a quarter of a per cent of a picture."""
     table = _table(wanted.data / "bsdata-pitting" / "split.csv")
     train, val = ([row["file"] for row in table if row["split"] == side] for side in ("train", "val"))
@@ -71,7 +71,7 @@ def pitting(wanted: Wanted) -> Iterator[Task]:
     yield Task("pitting", ("pit",), tuple(stem[:count]), tuple(stem[count:][: wanted.targets]))
 
 
-def hippocampus(wanted: Wanted) -> Iterator[Task]:
+def hippocampus(wanted: WantedImages) -> Iterator[Task]:
     """Across volumes of three ranges of intensity."""
     folder, table = wanted.data / "hippocampus", _table(wanted.data / "hippocampus" / "split.csv")
 
@@ -86,7 +86,7 @@ def hippocampus(wanted: Wanted) -> Iterator[Task]:
     )
 
 
-def organs(wanted: Wanted) -> Iterator[Task]:
+def organs(wanted: WantedImages) -> Iterator[Task]:
     """From the torso to the abdomen of another person: other spacing, another scanner; a model's labels."""
     import nibabel
 
@@ -109,7 +109,7 @@ def organs(wanted: Wanted) -> Iterator[Task]:
     yield Task("CT organs", ORGANS, (pairs[0],), (pairs[1],), False, slices=(1, 5))
 
 
-def photographs(wanted: Wanted) -> Iterator[Task]:
+def photographs(wanted: WantedImages) -> Iterator[Task]:
     """One class in other photographs, and as many photographs without it."""
     folder = wanted.data / "coco-cc"
     table = [row for row in _table(folder / "objects.csv") if float(row["share"]) >= SHARE]
@@ -128,7 +128,7 @@ def photographs(wanted: Wanted) -> Iterator[Task]:
         yield Task(f"photographs, {name}", (name,), references, tuple(pairs[f] for f in (*chosen, *absent)))
 
 
-TASKS: dict[str, Callable[[Wanted], Iterator[Task]]] = {
+TASKS: dict[str, Callable[[WantedImages], Iterator[Task]]] = {
     "dsb2018-nuclei": nuclei,
     "bsdata-pitting": pitting,
     "hippocampus": hippocampus,
@@ -142,20 +142,20 @@ def _table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _ones(wanted: Wanted, data_set: str, name: str) -> Pair:
+def _ones(wanted: WantedImages, data_set: str, name: str) -> Pair:
     """Every object as class 1."""
     folder = wanted.data / data_set
     label = folder / "labels" / re.sub(r"\.\w+$", ".png", name)
     return folder / "images" / name, _written(wanted, name, np.asarray(Image.open(label)) > 0)
 
 
-def _some(wanted: Wanted, name: str, kind: str, values: list[int]) -> Pair:
+def _some(wanted: WantedImages, name: str, kind: str, values: list[int]) -> Pair:
     folder = wanted.data / "coco-cc"
     seen = np.asarray(Image.open(folder / "labels" / re.sub(r"\.\w+$", ".png", name)))
     return folder / "images" / name, _written(wanted, f"{kind}-{name}", np.isin(seen, values))
 
 
-def _written(wanted: Wanted, name: str, mask: np.ndarray) -> Path:
+def _written(wanted: WantedImages, name: str, mask: np.ndarray) -> Path:
     path = wanted.folder / f"{re.sub(r'[^a-zA-Z0-9]+', '-', name)}.png"
     Image.fromarray(mask.astype(np.uint8)).save(path)
     return path

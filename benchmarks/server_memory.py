@@ -19,7 +19,7 @@ def main() -> None:
     server = start_server(project.parent, "--project", str(project))
     process = psutil.Process(server.process.pid)
     idle = process.memory_info().rss / 1e6
-    watch = Watch(process)
+    watch = MemoryWatch(process)
     browser = Browser(server.address)
     use(browser)
     peak = watch.stop()
@@ -54,7 +54,7 @@ def use(browser: Browser) -> None:
         browser.label(1, axis, index, np.ones((20, 30), np.uint8), instance=-1)
 
 
-class Watch:
+class MemoryWatch:
     """Samples the resident size in a thread of its own."""
 
     def __init__(self, process: psutil.Process) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from annotator.importer import import_path
 from annotator.jobs import Job
 from annotator.learn_settings import LearnSettings
-from annotator.prompting import Prompting
-from annotator.queue import Queue
+from annotator.prompting import PromptService
+from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
@@ -64,7 +64,7 @@ class Annotator:
 
     def label_next(self, count: int, ranker: str) -> None:
         """What the queue asks for, in its order."""
-        queue = Queue(self.scheduler, draw=self.seed)
+        queue = LabelQueue(self.scheduler, draw=self.seed)
         items = queue.next(count, ranker, whole_images=self.subject.whole_images)["items"]
         for item in items:
             if self.subject.whole_images and self.workflow.store.image(item["image"]).shape[0] == 1:
@@ -124,7 +124,7 @@ def project(
 ) -> Iterator[Annotator]:
     """A fresh project with the subject's images imported, and somebody to label them."""
     store = Store(folder)
-    workflow = Workflow(store, Prompting(store))
+    workflow = Workflow(store, PromptService(store))
     scheduler = Scheduler(store, SerialExecutor(), settings=settings, tell=tell)
     try:
         for name in subject.classes:

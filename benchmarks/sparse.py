@@ -32,11 +32,11 @@ BRAIN = (2, 3, 41, 42, 7, 46, 8, 47, 10, 49, 11, 50, 12, 51, 16, 17, 53, 4, 43)
 TORSO = (1, 2, 3, 5, 6, 20, 52, 86, 87)
 PARTS = ("propagators", "rules", "times")
 SETS = ("hippocampus", "spinal-cord", "ct-torso", "brain")  # brain is left out by --quick
-Place = tuple[int, int]  # axis, index
+SlicePlace = tuple[int, int]  # axis, index
 
 
 @dataclass(frozen=True)
-class Subject:
+class SparseSubject:
     """A volume with its truth."""
 
     set: str
@@ -88,7 +88,7 @@ def main() -> None:
     finish(rows, options.json)
 
 
-def subjects(data: Path, sets: Sequence[str], count: int | None, *, quick: bool) -> Iterator[Subject]:
+def subjects(data: Path, sets: Sequence[str], count: int | None, *, quick: bool) -> Iterator[SparseSubject]:
     """The volumes with truth of these sets that the folder has, `count` of each set."""
     for folder, usual in (("hippocampus", 2 if quick else 20), ("spinal-cord", 1 if quick else 3)):
         if folder not in sets:
@@ -104,7 +104,7 @@ def subjects(data: Path, sets: Sequence[str], count: int | None, *, quick: bool)
 
 
 def propagators(
-    subject: Subject, counts: tuple[int, ...], seconds: float, names: Sequence[str]
+    subject: SparseSubject, counts: tuple[int, ...], seconds: float, names: Sequence[str]
 ) -> Iterator[Row]:
     """These propagators and the default on equidistant slices of one plane, and on slices of all planes in turn."""
     quick = seconds < FILL_SECONDS
@@ -127,12 +127,17 @@ def propagators(
 
 
 def rules(
-    subject: Subject, counts: tuple[int, ...], seed: int, names: Sequence[str] | None = None, *, quick: bool
+    subject: SparseSubject,
+    counts: tuple[int, ...],
+    seed: int,
+    names: Sequence[str] | None = None,
+    *,
+    quick: bool,
 ) -> Iterator[Row]:
     """Slices chosen one after another by each rule, from a first one near the middle of the object."""
     first = first_place(subject, seed)
     most = max(counts) if not quick else min(6, max(counts))
-    choosers: dict[str, Callable[[Subject, FilledVolume, list[Place]], Place | None]] = {
+    choosers: dict[str, Callable[[SparseSubject, FilledVolume, list[SlicePlace]], SlicePlace | None]] = {
         name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
     }
     choosers[ORACLE] = _oracle
@@ -170,18 +175,18 @@ def times(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> I
     yield Row(name, DEFAULT, "Dice of the phantom", dice(subject, filled.classes))
 
 
-def parallel(subject: Subject, count: int) -> list[Place]:
+def parallel(subject: SparseSubject, count: int) -> list[SlicePlace]:
     """Equidistant slices along z over the object's extent."""
     return [(0, k) for k in _spread(subject, 0, count)]
 
 
-def orthogonal(subject: Subject, count: int) -> list[Place]:
+def orthogonal(subject: SparseSubject, count: int) -> list[SlicePlace]:
     """As many slices of each plane as the count allows, z first."""
     shares = [len(range(axis, count, 3)) for axis in range(3)]
     return [(axis, k) for axis, share in enumerate(shares) for k in _spread(subject, axis, share)]
 
 
-def case_of(subject: Subject, at: list[Place]) -> PropagationInput:
+def case_of(subject: SparseSubject, at: list[SlicePlace]) -> PropagationInput:
     """What is known after these slices were drawn completely."""
     known = np.full(subject.truth.shape, UNLABELLED, np.uint8)
     slices = []
@@ -204,7 +209,7 @@ def nearest(case: PropagationInput) -> NDArray[np.uint8]:
     return np.where(out == UNLABELLED, BACKGROUND, out).astype(np.uint8)
 
 
-def dice(subject: Subject, classes: NDArray[np.uint8]) -> float:
+def dice(subject: SparseSubject, classes: NDArray[np.uint8]) -> float:
     """Mean over the classes of the truth, over the whole volume, labelled slices included."""
     found = []
     for value in np.unique(subject.truth):
@@ -214,7 +219,7 @@ def dice(subject: Subject, classes: NDArray[np.uint8]) -> float:
     return float(np.mean(found))
 
 
-def read_subject(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None = None) -> Subject:
+def read_subject(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None = None) -> SparseSubject:
     """A volume with its truth; `keep`: the values to take, as 1, 2, ..."""
     scan = nibabel.load(image)
     x, y, z = (float(mm) for mm in scan.header.get_zooms()[:3])
@@ -223,28 +228,32 @@ def read_subject(kind: str, image: Path, label: Path, keep: tuple[int, ...] | No
     truth = np.zeros(values.shape, np.uint8)
     for n, value in enumerate(keep or sorted(set(np.unique(values).tolist()) - {0}), 1):
         truth[values == value] = n
-    return Subject(kind, image.stem, pixels.reshape(pixels.shape[:3]).T.astype(np.float32), truth, (z, y, x))
+    return SparseSubject(
+        kind, image.stem, pixels.reshape(pixels.shape[:3]).T.astype(np.float32), truth, (z, y, x)
+    )
 
 
-def _spread(subject: Subject, axis: int, count: int) -> list[int]:
+def _spread(subject: SparseSubject, axis: int, count: int) -> list[int]:
     hit = np.flatnonzero(subject.truth.any(tuple(b for b in range(3) if b != axis)))
     return [int(round(hit[0] + (hit[-1] - hit[0]) * (n + 1) / (count + 1))) for n in range(count)]
 
 
-def first_place(subject: Subject, seed: int) -> Place:
+def first_place(subject: SparseSubject, seed: int) -> SlicePlace:
     """A slice that shows much of the objects; which one differs from seed to seed."""
     areas = (subject.truth > 0).sum((1, 2))
     best = np.flatnonzero(areas >= 0.8 * areas.max())
     return 0, int(np.random.default_rng(seed).choice(best))
 
 
-def _proposed(subject: Subject, filled: FilledVolume, at: list[Place], rule: str) -> Place | None:
+def _proposed(
+    subject: SparseSubject, filled: FilledVolume, at: list[SlicePlace], rule: str
+) -> SlicePlace | None:
     slices = tuple(LabelledSlice(axis, index, True) for axis, index in at)
     proposal = next_slice(Volume(filled.classes, filled.confidence, slices, subject.spacing_mm), rule)
     return None if proposal is None else (proposal.axis, proposal.index)
 
 
-def _oracle(subject: Subject, filled: FilledVolume, at: list[Place]) -> Place | None:
+def _oracle(subject: SparseSubject, filled: FilledVolume, at: list[SlicePlace]) -> SlicePlace | None:
     """The slice of any plane on which most voxels are wrong."""
     wrong = filled.classes != subject.truth
     sums = [wrong.sum(tuple(b for b in range(3) if b != axis)) for axis in range(3)]
@@ -252,20 +261,20 @@ def _oracle(subject: Subject, filled: FilledVolume, at: list[Place]) -> Place | 
     return (axis, int(sums[axis].argmax())) if sums[axis].max() else None
 
 
-def _drawing(subject: Subject, place: Place) -> float:
+def _drawing(subject: SparseSubject, place: SlicePlace) -> float:
     """Simulated seconds to draw a slice."""
     cut = plane(subject.truth, *place)
     edges = sum(float((np.diff(cut, axis=a) != 0).sum()) for a in (0, 1))
     return OPEN_SECONDS + OUTLINE_SECONDS * edges
 
 
-def _phantom(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Subject:
+def _phantom(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> SparseSubject:
     """A bright ellipsoid that takes up a third of each side, in strong noise."""
     axes = [(np.arange(n) - 0.4 * n) / (0.17 * n) for n in shape]
     z, y, x = (a.reshape([-1 if b == k else 1 for b in range(3)]) for k, a in enumerate(axes))
     truth = ((z**2 + y**2 + x**2) < 1).astype(np.uint8)
     noise = np.random.default_rng(0).normal(0, 25, shape)
-    return Subject("phantom", "phantom", (100 + 60 * truth + noise).astype(np.float32), truth, spacing)
+    return SparseSubject("phantom", "phantom", (100 + 60 * truth + noise).astype(np.float32), truth, spacing)
 
 
 def _timed(act: Callable[[], object]) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, finish, parser
-from benchmarks.sparse import DEFAULT, Subject, case_of, first_place, read_subject
+from benchmarks.sparse import DEFAULT, SparseSubject, case_of, first_place, read_subject
 from learners import LEARNERS
 from learners.checkpoint import load_network, read_card
 from learners.data import ImageReader
@@ -116,7 +116,7 @@ def models(
         yield Row(label, name, "share of the ceiling", share, len(test), seed)
 
 
-def volumes(data: Path, split: str, count: int, seed: int) -> list[Subject]:
+def volumes(data: Path, split: str, count: int, seed: int) -> list[SparseSubject]:
     """So many of a split, other ones for each seed."""
     folder = data / "hippocampus"
     if not (folder / "split.csv").is_file():
@@ -127,7 +127,7 @@ def volumes(data: Path, split: str, count: int, seed: int) -> list[Subject]:
     return [read_subject("hippocampus", folder / "images" / n, folder / "labels" / n) for n in chosen]
 
 
-def prepare(folder: Path, number: int, subject: Subject, seed: int) -> Prepared:
+def prepare(folder: Path, number: int, subject: SparseSubject, seed: int) -> Prepared:
     """Two orthogonal slices, the second where the fill of the first is least sure, and the fill of both."""
     at = [first_place(subject, seed)]
     filled = fill(DEFAULT, case_of(subject, at), RunControl())
@@ -156,7 +156,7 @@ def trained(
     folder: Path,
     learner: str,
     examples: Sequence[Example],
-    test: Sequence[Subject],
+    test: Sequence[SparseSubject],
     length: Length,
     seed: int,
 ) -> float:
@@ -182,7 +182,7 @@ def trained(
     return tested(parent, folder, test)
 
 
-def tested(model: Path, folder: Path, test: Sequence[Subject]) -> float:
+def tested(model: Path, folder: Path, test: Sequence[SparseSubject]) -> float:
     """Mean over volumes of the mean Dice over classes."""
     card, network = read_card(model), load_network(model)
     plan, classes = Plan(card.network, (), 1, "cpu", False, card.spacing_mm), Classes(VALUES)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
 from benchmarks.common import ROOT, Row, finish, parser, percentile
@@ -63,7 +63,7 @@ def many_images(folder: Path, count: int) -> Iterator[Row]:
     add_small_images(folder / "many", count)
     start = time.perf_counter()
     store = Store(folder / "many")
-    workflow = Workflow(store, Prompting(store))
+    workflow = Workflow(store, PromptService(store))
     workflow.images(0, 100, ImageQuery())
     opened = time.perf_counter() - start
     pages = [
@@ -113,7 +113,7 @@ def _workflow(folder: Path, shape: tuple[int, int, int]) -> Workflow:
     store = Store(folder)
     store.add_class("one")
     store.add_image(Scan("volume", np.zeros(shape, np.uint8), (1.0, 1.0, 1.0), None))
-    return Workflow(store, Prompting(store))
+    return Workflow(store, PromptService(store))
 
 
 def _label(n: int) -> tuple[dict, bytes]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from annotator.learn_settings import LearnSettings
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.scheduler import Scheduler
 from annotator.tags import Tagging
 from annotator.wire import encode_runs
@@ -50,14 +50,14 @@ from storage.formats import lay_on, read, read_labels
 from storage.formats.grid import grid_of_image
 from storage.scan import Scan
 from storage.store import Store
-from storage.tags import Tagger
+from storage.tags import TagBatch
 
 TAG_SECONDS, CLICK_SECONDS = 1.0, 2.4  # benchmarks.md (c2); a tag is what the grid was made for
 HOLD = 0.05  # how strongly the dense refinement keeps to the map
 
 
 @dataclass(frozen=True)
-class Piece:
+class ImagePiece:
     """A crop, or a whole volume."""
 
     source: str  # the file it is from
@@ -66,11 +66,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Set:
+class TagSet:
     name: str
     classes: tuple[str, ...]
-    tagged: tuple[Piece, ...]
-    unseen: tuple[Piece, ...]
+    tagged: tuple[ImagePiece, ...]
+    unseen: tuple[ImagePiece, ...]
     every: int = 1  # of so many slices of a volume one is tagged
 
 
@@ -99,8 +99,8 @@ class Project:
     store: Store
     workflow: Workflow
     scheduler: Scheduler
-    tagged: dict[int, Piece]
-    unseen: dict[int, Piece]
+    tagged: dict[int, ImagePiece]
+    unseen: dict[int, ImagePiece]
 
     def close(self) -> None:
         self.scheduler.close()
@@ -128,7 +128,7 @@ def main() -> None:
     finish(rows, asked.json)
 
 
-def run(data: Set, seconds: float, seed: int) -> Iterator[Row]:
+def run(data: TagSet, seconds: float, seed: int) -> Iterator[Row]:
     """All methods on one draw of a set; every one has the same seconds of training."""
     with tempfile.TemporaryDirectory() as folder:
         slices = sum(len(_tagged_slices(p, data.every)) for p in data.tagged)
@@ -183,9 +183,9 @@ def _tag(project: Project, every: int) -> None:
     for image_id, piece in project.tagged.items():
         for z in _tagged_slices(piece, every):
             there = _values(piece.truth[z])
-            by = Tagger(uuid.uuid4().hex, "simulated", seconds=TAG_SECONDS)
-            tagging.say([(image_id, 0, z)], {c: c in there for c in classes}, by)
-    project.scheduler.poke()
+            by = TagBatch(uuid.uuid4().hex, "simulated", seconds=TAG_SECONDS)
+            tagging.add([(image_id, 0, z)], {c: c in there for c in classes}, by)
+    project.scheduler.notify()
 
 
 def _click(project: Project, seconds: float, every: int, seed: int) -> tuple[float, int]:
@@ -250,7 +250,7 @@ def _complete(project: Project, ref: SliceRef) -> None:
 # what it comes to
 
 
-def _maps(project: Project, data: Set) -> dict[str, float]:
+def _maps(project: Project, data: TagSet) -> dict[str, float]:
     """Every step on the way from tags to masks, on the tagged slices that hold a class."""
     folder = project.scheduler.rounds.model("tags")
     assert folder is not None
@@ -288,7 +288,7 @@ def _dense(cam: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.f
     return np.stack([dense_walk(lab, PixelPrior(one, np.full(one.shape, HOLD, np.float32))) for one in cam])
 
 
-def _network(project: Project, pieces: dict[int, Piece], every: int) -> float:
+def _network(project: Project, pieces: dict[int, ImagePiece], every: int) -> float:
     """Of the newest proposals; nothing proposed is an empty mask."""
     scores = Scores()
     for image_id, piece in pieces.items():
@@ -300,7 +300,7 @@ def _network(project: Project, pieces: dict[int, Piece], every: int) -> float:
     return scores.mean
 
 
-def _project(folder: Path, data: Set, learners: tuple[str, ...], seconds: float, seed: int) -> Project:
+def _project(folder: Path, data: TagSet, learners: tuple[str, ...], seconds: float, seed: int) -> Project:
     settings = LearnSettings(
         learners, seconds=seconds, settle_seconds=0, predict_seconds=86_400, device="cpu"
     )
@@ -318,16 +318,16 @@ def _project(folder: Path, data: Set, learners: tuple[str, ...], seconds: float,
     count = len(data.tagged)
     scheduler = Scheduler(store, SerialExecutor(), settings=settings)
     tagged, unseen = dict(zip(ids, data.tagged)), dict(zip(ids[count:], data.unseen))
-    return Project(store, Workflow(store, Prompting(store)), scheduler, tagged, unseen)
+    return Project(store, Workflow(store, PromptService(store)), scheduler, tagged, unseen)
 
 
-def _case(store: Store, image_id: int, data: Set) -> ImageReader:
+def _case(store: Store, image_id: int, data: TagSet) -> ImageReader:
     row = store.image(image_id)
     example = Example(row.id, row.path, row.shape, row.channels, row.spacing_mm)
     return ImageReader(example, Classes(tuple(range(1, len(data.classes) + 1))), row.channels)
 
 
-def _tagged_slices(piece: Piece, every: int) -> list[int]:
+def _tagged_slices(piece: ImagePiece, every: int) -> list[int]:
     return list(range((every - 1) // 2, piece.truth.shape[0], every))
 
 
@@ -347,7 +347,7 @@ def _objects(truth: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.bool_]]
 
 def _crops(
     folder: Path, name: str, side: int, count: int, seed: int, wanted: Callable[[dict[str, str]], bool]
-) -> Set | None:
+) -> TagSet | None:
     """Tiles of the validation images, as many with the object as without where there are enough; every other image
     is unseen."""
     if not (folder / "split.csv").is_file():
@@ -355,31 +355,31 @@ def _crops(
     with open(folder / "split.csv", newline="", encoding="utf-8") as file:
         files = [row["file"] for row in csv.DictReader(file) if row["split"] == "val" and wanted(row)]
     rng = np.random.default_rng(seed)
-    halves: list[list[Piece]] = [[], []]
+    halves: list[list[ImagePiece]] = [[], []]
     for number, file_name in enumerate(files):
         mask_file = next((folder / "labels").glob(Path(file_name).stem + ".*"))
         piece = _piece(folder / "images" / file_name, mask_file)
         halves[number % 2] += list(_tiles(file_name, piece.pixels, (piece.truth > 0).astype(np.uint8), side))
     tagged, unseen = (tuple(_balanced(half, count, rng)) for half in halves)
-    return Set(name, ("object",), tagged, unseen)
+    return TagSet(name, ("object",), tagged, unseen)
 
 
-def _piece(image: Path, mask: Path) -> Piece:
+def _piece(image: Path, mask: Path) -> ImagePiece:
     """A whole image in display order with its truth."""
     scan = read(image)
     values, own = read_labels(mask)
     truth = lay_on(values, own, grid_of_image(scan.geometry, scan.shape, scan.spacing_mm))
-    return Piece(image.name, scan.pixels, truth.astype(np.uint8))
+    return ImagePiece(image.name, scan.pixels, truth.astype(np.uint8))
 
 
-def _tiles(source: str, pixels: NDArray, truth: NDArray[np.uint8], side: int) -> Iterator[Piece]:
+def _tiles(source: str, pixels: NDArray, truth: NDArray[np.uint8], side: int) -> Iterator[ImagePiece]:
     for r in range(0, truth.shape[1] - side + 1, side):
         for c in range(0, truth.shape[2] - side + 1, side):
             part = (slice(None), slice(r, r + side), slice(c, c + side))
-            yield Piece(source, np.ascontiguousarray(pixels[part]), np.ascontiguousarray(truth[part]))
+            yield ImagePiece(source, np.ascontiguousarray(pixels[part]), np.ascontiguousarray(truth[part]))
 
 
-def _balanced(pieces: Sequence[Piece], count: int, rng: np.random.Generator) -> list[Piece]:
+def _balanced(pieces: Sequence[ImagePiece], count: int, rng: np.random.Generator) -> list[ImagePiece]:
     chosen = []
     for there in (True, False):
         some = [p for p in pieces if bool(p.truth.any()) is there]
@@ -387,23 +387,23 @@ def _balanced(pieces: Sequence[Piece], count: int, rng: np.random.Generator) -> 
     return chosen
 
 
-def _fluorescence(data: Path, count: int, seed: int) -> Set | None:
+def _fluorescence(data: Path, count: int, seed: int) -> TagSet | None:
     folder = data / "dsb2018-nuclei"
     return _crops(
         folder, "nuclei, fluorescence", 64, count, seed, lambda row: row["domain"].startswith("fluo")
     )
 
 
-def _histology(data: Path, count: int, seed: int) -> Set | None:
+def _histology(data: Path, count: int, seed: int) -> TagSet | None:
     folder = data / "dsb2018-nuclei"
     return _crops(folder, "nuclei, histology", 64, count, seed, lambda row: row["domain"].startswith("histo"))
 
 
-def _pitting(data: Path, count: int, seed: int) -> Set | None:
+def _pitting(data: Path, count: int, seed: int) -> TagSet | None:
     return _crops(data / "bsdata-pitting", "pitting", 128, count, seed, lambda row: True)
 
 
-def _hippocampus(data: Path, count: int, seed: int) -> Set | None:
+def _hippocampus(data: Path, count: int, seed: int) -> TagSet | None:
     folder = data / "hippocampus"
     if not (folder / "split.csv").is_file():
         return None
@@ -412,12 +412,12 @@ def _hippocampus(data: Path, count: int, seed: int) -> Set | None:
     order = np.random.default_rng(seed).permutation(files)
     each = max(2, min(len(files) // 2, count // 12))
     pieces = [_piece(folder / "images" / name, folder / "labels" / name) for name in order[: 2 * each]]
-    return Set(
+    return TagSet(
         "hippocampus slices", ("anterior", "posterior"), tuple(pieces[:each]), tuple(pieces[each:]), every=3
     )
 
 
-SETS: dict[str, Callable[[Path, int, int], Set | None]] = {
+SETS: dict[str, Callable[[Path, int, int], TagSet | None]] = {
     "nuclei-fluo": _fluorescence,
     "nuclei-histo": _histology,
     "pitting": _pitting,

@@ -23,11 +23,11 @@ SIDE = 320
 MEAN, SPREAD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 SIDES = (0.15, 0.25, 0.4, 0.65, 1.0)  # of the picture's longer side
 SHOWN = 3
-Box = tuple[int, int, int, int]  # r0, c0, r1, c1, half-open
+XYBox = tuple[int, int, int, int]  # r0, c0, r1, c1, half-open
 
 
 @dataclass(frozen=True)
-class Piece:
+class SuperPiece:
     """What stands out in one crop around a click."""
 
     mask: NDArray[np.bool_]  # (H, W)
@@ -48,7 +48,7 @@ class TracerYardstick:
             )
         network.load_state_dict(state, strict=False)  # all but the counters of batches, checked above
         self._network = network.eval().requires_grad_(False)
-        self._pieces: dict[tuple[int, int, int], list[Piece]] = {}
+        self._pieces: dict[tuple[int, int, int], list[SuperPiece]] = {}
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
         self._pieces.clear()
@@ -77,7 +77,7 @@ class TracerYardstick:
         inside[limit[0] : limit[2], limit[1] : limit[3]] = True
         return mask & inside
 
-    def _around(self, image: NDArray[np.uint8], at: tuple[int, int]) -> list[Piece]:
+    def _around(self, image: NDArray[np.uint8], at: tuple[int, int]) -> list[SuperPiece]:
         h, w = image.shape[:2]
         crops = []
         for side in (share * max(h, w) / 2 for share in SIDES):
@@ -86,7 +86,7 @@ class TracerYardstick:
         chances = self._stands_out(image, crops)
         return [piece_at(chance, crop, at) for chance, crop in zip(chances, crops, strict=True)]
 
-    def _stands_out(self, image: NDArray[np.uint8], crops: Sequence[Box]) -> list[NDArray[np.float32]]:
+    def _stands_out(self, image: NDArray[np.uint8], crops: Sequence[XYBox]) -> list[NDArray[np.float32]]:
         """(H, W) chance for each crop, 0 beyond it."""
         seen = [cv2.resize(image[r0:r1, c0:c1], (SIDE, SIDE)) for r0, c0, r1, c1 in crops]
         x = (np.stack(seen).astype(np.float32) / 255 - MEAN) / SPREAD
@@ -100,7 +100,7 @@ class TracerYardstick:
         return found
 
 
-def grown(box: Sequence[float], margin: float, shape: tuple[int, ...]) -> Box:
+def grown(box: Sequence[float], margin: float, shape: tuple[int, ...]) -> XYBox:
     """The box with a margin of its sides, inside the picture and at least a pixel."""
     more_r, more_c = margin * (box[2] - box[0]), margin * (box[3] - box[1])
     r0, c0 = int(np.clip(box[0] - more_r, 0, shape[0] - 1)), int(np.clip(box[1] - more_c, 0, shape[1] - 1))
@@ -108,17 +108,17 @@ def grown(box: Sequence[float], margin: float, shape: tuple[int, ...]) -> Box:
     return r0, c0, int(np.clip(r1, r0 + 1, shape[0])), int(np.clip(c1, c0 + 1, shape[1]))
 
 
-def piece_at(chance: NDArray[np.float32], crop: Box, at: tuple[int, int]) -> Piece:
+def piece_at(chance: NDArray[np.float32], crop: XYBox, at: tuple[int, int]) -> SuperPiece:
     """The connected piece under the click: stable under the threshold, and not cut off by its crop."""
     _, pieces = cv2.connectedComponents((chance > 0.5).astype(np.uint8))
     number = pieces[at]
     mask = (pieces == number) if number else np.zeros(chance.shape, bool)
     if not number:
-        return Piece(mask, 0.0)
+        return SuperPiece(mask, 0.0)
     firm, loose = np.count_nonzero(mask & (chance > 0.7)), np.count_nonzero(chance > 0.3)
     part = mask[crop[0] : crop[2], crop[1] : crop[3]]
     rim = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
-    return Piece(mask, firm / max(loose, 1) * (1 - min(1.0, 3 * float(rim.mean()))))
+    return SuperPiece(mask, firm / max(loose, 1) * (1 - min(1.0, 3 * float(rim.mean()))))
 
 
 def agreement(mask: NDArray[np.bool_], said: Sequence[tuple[int, tuple[float, float]]]) -> float:

@@ -21,7 +21,7 @@ DROPPED = 0.1  # share of channels that attention leaves out
 
 
 @dataclass(frozen=True)
-class Stage:
+class TracerStage:
     repeats: int
     kernel: int
     stride: int
@@ -31,13 +31,13 @@ class Stage:
 
 
 B0 = (
-    Stage(1, 3, 1, 1, 32, 16),
-    Stage(2, 3, 2, 6, 16, 24),
-    Stage(2, 5, 2, 6, 24, 40),
-    Stage(3, 3, 2, 6, 40, 80),
-    Stage(3, 5, 1, 6, 80, 112),
-    Stage(4, 5, 2, 6, 112, 192),
-    Stage(1, 3, 1, 6, 192, 320),
+    TracerStage(1, 3, 1, 1, 32, 16),
+    TracerStage(2, 3, 2, 6, 16, 24),
+    TracerStage(2, 5, 2, 6, 24, 40),
+    TracerStage(3, 3, 2, 6, 40, 80),
+    TracerStage(3, 5, 1, 6, 80, 112),
+    TracerStage(4, 5, 2, 6, 112, 192),
+    TracerStage(1, 3, 1, 6, 192, 320),
 )
 
 
@@ -46,7 +46,7 @@ class Tracer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = Encoder()
+        self.model = TracerEncoder()
         self.rfb2, self.rfb3, self.rfb4 = (
             ReceptiveField(a, b) for a, b in zip(WIDTHS[1:], DECODER, strict=True)
         )
@@ -62,14 +62,14 @@ class Tracer(nn.Module):
         return ((_enlarged(fine, 4) + _enlarged(middle, 8) + _enlarged(coarse, 8)) / 3).sigmoid()
 
 
-class Encoder(nn.Module):
+class TracerEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.Frequency_Edge_Module1 = FrequencyEdges(WIDTHS[0])
         self._conv_stem = SameConv(3, 32, 3, stride=2)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         self._blocks = nn.ModuleList(
-            Block(stage.before if n == 0 else stage.after, stage, stage.stride if n == 0 else 1)
+            TracerBlock(stage.before if n == 0 else stage.after, stage, stage.stride if n == 0 else 1)
             for stage in B0
             for n in range(stage.repeats)
         )
@@ -98,10 +98,10 @@ class SameConv(nn.Conv2d):
         return super().forward(F.pad(x, [side for n in most for side in (n // 2, n - n // 2)]))
 
 
-class Block(nn.Module):
+class TracerBlock(nn.Module):
     """Inverted bottleneck with squeeze and excitation."""
 
-    def __init__(self, before: int, stage: Stage, stride: int) -> None:
+    def __init__(self, before: int, stage: TracerStage, stride: int) -> None:
         super().__init__()
         wide = before * stage.expand
         self.shortcut = stride == 1 and before == stage.after

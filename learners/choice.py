@@ -12,7 +12,7 @@ SPARSE = 6  # complete slices a labelled volume; up to so many, fills teach far 
 
 
 @dataclass(frozen=True)
-class Facts:
+class ProjectSummary:
     """What is known about a project without opening an image."""
 
     images: int
@@ -33,7 +33,7 @@ class Choice:
     why: str
 
 
-def choose(facts: Facts) -> Choice:
+def choose(facts: ProjectSummary) -> Choice:
     """Supervised training done well, until the labels' kind, a good teacher and a GPU speak for something else.
 
     Where all volumes show one anatomy, a few labelled ones laid over the others are ahead of any minute of training:

@@ -51,11 +51,11 @@ class RayEncoders:
         self._lock = threading.Lock()  # protects _actors; a leaf
         self._actors: list[Any] = []
 
-    def hire(self, load: ModelLoader, model_id: str) -> list[RayEncoder]:
+    def start(self, load: ModelLoader, model_id: str) -> list[RayEncoder]:
         """In place of those before; they come up by and by. Raises ValueError where Ray does not start."""
         import ray
 
-        self.dismiss()
+        self.stop()
         self._cluster.start()
         room = encoding(machines())
         remote = ray.remote(_Encoder).options(
@@ -70,7 +70,7 @@ class RayEncoders:
             self._actors = actors
         return [RayEncoder(actor) for actor in actors]
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End the actors at once, whatever they do."""
         with self._lock:
             actors, self._actors = self._actors, []
@@ -82,7 +82,7 @@ class RayEncoders:
 
     def close(self) -> None:
         """End them, and Ray where nothing else needs it."""
-        self.dismiss()
+        self.stop()
         self._cluster.end()
 
 

@@ -29,7 +29,7 @@ class NewTag:
 
 
 @dataclass(frozen=True)
-class Tagger:
+class TagBatch:
     """Who tags, and how: the same for all events of one act."""
 
     batch: str  # unique id of the act: a repeat is not a second one
@@ -67,7 +67,7 @@ class Tags:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, new: Sequence[NewTag], by: Tagger) -> int:
+    def add(self, new: Sequence[NewTag], by: TagBatch) -> int:
         """All of one act in one transaction, durable when it returns; how many came. The same act again adds none."""
         with self._db.transaction() as tables:
             if sent_before(tables, by.batch):
@@ -113,7 +113,7 @@ class Tags:
         return self._db.value("select coalesce(max(id), 0) from labels where present is not null")
 
 
-def _row(tag: NewTag, by: Tagger, number: int, count: int) -> dict[str, Any]:
+def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:
     return {
         "client_id": _member(by.batch, number),
         "image_id": tag.ref.image_id,

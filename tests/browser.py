@@ -142,7 +142,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 @dataclass
-class Watch:
+class PageWatch:
     """What must not happen in a page: errors, and requests to other hosts."""
 
     address: str
@@ -181,8 +181,8 @@ def open_page(page: Page, address: str, path: str = "/") -> Page:
 
 
 @pytest.fixture
-def watch(server: RunningServer) -> Watch:
-    return Watch(server.address)
+def watch(server: RunningServer) -> PageWatch:
+    return PageWatch(server.address)
 
 
 @pytest.fixture(scope="module")
@@ -194,14 +194,14 @@ def same_context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+def page(same_context: BrowserContext, server: RunningServer, watch: PageWatch) -> Iterator[Page]:
     """The app, open on the first image; the test fails where the page did."""
     with stranger(same_context, watch) as page:
         yield open_page(page, server.address)
 
 
 @contextmanager
-def stranger(context: BrowserContext, watch: Watch) -> Iterator[Page]:
+def stranger(context: BrowserContext, watch: PageWatch) -> Iterator[Page]:
     """A page of somebody who was never here: no cookies, no settings, no strokes that wait to be sent."""
     page = context.new_page()
     asked = context.new_cdp_session(page)

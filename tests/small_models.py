@@ -72,7 +72,7 @@ def tiny_sam() -> SamModel:
 
 
 @dataclass(frozen=True)
-class Gated:
+class GatedModel:
     """Says in a folder which process encodes, and waits for a file there before it does."""
 
     folder: Path

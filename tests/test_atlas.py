@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.facts import alike
+from annotator.facts import volumes_look_alike
 from learners import registration
 from learners.atlas import resized, run
-from learners.choice import Facts, choose
+from learners.choice import ProjectSummary, choose
 from learners.kept import read_arrays
 from learners.progress import classes_file, confidence_file
 from learners.spec import Example, Unready
@@ -194,10 +194,16 @@ def test_the_app_takes_it_while_few_volumes_that_look_alike_are_labelled(tmp_pat
     same = [example(tmp_path, i, body(i, shift=0.05 * i)[0], None).pixels for i in range(1, 4)]
     rng = np.random.default_rng(0)
     others = [example(tmp_path, 10 + i, rng.integers(0, 255, SHAPE, np.uint8), None).pixels for i in range(3)]
-    assert alike(tuple(same)) and not alike(tuple(others)) and not alike(tuple(same[:1]))
-    few = Facts(20, 20, 3, complete_slices=6, drawn=6, boxes=0, has_gpu=False, dice=None, alike=True)
+    assert (
+        volumes_look_alike(tuple(same))
+        and not volumes_look_alike(tuple(others))
+        and not volumes_look_alike(tuple(same[:1]))
+    )
+    few = ProjectSummary(20, 20, 3, complete_slices=6, drawn=6, boxes=0, has_gpu=False, dice=None, alike=True)
     assert choose(few).learner == "atlas" and "look alike" in choose(few).why
-    many = Facts(40, 40, 30, complete_slices=60, drawn=60, boxes=0, has_gpu=False, dice=None, alike=True)
+    many = ProjectSummary(
+        40, 40, 30, complete_slices=60, drawn=60, boxes=0, has_gpu=False, dice=None, alike=True
+    )
     assert choose(many).learner == "propagated"
 
 

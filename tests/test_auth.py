@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from annotator.accounts import Accounts, clean_name, local_user
 from annotator.auth import Session, Sessions
 from annotator.server import App
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.workflow import Workflow
 from tests.web import BASE, OWN, client_of, small_app, small_workflow
 
@@ -53,7 +53,7 @@ def cookie_of(sessions: Sessions, header: str) -> Session | None:
 
 @lru_cache
 def _sessions(private: Path) -> Sessions:
-    return Sessions(private, Settings())
+    return Sessions(private, ServerSettings())
 
 
 # accounts
@@ -73,7 +73,7 @@ def test_a_password_is_kept_only_as_a_salted_hash(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no owner-only bits")
 def test_secrets_belong_to_their_owner_alone(tmp_path: Path) -> None:
     private = tmp_path / "private"
-    sessions = Sessions(private, Settings())
+    sessions = Sessions(private, ServerSettings())
     sessions.accounts.add_user("ann", PASSWORD)
     sessions.accounts.make_link("bob")
     for path in (private, *private.rglob("*")):
@@ -130,7 +130,7 @@ def test_a_torn_account_file_is_nobody_and_harms_nobody(tmp_path: Path) -> None:
 
 
 def test_a_session_is_read_back_and_a_changed_one_is_not(tmp_path: Path) -> None:
-    sessions = Sessions(tmp_path, Settings())
+    sessions = Sessions(tmp_path, ServerSettings())
     user = sessions.accounts.add_user("ann", PASSWORD)
     cookie = sessions.issue(user).partition(";")[0]
     assert sessions.read(cookie).user == "ann"
@@ -150,15 +150,15 @@ def test_no_text_is_a_session(workflow: Workflow, text: str) -> None:
 
 
 def test_sessions_outlive_a_restart_but_not_their_key(tmp_path: Path) -> None:
-    user = Sessions(tmp_path, Settings()).accounts.add_user("ann", PASSWORD)
-    cookie = Sessions(tmp_path, Settings()).issue(user)
-    assert cookie_of(Sessions(tmp_path, Settings()), cookie)
+    user = Sessions(tmp_path, ServerSettings()).accounts.add_user("ann", PASSWORD)
+    cookie = Sessions(tmp_path, ServerSettings()).issue(user)
+    assert cookie_of(Sessions(tmp_path, ServerSettings()), cookie)
     (tmp_path / "session.key").unlink()
-    assert cookie_of(Sessions(tmp_path, Settings()), cookie) is None
+    assert cookie_of(Sessions(tmp_path, ServerSettings()), cookie) is None
 
 
 def test_an_old_session_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions = Sessions(tmp_path, Settings())
+    sessions = Sessions(tmp_path, ServerSettings())
     cookie = sessions.issue(None)
     assert cookie_of(sessions, cookie) and not cookie_of(sessions, cookie).stale
     import time
@@ -171,7 +171,7 @@ def test_an_old_session_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_new_password_or_a_removal_ends_every_session(tmp_path: Path) -> None:
-    sessions = Sessions(tmp_path, Settings(require_sign_in=True))
+    sessions = Sessions(tmp_path, ServerSettings(require_sign_in=True))
     cookie = sessions.issue(sessions.accounts.add_user("ann", PASSWORD))
     assert cookie_of(sessions, cookie)
     user = sessions.accounts.set_password("ann", PASSWORD + "2")
@@ -186,7 +186,7 @@ def test_a_change_by_another_process_counts_within_a_second(
 ) -> None:
     import time
 
-    sessions = Sessions(tmp_path, Settings())
+    sessions = Sessions(tmp_path, ServerSettings())
     cookie = sessions.issue(sessions.accounts.add_user("ann", PASSWORD))
     assert cookie_of(sessions, cookie)
     Accounts(tmp_path).remove_user("ann")
@@ -196,7 +196,7 @@ def test_a_change_by_another_process_counts_within_a_second(
 
 
 def test_the_first_account_ends_the_time_of_getting_in_without_one(tmp_path: Path) -> None:
-    sessions = Sessions(tmp_path, Settings())
+    sessions = Sessions(tmp_path, ServerSettings())
     cookie = sessions.issue(None)
     assert cookie_of(sessions, cookie)
     sessions.accounts.make_link("ann")
@@ -205,14 +205,14 @@ def test_the_first_account_ends_the_time_of_getting_in_without_one(tmp_path: Pat
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_the_cookie_is_strict_and_out_of_reach_of_scripts(tmp_path: Path, secure: bool) -> None:
-    sessions = Sessions(tmp_path, Settings(https=secure))
+    sessions = Sessions(tmp_path, ServerSettings(https=secure))
     cookie = sessions.issue(None)
     assert "; HttpOnly; SameSite=Strict" in cookie and "Path=/" in cookie and "Domain" not in cookie
     assert ("; Secure" in cookie) == secure and cookie.startswith("__Host-") == secure
 
 
 def test_two_projects_have_two_cookies(tmp_path: Path) -> None:
-    names = {Sessions(tmp_path / name, Settings()).cookie_name for name in ("a", "b")}
+    names = {Sessions(tmp_path / name, ServerSettings()).cookie_name for name in ("a", "b")}
     assert len(names) == 2
 
 
@@ -332,7 +332,7 @@ def test_a_server_for_others_does_not_start_before_somebody_can_sign_in(workflow
 
     app = small_app(workflow, host="0.0.0.0")
     with pytest.raises(ValueError, match="python app.py user add NAME"):
-        _check_exposed(app.parts.sessions, Settings(host="0.0.0.0"))
+        _check_exposed(app.parts.sessions, ServerSettings(host="0.0.0.0"))
     app.parts.sessions.accounts.make_link("ann")
-    _check_exposed(app.parts.sessions, Settings(host="0.0.0.0"))
+    _check_exposed(app.parts.sessions, ServerSettings(host="0.0.0.0"))
     app.parts.sessions.accounts.remove_user("ann")

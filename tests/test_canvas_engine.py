@@ -37,7 +37,7 @@ pytestmark = [
 
 
 @dataclass(frozen=True)
-class Event:
+class SentEvent:
     """One message of the outbox, its runs laid out over its box."""
 
     message: dict
@@ -98,11 +98,11 @@ class Canvas:
     def frame(self) -> None:
         self.run("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[SentEvent]:
         raw = self.run(
             "() => link.queue.map(({message, payload}) => [message, payload ? [...new Uint16Array(payload)] : null])"
         )
-        return [Event(message, self._decode(message, runs)) for message, runs in raw]
+        return [SentEvent(message, self._decode(message, runs)) for message, runs in raw]
 
     def labels(self, axis: int = 0, index: int | None = None) -> NDArray[np.uint8]:
         """The slice as the label volume of the browser has it."""

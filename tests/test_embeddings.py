@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.desk import Work
+from annotator.desk import EmbeddingProgress
 from annotator.embedding_cache import EmbeddingCache, key_of
-from annotator.embeddings import Embeddings
-from annotator.wishes import Shown, neighbours
+from annotator.embeddings import EmbeddingWorker
+from annotator.wishes import SliceView, neighbours
 from models import PROMPT_MODELS
 from models.checkpoint import WrongFile
 from models.prompt import Embedding, MaskPrediction, Prompts
@@ -23,15 +23,15 @@ CLICK = Prompts(points_rc=((3, 4),), labels=(1,))
 WINDOW = (0.0, 255.0)
 
 
-def picture_of(shown: Shown) -> NDArray[np.uint8]:
+def picture_of(shown: SliceView) -> NDArray[np.uint8]:
     """A different (9, 13, 3) picture for every slice; image 99 does not exist."""
     if shown.ref.image_id == 99:
         raise LookupError("no such image")
     return np.full((9, 13, 3), 10 * shown.ref.image_id + shown.ref.index, np.uint8)
 
 
-def shown(index: int, image: int = 1) -> Shown:
-    return Shown(SliceRef(image, 0, index), WINDOW)
+def shown(index: int, image: int = 1) -> SliceView:
+    return SliceView(SliceRef(image, 0, index), WINDOW)
 
 
 @dataclass
@@ -67,9 +67,9 @@ def cache(tmp_path: Path) -> EmbeddingCache:
 
 
 @pytest.fixture
-def made(cache: EmbeddingCache) -> Iterator[tuple[Embeddings, list[Work]]]:
-    told: list[Work] = []
-    embeddings = Embeddings(cache, picture_of, told.append)
+def made(cache: EmbeddingCache) -> Iterator[tuple[EmbeddingWorker, list[EmbeddingProgress]]]:
+    told: list[EmbeddingProgress] = []
+    embeddings = EmbeddingWorker(cache, picture_of, told.append)
     yield embeddings, told
     embeddings.close()
     assert not any(t.name == "embeddings" for t in threading.enumerate())
@@ -227,7 +227,7 @@ def test_changing_the_model_drops_what_waited_for_the_last(made):
 
 
 def test_closing_waits_for_the_worker_and_is_quick_when_idle(cache):
-    embeddings = Embeddings(cache, picture_of)
+    embeddings = EmbeddingWorker(cache, picture_of)
     start = time.monotonic()
     embeddings.close()
     assert time.monotonic() - start < 2

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.crew import Elsewhere
-from annotator.desk import Work
+from annotator.crew import RemoteEncoding
+from annotator.desk import EmbeddingProgress
 from annotator.embedding_cache import EmbeddingCache
-from annotator.embeddings import Embeddings
-from annotator.prompting import Prompting
-from annotator.wishes import Shown, Wishes
+from annotator.embeddings import EmbeddingWorker
+from annotator.prompting import PromptService
+from annotator.wishes import EmbeddingQueue, SliceView
 from models.prompt import Embedding, PromptModel
 from storage.arrays import SliceRef
 from storage.store import Store
@@ -26,7 +26,7 @@ WAIT = 10
 
 
 @dataclass
-class Double:
+class DoubleEncoder:
     """An encoder with gates, which can be told to die."""
 
     model: PromptModel
@@ -65,24 +65,24 @@ class Agency:
     dies_of: set[int] = field(default_factory=set)
     come_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1000))
-    hired: list[Double] = field(default_factory=list)
+    hired: list[DoubleEncoder] = field(default_factory=list)
     closed: bool = False
 
-    def hire(self, load: Callable[[], PromptModel], model_id: str) -> Sequence[Double]:
+    def start(self, load: Callable[[], PromptModel], model_id: str) -> Sequence[DoubleEncoder]:
         if self.refusal:
             raise ValueError(self.refusal)
         model = load()
         assert model.model_id == model_id
-        new = [Double(model, self.come_up, self.gate, dies_of=self.dies_of) for _ in range(self.count)]
+        new = [DoubleEncoder(model, self.come_up, self.gate, dies_of=self.dies_of) for _ in range(self.count)]
         self.hired += new
         return new
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         for double in self.hired:
             double.ended.set()
 
     def close(self) -> None:
-        self.dismiss()
+        self.stop()
         self.closed = True
 
     @property
@@ -91,12 +91,12 @@ class Agency:
 
 
 @dataclass
-class Desk:
+class DeskBench:
     """Embeddings with an agency. `here` is the server's own model; `there` loads another object, as a process would."""
 
-    embeddings: Embeddings
+    embeddings: EmbeddingWorker
     agency: Agency
-    told: list[Work]
+    told: list[EmbeddingProgress]
     here: Threshold = field(default_factory=Threshold)
 
     def use(self) -> None:
@@ -125,13 +125,13 @@ def agency() -> Agency:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, agency: Agency) -> Iterator[Desk]:
-    told: list[Work] = []
+def desk(tmp_path: Path, agency: Agency) -> Iterator[DeskBench]:
+    told: list[EmbeddingProgress] = []
     others = set(threading.enumerate())  # of tests before this one
     cache = EmbeddingCache(tmp_path / "embeddings", 10_000_000)
-    more = Elsewhere(agency, lambda opened: [shown(opened.ref.index + 50)])
-    embeddings = Embeddings(cache, picture_of, told.append, more)
-    yield Desk(embeddings, agency, told)
+    more = RemoteEncoding(agency, lambda opened: [shown(opened.ref.index + 50)])
+    embeddings = EmbeddingWorker(cache, picture_of, told.append, more)
+    yield DeskBench(embeddings, agency, told)
     embeddings.close()
     assert agency.closed
     own = set(threading.enumerate()) - others
@@ -222,21 +222,21 @@ def test_another_model_ends_the_encoders_of_the_last(desk, agency):
     [(1, 1, 1, False), (1, 1, 0, True), (3, 1, 0, False), (0, 1, 0, True), (1, 0, 0, False)],
 )
 def test_the_open_slice_is_made_wherever_it_is_sooner(here, there, free, expected):
-    wishes = Wishes()
-    wishes.look([shown(1), shown(2)])
+    wishes = EmbeddingQueue()
+    wishes.replace([shown(1), shown(2)])
     wishes.up, wishes.free, wishes.seconds_here, wishes.seconds_there = 1, free, here, there
-    assert wishes.for_here is expected
+    assert wishes.local_worker_takes_next is expected
     wishes.take()
-    assert not wishes.for_here  # its neighbours are for the others
+    assert not wishes.local_worker_takes_next  # its neighbours are for the others
 
 
 def test_ahead_are_the_queues_head_and_the_rest_of_the_volume_from_here_outwards(tmp_path):
     store = Store(tmp_path / "project")
     ids = [store.add_image(ball(seed=seed)[0]) for seed in range(2)]
-    prompting = Prompting(store)
+    prompting = PromptService(store)
     prompting.head = lambda count: [SliceRef(ids[1], 0, 3)]
-    found = prompting._ahead(Shown(SliceRef(ids[0], 0, 1), WINDOW))
+    found = prompting._ahead(SliceView(SliceRef(ids[0], 0, 1), WINDOW))
     prompting.close()
-    assert found[0] == Shown(SliceRef(ids[1], 0, 3), store.image(ids[1]).window)
+    assert found[0] == SliceView(SliceRef(ids[1], 0, 3), store.image(ids[1]).window)
     assert [one.ref.index for one in found[1:]] == [5, 6, 7, 8]
     store.close()

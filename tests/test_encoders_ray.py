@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.crew import Elsewhere
+from annotator.crew import RemoteEncoding
 from annotator.embedding_cache import EmbeddingCache
-from annotator.embeddings import Embeddings
+from annotator.embeddings import EmbeddingWorker
 from learners.encoders_ray import under_the_name
 from learners.engines import make_encoders
 from learners.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
 from models.sam import DevicePrecision, SamModel
-from tests.small_models import Gated, tiny_sam
+from tests.small_models import GatedModel, tiny_sam
 from tests.test_embeddings import picture_of, shown
 
 SECONDS = 240  # for an actor to start on a crowded machine
@@ -46,7 +46,7 @@ def where(folder: Path, value: int) -> list[int]:
     return [int(path.suffix.removeprefix(".at-")) for path in found]
 
 
-def ready(embeddings: Embeddings, *indices: int) -> bool:
+def ready(embeddings: EmbeddingWorker, *indices: int) -> bool:
     until = time.monotonic() + SECONDS
     while not all(embeddings.ready(picture_of(shown(index))) for index in indices):
         assert time.monotonic() < until, "it was never embedded"
@@ -67,7 +67,7 @@ def test_embeddings_from_ray_are_the_same_files_as_from_here(ray_runs, one_threa
     here, encoders = tiny_sam(), make_encoders("ray")
     assert encoders is not None
     picture = np.random.default_rng(1).integers(0, 256, (37, 61, 3), np.uint8)
-    (encoder,) = encoders.hire(tiny_sam, here.model_id)
+    (encoder,) = encoders.start(tiny_sam, here.model_id)
     encoder.begin()
     for name, embedding in (("a", here.encode(picture)), ("b", encoder.encode(picture))):
         assert embedding.model_id == "tiny-128"
@@ -81,10 +81,12 @@ def test_embeddings_from_ray_are_the_same_files_as_from_here(ray_runs, one_threa
 def test_a_killed_actor_costs_a_slice_stale_ones_are_dropped_and_closing_ends_it(ray_runs, tmp_path):
     encoders = make_encoders("ray")
     assert encoders is not None
-    embeddings = Embeddings(
-        EmbeddingCache(tmp_path / "kept", 10_000_000), picture_of, elsewhere=Elsewhere(encoders, lambda _: [])
+    embeddings = EmbeddingWorker(
+        EmbeddingCache(tmp_path / "kept", 10_000_000),
+        picture_of,
+        elsewhere=RemoteEncoding(encoders, lambda _: []),
     )
-    embeddings.use("Gated", partial(Gated, tmp_path))
+    embeddings.use("GatedModel", partial(GatedModel, tmp_path))
     until_up(embeddings)
     embeddings.look([shown(0, 2), shown(1, 2)])
     (first,) = where(tmp_path, 20)
@@ -105,7 +107,7 @@ def test_a_killed_actor_costs_a_slice_stale_ones_are_dropped_and_closing_ends_it
     assert not alive(first) and not alive(second)
 
 
-def until_up(embeddings: Embeddings) -> None:
+def until_up(embeddings: EmbeddingWorker) -> None:
     until = time.monotonic() + SECONDS
     while not embeddings._desk.wishes.free:
         assert time.monotonic() < until, "no actor came up"

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from scipy import ndimage
 
 from annotator.demo import phantom
-from tests.browser import RunningServer, Watch, browser, new_context, open_page, start_server  # noqa: F401
+from tests.browser import PageWatch, RunningServer, browser, new_context, open_page, start_server  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -82,9 +82,9 @@ def brightest_organ() -> NDArray[np.bool_]:
     return components == 1 + int(np.argmax(means))
 
 
-def fresh_page(people: Browser, server: RunningServer) -> tuple[Page, Watch]:
+def fresh_page(people: Browser, server: RunningServer) -> tuple[Page, PageWatch]:
     page = new_context(people, accept_downloads=True).new_page()
-    watch = Watch(server.address)
+    watch = PageWatch(server.address)
     watch.follow(page)
     return open_page(page, server.address), watch
 

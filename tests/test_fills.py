@@ -14,20 +14,20 @@ import pytest
 from annotator.accepting import Accepting, without_members
 from annotator.commits import Refused
 from annotator.fills import Fills, labelled_slices
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.tags import Tagging
 from learners.propagate import PropagationCancelled
 from learners.propagate.worker import FillDone, Filler, FillSpec, ProcessFiller
 from storage.arrays import UNLABELLED, SliceRef, plane
 from storage.rows import NewLabel
 from storage.store import Store
-from storage.tags import Tagger
+from storage.tags import TagBatch
 from tests.conftest import ball, drawn
 
 SECONDS = 60
 
 
-class Gated(Filler):
+class GatedFiller(Filler):
     """The real thing behind a gate; a fill that is cancelled meanwhile stops as any other."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Bench:
     """A project of one ball, and what is said to the pages."""
 
     def __init__(self, store: Store, filler: Any) -> None:
-        self.store, self.folds, self.filler = store, Folds(store), filler
+        self.store, self.folds, self.filler = store, LabelCache(store), filler
         scan, self.truth = ball()
         store.add_class("one")
         self.image = store.add_image(scan)
@@ -80,7 +80,7 @@ class Bench:
 
 @pytest.fixture
 def bench(store: Store) -> Iterator[Bench]:
-    bench = Bench(store, Gated())
+    bench = Bench(store, GatedFiller())
     yield bench
     bench.filler.gate.set()
     bench.fills.close()
@@ -229,7 +229,7 @@ def test_while_the_first_fill_runs_nobody_is_told_that_nothing_is_labelled(bench
 def test_a_tag_makes_no_fill_older(bench: Bench):
     bench.label(0, 4)
     bench.filled()
-    Tagging(bench.store).say([(bench.image, 0, 2)], {1: True}, Tagger(uuid.uuid4().hex, "ann", seconds=1.0))
+    Tagging(bench.store).add([(bench.image, 0, 2)], {1: True}, TagBatch(uuid.uuid4().hex, "ann", seconds=1.0))
     assert bench.fills.facts(bench.image)["predictions"][0]["behind"] is False
     bench.fills.look(bench.image)
     bench.filled()

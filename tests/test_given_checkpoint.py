@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotator.learn_settings import LearnSettings
 from annotator.prompt_choice import prompt_choice
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.scheduler import Scheduler
 from learners.engines import SerialExecutor
 from learners.reference.keep import CARD
@@ -155,7 +155,7 @@ def test_tags_are_read_with_the_given_checkpoint_or_the_line_says_why_not(
 
 
 def test_name_and_path_travel_from_the_command_line_to_a_round(store: Store, given: Path, monkeypatch):
-    prompting = Prompting(store, checkpoint=given)
+    prompting = PromptService(store, checkpoint=given)
     prompting.close()
     assert prompt_choice(store) == PromptChoice(GIVEN, given)
     scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("reference",)))
@@ -163,5 +163,5 @@ def test_name_and_path_travel_from_the_command_line_to_a_round(store: Store, giv
     spec = scheduler._spec(row, scheduler._inputs.build("reference", 0), 1.0, 0)
     scheduler.close()
     assert spec.prompts == PromptChoice(GIVEN, given)
-    Prompting(store).close()  # without the option the built-in one is home again
+    PromptService(store).close()  # without the option the built-in one is home again
     assert prompt_choice(store) == PromptChoice("builtin")

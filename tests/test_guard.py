@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from annotator import guard
 from annotator.guard import ALWAYS, CONTENT_POLICY
 from annotator.server import App, assemble
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.workflow import Workflow
 from tests.web import BASE, OWN, SOCKETS, client_of, live, small_app, small_workflow, visit
 
@@ -59,7 +59,7 @@ def whole(workflow: Workflow) -> App:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "STRANGERS", FAST)
         patch.setattr(guard, "SIGNED_IN", FAST)
-        return assemble(workflow, Settings())
+        return assemble(workflow, ServerSettings())
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from storage.predictions import NewPrediction
 from storage.rounds import rounds_of
 from storage.store import Store
 from tests.browser import (
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     open_page,
     same_context,
@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+def page(same_context: BrowserContext, server: RunningServer, watch: PageWatch) -> Iterator[Page]:
     with stranger(same_context, watch) as page:
         page.set_viewport_size({"width": 1440, "height": 800})
         open_page(page, server.address)
@@ -131,7 +131,7 @@ def test_an_image_is_flagged_by_a_key_and_found_by_it(page: Page) -> None:
 
 
 def test_a_list_that_cannot_be_read_asks_again_after_a_while_and_not_at_once(
-    page: Page, watch: Watch
+    page: Page, watch: PageWatch
 ) -> None:
     watch.expected.append("ERR_FAILED")
     asked: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from annotator.commits import Refused
-from annotator.faults import fault_of
+from annotator.faults import describe_error
 from annotator.jobs import MAX_REFUSED, Busy, Cancelled, Job, Jobs
 from models.weights import DownloadFailed
 from storage.arrays import TornFile
@@ -24,7 +24,7 @@ class Heard:
         self.ended = threading.Event()
 
     def __call__(self, job: Job) -> None:
-        self.told.append(job.told())
+        self.told.append(job.as_message())
         if job.state != "running":
             self.ended.set()
 
@@ -36,7 +36,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def jobs(heard: Heard) -> Iterator[Jobs]:
-    jobs = Jobs(heard, explain=lambda error: fault_of(error).line)
+    jobs = Jobs(heard, explain=lambda error: describe_error(error).line)
     yield jobs
     jobs.close()
 
@@ -50,7 +50,7 @@ def test_a_job_reports_and_ends_with_what_it_made(jobs: Jobs, heard: Heard) -> N
     job = jobs.start("export", work)
     assert heard.ended.wait(SECONDS)
     last = heard.told[-1]
-    assert last == job.told() and job.state == "done"
+    assert last == job.as_message() and job.state == "done"
     assert (last["phase"], last["done"], last["total"]) == ("Reading", 3, 9)
     assert last["refused"] == ["notes.txt is not an image"] and last["url"] == "/api/export/1"
 
@@ -116,7 +116,11 @@ def test_a_job_that_fails_says_one_sentence(jobs: Jobs, heard: Heard, error: Exc
 
     job = jobs.start("import", work)
     assert heard.ended.wait(SECONDS)
-    assert job.state == "failed" and words in job.told()["message"] and "\n" not in job.told()["message"]
+    assert (
+        job.state == "failed"
+        and words in job.as_message()["message"]
+        and "\n" not in job.as_message()["message"]
+    )
 
 
 def test_thousands_of_refused_lines_are_counted_not_carried_along() -> None:

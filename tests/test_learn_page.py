@@ -15,8 +15,8 @@ from storage.arrays import SliceRef
 from storage.rounds import Correction, Finished, Rounds, rounds_of
 from storage.store import Store
 from tests.browser import (
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     new_context,
     open_page,
@@ -61,7 +61,7 @@ def _round(store: Store, rounds: Rounds, learner: str, dice: float) -> None:
 
 
 @pytest.fixture
-def page(same_context: BrowserContext, server: RunningServer, watch: Watch) -> Iterator[Page]:
+def page(same_context: BrowserContext, server: RunningServer, watch: PageWatch) -> Iterator[Page]:
     with stranger(same_context, watch) as page:
         open_page(page, server.address)
         tab(page, "Learn")

@@ -14,7 +14,7 @@ from learners import LEARNERS, bcp, mean_teacher, stpp, supervised, unimatch, we
 from learners.adapt import ADAPTERS
 from learners.augment import Views, strong_look
 from learners.budget import Budget
-from learners.choice import Facts, choose
+from learners.choice import ProjectSummary, choose
 from learners.data import normalised
 from learners.late import LazyFunction
 from learners.losses import CEDice, Sample, cross_entropy, dice
@@ -354,7 +354,7 @@ def test_every_learner_of_one_network_trains_and_with_a_closed_gate_as_if_there_
 
 
 def test_the_app_chooses_a_learner_and_says_why():
-    facts = Facts(
+    facts = ProjectSummary(
         images=100, volumes=0, labelled=10, complete_slices=10, drawn=50, boxes=0, has_gpu=False, dice=0.8
     )
     assert choose(facts).learner == "supervised" and "10 labelled images" in choose(facts).why

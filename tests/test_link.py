@@ -36,8 +36,8 @@ await link.start(window.project);
 window.started = true;
 </script></html>"""
 
-Frame = tuple[dict[str, Any], bytes]
-Answer = Callable[["Double", ServerConnection, dict[str, Any]], None]
+WireFrame = tuple[dict[str, Any], bytes]
+Reply = Callable[["DoubleServer", ServerConnection, dict[str, Any]], None]
 
 
 def pack(message: dict[str, Any], payload: bytes = b"") -> bytes:
@@ -46,28 +46,28 @@ def pack(message: dict[str, Any], payload: bytes = b"") -> bytes:
     return struct.pack("<I", len(text)) + text + payload
 
 
-def unpack(frame: bytes) -> Frame:
+def unpack(frame: bytes) -> WireFrame:
     (length,) = struct.unpack_from("<I", frame)
     assert (4 + length) % 4 == 0
     return json.loads(frame[4 : 4 + length]), frame[4 + length :]
 
 
-def acknowledge(double: "Double", socket: ServerConnection, message: dict[str, Any]) -> None:
+def acknowledge(double: "DoubleServer", socket: ServerConnection, message: dict[str, Any]) -> None:
     socket.send(
         pack({"t": "ack", "id": message["id"], "label": 1, "rev": 1, "instance": 0, "conflict": None})
     )
 
 
-def stay_silent(double: "Double", socket: ServerConnection, message: dict[str, Any]) -> None:
+def stay_silent(double: "DoubleServer", socket: ServerConnection, message: dict[str, Any]) -> None:
     """The change arrived, the page does not learn of it."""
 
 
-class Double:
+class DoubleServer:
     """A small server on one port: our static files, a page with a link, and the websocket."""
 
     def __init__(self) -> None:
-        self.answer: Answer = acknowledge
-        self.frames: list[Frame] = []
+        self.answer: Reply = acknowledge
+        self.frames: list[WireFrame] = []
         self.open = True
         self._sockets: list[ServerConnection] = []
         self._server: Server = serve(self._talk, "127.0.0.1", 0, process_request=self._get)
@@ -118,8 +118,8 @@ def _found(body: bytes, kind: str) -> Response:
 
 
 @pytest.fixture
-def double() -> Iterator[Double]:
-    double = Double()
+def double() -> Iterator[DoubleServer]:
+    double = DoubleServer()
     yield double
     double.close()
 
@@ -131,7 +131,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def visit(context: BrowserContext, double: Double, project: str = "p") -> Page:
+def visit(context: BrowserContext, double: DoubleServer, project: str = "p") -> Page:
     page = context.new_page()
     page.goto(f"{double.address}/?project={project}")
     page.wait_for_function("() => window.started")
@@ -159,7 +159,7 @@ def wait_kept(page: Page) -> None:
 
 
 def test_changes_go_out_one_by_one_in_order_and_then_all_is_saved(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     page = visit(context, double)
     wait_mode(page, "saved")
@@ -169,7 +169,7 @@ def test_changes_go_out_one_by_one_in_order_and_then_all_is_saved(
     assert double.frames[0] == ({"t": "label", "id": "c0", "image": 7}, struct.pack("<3H", 1, 500, 65535))
 
 
-def test_nothing_is_called_saved_before_the_answer(context: BrowserContext, double: Double) -> None:
+def test_nothing_is_called_saved_before_the_answer(context: BrowserContext, double: DoubleServer) -> None:
     double.answer = stay_silent
     page = visit(context, double)
     wait_mode(page, "saved")
@@ -181,7 +181,7 @@ def test_nothing_is_called_saved_before_the_answer(context: BrowserContext, doub
 
 
 def test_a_change_that_was_not_answered_is_sent_again_with_the_same_id(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     double.answer = stay_silent
     page = visit(context, double)
@@ -196,7 +196,7 @@ def test_a_change_that_was_not_answered_is_sent_again_with_the_same_id(
 
 
 def test_while_offline_changes_are_kept_and_prompts_are_dropped(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     page = visit(context, double)
     wait_mode(page, "saved")
@@ -211,7 +211,7 @@ def test_while_offline_changes_are_kept_and_prompts_are_dropped(
     assert [message["t"] for message, _ in double.frames] == ["label", "label"]
 
 
-def test_changes_survive_a_reload_byte_for_byte(context: BrowserContext, double: Double) -> None:
+def test_changes_survive_a_reload_byte_for_byte(context: BrowserContext, double: DoubleServer) -> None:
     page = visit(context, double)
     wait_mode(page, "saved")
     double.drop(stay_down=True)
@@ -228,7 +228,7 @@ def test_changes_survive_a_reload_byte_for_byte(context: BrowserContext, double:
 
 
 def test_changes_of_a_closed_tab_are_sent_by_the_next_one_but_never_those_of_a_living_tab(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     double.answer = stay_silent
     first = visit(context, double)
@@ -244,7 +244,7 @@ def test_changes_of_a_closed_tab_are_sent_by_the_next_one_but_never_those_of_a_l
     assert double.ids() == ["a", "a"]
 
 
-def test_another_project_gets_nothing(context: BrowserContext, double: Double) -> None:
+def test_another_project_gets_nothing(context: BrowserContext, double: DoubleServer) -> None:
     page = visit(context, double)
     wait_mode(page, "saved")
     double.drop(stay_down=True)
@@ -260,9 +260,9 @@ def test_another_project_gets_nothing(context: BrowserContext, double: Double) -
 
 
 def test_a_change_refused_for_good_is_dropped_and_the_next_one_goes_on(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
-    def refuse_first(double: Double, socket: ServerConnection, message: dict[str, Any]) -> None:
+    def refuse_first(double: DoubleServer, socket: ServerConnection, message: dict[str, Any]) -> None:
         if message["id"] != "bad":
             return acknowledge(double, socket, message)
         socket.send(pack({"t": "refused", "id": "bad", "message": "No.", "retry": False}))
@@ -278,9 +278,9 @@ def test_a_change_refused_for_good_is_dropped_and_the_next_one_goes_on(
 
 
 def test_a_change_that_cannot_be_taken_now_is_kept_and_goes_first_later(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
-    def disk_full(double: Double, socket: ServerConnection, message: dict[str, Any]) -> None:
+    def disk_full(double: DoubleServer, socket: ServerConnection, message: dict[str, Any]) -> None:
         socket.send(
             pack({"t": "refused", "id": message["id"], "message": "The disk is full.", "retry": True})
         )
@@ -297,7 +297,7 @@ def test_a_change_that_cannot_be_taken_now_is_kept_and_goes_first_later(
 
 
 def test_pending_changes_of_an_image_include_what_takes_them_back(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     double.answer = stay_silent
     page = visit(context, double)
@@ -309,7 +309,7 @@ def test_pending_changes_of_an_image_include_what_takes_them_back(
 
 
 def test_leaving_is_only_warned_about_where_the_browser_cannot_keep_changes(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     double.answer = stay_silent
     page = visit(context, double)
@@ -329,11 +329,11 @@ def test_leaving_is_only_warned_about_where_the_browser_cannot_keep_changes(
 
 
 def test_whatever_the_connection_does_every_change_arrives_in_order(
-    context: BrowserContext, double: Double
+    context: BrowserContext, double: DoubleServer
 ) -> None:
     dice = random.Random(5)
 
-    def shaky(double: Double, socket: ServerConnection, message: dict[str, Any]) -> None:
+    def shaky(double: DoubleServer, socket: ServerConnection, message: dict[str, Any]) -> None:
         if dice.random() < 0.15:
             return double.drop()
         acknowledge(double, socket, message)

@@ -18,9 +18,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from annotator import hub
 from annotator import live as live_module
-from annotator.desk import Work
+from annotator.desk import EmbeddingProgress
 from annotator.limits import Rate
-from annotator.messages import BadMessage, about, understand
+from annotator.messages import BadMessage, message_key, parse_message
 from annotator.server import App
 from annotator.wire import (
     MAX_JSON,
@@ -42,7 +42,7 @@ from tests.web import Live, live, small_app, small_workflow, visit
 ONE = np.ones((2, 3), np.uint8)
 
 
-class Gated(Workflow):
+class GatedWorkflow(Workflow):
     """The real workflow; the first prediction waits for the gate, `fails` makes commits fail as a disk does."""
 
     def __init__(self, *parts: Any) -> None:
@@ -65,13 +65,13 @@ class Gated(Workflow):
 
 
 @pytest.fixture
-def workflow(tmp_path: Path) -> Iterator[Gated]:
-    with small_workflow(tmp_path, Gated) as workflow:
+def workflow(tmp_path: Path) -> Iterator[GatedWorkflow]:
+    with small_workflow(tmp_path, GatedWorkflow) as workflow:
         yield workflow
 
 
 @pytest.fixture
-def app(workflow: Gated) -> App:
+def app(workflow: GatedWorkflow) -> App:
     return small_app(workflow)
 
 
@@ -191,7 +191,7 @@ SAID = st.builds(lambda kind, rest: {**rest, "t": kind}, KINDS, st.dictionaries(
 @given(said=SAID | JSON)
 def test_any_json_is_understood_or_refused(said: Any) -> None:
     try:
-        understood = understand(json.dumps(said).encode())
+        understood = parse_message(json.dumps(said).encode())
         json.dumps(understood, allow_nan=False)
     except (BadFrame, BadMessage) as error:
         assert str(error).strip() and "\n" not in str(error)
@@ -229,9 +229,9 @@ def test_any_json_is_understood_or_refused(said: Any) -> None:
 def test_a_field_out_of_range_is_refused_by_name(change: dict[str, Any]) -> None:
     said = label(**change)[0]
     with pytest.raises(BadMessage) as refused:
-        understand(json.dumps(said).encode())
+        parse_message(json.dumps(said).encode())
     assert next(iter(change)) in str(refused.value) and len(str(refused.value)) < 200
-    assert about(json.dumps(said).encode()) == {"id": said["id"]}
+    assert message_key(json.dumps(said).encode()) == {"id": said["id"]}
 
 
 # commits
@@ -293,7 +293,9 @@ def test_undo_and_complete_are_seen_by_everybody(client: TestClient, tab: Live) 
     assert len(client.get("/api/history").json()["redo"]) == 1
 
 
-def test_what_arrived_before_the_connection_broke_is_still_saved(client: TestClient, workflow: Gated) -> None:
+def test_what_arrived_before_the_connection_broke_is_still_saved(
+    client: TestClient, workflow: GatedWorkflow
+) -> None:
     with live(client) as tab:
         for n in range(9):
             tab.send(*label(index=n))
@@ -318,7 +320,7 @@ def test_what_arrived_before_the_connection_broke_is_still_saved(client: TestCli
     ids=lambda value: type(value).__name__,
 )
 def test_a_commit_that_fails_is_refused_in_one_sentence(
-    tab: Live, workflow: Gated, error: Exception, retry: bool, words: str
+    tab: Live, workflow: GatedWorkflow, error: Exception, retry: bool, words: str
 ) -> None:
     workflow.fails = error
     said, runs = label()
@@ -331,7 +333,9 @@ def test_a_commit_that_fails_is_refused_in_one_sentence(
     assert tab.wait("ack")[0]["id"] == said["id"]
 
 
-def test_after_a_full_disk_nothing_overtakes_the_change_that_waits(tab: Live, workflow: Gated) -> None:
+def test_after_a_full_disk_nothing_overtakes_the_change_that_waits(
+    tab: Live, workflow: GatedWorkflow
+) -> None:
     first, second = label(), label(np.zeros((2, 3), np.uint8))
     workflow.fails = StorageFull("the disk is full")
     tab.send(*first)
@@ -358,7 +362,7 @@ def test_a_prompt_is_answered_with_packed_masks(tab: Live) -> None:
     assert mask["seq"] == 3 and bits[7 - r0, 9 - c0]
 
 
-def test_a_superseded_prompt_is_never_answered(tab: Live, workflow: Gated) -> None:
+def test_a_superseded_prompt_is_never_answered(tab: Live, workflow: GatedWorkflow) -> None:
     workflow.gate.clear()
     tab.send(prompt(1))
     assert workflow.started.wait(10)
@@ -374,7 +378,7 @@ def test_a_superseded_prompt_is_never_answered(tab: Live, workflow: Gated) -> No
 
 
 def test_a_prompt_superseded_while_another_tab_is_served_is_never_computed(
-    client: TestClient, tab: Live, workflow: Gated
+    client: TestClient, tab: Live, workflow: GatedWorkflow
 ) -> None:
     with live(client) as other:
         workflow.gate.clear()
@@ -390,7 +394,7 @@ def test_a_prompt_superseded_while_another_tab_is_served_is_never_computed(
     assert workflow.predicted == [100, 2]
 
 
-def test_a_slow_prediction_stops_nobody_else(client: TestClient, tab: Live, workflow: Gated) -> None:
+def test_a_slow_prediction_stops_nobody_else(client: TestClient, tab: Live, workflow: GatedWorkflow) -> None:
     workflow.gate.clear()
     tab.send(prompt(1))
     assert workflow.started.wait(10)
@@ -536,10 +540,10 @@ def test_many_small_messages_wait_rather_than_vanish(
         assert time.monotonic() - began > 0.3
 
 
-def test_the_page_hears_how_far_the_chosen_model_is(client: TestClient, workflow: Gated) -> None:
+def test_the_page_hears_how_far_the_chosen_model_is(client: TestClient, workflow: GatedWorkflow) -> None:
     with live(client) as tab:
         tab.wait("model")
-        workflow.prompting.tell(Work("SAM", "embedding", 2, 5))
+        workflow.prompting.tell(EmbeddingProgress("SAM", "embedding", 2, 5))
         job = tab.wait("job")[0]
         assert (job["kind"], job["state"], job["done"], job["total"]) == ("embed", "running", 2, 5)
         tab.wait("model")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.queue import Queue
+from annotator.queue import LabelQueue
 from learners.checkpoint import snapshot_file
 from learners.members import SnapshotEnsemble, mutual_information
 from learners.metrics import stability
@@ -94,7 +94,7 @@ def test_a_project_that_ranks_by_bald_asks_its_rounds_for_it(project):  # noqa: 
     store, ids = project
     label(store, ids[0])
     scheduler = scheduler_of(store)
-    Queue(scheduler).choose("bald")
+    LabelQueue(scheduler).choose("bald")
     scheduler.run_until_idle(30)
     assert np.isfinite(scheduler.pool().information).all()
-    assert Queue(scheduler).next(3)["ranker"] == "bald"
+    assert LabelQueue(scheduler).next(3)["ranker"] == "bald"

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.baselines import BASELINES
 from benchmarks.clicks import box_of, corrected_scribbles, dice, iou, next_click, scribbles_of
 from benchmarks.common import DATA, Row
-from benchmarks.prompt import QUICK, WEIGHTS, Task, measure
-from benchmarks.prompt_cases import SETS, Case, Draw, read_volume, slices_of
+from benchmarks.prompt import QUICK, WEIGHTS, PromptTask, measure
+from benchmarks.prompt_cases import SETS, Draw, PromptCase, read_volume, slices_of
 from benchmarks.prompt_table import markdown, table
 from models import PROMPT_MODELS
 from models.clicknet_training.sources import VAL_BLOCKS
@@ -24,11 +24,11 @@ VOLUMES = {
 
 
 @pytest.fixture
-def case() -> Case:
+def case() -> PromptCase:
     rows, columns = np.indices((41, 67))
     truth = (rows - 18) ** 2 + (columns - 40) ** 2 <= 11**2
     grey = np.where(truth, 190, 60) + np.random.default_rng(0).normal(0, 5, truth.shape)
-    return Case("disc", np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), truth)
+    return PromptCase("disc", np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), truth)
 
 
 def test_the_first_click_is_the_deepest_point_of_the_object(case):
@@ -75,9 +75,9 @@ def test_nobody_clicks_where_nothing_is_wrong(case):
 def test_equally_deep_errors_give_a_negative_click_and_the_first_in_raster_order():
     truth, mask = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     truth[2:5, 2:5] = truth[2:5, 20:23] = mask[12:15, 3:6] = mask[12:15, 20:23] = True
-    prompts = next_click(Prompts(), mask, Case("tie", np.zeros((20, 30, 3), np.uint8), truth))
+    prompts = next_click(Prompts(), mask, PromptCase("tie", np.zeros((20, 30, 3), np.uint8), truth))
     assert prompts.labels == (0,) and prompts.points_rc == ((13.0, 4.0),)
-    missed = next_click(Prompts(), mask & False, Case("tie", np.zeros((20, 30, 3), np.uint8), truth))
+    missed = next_click(Prompts(), mask & False, PromptCase("tie", np.zeros((20, 30, 3), np.uint8), truth))
     assert missed.labels == (1,) and missed.points_rc == ((3.0, 3.0),)
 
 
@@ -97,7 +97,7 @@ def test_a_further_stroke_lies_in_the_larger_error(case):
 
 
 def test_overlap_of_nothing_with_nothing_is_whole():
-    nothing = Case("nothing", np.zeros((3, 5, 3), np.uint8), np.zeros((3, 5), bool))
+    nothing = PromptCase("nothing", np.zeros((3, 5, 3), np.uint8), np.zeros((3, 5), bool))
     assert iou(nothing.truth, nothing) == dice(nothing.truth, nothing) == 1
 
 
@@ -125,7 +125,7 @@ def test_a_baseline_finds_a_plain_disc_from_its_box(name, case):
 
 
 def test_every_metric_of_a_model_is_in_the_table(case):
-    task = Task("discs", "graphcut", 0, QUICK)
+    task = PromptTask("discs", "graphcut", 0, QUICK)
     rows = measure(task, PROMPT_MODELS["graphcut"].factory(None), [case])
     values = {row.metric: row.value for row in rows}
     assert values["iou@1"] > 0.8 and values["noc85"] == 1 and values["failed85"] == 0 and values["box"] > 0.8

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from models.weights import CATALOGUE
 from tests.browser import (
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     new_context,
     open_page,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.render import to_rgb
 from models import PROMPT_MODELS
 from models.prompt import MaskPrediction, PromptModel, Prompts, Scribble
@@ -157,7 +157,7 @@ def test_deep_pixels_with_outliers_are_shown_and_answered(store: Store, name, wi
     pixels = np.where((rows - 20) ** 2 + (columns - 26) ** 2 < 100, 300, 100).astype(dtype)
     pixels.ravel()[: len(outliers)] = outliers
     image_id = store.add_image(Scan(uuid.uuid4().hex, pixels[None], None, None))
-    prompting = Prompting(store)
+    prompting = PromptService(store)
     answer = prompting.predict(SliceRef(image_id, 0, 0), window, Prompts(((20.0, 26.0),), (1,)))
     prompting.close()
     assert answer.prediction.masks.shape[1:] == (41, 53)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from annotator.numbering import MOST_OBJECTS, continued, number_objects, number_patches
+from annotator.numbering import MAX_OBJECTS, continued, number_objects, number_patches
 from storage.arrays import ERASED, UNLABELLED, Box, Patch
 
 
@@ -68,7 +68,7 @@ def test_patches_of_slices_get_one_number_for_what_goes_through_them_and_none_wh
     assert all(
         set(np.unique(p.instances)) == {0, 1} and p.instances.shape == p.box.shape for _, p in numbered
     )
-    assert number_patches(patches, (1, 1, 1), MOST_OBJECTS + 1, lambda *_: None) is None
+    assert number_patches(patches, (1, 1, 1), MAX_OBJECTS + 1, lambda *_: None) is None
 
 
 def test_nuclei_that_touch_are_found_one_by_one(shared_data: Path):

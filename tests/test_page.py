@@ -16,8 +16,8 @@ from skimage.io import imsave
 
 from tests.browser import (
     Launch,
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     launch,
     new_context,
@@ -187,7 +187,7 @@ def test_x_hides_the_labels_while_it_is_held_and_toggles_when_tapped(page: Page)
     wait_state(page, "state.visible")
 
 
-def test_the_images_panel_lists_searches_and_opens(page: Page, watch: Watch) -> None:
+def test_the_images_panel_lists_searches_and_opens(page: Page, watch: PageWatch) -> None:
     tab(page, "Images")
     list_box = page.get_by_role("listbox", name="Images")
     expect(list_box.get_by_role("option").first).to_be_visible()
@@ -454,7 +454,7 @@ def test_a_server_that_proposes_nothing_is_asked_for_no_proposal(browser: Browse
     running = launch("--no-fill")
     context = new_context(browser)
     page = context.new_page()
-    watch = Watch(running.address)
+    watch = PageWatch(running.address)
     watch.follow(page)
     open_page(page, running.address)
     tab(page, "Learn")

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser import (
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     new_context,
     open_page,

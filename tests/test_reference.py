@@ -13,7 +13,7 @@ from annotator.importer import import_path
 from annotator.jobs import Job
 from annotator.learn_settings import LearnSettings
 from annotator.model_export import export_model
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.scheduler import Scheduler
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
@@ -519,7 +519,7 @@ def nucleus(data: Path, name: str) -> ReferenceSlice:
 
 def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(tmp_path: Path):
     store = Store(tmp_path / "project")
-    workflow = Workflow(store, Prompting(store))
+    workflow = Workflow(store, PromptService(store))
     settings = LearnSettings(learners=("reference",), seconds=20, settle_seconds=180, device="cpu")
     scheduler = Scheduler(store, SerialExecutor(), settings=settings)
     try:

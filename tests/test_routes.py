@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from annotator import slabs, uploads
 from annotator.server import App
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.uploads import MAX_DEPTH, MAX_NAME, Uploads, safe_parts
 from annotator.workflow import Workflow
 from storage.database import StorageFull
@@ -59,7 +59,7 @@ def wait_for(client: TestClient, app: App, job_id: str) -> dict[str, Any]:
     while app.parts.jobs.get(job_id).state == "running":
         assert time.monotonic() < until
         time.sleep(0.01)
-    return app.parts.jobs.get(job_id).told()
+    return app.parts.jobs.get(job_id).as_message()
 
 
 # facts and pixels
@@ -111,7 +111,7 @@ def test_pixels_are_asked_about_again_unless_the_address_names_the_project(clien
 
 
 def test_the_store_of_compressed_slabs_is_bounded() -> None:
-    kept = slabs.Deflated(keep_bytes=5000)
+    kept = slabs.CompressedCache(keep_bytes=5000)
     made = []
 
     def noise(n: int) -> np.ndarray:
@@ -371,7 +371,7 @@ def test_a_full_disk_is_told_before_labels_suffer(
 
 
 def test_an_upload_belongs_to_whoever_began_it(tmp_path: Path) -> None:
-    folder = Uploads(tmp_path / "uploads", Settings())
+    folder = Uploads(tmp_path / "uploads", ServerSettings())
     batch = folder.begin("ann")
     with pytest.raises(LookupError):
         folder.of(batch, "bob")
@@ -380,7 +380,7 @@ def test_an_upload_belongs_to_whoever_began_it(tmp_path: Path) -> None:
 
 
 def test_a_body_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
-    folder = Uploads(tmp_path / "uploads", Settings())
+    folder = Uploads(tmp_path / "uploads", ServerSettings())
     batch = folder.of(folder.begin("ann"), "ann")
 
     async def breaking() -> AsyncIterator[bytes]:
@@ -393,7 +393,7 @@ def test_a_body_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_abandoned_uploads_make_room_and_a_restart_clears_them(tmp_path: Path) -> None:
-    folder = Uploads(tmp_path / "uploads", Settings())
+    folder = Uploads(tmp_path / "uploads", ServerSettings())
     first = folder.begin("ann")
     for _ in range(3):
         folder.begin("ann")
@@ -404,7 +404,7 @@ def test_abandoned_uploads_make_room_and_a_restart_clears_them(tmp_path: Path) -
     folder.begin("ann")
     with pytest.raises(LookupError):
         folder.of(first, "ann")
-    Uploads(tmp_path / "uploads", Settings())
+    Uploads(tmp_path / "uploads", ServerSettings())
     assert list((tmp_path / "uploads").iterdir()) == []
 
 

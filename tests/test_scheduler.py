@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from annotator.learn_routes import make_router
 from annotator.learn_settings import LearnSettings
-from annotator.queue import Queue
+from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
@@ -42,7 +42,7 @@ def label(store: Store, image_id: int, index: int = 4) -> None:
     store.add_label(NewLabel(ref, None, uuid.uuid4().hex, "ann"))
 
 
-class Gated(Executor):
+class GatedExecutor(Executor):
     """Runs the real round in a thread, but only once the gate is open."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ def test_a_label_starts_a_round_that_proposes_masks_for_every_image(project):
 
 def test_labels_that_arrive_during_a_round_start_exactly_one_more(project):
     store, ids = project
-    engine = Gated()
+    engine = GatedExecutor()
     scheduler = scheduler_of(store, engine)
     label(store, ids[0])
     scheduler.reconcile()
@@ -137,7 +137,7 @@ def test_labels_that_arrive_during_a_round_start_exactly_one_more(project):
 
 def test_the_model_that_a_waiting_round_starts_from_stays_while_its_own_learner_replaces_it(project):
     store, ids = project
-    engine = Gated()
+    engine = GatedExecutor()
     scheduler = scheduler_of(store, engine, replace(QUICK, learners=("weak",)))
     label(store, ids[0])
     scheduler.reconcile()
@@ -158,7 +158,7 @@ def test_the_model_that_a_waiting_round_starts_from_stays_while_its_own_learner_
 def test_rounds_go_on_from_one_that_came_out_worse_but_not_for_ever(project, monkeypatch):
     monkeypatch.setattr(Evaluation, "worse_than", lambda self, other: other is not None)
     store, ids = project
-    engine = Gated()
+    engine = GatedExecutor()
     engine.gate.set()
     scheduler = scheduler_of(store, engine)
     for index in range(2, 8):
@@ -255,7 +255,7 @@ def test_stop_ends_training_and_keeps_what_was_learned(project):
     store, ids = project
     label(store, ids[0])
     settings = LearnSettings(("supervised",), seconds=600, settle_seconds=0, device="cpu")
-    engine = Gated()
+    engine = GatedExecutor()
     engine.gate.set()
     scheduler = scheduler_of(store, engine, settings)
     scheduler.reconcile()
@@ -291,7 +291,7 @@ def test_a_restart_while_a_round_runs_loses_the_round_and_nothing_else(tmp_path)
     store.add_class("one")
     ids = add_images(store, 1)
     label(store, ids[0])
-    engine = Gated()
+    engine = GatedExecutor()
     scheduler_of(store, engine).reconcile()
     store.close()
     store = Store(tmp_path / "p")
@@ -338,14 +338,14 @@ def test_a_worker_process_that_is_killed_in_mid_round_is_replaced(project):
 
 def test_the_first_queue_shows_every_kind_of_image_and_later_ones_leave_out_what_is_done(project):
     store, ids = project
-    queue = Queue(scheduler_of(store))
+    queue = LabelQueue(scheduler_of(store))
     first = queue.next(4)
     assert first["ranker"] == "typiclust" and {i["image"] for i in first["items"]} <= set(ids)
     assert all(item["why"] and item["name"].startswith("ball") for item in first["items"])
     label(store, ids[0])
     scheduler = scheduler_of(store)
     scheduler.run_until_idle(30)
-    queue = Queue(scheduler)
+    queue = LabelQueue(scheduler)
     later = queue.next(50)
     assert later["ranker"] == "foreground"
     places = {(i["image"], i["axis"], i["index"]) for i in later["items"]}

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from annotator import hub
 from annotator.server import App, _listen, _Server
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.wire import MAX_FRAME, encode_runs, pack, unpack
 from annotator.workflow import Workflow
 from tests.browser import start_server
@@ -32,8 +32,8 @@ def workflow(tmp_path: Path) -> Iterator[Workflow]:
 @contextmanager
 def running(app: App) -> Iterator[tuple[_Server, str]]:
     """A server in a thread, on a free port."""
-    listener = _listen(Settings(port=0))
-    server = _Server(app, Settings(), listener)
+    listener = _listen(ServerSettings(port=0))
+    server = _Server(app, ServerSettings(), listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until = time.monotonic() + 20
@@ -57,9 +57,9 @@ def signed_in(address: str) -> ClientConnection:
 
 
 def test_a_taken_port_moves_to_the_next(capsys: pytest.CaptureFixture[str]) -> None:
-    first = _listen(Settings(port=0))
+    first = _listen(ServerSettings(port=0))
     port = first.getsockname()[1]
-    second = _listen(Settings(port=port))
+    second = _listen(ServerSettings(port=port))
     assert port < second.getsockname()[1] <= port + 50
     assert f"Port {port} is taken" in capsys.readouterr().out
     first.close()
@@ -68,7 +68,7 @@ def test_a_taken_port_moves_to_the_next(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_address_that_is_not_ours_says_so() -> None:
     with pytest.raises(OSError):
-        _listen(Settings(host="203.0.113.7"))
+        _listen(ServerSettings(host="203.0.113.7"))
 
 
 def test_the_server_says_where_it_is_and_stops_at_once_with_pages_open(

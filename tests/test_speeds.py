@@ -10,7 +10,7 @@ import pytest
 
 from annotator import first_download
 from annotator.jobs import Jobs
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.speeds import SETTING, Speeds, machine, measure
 from models import weights
 from models.graphcut import GraphCut
@@ -87,7 +87,7 @@ def prompting(store, tmp_path, monkeypatch, server, net):  # noqa: F811
     monkeypatch.delenv(first_download.OFFLINE)
     for name in (first_download.ON_GPU, first_download.OTHERWISE):
         monkeypatch.setitem(weights.CATALOGUE, name, replace(net, file=f"{name}.pth"))
-    prompting = Prompting(store)
+    prompting = PromptService(store)
     yield prompting
     prompting.close()
 
@@ -116,7 +116,7 @@ def test_without_a_network_it_fails_in_words_and_is_tried_again(prompting, serve
     server.status = 503
     jobs, job = run(prompting)
     assert job.state == "failed" and "try again later" in job.progress.message
-    assert jobs.worth_telling() == [job]
+    assert jobs.visible_jobs() == [job]
     server.status, server.cut_at = 200, len(CONTENT) // 2
     _, job = run(prompting)
     assert job.state == "failed" and state_of(prompting, job)["arrived"] == len(CONTENT) // 2

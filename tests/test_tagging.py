@@ -20,15 +20,15 @@ from annotator.tags import Tagging, places_of
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
-from storage.tags import Tagger
+from storage.tags import TagBatch
 from tests.conftest import ball, drawn
 from tests.web import small_app, small_workflow, visit
 
 ONES = np.ones((2, 3), np.uint8)
 
 
-def by(author: str = "ann") -> Tagger:
-    return Tagger(uuid.uuid4().hex, author, seconds=1.0)
+def by(author: str = "ann") -> TagBatch:
+    return TagBatch(uuid.uuid4().hex, author, seconds=1.0)
 
 
 def complete(store, ref: SliceRef) -> None:
@@ -66,7 +66,7 @@ def test_a_mask_in_another_plane_tells_the_slices_that_it_crosses(store, project
 
 def test_a_mask_wins_over_a_tag_and_its_undo_brings_the_tag_back(store, project):
     tagging = Tagging(store)
-    tagging.say([(project, 0, 4)], {1: False}, by())
+    tagging.add([(project, 0, 4)], {1: False}, by())
     label = store.add_label(drawn(SliceRef(project, 0, 4), ONES))
     assert tagging.known()[project, 0, 4].present == {1: True}
     store.revoke(label.client_id, client_id="u", author="ann")
@@ -75,15 +75,15 @@ def test_a_mask_wins_over_a_tag_and_its_undo_brings_the_tag_back(store, project)
 
 def test_the_newest_tag_counts_and_undo_brings_the_older_back(store, project):
     tagging = Tagging(store)
-    tagging.say([(project, 0, 4)], {1: True}, by())
-    assert tagging.say([(project, 0, 4)], {1: False}, by())[0]["absent"] == [1]
+    tagging.add([(project, 0, 4)], {1: True}, by())
+    assert tagging.add([(project, 0, 4)], {1: False}, by())[0]["absent"] == [1]
     assert tagging.undo("ann", "u1")[0]["present"] == [1]
 
 
 def test_a_page_counts_what_is_done_and_can_leave_it_out(store, project):
     tagging = Tagging(store)
-    tagging.say([(project, 0, 1), (project, 0, 4)], {1: True, 2: False}, by())
-    tagging.say([(project, 0, 7)], {1: True}, by())
+    tagging.add([(project, 0, 1), (project, 0, 4)], {1: True, 2: False}, by())
+    tagging.add([(project, 0, 7)], {1: True}, by())
     page = tagging.page(0, 60, every=3)
     assert [item["index"] for item in page["items"]] == [1, 4, 7]
     assert (page["total"], page["done"], page["seconds"]) == (3, 2, 2.0)
@@ -98,11 +98,11 @@ def test_every_so_many_slices_of_a_volume_and_every_picture(store, project):
 def test_nonsense_is_refused_in_words(store, project):
     tagging = Tagging(store)
     with pytest.raises(LookupError, match="no slice 99"):
-        tagging.say([(project, 0, 99)], {1: True}, by())
+        tagging.add([(project, 0, 99)], {1: True}, by())
     with pytest.raises(LookupError, match="class 7 is not in this project"):
-        tagging.say([(project, 0, 0)], {7: True}, by())
+        tagging.add([(project, 0, 0)], {7: True}, by())
     with pytest.raises(ValueError, match="a slice and a class"):
-        tagging.say([(project, 0, 0)], {}, by())
+        tagging.add([(project, 0, 0)], {}, by())
 
 
 def test_over_http_a_tag_is_said_once_seen_and_taken_back(tmp_path: Path):
@@ -136,13 +136,13 @@ def test_a_thumbnail_is_a_small_picture_in_the_images_window(tmp_path: Path):
 
 def test_tags_are_news_for_the_learner_that_reads_them_alone(store, project):
     scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(("supervised", "tags")))
-    Tagging(store).say([(project, 0, 4)], {1: True}, by())
+    Tagging(store).add([(project, 0, 4)], {1: True}, by())
     assert scheduler._clock("supervised") == 0 and scheduler._clock("tags") == 1
     scheduler.close()
 
 
 def test_with_tags_alone_the_app_learns_from_tags_and_says_what_is_missing(store, project):
-    Tagging(store).say([(project, 0, 3), (project, 0, 4)], {1: True}, by())
+    Tagging(store).add([(project, 0, 3), (project, 0, 4)], {1: True}, by())
     scheduler = Scheduler(store, SerialExecutor())
     assert scheduler.choice().learner == "tags"
     scheduler.run_until_idle()
@@ -157,7 +157,7 @@ def test_a_round_from_tags_alone_proposes_masks_for_the_project(store, project):
     truth = ball()[1]
     tagging = Tagging(store)
     for index in range(9):
-        tagging.say([(project, 0, index)], {1: bool(truth[index].any())}, by())
+        tagging.add([(project, 0, index)], {1: bool(truth[index].any())}, by())
     settings = LearnSettings(("tags",), settle_seconds=0, device="cpu", steps=25)
     scheduler = Scheduler(store, SerialExecutor(), settings=settings)
     scheduler.run_until_idle()
@@ -216,7 +216,7 @@ def test_the_command_line_imports_tags(store, project, tmp_path, capsys):
 
 def test_provenance_says_who_tagged_what_and_when(store, project, tmp_path):
     store.add_label(drawn(SliceRef(project, 0, 4), ONES))
-    Tagging(store).say([(project, 0, 3)], {1: True, 2: False}, by())
+    Tagging(store).add([(project, 0, 3)], {1: True, 2: False}, by())
     export(store, tmp_path / "out", ExportRequest(), Job("export"))
     tags = json.loads((tmp_path / "out" / "provenance.json").read_text("utf-8"))["tags"]
     assert [(t["classes"], t["present"], t["author"], t["index"]) for t in tags] == [

@@ -11,7 +11,7 @@ from storage.database import Database
 from storage.rounds import rounds_of
 from storage.schema import migration
 from storage.store import Store
-from storage.tags import NewTag, Tagger
+from storage.tags import NewTag, TagBatch
 from tests.conftest import ball, drawn
 
 INSERT_TAG = """insert into labels (client_id, image_id, kind, source, author, present)
@@ -19,8 +19,8 @@ INSERT_TAG = """insert into labels (client_id, image_id, kind, source, author, p
 ONES = np.ones((2, 3), np.uint8)
 
 
-def act(batch: str, author: str = "ann", seconds: float = 1.0) -> Tagger:
-    return Tagger(batch, author, seconds=seconds)
+def act(batch: str, author: str = "ann", seconds: float = 1.0) -> TagBatch:
+    return TagBatch(batch, author, seconds=seconds)
 
 
 def test_a_tag_moves_the_clock_and_says_nothing_about_voxels(store):

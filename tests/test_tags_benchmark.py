@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from benchmarks.tags import Piece, Scores, Set, _click, _objects, _project, _tag
+from benchmarks.tags import ImagePiece, Scores, TagSet, _click, _objects, _project, _tag
 from storage.tags import TagRow
 
 
-def pieces() -> tuple[Piece, ...]:
+def pieces() -> tuple[ImagePiece, ...]:
     """Four pictures of 24 x 32, every other one with two bright squares."""
     out = []
     for number in range(4):
         truth = np.zeros((1, 24, 32), np.uint8)
         if number % 2 == 0:
             truth[0, 4:10, 4:10] = truth[0, 14:20, 20:28] = 1
-        out.append(Piece(f"p{number}", (60 + 140 * truth).astype(np.uint8), truth))
+        out.append(ImagePiece(f"p{number}", (60 + 140 * truth).astype(np.uint8), truth))
     return tuple(out)
 
 
@@ -26,7 +26,7 @@ def test_dice_is_per_source_and_empty_against_empty_counts_nothing():
 
 
 def test_the_person_tags_the_truth_a_second_each_and_clicks_within_the_same_time(tmp_path):
-    data = Set("squares", ("object",), pieces(), ())
+    data = TagSet("squares", ("object",), pieces(), ())
     project = _project(tmp_path / "a", data, ("tags",), 1.0, 0)
     _tag(project, 1)
     tags: list[TagRow] = project.store.tags.of()

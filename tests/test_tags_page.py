@@ -12,8 +12,8 @@ from skimage.io import imsave
 
 from storage.store import Store
 from tests.browser import (  # noqa: F401
+    PageWatch,
     RunningServer,
-    Watch,
     browser,
     new_context,
     open_page,
@@ -48,7 +48,7 @@ def tagged_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture
 def grid(same_context: BrowserContext, tagged_server: RunningServer) -> Iterator[Page]:
-    with stranger(same_context, Watch(tagged_server.address)) as page:
+    with stranger(same_context, PageWatch(tagged_server.address)) as page:
         open_grid(open_page(page, tagged_server.address))
         yield page
 

@@ -5,7 +5,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import RunningServer, Watch, browser, page, same_context, server, watch
+from tests.browser import PageWatch, RunningServer, browser, page, same_context, server, watch
 from tests.test_page import state, wait_state
 from tests.test_pseudo_labels_page import label_one, take_back_all
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annotator.folds import Folds
+from annotator.folds import LabelCache
 from annotator.trust import FILL, MODEL, NOBODY, PERSON, TrustView
 from learners.targets import PER_SLICE
 from storage.arrays import SliceRef
@@ -22,9 +22,9 @@ def proposed(store: Store, image_id: int, kind: str, sure: int) -> None:
 def test_people_are_trusted_wholly_fills_by_distance_and_models_by_their_own_word(store):
     store.add_class("one")
     image = store.add_image(ball()[0])
-    assert not TrustView(store, Folds(store)).slice(image, 0, 4).any()
+    assert not TrustView(store, LabelCache(store)).slice(image, 0, 4).any()
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))
-    view = TrustView(store, Folds(store))
+    view = TrustView(store, LabelCache(store))
     proposed(store, image, "predicted", 120)
     who, trust = view.slice(image, 0, 6)
     assert (who == MODEL).all() and (trust == 120).all()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 import app
-from annotator.prompting import BUILT_IN, TUNED, Prompting
+from annotator.prompting import BUILT_IN, TUNED, PromptService
 from annotator.tuned import adapter_of, read_tuned
 from annotator.tuning import Tuner
 from annotator.tuning_inputs import MaskCount, count_masks, finished, gather, held_out
@@ -107,7 +107,7 @@ KEPT = TuneResult(True, True, Skill(3.1, 0.7), Skill(2.4, 0.75), 300)
 DROPPED = TuneResult(True, False, Skill(2.4, 0.75), Skill(2.5, 0.74), 300)
 
 
-def masks_of(prompting: Prompting, image_id: int = 1) -> np.ndarray:
+def masks_of(prompting: PromptService, image_id: int = 1) -> np.ndarray:
     prompts = Prompts(points_rc=((24.0, 20.0),), labels=(1,))
     return prompting.predict(SliceRef(image_id, 0, 0), (0, 255), prompts).prediction.masks
 
@@ -117,15 +117,15 @@ def test_tuning_saves_clicks_on_objects_that_only_this_project_knows(project: St
     tuned = tuner_of(project).run_until_idle()
     assert tuned.before is not None and tuned.after is not None and tuned.after <= tuned.before - 0.05, tuned
     assert tuned.objects == 30 and adapter_of(project).stat().st_size < 5e6
-    prompting = Prompting(project)
+    prompting = PromptService(project)
     assert prompting.answering()["name"] == TUNED  # at the next start too
     prompting.close()
 
 
 def test_a_model_that_saves_no_clicks_is_dropped_and_every_mask_stays_as_it_was(project: Store):
-    prompting = Prompting(project)
+    prompting = PromptService(project)
     before = masks_of(prompting)
-    tuner = tuner_of(project, Scripted(DROPPED), adopt=prompting.adopt)
+    tuner = tuner_of(project, Scripted(DROPPED), use_tuned_layers=prompting.use_tuned_layers)
     tuned = tuner.run_until_idle()
     assert "saved no clicks" in tuned.message and tuned.file is None and tuned.tried == 30
     assert prompting.answering()["name"] == BUILT_IN
@@ -136,21 +136,21 @@ def test_a_model_that_saves_no_clicks_is_dropped_and_every_mask_stays_as_it_was(
 
 
 def test_a_tuned_model_answers_at_once_says_what_it_saved_and_can_be_switched_off(project: Store):
-    prompting = Prompting(project)
+    prompting = PromptService(project)
     before = masks_of(prompting)
-    tuner_of(project, Scripted(KEPT), adopt=prompting.adopt).run_until_idle()
+    tuner_of(project, Scripted(KEPT), use_tuned_layers=prompting.use_tuned_layers).run_until_idle()
     told = next(entry for entry in prompting.models() if entry["name"] == TUNED)
     assert told["detail"] == "tuned on 30 of your masks: 3.1 -> 2.4 clicks to 0.85" and told["active"]
     assert not np.array_equal(masks_of(prompting), before)
     prompting.choose(BUILT_IN)
     assert np.array_equal(masks_of(prompting), before)
     prompting.close()
-    again = Prompting(project)  # the next start
-    again.adopt()  # and the next tuning
+    again = PromptService(project)  # the next start
+    again.use_tuned_layers()  # and the next tuning
     assert again.answering()["name"] == BUILT_IN
     again.choose(TUNED)
     again.close()
-    assert Prompting(project).answering()["name"] == TUNED
+    assert PromptService(project).answering()["name"] == TUNED
 
 
 def test_it_begins_with_enough_masks_and_again_when_they_doubled(project: Store):
@@ -318,7 +318,7 @@ def test_layers_of_another_version_are_refused_and_not_offered(project: Store, t
     tuner_of(project, Scripted(KEPT)).run_until_idle()
     assert belongs(adapter_of(project))
     adapter_of(project).write_bytes(b"torn")
-    prompting = Prompting(project)
+    prompting = PromptService(project)
     assert TUNED not in [entry["name"] for entry in prompting.models()]
     assert masks_of(prompting).any()
     prompting.close()

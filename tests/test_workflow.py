@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.commits import Refused
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.wire import encode_runs, pack_bits, unpack_bits
 from annotator.workflow import Workflow
 from storage.arrays import ERASED, UNLABELLED, SliceRef, plane
@@ -22,7 +22,7 @@ def workflow(store: Store) -> Iterator[Workflow]:
     store.add_class("one")
     store.add_class("two")
     store.add_image(ball()[0])
-    workflow = Workflow(store, Prompting(store))
+    workflow = Workflow(store, PromptService(store))
     yield workflow
     workflow.prompting.close()
 

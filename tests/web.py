@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.testclient import TestClient, WebSocketTestSession
 
-from annotator.prompting import Prompting
+from annotator.prompting import PromptService
 from annotator.server import App, assemble
-from annotator.settings import Settings
+from annotator.settings import ServerSettings
 from annotator.wire import pack, unpack
 from annotator.workflow import Workflow
 from storage.store import Store
@@ -26,7 +26,7 @@ def small_workflow(folder: Path, kind: type[Workflow] = Workflow) -> Iterator[Wo
     store = Store(folder / "project")
     store.add_class("one")
     store.add_image(ball()[0])
-    workflow = kind(store, Prompting(store))
+    workflow = kind(store, PromptService(store))
     try:
         yield workflow
     finally:
@@ -35,7 +35,7 @@ def small_workflow(folder: Path, kind: type[Workflow] = Workflow) -> Iterator[Wo
 
 def small_app(workflow: Workflow, **settings: Any) -> App:
     """Our routes without Gradio's, and without what proposes labels in the background unless asked for."""
-    return assemble(workflow, Settings(**{"fill": False, "learn": False, **settings}), with_page=False)
+    return assemble(workflow, ServerSettings(**{"fill": False, "learn": False, **settings}), with_page=False)
 
 
 def client_of(app: App, base: str = BASE) -> TestClient:

@@ -30,4 +30,6 @@ def missing_tags(examples: Sequence[Example], class_ids: Sequence[int]) -> str |
     if teachable(examples, class_ids):
         return None
     least = MIN_SLICES
-    return f"Tag at least {least} slices that hold a class and {least} that do not; training starts by itself."
+    return (
+        f"Tag at least {least} slices that hold a class and {least} that do not; training starts by itself."
+    )

@@ -22,7 +22,7 @@ PREDICTION = 5  # the id of every pseudo-label here
 
 
 @dataclass(frozen=True)
-class Picture:
+class ServedPicture:
     """One made-up image; `make` gives (Z, Y, X[, 3])."""
 
     name: str
@@ -74,12 +74,12 @@ def waves() -> NDArray[np.float32]:
 
 HEAD = (("S", "I"), ("A", "P"), ("R", "L"))
 PICTURES = {
-    1: Picture("ramp", ramp, (3.0, 1.0, 1.5), HEAD, (-500, 12000)),
-    2: Picture("colours", colours),
-    3: Picture("body 256", lambda: body(128, 256, 256), (1.5, 0.8, 0.8), HEAD, (-160, 320)),
-    4: Picture("body 640", lambda: body(44, 640, 640), (4.0, 0.6, 0.6), HEAD, (-160, 320)),
-    5: Picture("sheet", sheet, (1.0, 0.01, 0.01)),
-    6: Picture("waves", waves, None, None, (-0.002, 0.002)),
+    1: ServedPicture("ramp", ramp, (3.0, 1.0, 1.5), HEAD, (-500, 12000)),
+    2: ServedPicture("colours", colours),
+    3: ServedPicture("body 256", lambda: body(128, 256, 256), (1.5, 0.8, 0.8), HEAD, (-160, 320)),
+    4: ServedPicture("body 640", lambda: body(44, 640, 640), (4.0, 0.6, 0.6), HEAD, (-160, 320)),
+    5: ServedPicture("sheet", sheet, (1.0, 0.01, 0.01)),
+    6: ServedPicture("waves", waves, None, None, (-0.002, 0.002)),
 }
 
 
