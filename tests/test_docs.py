@@ -1,4 +1,4 @@
-"""What the papers say is so: commands run, names exist, links lead somewhere."""
+"""What the documents say is so: commands run, names exist, links lead somewhere."""
 
 import argparse
 import re
@@ -10,14 +10,20 @@ import pytest
 import app
 from annotator.messages import COMMITS
 from learners import LEARNERS
+from learners.adapt import ADAPTERS
+from learners.engines import ENGINES
 from learners.propagate import PROPAGATORS
 from learners.rankers import RANKERS
+from learners.slices import SLICE_RULES
 from models import PROMPT_MODELS
 from storage.formats import READERS
 from tests.conftest import ROOT
+from tests.prose import documents
 
-PAPERS = [ROOT / name for name in ("README.md", "CONTEXT.md", "CHANGELOG.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+PAPERS = documents()
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(  # in a code span, or on a line of its own
+    r"`(?:python3? )?(?:start|app)\.py\b([^`\n]*)`|^ *python3? (?:start|app)\.py\b(.*)$", re.MULTILINE
 )
 
 
@@ -25,23 +31,41 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda path: path.name)
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=named)
 def test_links_inside_the_project_lead_somewhere(paper: Path):
-    for target in re.findall(r"\]\(([^)#\s]+)\)", paper.read_text(encoding="utf-8")):
-        assert target.startswith("http") or (paper.parent / target).exists(), (
-            f"{paper.name} links to {target}"
-        )
+    for target in LINK.findall(paper.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        page = paper.parent / name if name else paper
+        assert page.exists(), f"{named(paper)} links to {target}"
+        assert not anchor or anchor in anchors(page), f"{named(paper)} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#{1,6} (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_of_the_guide_and_of_what_was_measured_is_listed():
+    for folder, index in (("docs/guide", "docs/README.md"), ("docs/measured", "docs/measured/README.md")):
+        listed = {(ROOT / index).parent / target for target in LINK.findall(text(index))}
+        pages = set((ROOT / folder).glob("*.md")) - {ROOT / index}
+        assert pages <= listed, f"{index} does not list {sorted(map(named, pages - listed))}"
 
 
 def commands() -> list[str]:
-    said = re.findall(
-        r"^\s*(?:`|\| `)?python3? (?:start|app)\.py ?(.*?)`?(?:\s+\||\s{2,}.*)?$", text("README.md"), re.M
-    )
-    return sorted({line.strip() for line in said})
+    said = (pair for paper in PAPERS for pair in COMMAND.findall(paper.read_text(encoding="utf-8")))
+    return sorted({(in_span or on_line).strip() for in_span, on_line in said})
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_readme_is_one_that_the_program_takes(command: str):
+def test_a_command_of_the_documents_is_one_that_the_program_takes(command: str):
     words = shlex.split(command.replace("[", "").replace("]", ""))
     if words[:1] in (["test"], ["setup"]):
         return
@@ -50,6 +74,15 @@ def test_a_command_of_the_readme_is_one_that_the_program_takes(command: str):
         return
     options = app.parser().parse_args(words)
     assert callable(options.run)
+
+
+def test_every_command_has_its_line_on_the_page_about_the_command_line():
+    missing = [
+        name
+        for name in app.COMMANDS
+        if name != "open" and f"app.py {name} " not in text("docs/guide/command_line.md")
+    ]
+    assert not missing
 
 
 def test_every_message_to_the_server_is_in_the_protocol():
@@ -61,10 +94,10 @@ def test_every_message_to_the_server_is_in_the_protocol():
 @pytest.mark.parametrize(
     ("paper", "names"),
     [
-        ("docs/models.md", list(PROMPT_MODELS)),
-        ("docs/sparse.md", list(PROPAGATORS)),
-        ("docs/learners.md", [*LEARNERS, *RANKERS]),
-        ("docs/formats.md", [suffix for reader in READERS.values() for suffix in reader.suffixes]),
+        ("docs/guide/models.md", list(PROMPT_MODELS)),
+        ("docs/guide/fills.md", [*PROPAGATORS, *SLICE_RULES]),
+        ("docs/guide/learning.md", [*LEARNERS, *RANKERS, *ADAPTERS, *ENGINES]),
+        ("docs/guide/formats.md", [suffix for reader in READERS.values() for suffix in reader.suffixes]),
     ],
 )
 def test_every_part_that_can_be_chosen_is_described(paper: str, names: list[str]):
