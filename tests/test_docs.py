@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.prose import documents
 
 PAPERS = documents()
+PACKAGES = ("annotator", "benchmarks", "learners", "models", "storage", "tests")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(  # in a code span, or on a line of its own
     r"`(?:python3? )?(?:start|app)\.py\b([^`\n]*)`|^ *python3? (?:start|app)\.py\b(.*)$", re.MULTILINE
@@ -57,6 +58,16 @@ def test_every_page_of_the_guide_and_of_what_was_measured_is_listed():
         listed = {(ROOT / index).parent / target for target in LINK.findall(text(index))}
         pages = set((ROOT / folder).glob("*.md")) - {ROOT / index}
         assert pages <= listed, f"{index} does not list {sorted(map(named, pages - listed))}"
+
+
+@pytest.mark.skipif(
+    not (ROOT / "annotator" / "web").is_dir(), reason="the documents name files by their new places"
+)
+@pytest.mark.parametrize("paper", PAPERS, ids=named)
+def test_a_file_that_a_document_names_is_there(paper: Path):
+    files = [f"/{named(path)}" for part in PACKAGES for path in (ROOT / part).rglob("*.*")]
+    for name in re.findall(r"`([\w./-]+\.(?:py|js|css))`", paper.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() or any(file.endswith(f"/{name}") for file in files), name
 
 
 def commands() -> list[str]:
