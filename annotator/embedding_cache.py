@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.kept import ArrayCache, Arrays
 from models.prompt import Embedding
+from storage.array_cache import ArrayCache, Arrays
 
 IN_MEMORY = 16  # embeddings; 2 MB each for the SAM family
 

@@ -14,7 +14,6 @@ from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
 from learners.engines import SerialExecutor
-from storage.rounds import rounds_of
 from storage.store import Store
 
 Tell = Callable[[dict[str, Any]], None]
@@ -90,13 +89,13 @@ def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
 def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:
     """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
     with _open(project) as store:
-        return export_model(store, rounds_of(store), learner, folder)
+        return export_model(store, store.rounds, learner, folder)
 
 
 def take_model_in(project: Path, learner: str, folder: Path) -> int:
     """An exported model as a learner's start and predictor; the number of its round. Raises ValueError."""
     with _open(project) as store:
-        return import_model(store, rounds_of(store), learner, folder).id
+        return import_model(store, store.rounds, learner, folder).id
 
 
 @contextlib.contextmanager

@@ -168,6 +168,5 @@ def _about(store: Store, card: "Card", row: RoundRow, difference: float | None, 
 
 
 def _labelled_until(store: Store, clock: int) -> list[int]:
-    from storage.rounds import rounds_of
 
-    return [image for image, first in rounds_of(store).first_labels().items() if first <= clock]
+    return [image for image, first in store.rounds.first_labels().items() if first <= clock]

@@ -9,7 +9,6 @@ from annotator.scheduler import Scheduler
 from learners.pool import Pool
 from learners.rankers import COLD, RANKERS, WARM, rank
 from learners.rankers.ask import Pick, RankRequest, Ref
-from storage.image_states import states_of
 
 SKIPPED, CHOSEN = "skipped", RANKER
 
@@ -68,7 +67,7 @@ class LabelQueue:
 
     def _chosen_by_people(self, pool: Pool, search: str) -> tuple[list[Pick], Pool]:
         """What people put first and nobody labelled yet, and the rows that are left for the ranker."""
-        states = states_of(self._store)
+        states = self._store.image_states
         out = {*states.marked("skip")}
         wanted: set[int] | None = None
         if search:

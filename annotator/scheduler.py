@@ -28,7 +28,7 @@ from learners.pool import Pool
 from learners.progress import STOP_FILE
 from learners.rounds import run_round
 from learners.spec import CARD, RoundSpec
-from storage.rounds import RoundRow, Rounds, rounds_of
+from storage.rounds import RoundRow, Rounds
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Scheduler:
         tell: Callable[[Message], None] = lambda message: None,
         rounds: Rounds | None = None,
     ) -> None:
-        self.store, self.rounds = store, rounds or rounds_of(store)
+        self.store, self.rounds = store, rounds or store.rounds
         self.rounds.sweep()
         self._executor, self._tell = executor, tell
         self._inputs = RoundInputs(store, self.rounds)

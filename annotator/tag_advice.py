@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from storage.rounds import rounds_of
 from storage.store import Store
 
 DRAWN = 4  # images with masks from which on they teach more than tags
@@ -14,7 +13,7 @@ SUGGESTED = False
 def advice(store: Store) -> dict[str, Any]:
     """{"suggest", "why"}: a sentence for the person."""
     total, rows = store.images(limit=-1)
-    if len(rounds_of(store).labelled_images()) >= DRAWN:
+    if len(store.rounds.labelled_images()) >= DRAWN:
         why = "There are masks to learn from already; correcting proposals is worth more than tags."
     elif total and sum(row.is_volume for row in rows) * 2 >= total:
         why = "On slices of volumes a few clicks are worth more than as many seconds of tags."

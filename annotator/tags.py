@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, SliceRef, plane
 from storage.fold import fold
-from storage.rounds import rounds_of
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 from storage.tags import NewTag, TagBatch, TagRow
@@ -33,7 +32,7 @@ class Tagging:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rounds = rounds_of(store)
+        self._rounds = store.rounds
         self._lock = threading.Lock()  # protects what masks told; the store's lock is taken outside it
         self._from_masks: dict[int, tuple[object, dict[SliceKey, SliceTags]]] = {}
 

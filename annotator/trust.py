@@ -9,7 +9,6 @@ from annotator.round_inputs import places_of
 from learners import LEARNERS
 from learners.targets import propagated_trust, trust_at
 from storage.arrays import UNLABELLED, plane
-from storage.rounds import rounds_of
 from storage.store import Store
 
 NOBODY, PERSON, FILL, MODEL = range(4)
@@ -19,7 +18,7 @@ class TrustView:
     """Reads what rounds are given: labels, the newest fill, else the newest pseudo-label of a model."""
 
     def __init__(self, store: Store, folds: LabelCache) -> None:
-        rounds = rounds_of(store)
+        rounds = store.rounds
         self._store, self._folds = store, folds
         self._fills = RoundFills(store, rounds, rounds.directory / "targets")
 
@@ -51,7 +50,7 @@ class TrustView:
         region[axis] = slice(index, index + 1)
         z, y, x = region
         labels = [label for label in self._store.labels(image_id) if label.id <= row.seen_label]
-        held = [(a, i) for image, a, i in rounds_of(self._store).held_out() if image == image_id and a >= 0]
+        held = [(a, i) for image, a, i in self._store.rounds.held_out() if image == image_id and a >= 0]
         ageing = [name for name, entry in LEARNERS.items() if not entry.fills_last]
         age = max(self._fills.rounds_since(name, row.seen_label) for name in ageing)
         trust = propagated_trust((z, y, x), places_of(labels), held, trust_at(age)).squeeze(axis)

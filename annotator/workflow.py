@@ -18,7 +18,7 @@ from annotator.wire import unpack_bits
 from models.prompt import Prompts, Scribble
 from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
-from storage.image_states import ImageQuery, Mark, states_of
+from storage.image_states import ImageQuery, Mark
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
@@ -81,7 +81,7 @@ class Workflow:
 
     def images(self, offset: int, limit: int, query: ImageQuery) -> Message:
         """A page of the list of images. Half a second for 10,000 images would be felt: all of it is one query."""
-        total, states = states_of(self.store).page(query, offset, limit)
+        total, states = self.store.image_states.page(query, offset, limit)
         ids = [state.id for state in states]
         counts, proposals = self.store.slice_counts(ids), self.store.predictions.newest_of(ids)
         items = [
@@ -100,7 +100,7 @@ class Workflow:
     def mark(self, user: str, image_id: int, mark: Mark, on: bool) -> Message:
         """Flag an image, put it first or leave it out of the queue; the message for every page. Raises LookupError."""
         self.store.image(image_id)
-        states_of(self.store).mark(image_id, mark, on, user)
+        self.store.image_states.mark(image_id, mark, on, user)
         return {"t": "mark", "image": image_id, "mark": MARKS[mark], "on": on, "by": user}
 
     def image(self, image_id: int) -> Message:

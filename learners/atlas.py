@@ -19,7 +19,7 @@ from scipy.ndimage import zoom
 
 from learners.data import ImageReader, open_readers
 from learners.judging import Evaluator
-from learners.kept import ArrayCache, round_cache
+from learners.kept import round_cache
 from learners.plan import plan_of
 from learners.predict import Tile
 from learners.progress import STOP_FILE, ProgressReport
@@ -28,6 +28,7 @@ from learners.proposing import BatchPredictor
 from learners.registration import Brightness, correlation, way_between
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import OPEN_BACKGROUND, Classes, without_slices
+from storage.array_cache import ArrayCache
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
 
 SIDE = 64  # voxels of the grid on which volumes are laid over each other

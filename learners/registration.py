@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from learners.kept import ArrayCache, Arrays
+from storage.array_cache import ArrayCache, Arrays
 
 AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH = 60, 40, 1.5  # the last in voxels
 VERSION = 1  # of `register`: raise it where the same pixels come to another way

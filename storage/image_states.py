@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from storage.database import Database
-from storage.store import Store
 
 Mark = Literal["flag", "first", "skip"]
 
@@ -113,11 +112,6 @@ class ImageStates:
         """Images with this mark, the first marked first."""
         sql = "select image_id from image_marks where mark = ? order by created_at, rowid"
         return [row["image_id"] for row in self._db.rows(sql, [mark])]
-
-
-def states_of(store: Store) -> ImageStates:
-    """The states of a project's images."""
-    return ImageStates(store._db)
 
 
 def _state(row: dict[str, Any]) -> ImageState:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.database import Database
-from storage.store import MASKS, Store
+from storage.rows import MASKS
 
 
 @dataclass(frozen=True)
@@ -260,11 +260,6 @@ class Rounds:
         with self._db.transaction() as tables:
             tables.table("rounds").update(round_id, values)
             tables.execute("update rounds set finished_at = current_timestamp where id = ?", [round_id])
-
-
-def rounds_of(store: Store) -> Rounds:
-    """The rounds of a project."""
-    return Rounds(store.root / "rounds", store._db)
 
 
 def _round(row: dict[str, Any]) -> RoundRow:

@@ -9,6 +9,7 @@ import numpy as np
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, SliceRef
 
 SOURCES = ("drawn", "prompted", "accepted", "refined", "imported")
+MASKS = "kind in ('patch', 'complete')"  # SQL: events that say something about voxels; tags do not
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from sqlite_utils import Database as Tables
 
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
 from storage.database import Database, full_disk_told
+from storage.image_states import ImageStates
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
 from storage.revoking import insert_revoke, sent_before
-from storage.rows import ClassRow, Event, ImageRow, LabelRow, NewLabel
+from storage.rounds import Rounds
+from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
 from storage.tags import Tags
 
@@ -24,7 +26,6 @@ PALETTE = (
 )
 HISTORY = 500  # steps of undo kept within reach
 DIRECTORIES = ("images", "labels")
-MASKS = "kind in ('patch', 'complete')"  # events that say something about voxels; tags do not
 
 
 class Store:
@@ -40,7 +41,7 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        self.predictions, self.tags = Predictions(root / "predictions", self._db), Tags(self._db)
+        self._open_parts()
         self._sweep()
 
     @classmethod
@@ -49,8 +50,13 @@ class Store:
         store = cls.__new__(cls)
         store.root, store._lock = root, None
         store._db = Database(root / "project.db", read_only=True)
-        store.predictions, store.tags = Predictions(root / "predictions", store._db), Tags(store._db)
+        store._open_parts()
         return store
+
+    def _open_parts(self) -> None:
+        """What has rows of its own and shares the connection."""
+        self.predictions, self.tags = Predictions(self.root / "predictions", self._db), Tags(self._db)
+        self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
 
     def close(self) -> None:
         self._db.close()

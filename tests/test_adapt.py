@@ -29,7 +29,6 @@ from learners.plan import Plan, plan_of
 from learners.targets import Classes
 from learners.work import run
 from models.networks import NetworkSpec, UNet
-from storage.rounds import rounds_of
 from storage.store import Store
 from tests.test_learners_learn import discs, example, spec_of
 
@@ -258,7 +257,7 @@ def test_groups_come_from_a_column_and_rows_that_make_no_sense_are_said(tmp_path
         assert sorted(read_groups(store).values()) == ["Bern", "Graz"]
         with pytest.raises(ValueError, match="needs a column"):
             import_groups(store, tmp_path / "sites.csv", "stain")
-        inputs = RoundInputs(store, rounds_of(store))
+        inputs = RoundInputs(store, store.rounds)
         inputs._rounds.sweep()
         assert sorted(e.group for e in inputs.build("supervised", 0).examples) == ["", "Bern", "Graz"]
     finally:

@@ -10,9 +10,9 @@ from annotator.facts import volumes_look_alike
 from learners import registration
 from learners.atlas import resized, run
 from learners.choice import ProjectSummary, choose
-from learners.kept import read_arrays
 from learners.progress import classes_file, confidence_file
 from learners.spec import Example, Unready
+from storage.array_cache import read_arrays
 from storage.arrays import UNLABELLED, open_npy
 from storage.formats import read, read_labels
 from tests.test_learners_learn import example, spec_of

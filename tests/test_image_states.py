@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from storage.arrays import SliceRef
-from storage.image_states import FILTERS, SORTS, ImageQuery, states_of
+from storage.image_states import FILTERS, SORTS, ImageQuery
 from storage.predictions import NewPrediction
-from storage.rounds import rounds_of
 from storage.rows import NewLabel
 from tests.conftest import ball, drawn
 from tests.web import live, small_app, small_workflow, visit
@@ -35,18 +34,18 @@ def filled(store):
             label if image != 4 else NewLabel(label.ref, label.patch, "x", "ann", source="accepted")
         )
     store.add_label(NewLabel(SliceRef(5, 0, 4), None, "done", "ann"))
-    rounds = rounds_of(store)
+    rounds = store.rounds
     rounds.sweep()
     rounds.hold_out(4)
     return store
 
 
 def ids(store, **wish):
-    return [state.id for state in states_of(store).page(ImageQuery(**wish), 0, 100)[1]]
+    return [state.id for state in store.image_states.page(ImageQuery(**wish), 0, 100)[1]]
 
 
 def test_every_image_is_in_one_state(filled):
-    _, page = states_of(filled).page(ImageQuery(), 0, 10)
+    _, page = filled.image_states.page(ImageQuery(), 0, 10)
     assert [one.state for one in page] == ["untouched", "proposed", "labelled", "accepted", "complete"]
     assert [one.held_out for one in page] == [False, False, False, True, False]
     assert (page[1].producer, page[1].round_id, page[1].expected_dice) == ("unimatch", 7, 0.6)
@@ -67,7 +66,7 @@ def test_the_list_is_filtered_sorted_and_searched(filled):
 
 
 def test_marks_are_set_once_and_taken_back(filled):
-    states = states_of(filled)
+    states = filled.image_states
     for mark in ("flag", "first", "skip"):
         states.mark(3, mark, True, "ann")
         states.mark(3, mark, True, "bob")
@@ -92,7 +91,7 @@ def test_ten_thousand_images_are_listed_in_no_time(store):
                select id, id, 'unimatch', 'predicted', 1, 0, (id * 7919 % 1000) / 1000.0 from images"""
         )
     started = time.process_time()
-    total, page = states_of(store).page(ImageQuery(sort="expected", state="proposed"), 5000, 100)
+    total, page = store.image_states.page(ImageQuery(sort="expected", state="proposed"), 5000, 100)
     assert total == 10_000 and len(page) == 100
     assert page[0].expected_dice == pytest.approx(0.5, abs=0.01)
     assert time.process_time() - started < 1.0

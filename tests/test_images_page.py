@@ -11,7 +11,6 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from storage.arrays import SliceRef
 from storage.predictions import NewPrediction
-from storage.rounds import rounds_of
 from storage.store import Store
 from tests.browser import (
     PageWatch,
@@ -44,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         array = np.zeros(shape, np.uint8)
         store.predictions.add(NewPrediction(image, "unimatch", "predicted", 0, array, array, 7, expected))
     store.add_label(drawn(SliceRef(4, 0, 4), truth[4]))
-    rounds = rounds_of(store)
+    rounds = store.rounds
     rounds.sweep()
     rounds.hold_out(5)
     store.close()

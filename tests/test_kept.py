@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learners.kept import ArrayCache, Arrays, read_arrays
+from storage.array_cache import ArrayCache, Arrays, read_arrays
 
 HOUR = 3600.0
 

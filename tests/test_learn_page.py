@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from storage.arrays import SliceRef
-from storage.rounds import Correction, Finished, Rounds, rounds_of
+from storage.rounds import Correction, Finished, Rounds
 from storage.store import Store
 from tests.browser import (
     PageWatch,

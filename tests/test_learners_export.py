@@ -16,7 +16,7 @@ from learners.checkpoint import Card, load_network, read_card, save_model
 from learners.data import normalised, percentiles
 from learners.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
-from storage.rounds import Finished, rounds_of
+from storage.rounds import Finished
 from tests.conftest import ball
 
 
@@ -24,7 +24,7 @@ def trained(store, dims: int, channels: int = 1):
     """A project with a model of a learner; untrained weights serve as well here."""
     for name in ("cell", "wall"):
         store.add_class(name)
-    rounds = rounds_of(store)
+    rounds = store.rounds
     rounds.sweep()
     torch.manual_seed(3)
     strides = ((2,) * dims, (2,) * dims)

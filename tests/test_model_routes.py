@@ -9,7 +9,6 @@ import pytest
 
 from annotator.model_import import import_model, model_folder
 from learners.checkpoint import read_card
-from storage.rounds import rounds_of
 from tests.test_learners_export import trained
 from tests.web import client_of, small_app, small_workflow, visit
 
@@ -64,7 +63,7 @@ def test_the_zip_comes_in_again_as_another_learners_start(served):
     assert job.state == "done" and "the next round starts from it" in job.progress.message
     learner = {one["name"]: one for one in client.get("/api/learn").json()["learners"]}
     assert learner["unimatch"]["model"] and not learner["bcp"]["model"]
-    rounds = rounds_of(workflow.store)
+    rounds = workflow.store.rounds
     assert read_card(rounds.model("unimatch")).learner == "unimatch"
 
 
@@ -112,7 +111,7 @@ def test_classes_are_matched_by_name_and_new_ones_are_made(store, tmp_path):
     try:
         for name in ("nerve", "Wall"):
             other.add_class(name)
-        rounds = rounds_of(other)
+        rounds = other.rounds
         rounds.sweep()
         row = import_model(other, rounds, "supervised", folder)
         card = read_card(rounds.folder(row.id))

@@ -11,7 +11,6 @@ from annotator.model_export import export_model
 from annotator.model_import import import_model
 from learners.progress import classes_file
 from learners.work import run
-from storage.rounds import rounds_of
 from storage.store import Store
 from tests.conftest import ball
 from tests.test_learners_learn import discs, spec_of
@@ -37,7 +36,7 @@ def test_predict_proposes_for_new_images_and_trains_nothing(trained, capsys):
     assert app.main(["predict", "--project", str(project)]) == 0
     assert "1 images predicted" in capsys.readouterr().out
     store = Store(project)
-    rows = rounds_of(store).of("supervised")
+    rows = store.rounds.of("supervised")
     assert [row.kind for row in rows] == ["train", "predict"]
     assert store.predictions.newest(late).round_id == rows[1].id
     store.close()
@@ -47,11 +46,11 @@ def test_predict_proposes_for_new_images_and_trains_nothing(trained, capsys):
 def test_an_imported_model_predicts_in_a_project_where_nothing_is_labelled(trained, tmp_path):
     project, _ = trained
     store = Store(project)
-    export_model(store, rounds_of(store), "supervised", tmp_path / "model")
+    export_model(store, store.rounds, "supervised", tmp_path / "model")
     store.close()
     other = Store(tmp_path / "other")
     image = other.add_image(ball((9, 33, 39), seed=3)[0])
-    import_model(other, rounds_of(other), "supervised", tmp_path / "model")
+    import_model(other, other.rounds, "supervised", tmp_path / "model")
     other.close()
     (proposal,) = predict(tmp_path / "other", None, lambda message: None)
     assert proposal["image"] == image and proposal["name"].startswith("ball")
@@ -60,16 +59,16 @@ def test_an_imported_model_predicts_in_a_project_where_nothing_is_labelled(train
 def test_a_model_taken_in_while_the_app_runs_proposes_at_once_whoever_learns_here(trained, tmp_path):
     project, _ = trained
     store = Store(project)
-    export_model(store, rounds_of(store), "supervised", tmp_path / "model")
+    export_model(store, store.rounds, "supervised", tmp_path / "model")
     store.close()
     other = Store(tmp_path / "other")
     images = [other.add_image(ball((9, 33, 39), seed=seed)[0]) for seed in (3, 4)]
-    import_model(other, rounds_of(other), "unimatch", tmp_path / "model")
+    import_model(other, other.rounds, "unimatch", tmp_path / "model")
     scheduler = scheduler_of(other)
     scheduler.propose("unimatch")
     scheduler.run_until_idle(60)
     assert all(other.predictions.newest(image, "unimatch") for image in images)
-    assert [row.kind for row in rounds_of(other).of("unimatch")] == ["train", "predict"]
+    assert [row.kind for row in other.rounds.of("unimatch")] == ["train", "predict"]
     with pytest.raises(LookupError, match="no model yet"):
         scheduler.propose("bcp")
     scheduler.close()

@@ -9,7 +9,7 @@ from annotator.round_inputs import RoundInputs
 from learners.targets import Classes
 from storage.arrays import SliceRef, open_npy
 from storage.predictions import NewPrediction
-from storage.rounds import Finished, rounds_of
+from storage.rounds import Finished
 from storage.store import Store
 from tests.conftest import ball, drawn
 
@@ -29,7 +29,7 @@ def filled(store: Store, image_id: int, seen: int, value: int = 1) -> None:
 
 
 def test_a_round_keeps_its_fill_while_the_volume_is_filled_anew(store):
-    image, rounds = store.add_image(ball()[0]), rounds_of(store)
+    image, rounds = store.add_image(ball()[0]), store.rounds
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))
     store.add_label(drawn(SliceRef(image, 1, 3), np.ones((5, 5), np.uint8)))
     inputs = RoundInputs(store, rounds)
@@ -46,7 +46,7 @@ def test_a_round_keeps_its_fill_while_the_volume_is_filled_anew(store):
 
 
 def test_a_fill_ages_with_the_learners_own_rounds(store):
-    image, rounds = store.add_image(ball()[0]), rounds_of(store)
+    image, rounds = store.add_image(ball()[0]), store.rounds
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))
     filled(store, image, 1)
     inputs = RoundInputs(store, rounds)
@@ -67,7 +67,7 @@ def test_what_a_label_says_is_trusted_and_what_was_propagated_less(store, tmp_pa
     image = store.add_image(ball()[0])
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))
     filled(store, image, 1)
-    (example,) = RoundInputs(store, rounds_of(store)).build("propagated", 0).examples
+    (example,) = RoundInputs(store, store.rounds).build("propagated", 0).examples
     case = ImageReader(example, Classes((1,)), 1)
     whole = tuple(slice(0, n) for n in example.shape)
     target = case.target(whole, lambda rounds: trust_at(rounds))

@@ -7,7 +7,7 @@ from annotator.corrections import proposal_dice
 from annotator.round_inputs import RoundInputs, target_volume
 from learners.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
-from storage.rounds import Correction, Finished, rounds_of
+from storage.rounds import Correction, Finished
 from storage.rows import NewLabel
 from tests.conftest import ball, drawn
 
@@ -18,7 +18,7 @@ ONES = np.ones((2, 3), np.uint8)
 def rounds(store):
     store.add_class("one")
     store.add_class("two")
-    rounds = rounds_of(store)
+    rounds = store.rounds
     rounds.sweep()
     return rounds
 
@@ -37,7 +37,7 @@ def complete(ref, client="c"):
 
 def test_a_round_that_was_running_when_the_project_closed_is_lost_and_says_so(store, rounds):
     row = rounds.start("supervised", 0)
-    again = rounds_of(store)
+    again = store.rounds
     again.sweep()
     assert again.get(row.id).status == "lost" and "starts again" in again.get(row.id).error
     assert not rounds.folder(row.id).exists()

@@ -8,7 +8,6 @@ from sqlite_utils import Database as Tables
 
 from storage.arrays import SliceRef
 from storage.database import Database
-from storage.rounds import rounds_of
 from storage.schema import migration
 from storage.store import Store
 from storage.tags import NewTag, TagBatch
@@ -32,7 +31,7 @@ def test_a_tag_moves_the_clock_and_says_nothing_about_voxels(store):
     assert store.labels(image) == [label]
     assert store.slice_states(image) == [(0, 4, "labelled")]
     assert store.history("ann")[0][-1].client_id == label.client_id
-    assert rounds_of(store).labelled_images() == {image: label.id}
+    assert store.rounds.labelled_images() == {image: label.id}
 
 
 def test_an_act_is_taken_back_as_a_whole_and_the_same_act_twice_is_one(store):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from learners.budget import Budget
 from learners.data import ImageReader
-from learners.kept import Arrays, round_cache
+from learners.kept import round_cache
 from learners.pictures import picture_of
 from learners.plan import device_of
 from learners.progress import STOP_FILE, ProgressReport
@@ -25,6 +25,7 @@ from learners.targets import Classes
 from learners.work import run as train_network
 from models import on_this_machine
 from models.prompt import PromptModel
+from storage.array_cache import Arrays
 from storage.arrays import UNLABELLED, TornFile, open_npy, plane, write_npy
 
 HEAD = "tags.safetensors"
