@@ -22,7 +22,7 @@ from annotator.render import to_rgb
 from annotator.speeds import Speeds
 from annotator.tuned import adapter_of, read_tuned
 from annotator.wishes import SliceView, beside, neighbours
-from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, tuned
+from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, load_tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, PromptModel, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
@@ -149,7 +149,7 @@ class PromptService:
         if path is None or not belongs(path):
             return None
         title, line = "Built-in, tuned to this project", read_tuned(self._store).line
-        entry = PromptModelEntry(title, line, lambda _: tuned(path), instant=True)
+        entry = PromptModelEntry(title, line, lambda _: load_tuned(path), instant=True)
         others = {name: other for name, other in self._entries.items() if name not in (BUILT_IN, TUNED)}
         self._entries = {BUILT_IN: self._entries[BUILT_IN], TUNED: entry, **others}
         return path

@@ -23,7 +23,7 @@ from benchmarks.common import choosing
 from benchmarks.prompt_cases import SETS, Draw, PromptCase, windowed
 from models.builtin import DOUBT, LEAD, OPEN_CLICKS
 from models.clicknet.model import ClickNet
-from models.graphcut import GraphCut
+from models.graphcut.model import GraphCut
 from models.prompt import Prompts
 
 DOUBTS = (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 1.0)

@@ -42,9 +42,9 @@ from learners.tags.masks import CUT, at_size, prompted
 from learners.tags.work import HEAD
 from learners.targets import Classes
 from models.builtin import BuiltIn
+from models.graphcut.random_walker import PixelPrior
+from models.graphcut.random_walker import walk as dense_walk
 from models.prompt import Prompts
-from models.walker import PixelPrior
-from models.walker import walk as dense_walk
 from storage.arrays import SliceRef
 from storage.formats import lay_on, read, read_labels
 from storage.formats.grid import grid_of_image

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from learners.late import LazyFunction
+from models.lazy import LazyFunction
 
 if TYPE_CHECKING:
     from learners.spec import RoundResult, RoundSpec

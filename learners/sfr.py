@@ -34,8 +34,8 @@ from learners.targets import Classes, trust_at
 from learners.trainer import Part, Recipe, StepContext
 from learners.work import run as train_network
 from models import GIVEN, PromptChoice
-from models.mosaic import Mosaic
-from models.sam_mosaic import MosaicSam
+from models.sam.mosaic import Mosaic
+from models.sam.mosaic_segmenter import MosaicSam
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
 WEIGHTS = ("medsam", "sam_vit_b", "sam_vit_l", "sam_vit_h", "microsam_vit_b_lm")
@@ -65,8 +65,8 @@ def run(spec: RoundSpec) -> RoundResult:
 def sam_here(prompts: PromptChoice) -> tuple[Any, str]:
     """The project's own prompt model where that is a SAM with low-rank updates, else the first of these that is on this
     machine; and the digest of its file. Raises Unready where none is."""
-    from models.checkpoint import SAM_WIDTHS, open_checkpoint
-    from models.sam import sam_network
+    from models.sam.checkpoint import SAM_WIDTHS, open_checkpoint
+    from models.sam.model import sam_network
     from models.weights import CATALOGUE, find, weights_folder
 
     if prompts.name == GIVEN and prompts.file is not None and prompts.file.is_file():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.lazy import LazyFunction
 from models.prompt import PromptModel
 
 BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in where another cannot
@@ -31,102 +32,72 @@ class PromptModelEntry:
     instant: bool = False  # encoding costs next to nothing: call it in place, cache nothing
 
 
-def builtin(weights: Path | None) -> PromptModel:
-    from models.builtin import BuiltIn
-
-    return BuiltIn(weights)
-
-
-def graphcut(weights: Path | None) -> PromptModel:
-    from models.graphcut import GraphCut
-
-    return GraphCut()
-
-
-def sam(weights: Path | None) -> PromptModel:
-    """Any SAM checkpoint: which network it is, the file tells."""
-    from models.sam import load_sam
-
-    if weights is None:
-        raise ValueError("SAM needs a checkpoint: download one or choose a file")
-    return load_sam(weights)
-
-
-def tuned(adapter: Path) -> PromptModel:
-    """The built-in model with the late layers that were tuned on a project's labels."""
-    from models.builtin import BuiltIn
-
-    return BuiltIn(adapter=adapter)
-
-
-def sam2(weights: Path | None) -> PromptModel:
-    from models.sam2 import load_sam2
-
-    if weights is None:
-        raise ValueError("SAM 2 needs a folder of weights: choose one")
-    return load_sam2(weights)
-
+load_builtin = LazyFunction("models.builtin:load_builtin")
+load_graphcut = LazyFunction("models.graphcut.model:load_graphcut")
+load_tuned = LazyFunction("models.builtin:load_tuned")
+load_sam = LazyFunction("models.sam.model:load_sam")
+load_sam2 = LazyFunction("models.sam.sam2:load_sam2")
 
 PROMPT_MODELS: dict[str, PromptModelEntry] = {
     "builtin": PromptModelEntry(
         title="Built-in",
         good_at="cells, nuclei, organs, surfaces and objects at once: our own small network beside the graph cut",
-        factory=builtin,
+        factory=load_builtin,
         instant=True,
     ),
     "graphcut": PromptModelEntry(
         title="Graph cut (nothing to download)",
         good_at="blobs, cells, organs and phases that differ from what surrounds them",
-        factory=graphcut,
+        factory=load_graphcut,
         instant=True,
     ),
     "mobile_sam": PromptModelEntry(
         title="MobileSAM (41 MB)",
         good_at="objects in photographs and clear structures; the quickest SAM on a laptop",
-        factory=sam,
+        factory=load_sam,
         weights="mobile_sam",
     ),
     "sam_vit_b": PromptModelEntry(
         title="SAM ViT-B (375 MB)",
         good_at="objects in photographs, sharper than MobileSAM; half a minute a slice without a GPU",
-        factory=sam,
+        factory=load_sam,
         weights="sam_vit_b",
     ),
     "sam_vit_l": PromptModelEntry(
         title="SAM ViT-L (1.2 GB)",
         good_at="objects in photographs; wants a GPU",
-        factory=sam,
+        factory=load_sam,
         weights="sam_vit_l",
     ),
     "sam_vit_h": PromptModelEntry(
         title="SAM ViT-H (2.6 GB)",
         good_at="objects in photographs, the best of the first SAM; wants a GPU",
-        factory=sam,
+        factory=load_sam,
         weights="sam_vit_h",
     ),
     "medsam": PromptModelEntry(
         title="MedSAM ViT-B (your file)",
         good_at="organs and lesions in CT, MRI and ultrasound, from a box",
-        factory=sam,
+        factory=load_sam,
         weights="medsam",
     ),
     "microsam_vit_b_lm": PromptModelEntry(
         title="micro-sam ViT-B, light microscopy (your file)",
         good_at="cells and nuclei in light microscopy",
-        factory=sam,
+        factory=load_sam,
         weights="microsam_vit_b_lm",
     ),
     "sam2.1_tiny": PromptModelEntry(
         title="SAM 2.1 tiny (your folder)",
         good_at="objects in photographs; not tried with trained weights yet",
-        factory=sam2,
+        factory=load_sam2,
         weights="sam2.1_tiny",
         packages=("transformers",),
     ),
     "edgetam": PromptModelEntry(
         title="EdgeTAM (your folder)",
         good_at="objects in photographs, quicker than SAM 2.1; not tried with trained weights yet",
-        factory=sam2,
+        factory=load_sam2,
         weights="edgetam",
         packages=("transformers", "timm"),
     ),
@@ -134,7 +105,7 @@ PROMPT_MODELS: dict[str, PromptModelEntry] = {
 
 
 # What is no entry of the registry, because it is one project's: name -> from its file.
-OWN_FILES: dict[str, Callable[[Path], PromptModel]] = {GIVEN: sam, TUNED: tuned}
+OWN_FILES: dict[str, Callable[[Path], PromptModel]] = {GIVEN: load_sam, TUNED: load_tuned}
 
 
 @dataclass(frozen=True)

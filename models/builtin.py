@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clicknet.model import ClickNet
-from models.frame import Clicks, clicks_of
-from models.graphcut import GraphCut
+from models.clicks import Clicks, clicks_of
+from models.graphcut.model import GraphCut
 from models.prompt import Embedding, MaskPrediction, Prompts, tighter
 
 # Chosen with `python -m benchmarks.prompt_doubt` on training splits (480 objects of eight sets): the mean IoU of the
@@ -134,3 +134,13 @@ def _part(embedding: Embedding, model_id: str) -> Embedding:
 
 def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def load_builtin(weights: Path | None) -> BuiltIn:
+    """The model as it is shipped, or of other weights."""
+    return BuiltIn(weights)
+
+
+def load_tuned(adapter: Path) -> BuiltIn:
+    """With the late layers that were tuned on a project's labels."""
+    return BuiltIn(adapter=adapter)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam import DevicePrecision, SamModel
-from models.torchvision_cpu import ensure_torchvision
+from models.sam.model import DevicePrecision, SamModel
+from models.sam.torchvision_cpu import ensure_torchvision
 
 CPU = DevicePrecision(torch.device("cpu"), torch.float32)
 SIDE = 128
@@ -90,7 +90,7 @@ class GatedModel:
 
 def small_sam2():
     """SAM 2.1 of `transformers`; needs that package."""
-    from models.sam2 import ensure_transformers, transformers_class
+    from models.sam.sam2 import ensure_transformers, transformers_class
 
     ensure_transformers()
     torch.manual_seed(3)

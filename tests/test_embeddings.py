@@ -15,8 +15,8 @@ from annotator.embedding_cache import EmbeddingCache, key_of
 from annotator.embeddings import EmbeddingWorker
 from annotator.wishes import SliceView, neighbours
 from models import PROMPT_MODELS
-from models.checkpoint import WrongFile
 from models.prompt import Embedding, MaskPrediction, Prompts
+from models.sam.checkpoint import WrongFile
 from storage.arrays import SliceRef
 
 CLICK = Prompts(points_rc=((3, 4),), labels=(1,))

@@ -18,7 +18,7 @@ from annotator.embeddings import EmbeddingWorker
 from learners.encoders_ray import under_the_name
 from learners.engines import make_encoders
 from learners.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
-from models.sam import DevicePrecision, SamModel
+from models.sam.model import DevicePrecision, SamModel
 from tests.small_models import GatedModel, tiny_sam
 from tests.test_embeddings import picture_of, shown
 

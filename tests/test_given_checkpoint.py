@@ -19,11 +19,12 @@ from learners.reference.work import run as reference_work
 from learners.rounds import run_round
 from learners.sfr import sam_here
 from learners.spec import RoundSpec
-from models import GIVEN, TUNED, PromptChoice, checkpoint, on_this_machine, sam_onnx, weights
+from models import GIVEN, TUNED, PromptChoice, on_this_machine, weights
 from models.builtin import BuiltIn
 from models.prompt import Embedding
-from models.sam import SamModel
-from models.sam_decoder import TorchDecoder
+from models.sam.decoder import TorchDecoder
+from models.sam.model import SamModel, checkpoint
+from models.sam.model import onnx_decoder as sam_onnx
 from storage.store import Store
 from tests.small_models import small_sam
 from tests.test_learners_learn import example, spec_of
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def given(tmp_path: Path, monkeypatch) -> Path:
     """A checkpoint of a small SAM with random weights, read as every other is."""
     monkeypatch.setitem(checkpoint.SAM_WIDTHS, 32, "vit_b")
-    sam = importlib.import_module("models.sam")  # the package has a function of that name
+    sam = importlib.import_module("models.sam.model")  # the package has a function of that name
     monkeypatch.setattr(sam, "empty_sam", lambda kind: small_sam(seed=1))
     monkeypatch.setattr(sam_onnx, "onnx_decoder", lambda sam, path: TorchDecoder(sam))
     path = tmp_path / "mine.pth"

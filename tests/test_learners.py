@@ -16,13 +16,13 @@ from learners.augment import Views, strong_look
 from learners.budget import Budget
 from learners.choice import ProjectSummary, choose
 from learners.data import normalised
-from learners.late import LazyFunction
 from learners.losses import CEDice, Sample, cross_entropy, dice
 from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.mix import centre_mask, cutmix, paste
 from learners.propagate import PROPAGATORS
 from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
 from learners.trainer import Gate, StepContext, TrainingState, rate_at, rate_scale, update_ema
+from models.lazy import LazyFunction
 from models.networks import NetworkSpec, UNet, strides_for
 from storage.arrays import UNLABELLED
 

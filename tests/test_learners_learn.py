@@ -336,7 +336,7 @@ def test_when_everything_is_held_out_the_round_says_what_to_label(tmp_path):
 
 
 def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_path, monkeypatch):
-    from learners import run as module
+    from learners import work as module
 
     plans = []
     real = module.train

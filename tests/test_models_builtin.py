@@ -15,7 +15,7 @@ from models.builtin import (
     misplaced,
     together,
 )
-from models.frame import clicks_of
+from models.clicks import clicks_of
 from models.prompt import MaskPrediction, Prompts, Scribble, tighter
 
 

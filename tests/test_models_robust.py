@@ -21,7 +21,7 @@ HUGE = (16_001, 16_007)
 
 
 def sam() -> PromptModel:
-    from models.sam import SamModel
+    from models.sam.model import SamModel
     from tests.small_models import CPU, small_sam
 
     return SamModel(small_sam(), "small", CPU)
@@ -29,7 +29,7 @@ def sam() -> PromptModel:
 
 def sam2() -> PromptModel:
     pytest.importorskip("transformers", reason="the optional extra for SAM 2 is not installed")
-    from models.sam2 import Sam2
+    from models.sam.sam2 import Sam2
     from tests.small_models import CPU, small_sam2
 
     return Sam2(small_sam2(), "tiny", CPU)

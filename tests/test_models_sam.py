@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import sam_onnx
-from models.checkpoint import WrongFile, open_checkpoint
 from models.prompt import Prompts, Scribble
-from models.sam import (
+from models.sam.checkpoint import WrongFile, open_checkpoint
+from models.sam.decoder import TorchDecoder
+from models.sam.model import (
     DevicePrecision,
     SamModel,
     best_place,
@@ -21,11 +21,11 @@ from models.sam import (
     load_sam,
     sam_network,
 )
-from models.sam_decoder import TorchDecoder
-from models.sam_onnx import OnnxDecoder, export, onnx_decoder, session
-from models.sam_prompts import MAX_POINTS, sam_prompts
-from models.tiny_vit import TinyViT
-from models.torchvision_cpu import ensure_torchvision, non_maximum_suppression
+from models.sam.model import onnx_decoder as sam_onnx
+from models.sam.onnx_decoder import OnnxDecoder, export, onnx_decoder, session
+from models.sam.prompts import MAX_POINTS, sam_prompts
+from models.sam.tiny_vit import TinyViT
+from models.sam.torchvision_cpu import ensure_torchvision, non_maximum_suppression
 from tests.small_models import CPU, SIDE, small_sam
 
 PROMPTS = {

@@ -6,9 +6,9 @@ import torch
 
 pytest.importorskip("transformers", reason="the optional extra for SAM 2 is not installed")
 
-from models.checkpoint import WrongFile
 from models.prompt import Prompts
-from models.sam2 import (
+from models.sam.checkpoint import WrongFile
+from models.sam.sam2 import (
     Propagator,
     Sam2,
     ensure_transformers,

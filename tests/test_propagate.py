@@ -29,7 +29,7 @@ from learners.propagate.prompted import prompted
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
 from learners.propagate.walker import ladder, normalised
 from models import GIVEN, PromptChoice
-from models.graphcut import GraphCut
+from models.graphcut.model import GraphCut
 from storage.arrays import UNLABELLED, plane
 
 NAMES = tuple(name for name, entry in PROPAGATORS.items() if not entry.weights)

@@ -15,8 +15,8 @@ from learners.spec import Pseudo, RoundSpec, Unready
 from learners.targets import Classes
 from learners.work import run as train_network
 from models import PromptChoice
-from models.mosaic import Mosaic
-from models.sam_mosaic import LowRank, MosaicSam
+from models.sam.mosaic import Mosaic
+from models.sam.mosaic_segmenter import LowRank, MosaicSam
 from storage.arrays import UNLABELLED, open_npy, write_npy
 from tests.small_models import small_sam
 from tests.test_sparse_learners import ball

@@ -13,7 +13,7 @@ from annotator.jobs import Jobs
 from annotator.prompting import PromptService
 from annotator.speeds import SETTING, Speeds, machine, measure
 from models import weights
-from models.graphcut import GraphCut
+from models.graphcut.model import GraphCut
 from models.prompt import Embedding, MaskPrediction
 from tests.test_weights import CONTENT, net, server  # noqa: F401
 

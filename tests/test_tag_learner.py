@@ -29,7 +29,7 @@ from learners.tags.needs import MIN_SLICES, missing_tags, teachable
 from learners.tags.work import HEAD, TagReader, _spots, guessed
 from learners.targets import Classes
 from models import PromptChoice
-from models.graphcut import GraphCut
+from models.graphcut.model import GraphCut
 from storage.arrays import BACKGROUND, UNLABELLED, write_npy
 
 SIDE = 64

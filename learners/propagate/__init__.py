@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.late import LazyFunction
 from learners.propagate.case import (
     FilledVolume,
     LabelledSlice,
@@ -18,6 +17,7 @@ from learners.propagate.case import (
     grey,
 )
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
+from models.lazy import LazyFunction
 from storage.arrays import UNLABELLED
 
 __all__ = [

@@ -15,7 +15,7 @@ from storage.arrays import plane
 
 
 class Tracker(Protocol):
-    """`models.sam2.Propagator`."""
+    """`models.sam.sam2.Propagator`."""
 
     def propagate(
         self,
@@ -43,7 +43,7 @@ def tracked(load: Callable[[], Tracker]) -> Method:
 def tracker_on_this_machine(names: tuple[str, ...], chosen: str = "") -> Tracker:
     """The weights that were chosen if they are among these and here, else the first that is. Raises ValueError where
     none is."""
-    from models.sam2 import load_propagator
+    from models.sam.sam2 import load_propagator
     from models.weights import CATALOGUE, find, weights_folder
 
     for name in sorted(names, key=lambda name: name != chosen):

@@ -27,7 +27,7 @@ from learners.reference.head import otsu
 from learners.reference.model import SHARP, chances
 from learners.reference.shots import ReferenceSlice, cells_of
 from learners.reference.views import other_look
-from models.sam2 import Propagator, normalised
+from models.sam.sam2 import Propagator, normalised
 
 LOOKS = 4  # other looks at each reference
 ACTIVE = 0.5  # of the likeness of the reference's own object, below which a class is not there

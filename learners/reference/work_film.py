@@ -15,7 +15,7 @@ from learners.reference.film import Film, aligned
 from learners.reference.shots import axis_of, shots_of
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.targets import Classes
-from models.sam2 import Propagator
+from models.sam.sam2 import Propagator
 from storage.arrays import write_bytes
 
 CARD = "film.json"

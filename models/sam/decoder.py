@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.sam_prompts import SamPrompts
+from models.sam.prompts import SamPrompts
 
 
 class Decoder(Protocol):

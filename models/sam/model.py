@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
-from models.checkpoint import Checkpoint, WrongFile, open_checkpoint
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam_decoder import Decoder, TorchDecoder
-from models.sam_prompts import sam_prompts
-from models.tiny_vit import TinyViT
-from models.torchvision_cpu import ensure_torchvision
+from models.sam.checkpoint import Checkpoint, WrongFile, open_checkpoint
+from models.sam.decoder import Decoder, TorchDecoder
+from models.sam.prompts import sam_prompts
+from models.sam.tiny_vit import TinyViT
+from models.sam.torchvision_cpu import ensure_torchvision
 
 PIXELS_FOR_CHOICE = 1 << 26  # above 64 megapixels only the best mask is made, for memory's sake
 
@@ -148,8 +148,10 @@ def enlarged_where_needed(soft: NDArray[np.float32], shape: tuple[int, int]) -> 
     return mask
 
 
-def load_sam(path: Path, place: DevicePrecision | None = None) -> SamModel:
+def load_sam(path: Path | None, place: DevicePrecision | None = None) -> SamModel:
     """Any SAM checkpoint; which one is told by the file. Raises WrongFile where it is something else."""
+    if path is None:
+        raise ValueError("SAM needs a checkpoint: download one or choose a file")
     checkpoint = open_checkpoint(path)
     if not checkpoint.is_sam:
         raise WrongFile(
@@ -159,7 +161,7 @@ def load_sam(path: Path, place: DevicePrecision | None = None) -> SamModel:
     place = place or best_place()
     decode: Decoder | None = None
     if place.device.type == "cpu":
-        from models.sam_onnx import onnx_decoder
+        from models.sam.onnx_decoder import onnx_decoder
 
         decode = onnx_decoder(sam, path.with_name(f"{path.stem}-{checkpoint.digest}-decoder.onnx"))
     return SamModel(sam, f"sam-{checkpoint.kind}-{checkpoint.digest}", place, decode)

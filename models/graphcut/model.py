@@ -5,14 +5,16 @@ the cost independent of the size of the slice; the edge of the mask is found at 
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.frame import OBJECT, UNKNOWN, Clicks, WorkFrame, clicks_of, drawn, frame_around
-from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
-from models.regions import (
+from models.clicks import Clicks, clicks_of
+from models.graphcut.frame import OBJECT, UNKNOWN, WorkFrame, drawn, frame_around
+from models.graphcut.random_walker import HELD, PixelPrior, walk
+from models.graphcut.regions import (
     RankingScene,
     box_features,
     features,
@@ -24,7 +26,7 @@ from models.regions import (
     rank,
     rank_in_box,
 )
-from models.walker import HELD, PixelPrior, walk
+from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
 
 COARSE = 64  # working pixels across a frame in which regions are sought
 FINE = 128  # working pixels across the frame in which the chosen one is refined
@@ -446,3 +448,8 @@ def answer_mask(image: NDArray[np.uint8], clicks: Clicks, mask: NDArray[np.bool_
     frame = close_frame(mask.shape, clicks, (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
     prior = frame.look(mask.astype(np.float32))
     return MaskPrediction(refined_mask(image, clicks, frame, prior)[None], np.full(1, 0.8, np.float32))
+
+
+def load_graphcut(weights: Path | None) -> GraphCut:
+    """It needs no file."""
+    return GraphCut()

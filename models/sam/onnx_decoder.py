@@ -17,8 +17,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from models.sam_decoder import Decoder, TorchDecoder
-from models.sam_prompts import SamPrompts
+from models.sam.decoder import Decoder, TorchDecoder
+from models.sam.prompts import SamPrompts
 
 log = logging.getLogger(__name__)
 OPSET = 17

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.checkpoint import WrongFile, digest_of
 from models.prompt import Embedding, MaskPrediction, Prompts
-from models.sam import DevicePrecision, best_place, name_in, precision_of
-from models.sam_prompts import CONFIDENT, SamPrompts, sam_prompts
-from models.torchvision_cpu import ensure_torchvision
+from models.sam.checkpoint import WrongFile, digest_of
+from models.sam.model import DevicePrecision, best_place, name_in, precision_of
+from models.sam.prompts import CONFIDENT, SamPrompts, sam_prompts
+from models.sam.torchvision_cpu import ensure_torchvision
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LEVELS = 3  # feature maps of an embedding: quarter, eighth and sixteenth of the input size
@@ -209,8 +209,10 @@ def nearness(index: int, seeds: Mapping[int, NDArray[np.bool_]], backwards: bool
     return 1 / (1 + min(abs(index - seed) for seed in behind)) if behind else 0.0
 
 
-def load_sam2(folder: Path, place: DevicePrecision | None = None) -> Sam2:
+def load_sam2(folder: Path | None, place: DevicePrecision | None = None) -> Sam2:
     """The image model out of a folder of weights; raises WrongFile where it is something else."""
+    if folder is None:
+        raise ValueError("SAM 2 needs a folder of weights: choose one")
     family, digest = look_into(folder)
     network = transformers_class(family + "Model").from_pretrained(folder, local_files_only=True)
     return Sam2(network, f"{family.lower()}-{digest}", place)

@@ -1,0 +1,1 @@
+"""The training-free prompt model: candidate regions around what is pointed at, settled by a random walker."""
