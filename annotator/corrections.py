@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotator.round_inputs import Inputs
-from learners.metrics import dice_of, mean_dice, overlaps
+from learners.prediction.metrics import dice_of, mean_dice, overlaps
 from storage.arrays import UNLABELLED, TornFile, open_npy
 from storage.fold import fold
 from storage.rounds import Correction, Rounds

@@ -5,8 +5,8 @@ import logging
 import threading
 from pathlib import Path
 
-from learners.describe import Described, describe_all
-from learners.pool import Pool, empty_pool, join, read_pool, write_pool
+from learners.rankers.image_features import Described, describe_all
+from learners.rankers.pool import Pool, empty_pool, join, read_pool, write_pool
 from storage.arrays import TornFile
 from storage.rounds import Rounds
 from storage.store import Store

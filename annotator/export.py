@@ -17,7 +17,7 @@ from PIL import Image
 
 from annotator.export_report import ExportedImage, provenance, readme
 from annotator.jobs import Job
-from learners.words import count_of
+from learners.text import count_of
 from storage.arrays import BACKGROUND, UNLABELLED, sync_directory, write_bytes
 from storage.database import full_disk_told
 from storage.fold import fold

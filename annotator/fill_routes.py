@@ -11,7 +11,7 @@ from annotator.fills import Fills
 from annotator.guide import guide
 from annotator.messages import MAX_INDEX
 from annotator.routes import ImageId, Name, Parts, RequestBody
-from learners.slices import DEFAULT_RULE
+from learners.propagate.next_slice import DEFAULT_RULE
 
 SliceEdge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
 Producer = Annotated[str | None, Query(min_length=1, max_length=200)]

@@ -17,9 +17,9 @@ from annotator.prompt_choice import prompt_choice
 from annotator.trust import TrustView
 from learners import LEARNERS
 from learners.propagate import PROPAGATORS, PropagationCancelled
-from learners.propagate.case import LabelledSlice
-from learners.propagate.worker import FillDone, FillFailed, FillSpec, ProcessFiller
-from learners.slices import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
+from learners.propagate.contract import LabelledSlice
+from learners.propagate.next_slice import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
+from learners.propagate.process import FillDone, FillFailed, FillSpec, ProcessFiller
 from storage.arrays import BACKGROUND, UNLABELLED, TornFile, plane
 from storage.database import StorageFull
 from storage.fold import Folded

@@ -5,7 +5,7 @@ from typing import Any
 
 from annotator.fills import labelled_slices
 from annotator.folds import LabelCache
-from learners.orthogonal import steps
+from learners.propagate.first_slices import steps
 from storage.store import Store
 
 

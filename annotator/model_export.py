@@ -16,7 +16,7 @@ from storage.rounds import RoundRow, Rounds
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from learners.checkpoint import Card
+    from learners.training.checkpoint import Card
     from models.networks import UNet
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def export_model(
 ) -> ExportedModel:
     """Write the model that people see now; `tell` hears what is being done. Raises LookupError where there is none,
     ValueError where the folder is in use or the model is damaged."""
-    from learners.checkpoint import WEIGHTS, load_network, read_card
+    from learners.training.checkpoint import WEIGHTS, load_network, read_card
 
     row = rounds.newest(learner, "done")
     source = rounds.model(learner)

@@ -22,7 +22,7 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
     is run. Raises ValueError where it is no model, LookupError for an unknown learner.
     """
     from learners import LEARNERS
-    from learners.checkpoint import STUDENT, WEIGHTS, load_network
+    from learners.training.checkpoint import STUDENT, WEIGHTS, load_network
 
     if learner not in LEARNERS:
         raise LookupError(f"there is no learner {learner!r}; there are: {', '.join(LEARNERS)}")
@@ -55,7 +55,7 @@ def model_folder(uploaded: Path, into: Path) -> Path:
 
 def _unpacked(archive: Path, into: Path) -> Path:
     """Only files of a model's own names, whatever else and whatever paths the zip holds."""
-    from learners.checkpoint import STUDENT, WEIGHTS
+    from learners.training.checkpoint import STUDENT, WEIGHTS
 
     into.mkdir(parents=True, exist_ok=True)
     try:

@@ -6,9 +6,9 @@ import numpy as np
 
 from annotator.learn_settings import RANKER
 from annotator.scheduler import Scheduler
-from learners.pool import Pool
 from learners.rankers import COLD, RANKERS, WARM, rank
-from learners.rankers.ask import Pick, RankRequest, Ref
+from learners.rankers.contract import Pick, RankRequest, Ref
+from learners.rankers.pool import Pool
 
 SKIPPED, CHOSEN = "skipped", RANKER
 

@@ -12,9 +12,9 @@ from annotator.image_groups import read_groups
 from annotator.round_fills import RoundFills
 from annotator.tags import Tagging
 from learners import LEARNERS
+from learners.methods.tags.needs import missing_tags
 from learners.spec import Example, Pseudo, Tag, WeakBox
-from learners.tags.needs import missing_tags
-from learners.targets import OPEN_BACKGROUND
+from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
 from storage.fold import fold
 from storage.rounds import Rounds

@@ -24,8 +24,8 @@ from annotator.publishing import PredictionPublisher, RunningRound
 from annotator.round_inputs import Inputs, RoundInputs, missing
 from learners import LEARNERS
 from learners.choice import Choice, choose
-from learners.pool import Pool
 from learners.progress import STOP_FILE
+from learners.rankers.pool import Pool
 from learners.rounds import run_round
 from learners.spec import CARD, RoundSpec
 from storage.rounds import RoundRow, Rounds

@@ -7,7 +7,7 @@ from annotator.folds import LabelCache
 from annotator.round_fills import RoundFills
 from annotator.round_inputs import places_of
 from learners import LEARNERS
-from learners.targets import propagated_trust, trust_at
+from learners.training.targets import propagated_trust, trust_at
 from storage.arrays import UNLABELLED, plane
 from storage.store import Store
 

@@ -20,7 +20,7 @@ from annotator.tuning_inputs import MaskCount, gather
 from learners.progress import STOP_FILE, read_progress
 from learners.rounds import run_tuning
 from learners.spec import Unready
-from learners.spec_tuning import ADAPTER, TuneResult, TuneSpec
+from learners.tuning_spec import ADAPTER, TuneResult, TuneSpec
 from models.clicknet.adapter import belongs, digest
 from storage.arrays import TornFile
 from storage.store import Store

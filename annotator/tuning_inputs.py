@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.render import to_rgb
-from learners.spec_tuning import TuneSlice
+from learners.tuning_spec import TuneSlice
 from storage.arrays import MAX_CLASS, SliceRef, open_npy, plane
 from storage.fold import fold
 from storage.rows import ImageRow, LabelRow

@@ -13,13 +13,13 @@ from benchmarks.common import Row
 from learners.adapt import ADAPTERS, AdaptationData
 from learners.adapt.adapted import adapt_groups, looks
 from learners.adapt.layers import batch_norms
-from learners.checkpoint import load_network
-from learners.data import ImageReader
-from learners.judging import Evaluator
-from learners.plan import plan_of
+from learners.prediction.evaluation import Evaluator
+from learners.rounds.train import run
 from learners.spec import Example, RoundSpec
-from learners.targets import Classes
-from learners.work import run
+from learners.training.checkpoint import load_network
+from learners.training.data import ImageReader
+from learners.training.plan import plan_of
+from learners.training.targets import Classes
 from storage.arrays import write_npy
 from storage.formats import lay_on, read, read_labels
 from storage.formats.grid import grid_of_image

@@ -30,8 +30,8 @@ from annotator.model_export import export_model
 from benchmarks.common import Row, finish
 from benchmarks.simulated import USER, Annotator, Subject, project, test_dice, truth_of
 from learners import LEARNERS
-from learners.metrics import dice_of, mean_dice, overlaps
-from learners.propagate.worker import Filler
+from learners.prediction.metrics import dice_of, mean_dice, overlaps
+from learners.propagate.process import Filler
 from storage.arrays import SliceRef, plane
 from storage.formats import read_labels
 

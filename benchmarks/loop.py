@@ -29,8 +29,8 @@ from annotator import scheduler
 from annotator.learn_settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
-from learners import trainer
 from learners.rankers import RANKERS
+from learners.training import trainer
 from storage.formats import read_labels
 
 # Learners of partial labels, tags or references have benchmarks of their own.

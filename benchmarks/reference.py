@@ -21,17 +21,17 @@ from benchmarks.adaptation import adaptation
 from benchmarks.common import Row, finish, parser
 from benchmarks.reference_sets import TASKS, Task, WantedImages
 from benchmarks.simulated import Annotator, Subject, project
-from learners.data import ImageReader
-from learners.plan import plan_of
-from learners.predict import class_map
-from learners.reference.features import BuiltInFeatures
-from learners.reference.learn import FitOptions, learn
-from learners.reference.model import ClassModel, Reference, View
-from learners.reference.shots import axis_of, shots_of
-from learners.reference.work import sight_of
+from learners.methods.reference.features import BuiltInFeatures
+from learners.methods.reference.fit import FitOptions, learn
+from learners.methods.reference.model import ClassModel, Reference, View
+from learners.methods.reference.reference_slices import axis_of, shots_of
+from learners.methods.reference.round import sight_of
+from learners.prediction.predict import class_map
 from learners.spec import RoundSpec, Unready
-from learners.targets import Classes
-from learners.words import count_of
+from learners.text import count_of
+from learners.training.data import ImageReader
+from learners.training.plan import plan_of
+from learners.training.targets import Classes
 from models.builtin import BuiltIn
 from storage.arrays import SliceRef, open_npy
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, finish, parser
-from learners.pool import Pool, read_pool, write_pool
 from learners.rankers import RANKERS, rank
-from learners.rankers.ask import RankRequest
+from learners.rankers.contract import RankRequest
+from learners.rankers.pool import Pool, read_pool, write_pool
 
 GROUPS, FEATURES, CLASSES = 40, 256, 3
 SIDES = (40, 50, 35)  # of a volume

@@ -143,13 +143,13 @@ def test_dice(
     model: Path, pairs: Sequence[tuple[Path, Path]], subject: Subject, folder: Path
 ) -> float | None:
     """The mean over images nobody labelled of the mean Dice over classes; empty against empty says nothing."""
-    from learners.checkpoint import load_network, read_card
-    from learners.data import ImageReader
-    from learners.metrics import dice_of, mean_dice, overlaps
-    from learners.plan import Plan
-    from learners.predict import class_map
+    from learners.prediction.metrics import dice_of, mean_dice, overlaps
+    from learners.prediction.predict import class_map
     from learners.spec import Example
-    from learners.targets import Classes
+    from learners.training.checkpoint import load_network, read_card
+    from learners.training.data import ImageReader
+    from learners.training.plan import Plan
+    from learners.training.targets import Classes
 
     card, network = read_card(model), load_network(model)
     plan = Plan(card.network, (), 1, "cpu", False, card.spacing_mm)

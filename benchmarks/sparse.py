@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.common import Row, finish, parser
 from learners.propagate import PROPAGATORS, FilledVolume, LabelledSlice, PropagationInput, RunControl, fill
-from learners.slices import SLICE_RULES, Volume, next_slice
+from learners.propagate.next_slice import SLICE_RULES, Volume, next_slice
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 from storage.scan import robust_window
 

@@ -20,16 +20,16 @@ import numpy as np
 from benchmarks.common import Row, finish, parser
 from benchmarks.sparse import DEFAULT, SparseSubject, case_of, first_place, read_subject
 from learners import LEARNERS
-from learners.checkpoint import load_network, read_card
-from learners.data import ImageReader
-from learners.metrics import dice_of, mean_dice, overlaps
-from learners.plan import Plan
-from learners.predict import class_map
+from learners.prediction.metrics import dice_of, mean_dice, overlaps
+from learners.prediction.predict import class_map
 from learners.propagate import RunControl, fill
+from learners.propagate.next_slice import Volume, next_slice
 from learners.rounds import run_round
-from learners.slices import Volume, next_slice
 from learners.spec import Example, Fill, RoundSpec
-from learners.targets import Classes
+from learners.training.checkpoint import load_network, read_card
+from learners.training.data import ImageReader
+from learners.training.plan import Plan
+from learners.training.targets import Classes
 from storage.arrays import write_npy
 
 SLICES, FILLED, FULL = "slices alone", "propagated labels alone", "ceiling: full labels"

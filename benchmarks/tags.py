@@ -31,16 +31,16 @@ from annotator.workflow import Workflow
 from benchmarks.clicks import depth
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import OPEN_SECONDS, SLICE_SECONDS
-from learners.data import ImageReader
 from learners.engines import SerialExecutor
-from learners.pictures import picture_of
+from learners.methods.tags.affinity import at_side, responses, transition, walk
+from learners.methods.tags.classifier import load_head, maps_of
+from learners.methods.tags.features import Places
+from learners.methods.tags.masks import CUT, at_size, prompted
+from learners.methods.tags.round import HEAD
 from learners.spec import Example
-from learners.tags.affinity import at_side, responses, transition, walk
-from learners.tags.classifier import load_head, maps_of
-from learners.tags.features import Places
-from learners.tags.masks import CUT, at_size, prompted
-from learners.tags.work import HEAD
-from learners.targets import Classes
+from learners.training.data import ImageReader
+from learners.training.pictures import picture_of
+from learners.training.targets import Classes
 from models.builtin import BuiltIn
 from models.graphcut.random_walker import PixelPrior
 from models.graphcut.random_walker import walk as dense_walk

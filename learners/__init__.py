@@ -8,7 +8,7 @@ from models.lazy import LazyFunction
 
 if TYPE_CHECKING:
     from learners.spec import RoundResult, RoundSpec
-    from learners.trainer import Recipe
+    from learners.training.trainer import Recipe
 
 
 @dataclass(frozen=True)
@@ -38,97 +38,97 @@ LEARNERS: dict[str, LearnerEntry] = {
     "supervised": LearnerEntry(
         title="Supervised",
         good_at="a few labels and minutes on any machine; the one to beat",
-        make=LazyFunction("learners.supervised:make"),
+        make=LazyFunction("learners.methods.supervised:make"),
     ),
     "weak": LearnerEntry(
         title="Scribbles, clicks and boxes",
         good_at="labels that cover only a part of what they are about",
-        make=LazyFunction("learners.weak:make"),
+        make=LazyFunction("learners.methods.weak:make"),
     ),
     "unimatch": LearnerEntry(
         title="UniMatch (weak to strong)",
         good_at="many unlabelled images and a GPU or an idle night",
-        make=LazyFunction("learners.unimatch:make"),
+        make=LazyFunction("learners.methods.unimatch:make"),
         needs=TEACHER,
     ),
     "mean_teacher": LearnerEntry(
         title="Mean Teacher",
         good_at="the soft relative of UniMatch, for blurred borders",
-        make=LazyFunction("learners.mean_teacher:make"),
+        make=LazyFunction("learners.methods.mean_teacher:make"),
         needs=TEACHER,
     ),
     "bcp": LearnerEntry(
         title="BCP (copy-paste both ways)",
         good_at="one anatomy in about the same place, few labels, a GPU for ten minutes or more",
-        make=LazyFunction("learners.bcp:make"),
+        make=LazyFunction("learners.methods.bcp:make"),
         needs=TEACHER,
     ),
     "stpp": LearnerEntry(
         title="ST++ (train on the most stable)",
         good_at="steady projects of twenty labels and more, on any machine",
-        make=LazyFunction("learners.stpp:make"),
+        make=LazyFunction("learners.methods.stpp:make"),
         needs="a first round; from the second on it learns from the more stable half of its own proposals",
     ),
     "propagated": LearnerEntry(
         title="Slices and their fills",
         good_at="volumes with a few labelled slices each, in seconds on any machine",
-        make=LazyFunction("learners.propagated:make"),
+        make=LazyFunction("learners.methods.propagated:make"),
         needs="filled volumes; without them it is the supervised method",
         fills_last=True,
     ),
     "desco": LearnerEntry(
         title="DeSCO (two networks, dense to sparse)",
         good_at="volumes with slices labelled in two planes, many more without any, and time",
-        make=LazyFunction("learners.desco:make"),
+        make=LazyFunction("learners.methods.desco:make"),
         needs="filled volumes; without them its two networks teach each other from the slices alone",
     ),
     "sfr": LearnerEntry(
         title="SFR (SAM on mosaics of slices)",
         good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
         "trained weights yet",
-        make=LazyFunction("learners.sfr:make"),
+        make=LazyFunction("learners.methods.sfr:make"),
         needs="SAM ViT-B, ViT-L, ViT-H, MedSAM or micro-sam on this machine, and volumes",
-        run_round=LazyFunction("learners.sfr:run"),
+        run_round=LazyFunction("learners.methods.sfr:run"),
     ),
     "cross_teaching": LearnerEntry(
         title="3D/2D cross-teaching",
         good_at="volumes with several labelled slices in each of two planes, and time",
-        make=LazyFunction("learners.cross_teaching:make"),
+        make=LazyFunction("learners.methods.cross_teaching:make"),
         needs="volumes whose slices lie close together",
     ),
     "tags": LearnerEntry(
         title="Image tags",
         good_at="many pictures of which some hold the object: a second each, nothing drawn",
-        make=LazyFunction("learners.supervised:make"),
+        make=LazyFunction("learners.methods.supervised:make"),
         needs="tags: which classes are on a slice and which are not",
-        run_round=LazyFunction("learners.tags.work:run"),
+        run_round=LazyFunction("learners.methods.tags.round:run"),
         reads_tags=True,
     ),
     "atlas": LearnerEntry(
         title="Atlases (labelled volumes laid over the others)",
         good_at="scans of one anatomy in about the same frame, from one labelled volume on, without training",
-        run_round=LazyFunction("learners.atlas:run"),
+        run_round=LazyFunction("learners.methods.atlas:run"),
         network=False,
         needs="one volume that is labelled or filled; pictures have none",
     ),
     "reference": LearnerEntry(
         title="Reference images",
         good_at="the same things in all images from one labelled image or slice, in seconds",
-        run_round=LazyFunction("learners.reference.work:run"),
+        run_round=LazyFunction("learners.methods.reference.round:run"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_aligned": LearnerEntry(
         title="Reference images, aligned (CAV-SAM)",
         good_at="references that are turned, scaled or lit otherwise than the rest; some seconds more",
-        run_round=LazyFunction("learners.reference.work:run_aligned"),
+        run_round=LazyFunction("learners.methods.reference.round:run_aligned"),
         network=False,
         needs="one image or slice that is complete and shows the object",
     ),
     "reference_film": LearnerEntry(
         title="Reference images as a film (CAV-SAM)",
         good_at="one object a picture in photographs and skin or chest images; not tried with trained weights yet",
-        run_round=LazyFunction("learners.reference.work_film:run"),
+        run_round=LazyFunction("learners.methods.reference.film_round:run"),
         network=False,
         needs="SAM 2.1 or EdgeTAM on this machine, and one image or slice that is complete",
     ),

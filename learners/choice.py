@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from learners.words import count_of
+from learners.text import count_of
 
 GOOD = 0.65  # held-out Dice from which on pseudo-labels help
 

@@ -21,13 +21,13 @@ from learners.adapt.groups import found_groups, groups_of, signature
 from learners.adapt.layers import batch_norms
 from learners.adapt.prior import clamped, em_path, shares_by_em
 from learners.adapt.statistics import ada_mix, bn_adapt, share_of_source, transformed
-from learners.checkpoint import load_network
-from learners.data import ImageReader
 from learners.engines import SerialExecutor
-from learners.judging import Evaluator
-from learners.plan import Plan, plan_of
-from learners.targets import Classes
-from learners.work import run
+from learners.prediction.evaluation import Evaluator
+from learners.rounds.train import run
+from learners.training.checkpoint import load_network
+from learners.training.data import ImageReader
+from learners.training.plan import Plan, plan_of
+from learners.training.targets import Classes
 from models.networks import NetworkSpec, UNet
 from storage.store import Store
 from tests.test_learners_learn import discs, example, spec_of

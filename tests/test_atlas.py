@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.facts import volumes_look_alike
-from learners import registration
-from learners.atlas import resized, run
 from learners.choice import ProjectSummary, choose
+from learners.methods import registration
+from learners.methods.atlas import resized, run
 from learners.progress import classes_file, confidence_file
 from learners.spec import Example, Unready
 from storage.array_cache import read_arrays

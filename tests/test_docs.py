@@ -13,8 +13,8 @@ from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.engines import ENGINES
 from learners.propagate import PROPAGATORS
+from learners.propagate.next_slice import SLICE_RULES
 from learners.rankers import RANKERS
-from learners.slices import SLICE_RULES
 from models import PROMPT_MODELS
 from storage.formats import READERS
 from tests.conftest import ROOT

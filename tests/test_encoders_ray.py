@@ -15,9 +15,9 @@ import torch
 from annotator.crew import RemoteEncoding
 from annotator.embedding_cache import EmbeddingCache
 from annotator.embeddings import EmbeddingWorker
-from learners.encoders_ray import under_the_name
 from learners.engines import make_encoders
-from learners.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
+from learners.engines.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
+from learners.engines.ray_encoders import under_the_name
 from models.sam.model import DevicePrecision, SamModel
 from tests.small_models import GatedModel, tiny_sam
 from tests.test_embeddings import picture_of, shown

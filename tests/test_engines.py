@@ -11,7 +11,7 @@ import pytest
 
 from annotator.learn_settings import LearnSettings
 from learners.engines import ENGINES, make_engine
-from learners.manners import NICE
+from learners.engines.worker_process import NICE
 from learners.spec import Unready
 from tests.test_scheduler import label, project, scheduler_of  # noqa: F401
 
@@ -124,7 +124,7 @@ def test_a_round_runs_from_a_label_to_proposals(engine, project):  # noqa: F811
 
 @pytest.mark.parametrize("engine", [param for param in NAMES if param.values == ("ray",)], indirect=True)
 def test_a_round_on_ray_asks_for_processors_and_for_a_gpu_where_there_are_any(engine):
-    from learners.ray_cluster import gpus_of_a_round, machines
+    from learners.engines.ray_cluster import gpus_of_a_round, machines
 
     asked = engine.submit(assigned).result(SECONDS)
     assert asked["CPU"] == max(1, (os.cpu_count() or 2) - 1)

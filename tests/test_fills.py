@@ -17,7 +17,7 @@ from annotator.fills import Fills, labelled_slices
 from annotator.folds import LabelCache
 from annotator.tags import Tagging
 from learners.propagate import PropagationCancelled
-from learners.propagate.worker import FillDone, Filler, FillSpec, ProcessFiller
+from learners.propagate.process import FillDone, Filler, FillSpec, ProcessFiller
 from storage.arrays import UNLABELLED, SliceRef, plane
 from storage.rows import NewLabel
 from storage.store import Store

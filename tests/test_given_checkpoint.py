@@ -14,17 +14,18 @@ from annotator.prompt_choice import prompt_choice
 from annotator.prompting import PromptService
 from annotator.scheduler import Scheduler
 from learners.engines import SerialExecutor
-from learners.reference.keep import CARD
-from learners.reference.work import run as reference_work
+from learners.methods.reference.checkpoint import CARD
+from learners.methods.reference.round import run as reference_work
+from learners.methods.sfr import sam_here
 from learners.rounds import run_round
-from learners.sfr import sam_here
 from learners.spec import RoundSpec
 from models import GIVEN, TUNED, PromptChoice, on_this_machine, weights
 from models.builtin import BuiltIn
 from models.prompt import Embedding
+from models.sam import checkpoint
+from models.sam import onnx_decoder as sam_onnx
 from models.sam.decoder import TorchDecoder
-from models.sam.model import SamModel, checkpoint
-from models.sam.model import onnx_decoder as sam_onnx
+from models.sam.model import SamModel
 from storage.store import Store
 from tests.small_models import small_sam
 from tests.test_learners_learn import example, spec_of

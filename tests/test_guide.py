@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from learners.orthogonal import steps
-from learners.propagate.case import LabelledSlice
+from learners.propagate.contract import LabelledSlice
+from learners.propagate.first_slices import steps
 from storage.arrays import UNLABELLED, SliceRef, plane
 from tests.conftest import ball, drawn
 from tests.web import small_app, small_workflow, visit

@@ -21,7 +21,11 @@ ONLY_IN = {  # a library and the files that may know it
     "gradio": {"annotator/gradio_import.py"},
     "sqlite3": {"storage/database.py"},
     "sqlite_utils": {"storage/database.py", "storage/revoking.py", "storage/schema.py", "storage/store.py"},
-    "ray": {"learners/encoders_ray.py", "learners/engine_ray.py", "learners/ray_cluster.py"},
+    "ray": {
+        "learners/engines/ray_cluster.py",
+        "learners/engines/ray_encoders.py",
+        "learners/engines/ray_rounds.py",
+    },
 }
 FILES = sorted(path for package in MAY for path in (ROOT / package).rglob("*.py"))
 

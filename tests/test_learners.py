@@ -10,18 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learners import LEARNERS, bcp, mean_teacher, stpp, supervised, unimatch, weak
+from learners import LEARNERS
 from learners.adapt import ADAPTERS
-from learners.augment import Views, strong_look
-from learners.budget import Budget
 from learners.choice import ProjectSummary, choose
-from learners.data import normalised
-from learners.losses import CEDice, Sample, cross_entropy, dice
-from learners.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
-from learners.mix import centre_mask, cutmix, paste
+from learners.methods import bcp, mean_teacher, stpp, supervised, unimatch, weak
+from learners.prediction.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
 from learners.propagate import PROPAGATORS
-from learners.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
-from learners.trainer import Gate, StepContext, TrainingState, rate_at, rate_scale, update_ema
+from learners.training.augment import Views, strong_look
+from learners.training.budget import Budget
+from learners.training.data import normalised
+from learners.training.losses import CEDice, Sample, cross_entropy, dice
+from learners.training.mix import centre_mask, cutmix, paste
+from learners.training.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
+from learners.training.trainer import Gate, StepContext, TrainingState, rate_at, rate_scale, update_ema
 from models.lazy import LazyFunction
 from models.networks import NetworkSpec, UNet, strides_for
 from storage.arrays import UNLABELLED

@@ -12,9 +12,9 @@ from PIL import Image
 
 from annotator.model_export import export_model
 from annotator.model_import import import_model
-from learners.checkpoint import Card, load_network, read_card, save_model
-from learners.data import normalised, percentiles
-from learners.trainer import TrainingState
+from learners.training.checkpoint import Card, load_network, read_card, save_model
+from learners.training.data import normalised, percentiles
+from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.rounds import Finished
 from tests.conftest import ball

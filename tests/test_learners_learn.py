@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from learners.checkpoint import STUDENT, WEIGHTS, load_state, read_card
-from learners.data import ImageReader, Pools
-from learners.plan import plan_of
-from learners.polarity import unseen_polarity
-from learners.pool import read_pool
 from learners.progress import classes_file, read_progress
+from learners.rankers.pool import read_pool
+from learners.rounds.train import run
 from learners.spec import CARD, Example, RoundSpec, Unready, WeakBox
-from learners.targets import Classes
-from learners.trainer import GOOD_TEACHER
-from learners.work import run
+from learners.training.checkpoint import STUDENT, WEIGHTS, load_state, read_card
+from learners.training.data import ImageReader, Pools
+from learners.training.plan import plan_of
+from learners.training.polarity import unseen_polarity
+from learners.training.targets import Classes
+from learners.training.trainer import GOOD_TEACHER
 from models.networks import NetworkSpec
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
@@ -133,7 +133,7 @@ def test_pictures_of_the_other_polarity_are_learned_without_a_label_of_them(tmp_
     ]
     assert not unseen_polarity(both)
     found = run(spec_of(tmp_path, examples, steps=60))
-    monkeypatch.setattr("learners.work.unseen_polarity", lambda cases: False)
+    monkeypatch.setattr("learners.rounds.train.unseen_polarity", lambda cases: False)
     plain = run(spec_of(tmp_path, examples, steps=60))
     assert found.dice > 0.6 and found.dice > plain.dice + 0.2
 
@@ -336,7 +336,7 @@ def test_when_everything_is_held_out_the_round_says_what_to_label(tmp_path):
 
 
 def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_path, monkeypatch):
-    from learners import work as module
+    from learners.rounds import train as module
 
     plans = []
     real = module.train
@@ -355,17 +355,17 @@ def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_pa
 def test_a_stop_file_ends_training_and_the_round_still_proposes(tmp_path):
     examples = discs(tmp_path, 4, labelled=3, held=1)
     spec = spec_of(tmp_path, examples, steps=None, seconds=600)
-    from learners import trainer
+    from learners.training import trainer
 
     def stop_soon(step, *_):
         if step > 2:
             (spec.directory / "stop").touch()
 
     real = trainer.train
-    import learners.work as module
+    import learners.rounds.train as module
 
     def stopping(job, state):
-        return real(replace(job, tell=stop_soon), state)
+        return real(replace(job, report=stop_soon), state)
 
     module.train, before = stopping, module.train
     try:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from annotator.queue import LabelQueue
-from learners.checkpoint import snapshot_file
-from learners.members import SnapshotEnsemble, mutual_information
-from learners.metrics import stability
-from learners.pool import Pool, read_pool, write_pool
+from learners.prediction.ensemble import SnapshotEnsemble, mutual_information
+from learners.prediction.metrics import stability
 from learners.rankers import rank
-from learners.rankers.ask import RankRequest
-from learners.work import run
+from learners.rankers.contract import RankRequest
+from learners.rankers.pool import Pool, read_pool, write_pool
+from learners.rounds.train import run
+from learners.training.checkpoint import snapshot_file
 from tests.test_learners_learn import discs, spec_of
 from tests.test_rankers import pool_of
 from tests.test_scheduler import label, project, scheduler_of  # noqa: F401

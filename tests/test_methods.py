@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learners import LEARNERS, bcp, unimatch
-from learners.augment import Views
-from learners.checkpoint import load_state, read_card
-from learners.losses import CEDice, Sample
-from learners.mix import cutmix, paste
-from learners.trainer import Recipe, StepContext, TrainingState
-from learners.work import run
+from learners import LEARNERS
+from learners.methods import bcp, unimatch
+from learners.rounds.train import run
+from learners.training.augment import Views
+from learners.training.checkpoint import load_state, read_card
+from learners.training.losses import CEDice, Sample
+from learners.training.mix import cutmix, paste
+from learners.training.trainer import Recipe, StepContext, TrainingState
 from models.networks import UNet
 from tests.test_learners import SPEC2, agrees, painted, rng
 from tests.test_learners_learn import discs, spec_of

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from annotator.model_import import import_model, model_folder
-from learners.checkpoint import read_card
+from learners.training.checkpoint import read_card
 from tests.test_learners_export import trained
 from tests.web import client_of, small_app, small_workflow, visit
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.prompt import Prompts, Scribble
+from models.sam import onnx_decoder as sam_onnx
 from models.sam.checkpoint import WrongFile, open_checkpoint
 from models.sam.decoder import TorchDecoder
 from models.sam.model import (
@@ -21,7 +22,6 @@ from models.sam.model import (
     load_sam,
     sam_network,
 )
-from models.sam.model import onnx_decoder as sam_onnx
 from models.sam.onnx_decoder import OnnxDecoder, export, onnx_decoder, session
 from models.sam.prompts import MAX_POINTS, sam_prompts
 from models.sam.tiny_vit import TinyViT

@@ -10,7 +10,7 @@ from annotator.learn_commands import predict
 from annotator.model_export import export_model
 from annotator.model_import import import_model
 from learners.progress import classes_file
-from learners.work import run
+from learners.rounds.train import run
 from storage.store import Store
 from tests.conftest import ball
 from tests.test_learners_learn import discs, spec_of

@@ -20,14 +20,14 @@ from learners.propagate import (
     RunControl,
     fill,
     fill_with,
-    looks,
 )
-from learners.propagate.case import PropagationResult, grey
+from learners.propagate import intensity_model as looks
+from learners.propagate.contract import PropagationResult, grey
 from learners.propagate.distances import signed_distance
-from learners.propagate.grid import Edges, solve, system_of
 from learners.propagate.prompted import prompted
+from learners.propagate.random_walker import ladder, normalised
 from learners.propagate.region import cropped, region_of_interest, with_surroundings
-from learners.propagate.walker import ladder, normalised
+from learners.propagate.voxel_graph import Edges, solve, system_of
 from models import GIVEN, PromptChoice
 from models.graphcut.model import GraphCut
 from storage.arrays import UNLABELLED, plane
@@ -377,7 +377,7 @@ def test_large_volumes_are_worked_on_around_what_was_drawn():
 def coarse_above(monkeypatch: pytest.MonkeyPatch, voxels: int) -> None:
     """Larger grids are not solved as a whole, whatever is lost on coarser ones."""
     for name in ("WHOLE", "WHOLE_THIN"):
-        monkeypatch.setattr(f"learners.propagate.walker.{name}", voxels)
+        monkeypatch.setattr(f"learners.propagate.random_walker.{name}", voxels)
 
 
 def folded(shape: tuple[int, int, int], thick: float, seed: int = 0) -> tuple[NDArray, NDArray[np.uint8]]:
@@ -392,34 +392,34 @@ def folded(shape: tuple[int, int, int], thick: float, seed: int = 0) -> tuple[ND
 
 
 def test_a_grid_that_loses_what_was_drawn_is_not_the_coarsest(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 6000)
+    monkeypatch.setattr("learners.propagate.random_walker.WHOLE", 6000)
     for thick, levels in ((1, 1), (9, 2)):
         image, truth = folded((30, 40, 40), thick)
         assert len(ladder(labelled(image, truth, [(0, 15)], spacing=(1.0, 1.0, 1.0)))) == levels
 
 
 def test_what_the_coarse_grid_blurs_is_found_again_on_the_finer_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 4000)
-    monkeypatch.setattr("learners.propagate.walker.WHOLE_THIN", 8000)
+    monkeypatch.setattr("learners.propagate.random_walker.WHOLE", 4000)
+    monkeypatch.setattr("learners.propagate.random_walker.WHOLE_THIN", 8000)
     image, truth = folded((30, 40, 40), 1)
     case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
     assert len(ladder(case)) == 2
     with_brightness = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.walker._sharper", lambda small, step, free, guess: guess)
+    monkeypatch.setattr("learners.propagate.random_walker._sharper", lambda small, step, free, guess: guess)
     without = fill("random_walker", case)
     assert dice(with_brightness.classes, truth) > dice(without.classes, truth) + 0.05
 
 
 @pytest.mark.parametrize("noise", [8, 24, 32])
 def test_edges_of_a_thin_sheet_are_not_smoothed_away(noise: float, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("learners.propagate.walker.WHOLE", 4000)
-    monkeypatch.setattr("learners.propagate.walker.WHOLE_THIN", 8000)
+    monkeypatch.setattr("learners.propagate.random_walker.WHOLE", 4000)
+    monkeypatch.setattr("learners.propagate.random_walker.WHOLE_THIN", 8000)
     image, truth = folded((30, 40, 40), 1)
     image += np.random.default_rng(1).normal(0, np.sqrt(noise**2 - 64), image.shape)
     case = labelled(image, truth, [(0, 11), (0, 19)], spacing=(1.0, 1.0, 1.0))
     crisp = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.walker.SMOOTH_THIN", 0.7)
-    monkeypatch.setattr("learners.propagate.walker.SHARPNESS_THIN", 2.0)
+    monkeypatch.setattr("learners.propagate.random_walker.SMOOTH_THIN", 0.7)
+    monkeypatch.setattr("learners.propagate.random_walker.SHARPNESS_THIN", 2.0)
     assert dice(crisp.classes, truth) > dice(fill("random_walker", case).classes, truth)
 
 
@@ -436,7 +436,7 @@ def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypat
     image, truth = uneven()
     case = labelled(image, truth, [(0, 12)], spacing=(4.0, 4.0, 4.0))
     nearby = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.looks.REACHES_MM", ())
+    monkeypatch.setattr("learners.propagate.intensity_model.REACHES_MM", ())
     assert dice(nearby.classes, truth) > dice(fill("random_walker", case).classes, truth) + 0.005
 
 

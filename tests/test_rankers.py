@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from learners.cluster import k_means, rbf, typicality
-from learners.pool import Pool, empty_pool, join, read_pool, write_pool
 from learners.rankers import RANKERS, rank
-from learners.rankers.ask import RankRequest
-from learners.rankers.choosing import expected_seconds
+from learners.rankers.batch_selection import expected_seconds
+from learners.rankers.contract import RankRequest
+from learners.rankers.pool import Pool, empty_pool, join, read_pool, write_pool
 from learners.rankers.uncertainty import power_noise
 from storage.arrays import TornFile
 

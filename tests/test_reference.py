@@ -18,18 +18,18 @@ from annotator.scheduler import Scheduler
 from annotator.wire import encode_runs
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
+from learners.methods.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
+from learners.methods.reference.augment import other_look
+from learners.methods.reference.checkpoint import load_reference, save_reference
+from learners.methods.reference.features import BuiltInFeatures, zoom_for
+from learners.methods.reference.fit import FitOptions, learn
+from learners.methods.reference.head import best_threshold, fit, otsu, own_threshold, prototypes, scaling_of
+from learners.methods.reference.model import FeatureExtractor, at_size, class_map_of
+from learners.methods.reference.objects import gate_of, only_believed, pieces_of, refined
+from learners.methods.reference.reference_slices import Cells, ReferenceSlice, cells_of, diameter_of
+from learners.methods.reference.reliability import trusted
+from learners.methods.reference.round import run, run_aligned
 from learners.progress import classes_file
-from learners.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
-from learners.reference.features import BuiltInFeatures, zoom_for
-from learners.reference.head import best_threshold, fit, otsu, own_threshold, prototypes, scaling_of
-from learners.reference.keep import load_reference, save_reference
-from learners.reference.learn import FitOptions, learn
-from learners.reference.model import FeatureExtractor, at_size, class_map_of
-from learners.reference.objects import gate_of, only_believed, pieces_of, refined
-from learners.reference.shots import Cells, ReferenceSlice, cells_of, diameter_of
-from learners.reference.trust import trusted
-from learners.reference.views import other_look
-from learners.reference.work import run, run_aligned
 from learners.spec import Unready
 from models.builtin import BuiltIn
 from models.prompt import Embedding, FloatBox, MaskPrediction, Prompts
@@ -271,7 +271,7 @@ def large(seed: int) -> ReferenceSlice:
 
 def test_references_of_two_kinds_speak_for_themselves_and_are_kept(dense, tmp_path, monkeypatch):
     shots = [shot(1), shot(4), large(21), large(23)]
-    monkeypatch.setattr("learners.reference.learn._better_apart", lambda *_: True)
+    monkeypatch.setattr("learners.methods.reference.fit._better_apart", lambda *_: True)
     found = learn(shots, FeatureExtractor(dense, diameter_of(shots)), FitOptions((1,)))
     assert [round(view.sight.diameter) for view in found.views] == [
         round(diameter_of([each])) for each in shots
@@ -288,14 +288,14 @@ def test_whether_references_speak_for_themselves_is_told_by_those_that_are_kept_
     shots = [shot(1), shot(4), large(21), large(23)]
     sight = FeatureExtractor(dense, diameter_of(shots))
     monkeypatch.setattr(
-        "learners.reference.learn.agreement", lambda reference, kept: 1.0 / len(reference.views)
+        "learners.methods.reference.fit.agreement", lambda reference, kept: 1.0 / len(reference.views)
     )
     assert len(learn(shots, sight, FitOptions((1,))).views) == 1
     monkeypatch.setattr(
-        "learners.reference.learn.agreement", lambda reference, kept: float(len(reference.views))
+        "learners.methods.reference.fit.agreement", lambda reference, kept: float(len(reference.views))
     )
     assert len(learn(shots, sight, FitOptions((1,))).views) == 4
-    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    monkeypatch.setattr("learners.methods.reference.fit.trusted", lambda x, cells: False)
     assert len(learn(shots, sight, FitOptions((1,))).views) == 1, "alone each of them is doubted"
 
 
@@ -338,7 +338,7 @@ def test_a_doubted_reference_is_told_by_prototypes_from_the_disk_too(dense, tmp_
     first, second = shot(1), shot(2)
     sight = FeatureExtractor(dense, diameter_of([first]))
     assert not learn([first], sight, FitOptions((1,))).views[0].seen[1].doubted
-    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    monkeypatch.setattr("learners.methods.reference.fit.trusted", lambda x, cells: False)
     found = learn([first, shot(8, objects=0)], sight, FitOptions((1,)))
     (view,) = found.views
     x = view.look(second.picture, 0.0)
@@ -374,7 +374,7 @@ def test_a_round_says_when_its_only_reference_tells_little_of_others(tmp_path: P
         example(tmp_path, i, picture(i)[0][None], picture(i)[1][None] if i == 1 else None) for i in (1, 2)
     ]
     assert "a second one helps" not in run(spec_of(tmp_path, examples, learner="reference")).notes[0]
-    monkeypatch.setattr("learners.reference.learn.trusted", lambda x, cells: False)
+    monkeypatch.setattr("learners.methods.reference.fit.trusted", lambda x, cells: False)
     doubted = spec_of(tmp_path, examples, learner="reference")
     assert run(doubted).notes[0].endswith("a second one helps")
     aligned = spec_of(tmp_path, examples, learner="reference")
@@ -481,7 +481,7 @@ def test_a_person_in_one_photograph_is_not_taken_for_all_people(shared_data, den
         sight = FeatureExtractor(dense, diameter_of([first]))
         doubted = learn([first], sight, FitOptions((1,)))
         with monkeypatch.context() as patch:
-            patch.setattr("learners.reference.learn.trusted", lambda x, cells: True)
+            patch.setattr("learners.methods.reference.fit.trusted", lambda x, cells: True)
             believed = learn([first], sight, FitOptions((1,)))
         for target in targets:
             truth = target.values == 1

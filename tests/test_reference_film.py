@@ -6,14 +6,14 @@ import torch
 
 pytest.importorskip("transformers", reason="the optional extra for SAM 2 is not installed")
 
-from learners.data import ImageReader
-from learners.plan import plan_of
-from learners.predict import class_map
-from learners.reference.film import Film, aligned, coarse, morph, nearest_shot, neck_of
-from learners.reference.shots import ReferenceSlice
-from learners.reference.work_film import run as work_film
+from learners.methods.reference.film import Film, aligned, coarse, morph, nearest_shot, neck_of
+from learners.methods.reference.film_round import run as work_film
+from learners.methods.reference.reference_slices import ReferenceSlice
+from learners.prediction.predict import class_map
 from learners.spec import Unready
-from learners.targets import Classes
+from learners.training.data import ImageReader
+from learners.training.plan import plan_of
+from learners.training.targets import Classes
 from tests.test_learners_learn import example, spec_of
 from tests.test_models_sam2 import propagator  # noqa: F401  the fixture
 from tests.test_reference import picture, shot

@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy import ndimage
 
-import learners.predict as predicting
-from learners.checkpoint import load_network
-from learners.data import ImageReader, Pools
-from learners.judging import Evaluator
-from learners.plan import plan_of
-from learners.predict import class_map, probabilities
-from learners.resample import SAME, cover, sampled, zoom_of
-from learners.targets import Classes
-from learners.work import run
+import learners.prediction.predict as predicting
+from learners.prediction.evaluation import Evaluator
+from learners.prediction.predict import class_map, probabilities
+from learners.rounds.train import run
+from learners.training.checkpoint import load_network
+from learners.training.data import ImageReader, Pools
+from learners.training.plan import plan_of
+from learners.training.resample import SAME, cover, sampled, zoom_of
+from learners.training.targets import Classes
 from storage.arrays import UNLABELLED, open_npy
 from tests.test_learners_learn import discs, example, spec_of
 

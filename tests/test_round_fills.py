@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotator.round_inputs import RoundInputs
-from learners.targets import Classes
+from learners.training.targets import Classes
 from storage.arrays import SliceRef, open_npy
 from storage.predictions import NewPrediction
 from storage.rounds import Finished
@@ -61,8 +61,8 @@ def test_a_fill_ages_with_the_learners_own_rounds(store):
 
 
 def test_what_a_label_says_is_trusted_and_what_was_propagated_less(store, tmp_path: Path):
-    from learners.data import ImageReader
-    from learners.targets import trust_at
+    from learners.training.data import ImageReader
+    from learners.training.targets import trust_at
 
     image = store.add_image(ball()[0])
     store.add_label(drawn(SliceRef(image, 0, 4), np.ones((5, 5), np.uint8)))

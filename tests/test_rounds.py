@@ -5,7 +5,7 @@ import pytest
 
 from annotator.corrections import proposal_dice
 from annotator.round_inputs import RoundInputs, target_volume
-from learners.targets import OPEN_BACKGROUND
+from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
 from storage.rounds import Correction, Finished
 from storage.rows import NewLabel

@@ -17,9 +17,9 @@ from annotator.learn_settings import LearnSettings
 from annotator.queue import LabelQueue
 from annotator.scheduler import Scheduler
 from learners import LEARNERS
-from learners import work as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from learners.engines import ProcessExecutor, SerialExecutor
-from learners.judging import Evaluation
+from learners.prediction.evaluation import Evaluation
+from learners.rounds import train as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.store import Store

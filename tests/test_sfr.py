@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from learners import LEARNERS
-from learners.budget import Budget
-from learners.data import ImageReader
-from learners.sfr import STATE, SURE, pages_of, proposed, restored, sam_here, sure_of, tune
+from learners.methods.sfr import STATE, SURE, pages_of, proposed, restored, sam_here, sure_of, tune
+from learners.rounds.train import run as train_network
 from learners.spec import Pseudo, RoundSpec, Unready
-from learners.targets import Classes
-from learners.work import run as train_network
+from learners.training.budget import Budget
+from learners.training.data import ImageReader
+from learners.training.targets import Classes
 from models import PromptChoice
 from models.sam.mosaic import Mosaic
 from models.sam.mosaic_segmenter import LowRank, MosaicSam
@@ -69,7 +69,7 @@ def test_low_rank_updates_start_as_nothing_and_train_alone():
 
 
 def _page(side):
-    from learners.sfr import Page
+    from learners.methods.sfr import Page
 
     y = np.zeros((side, side), np.int64)
     y[: side // 2] = 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.propagate import LabelledSlice, fill
-from learners.slices import SLICE_RULES, Volume, next_slice
+from learners.propagate.next_slice import SLICE_RULES, Volume, next_slice
 from tests.test_propagate import SHAPE, dice, labelled, scene
 
 

@@ -9,18 +9,26 @@ import pytest
 import torch
 
 from learners import LEARNERS
-from learners.augment import Views
-from learners.budget import Budget
-from learners.checkpoint import load_peers, read_card, save_model
-from learners.cross_teaching import as_slices, as_volume, confident, consistent, filled_in, planes_of, quality
-from learners.cross_teaching import exchanged as taught
-from learners.data import ImageReader, Pools
-from learners.desco import PEER, co_train, entropy, exchanged, most_entropy, own_planes
-from learners.losses import CEDice, Sample
-from learners.plan import plan_of
+from learners.methods.cross_teaching import (
+    as_slices,
+    as_volume,
+    confident,
+    consistent,
+    filled_in,
+    planes_of,
+    quality,
+)
+from learners.methods.cross_teaching import exchanged as taught
+from learners.methods.desco import PEER, co_train, entropy, exchanged, most_entropy, own_planes
 from learners.spec import Example, Fill, RoundSpec, Unready
-from learners.targets import LIFE, Classes
-from learners.trainer import Gate, StepContext, TrainingJob, TrainingState, train
+from learners.training.augment import Views
+from learners.training.budget import Budget
+from learners.training.checkpoint import load_peers, read_card, save_model
+from learners.training.data import ImageReader, Pools
+from learners.training.losses import CEDice, Sample
+from learners.training.plan import plan_of
+from learners.training.targets import LIFE, Classes
+from learners.training.trainer import Gate, StepContext, TrainingJob, TrainingState, train
 from models.networks import NetworkSpec, UNet
 from storage.arrays import UNLABELLED, write_npy
 
@@ -207,7 +215,7 @@ def test_every_network_learns_and_goes_on_where_it_stopped(tmp_path, name):
     train(job, state)
     for key, peer in state.peers.items():
         assert any(not torch.equal(a, b) for a, b in zip(before[key], peer.parameters()))
-    from learners.checkpoint import Card
+    from learners.training.checkpoint import Card
 
     save_model(tmp_path, state, Card(job.plan.network, (1,), (1.0, 1.0, 1.0), name, rounds=1))
     again = load_peers(tmp_path, job.recipe.peers(job.plan, job.pools), (1,), "cpu")

@@ -8,12 +8,8 @@ import pytest
 import torch
 
 from learners import LEARNERS
-from learners.data import ImageReader
-from learners.progress import ProgressReport
-from learners.rounds import run_round
-from learners.spec import Example, RoundSpec, Tag, Unready
-from learners.tags.affinity import GRID, at_side, grid_points, responses, transition, walk
-from learners.tags.classifier import (
+from learners.methods.tags.affinity import GRID, at_side, grid_points, responses, transition, walk
+from learners.methods.tags.classifier import (
     CHILDREN,
     UNKNOWN,
     ClassifierHead,
@@ -23,11 +19,15 @@ from learners.tags.classifier import (
     loss_of,
     maps_of,
 )
-from learners.tags.features import CHANNELS
-from learners.tags.masks import BOTH, guess_of, nothing_there, prompted
-from learners.tags.needs import MIN_SLICES, missing_tags, teachable
-from learners.tags.work import HEAD, TagReader, _spots, guessed
-from learners.targets import Classes
+from learners.methods.tags.features import CHANNELS
+from learners.methods.tags.masks import BOTH, guess_of, nothing_there, prompted
+from learners.methods.tags.needs import MIN_SLICES, missing_tags, teachable
+from learners.methods.tags.round import HEAD, TagReader, _spots, guessed
+from learners.progress import ProgressReport
+from learners.rounds import run_round
+from learners.spec import Example, RoundSpec, Tag, Unready
+from learners.training.data import ImageReader
+from learners.training.targets import Classes
 from models import PromptChoice
 from models.graphcut.model import GraphCut
 from storage.arrays import BACKGROUND, UNLABELLED, write_npy
@@ -309,7 +309,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_a_dark_picture_stays_dark_and_a_volume_is_spread(tmp_path):
-    from learners.pictures import picture_of
+    from learners.training.pictures import picture_of
 
     dim = np.random.default_rng(0).integers(3, 7, (1, 6, 8)).astype(np.uint8)
     for name, pixels in (("flat", dim), ("deep", np.repeat(dim, 3, 0))):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learners.targets import (
+from learners.training.targets import (
     LIFE,
     PER_SLICE,
     Classes,

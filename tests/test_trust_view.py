@@ -5,7 +5,7 @@ import pytest
 
 from annotator.folds import LabelCache
 from annotator.trust import FILL, MODEL, NOBODY, PERSON, TrustView
-from learners.targets import PER_SLICE
+from learners.training.targets import PER_SLICE
 from storage.arrays import SliceRef
 from storage.predictions import NewPrediction
 from storage.store import Store

@@ -20,8 +20,8 @@ from annotator.tuning import Tuner
 from annotator.tuning_inputs import MaskCount, count_masks, finished, gather, held_out
 from learners.engines import ProcessExecutor, SerialExecutor
 from learners.rounds import run_tuning
-from learners.spec_tuning import Skill, TuneResult, TuneSpec
-from learners.tuning import Tuning
+from learners.rounds.tune import Tuning
+from learners.tuning_spec import Skill, TuneResult, TuneSpec
 from models.builtin import BuiltIn
 from models.clicknet.adapter import WEIGHTS, adapter_bytes, belongs, digest, is_late
 from models.clicknet.model import ClickNet
@@ -252,7 +252,7 @@ def spec_of(project: Store, folder: Path, **more) -> TuneSpec:
 
 
 def test_a_round_that_was_stopped_goes_on_to_the_same_layers(project: Store, tmp_path: Path):
-    from learners.tuning import _shown
+    from learners.rounds.tune import _shown
 
     whole, parts = spec_of(project, tmp_path / "a"), spec_of(project, tmp_path / "b")
     taught = _shown(whole, held=False)

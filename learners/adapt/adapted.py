@@ -9,11 +9,11 @@ import torch
 from learners.adapt import ADAPTERS, AUTO, AdaptationData
 from learners.adapt.groups import groups_of
 from learners.adapt.layers import batch_norms
-from learners.data import Box3, ImageReader
-from learners.judging import Evaluator
-from learners.plan import Plan
-from learners.predict import Tile, probabilities
-from learners.targets import Classes
+from learners.prediction.evaluation import Evaluator
+from learners.prediction.predict import Tile, probabilities
+from learners.training.data import Box3, ImageReader
+from learners.training.plan import Plan
+from learners.training.targets import Classes
 from models.networks import UNet
 
 LOOKS, CONCURRENT_PATCHES = 16, 8  # patches of a group that an adapter sees, and how many of them in a batch

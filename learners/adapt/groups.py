@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.cluster import k_means
-from learners.data import ImageReader, percentiles
-from learners.describe import SIDE, describe
+from learners.rankers.image_features import SIDE, describe
+from learners.training.data import ImageReader, percentiles
 from storage.arrays import open_npy
 
 MAX_GROUPS = 6  # groups

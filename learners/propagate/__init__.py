@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import (
+from learners.propagate.contract import (
     FilledVolume,
     LabelledSlice,
     Method,
@@ -73,7 +73,7 @@ PROPAGATORS: dict[str, PropagatorEntry] = {
     "random_walker": PropagatorEntry(
         title="Random walker",
         good_at="nearly everything: follows edges where the image has them, outlines where it has none",
-        method=LazyFunction("learners.propagate.walker:walk"),
+        method=LazyFunction("learners.propagate.random_walker:walk"),
     ),
     "shape": PropagatorEntry(
         title="Shape-based interpolation",
@@ -83,17 +83,17 @@ PROPAGATORS: dict[str, PropagatorEntry] = {
     "walks": PropagatorEntry(
         title="Weighted random walks",
         good_at="evenly bright objects from one or two slices; wants a GPU for large volumes",
-        method=LazyFunction("learners.propagate.walks:vote"),
+        method=LazyFunction("learners.propagate.random_walks:vote"),
     ),
     "flow": PropagatorEntry(
         title="Optical flow",
         good_at="objects that wander from slice to slice, such as vessels and bowel",
-        method=LazyFunction("learners.propagate.flow:flow"),
+        method=LazyFunction("learners.propagate.registration:flow"),
     ),
     "demons": PropagatorEntry(
         title="Deformable registration",
         good_at="as optical flow, smoother and slower",
-        method=LazyFunction("learners.propagate.flow:demons"),
+        method=LazyFunction("learners.propagate.registration:demons"),
     ),
     "prompted": PropagatorEntry(
         title="Prompt model from slice to slice",

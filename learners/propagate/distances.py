@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from learners.propagate.case import PropagationInput, PropagationResult
+from learners.propagate.contract import PropagationInput, PropagationResult
 
 CAP_MM = 20.0  # an absent class is this far away, so that it tapers off instead of popping out of sight
 

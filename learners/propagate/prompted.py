@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Method, PropagationInput, PropagationResult, RunControl, as_bytes
-from learners.propagate.chain import Mover, SignedDistance, carry
+from learners.propagate.contract import Method, PropagationInput, PropagationResult, RunControl, as_bytes
 from learners.propagate.distances import in_plane, signed_distance
+from learners.propagate.slice_to_slice import Mover, SignedDistance, carry
 from models import PromptChoice, opened
 from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects
 
-from learners.propagate.case import Bounds3, LabelledSlice, PropagationInput
+from learners.propagate.contract import Bounds3, LabelledSlice, PropagationInput
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 
 SMALL = 64**3  # voxels; a volume up to this size is worked on as a whole

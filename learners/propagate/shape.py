@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import PropagationInput, PropagationResult, RunControl
+from learners.propagate.contract import PropagationInput, PropagationResult, RunControl
 from learners.propagate.distances import chances, guess_of, in_plane, nearest_mm, signed_distance
 from storage.arrays import plane
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.case import Method, PropagationInput, PropagationResult, RunControl, as_bytes
+from learners.propagate.contract import Method, PropagationInput, PropagationResult, RunControl, as_bytes
 from learners.propagate.distances import guess_of, nearest_mm
 from storage.arrays import plane
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from learners.pool import Pool
-from learners.rankers.ask import Pick, RankerEntry, RankRequest, rankable
-from learners.rankers.chance import foreground_random, random_order
-from learners.rankers.choosing import choose, expected_seconds
+from learners.rankers.batch_selection import choose, expected_seconds
+from learners.rankers.contract import Pick, RankerEntry, RankRequest, rankable
 from learners.rankers.coverage import examine, max_herding, typiclust
+from learners.rankers.pool import Pool
+from learners.rankers.random_order import foreground_random, random_order
 from learners.rankers.uncertainty import bald, clasp, entropy, instability, margin
 
 RANKERS: dict[str, RankerEntry] = {

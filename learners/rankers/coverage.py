@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.cluster import k_means, rbf, typicality
-from learners.pool import Pool
-from learners.rankers.ask import RankRequest, Scored
-from learners.rankers.rows import images_of, inside
+from learners.rankers.contract import RankRequest, Scored
+from learners.rankers.pool import Pool
+from learners.rankers.pool_rows import images_of, inside
 
 ANCHORS = 1000  # images that stand for all when coverage is computed
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.pool import Pool
-from learners.rankers.ask import RankRequest, Scored
+from learners.rankers.contract import RankRequest, Scored
+from learners.rankers.pool import Pool
 
 CLASS_SHARE = 0.66  # ClaSP PE: of the queries that are divided over the classes
 

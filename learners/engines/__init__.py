@@ -1,0 +1,111 @@
+"""Where rounds run: anything that is a concurrent.futures.Executor; and what encodes where they outgrow a machine."""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from learners.engines.worker_process import set_up_worker
+
+if TYPE_CHECKING:
+    from learners.engines.ray_encoders import RayEncoders
+
+
+class SerialExecutor(Executor):
+    """Runs each call at once, in this thread: for tests, debuggers and the command line."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class ProcessExecutor(Executor):
+    """A warm worker process that is replaced when it dies: a round that crashes costs only itself."""
+
+    def __init__(self, workers: int = 1, threads: int | None = None) -> None:
+        self._workers, self._threads = workers, threads or max(1, (os.cpu_count() or 2) - 1)
+        self._lock = threading.Lock()  # protects _pool; a leaf
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        with self._lock:
+            for _ in range(2):
+                if self._pool is None:
+                    self._pool = self._start()
+                try:
+                    return self._pool.submit(fn, *args, **kwargs)
+                except BrokenExecutor:
+                    self._pool.shutdown(wait=False)
+                    self._pool = None
+        raise RuntimeError("no worker process can be started; restart the app")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def kill(self) -> None:
+        """End the workers at once, whatever they do."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._workers, mp_context=context(), initializer=set_up_worker, initargs=(self._threads,)
+        )
+
+
+def context() -> multiprocessing.context.BaseContext:
+    """A fork server that has torch loaded (a worker in 0.05 s instead of seconds), else spawn. Never fork: a
+    forked copy of a server with threads may hang."""
+    if sys.platform != "win32" and "forkserver" in multiprocessing.get_all_start_methods():
+        server = multiprocessing.get_context("forkserver")
+        server.set_forkserver_preload(["learners.rounds.train"])
+        return server
+    return multiprocessing.get_context("spawn")
+
+
+def _ray(address: str | None = None) -> Executor:
+    from learners.engines.ray_rounds import RayExecutor
+
+    return RayExecutor(address)
+
+
+ENGINES: dict[str, Callable[..., Executor]] = {
+    "process": ProcessExecutor,
+    "serial": SerialExecutor,
+    "ray": _ray,
+}
+
+
+def make_engine(name: str, address: str | None = None) -> Executor:
+    """`address`: of the Ray cluster. Raises LookupError for an unknown engine, ValueError where one cannot be had."""
+    if name not in ENGINES:
+        raise LookupError(f"there is no engine {name!r}; there are: {', '.join(ENGINES)}")
+    if name == "ray":
+        return ENGINES[name](address)
+    if address is not None:
+        raise ValueError(f"the engine {name} takes no address; say --engine ray with it")
+    return ENGINES[name]()
+
+
+def make_encoders(engine: str, address: str | None = None) -> "RayEncoders | None":
+    """What embeds slices ahead of people beside the server's own worker; nothing for engines of one machine. Costs
+    nothing yet. Raises ValueError where Ray is not installed."""
+    if engine != "ray":
+        return None
+    from learners.engines.ray_encoders import RayEncoders
+
+    return RayEncoders(address)

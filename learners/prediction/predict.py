@@ -1,0 +1,234 @@
+"""Whole images through a network: tile by tile into uint8 files, and sums that rankers need on the way."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learners.prediction.ensemble import SnapshotEnsemble
+from learners.prediction.metrics import soft_dice
+from learners.training.data import Box3, ImageReader
+from learners.training.plan import Plan
+from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
+from learners.training.targets import Classes
+from learners.training.trainer import autocast
+from models.networks import UNet
+
+CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
+RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
+CONCURRENT_SLICES = 8  # slices of a volume that a 2D network sees at once
+
+
+@dataclass
+class Sums:
+    """What rankers and the expected Dice need of one image, without its probabilities. Axes z, y, x."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    entropy: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,), nats, over all classes
+    doubt: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,): 1 - (best - second)
+    per_class: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n, K): p * entropy
+    foreground: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,): voxels
+    contour: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,): voxels at an edge
+    inside: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) p where it is the class
+    mass: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) p over all voxels
+    sizes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) voxels
+    features: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (D,) mean of the coarsest
+    seen: int = 0
+    members: SnapshotEnsemble | None = None  # where snapshots were asked too
+
+    def __post_init__(self) -> None:
+        for name in ("entropy", "doubt", "foreground", "contour"):
+            setattr(self, name, [np.zeros(n) for n in self.shape])
+        self.per_class = [np.zeros((n, self.classes)) for n in self.shape]
+        self.inside, self.mass, self.sizes = (np.zeros(self.classes) for _ in range(3))
+
+    def add(self, at: Box3, p: NDArray[np.float32], best: NDArray[np.uint8]) -> None:
+        """One tile: (K, z, y, x) probabilities and its class map."""
+        logs = -(p * np.log(np.maximum(p, 1e-8)))
+        entropy = logs.sum(0)
+        top = np.partition(p, -2, axis=0)[-2:]
+        doubt = 1 - (top[1] - top[0])
+        weighted = p * entropy
+        edge = _edges(best)
+        for axis in range(3):
+            others = tuple(a for a in range(3) if a != axis)
+            self.entropy[axis][at[axis]] += entropy.sum(others)
+            self.doubt[axis][at[axis]] += doubt.sum(others)
+            self.foreground[axis][at[axis]] += (best > 0).sum(others)
+            self.contour[axis][at[axis]] += edge.sum(others)
+            self.per_class[axis][at[axis]] += weighted.sum(tuple(a + 1 for a in others)).T
+        flat = best.reshape(-1)
+        chosen = np.take_along_axis(p.reshape(len(p), -1), flat[None].astype(np.intp), 0)[0]
+        self.inside += np.bincount(flat, chosen, self.classes)
+        self.sizes += np.bincount(flat, minlength=self.classes)
+        self.mass += p.reshape(len(p), -1).sum(1)
+
+    def add_features(self, mean: NDArray[np.float32]) -> None:
+        self.features = mean.astype(np.float64) if not self.seen else self.features + mean
+        self.seen += 1
+
+    @property
+    def expected_dice(self) -> float | None:
+        return soft_dice(self.inside[1:], self.mass[1:], self.sizes[1:])
+
+
+Tile = tuple[
+    Box3, NDArray[np.float32], NDArray[np.float32]
+]  # where, (K, z, y, x) probabilities, (D,) features
+
+
+class Predictor(Protocol):
+    """What predicts whole images in its own way, and not as one network does tile by tile."""
+
+    def tiles(self, case: ImageReader) -> Iterator[Tile]:
+        """Tiles that cover the image once."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a prediction goes, both (Z, Y, X) uint8 .npy."""
+
+    classes: Path
+    confidence: Path
+
+
+def predict(
+    network: UNet | Predictor,
+    case: ImageReader,
+    plan: Plan,
+    classes: Classes,
+    files: Files,
+    snapshots: Sequence[UNet] = (),
+) -> Sums:
+    """Write class and confidence region by region; never more than one tile of probabilities in memory."""
+    shape = case.example.shape
+    writers = [
+        np.lib.format.open_memmap(path, "w+", np.uint8, shape) for path in (files.classes, files.confidence)
+    ]
+    sums, values = Sums(shape, len(classes)), classes.to_values()
+    if snapshots:
+        sums.members = SnapshotEnsemble(shape, len(classes), len(snapshots))
+    for core, p, features in probabilities(network, case, plan):
+        best = p.argmax(0).astype(np.uint8)
+        writers[0][core] = values[best]
+        writers[1][core] = np.round(p.max(0) * 255).astype(np.uint8)
+        sums.add(core, p, best)
+        sums.add_features(features)
+        if sums.members is not None:
+            sums.members.add(core, p, [_tile(each, case, plan, core)[0] for each in snapshots])
+    for writer in writers:
+        writer.flush()
+    return sums
+
+
+def class_map(
+    network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
+) -> NDArray[np.uint8]:
+    """(Z, Y, X) label values, in memory."""
+    out, values = np.zeros(case.example.shape, np.uint8), classes.to_values()
+    for core, p, _ in probabilities(network, case, plan):
+        out[core] = values[p.argmax(0)]
+    return out
+
+
+def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:
+    """Tiles that cover the image once: where, (K, z, y, x) probabilities, (D,) mean coarsest features."""
+    if not isinstance(network, UNet):
+        yield from network.tiles(case)
+        return
+    network.eval()
+    for core in _cores(case.example.shape, plan, zoom_of(case.example, plan)):
+        yield core, *_tile(network, case, plan, core)
+
+
+def _tile(
+    network: UNet, case: ImageReader, plan: Plan, core: Box3
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(K, z, y, x) probabilities of a part of the image, seen with its surroundings; (D,) mean coarsest features."""
+    zoom = zoom_of(case.example, plan)
+    if zoom == SAME:
+        seen, trim = _with_rim(core, case.example.shape, plan)
+        p, features = _forward(network, case.look(seen), plan)
+        return p[(slice(None), *trim)], features
+    return _resampled_tile(network, case, plan, core)
+
+
+def _resampled_tile(
+    network: UNet, case: ImageReader, plan: Plan, core: Box3
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """On the network's spacing, and its probabilities linearly back onto the image's own voxels."""
+    zoom, shape = zoom_of(case.example, plan), case.example.shape
+    wanted, at = [], []  # the core's voxels in the network's; the network's in the image's
+    for axis, (part, step, n) in enumerate(zip(core, zoom, shape)):
+        rim = 0 if plan.dims == 2 and axis == 0 else RIM[plan.dims]
+        places = (np.arange(part.start, part.stop) + 0.5) / step - 0.5
+        low = max(0, int(np.floor(places[0])) - rim)
+        high = min(max(1, math.ceil(n / step)), int(np.ceil(places[-1])) + rim + 1)
+        at.append((np.arange(low, max(high, low + 1)) + 0.5) * step - 0.5)
+        wanted.append(places - low)
+    z, y, x = (cover(places, step, n) for places, step, n in zip(at, zoom, shape))
+    pixels = sampled(case.look((z, y, x)), [p - s.start for p, s in zip(at, (z, y, x))], zoom)
+    p, features = _forward(network, pixels, plan)
+    back = (1 / zoom[0], 1 / zoom[1], 1 / zoom[2])
+    return sampled(p, wanted, back), features
+
+
+def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray[np.float32], NDArray]:
+    """(C, z, y, x) to (K, z, y, x) and (D,); a 2D network sees the slices as a batch."""
+    tensor = torch.from_numpy(x).to(plan.device)
+    batch = tensor.movedim(1, 0) if plan.dims == 2 else tensor[None]
+    sides = batch.shape[2:]
+    pads = [(-n) % m for n, m in zip(sides, plan.network.multiple)]
+    flat = [n for pad in reversed(pads) for n in (0, pad)]
+    batch = torch.nn.functional.pad(batch, flat, mode="replicate")
+    with torch.inference_mode(), autocast(plan):
+        features = network.encode(batch)
+        logits = network.decode(features)
+    logits = logits[(slice(None), slice(None), *(slice(0, n) for n in sides))].float()
+    p = logits.softmax(1)
+    p = p.movedim(0, 1) if plan.dims == 2 else p[0]
+    mean = features[-1].float().mean([0, *range(2, features[-1].dim())])
+    return p.cpu().numpy(), mean.cpu().numpy()
+
+
+def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:
+    """Neither the part of the image nor what the network sees of it is larger than a tile."""
+    side = CORE[plan.device][plan.dims]
+    sides = (CONCURRENT_SLICES if plan.dims == 2 else side, side, side)
+    yield from product(*(_cuts(n, max(1, int(s * min(1.0, step)))) for n, s, step in zip(shape, sides, zoom)))
+
+
+def _cuts(length: int, most: int) -> list[slice]:
+    """Nearly equal pieces of at most so many voxels."""
+    count = -(-length // most)
+    edges = [round(i * length / count) for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:])]
+
+
+def _with_rim(core: Box3, shape: tuple[int, int, int], plan: Plan) -> tuple[Box3, Box3]:
+    """The part of the image a tile sees, and where its core lies in that."""
+    seen, trim = [], []
+    for axis, (part, n) in enumerate(zip(core, shape)):
+        rim = 0 if plan.dims == 2 and axis == 0 else RIM[plan.dims]
+        low, high = max(0, part.start - rim), min(n, part.stop + rim)
+        seen.append(slice(low, high))
+        trim.append(slice(part.start - low, part.stop - low))
+    return tuple(seen), tuple(trim)  # type: ignore[return-value]
+
+
+def _edges(best: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Voxels whose next neighbour along some axis is of another class."""
+    edge = np.zeros(best.shape, bool)
+    for axis in range(3):
+        before = [slice(None)] * 3
+        after = [slice(None)] * 3
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        edge[tuple(before)] |= best[tuple(before)] != best[tuple(after)]
+    return edge

@@ -1,0 +1,95 @@
+"""Predict the images that people want, in their order, with what the rankers need to know of each."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.prediction.metrics import stability
+from learners.prediction.predict import Files, Predictor, Sums, predict
+from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file
+from learners.rankers.pool import Pool, join, write_pool
+from learners.spec import ImageScore, RoundSpec
+from learners.training.data import ImageReader
+from learners.training.plan import Plan
+from learners.training.targets import Classes
+from models.networks import UNet
+from storage.arrays import TornFile, open_npy
+
+
+@dataclass(frozen=True)
+class BatchPredictor:
+    """One network and what is needed to predict with it."""
+
+    spec: RoundSpec
+    plan: Plan
+    classes: Classes
+    network: UNet | Predictor
+    snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
+
+    def run(
+        self, cases: Sequence[ImageReader], report: ProgressReport, dice: float | None
+    ) -> tuple[tuple[ImageScore, ...], int]:
+        """Images in the order asked for, until the time is over, the first always; and how many are left."""
+        by_id = {case.example.image_id: case for case in cases}
+        wanted = [by_id[i] for i in self.spec.predict if i in by_id]
+        scores: list[ImageScore] = []
+        pools: list[Pool] = []
+        started = time.monotonic()
+        for case in wanted:
+            left = self.spec.predict_seconds - (time.monotonic() - started)
+            if scores and (left <= 0 or (self.spec.directory / STOP_FILE).exists()):
+                break
+            score, pool = self._one(case)
+            scores.append(score)
+            pools.append(pool)
+            report.done(score, dice, left)
+        if pools:
+            write_pool(self.spec.directory / "pool.npz", join(pools))
+        return tuple(scores), len(wanted) - len(scores)
+
+    def _one(self, case: ImageReader) -> tuple[ImageScore, Pool]:
+        image_id, folder = case.example.image_id, self.spec.directory
+        files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
+        sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
+        settled = sums.members.stability if sums.members else self._stability(case, open_npy(files.classes))
+        score = ImageScore(image_id, sums.expected_dice, settled)
+        return score, pool_of(case, sums, score)
+
+    def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:
+        """Against the model before."""
+        if case.example.pseudo is None:
+            return None
+        try:
+            return stability(open_npy(case.example.pseudo.classes), now)
+        except TornFile:
+            return None
+
+
+def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:
+    """A row for the picture, or for every slice of a volume in each plane."""
+    shape, image_id = case.example.shape, case.example.image_id
+    axes = (0, 1, 2) if shape[0] > 1 else (0,)
+    refs = np.concatenate([[(image_id, axis, i) for i in range(shape[axis])] for axis in axes])
+
+    def column(parts: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+        return np.concatenate([parts[axis] for axis in axes]).astype(np.float32)
+
+    area = np.concatenate([np.full(shape[a], np.prod(shape) / shape[a]) for a in axes])
+    rows = len(refs)
+    unknown = np.full(rows, np.nan, np.float32)
+    features = (sums.features / max(1, sums.seen)).astype(np.float16)
+    return Pool(
+        refs=refs.astype(np.int64),
+        entropy=column(sums.entropy),
+        doubt=column(sums.doubt),
+        per_class=column(sums.per_class)[:, 1:],
+        foreground=(column(sums.foreground) / area).astype(np.float32),
+        contour=column(sums.contour),
+        information=column(sums.members.information) if sums.members else unknown,
+        stability=unknown if score.stability is None else np.full(rows, score.stability, np.float32),
+        expected=unknown if score.expected_dice is None else np.full(rows, score.expected_dice, np.float32),
+        features=np.repeat(features[None], rows, 0),
+    )

@@ -1,0 +1,220 @@
+"""What happens inside a round: load, train, compare with the parent, predict. Runs in a worker."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from learners import LEARNERS
+from learners.adapt.adapted import adapt_groups
+from learners.methods.stpp import reliable
+from learners.prediction.evaluation import Evaluation, Evaluator
+from learners.prediction.predict import Predictor
+from learners.prediction.predict_images import BatchPredictor
+from learners.progress import STOP_FILE, ProgressReport
+from learners.spec import RoundResult, RoundSpec, Unready
+from learners.training.augment import views_of
+from learners.training.budget import Budget
+from learners.training.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
+from learners.training.data import Pools, open_readers
+from learners.training.losses import CEDice
+from learners.training.plan import Plan, plan_of, plan_to_predict
+from learners.training.polarity import unseen_polarity
+from learners.training.targets import Classes
+from learners.training.trainer import Gate, TrainingJob, TrainingState, train
+from models.networks import UNet
+
+TRIES = 4
+
+
+def run(spec: RoundSpec) -> RoundResult:
+    """Raises Unready, or what went wrong. Tries again smaller when memory does not suffice, and says so."""
+    notes: list[str] = []
+    for attempt in range(TRIES):
+        try:
+            return _Round(replace(spec, smaller=spec.smaller + attempt), tuple(notes)).run()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error) or attempt == TRIES - 1:
+                raise
+            notes = [f"the memory did not suffice, so the round was made smaller ({attempt + 1} times)"]
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+    raise AssertionError("unreachable")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "out of memory" in str(error)
+
+
+def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
+    """Training follows today's images. A round that only predicts follows its model, in everything; where nothing is
+    labelled yet, in its classes too."""
+    if spec.seconds > 0 or spec.parent is None:
+        return spec, plan_of(spec)
+    card = read_card(spec.parent)
+    spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
+    return spec, plan_to_predict(spec, card.network, card.spacing_mm if card.spacing_known else None)
+
+
+class _Round:
+    def __init__(self, spec: RoundSpec, notes: tuple[str, ...]) -> None:
+        spec, self.plan = _planned(spec)
+        self.spec, self.notes = spec, list(notes)
+        self.report = ProgressReport(spec.directory)
+        torch.manual_seed(spec.seed)
+        self.classes = Classes(spec.class_ids)
+        self.recipe = LEARNERS[spec.learner].recipe()
+        self.cases = open_readers(spec.examples, self.classes, self.plan.network.channels, self.notes)
+        self.judge = Evaluator(self.cases, self.plan, self.classes)
+        self.before: Card | None = None  # of the model that training goes on from
+
+    def run(self) -> RoundResult:
+        parent = self._state(self.spec.parent)
+        if parent is None and self.spec.parent is not None:
+            self.notes.append("the images or classes changed so much that training began anew")
+        before = None if parent is None else self.judge(parent.teacher)
+        if self.spec.seconds > 0:
+            return self._train(parent, before)
+        if parent is None or before is None or self.spec.parent is None:
+            raise Unready("there is no model to predict with yet; train one first")
+        kept = RoundResult(self.spec.parent, (), 0, 0.0, parent_dice=before.dice)
+        return self._propose(parent.teacher, kept, before)
+
+    def _train(self, parent: TrainingState | None, before: Evaluation | None) -> RoundResult:
+        """Go on from the last round's model or begin anew, and predict with the better of child and parent.
+
+        A child that came out worse is saved too: new labels may cost a network what it knew before they are worth
+        something, and rounds that all start at the parent never get past that.
+        """
+        spec = self.spec
+        last, quality = parent, None if before is None else before.dice
+        if spec.start is not None:
+            last = self._state(spec.start)
+            quality = self.judge(last.teacher).dice if last and self.recipe.asks_teacher else None
+        self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
+        state = last or TrainingState.fresh(UNet(self.plan.network).to(self.plan.device))
+        old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
+        budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
+        job = self._job(budget, quality)
+        state.peers = self._peers(job)
+        train(job, state)
+        if job.gate.collapsed:
+            self.notes.append("the pseudo-labels drifted away from the labels, so the round left them out")
+        if budget.step == 0:
+            raise Unready("the round was stopped before its first step")
+        self.report.say("comparing")
+        after = kept = self.judge(state.teacher)
+        model = spec.directory
+        self._save(job, state, after)
+        if before is not None and spec.parent is not None and after.worse_than(before):
+            kept, model = before, spec.parent
+            state.teacher.load_state_dict(old)
+        result = RoundResult(
+            model=model,
+            predicted=(),
+            steps=budget.step,
+            trained_seconds=round(budget.spent, 2),
+            child_dice=after.dice,
+            parent_dice=None if before is None else before.dice,
+        )
+        return self._propose(state.teacher, result, kept)
+
+    def _propose(self, network: UNet, result: RoundResult, kept: Evaluation) -> RoundResult:
+        """With the network of `result.model`, and with its snapshots where somebody wants to know."""
+        spec, snapshots = self.spec, []
+        if self._asks_snapshots:
+            snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
+        proposer = BatchPredictor(spec, self.plan, self.classes, self._adapted(network), snapshots)
+        predicted, remaining = proposer.run(self.cases, self.report, kept.dice)
+        return replace(
+            result,
+            predicted=predicted,
+            dice=kept.dice,
+            per_class=kept.per_class,
+            remaining=remaining,
+            notes=tuple(self.notes),
+        )
+
+    def _adapted(self, network: UNet) -> UNet | Predictor:
+        """The network as it suits each group of images, where the project wishes it and it does better."""
+        if not self.spec.adapt:
+            return network
+        self.report.say("adapting to groups of images")
+        adapted = adapt_groups(network, self.cases, self.plan, self.classes, self.spec.adapt)
+        self.notes += adapted.notes or [
+            "no adaptation to a group of images did better on its held-out labels"
+        ]
+        return adapted if adapted.by_image else network
+
+    def _peers(self, job: TrainingJob) -> dict[str, UNet]:
+        """The method's other networks, from where the model stands that training goes on from."""
+        if job.recipe.peers is None:
+            return {}
+        start = self.spec.goes_on_from if job.before else None
+        wanted = job.recipe.peers(self.plan, job.pools)
+        return load_peers(start, wanted, self.spec.class_ids, self.plan.device)
+
+    @property
+    def _asks_snapshots(self) -> bool:
+        return self.spec.members or self.recipe.source == "pseudo"
+
+    def _save(self, job: TrainingJob, state: TrainingState, judged: Evaluation) -> None:
+        spec = self.spec
+        before = self.before
+        card = Card(
+            network=self.plan.network,
+            class_ids=spec.class_ids,
+            spacing_mm=self.plan.spacing_mm,
+            spacing_known=self.plan.spacing_known,
+            learner=spec.learner,
+            steps=state.steps,
+            dice=judged.dice,
+            per_class=judged.per_class,
+            seconds=round((before.seconds if before else 0.0) + job.budget.spent, 1),
+            rounds=(before.rounds if before else 0) + 1,
+        )
+        save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
+
+    def _state(self, model: Path | None) -> TrainingState | None:
+        if model is None:
+            return None
+        return load_state(model, self.plan.network, self.spec.class_ids, self.plan.device)
+
+    def _job(self, budget: Budget, quality: float | None) -> TrainingJob:
+        """`quality`: held-out Dice of the network that it starts from, None where nobody asks or knows."""
+        recipe = self.recipe
+        pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
+        if not pools.has_labels:
+            raise Unready("every label is held out for checking; label one more image")
+        channels = self.classes.to_channels()
+        gate = Gate(
+            good=recipe.good_teacher,
+            ramp=0.0 if self.before else recipe.ramp,  # a later job does not start the ramp again
+            most=recipe.weight,
+            share=pools.foreground_share(),
+            quality=quality,
+        )
+        return TrainingJob(
+            recipe=recipe,
+            pools=pools,
+            plan=self.plan,
+            budget=budget,
+            views=views_of(
+                self.plan,
+                self.spec.mirror,
+                axis_aligned=recipe.axis_aligned,
+                invert=unseen_polarity(self.cases),
+            ),
+            loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
+            gate=gate,
+            seed=self.spec.seed,
+            before=self.before.rounds if self.before else 0,
+            reliable=reliable(self.cases, recipe.stable),
+            judge=lambda network: self.judge(network).dice,
+            report=lambda step, loss, dice: self.report.say(
+                "training", step=step, loss=loss, dice=dice, seconds_left=budget.seconds_left
+            ),
+        )

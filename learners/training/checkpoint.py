@@ -1,0 +1,173 @@
+"""A model on disk: safetensors beside a JSON card. Loading runs no code, whoever made the file."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from learners.spec import CARD
+from learners.training.data import PERCENTILES
+from learners.training.trainer import TrainingState
+from models.networks import NetworkSpec, UNet
+from storage.arrays import write_bytes
+
+WEIGHTS, STUDENT = "model.safetensors", "student.safetensors"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known to use a model or to go on training it."""
+
+    network: NetworkSpec
+    class_ids: tuple[int, ...]  # channel i + 1 is this class
+    spacing_mm: tuple[float, ...]
+    learner: str
+    steps: int = 0
+    dice: float | None = None  # on held-out labels, when it was made
+    per_class: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0  # of training, over all rounds
+    rounds: int = 0  # of training
+    spacing_known: bool = False  # images of another spacing are brought to it
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "network": self.network.as_json(),
+            "class_ids": self.class_ids,
+            "spacing_mm": self.spacing_mm,
+            "normalisation": {"percentiles": PERCENTILES, "to": [0, 1], "clip": [-0.2, 1.2]},
+            "learner": self.learner,
+            "steps": self.steps,
+            "dice": self.dice,
+            "per_class": {str(k): v for k, v in self.per_class.items()},
+            "seconds": self.seconds,
+            "rounds": self.rounds,
+            "spacing_known": self.spacing_known,
+            "torch": torch.__version__,
+        }
+
+
+def save_model(
+    directory: Path, state: TrainingState, card: Card, snapshots: Sequence[dict[str, Tensor]] = ()
+) -> None:
+    """Weights first, then the card: a directory with a card is a whole model."""
+    peers = [(peer_file(name), peer) for name, peer in state.peers.items()]
+    networks = [(WEIGHTS, state.teacher), (STUDENT, state.student), *peers]
+    stages = [(snapshot_file(i), weights) for i, weights in enumerate(snapshots)]
+    for name, weights in [*((name, network.state_dict()) for name, network in networks), *stages]:
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, directory / name)
+    write_bytes(directory / CARD, json.dumps(card.as_json(), indent=1).encode())
+
+
+def read_card(directory: Path) -> Card:
+    """Raises ValueError where it is missing or says nothing sensible."""
+    try:
+        values = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        return Card(
+            network=NetworkSpec.from_json(values["network"]),
+            class_ids=tuple(int(c) for c in values["class_ids"]),
+            spacing_mm=tuple(float(s) for s in values["spacing_mm"]),
+            learner=str(values["learner"]),
+            steps=int(values["steps"]),
+            dice=values["dice"],
+            per_class={int(k): float(v) for k, v in values["per_class"].items()},
+            seconds=float(values["seconds"]),
+            rounds=int(values.get("rounds", 0)),
+            spacing_known=bool(values.get("spacing_known", False)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the model in {directory.name} cannot be read ({error}); train a new one"
+        ) from error
+
+
+def load_network(directory: Path, device: str = "cpu") -> UNet:
+    """The published weights, ready to predict. Raises ValueError."""
+    network = UNet(read_card(directory).network)
+    _fill(network, directory / WEIGHTS)
+    return network.to(device).eval()
+
+
+def load_state(
+    directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
+) -> TrainingState | None:
+    """Student and teacher to go on with. A class that is new since starts untrained, and with it the count of steps;
+    None where the network is another one, so that nothing can be carried over. Raises ValueError for a damaged file."""
+    card = read_card(directory)
+    if _body(card.network) != _body(network):
+        return None
+    networks = []
+    for name in (STUDENT, WEIGHTS):
+        old, new = UNet(card.network), UNet(network)
+        _fill(old, directory / name if (directory / name).exists() else directory / WEIGHTS)
+        networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
+    steps = card.steps if set(class_ids) <= set(card.class_ids) else 0
+    return TrainingState(networks[0], networks[1].eval().requires_grad_(False), steps)
+
+
+def peer_file(name: str) -> str:
+    return f"peer-{name}.safetensors"
+
+
+def load_peers(
+    directory: Path | None, peers: dict[str, NetworkSpec], class_ids: tuple[int, ...], device: str
+) -> dict[str, UNet]:
+    """The networks that a method trains beside its own, fresh where the model in `directory` has no such one."""
+    networks = {name: UNet(network) for name, network in peers.items()}
+    card = None if directory is None else read_card(directory)
+    for name, network in networks.items():
+        if directory is not None and card is not None and (directory / peer_file(name)).exists():
+            old = UNet(replace(network.spec, classes=len(card.class_ids) + 1))
+            with contextlib.suppress(ValueError):  # of another shape: it starts anew
+                _fill(old, directory / peer_file(name))
+                _adopt(network, old.state_dict(), card.class_ids, class_ids)
+    return {name: network.to(device) for name, network in networks.items()}
+
+
+def snapshot_file(number: int) -> str:
+    return f"snapshot-{number}.safetensors"
+
+
+def load_snapshots(
+    directory: Path, network: NetworkSpec, class_ids: tuple[int, ...], device: str
+) -> list[UNet]:
+    """Earlier stages of a model's training, as far as they were kept, ready to predict. Raises ValueError."""
+    networks: list[UNet] = []
+    while (path := directory / snapshot_file(len(networks))).exists():
+        card = read_card(directory)
+        old = UNet(card.network)
+        _fill(old, path)
+        networks.append(_adopt(UNet(network), old.state_dict(), card.class_ids, class_ids).to(device).eval())
+    return networks
+
+
+def _body(network: NetworkSpec) -> tuple[object, ...]:
+    return network.dims, network.channels, network.widths, network.strides, network.norm
+
+
+def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids: tuple[int, ...]) -> UNet:
+    """Everything but the head as it is; of the head the rows of classes that both know."""
+    state = new.state_dict()
+    rows = [(0, 0)] + [(old_ids.index(c) + 1, i + 1) for i, c in enumerate(ids) if c in old_ids]
+    for name, value in weights.items():
+        if not name.startswith("head."):
+            state[name] = value
+            continue
+        for before, now in rows:
+            state[name][now] = value[before]
+    new.load_state_dict(state)
+    return new
+
+
+def _fill(network: UNet, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors and torch raise types of their own
+        raise ValueError(f"the weights {path.name} do not fit their card ({type(error).__name__})") from error

@@ -1,0 +1,92 @@
+"""Losses on (logits, Sample): one weight map goes into every sum, so w = 0 means exactly no gradient."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from learners.training.targets import OPEN_BACKGROUND
+
+SMALL = 1e-5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image batch with its own supervision, which no view or mix can separate from it."""
+
+    x: Tensor  # (B, C, *S) pixels in 0..1
+    y: Tensor  # (B, *S) int64 channel; anything where w is 0; OPEN_BACKGROUND
+    w: Tensor  # (B, *S) trust
+    v: Tensor  # (B, *S) 1 where a voxel counts in the mean, though its trust may be 0
+    src: Tensor | None = None  # (B, *S) where each voxel came from, for tests
+    box: Tensor | None = (
+        None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
+    )
+    soft: Tensor | None = None  # (B, K, *S) probabilities to agree with, instead of y
+    region: Tensor | None = None  # (B, *S) parts whose losses are normalised apart, None: one part
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def of(self, rows: Tensor | slice) -> "Sample":
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
+        return Sample(**cut)
+
+    def trusted(self, factor: float) -> "Sample":
+        return replace(self, w=self.w * factor)
+
+
+@dataclass(frozen=True)
+class CEDice:
+    """Half cross-entropy, half Dice. `late`: channels of classes that came after some slice was complete."""
+
+    late: tuple[int, ...] = ()
+
+    def __call__(self, logits: Tensor, sample: Sample) -> Tensor:
+        logits = logits.float()
+        if sample.region is None:
+            return self._both(logits, sample)
+        parts = torch.unique(sample.region).tolist()
+        return sum((self._both(logits, _part(sample, part)) for part in parts), logits.new_zeros(())) / len(
+            parts
+        )
+
+    def _both(self, logits: Tensor, sample: Sample) -> Tensor:
+        return 0.5 * (cross_entropy(logits, sample, self.late) + dice(logits, sample))
+
+
+def cross_entropy(logits: Tensor, sample: Sample, late: tuple[int, ...] = ()) -> Tensor:
+    """Weighted mean over the voxels that count. Open background may be background or any late class."""
+    closed = torch.where(sample.y == OPEN_BACKGROUND, 0, sample.y)
+    closed = torch.where(sample.w > 0, closed, 0)
+    losses = F.cross_entropy(logits, closed, reduction="none")
+    is_open = (sample.y == OPEN_BACKGROUND) & (sample.w > 0)
+    if late and bool(is_open.any()):
+        log_p = F.log_softmax(logits, 1)
+        either = torch.logsumexp(log_p[:, [0, *late]], 1)
+        losses = torch.where(is_open, -either, losses)
+    return (losses * sample.w).sum() / sample.v.sum().clamp_min(1)
+
+
+def dice(logits: Tensor, sample: Sample) -> Tensor:
+    """1 - Dice, the mean over the classes that the batch's targets have; scaled by the mean trust."""
+    w = torch.where(sample.y == OPEN_BACKGROUND, 0, sample.w)
+    p = logits.softmax(1)
+    y = torch.where(w > 0, sample.y, 0)
+    t = F.one_hot(y, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    over = [0, *range(2, p.dim())]
+    w = w[:, None]
+    both, sizes = (w * p * t).sum(over), (w * (p + t)).sum(over)
+    present = (w * t).sum(over) > 0
+    scores = 1 - (2 * both + SMALL) / (sizes + SMALL)
+    trust = w.sum() / sample.v.sum().clamp_min(1)
+    return torch.where(present, scores, 0).sum() / present.sum().clamp_min(1) * trust.detach()
+
+
+def _part(sample: Sample, part: float) -> Sample:
+    assert sample.region is not None
+    here = sample.region.eq(part).to(sample.w.dtype)
+    return replace(sample, w=sample.w * here, v=sample.v * here, region=None)

@@ -1,0 +1,313 @@
+"""The one training loop: draw, view, ask the teacher, select, mix, weigh, step, follow. A method fills its slots."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from learners.training.augment import Views
+from learners.training.budget import Budget
+from learners.training.data import Pools, TrustSchedule
+from learners.training.losses import CEDice, Sample
+from learners.training.plan import Plan
+from learners.training.targets import trust_at
+from models.networks import NetworkSpec, Noise, UNet
+
+RATE = 3e-3
+SETTLED, MIN_RATE = 60, 0.1  # steps from which on a network is trained on more gently, and how gently at most
+WARM_UP = 0.05  # of the job
+LAST_RATE = 0.05  # of the first
+GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth training on
+DRIFT = 3.0  # pseudo-labels with so many times more or less foreground than people drew are a collapse
+WATCHED = 10  # steps before the guard judges
+REPORT_SECONDS = 0.5
+
+
+@dataclass
+class StepContext:
+    """What a slot may know. Time is progress in 0..1 of this job, never a number of steps."""
+
+    rng: Generator
+    progress: float = 0.0
+    weight: float = 0.0  # of unlabelled parts, now
+    views: Views = field(default_factory=Views)
+    classes: int = 2
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sample of a step and how much its loss counts."""
+
+    sample: Sample
+    factor: float = 1.0
+    stream: int = 0  # which strong stream it is, for feature noise; 0: none
+
+
+Selector = Callable[[Sample, Tensor, StepContext], Sample]  # (unlabelled, probabilities) -> with y and w
+Mixer = Callable[[Sample, Sample | None, StepContext], list[Part]]
+NoiseMaker = Callable[[list[Part], Generator], Noise | None]
+ExtraLoss = Callable[
+    [Tensor, Sample, StepContext], Tensor
+]  # (logits of the first part, that part, now) -> loss
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method: what it puts into each slot of the loop."""
+
+    mix: Mixer | None = None
+    select: Selector | None = None  # None: unlabelled images are not used
+    noise: NoiseMaker | None = None
+    extras: tuple[ExtraLoss, ...] = ()
+    soft_loss: Callable[[Tensor, Sample], Tensor] | None = None  # for samples with soft targets
+    weight: float = 0.5  # of unlabelled parts at most
+    ramp: float = 0.2  # the share of the first such job over which it grows
+    average: float = 0.99
+    source: str = "unlabelled"  # or "pseudo": what the last model wrote about the most stable images
+    stable: float = (
+        0.5  # with "pseudo": the share of images whose proposals are trained on, the most stable first
+    )
+    good_teacher: float = GOOD_TEACHER
+    axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
+    fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
+    fills_last: bool = False  # that trust does not fall with rounds: nothing else comes in their place
+    together: "JointStep | None" = None  # for methods of several networks: takes the place of all slots above
+    peers: "Callable[[Plan, Pools], dict[str, NetworkSpec]] | None" = None  # its other networks, by name
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether it learns from images without labels, as far as its teacher is good."""
+        return self.select is not None or self.together is not None
+
+
+@dataclass
+class TrainingState:
+    """The student learns; the teacher is its average, is what people see, and never gets a gradient."""
+
+    student: UNet
+    teacher: UNet
+    steps: int = 0  # since it began, or since a class was added
+    peers: dict[str, UNet] = field(default_factory=dict)  # networks that learn beside it and are never shown
+
+    @property
+    def learning(self) -> list[UNet]:
+        return [self.student, *self.peers.values()]
+
+    @classmethod
+    def fresh(cls, network: UNet) -> "TrainingState":
+        teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        return cls(network, teacher)
+
+
+def update_ema(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:
+    """Exponential average of weights and float buffers, at step 0 a copy; whole numbers are copied."""
+    keep = min(step / (step + 9), average)
+    with torch.no_grad():
+        for a, b in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
+            if a.is_floating_point():
+                a.mul_(keep).add_(b.detach().to(a.dtype), alpha=1 - keep)
+            else:
+                a.copy_(b)
+
+
+@dataclass
+class Gate:
+    """Unlabelled images count only while the teacher is good and its pseudo-labels look like labels."""
+
+    good: float
+    ramp: float
+    most: float
+    share: float | None  # of foreground in what people drew
+    quality: float | None = None  # held-out Dice of the teacher
+    opened_at: float | None = None
+    collapsed: bool = False
+    _seen: list[float] = field(default_factory=list)
+
+    def weight(self, progress: float) -> float:
+        if self.collapsed or (self.good > 0 and (self.quality is None or self.quality < self.good)):
+            return 0.0
+        if self.opened_at is None:
+            self.opened_at = progress
+        if self.ramp <= 0:
+            return self.most
+        return self.most * min(1.0, (progress - self.opened_at) / self.ramp + 0.1)
+
+    def watch(self, chosen: Sample) -> None:
+        """Closes for this job when the foreground of the pseudo-labels drifts away from that of the labels."""
+        trusted = chosen.w > 0
+        if self.share is None or not bool(trusted.any()):
+            return
+        self._seen.append(float((chosen.y[trusted] > 0).float().mean()))
+        recent = self._seen[-WATCHED * 2 :]
+        if len(recent) >= WATCHED:
+            ratio = (sum(recent) / len(recent) + 1e-4) / (self.share + 1e-4)
+            self.collapsed = self.collapsed or not 1 / DRIFT <= ratio <= DRIFT
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training job: a method, what it draws from, on which terms."""
+
+    recipe: Recipe
+    pools: Pools
+    plan: Plan
+    budget: Budget
+    views: Views
+    loss: CEDice
+    gate: Gate
+    seed: int = 0
+    before: int = 0  # rounds that this model was trained in
+    reliable: tuple[int, ...] = ()
+    judge: Callable[[UNet], float | None] | None = None  # held-out Dice, asked now and then
+    report: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
+    snapshots: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> float:
+        """Of training of this model so far, of which this one is a part."""
+        return self.before + self.budget.progress
+
+    def labelled(self, count: int, context: StepContext, axes: tuple[int, ...] = (0, 1, 2)) -> Sample:
+        """A weak view of labelled patches; where the method takes fills, with what was propagated along `axes`."""
+        return self.views.weak(self.pools.labelled(count, self.trust_schedule(axes)), context.rng)
+
+    def trust_schedule(self, axes: tuple[int, ...] = (0, 1, 2)) -> TrustSchedule | None:
+        if not self.recipe.fills:
+            return None
+        if self.recipe.fills_last:
+            return lambda rounds: trust_at(0.0, axes)
+        return lambda rounds: trust_at(rounds + self.budget.progress, axes)
+
+
+JointStep = Callable[
+    [TrainingJob, TrainingState, StepContext], Tensor
+]  # draws, asks all networks and returns the loss of a step
+
+
+def train(job: TrainingJob, state: TrainingState) -> TrainingState:
+    """Improve the state in place until the budget ends; it is valid after every step."""
+    rng = torch.Generator().manual_seed(job.seed)
+    context = StepContext(rng, views=job.views, classes=job.plan.network.classes)
+    weights = [p for network in state.learning for p in network.parameters()]
+    optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
+    full = RATE * (rate_scale(state.steps) if job.pools.has_news else 1.0)
+    checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
+    told_at, last = -REPORT_SECONDS, 0.0
+    job.budget.start()
+    while job.budget.left():
+        context.progress, context.step = job.budget.progress, job.budget.step
+        for group in optimiser.param_groups:
+            group["lr"] = full * rate_at(context.progress)
+        last = _step(job, state, optimiser, context)
+        state.steps += 1
+        job.budget.step += 1
+        progress = job.budget.progress
+        if checks and progress >= checks[0]:
+            checks.pop(0)
+            _check(job, state)
+        if marks and progress >= marks[0]:
+            marks.pop(0)
+            job.snapshots.append({k: v.clone() for k, v in state.teacher.state_dict().items()})
+        if job.budget.spent - told_at >= REPORT_SECONDS:
+            told_at = job.budget.spent
+            job.report(job.budget.step, last, job.gate.quality)
+    return state
+
+
+def _check(job: TrainingJob, state: TrainingState) -> None:
+    """Only a method that needs a good teacher pays for asking how good it is."""
+    if job.judge is not None and job.recipe.select is not None and not job.budget.stopped:
+        quality = job.judge(state.teacher)
+        job.gate.quality = quality if quality is not None else job.gate.quality
+
+
+def _step(
+    job: TrainingJob, state: TrainingState, optimiser: torch.optim.Optimizer, context: StepContext
+) -> float:
+    recipe = job.recipe
+    context.weight = job.gate.weight(context.progress) if recipe.asks_teacher else 0.0
+    for network in state.learning:
+        network.train()
+    loss = (recipe.together or _alone)(job, state, context)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for network in state.learning:
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimiser.step()
+    update_ema(state.teacher, state.student, state.steps, recipe.average)
+    return float(loss.detach())
+
+
+def _alone(job: TrainingJob, state: TrainingState, context: StepContext) -> Tensor:
+    """The loss of a step of one network and its average."""
+    recipe, plan = job.recipe, job.plan
+    labelled = job.labelled(plan.batch, context)
+    unlabelled = _unlabelled(job, state, context) if context.weight > 0 else None
+    assert recipe.mix is not None
+    parts = recipe.mix(labelled, unlabelled, context)
+    noise = recipe.noise(parts, context.rng) if recipe.noise else None
+    logits = forward_logits(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
+    return _loss(job, parts, logits, context)
+
+
+def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) -> Sample | None:
+    """What the teacher says about unlabelled patches, as targets with trust."""
+    assert job.recipe.select is not None
+    if job.recipe.source == "pseudo":
+        drawn = job.pools.pseudo(job.plan.batch, job.reliable)
+        return None if drawn is None else job.views.weak(drawn, context.rng)
+    drawn = job.views.weak(job.pools.unlabelled(job.plan.batch), context.rng)
+    with torch.no_grad():
+        probabilities = forward_logits(state.teacher, drawn.x, job.plan).softmax(1)
+    chosen = job.recipe.select(drawn, probabilities, context)
+    job.gate.watch(chosen)
+    return chosen
+
+
+def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepContext) -> Tensor:
+    total, start = logits.new_zeros(()), 0
+    for part in parts:
+        rows = logits[start : start + len(part.sample)]
+        start += len(part.sample)
+        loss = job.loss if part.sample.soft is None else job.recipe.soft_loss
+        assert loss is not None
+        total = total + part.factor * loss(rows, part.sample)
+    first = parts[0].sample
+    for extra in job.recipe.extras:
+        total = total + extra(logits[: len(first)], first, context)
+    return total
+
+
+def rate_scale(steps: int) -> float:
+    """The rate of a job with new labels as a share of `RATE`, after so many steps in jobs before: at the whole of it a
+    few new slices shake off what was learned. A job on the same labels is longer than the one before and may shake."""
+    return max(MIN_RATE, min(1.0, SETTLED / max(1, steps)))
+
+
+def rate_at(progress: float) -> float:
+    """A short rise from a half, then a cosine fall; of the full rate."""
+    if progress < WARM_UP:
+        return 0.5 + 0.5 * progress / WARM_UP
+    falling = (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+    return LAST_RATE + (1 - LAST_RATE) * falling
+
+
+def autocast(plan: Plan) -> torch.autocast:
+    return torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16)
+
+
+def forward_logits(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
+    """(B, C, *S) pixels to (B, K, *S) float32 logits, in the number format and memory layout of this device."""
+    with autocast(plan):
+        return network(_in_memory(x, plan), noise).float()
+
+
+def _in_memory(x: Tensor, plan: Plan) -> Tensor:
+    """The layout that convolutions like best on this device."""
+    if plan.device == "cuda" or not plan.bf16:  # 1.5 times quicker in fp32 on a processor, no gain in bf16
+        return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+    return x
