@@ -1,6 +1,6 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
-import { news } from "./news.js";
+import { imageUpdates } from "./news.js";
 import { openMostUseful, stepImage } from "./queue.js";
 import { session } from "./session.js";
 import { toggleSheet } from "./sheet.js";
@@ -46,7 +46,7 @@ export const actions = {
 
   flag() {
     const { image } = session;
-    if (image) void news.markOpen("flag", !news.marked(image.id, "flagged"));
+    if (image) void imageUpdates.markOpen("flag", !imageUpdates.marked(image.id, "flagged"));
   },
 
   chooseClass(key) {

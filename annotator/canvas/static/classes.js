@@ -1,17 +1,17 @@
 /** The class list of the Label panel: choose, add, rename, recolour, hide, lock, remove. */
 
-import { h, icon, iconButton } from "./dom.js";
+import { element, icon, iconButton } from "./dom.js";
 import { session } from "./session.js";
 import { confirmed } from "./sheet.js";
 import { toast } from "./toasts.js";
 
 /** Fill the element that Gradio gives us. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
-  const list = h("ul.sw-classes", { "aria-label": "Classes" });
-  const add = h("button.sw-button.ghost", { type: "button", onclick: () => startAdding(list) }, icon("plus", 16), "Add a class");
-  const none = h("p.sw-hint", {}, "Name what you want to label, such as “kidney”, “nucleus” or “crack”.");
+  const list = element("ul.sw-classes", { "aria-label": "Classes" });
+  const add = element("button.sw-button.ghost", { type: "button", onclick: () => startAdding(list) }, icon("plus", 16), "Add a class");
+  const none = element("p.sw-hint", {}, "Name what you want to label, such as “kidney”, “nucleus” or “crack”.");
   root.replaceChildren(list, none, add);
   const draw = () => {
     none.hidden = session.classes.some((one) => one.id !== 0);
@@ -54,7 +54,7 @@ function keepFocus(list, draw) {
 
 function classRow(one) {
   const fixed = one.id === 0;
-  const name = h(
+  const name = element(
     "button.sw-class-name",
     {
       type: "button",
@@ -64,16 +64,16 @@ function classRow(one) {
       onclick: () => session.app?.setClass(one.id),
       ondblclick: (event) => !fixed && startRenaming(event.currentTarget.closest("li"), one),
     },
-    h("kbd", { "aria-hidden": "true" }, one.key),
-    h("span", {}, one.name),
+    element("kbd", { "aria-hidden": "true" }, one.key),
+    element("span", {}, one.name),
   );
   const controls = fixed ? [] : [renameButton(one), removeButton(one)];
-  return h("li.sw-class", { dataset: { id: one.id } }, swatch(one), name, ...controls, flagButton(one, "hidden"), flagButton(one, "locked"));
+  return element("li.sw-class", { dataset: { id: one.id } }, swatch(one), name, ...controls, flagButton(one, "hidden"), flagButton(one, "locked"));
 }
 
 function swatch(one) {
-  if (one.id === 0) return h("span.sw-swatch.background", { "aria-hidden": "true" });
-  return h("input.sw-swatch", {
+  if (one.id === 0) return element("span.sw-swatch.background", { "aria-hidden": "true" });
+  return element("input.sw-swatch", {
     type: "color",
     value: one.color,
     "aria-label": `Colour of ${one.name}`,
@@ -116,7 +116,7 @@ function startRenaming(row, one) {
 }
 
 function startAdding(list) {
-  const row = h("li.sw-class");
+  const row = element("li.sw-class");
   list.append(row);
   nameInput(row, "", addClass, () => row.remove());
 }
@@ -128,7 +128,7 @@ async function addClass(name) {
 
 /** Put a text field into a row: Enter or leaving takes the name, Escape gives up. */
 function nameInput(row, before, take, giveUp = () => {}) {
-  const input = h("input.sw-name-input", { type: "text", value: before, maxlength: 60, "aria-label": "Class name", placeholder: "Name" });
+  const input = element("input.sw-name-input", { type: "text", value: before, maxlength: 60, "aria-label": "Class name", placeholder: "Name" });
   const kept = [...row.childNodes];
   let settled = false;
   const settle = (accepted) => {

@@ -1,7 +1,7 @@
 /** The Data panel: bring images in, see what runs, take labels out. */
 
 import { call } from "./api.js";
-import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { element, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { acceptDrops, cancelUpload, chooseFiles, chooseFolder, uploads } from "./importing.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
@@ -9,21 +9,21 @@ import { toast } from "./toasts.js";
 const KINDS = { import: "Import", export: "Export", download: "Download", "model-export": "Model out", "model-import": "Model in" };
 
 /** Fill the import part of the panel. */
-export async function mountImport(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mountImport(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
-  const zone = h(
+  const zone = element(
     "div.sw-drop",
     {},
     icon("upload", 26),
-    h("p", {}, "Drop images, scans or folders anywhere on this page"),
-    h(
+    element("p", {}, "Drop images, scans or folders anywhere on this page"),
+    element(
       "div.sw-row",
       {},
-      h("button.sw-button", { type: "button", onclick: chooseFiles }, "Choose files"),
-      h("button.sw-button", { type: "button", onclick: chooseFolder }, "Choose a folder"),
+      element("button.sw-button", { type: "button", onclick: chooseFiles }, "Choose files"),
+      element("button.sw-button", { type: "button", onclick: chooseFolder }, "Choose a folder"),
     ),
-    h("small", {}, "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels."),
+    element("small", {}, "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels."),
   );
   root.replaceChildren(zone, uploadCard());
 }
@@ -46,15 +46,15 @@ function tellImported({ message, refused = [] }) {
 }
 
 /** Fill the list of running and finished imports and exports. */
-export async function mountJobs(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mountJobs(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
   root.replaceChildren(jobList("Imports and exports", ["import", "export"]));
 }
 
 /** A list of the jobs of some kinds, newest first, that keeps itself up to date. */
 export function jobList(label, kinds) {
-  const list = h("div.sw-jobs", { "aria-label": label, role: "region" });
+  const list = element("div.sw-jobs", { "aria-label": label, role: "region" });
   const cards = new Map();
   const draw = () => drawJobs(list, cards, kinds);
   session.addEventListener("jobs", draw);
@@ -76,9 +76,9 @@ export async function startExport(formats, unknown, which) {
 
 function uploadCard() {
   const bar = progressBar("Upload");
-  const text = h("span");
-  const cancel = h("button.sw-button.small", { type: "button", onclick: cancelUpload }, "Cancel");
-  const card = h("div.sw-job", { hidden: true }, h("div.sw-job-head", {}, h("b", {}, "Upload"), text, cancel), bar.element);
+  const text = element("span");
+  const cancel = element("button.sw-button.small", { type: "button", onclick: cancelUpload }, "Cancel");
+  const card = element("div.sw-job", { hidden: true }, element("div.sw-job-head", {}, element("b", {}, "Upload"), text, cancel), bar.node);
   uploads.addEventListener("progress", ({ detail }) => {
     card.hidden = detail.state === "done";
     cancel.hidden = detail.state !== "running";
@@ -92,13 +92,13 @@ function drawJobs(list, cards, kinds) {
   const jobs = [...session.jobs.values()].filter((job) => kinds.includes(job.kind));
   for (const [id, card] of cards) {
     if (session.jobs.has(id)) continue;
-    card.element.remove();
+    card.node.remove();
     cards.delete(id);
   }
   for (const job of jobs) {
     if (!cards.has(job.id)) {
       cards.set(job.id, jobCard(job));
-      list.prepend(cards.get(job.id).element);
+      list.prepend(cards.get(job.id).node);
     }
     cards.get(job.id).show(job);
   }
@@ -106,34 +106,34 @@ function drawJobs(list, cards, kinds) {
 
 function jobCard({ id, kind }) {
   const bar = progressBar(KINDS[kind]);
-  const text = h("span.sw-job-text");
-  const refused = h("ul");
-  const summary = h("summary");
-  const details = h("details.sw-refused", { hidden: true }, summary, refused);
-  const cancel = h("button.sw-button.small", { type: "button", onclick: () => cancelJob(id) }, "Cancel");
+  const text = element("span.sw-job-text");
+  const refused = element("ul");
+  const summary = element("summary");
+  const details = element("details.sw-refused", { hidden: true }, summary, refused);
+  const cancel = element("button.sw-button.small", { type: "button", onclick: () => cancelJob(id) }, "Cancel");
   const forget = iconButton("close", "Remove from the list", { onclick: () => session.forgetJob(id) });
-  const link = h("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), kind === "model-export" ? "Download the model" : "Download the export");
-  const element = h(
+  const link = element("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), kind === "model-export" ? "Download the model" : "Download the export");
+  const node = element(
     "article.sw-job",
     {},
-    h("div.sw-job-head", {}, h("b", {}, KINDS[kind]), cancel, forget),
+    element("div.sw-job-head", {}, element("b", {}, KINDS[kind]), cancel, forget),
     text,
-    bar.element,
+    bar.node,
     link,
     details,
   );
   const show = (job) => {
     const running = job.state === "running";
-    element.dataset.state = job.state;
+    node.dataset.state = job.state;
     cancel.hidden = !running;
     forget.hidden = running;
-    bar.element.hidden = !running;
+    bar.node.hidden = !running;
     bar.show(job.done, job.total);
     setText(text, jobText(job));
     if (job.url) offer(link, job.url);
     showRefused({ details, summary, refused }, job.refused ?? []);
   };
-  return { element, show };
+  return { node, show };
 }
 
 function jobText({ state, phase, done, total, message }) {
@@ -153,7 +153,7 @@ function showRefused({ details, summary, refused }, lines) {
   details.hidden = !lines.length;
   if (refused.children.length === lines.length) return;
   setText(summary, lines.length === 1 ? "1 file was not taken" : `${lines.length} files were not taken`);
-  refused.replaceChildren(...lines.map((line) => h("li", {}, line)));
+  refused.replaceChildren(...lines.map((line) => element("li", {}, line)));
 }
 
 async function cancelJob(id) {
@@ -166,13 +166,13 @@ async function cancelJob(id) {
 
 /** A progress bar; without a total it only says that something moves. */
 export function progressBar(label) {
-  const fill = h("i");
-  const element = h("div.sw-bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const fill = element("i");
+  const node = element("div.sw-bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
   const show = (done, total) => {
-    element.classList.toggle("unknown", !total);
+    node.classList.toggle("unknown", !total);
     const percent = total ? Math.min(100, Math.round((100 * done) / total)) : 0;
-    if (total) setAttributes(element, { "aria-valuenow": percent });
+    if (total) setAttributes(node, { "aria-valuenow": percent });
     fill.style.width = `${total ? percent : 100}%`;
   };
-  return { element, show };
+  return { node, show };
 }

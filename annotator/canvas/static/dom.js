@@ -2,14 +2,14 @@
 
 import { ICONS } from "./icons.js";
 
-/** h("button.primary", { onclick, "aria-label": "…", disabled: true }, "text", child): an element. */
-export function h(description, properties = {}, ...children) {
+/** element("button.primary", { onclick, "aria-label": "…", disabled: true }, "text", child): an element. */
+export function element(description, properties = {}, ...children) {
   const [tag, ...classes] = description.split(".");
-  const element = document.createElement(tag || "div");
-  if (classes.length) element.className = classes.join(" ");
-  for (const [name, value] of Object.entries(properties)) set(element, name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
+  const node = document.createElement(tag || "div");
+  if (classes.length) node.className = classes.join(" ");
+  for (const [name, value] of Object.entries(properties)) set(node, name, value);
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
 }
 
 /** An inline icon of icons.js; decorative, so name its button. */
@@ -25,27 +25,27 @@ export function icon(name, size = 18) {
 /** A button with an icon, a name for screen readers and a tooltip that names its key. */
 export function iconButton(name, label, { keys = "", ...properties } = {}) {
   const title = keys ? `${label} (${keys})` : label;
-  return h("button.sw-icon-button", { type: "button", "aria-label": label, title, ...properties }, icon(name));
+  return element("button.sw-icon-button", { type: "button", "aria-label": label, title, ...properties }, icon(name));
 }
 
-function set(element, name, value) {
+function set(node, name, value) {
   if (value === undefined || value === null || value === false) return;
-  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-  else if (name === "dataset") Object.assign(element.dataset, value);
-  else if (name === "style") element.style.cssText = value;
-  else if (name === "value" || name === "checked") element[name] = value;
-  else element.setAttribute(name, value === true ? "" : value);
+  if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+  else if (name === "dataset") Object.assign(node.dataset, value);
+  else if (name === "style") node.style.cssText = value;
+  else if (name === "value" || name === "checked") node[name] = value;
+  else node.setAttribute(name, value === true ? "" : value);
 }
 
 /** Change text without touching the node where it is the same: keeps live regions and layout quiet. */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** Attributes that differ are written, the others left alone. */
-export function setAttributes(element, attributes) {
+export function setAttributes(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     const text = String(value);
-    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+    if (node.getAttribute(name) !== text) node.setAttribute(name, text);
   }
 }

@@ -2,26 +2,26 @@
 
 import { actions } from "./actions.js";
 import { call } from "./api.js";
-import { h, iconButton, setAttributes, setText } from "./dom.js";
+import { element, iconButton, setAttributes, setText } from "./dom.js";
 import { axisNames } from "./engine/geometry.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
 const PLANES = [2, 3];
 
-/** The bar under the canvas: {element, update()}. */
+/** The bar under the canvas: {node, update()}. */
 export function guidebar(focusCanvas) {
-  const list = h("ol");
-  const hint = h("p.sw-guide-hint", { role: "status" });
-  const go = h("button.sw-button.small.primary", { type: "button", "aria-keyshortcuts": "J", onclick: () => void actions.nextProposed() }, h("span", {}, "Go there"), h("kbd", { "aria-hidden": "true" }, "J"));
-  const planes = h("select.sw-select", { "aria-label": "How many slices to begin with", onchange: () => session.setView("guide", Number(planes.value)) }, PLANES.map((n) => h("option", { value: n }, `${n} slices`)));
+  const list = element("ol");
+  const hint = element("p.sw-guide-hint", { role: "status" });
+  const go = element("button.sw-button.small.primary", { type: "button", "aria-keyshortcuts": "J", onclick: () => void actions.nextProposed() }, element("span", {}, "Go there"), element("kbd", { "aria-hidden": "true" }, "J"));
+  const planes = element("select.sw-select", { "aria-label": "How many slices to begin with", onchange: () => session.setView("guide", Number(planes.value)) }, PLANES.map((n) => element("option", { value: n }, `${n} slices`)));
   const close = iconButton("close", "End the guided start", { keys: "Z", onclick: () => session.setView("guide", 0) });
-  const element = h("section.sw-guide", { "aria-label": "Guided start", hidden: true }, list, hint, go, planes, close);
-  element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  const node = element("section.sw-guide", { "aria-label": "Guided start", hidden: true }, list, hint, go, planes, close);
+  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
   const show = () => {
     const plan = session.app?.proposals.guide;
-    element.hidden = !plan?.steps.length;
-    if (element.hidden) return;
+    node.hidden = !plan?.steps.length;
+    if (node.hidden) return;
     planes.value = session.view.guide;
     list.replaceChildren(...plan.steps.map((step, at) => stepItem(step, at === plan.now)));
     setText(hint, plan.now === null ? "The start is made: J goes to the slice that tells most now." : plan.steps[plan.now].reason);
@@ -32,7 +32,7 @@ export function guidebar(focusCanvas) {
   session.addEventListener("image", read);
   session.addEventListener("view", ({ detail }) => detail === "guide" && read());
   session.start().then(() => session.link.addEventListener("slices", ({ detail }) => detail.message.image === session.image?.id && read()), () => {});
-  return { element };
+  return { node };
 }
 
 /** Asks for the plan; the newest answer counts. */
@@ -57,7 +57,7 @@ function reader(show) {
 function stepItem({ axis, index, done }, now) {
   const name = axisNames[axis];
   const text = `${name[0].toUpperCase()}${name.slice(1)} ${index + 1}`;
-  const item = h("li", { dataset: { done: String(done) } }, h("span", {}, text), h("span.sw-hidden", {}, done ? " (labelled)" : ""));
+  const item = element("li", { dataset: { done: String(done) } }, element("span", {}, text), element("span.sw-hidden", {}, done ? " (labelled)" : ""));
   if (now) setAttributes(item, { "aria-current": "step" });
   return item;
 }

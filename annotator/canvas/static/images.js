@@ -1,9 +1,9 @@
 /** The Images panel: every image with its state, searched, filtered and sorted; wide, it is a table beside the canvas. */
 
 import { call } from "./api.js";
-import { h, icon, setAttributes, setText } from "./dom.js";
+import { element, icon, setAttributes, setText } from "./dom.js";
 import { learning } from "./learning.js";
-import { news } from "./news.js";
+import { imageUpdates } from "./news.js";
 import { producerTitle } from "./proposalbar.js";
 import { placeOf, rememberPlace } from "./queue.js";
 import { session } from "./session.js";
@@ -31,19 +31,19 @@ const MARKS = { held_out: "held out", flagged: "flagged", first: "first", skippe
 const STATES = { untouched: "nothing yet", proposed: "pseudo-labelled", labelled: "labelled", accepted: "accepted", complete: "complete" };
 
 /** Fill the element that Gradio gives us. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
   const wish = { search: "", state: "", sort: "added", down: false };
   const list = new VirtualList({
     load: (offset, limit) => call(`/api/images?${new URLSearchParams({ offset, limit, ...wish })}`),
     row: emptyRow,
-    draw: (row, item) => drawRow(row, item, news.of(item.id)),
+    draw: (row, item) => drawRow(row, item, imageUpdates.of(item.id)),
     rowHeight: ROW_PX,
     label: "Images",
   });
-  const count = h("p.sw-count", { role: "status" });
-  const all = h("button.sw-button.small", { type: "button", hidden: true, onclick: () => showAll() }, "Show all");
+  const count = element("p.sw-count", { role: "status" });
+  const all = element("button.sw-button.small", { type: "button", hidden: true, onclick: () => showAll() }, "Show all");
   const again = (change = {}) => refresh({ list, count, all }, Object.assign(wish, change));
   const search = searchField(list, again);
   const filter = filterSelect(again);
@@ -55,42 +55,42 @@ export async function mount(element) {
   const columns = columnHeads(wish, again);
   const table = tableButton(list);
   root.replaceChildren(
-    h("div.sw-row.sw-images-top", {}, h("div.sw-search-row", {}, icon("search", 16), search), table.element),
-    h("div.sw-row", {}, filter, columns.select),
-    h("div.sw-row.sw-images-count", {}, count, all, markButtons()),
-    columns.element,
-    list.element,
+    element("div.sw-row.sw-images-top", {}, element("div.sw-search-row", {}, icon("search", 16), search), table.node),
+    element("div.sw-row", {}, filter, columns.select),
+    element("div.sw-row.sw-images-count", {}, count, all, markButtons()),
+    columns.node,
+    list.node,
   );
   wireList(list, wish, again);
-  news.addEventListener("change", () => list.redraw());
-  news.readReasons();
+  imageUpdates.addEventListener("change", () => list.redraw());
+  imageUpdates.readReasons();
   await again();
 }
 
 function searchField(list, again) {
-  const search = h("input.sw-search", { type: "search", placeholder: "Search by name or model", "aria-label": "Search images" });
+  const search = element("input.sw-search", { type: "search", placeholder: "Search by name or model", "aria-label": "Search images" });
   let timer = 0;
   search.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(() => again({ search: search.value.trim() }), TYPING_MS);
   });
   search.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown" || event.key === "Enter") list.element.focus();
+    if (event.key === "ArrowDown" || event.key === "Enter") list.node.focus();
     else if (event.key === "Escape") search.blur();
   });
   return search;
 }
 
 function filterSelect(again) {
-  const select = h("select.sw-select", { "aria-label": "Which images", onchange: () => again({ state: select.value }) }, Object.entries(FILTERS).map(([value, text]) => h("option", { value }, text)));
+  const select = element("select.sw-select", { "aria-label": "Which images", onchange: () => again({ state: select.value }) }, Object.entries(FILTERS).map(([value, text]) => element("option", { value }, text)));
   return select;
 }
 
 /** The order: a menu while the list is narrow, heads of columns while it is wide. */
 function columnHeads(wish, again) {
-  const buttons = ["name", "state", "model", "expected"].map((name) => h("button.sw-column", { type: "button", dataset: { name }, onclick: () => press(name) }, SORTS[name]));
-  const select = h("select.sw-select.sw-order", { "aria-label": "Order of the images", onchange: () => order(select.value, select.value === "expected") }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)));
-  const element = h("div.sw-columns", { role: "group", "aria-label": "Sort by" }, buttons);
+  const buttons = ["name", "state", "model", "expected"].map((name) => element("button.sw-column", { type: "button", dataset: { name }, onclick: () => press(name) }, SORTS[name]));
+  const select = element("select.sw-select.sw-order", { "aria-label": "Order of the images", onchange: () => order(select.value, select.value === "expected") }, Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)));
+  const node = element("div.sw-columns", { role: "group", "aria-label": "Sort by" }, buttons);
   const order = (sort, down) => {
     again({ sort, down });
     select.value = sort;
@@ -100,43 +100,43 @@ function columnHeads(wish, again) {
     }
   };
   const press = (name) => order(name, name === wish.sort ? !wish.down : name === "expected");
-  return { element, select };
+  return { node, select };
 }
 
 /** T, or this button: the list as a table. */
 function tableButton(list) {
-  const element = h("button.sw-button.small", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "T", title: "All images as a table (T)", onclick: () => session.setView("table", !session.view.table) }, "Table");
+  const node = element("button.sw-button.small", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "T", title: "All images as a table (T)", onclick: () => session.setView("table", !session.view.table) }, "Table");
   const show = () => {
     const wide = session.view.table;
     document.querySelector("#side").toggleAttribute("data-table", wide); // within what Gradio scopes styles to
-    setAttributes(element, { "aria-pressed": wide });
+    setAttributes(node, { "aria-pressed": wide });
     list.rowHeight = wide ? WIDE_ROW_PX : ROW_PX;
     list.show(list.cursor);
   };
   session.addEventListener("view", ({ detail }) => detail === "table" && show());
-  return { element };
+  return { node };
 }
 
 /** What a person says about the open image as a whole. */
 function markButtons() {
   const make = (mark, name, text, about) => {
-    const button = h("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => news.markOpen(mark, !news.marked(session.image.id, name)) }, text);
-    return { button, show: () => setAttributes(button, { "aria-pressed": Boolean(session.image && news.marked(session.image.id, name)) }) };
+    const button = element("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => imageUpdates.markOpen(mark, !imageUpdates.marked(session.image.id, name)) }, text);
+    return { button, show: () => setAttributes(button, { "aria-pressed": Boolean(session.image && imageUpdates.marked(session.image.id, name)) }) };
   };
   const buttons = [
     make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
     make("first", "first", "Put first", "Put the open image first in the queue"),
     make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
   ];
-  const element = h("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
+  const node = element("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
   const show = () => {
-    element.hidden = !session.image;
+    node.hidden = !session.image;
     buttons.forEach((one) => one.show());
   };
   session.addEventListener("image", show);
-  news.addEventListener("change", show);
+  imageUpdates.addEventListener("change", show);
   show();
-  return element;
+  return node;
 }
 
 async function refresh({ list, count, all }, { search, state }) {
@@ -157,7 +157,7 @@ function wireList(list, wish, again) {
     session.open(detail.id);
   });
   list.addEventListener("fault", ({ detail }) => toast(detail.message, "error"));
-  list.addEventListener("read", ({ detail }) => news.readMarks(detail));
+  list.addEventListener("read", ({ detail }) => imageUpdates.readMarks(detail));
   session.addEventListener("image", () => revealOpen(list, whole()));
   session.addEventListener("project", () => again());
   session.link.addEventListener("slices", ({ detail: { message } }) => {
@@ -195,7 +195,7 @@ async function revealOpen(list, whole) {
 const CELLS = ["kind", "image-name", "image-facts", "image-state", "image-model", "image-expected", "image-marks"];
 
 function emptyRow() {
-  return h("div.sw-image-row", {}, CELLS.map((name) => h(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)));
+  return element("div.sw-image-row", {}, CELLS.map((name) => element(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)));
 }
 
 function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
@@ -221,7 +221,7 @@ function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
 }
 
 function marksOf(item) {
-  return Object.keys(MARKS).filter((name) => news.marked(item.id, name));
+  return Object.keys(MARKS).filter((name) => imageUpdates.marked(item.id, name));
 }
 
 /** What the server said when the list was read, or what happened since. */

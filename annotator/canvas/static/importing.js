@@ -4,7 +4,7 @@ import { call, put } from "./api.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
-const AT_ONCE = 2; // uploads side by side
+const CONCURRENT_UPLOADS = 2; // uploads side by side
 
 export const uploads = new EventTarget(); // "progress" with detail {done, total, bytes, size, state}
 let running = null;
@@ -112,7 +112,7 @@ async function send(files, progress, tell, signal, finish = importBatch) {
       tell({ done: progress.done + 1 });
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: CONCURRENT_UPLOADS }, worker));
   signal.throwIfAborted();
   await finish(batch);
   session.refresh();

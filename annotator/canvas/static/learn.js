@@ -1,6 +1,6 @@
 /** The Learn panel: which learner works and why, how far it is, how good it became, and the buttons that steer it. */
 
-import { h, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { learning } from "./learning.js";
 import { comparison } from "./learn_compare.js";
 import { modelButtons, modelJobs } from "./learn_models.js";
@@ -10,13 +10,13 @@ import { session } from "./session.js";
 const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
 
 /** Fill the element that Gradio gives us. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
-  const why = h("p.sw-why", { role: "status" }, "Reading how the learners stand…");
-  const cards = h("div.sw-learners");
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
+  const why = element("p.sw-why", { role: "status" }, "Reading how the learners stand…");
+  const cards = element("div.sw-learners");
   const curve = plot();
   const side = comparison();
-  root.replaceChildren(why, cards, modelJobs(), curve.element, side.element);
+  root.replaceChildren(why, cards, modelJobs(), curve.node, side.node);
   const compare = () => [curve, side].forEach((part) => part.show(learning.known));
   const known = new Map();
   const draw = () => {
@@ -24,7 +24,7 @@ export async function mount(element) {
     const names = [...learning.rounds.keys()];
     for (const name of names) if (!known.has(name)) known.set(name, learnerCard(name));
     for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
-    const now = names.map((name) => known.get(name).element);
+    const now = names.map((name) => known.get(name).node);
     if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
     for (const name of names) known.get(name).show(learning.rounds.get(name));
     compare();
@@ -47,17 +47,17 @@ function whyText(overview) {
 }
 
 function learnerCard(name) {
-  const title = h("b");
-  const badge = h("span.sw-badge");
-  const text = h("p", { role: "status" });
-  const bar = h("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, h("i", { style: "width: 100%" }));
-  const progress = h("p.sw-progress", { "aria-live": "off", hidden: true });
-  const dice = h("p.sw-dice", { title: "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly" });
+  const title = element("b");
+  const badge = element("span.sw-badge");
+  const text = element("p", { role: "status" });
+  const bar = element("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, element("i", { style: "width: 100%" }));
+  const progress = element("p.sw-progress", { "aria-live": "off", hidden: true });
+  const dice = element("p.sw-dice", { title: "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly" });
   const buttons = buttonRow(name);
   const models = modelButtons(name);
-  const element = h("article.sw-model.sw-learner", {}, h("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.element, models.element);
+  const node = element("article.sw-model.sw-learner", {}, element("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.node, models.node);
   const show = (round) => {
-    element.dataset.state = badge.dataset.state = round.state;
+    node.dataset.state = badge.dataset.state = round.state;
     setText(title, round.title);
     setText(badge, round.begun === false ? WORDS.waiting : (WORDS[round.state] ?? round.state));
     setText(text, round.message);
@@ -69,25 +69,25 @@ function learnerCard(name) {
     buttons.show(round);
     models.show();
   };
-  return { element, show, models };
+  return { node, show, models };
 }
 
 function buttonRow(name) {
-  const make = (text, what, title) => h("button.sw-button.small", { type: "button", title, onclick: () => learning.act(name, what) }, text);
+  const make = (text, what, title) => element("button.sw-button.small", { type: "button", title, onclick: () => learning.act(name, what) }, text);
   const update = make("Update now", "update", "Train one more round, also where nothing is new");
   const stop = make("Stop", "stop", "End this round now; what it learned is kept where it is better");
   const pause = make("Pause", "pause", "Start no more rounds");
   const resume = make("Resume", "resume", "Train again after each label");
-  const element = h("div.sw-row", {}, update, stop, pause, resume);
+  const node = element("div.sw-row", {}, update, stop, pause, resume);
   const show = ({ state }) => {
-    const had = element.contains(document.activeElement) ? document.activeElement : null;
+    const had = node.contains(document.activeElement) ? document.activeElement : null;
     update.hidden = state === "running";
     stop.hidden = state !== "running";
     pause.hidden = state === "paused";
     resume.hidden = state !== "paused";
-    if (had?.hidden) element.querySelector("button:not([hidden])").focus();
+    if (had?.hidden) node.querySelector("button:not([hidden])").focus();
   };
-  return { element, show };
+  return { node, show };
 }
 
 /** "training · step 120 · loss 0.312 · 14 s left" */

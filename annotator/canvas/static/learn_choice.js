@@ -1,20 +1,20 @@
 /** What a person may choose about learning: the learners, their time and device, and how volumes are filled. */
 
 import { call } from "./api.js";
-import { h } from "./dom.js";
+import { element } from "./dom.js";
 import { learning } from "./learning.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
-const MOST = 2; // learners side by side
+const MAX_LEARNERS = 2; // learners side by side
 const DEVICES = { auto: "The fastest there is", cpu: "CPU", cuda: "GPU (CUDA)" };
 
 /** Fill the element with the choice of learners, time and device. */
-export async function mountLearners(element) {
-  const root = element.querySelector(".sw-panel");
-  const learners = h("fieldset.sw-choices", {}, h("legend", {}, "Who learns (at most two)"));
-  const times = h("fieldset.sw-choices", {}, h("legend", {}, "Time and device"));
-  root.replaceChildren(h("details.sw-more", {}, h("summary", {}, "Choose others"), learners, times));
+export async function mountLearners(node) {
+  const root = node.querySelector(".sw-panel");
+  const learners = element("fieldset.sw-choices", {}, element("legend", {}, "Who learns (at most two)"));
+  const times = element("fieldset.sw-choices", {}, element("legend", {}, "Time and device"));
+  root.replaceChildren(element("details.sw-more", {}, element("summary", {}, "Choose others"), learners, times));
   const draw = () => {
     root.hidden = !learning.overview;
     if (root.hidden) return;
@@ -44,18 +44,18 @@ function chosen() {
 
 function learnerBoxes() {
   const { choice, learners } = learning.overview;
-  const auto = h("input", { type: "checkbox", checked: choice.automatic, dataset: { auto: "1" }, onchange: () => learning.change({ learners: auto.checked ? [] : [learning.overview.choice.learner] }) });
+  const auto = element("input", { type: "checkbox", checked: choice.automatic, dataset: { auto: "1" }, onchange: () => learning.change({ learners: auto.checked ? [] : [learning.overview.choice.learner] }) });
   const boxes = learners.map((one) => {
-    const box = h("input", { type: "checkbox", checked: chosen().includes(one.name), dataset: { learner: one.name }, onchange: () => toggle(one.name, box) });
+    const box = element("input", { type: "checkbox", checked: chosen().includes(one.name), dataset: { learner: one.name }, onchange: () => toggle(one.name, box) });
     const about = one.needs ? `${sentence(one.good_at)} Wants ${one.needs}.` : sentence(one.good_at);
-    return h("label.sw-choice", {}, box, h("span", {}, h("b", {}, one.title), h("small", {}, about)));
+    return element("label.sw-choice", {}, box, element("span", {}, element("b", {}, one.title), element("small", {}, about)));
   });
-  return [h("label.sw-choice", {}, auto, h("span", {}, h("b", {}, "Let the app choose"))), ...boxes];
+  return [element("label.sw-choice", {}, auto, element("span", {}, element("b", {}, "Let the app choose"))), ...boxes];
 }
 
 function toggle(name, box) {
   const now = chosen().filter((one) => one !== name);
-  if (box.checked && now.length >= MOST) {
+  if (box.checked && now.length >= MAX_LEARNERS) {
     box.checked = false;
     return toast("Two learners can work side by side; take one away first.", "info");
   }
@@ -65,15 +65,15 @@ function toggle(name, box) {
 function timeFields() {
   const { settings } = learning.overview;
   const number = (name, text, least) => {
-    const input = h("input.sw-number", { type: "number", min: least, max: 86400, step: 1, value: settings[name], onchange: () => input.reportValidity() && learning.change({ [name]: input.valueAsNumber }) });
-    return h("label.sw-field", {}, text, input);
+    const input = element("input.sw-number", { type: "number", min: least, max: 86400, step: 1, value: settings[name], onchange: () => input.reportValidity() && learning.change({ [name]: input.valueAsNumber }) });
+    return element("label.sw-field", {}, text, input);
   };
-  const device = h("select.sw-select", { onchange: () => learning.change({ device: device.value }) }, Object.entries(DEVICES).map(([value, text]) => h("option", { value }, text)));
+  const device = element("select.sw-select", { onchange: () => learning.change({ device: device.value }) }, Object.entries(DEVICES).map(([value, text]) => element("option", { value }, text)));
   device.value = settings.device;
   return [
     number("seconds", "Seconds of a round after a new label", 1),
     number("settle_seconds", "Seconds to go on with the same labels", 0),
-    h("label.sw-field", {}, "Train on", device),
+    element("label.sw-field", {}, "Train on", device),
     adaptField(),
     referenceField(),
   ];
@@ -83,16 +83,16 @@ function timeFields() {
 function adaptField() {
   const { settings, adapters } = learning.overview;
   const options = [["", "Not at all"], ["auto", "Whatever helps"], ...adapters.map((one) => [one.name, one.title])];
-  const select = h("select.sw-select", { onchange: () => learning.change({ adapt: select.value }) }, options.map(([value, text]) => h("option", { value }, text)));
+  const select = element("select.sw-select", { onchange: () => learning.change({ adapt: select.value }) }, options.map(([value, text]) => element("option", { value }, text)));
   select.value = settings.adapt;
-  return h("label.sw-field", { title: "Tried on each group of images that look alike, kept where held-out labels say that it helps" }, "Adapt to each kind of image", select);
+  return element("label.sw-field", { title: "Tried on each group of images that look alike, kept where held-out labels say that it helps" }, "Adapt to each kind of image", select);
 }
 
 /** Which images reference segmentation learns from: their numbers, none for the typical labelled ones. */
 function referenceField() {
-  const input = h("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", title: "Numbers of images that are completely labelled, or nothing for the most typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
-  const add = h("button.sw-button.small", { type: "button", title: "Learn from the image that is open", onclick: addOpen }, "Add the open image");
-  return h("div.sw-references", {}, h("label.sw-field", {}, "References", input), add);
+  const input = element("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", title: "Numbers of images that are completely labelled, or nothing for the most typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
+  const add = element("button.sw-button.small", { type: "button", title: "Learn from the image that is open", onclick: addOpen }, "Add the open image");
+  return element("div.sw-references", {}, element("label.sw-field", {}, "References", input), add);
 }
 
 function numbers(text) {
@@ -105,11 +105,11 @@ function addOpen() {
 }
 
 /** Fill the element with the choice of what fills volumes. */
-export async function mountPropagators(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mountPropagators(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
-  const list = h("fieldset.sw-choices", {}, h("legend.sw-hidden", {}, "What fills volumes from labelled slices"));
-  const none = h("p.sw-count", {}, "Open an image to choose how labels are carried from some slices of a volume to the rest.");
+  const list = element("fieldset.sw-choices", {}, element("legend.sw-hidden", {}, "What fills volumes from labelled slices"));
+  const none = element("p.sw-count", {}, "Open an image to choose how labels are carried from some slices of a volume to the rest.");
   root.replaceChildren(none, list);
   let drawn = "";
   const draw = ({ proposal }) => {
@@ -127,8 +127,8 @@ export async function mountPropagators(element) {
 }
 
 function propagatorBox(one) {
-  const radio = h("input", { type: "radio", name: "sw-propagator", value: one.name, checked: one.active, onchange: () => choose(one.name) });
-  return h("label.sw-choice", {}, radio, h("span", {}, h("b", {}, one.title), h("small", {}, sentence(one.good_at))));
+  const radio = element("input", { type: "radio", name: "sw-propagator", value: one.name, checked: one.active, onchange: () => choose(one.name) });
+  return element("label.sw-choice", {}, radio, element("span", {}, element("b", {}, one.title), element("small", {}, sentence(one.good_at))));
 }
 
 function sentence(words) {

@@ -2,18 +2,18 @@
 
 import { call } from "./api.js";
 import { jobList } from "./data.js";
-import { h, icon, iconButton } from "./dom.js";
+import { element, icon, iconButton } from "./dom.js";
 import { pickFiles, uploadBatch } from "./importing.js";
 import { learning } from "./learning.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
-/** The buttons of one learner: {element, show()}. */
+/** The buttons of one learner: {node, show()}. */
 export function modelButtons(name) {
-  const out = h("button.sw-button.small", { type: "button", title: "Weights, ONNX, a card and a script that predicts with them, as a zip", onclick: () => takeOut(name) }, icon("download", 14), "Export model");
-  const into = h("button.sw-button.small", { type: "button", title: "Start from an exported model: a zip, or its model.json and model.safetensors", onclick: () => takeIn(name) }, icon("upload", 14), "Use a model");
-  const seen = h("button.sw-button.small", { type: "button", title: "Show what this learner proposes for the open image", onclick: () => session.app?.proposals.show(name) }, icon("eye", 14), "Show");
-  const element = h("div.sw-row", {}, seen, out, into);
+  const out = element("button.sw-button.small", { type: "button", title: "Weights, ONNX, a card and a script that predicts with them, as a zip", onclick: () => takeOut(name) }, icon("download", 14), "Export model");
+  const into = element("button.sw-button.small", { type: "button", title: "Start from an exported model: a zip, or its model.json and model.safetensors", onclick: () => takeIn(name) }, icon("upload", 14), "Use a model");
+  const seen = element("button.sw-button.small", { type: "button", title: "Show what this learner proposes for the open image", onclick: () => session.app?.proposals.show(name) }, icon("eye", 14), "Show");
+  const node = element("div.sw-row", {}, seen, out, into);
   const show = () => {
     const known = learning.overview?.learners.find((one) => one.name === name);
     out.hidden = !known?.model;
@@ -21,7 +21,7 @@ export function modelButtons(name) {
     seen.hidden = !sources.some((one) => one.producer === name);
     seen.setAttribute("aria-pressed", String(shown?.producer === name));
   };
-  return { element, show };
+  return { node, show };
 }
 
 /** For a row of the comparison, where the learner has no card of its own. */

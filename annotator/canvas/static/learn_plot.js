@@ -3,7 +3,7 @@
  * against labelled slices or annotator minutes. One drawing for all learners, and the same numbers as a table.
  */
 
-import { h, setAttributes, setText } from "./dom.js";
+import { element, setAttributes, setText } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [294, 150];
@@ -17,15 +17,15 @@ const MEASURES = {
 };
 const ALONG = { slices: "labelled slices", minutes: "annotator minutes" };
 
-/** {element, show(learners)}; learners: [{name, title, history: {rounds, corrections}}]. */
+/** {node, show(learners)}; learners: [{name, title, history: {rounds, corrections}}]. */
 export function plot() {
-  const picture = h("div.sw-plot-picture");
-  const legend = h("ul.sw-plot-legend", { "aria-label": "Learners in the plot" });
-  const note = h("p.sw-plot-note");
-  const body = h("tbody");
-  const head = h("tr");
-  const scroll = h("div", { tabindex: 0, role: "region", "aria-label": "The plot as a table" }, h("table", {}, h("thead", {}, head), body));
-  const table = h("details.sw-plot-table", {}, h("summary", {}, "As a table"), scroll);
+  const picture = element("div.sw-plot-picture");
+  const legend = element("ul.sw-plot-legend", { "aria-label": "Learners in the plot" });
+  const note = element("p.sw-plot-note");
+  const body = element("tbody");
+  const head = element("tr");
+  const scroll = element("div", { tabindex: 0, role: "region", "aria-label": "The plot as a table" }, element("table", {}, element("thead", {}, head), body));
+  const table = element("details.sw-plot-table", {}, element("summary", {}, "As a table"), scroll);
   const chosen = { measure: "held", along: "slices" };
   let learners = [];
   const draw = () => {
@@ -33,9 +33,9 @@ export function plot() {
     series.forEach((one, at) => (one.look = at % LOOKS));
     picture.replaceChildren(series.length ? drawing(series, chosen) : nothing(chosen.measure));
     legend.hidden = series.length < 2;
-    legend.replaceChildren(...series.map(({ title, look }) => h("li", { dataset: { look } }, key(look), title)));
+    legend.replaceChildren(...series.map(({ title, look }) => element("li", { dataset: { look } }, key(look), title)));
     setText(note, noteOf(chosen.measure));
-    head.replaceChildren(...["Learner", "Slices", "Minutes", "Dice"].map((text) => h("th", { scope: "col" }, text)));
+    head.replaceChildren(...["Learner", "Slices", "Minutes", "Dice"].map((text) => element("th", { scope: "col" }, text)));
     body.replaceChildren(...series.flatMap(({ title, points }) => points.map((point) => tableRow(title, point))));
     table.hidden = !series.length;
   };
@@ -47,13 +47,13 @@ export function plot() {
     chosen.along = name;
     draw();
   });
-  const element = h("figure.sw-plot", { hidden: true, "aria-label": "How good the learners became" }, h("div.sw-plot-head", {}, measures, alongs), picture, legend, note, table);
+  const node = element("figure.sw-plot", { hidden: true, "aria-label": "How good the learners became" }, element("div.sw-plot-head", {}, measures, alongs), picture, legend, note, table);
   const show = (all) => {
     learners = all;
-    element.hidden = !all.some(({ history }) => history.rounds.some(({ dice }) => typeof dice === "number") || history.corrections.length);
-    if (!element.hidden) draw();
+    node.hidden = !all.some(({ history }) => history.rounds.some(({ dice }) => typeof dice === "number") || history.corrections.length);
+    if (!node.hidden) draw();
   };
-  return { element, show };
+  return { node, show };
 }
 
 function seriesOf({ title, history }, { measure, along }) {
@@ -78,24 +78,24 @@ function noteOf(measure) {
 
 function nothing(measure) {
   const why = measure === "held" ? "No held-out Dice yet: it comes with the fourth labelled image or slice." : "Nobody has corrected a proposal yet.";
-  return h("p.sw-plot-empty", {}, why);
+  return element("p.sw-plot-empty", {}, why);
 }
 
 function tableRow(title, { slices, minutes, y }) {
-  const cells = [slices, minutes.toFixed(1), y.toFixed(3)].map((value) => h("td", {}, String(value)));
-  return h("tr", {}, h("th", { scope: "row" }, title), cells);
+  const cells = [slices, minutes.toFixed(1), y.toFixed(3)].map((value) => element("td", {}, String(value)));
+  return element("tr", {}, element("th", { scope: "row" }, title), cells);
 }
 
 /** Buttons of which one is pressed. */
 function switcher(label, entries, choose) {
   const buttons = entries.map(([name, text, title], at) =>
-    h("button.sw-segment", { type: "button", title, "aria-pressed": String(at === 0), dataset: { name }, onclick: () => press(name) }, text),
+    element("button.sw-segment", { type: "button", title, "aria-pressed": String(at === 0), dataset: { name }, onclick: () => press(name) }, text),
   );
   const press = (name) => {
     for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.name === name });
     choose(name);
   };
-  return h("div.sw-segments", { role: "group", "aria-label": label }, buttons);
+  return element("div.sw-segments", { role: "group", "aria-label": label }, buttons);
 }
 
 function drawing(series, { measure, along }) {

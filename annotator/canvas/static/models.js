@@ -2,18 +2,18 @@
 
 import { call } from "./api.js";
 import { progressBar } from "./data.js";
-import { h, icon, setText } from "./dom.js";
+import { element, icon, setText } from "./dom.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
 
 const STATES = { ready: "ready", missing: "to download", extra: "needs a package", file: "needs your file" };
 
 /** Fill the element that Gradio gives us. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
   await session.start();
-  const why = h("p.sw-why", { role: "status" });
-  const list = h("ul.sw-models", { "aria-label": "Prompt models" });
+  const why = element("p.sw-why", { role: "status" });
+  const list = element("ul.sw-models", { "aria-label": "Prompt models" });
   const cards = new Map();
   root.replaceChildren(why, list);
   const draw = () => {
@@ -21,7 +21,7 @@ export async function mount(element) {
       if (!cards.has(model.name)) cards.set(model.name, modelCard(model.name));
       cards.get(model.name).show(model);
     }
-    const now = session.project.models.map(({ name }) => cards.get(name).element);
+    const now = session.project.models.map(({ name }) => cards.get(name).node);
     if (now.some((one, at) => one !== list.children[at]) || now.length !== list.children.length) list.replaceChildren(...now);
     setText(why, session.answering?.why ?? "");
     why.hidden = !session.answering?.why;
@@ -31,17 +31,17 @@ export async function mount(element) {
 }
 
 function modelCard(name) {
-  const title = h("b");
-  const badge = h("span.sw-badge");
-  const detail = h("p");
-  const speed = h("p.sw-speed");
-  const use = h("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call("/api/model", { name })) }, "Use this model");
-  const fetch = h("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call(`/api/model/${encodeURIComponent(name)}/download`, {})) }, icon("download", 14), h("span"));
+  const title = element("b");
+  const badge = element("span.sw-badge");
+  const detail = element("p");
+  const speed = element("p.sw-speed");
+  const use = element("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call("/api/model", { name })) }, "Use this model");
+  const fetch = element("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call(`/api/model/${encodeURIComponent(name)}/download`, {})) }, icon("download", 14), element("span"));
   const download = downloadLine(name);
-  const element = h("li.sw-model", {}, h("div.sw-model-head", {}, title, badge), detail, speed, download.element, h("div.sw-row", {}, use, fetch));
+  const node = element("li.sw-model", {}, element("div.sw-model-head", {}, title, badge), detail, speed, download.node, element("div.sw-row", {}, use, fetch));
   const show = (model) => {
     const job = [...session.jobs.values()].findLast((one) => one.kind === "download" && one.model === name);
-    Object.assign(element.dataset, { active: model.active, state: model.state });
+    Object.assign(node.dataset, { active: model.active, state: model.state });
     setText(title, model.title);
     setText(badge, model.active ? "chosen" : STATES[model.state]);
     badge.dataset.state = model.active ? "running" : model.state === "ready" ? "idle" : "waiting";
@@ -53,7 +53,7 @@ function modelCard(name) {
     setText(fetch.lastChild, model.arrived ? `Continue the download (${megabytes(model.arrived)} of ${megabytes(model.bytes)} are here)` : "Download");
     download.show(model, job);
   };
-  return { element, show };
+  return { node, show };
 }
 
 /** "First click 210 ms, next 80 ms on this machine": medians on a slice of 512 x 512. */
@@ -69,21 +69,21 @@ function time(milliseconds) {
 /** How a download goes or how it ended, with its Cancel button. */
 function downloadLine(name) {
   const bar = progressBar(`Download of ${name}`);
-  const text = h("span.sw-job-text", { role: "status" });
-  const cancel = h("button.sw-button.small", { type: "button" }, "Cancel");
-  const element = h("div.sw-download", {}, text, cancel, bar.element);
+  const text = element("span.sw-job-text", { role: "status" });
+  const cancel = element("button.sw-button.small", { type: "button" }, "Cancel");
+  const node = element("div.sw-download", {}, text, cancel, bar.node);
   let job = null;
   cancel.addEventListener("click", (event) => act(event, () => call(`/api/jobs/${job.id}/cancel`, {})));
   const show = (model, newest) => {
     job = newest;
-    element.hidden = !job || (model.state === "ready" && job.state !== "running");
-    if (element.hidden) return;
+    node.hidden = !job || (model.state === "ready" && job.state !== "running");
+    if (node.hidden) return;
     const running = job.state === "running";
-    cancel.hidden = bar.element.hidden = !running;
+    cancel.hidden = bar.node.hidden = !running;
     bar.show(job.done, job.total);
     setText(text, running ? (job.total ? `${megabytes(job.done)} of ${megabytes(job.total)}` : "Connecting…") : job.message);
   };
-  return { element, show };
+  return { node, show };
 }
 
 export function megabytes(bytes) {

@@ -8,7 +8,7 @@ import { toast } from "./toasts.js";
 const RANKED = 20; // the first of the queue: their reasons are told
 
 /** Event: `change`. The Images panel reads it whenever it comes on screen. */
-class News extends EventTarget {
+class ImageUpdates extends EventTarget {
   #marks = new Map(); // image -> Set of "flagged", "first", "skipped", "held_out"
   #told = new Map(); // image -> {proposal: {producer, kind, expected_dice?}|null|undefined, why}
 
@@ -64,7 +64,7 @@ class News extends EventTarget {
     if (![...learning.rounds.values()].some((round) => round.dice !== null)) return;
     try {
       const { items } = await call(`/api/queue?count=${RANKED}&images=true`);
-      for (const [image, news] of this.#told) this.#told.set(image, { ...news, why: "" });
+      for (const [image, told] of this.#told) this.#told.set(image, { ...told, why: "" });
       for (const { image, why } of items) this.#told.set(image, { ...this.of(image), why });
       this.dispatchEvent(new CustomEvent("change"));
     } catch (error) {
@@ -78,4 +78,4 @@ class News extends EventTarget {
   }
 }
 
-export const news = new News();
+export const imageUpdates = new ImageUpdates();

@@ -1,24 +1,24 @@
 /** Floats over the canvas while a mask waits for a yes: accept, next candidate, clear. */
 
-import { h, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { session } from "./session.js";
 
-/** The prompt bar: {element, update(state)}. */
+/** The prompt bar: {node, update(state)}. */
 export function promptbar(focusCanvas) {
-  const which = h("span.sw-candidate");
+  const which = element("span.sw-candidate");
   const accept = action("Accept", "Enter", () => session.app.accept());
   const next = action("Next", "Tab", () => session.app.nextCandidate());
   const clear = action("Clear", "Esc", () => session.app.clearPrompts());
   accept.classList.add("primary");
-  const element = h("div.sw-prompt", { role: "group", "aria-label": "Mask", hidden: true }, which, next, clear, accept);
-  element.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
+  const node = element("div.sw-prompt", { role: "group", "aria-label": "Mask", hidden: true }, which, next, clear, accept);
+  node.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
   const update = ({ mask, prompts, waiting, accepting }) => {
-    element.hidden = !mask && !prompts;
+    node.hidden = !mask && !prompts;
     accept.disabled = !mask;
     next.hidden = !(mask?.candidates > 1);
     setText(which, mask ? maskText(mask) : accepting ? "Accepted when it comes…" : waiting ? "Waiting for the mask…" : "No mask there");
   };
-  return { element, update };
+  return { node, update };
 }
 
 function maskText({ candidate, candidates }) {
@@ -26,5 +26,5 @@ function maskText({ candidate, candidates }) {
 }
 
 function action(text, key, onclick) {
-  return h("button.sw-button", { type: "button", onclick, "aria-keyshortcuts": key }, text, h("kbd", { "aria-hidden": "true" }, key));
+  return element("button.sw-button", { type: "button", onclick, "aria-keyshortcuts": key }, text, element("kbd", { "aria-hidden": "true" }, key));
 }

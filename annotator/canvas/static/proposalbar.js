@@ -1,7 +1,7 @@
 /** Under the canvas: what the app proposes for the open image, how sure it must be, and what to do with it. */
 
 import { actions } from "./actions.js";
-import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { element, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { nothingProposed } from "./engine/proposals.js";
 import { learning } from "./learning.js";
 import { session } from "./session.js";
@@ -9,13 +9,13 @@ import { toast } from "./toasts.js";
 
 const BEHIND = "Made before your newest labels on this image";
 
-/** The proposal bar: {element, update(state), openRange()}. */
+/** The proposal bar: {node, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
   const parts = [nextButton(), guideButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
-  const element = h("section.sw-proposals", { "aria-label": "Proposals", dataset: { empty: "1" } }, parts.map((part) => part.element));
-  session.addEventListener("image", () => delete element.dataset.empty);
-  element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
-  return { element, update: (state) => parts.forEach((part) => part.update(state)) };
+  const node = element("section.sw-proposals", { "aria-label": "Proposals", dataset: { empty: "1" } }, parts.map((part) => part.node));
+  session.addEventListener("image", () => delete node.dataset.empty);
+  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
+  return { node, update: (state) => parts.forEach((part) => part.update(state)) };
 }
 
 /** The name of a pseudo-label's maker for people. */
@@ -26,78 +26,78 @@ export function producerTitle({ producer, kind }, propagators = []) {
 }
 
 function nextButton() {
-  const text = h("span");
-  const element = h("button.sw-button.small", { type: "button", "aria-keyshortcuts": "J", onclick: () => actions.nextProposed() }, icon("next", 14), text, key("J"));
+  const text = element("span");
+  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "J", onclick: () => actions.nextProposed() }, icon("next", 14), text, key("J"));
   const update = ({ proposal }) => {
     setText(text, session.image?.kind === "image" ? "Next image" : "Next slice");
-    element.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
+    node.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
   };
-  return { element, update };
+  return { node, update };
 }
 
 function guideButton() {
-  const element = h("button.sw-button.small", { type: "button", "aria-keyshortcuts": "Z", title: "Guided start: two slices at right angles first (Z)", onclick: () => actions.guide() }, h("span", {}, "Guide me"), key("Z"));
+  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "Z", title: "Guided start: two slices at right angles first (Z)", onclick: () => actions.guide() }, element("span", {}, "Guide me"), key("Z"));
   const update = ({ proposal }) => {
-    element.hidden = session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
-    setAttributes(element, { "aria-pressed": Boolean(session.view.guide) });
+    node.hidden = session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
+    setAttributes(node, { "aria-pressed": Boolean(session.view.guide) });
   };
   session.addEventListener("view", () => session.app && update(session.app.state));
-  return { element, update };
+  return { node, update };
 }
 
 function sourceSelect() {
-  const element = h("select.sw-select.sw-source", { "aria-label": "Whose proposals", title: "Whose proposals are shown", hidden: true });
-  element.addEventListener("change", () => session.app.proposals.show(element.value));
+  const node = element("select.sw-select.sw-source", { "aria-label": "Whose proposals", title: "Whose proposals are shown", hidden: true });
+  node.addEventListener("change", () => session.app.proposals.show(node.value));
   let drawn = "";
   const update = ({ proposal: { sources, propagators, shown } }) => {
-    element.hidden = !shown;
+    node.hidden = !shown;
     const now = JSON.stringify([sources.map((one) => one.id), propagators.length, Boolean(learning.overview)]);
     if (now !== drawn) {
-      element.replaceChildren(...sources.map((one) => h("option", { value: one.producer }, producerTitle(one, propagators))));
+      node.replaceChildren(...sources.map((one) => element("option", { value: one.producer }, producerTitle(one, propagators))));
       drawn = now;
     }
-    if (shown && element.value !== shown.producer) element.value = shown.producer;
+    if (shown && node.value !== shown.producer) node.value = shown.producer;
   };
   learning.addEventListener("overview", () => session.app && update(session.app.state)); // who is named by its title then
-  return { element, update };
+  return { node, update };
 }
 
 function limitSlider() {
-  const value = h("output.sw-limit-value", {});
-  const slider = h("input", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Least confidence of proposals", "aria-keyshortcuts": ", ." });
+  const value = element("output.sw-limit-value", {});
+  const slider = element("input", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Least confidence of proposals", "aria-keyshortcuts": ", ." });
   slider.addEventListener("input", () => session.setView("sure", Number(slider.value)));
-  const element = h("label.sw-limit", { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true }, h("span", {}, "Sure"), slider, value);
+  const node = element("label.sw-limit", { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true }, element("span", {}, "Sure"), slider, value);
   const update = ({ proposal, minConfidence }) => {
-    element.hidden = !proposal.shown;
+    node.hidden = !proposal.shown;
     const percent = Math.round(100 * minConfidence);
     if (Number(slider.value) !== percent) slider.value = percent;
     setText(value, percent ? `≥ ${percent} %` : "all");
     setAttributes(slider, { "aria-valuetext": percent ? `at least ${percent} %` : "all" });
   };
-  return { element, update };
+  return { node, update };
 }
 
 function layerButtons() {
   const doubt = iconButton("doubt", "Show where the proposals are in doubt", { keys: "U", onclick: () => actions.doubt() });
   const shown = iconButton("eye", "Show the proposals", { keys: "H", onclick: () => actions.proposals() });
   const trust = iconButton("trust", "Show how far the app trusts what is known: people green, fills blue, models violet", { keys: "Shift+U", onclick: () => actions.trust() });
-  const element = h("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt, trust);
+  const node = element("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt, trust);
   const update = ({ proposal, uncertainty, proposals, trust: trusted }) => {
-    element.hidden = !proposal.shown;
+    node.hidden = !proposal.shown;
     setAttributes(doubt, { "aria-pressed": Boolean(uncertainty) });
     setAttributes(shown, { "aria-pressed": Boolean(proposals) });
     setAttributes(trust, { "aria-pressed": Boolean(trusted) });
   };
-  return { element, update };
+  return { node, update };
 }
 
 function facts() {
-  const element = h("span.sw-proposal-facts");
+  const node = element("span.sw-proposal-facts");
   const update = ({ proposal }) => {
-    setText(element, factsText(proposal));
-    element.title = proposal.shown?.behind ? BEHIND : element.textContent;
+    setText(node, factsText(proposal));
+    node.title = proposal.shown?.behind ? BEHIND : node.textContent;
   };
-  return { element, update };
+  return { node, update };
 }
 
 function factsText({ shown, running }) {
@@ -127,10 +127,10 @@ function acceptButtons(focusCanvas) {
   const open = acceptButton("Range", "I", () => range.toggle());
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
-  const element = h("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.element, reject, open, whole, slice);
-  session.addEventListener("range", () => (element.hidden ? toast(session.image ? nothingProposed(session.image) : "Open an image first.") : range.toggle()));
+  const node = element("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.node, reject, open, whole, slice);
+  session.addEventListener("range", () => (node.hidden ? toast(session.image ? nothingProposed(session.image) : "Open an image first.") : range.toggle()));
   const update = (state) => {
-    element.hidden = !state.proposal.shown;
+    node.hidden = !state.proposal.shown;
     const volume = session.image?.kind === "volume";
     slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
     setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
@@ -138,42 +138,42 @@ function acceptButtons(focusCanvas) {
     whole.title = "Accept what is proposed in the whole volume (Shift+Y)";
     if (!volume) range.close();
   };
-  return { element, update };
+  return { node, update };
 }
 
 function acceptButton(text, keys, onclick) {
-  return h("button.sw-button.small", { type: "button", onclick, "aria-keyshortcuts": keys }, h("span", {}, text), key(keys.replace("Shift+", "⇧")));
+  return element("button.sw-button.small", { type: "button", onclick, "aria-keyshortcuts": keys }, element("span", {}, text), key(keys.replace("Shift+", "⇧")));
 }
 
 /** From slice to slice of the active plane, as people count them: from 1, both ends included. */
 function rangeForm(focusCanvas) {
   const from = sliceNumber("From slice");
   const to = sliceNumber("To slice");
-  const element = h("form.sw-range", { "aria-label": "Range to accept", hidden: true }, from, h("span", { "aria-hidden": "true" }, "–"), to, h("button.sw-button.small.primary", { type: "submit" }, "Accept"), iconButton("close", "Do not accept a range", { onclick: () => close() }));
-  const close = () => (element.hidden = true);
+  const node = element("form.sw-range", { "aria-label": "Range to accept", hidden: true }, from, element("span", { "aria-hidden": "true" }, "–"), to, element("button.sw-button.small.primary", { type: "submit" }, "Accept"), iconButton("close", "Do not accept a range", { onclick: () => close() }));
+  const close = () => (node.hidden = true);
   const open = () => {
     const { axis, index } = session.app.state;
     const [low, high] = between(session.app.states.of(axis), index, session.image.shape[axis]);
     from.max = to.max = session.image.shape[axis];
     from.value = low + 1;
     to.value = high + 1;
-    element.hidden = false;
+    node.hidden = false;
     from.focus();
     from.select();
   };
-  element.addEventListener("submit", (event) => {
+  node.addEventListener("submit", (event) => {
     event.preventDefault();
     const [low, high] = [from.valueAsNumber, to.valueAsNumber].sort((a, b) => a - b);
     session.app.acceptRange(low - 1, high);
     close();
     focusCanvas();
   });
-  element.addEventListener("keydown", (event) => {
+  node.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     close();
     focusCanvas();
   });
-  return { element, close, toggle: () => (element.hidden ? open() : close()) };
+  return { node, close, toggle: () => (node.hidden ? open() : close()) };
 }
 
 /** From the labelled slice before the open one to the one after it, or the ends of the volume. */
@@ -183,11 +183,11 @@ function between(states, index, count) {
 }
 
 function sliceNumber(label) {
-  return h("input.sw-number", { type: "number", min: 1, step: 1, required: true, "aria-label": label, title: label });
+  return element("input.sw-number", { type: "number", min: 1, step: 1, required: true, "aria-label": label, title: label });
 }
 
 function key(text) {
-  return h("kbd", { "aria-hidden": "true" }, text);
+  return element("kbd", { "aria-hidden": "true" }, text);
 }
 
 function capital(word) {

@@ -1,16 +1,16 @@
 /** The shortcut sheet and a small question dialog, both native <dialog>. */
 
-import { h, iconButton } from "./dom.js";
+import { element, iconButton } from "./dom.js";
 import { GROUPS } from "./keys.js";
 
 /** Open the shortcut sheet, or close it where it is open. */
 export function toggleSheet() {
   const open = document.querySelector("dialog.sw-sheet");
   if (open) return open.close();
-  const dialog = h("dialog.sw-dialog.sw-sheet", { "aria-labelledby": "sw-sheet-title" });
+  const dialog = element("dialog.sw-dialog.sw-sheet", { "aria-labelledby": "sw-sheet-title" });
   dialog.append(
-    h("header", {}, h("h2", { id: "sw-sheet-title" }, "Keys and mouse"), closeButton(dialog)),
-    h("div.sw-sheet-groups", { tabindex: 0, role: "region", "aria-label": "All keys" }, GROUPS.map(groupElement)),
+    element("header", {}, element("h2", { id: "sw-sheet-title" }, "Keys and mouse"), closeButton(dialog)),
+    element("div.sw-sheet-groups", { tabindex: 0, role: "region", "aria-label": "All keys" }, GROUPS.map(groupElement)),
   );
   dialog.addEventListener("keydown", (event) => event.key === "?" && dialog.close());
   show(dialog);
@@ -19,18 +19,18 @@ export function toggleSheet() {
 /** Ask a yes-or-no question; resolves to true where the person says yes. */
 export function confirmed(question, yes) {
   return new Promise((resolve) => {
-    const dialog = h("dialog.sw-dialog.sw-ask", { "aria-labelledby": "sw-ask-text" });
+    const dialog = element("dialog.sw-dialog.sw-ask", { "aria-labelledby": "sw-ask-text" });
     const answer = (value) => () => {
       dialog.returnValue = value;
       dialog.close(value);
     };
     dialog.append(
-      h("p", { id: "sw-ask-text" }, question),
-      h(
+      element("p", { id: "sw-ask-text" }, question),
+      element(
         "div.sw-row.end",
         {},
-        h("button.sw-button", { type: "button", onclick: answer("no") }, "Cancel"),
-        h("button.sw-button.danger", { type: "button", onclick: answer("yes") }, yes),
+        element("button.sw-button", { type: "button", onclick: answer("no") }, "Cancel"),
+        element("button.sw-button.danger", { type: "button", onclick: answer("yes") }, yes),
       ),
     );
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"));
@@ -40,10 +40,10 @@ export function confirmed(question, yes) {
 
 function groupElement({ title, keys }) {
   const rows = keys.map((entry) => [
-    h("dt", {}, entry.keys.split("  ").map((key) => h("kbd", {}, key))),
-    h("dd", {}, entry.text),
+    element("dt", {}, entry.keys.split("  ").map((key) => element("kbd", {}, key))),
+    element("dd", {}, entry.text),
   ]);
-  return h("section", {}, h("h3", {}, title), h("dl", {}, rows.flat()));
+  return element("section", {}, element("h3", {}, title), element("dl", {}, rows.flat()));
 }
 
 function closeButton(dialog) {

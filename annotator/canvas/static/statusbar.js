@@ -1,24 +1,24 @@
 /** Under the canvas: what is under the pointer, which model answers, running jobs, and whether all is saved. */
 
-import { h, icon, setText } from "./dom.js";
+import { element, icon, setText } from "./dom.js";
 import { session } from "./session.js";
 import { confirmed } from "./sheet.js";
 
-/** The status bar: {element, hover(detail)}. */
+/** The status bar: {node, hover(detail)}. */
 export function statusbar() {
   const readout = hoverReadout();
-  const element = h("footer.sw-status", {}, readout.element, h("span.sw-spacer"), fillChip(), jobChip(), modelChip(), personChip(), linkChip());
-  return { element, hover: readout.show };
+  const node = element("footer.sw-status", {}, readout.node, element("span.sw-spacer"), fillChip(), jobChip(), modelChip(), personChip(), linkChip());
+  return { node, hover: readout.show };
 }
 
 function hoverReadout() {
-  const dot = h("i.sw-dot");
-  const name = h("span.sw-hover-class");
-  const value = h("span");
-  const place = h("span", { title: "Rows, columns and slices are counted from 1; exported arrays count from 0" });
-  const element = h("div.sw-hover", { "aria-hidden": "true" }, h("span.sw-hover-label", {}, dot, name), value, place);
+  const dot = element("i.sw-dot");
+  const name = element("span.sw-hover-class");
+  const value = element("span");
+  const place = element("span", { title: "Rows, columns and slices are counted from 1; exported arrays count from 0" });
+  const node = element("div.sw-hover", { "aria-hidden": "true" }, element("span.sw-hover-label", {}, dot, name), value, place);
   const show = (detail) => {
-    element.hidden = !detail;
+    node.hidden = !detail;
     if (!detail) return;
     dot.style.background = colourOf(detail.proposed?.classId ?? detail.classId);
     setText(name, hoverText(detail));
@@ -27,7 +27,7 @@ function hoverReadout() {
     setText(place, placeText(detail));
   };
   show(null);
-  return { element, show };
+  return { node, show };
 }
 
 /** What is labelled there, else what is proposed and how sure that is. */
@@ -56,50 +56,50 @@ function placeText({ position, mm }) {
 
 /** How far the fill of the open volume is, where it takes longer than a moment. */
 function fillChip() {
-  const element = h("span.sw-chip.sw-job-chip", { role: "status", title: "The rest of the volume is being proposed from your labels", hidden: true });
+  const node = element("span.sw-chip.sw-job-chip", { role: "status", title: "The rest of the volume is being proposed from your labels", hidden: true });
   session.addEventListener("change", ({ detail: { proposal } }) => {
-    element.hidden = proposal.progress === null;
-    if (!element.hidden) setText(element, `Filling ${Math.floor(100 * proposal.progress)} %`);
+    node.hidden = proposal.progress === null;
+    if (!node.hidden) setText(node, `Filling ${Math.floor(100 * proposal.progress)} %`);
   });
-  return element;
+  return node;
 }
 
 function jobChip() {
-  const element = h("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
+  const node = element("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
   session.addEventListener("jobs", () => {
     const running = [...session.jobs.values()].filter((job) => job.state === "running" && job.kind !== "embed");
     const job = running.at(-1);
-    element.hidden = !job;
-    if (job) setText(element, `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`);
+    node.hidden = !job;
+    if (job) setText(node, `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`);
   });
-  return element;
+  return node;
 }
 
 function modelChip() {
-  const element = h("span.sw-chip");
+  const node = element("span.sw-chip");
   const show = () => {
     const active = session.project?.models.find((model) => model.active);
     const name = session.answering?.answering ?? active?.title ?? active?.name;
     const titled = session.project?.models.find((model) => model.name === name)?.title ?? name;
-    setText(element, titled ? `Model: ${titled}` : "");
-    element.title = session.answering?.why ?? active?.detail ?? "";
+    setText(node, titled ? `Model: ${titled}` : "");
+    node.title = session.answering?.why ?? active?.detail ?? "";
   };
   session.addEventListener("model", show);
   session.addEventListener("project", show);
   session.start().then(show, () => {});
-  return element;
+  return node;
 }
 
 function personChip() {
-  const name = h("span");
-  const element = h("button.sw-person", { type: "button", title: "Who you are here", onclick: signOut }, icon("person", 14), name);
+  const name = element("span");
+  const node = element("button.sw-person", { type: "button", title: "Who you are here", onclick: signOut }, icon("person", 14), name);
   const show = () => {
     setText(name, session.project?.user ?? "");
-    element.disabled = !session.project?.sign_in; // who did not sign in would be in again at once
+    node.disabled = !session.project?.sign_in; // who did not sign in would be in again at once
   };
   session.addEventListener("project", show);
   show();
-  return element;
+  return node;
 }
 
 async function signOut() {
@@ -110,17 +110,17 @@ async function signOut() {
 }
 
 function linkChip() {
-  const text = h("span", {}, "Connecting…");
-  const element = h("span.sw-link", { role: "status", "aria-live": "polite", dataset: { mode: "connecting" } }, h("i.sw-lamp"), text);
+  const text = element("span", {}, "Connecting…");
+  const node = element("span.sw-link", { role: "status", "aria-live": "polite", dataset: { mode: "connecting" } }, element("i.sw-lamp"), text);
   const show = () => {
     const { mode, text: words, detail } = session.link.state;
-    element.dataset.mode = mode;
-    element.title = detail;
+    node.dataset.mode = mode;
+    node.title = detail;
     setText(text, words);
   };
   session.start().then(() => {
     session.link.addEventListener("state", show);
     show();
   }, () => {});
-  return element;
+  return node;
 }

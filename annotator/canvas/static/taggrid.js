@@ -1,7 +1,7 @@
 /** The grid of tags: thumbnails of images and slices, and which classes are on them, said with one key each. */
 
 import { call } from "./api.js";
-import { h, iconButton, setAttributes, setText } from "./dom.js";
+import { element, iconButton, setAttributes, setText } from "./dom.js";
 import { newId } from "./outbox.js";
 import { session } from "./session.js";
 import { toast } from "./toasts.js";
@@ -29,46 +29,46 @@ class TagGrid {
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
-    this.grid = h("div.sw-tag-grid", { role: "listbox", tabindex: 0, "aria-label": "Images and slices to tag", "aria-multiselectable": "true" });
-    this.progress = h("p.sw-count", { role: "status" });
-    this.legend = h("div.sw-row", { role: "group", "aria-label": "Classes" });
-    this.every = h("select.sw-select", { "aria-label": "Slices of a volume" }, STEPS.map((n) => h("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)));
-    this.untagged = h("input", { type: "checkbox" });
-    this.where = h("span.sw-tag-where");
-    this.element = h("dialog.sw-dialog.sw-tags", { "aria-labelledby": "sw-tags-title" }, this.#head(), this.grid, this.#foot());
+    this.grid = element("div.sw-tag-grid", { role: "listbox", tabindex: 0, "aria-label": "Images and slices to tag", "aria-multiselectable": "true" });
+    this.progress = element("p.sw-count", { role: "status" });
+    this.legend = element("div.sw-row", { role: "group", "aria-label": "Classes" });
+    this.every = element("select.sw-select", { "aria-label": "Slices of a volume" }, STEPS.map((n) => element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)));
+    this.untagged = element("input", { type: "checkbox" });
+    this.where = element("span.sw-tag-where");
+    this.node = element("dialog.sw-dialog.sw-tags", { "aria-labelledby": "sw-tags-title" }, this.#head(), this.grid, this.#foot());
     this.#listen(closed);
   }
 
   async show() {
     const before = document.activeElement;
-    this.element.addEventListener("close", () => before?.focus?.());
-    document.body.append(this.element);
-    this.element.showModal();
+    this.node.addEventListener("close", () => before?.focus?.());
+    document.body.append(this.node);
+    this.node.showModal();
     this.grid.focus();
     this.every.value = String(defaultStep());
     await this.#list();
   }
 
   #head() {
-    const close = iconButton("close", "Close", { keys: "Esc", onclick: () => this.element.close() });
-    return h(
+    const close = iconButton("close", "Close", { keys: "Esc", onclick: () => this.node.close() });
+    return element(
       "header",
       {},
-      h("h2", { id: "sw-tags-title" }, "Which classes are here?"),
+      element("h2", { id: "sw-tags-title" }, "Which classes are here?"),
       this.progress,
-      h("label.sw-tag-choice", {}, "Volumes: ", this.every),
-      h("label.sw-tag-choice", {}, this.untagged, " only untagged"),
+      element("label.sw-tag-choice", {}, "Volumes: ", this.every),
+      element("label.sw-tag-choice", {}, this.untagged, " only untagged"),
       close,
     );
   }
 
   #foot() {
-    const button = (text, keys, work) => h("button.sw-button.small", { type: "button", onclick: () => (work(), this.grid.focus()) }, text, h("kbd", {}, keys));
-    return h(
+    const button = (text, keys, work) => element("button.sw-button.small", { type: "button", onclick: () => (work(), this.grid.focus()) }, text, element("kbd", {}, keys));
+    return element(
       "footer",
       {},
       this.legend,
-      h(
+      element(
         "div.sw-row",
         {},
         button("None here", "0", () => this.#none()),
@@ -82,9 +82,9 @@ class TagGrid {
   }
 
   #listen(closed) {
-    this.element.addEventListener("keydown", (event) => this.#key(event));
-    this.element.addEventListener("close", () => {
-      this.element.remove();
+    this.node.addEventListener("keydown", (event) => this.#key(event));
+    this.node.addEventListener("close", () => {
+      this.node.remove();
       this.#sending.then(closed);
     });
     this.grid.addEventListener("pointerdown", (event) => {
@@ -243,7 +243,7 @@ class TagGrid {
       this.#since = performance.now();
       this.grid.replaceChildren(...this.#items.map((item, at) => tileElement(item, at, this.#facts.classes)));
       this.grid.classList.toggle("empty", !this.#items.length);
-      if (!this.#items.length) this.grid.append(h("p", { role: "option", "aria-selected": "false" }, this.untagged.checked ? "Everything is tagged." : "There are no images yet."));
+      if (!this.#items.length) this.grid.append(element("p", { role: "option", "aria-selected": "false" }, this.untagged.checked ? "Everything is tagged." : "There are no images yet."));
       this.#drawLegend();
       this.#at = this.#from = atEnd ? Math.max(0, this.#items.length - 1) : 0;
       this.#draw();
@@ -284,15 +284,15 @@ class TagGrid {
   #drawLegend() {
     const { classes } = this.#facts;
     const buttons = classes.map((one, at) =>
-      h(
+      element(
         "button.sw-button.small",
         { type: "button", onclick: () => (this.#toggle(at), this.grid.focus()) },
-        h("i.sw-tag-dot", { style: `background: ${one.color}` }),
+        element("i.sw-tag-dot", { style: `background: ${one.color}` }),
         one.name,
-        at < 9 ? h("kbd", {}, String(at + 1)) : null,
+        at < 9 ? element("kbd", {}, String(at + 1)) : null,
       ),
     );
-    this.legend.replaceChildren(...(buttons.length ? buttons : [h("span", {}, "Add a class in the Label tab first.")]));
+    this.legend.replaceChildren(...(buttons.length ? buttons : [element("span", {}, "Add a class in the Label tab first.")]));
   }
 }
 
@@ -311,8 +311,8 @@ function predict(item, present, absent) {
 
 function tileElement({ image, axis, index }, at) {
   const project = encodeURIComponent(session.project.id ?? "");
-  const picture = h("img", { src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`, alt: "", loading: "lazy", decoding: "async", draggable: "false" });
-  return h("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at } }, picture, h("span.sw-tag-marks"), h("span.sw-tag-name"));
+  const picture = element("img", { src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`, alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+  return element("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at } }, picture, element("span.sw-tag-marks"), element("span.sw-tag-name"));
 }
 
 function drawTile(tile, item, classes) {
@@ -321,7 +321,7 @@ function drawTile(tile, item, classes) {
   const there = classes.filter((one) => item.present.includes(one.id));
   const unknown = classes.filter((one) => !item.present.includes(one.id) && !item.absent.includes(one.id));
   const none = !there.length && !unknown.length && classes.length;
-  marks.replaceChildren(...there.map((one) => h("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })));
+  marks.replaceChildren(...there.map((one) => element("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })));
   tile.dataset.state = unknown.length ? (unknown.length < classes.length ? "partly" : "open") : there.length ? "present" : "none";
   const words = [...there.map((one) => one.name), ...(none ? ["none"] : []), ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : [])];
   const drawn = item.drawn.length ? ", from its mask" : "";

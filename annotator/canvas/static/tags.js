@@ -1,16 +1,16 @@
 /** The panel that opens the grid of tags, and says whether tagging is worth the minutes here. */
 
 import { call } from "./api.js";
-import { h, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { session } from "./session.js";
 import { openTagGrid } from "./taggrid.js";
 
 /** Fill the element that Gradio gives us. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
-  const why = h("p.sw-count", { role: "status" });
-  const open = h("button.sw-button.small", { type: "button", onclick: () => openTagGrid(read) }, "Tag images");
-  root.replaceChildren(why, h("div.sw-row", {}, open));
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
+  const why = element("p.sw-count", { role: "status" });
+  const open = element("button.sw-button.small", { type: "button", onclick: () => openTagGrid(read) }, "Tag images");
+  root.replaceChildren(why, element("div.sw-row", {}, open));
   await session.start();
   const read = async () => {
     open.disabled = !session.project.images_total;

@@ -1,6 +1,6 @@
 /** The tools at the left edge: a vertical toolbar with one tab stop and arrow keys inside. */
 
-import { h, icon } from "./dom.js";
+import { element, icon } from "./dom.js";
 import { keyOfTool } from "./keys.js";
 import { session } from "./session.js";
 
@@ -22,8 +22,8 @@ const TOOLS = [
 
 /** The toolbar's element; `focusCanvas` gives the keyboard back after a click with the mouse. */
 export function toolbar(focusCanvas) {
-  const bar = h("div.sw-tools", { role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" });
-  bar.append(...TOOLS.map((tool) => (tool ? toolButton(...tool) : h("hr", { "aria-hidden": "true" }))));
+  const bar = element("div.sw-tools", { role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" });
+  bar.append(...TOOLS.map((tool) => (tool ? toolButton(...tool) : element("hr", { "aria-hidden": "true" }))));
   bar.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -31,7 +31,7 @@ export function toolbar(focusCanvas) {
     if (event.detail > 0) focusCanvas();
   });
   rove(bar);
-  return { element: bar, update: (state) => mark(bar, state.tool) };
+  return { node: bar, update: (state) => mark(bar, state.tool) };
 }
 
 /** One tab stop for a group of buttons; arrows move inside it. */
@@ -55,7 +55,7 @@ function focusOnly(buttons, one) {
 
 function toolButton(name, label) {
   const key = keyOfTool(name);
-  return h(
+  return element(
     "button.sw-tool",
     {
       type: "button",

@@ -1,7 +1,7 @@
 /** Above the canvas: which image, undo, layout, window, and the "complete" switch of the slice. */
 
 import { actions } from "./actions.js";
-import { h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { element, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { session } from "./session.js";
 import { toggleSheet } from "./sheet.js";
 import { current, toggleTheme } from "./theme.js";
@@ -14,22 +14,22 @@ const LAYOUTS = [
   ["sagittal", "Sagittal only", "Alt+4"],
 ];
 
-/** The top bar: {element, update(state)}. */
+/** The top bar: {node, update(state)}. */
 export function topbar(focusCanvas) {
   const parts = [imageName(), history(), layouts(), windowControls(), completeSwitch(), corner()];
-  const element = h("header.sw-top", {}, parts.map((part) => part.element));
-  element.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
-  return { element, update: (state) => parts.forEach((part) => part.update?.(state)) };
+  const node = element("header.sw-top", {}, parts.map((part) => part.node));
+  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  return { node, update: (state) => parts.forEach((part) => part.update?.(state)) };
 }
 
 function imageName() {
-  const name = h("span.sw-name", { title: "" });
-  const size = h("span.sw-size");
-  const element = h(
+  const name = element("span.sw-name", { title: "" });
+  const size = element("span.sw-size");
+  const node = element(
     "div.sw-opened",
     {},
     iconButton("previous", "Previous image", { keys: "Shift+N", onclick: () => actions.step(-1) }),
-    h("div.sw-title", {}, name, size),
+    element("div.sw-title", {}, name, size),
     iconButton("next", "Next image", { keys: "N", onclick: () => actions.step(1) }),
     presence(),
   );
@@ -40,7 +40,7 @@ function imageName() {
     setText(size, describe(image));
     size.title = size.textContent;
   });
-  return { element };
+  return { node };
 }
 
 /** "256 × 256 × 128 · 0.9 × 0.9 × 3 mm": columns, rows, slices as people say them. */
@@ -53,15 +53,15 @@ export function describe({ kind, shape, spacing_mm: spacing, modality }) {
 }
 
 function presence() {
-  const element = h("span.sw-presence", { role: "status" });
+  const node = element("span.sw-presence", { role: "status" });
   session.start().then(() =>
     session.link.addEventListener("presence", ({ detail: { message } }) => {
       const others = message.users.filter((user) => user !== session.project.user);
-      element.replaceChildren(...(others.length ? [icon("person", 14), others.join(", ")] : []));
-      element.title = others.length ? `Also here: ${others.join(", ")}` : "";
+      node.replaceChildren(...(others.length ? [icon("person", 14), others.join(", ")] : []));
+      node.title = others.length ? `Also here: ${others.join(", ")}` : "";
     }),
   );
-  return element;
+  return node;
 }
 
 function history() {
@@ -71,26 +71,26 @@ function history() {
     undo.disabled = !canUndo;
     redo.disabled = !canRedo;
   };
-  return { element: h("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo), update };
+  return { node: element("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo), update };
 }
 
 function layouts() {
   const buttons = LAYOUTS.map(([name, label, keys]) =>
     iconButton(name, label, { keys, dataset: { layout: name }, "aria-pressed": "false", onclick: () => session.app?.layout(name) }),
   );
-  const element = h("div.sw-group.segments", { role: "toolbar", "aria-label": "Layout" }, buttons);
-  rove(element);
+  const node = element("div.sw-group.segments", { role: "toolbar", "aria-label": "Layout" }, buttons);
+  rove(node);
   const update = ({ layout }) => {
-    element.hidden = session.image?.kind !== "volume";
+    node.hidden = session.image?.kind !== "volume";
     for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.layout === layout });
   };
-  return { element, update };
+  return { node, update };
 }
 
 function windowControls() {
   const lo = windowNumber("Window from");
   const hi = windowNumber("Window to");
-  const presets = h("select.sw-select", { "aria-label": "Window preset", title: "Window preset" });
+  const presets = element("select.sw-select", { "aria-label": "Window preset", title: "Window preset" });
   const take = (from, to) => Number.isFinite(from) && Number.isFinite(to) && to > from && session.app?.setWindow(from, to);
   for (const input of [lo, hi]) {
     input.addEventListener("change", () => take(lo.valueAsNumber, hi.valueAsNumber));
@@ -101,22 +101,22 @@ function windowControls() {
     take(from, to);
     presets.blur();
   });
-  const element = h("div.sw-group.sw-window", { role: "group", "aria-label": "Window", hidden: true }, presets, lo, h("span", { "aria-hidden": "true" }, "–"), hi);
+  const node = element("div.sw-group.sw-window", { role: "group", "aria-label": "Window", hidden: true }, presets, lo, element("span", { "aria-hidden": "true" }, "–"), hi);
   session.addEventListener("image", () => {
-    element.hidden = false;
+    node.hidden = false;
     presets.replaceChildren(...presetOptions(session.image));
   });
-  return { element, update: (state) => showWindow({ presets, lo, hi }, state.window) };
+  return { node, update: (state) => showWindow({ presets, lo, hi }, state.window) };
 }
 
 function windowNumber(label) {
-  return h("input.sw-number", { type: "number", step: "any", "aria-label": label, title: label });
+  return element("input.sw-number", { type: "number", step: "any", "aria-label": label, title: label });
 }
 
 function presetOptions({ window, range, presets }) {
   const all = [{ name: "Default", lo: window[0], hi: window[1] }, ...presets, { name: "Full range", lo: range[0], hi: range[1] }];
-  const options = all.map(({ name, lo, hi }) => h("option", { value: `${lo},${hi}` }, name));
-  return [...options, h("option", { value: "", hidden: true }, "Custom")];
+  const options = all.map(({ name, lo, hi }) => element("option", { value: `${lo},${hi}` }, name));
+  return [...options, element("option", { value: "", hidden: true }, "Custom")];
 }
 
 function showWindow({ presets, lo, hi }, window) {
@@ -138,8 +138,8 @@ function rounded(value, width) {
 }
 
 function completeSwitch() {
-  const text = h("span", {}, "Complete slice");
-  const button = h(
+  const text = element("span", {}, "Complete slice");
+  const button = element(
     "button.sw-complete-switch",
     {
       type: "button",
@@ -159,7 +159,7 @@ function completeSwitch() {
     setText(text, complete ? (flat ? "Image complete" : "Slice complete") : flat ? "Complete image" : "Complete slice");
   };
   session.addEventListener("image", () => update(session.app.state));
-  return { element: button, update };
+  return { node: button, update };
 }
 
 function corner() {
@@ -172,5 +172,5 @@ function corner() {
   const drawn = () => theme.replaceChildren(icon(current() === "dark" ? "sun" : "moon"));
   drawn();
   const help = iconButton("help", "Keys and mouse", { keys: "?", onclick: () => toggleSheet() });
-  return { element: h("div.sw-group.sw-corner", {}, theme, help) };
+  return { node: element("div.sw-group.sw-corner", {}, theme, help) };
 }

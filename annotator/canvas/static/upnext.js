@@ -1,7 +1,7 @@
 /** What is most useful to label next, in whose opinion and why; each item opens its slice, or is left out. */
 
 import { call } from "./api.js";
-import { h, iconButton, setText } from "./dom.js";
+import { element, iconButton, setText } from "./dom.js";
 import { axisNames } from "./engine/geometry.js";
 import { learning } from "./learning.js";
 import { session } from "./session.js";
@@ -10,15 +10,15 @@ import { toast } from "./toasts.js";
 const COUNT = 8;
 
 /** Fill the element that Gradio gives us. The list is made on demand: a first look at all images takes seconds. */
-export async function mount(element) {
-  const root = element.querySelector(".sw-panel");
-  const list = h("ol.sw-upnext", { "aria-label": "Most useful next" });
-  const why = h("p.sw-count", { role: "status" });
-  const ranker = h("select.sw-select", { "aria-label": "Who orders the queue" });
-  const ask = h("button.sw-button.small", { type: "button" }, "Suggest");
-  const search = h("input.sw-select.sw-queue-search", { type: "search", placeholder: "Only names with…", "aria-label": "Search the queue" });
-  const back = h("button.sw-button.small", { type: "button", hidden: true }, "Take back what was left out last");
-  root.replaceChildren(h("div.sw-row", {}, ranker, ask), search, why, back, list);
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
+  const list = element("ol.sw-upnext", { "aria-label": "Most useful next" });
+  const why = element("p.sw-count", { role: "status" });
+  const ranker = element("select.sw-select", { "aria-label": "Who orders the queue" });
+  const ask = element("button.sw-button.small", { type: "button" }, "Suggest");
+  const search = element("input.sw-select.sw-queue-search", { type: "search", placeholder: "Only names with…", "aria-label": "Search the queue" });
+  const back = element("button.sw-button.small", { type: "button", hidden: true }, "Take back what was left out last");
+  root.replaceChildren(element("div.sw-row", {}, ranker, ask), search, why, back, list);
   let asked = false;
   const read = async () => {
     asked = ask.disabled = true;
@@ -58,8 +58,8 @@ export async function mount(element) {
 function drawRankers(root, select) {
   root.hidden = !learning.overview;
   if (root.hidden || select.options.length) return;
-  const rankers = learning.overview.rankers.map((one) => h("option", { value: one.name, title: one.good_at }, one.title));
-  select.append(h("option", { value: "" }, "The app chooses the order"), ...rankers);
+  const rankers = learning.overview.rankers.map((one) => element("option", { value: one.name, title: one.good_at }, one.title));
+  select.append(element("option", { value: "" }, "The app chooses the order"), ...rankers);
   select.value = learning.overview.ranker;
 }
 
@@ -74,7 +74,7 @@ async function chooseRanker(name) {
 function itemRow(item, leaveOut) {
   const { image, name, kind, axis, index, why } = item;
   const place = kind === "image" ? name : `${name}, ${axisNames[axis]} ${index + 1}`;
-  const open = h("button.sw-upnext-open", { type: "button", onclick: () => session.open(image, { axis, index }) }, h("b", {}, place), h("small", {}, why));
+  const open = element("button.sw-upnext-open", { type: "button", onclick: () => session.open(image, { axis, index }) }, element("b", {}, place), element("small", {}, why));
   const skip = iconButton("close", `Leave out ${place}`, { onclick: () => leaveOut(item, true) });
-  return h("li", {}, open, skip);
+  return element("li", {}, open, skip);
 }

@@ -4,7 +4,7 @@
  * The element is a listbox with one tab stop: arrows, Page keys, Home and End move the cursor, Enter or a click chooses.
  */
 
-import { h, setAttributes } from "./dom.js";
+import { element, setAttributes } from "./dom.js";
 
 const PAGE = 100;
 const SPARE = 4; // rows drawn above and below the view
@@ -23,19 +23,19 @@ export class VirtualList extends EventTarget {
   constructor({ load, draw, row, rowHeight, label }) {
     super();
     Object.assign(this, { load, draw, row, rowHeight });
-    this.space = h("div.sw-list-space", { role: "presentation" });
-    this.element = h("div.sw-list", { role: "listbox", tabindex: 0, "aria-label": label }, this.space);
-    this.element.addEventListener("scroll", () => this.#schedule(), { passive: true });
-    this.element.addEventListener("keydown", (event) => this.#key(event));
-    this.element.addEventListener("click", (event) => this.#click(event));
-    new ResizeObserver(() => this.#schedule()).observe(this.element);
+    this.space = element("div.sw-list-space", { role: "presentation" });
+    this.node = element("div.sw-list", { role: "listbox", tabindex: 0, "aria-label": label }, this.space);
+    this.node.addEventListener("scroll", () => this.#schedule(), { passive: true });
+    this.node.addEventListener("keydown", (event) => this.#key(event));
+    this.node.addEventListener("click", (event) => this.#click(event));
+    new ResizeObserver(() => this.#schedule()).observe(this.node);
   }
 
   /** Forget what was read and read again, keeping the scroll position where that makes sense. */
   async reload() {
     this.#age += 1;
     this.#pages.clear();
-    await this.#page(Math.floor(this.element.scrollTop / this.rowHeight / PAGE));
+    await this.#page(Math.floor(this.node.scrollTop / this.rowHeight / PAGE));
     this.#schedule();
   }
 
@@ -66,11 +66,11 @@ export class VirtualList extends EventTarget {
   /** Put the cursor on a row and scroll it into view. */
   show(at) {
     this.cursor = Math.max(0, Math.min(this.total - 1, at));
-    const { element, rowHeight } = this;
+    const { node, rowHeight } = this;
     const top = this.cursor * rowHeight;
-    if (top < element.scrollTop) element.scrollTop = top;
-    const least = top + rowHeight - element.clientHeight;
-    if (least > element.scrollTop) element.scrollTop = least;
+    if (top < node.scrollTop) node.scrollTop = top;
+    const least = top + rowHeight - node.clientHeight;
+    if (least > node.scrollTop) node.scrollTop = least;
     this.#schedule();
   }
 
@@ -86,14 +86,14 @@ export class VirtualList extends EventTarget {
   }
 
   #render() {
-    const { element, rowHeight, total } = this;
+    const { node, rowHeight, total } = this;
     this.space.style.height = `${total * rowHeight}px`;
-    const first = Math.max(0, Math.floor(element.scrollTop / rowHeight) - SPARE);
-    const last = Math.min(total, Math.ceil((element.scrollTop + element.clientHeight) / rowHeight) + SPARE);
+    const first = Math.max(0, Math.floor(node.scrollTop / rowHeight) - SPARE);
+    const last = Math.min(total, Math.ceil((node.scrollTop + node.clientHeight) / rowHeight) + SPARE);
     this.#keepRows(last - first);
     this.#rows.forEach((row, at) => this.#place(row, first + at));
     const active = this.#rows.find((row) => Number(row.dataset.at) === this.cursor);
-    setAttributes(element, { "aria-activedescendant": active?.id ?? "" });
+    setAttributes(node, { "aria-activedescendant": active?.id ?? "" });
   }
 
   #keepRows(count) {
@@ -148,7 +148,7 @@ export class VirtualList extends EventTarget {
   }
 
   #key(event) {
-    const page = Math.max(1, Math.floor(this.element.clientHeight / this.rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.node.clientHeight / this.rowHeight) - 1);
     const { cursor, total } = this;
     const to = {
       ArrowDown: cursor + 1,

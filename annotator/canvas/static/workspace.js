@@ -2,11 +2,11 @@
 
 import { actions } from "./actions.js";
 import { askForClass } from "./classes.js";
-import { h } from "./dom.js";
+import { element } from "./dom.js";
 import { LabelApp } from "./engine/app.js";
 import { guidebar } from "./guide.js";
 import { dispatch } from "./keys.js";
-import { news } from "./news.js";
+import { imageUpdates } from "./news.js";
 import { exposeToGradio } from "./page.js";
 import { proposalbar } from "./proposalbar.js";
 import { promptbar } from "./promptbar.js";
@@ -19,15 +19,15 @@ import { topbar } from "./topbar.js";
 import { firstSteps, showFault, welcome } from "./welcome.js";
 
 /** Fill the element that Gradio gives us. `trigger` raises Gradio events of the component. */
-export async function mount(element, trigger) {
+export async function mount(node, trigger) {
   const life = new AbortController();
   startTheme(life.signal);
-  const root = element.querySelector(".sw");
-  const host = h("div.sw-host");
+  const root = node.querySelector(".sw");
+  const host = element("div.sw-host");
   const focusCanvas = () => (session.app?.active.overlay ?? host.querySelector("canvas[tabindex]"))?.focus({ preventScroll: true });
   const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), proposals: proposalbar(focusCanvas), guide: guidebar(focusCanvas), status: statusbar() };
-  const stage = h("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.element);
-  root.replaceChildren(h("h1.sw-hidden", {}, "Slicewise"), parts.top.element, parts.tools.element, stage, parts.proposals.element, parts.guide.element, parts.status.element);
+  const stage = element("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.node);
+  root.replaceChildren(element("h1.sw-hidden", {}, "Slicewise"), parts.top.node, parts.tools.node, stage, parts.proposals.node, parts.guide.node, parts.status.node);
   try {
     await session.start();
   } catch (error) {
@@ -37,12 +37,12 @@ export async function mount(element, trigger) {
   wire(app, parts, life.signal);
   session.setApp(app);
   document.querySelector("#side").dataset.proposes = session.project.proposes;
-  news.listen(life.signal);
+  imageUpdates.listen(life.signal);
   bindKeys(app, life.signal);
   bindGradio(trigger);
   stage.append(welcome());
   stage.after(firstSteps());
-  destroyWithElement(element, app, life);
+  destroyWithElement(node, app, life);
   await openFirst();
   session.addEventListener("project", () => !session.image && openFirst()); // the first import of an empty project
   root.dataset.ready = "1";
@@ -95,9 +95,9 @@ async function openFirst() {
   if (!session.image) await actions.step(1);
 }
 
-function destroyWithElement(element, app, life) {
+function destroyWithElement(node, app, life) {
   const watch = new MutationObserver(() => {
-    if (element.isConnected) return;
+    if (node.isConnected) return;
     watch.disconnect();
     life.abort();
     app.destroy();

@@ -12,7 +12,7 @@ import { listen } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { Opening } from "./opening.js";
 import { WHOLE_LIMIT_BYTES } from "./pixels.js";
-import { PromptBook } from "./prompts.js";
+import { PromptStore } from "./prompts.js";
 import { isOpen, isProposed, nothingProposed, Proposals } from "./proposals.js";
 import { NO_STATES } from "./slices.js";
 import { stateOf } from "./state.js";
@@ -61,7 +61,7 @@ export class LabelApp extends EventTarget {
     };
     this.frames = new Frames(this);
     this.editor = new Editor(this);
-    this.prompts = new PromptBook(this);
+    this.prompts = new PromptStore(this);
     this.proposals = new Proposals(this);
     this.navigation = new Navigation(this);
     this.opening = new Opening(this);
@@ -259,12 +259,12 @@ export class LabelApp extends EventTarget {
 
   undo() {
     if (!this.image || this.drawing) return;
-    if (this.tool.takeBack?.() || this.prompts.takeBack(this.active.ref)) return;
+    if (this.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
     this.editor.undo();
   }
 
   redo() {
-    if (!this.image || this.drawing || this.prompts.putBack(this.active.ref)) return;
+    if (!this.image || this.drawing || this.prompts.redo(this.active.ref)) return;
     this.editor.redo();
   }
 

@@ -1,7 +1,6 @@
 // Wire formats of labels and masks: u16 runs (value, count), packed bits (little bit order, each row on its own).
 
 export const BACKGROUND = 0;
-export const MAX_CLASS = 253;
 export const ERASED = 254; // in a label only: unknown again
 export const UNLABELLED = 255; // nothing is said here
 

@@ -70,7 +70,7 @@ export class Frames {
     const { app } = this;
     clearTimeout(this.ants);
     if (!app.image || this.still.matches) return;
-    const offering = app.views.filter((view) => view.shown && app.prompts.offerOn(view.ref));
+    const offering = app.views.filter((view) => view.shown && app.prompts.shownCandidate(view.ref));
     if (!offering.length) return;
     this.ants = setTimeout(() => {
       this.antsPhase = (this.antsPhase + 1) % ANTS_ROUND;

@@ -19,7 +19,7 @@ export function drawOverlay(view, pen) {
   const split = app.settings.instances && app.labels.hasObjects;
   if (visible && (style !== "fill" || split)) view.borders.draw(pen, 1.75 * camera.dpr);
   drawCrosshair(view, pen);
-  drawOffer(view, pen);
+  drawCandidate(view, pen);
   drawPrompts(view, pen);
   app.tool.draw?.(view, pen);
   drawMarks(view, pen);
@@ -108,15 +108,15 @@ function drawCrosshair(view, pen) {
 }
 
 /** The border of the model's mask as a moving dashed line. */
-function drawOffer(view, pen) {
+function drawCandidate(view, pen) {
   const { app, camera } = view;
-  const offer = app.prompts.offerOn(view.ref);
-  if (!offer) return;
-  const size = { rows: offer.box.r1 - offer.box.r0, cols: offer.box.c1 - offer.box.c0 };
-  offer.path ??= borders(size, { labels: offer.mask, shown: MASK_SHOWN }).get(1);
-  if (!offer.path) return;
-  const path = onScreen(offer.path, camera, { row: offer.box.r0, col: offer.box.c0 });
-  strokeTwice(pen, camera.dpr, app.colorOf(offer.classId), path);
+  const candidate = app.prompts.shownCandidate(view.ref);
+  if (!candidate) return;
+  const size = { rows: candidate.box.r1 - candidate.box.r0, cols: candidate.box.c1 - candidate.box.c0 };
+  candidate.path ??= borders(size, { labels: candidate.mask, shown: MASK_SHOWN }).get(1);
+  if (!candidate.path) return;
+  const path = onScreen(candidate.path, camera, { row: candidate.box.r0, col: candidate.box.c0 });
+  strokeTwice(pen, camera.dpr, app.colorOf(candidate.classId), path);
   pen.setLineDash([5 * camera.dpr, 5 * camera.dpr]);
   pen.lineDashOffset = -app.frames.antsPhase * camera.dpr;
   pen.strokeStyle = "#ffffff";

@@ -90,7 +90,7 @@ export class Picture {
     if (visible && style !== "outline" && opacity > 0) this.fill.draw(context, camera, level);
     context.globalAlpha = 1;
     if (visible && app.settings.trust) this.trust.draw(context, camera, level);
-    this.#drawOffer(context);
+    this.#drawCandidate(context);
   }
 
   #level(level) {
@@ -178,14 +178,14 @@ export class Picture {
   }
 
   /** The model's mask, not yet accepted. */
-  #drawOffer(context) {
+  #drawCandidate(context) {
     const { app, camera } = this.view;
-    const offer = app.prompts.offerOn(this.view.ref);
-    if (!offer) return;
-    const surface = offerSurface(offer, app.colorOf(offer.classId));
+    const candidate = app.prompts.shownCandidate(this.view.ref);
+    if (!candidate) return;
+    const surface = candidateSurface(candidate, app.colorOf(candidate.classId));
     context.globalAlpha = Math.max(0.3, Math.min(0.6, app.settings.opacity));
     context.setTransform(camera.sx, 0, 0, camera.sy, camera.tx, camera.ty);
-    context.drawImage(surface, offer.box.c0, offer.box.r0);
+    context.drawImage(surface, candidate.box.c0, candidate.box.r0);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
   }
@@ -220,17 +220,17 @@ function diagonals({ size, width, line, ground }) {
 const UNKNOWN_HATCH = diagonals({ size: 9, width: 1, line: "rgba(148, 178, 214, 0.34)", ground: "transparent" });
 const PROPOSAL_STRIPES = diagonals({ size: 8, width: 2.8, line: "#000", ground: "rgba(0, 0, 0, 0.18)" });
 
-/** The mask as a small canvas in one colour, kept with the offer. */
-function offerSurface(offer, color) {
-  if (offer.surface && offer.surfaceColor === color) return offer.surface;
-  const { r0, c0, r1, c1 } = offer.box;
-  offer.surface = element("canvas", { width: c1 - c0, height: r1 - r0 });
-  offer.surfaceColor = color;
-  const pen = offer.surface.getContext("2d");
+/** The mask as a small canvas in one colour, kept with it. */
+function candidateSurface(candidate, color) {
+  if (candidate.surface && candidate.surfaceColor === color) return candidate.surface;
+  const { r0, c0, r1, c1 } = candidate.box;
+  candidate.surface = element("canvas", { width: c1 - c0, height: r1 - r0 });
+  candidate.surfaceColor = color;
+  const pen = candidate.surface.getContext("2d");
   const image = pen.createImageData(c1 - c0, r1 - r0);
   const words = new Uint32Array(image.data.buffer);
   const paint = word(rgb(color));
-  for (let i = 0; i < words.length; i++) if (offer.mask[i]) words[i] = paint;
+  for (let i = 0; i < words.length; i++) if (candidate.mask[i]) words[i] = paint;
   pen.putImageData(image, 0, 0);
-  return offer.surface;
+  return candidate.surface;
 }

@@ -12,7 +12,7 @@ const LARGEST_HANDED = 16_000_000; // pixels of its box
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
 
-export class PromptBook {
+export class PromptStore {
   constructor(app) {
     this.app = app;
     this.sets = new Map(); // "image/axis/index" -> set
@@ -26,11 +26,11 @@ export class PromptBook {
   }
 
   /** The mask on offer on a slice, or undefined: {box, mask, score, classId}. */
-  offerOn(ref) {
+  shownCandidate(ref) {
     const set = this.on(ref);
-    const offer = set?.candidates[set.chosen];
-    if (offer) offer.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
-    return offer;
+    const candidate = set?.candidates[set.chosen];
+    if (candidate) candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
+    return candidate;
   }
 
   /**
@@ -66,7 +66,7 @@ export class PromptBook {
   }
 
   /** Undo among prompts; false where there is none left. */
-  takeBack(ref) {
+  undo(ref) {
     const set = this.on(ref);
     if (!set?.items.length) return false;
     if (set.later.length) return this.#forget(set);
@@ -76,7 +76,7 @@ export class PromptBook {
   }
 
   /** Redo among prompts. */
-  putBack(ref) {
+  redo(ref) {
     const set = this.on(ref);
     if (!set?.taken.length) return false;
     set.items.push(set.taken.pop());
@@ -199,8 +199,8 @@ export class PromptBook {
   /** Commit the mask on offer, now or as soon as it comes, as the class of now. Whether there was anything to accept. */
   accept(ref, classId = this.app.settings.classId) {
     const set = this.on(ref);
-    const offer = set && this.offerOn(ref);
-    if (!offer && !set?.waiting) return false;
+    const candidate = set && this.shownCandidate(ref);
+    if (!candidate && !set?.waiting) return false;
     if (!hasClass(this.app)) return true; // the mask waits for its class
     if (set.waiting) {
       if (set.acceptAs !== null && set.later.length) this.#later(set, { accept: true, classId });
@@ -210,9 +210,9 @@ export class PromptBook {
     }
     const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
-    const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: offer.score };
+    const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: candidate.score };
     const source = set.refine ? "refined" : "prompted";
-    const done = this.app.editor.commit(place, patchOf(offer, set.refine), { source, prompts, instance });
+    const done = this.app.editor.commit(place, patchOf(candidate, set.refine), { source, prompts, instance });
     if (done) this.clear(place);
     return true;
   }
@@ -346,8 +346,8 @@ function decode({ box: [r0, c0, r1, c1], score, offset, bytes }, payload) {
 }
 
 /** The classes an accepted mask says; a refinement also takes back what the old mask had and the new one lacks. */
-function patchOf(offer, refine) {
-  const box = refine ? union(offer.box, refine.box) : offer.box;
+function patchOf(candidate, refine) {
+  const box = refine ? union(candidate.box, refine.box) : candidate.box;
   const width = box.c1 - box.c0;
   const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
   const lay = (part, value) => {
@@ -358,6 +358,6 @@ function patchOf(offer, refine) {
     });
   };
   if (refine) lay(refine, ERASED);
-  lay(offer, offer.classId);
+  lay(candidate, candidate.classId);
   return { box, classes };
 }

@@ -19,9 +19,9 @@ export class SliceStates {
 
   /** Remember a state ahead of the server's word; false where it is known. */
   note(axis, index, state) {
-    const news = this.get(axis, index) !== state;
+    const changed = this.get(axis, index) !== state;
     this.#states.set(`${axis}/${index}`, state);
-    return news;
+    return changed;
   }
 
   /** [{index, state}] of one plane. */

@@ -6,7 +6,7 @@ import { ERASED, UNLABELLED } from "./codec.js";
 export function stateOf(app) {
   const { settings, active, image, editor } = app;
   const set = image && app.prompts.on(active.ref);
-  const offer = image && app.prompts.offerOn(active.ref);
+  const candidate = image && app.prompts.shownCandidate(active.ref);
   return {
     ...settings,
     classes: [...settings.classes.values()],
@@ -21,7 +21,7 @@ export function stateOf(app) {
     waiting: Boolean(set?.waiting),
     accepting: (set?.acceptAs ?? null) !== null,
     model: set?.model ?? null,
-    mask: offer ? { score: offer.score, candidate: set.chosen, candidates: set.candidates.length } : null,
+    mask: candidate ? { score: candidate.score, candidate: set.chosen, candidates: set.candidates.length } : null,
     canUndo: Boolean(set?.items.length || editor.history.next),
     canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
     complete: app.states.get(active.axis, active.index) === "complete",

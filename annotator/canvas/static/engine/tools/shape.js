@@ -115,7 +115,7 @@ export class PolygonTool {
   }
 
   /** Undo while drawing: the last vertex. */
-  takeBack() {
+  undo() {
     return this.key("Backspace");
   }
 
