@@ -88,7 +88,7 @@ def _theme() -> gr.themes.Base:
 
 def _label_tab(workspace: gr.HTML) -> None:
     with gr.Tab("Label", id="label", elem_id="tab-label", render_children=True):
-        panel("classes.js")
+        panel("panels/classes.js")
         controls: dict[str, Any] = {
             "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
             "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
@@ -117,14 +117,14 @@ def _label_tab(workspace: gr.HTML) -> None:
 
 def _images_tab() -> None:
     with gr.Tab("Images", id="images", elem_id="tab-images", render_children=True):
-        panel("images.js", elem_id="images")
+        panel("panels/images.js", elem_id="images")
 
 
 def _data_tab() -> None:
     with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
         gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
-        panel("data.js", "mountImport")
-        panel("data.js", "mountJobs")
+        panel("panels/data.js", "mountImport")
+        panel("panels/data.js", "mountJobs")
         gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
             [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
@@ -157,20 +157,20 @@ def _data_tab() -> None:
 def _model_tab() -> None:
     with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
         gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
-        panel("models.js")
+        panel("panels/prompt_models.js")
 
 
 def _learn_tab() -> None:
     with gr.Tab("Learn", id="learn", elem_id="tab-learn", render_children=True):
         gr.HTML("<h2>What learns from your labels</h2>", elem_classes="sw-heading")
-        panel("learn.js")
-        panel("learn_choice.js", "mountLearners")
+        panel("panels/learn/panel.js")
+        panel("panels/learn/choice.js", "mountLearners")
         gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
-        panel("upnext.js")
+        panel("panels/label_queue.js")
         gr.HTML("<h2>Tags instead of drawing</h2>", elem_classes="sw-heading")
-        panel("tags.js")
+        panel("panels/tags.js")
         gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading sw-proposes")
-        panel("learn_choice.js", "mountPropagators")
+        panel("panels/learn/choice.js", "mountPropagators")
 
 
 def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:

@@ -40,7 +40,7 @@ from annotator.workflow import Refused, Workflow
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent / "canvas" / "static"
+STATIC = Path(__file__).parent / "page" / "static"
 PORTS_TRIED = 50
 STOP_SECONDS = 3
 NEWS_SECONDS = 2.0  # while an import runs, the pages learn of new images this often

@@ -166,7 +166,7 @@ def test_every_answer_carries_the_security_headers(whole: App) -> None:
             client.get("/config"),
             client.get("/api/project"),
             client.get("/api/images/99"),
-            client.get("/ui/page.js"),
+            client.get("/ui/workspace/gradio_bridge.js"),
             client.get("/nowhere"),
             client.get("/login"),
             client.post("/api/classes", headers=FOREIGN),

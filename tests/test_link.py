@@ -23,9 +23,9 @@ from tests.test_page import until
 
 pytestmark = pytest.mark.browser
 
-STATIC = ROOT / "annotator" / "canvas" / "static"
+STATIC = ROOT / "annotator" / "page" / "static"
 PAGE = """<!doctype html><html lang="en"><title>link</title><script type="module">
-import { Link } from "/ui/link.js";
+import { Link } from "/ui/net/link.js";
 window.seen = [];
 window.project = new URLSearchParams(location.search).get("project") ?? "p";
 window.theirs = window.project;

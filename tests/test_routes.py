@@ -247,10 +247,10 @@ def test_no_address_leads_to_a_file_elsewhere(client: TestClient, path: str) -> 
 
 
 def test_our_own_scripts_are_served_and_revalidated(client: TestClient) -> None:
-    answer = client.get("/ui/link.js")
+    answer = client.get("/ui/net/link.js")
     assert answer.status_code == 200 and answer.headers["cache-control"] == "private, no-cache"
     assert "javascript" in answer.headers["content-type"]
-    again = client.get("/ui/link.js", headers={"if-none-match": answer.headers["etag"]})
+    again = client.get("/ui/net/link.js", headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from annotator.gradio_import import gr
 
-STATIC = Path(__file__).parent / "static"
-STYLES = tuple(STATIC / name for name in ("shell.css", "panels.css", "tags.css", "gradio.css"))
+STATIC = Path(__file__).parents[1] / "page" / "static"
+STYLES = tuple(STATIC / "styles" / name for name in ("shell.css", "panels.css", "tags.css", "gradio.css"))
 
 
 def canvas() -> gr.HTML:
     """The whole workspace: tools, canvas, status. Raises `settings` when keys changed a view setting."""
     return gr.HTML(
         html_template='<div class="sw"></div>',
-        js_on_load=_load("workspace.js", "mount(element, trigger)") + " /* 'settings' */",
+        js_on_load=_load("workspace/workspace.js", "mount(element, trigger)") + " /* 'settings' */",
         apply_default_css=False,
         elem_id="canvas",
     )

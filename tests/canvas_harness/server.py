@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-STATIC = HERE.parents[1] / "annotator" / "canvas" / "static"
+STATIC = HERE.parents[1] / "annotator" / "page" / "static"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 UNLABELLED = 255
 PREDICTION = 5  # the id of every pseudo-label here

@@ -1,0 +1,197 @@
+// What the app proposes for the open image: a class and a confidence per voxel, and the slice worth labelling next.
+
+import { ERASED, UNLABELLED } from "../codec.js";
+import { axisNames } from "../geometry.js";
+import { LabelVolume } from "./labels.js";
+import { get, getJson, slabsOutwards } from "./loader.js";
+
+const SLAB_BYTES = 16 * 1024 * 1024; // of one answer, which holds classes and confidence
+
+export class Proposals {
+  constructor(app) {
+    this.app = app;
+    this.reset();
+  }
+
+  /** Another image is open: nothing is known of its proposals yet. */
+  reset(shape = null) {
+    this.reading?.abort();
+    this.facts = null; // the server's list of pseudo-labels and propagators
+    this.prediction = null; // id of the one that is shown
+    this.guide = null; // the plan of a guided start
+    this.next = null; // {axis, index, reason}, `axis` null where nothing is in doubt
+    this.fill = null; // the newest "fill" message while one runs
+    this.classes = shape && new LabelVolume(shape);
+    this.sure = shape && new LabelVolume(shape); // 0..255; what is not read yet has no class either
+  }
+
+  /** The pseudo-label on show: the wished one, else the volume's fill, else the newest. Null without any. */
+  get shown() {
+    const all = this.facts?.predictions ?? [];
+    const wished = all.findLast((one) => one.producer === this.wished);
+    return wished ?? all.findLast((one) => one.kind === "propagated") ?? all.at(-1) ?? null;
+  }
+
+  /** Another one is known than was read: what a person sees here is not yet what they would accept. */
+  get late() {
+    return Boolean(this.shown) && this.prediction !== this.shown.id;
+  }
+
+  /** Why nothing can be accepted or rejected now; null where something can. */
+  get obstacle() {
+    if (!this.shown) return nothingProposed(this.app.image);
+    return this.late ? "The newest proposals are on their way; look at them, then do that again." : null;
+  }
+
+  /** For the page: what can be shown, what is, and how the fill stands. */
+  get state() {
+    const { shown, facts, fill, next } = this;
+    return {
+      sources: facts?.predictions ?? [],
+      propagators: facts?.propagators ?? [],
+      shown,
+      here: Boolean(this.app.active?.proposed?.any),
+      late: this.late,
+      running: Boolean(fill || facts?.running),
+      progress: fill?.progress ?? null,
+      next,
+    };
+  }
+
+  /** Show another producer's proposals for every image that has them. */
+  show(producer) {
+    this.wished = producer;
+    return this.refresh();
+  }
+
+  /** Read what there is now; the newest call wins. */
+  async refresh() {
+    const { app } = this;
+    if (!app.session || !app.proposes) return;
+    this.reading?.abort();
+    this.reading = new AbortController();
+    const signal = AbortSignal.any([this.reading.signal, app.session.abort.signal]);
+    try {
+      this.facts = await getJson(`/api/images/${app.image.id}/prediction`, signal);
+      await (this.shown ? this.#read(signal) : this.#clear());
+      await this.#askNext(signal);
+    } catch (error) {
+      if (!signal.aborted && this.facts) app.say("warn", `The proposals could not be read: ${error.message}`);
+    }
+  }
+
+  /** A "fill" message: a volume is being filled, or was. */
+  filling(message) {
+    const running = message.state === "running";
+    this.fill = running ? message : null;
+    if (message.state === "failed") this.app.say("warn", message.message);
+    if (running) this.app.changed();
+    else this.refresh();
+  }
+
+  /** What the rulers mark: the guided start's open steps, else the slice worth labelling next. */
+  get marks() {
+    const { guide, next } = this;
+    if (guide && guide.now !== null)
+      return guide.steps
+        .map(({ axis, index, done }, at) => ({ axis, index, done, now: at === guide.now }))
+        .filter(({ done }) => !done);
+    return next && next.axis !== null ? [{ axis: next.axis, index: next.index, now: true }] : [];
+  }
+
+  /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
+  async gotoNext() {
+    const { app } = this;
+    if (!app.proposes) return app.say("info", "This server proposes nothing; start it without --no-fill.");
+    const step = this.guide?.steps[this.guide.now];
+    if (step) return this.#go(step);
+    try {
+      await this.#askNext(app.session.abort.signal);
+    } catch (error) {
+      return app.say("warn", `The next slice is not known: ${error.message}`);
+    }
+    const { axis, index, reason } = this.next ?? {};
+    if (axis === null || axis === undefined) return app.say("info", reason ?? "There is nothing to propose here.");
+    this.#go({ axis, index, reason });
+  }
+
+  #go({ axis, index, reason }) {
+    const { app } = this;
+    if (!app.views[axis].shown) app.layout(axisNames[axis]);
+    app.gotoSlice(axis, index);
+    app.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
+  }
+
+  /** Classes and confidence of a slice, each (rows * cols); null where nothing is proposed for this image. */
+  slice(axis, index, whole, kept) {
+    if (this.prediction === null) return null;
+    const count = (whole.r1 - whole.r0) * (whole.c1 - whole.c0);
+    const out = kept ?? { classes: new Uint8Array(count), sure: new Uint8Array(count) };
+    this.classes.read(axis, index, whole, out.classes);
+    this.sure.read(axis, index, whole, out.sure);
+    out.any = out.classes.some((c) => c !== UNLABELLED);
+    return out;
+  }
+
+  async #read(signal) {
+    const { app } = this;
+    const { id, shape } = app.image;
+    const producer = encodeURIComponent(this.shown.producer);
+    const thickness = Math.max(1, Math.floor(SLAB_BYTES / (2 * shape[1] * shape[2])));
+    for (const [z0, z1] of slabsOutwards(shape[0], thickness, app.cursor[0])) {
+      const url = `/api/images/${id}/prediction?z0=${z0}&z1=${z1}&producer=${producer}`;
+      const response = await get(url, signal);
+      if (response.status === 204) return; // nothing is proposed any more
+      const both = new Uint8Array(await response.arrayBuffer());
+      this.prediction = Number(response.headers.get("x-prediction"));
+      this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
+      this.sure.loadSlab(z0, both.subarray(both.length / 2));
+      this.#changed();
+    }
+  }
+
+  #clear() {
+    const { shape } = this.app.image;
+    this.prediction = null;
+    this.classes = new LabelVolume(shape);
+    this.sure = new LabelVolume(shape);
+    this.#changed();
+  }
+
+  #changed() {
+    for (const view of this.app.views) view.proposalsChanged();
+    this.app.changed();
+  }
+
+  async #askNext(signal) {
+    const { app, shown } = this;
+    if (app.image.kind !== "volume") return;
+    const from = shown ? `?producer=${encodeURIComponent(shown.producer)}` : "";
+    this.next = await getJson(`/api/images/${app.image.id}/next-slice${from}`, signal);
+    app.statesChanged();
+  }
+}
+
+/** Is this voxel's proposal on show: unlabelled, of a class, and as sure as the person asks? */
+export function isProposed({ labels, proposed, app }, at) {
+  if (!proposed || labels[at] !== UNLABELLED) return false;
+  const value = proposed.classes[at];
+  return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
+}
+
+/** Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks? */
+export function isOpen({ labels, proposed, app }) {
+  const least = app.settings.minConfidence * 255;
+  return labels.some((said, at) => said === UNLABELLED && proposed.classes[at] < ERASED && proposed.sure[at] >= least);
+}
+
+/** Why there is nothing to accept or reject, and what brings something. */
+export function nothingProposed({ kind }) {
+  return kind === "volume"
+    ? "Nothing is proposed on this slice; label an object on one slice, and the rest is proposed."
+    : "Nothing is proposed on this image yet; that begins when the app has learned from some labels.";
+}
+
+function capital(word) {
+  return word[0].toUpperCase() + word.slice(1);
+}

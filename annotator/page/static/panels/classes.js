@@ -1,0 +1,150 @@
+/** The class list of the Label panel: choose, add, rename, recolour, hide, lock, remove. */
+
+import { session } from "../state/session.js";
+import { confirmed } from "../ui/dialogs.js";
+import { element, icon, iconButton } from "../ui/dom.js";
+import { toast } from "../ui/toasts.js";
+
+/** Fill the element that Gradio gives us. */
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
+  await session.start();
+  const list = element("ul.sw-classes", { "aria-label": "Classes" });
+  const add = element("button.sw-button.ghost", { type: "button", onclick: () => startAdding(list) }, icon("plus", 16), "Add a class");
+  const none = element("p.sw-hint", {}, "Name what you want to label, such as “kidney”, “nucleus” or “crack”.");
+  root.replaceChildren(list, none, add);
+  const draw = () => {
+    none.hidden = session.classes.some((one) => one.id !== 0);
+    list.replaceChildren(...session.classes.map(classRow));
+  };
+  session.addEventListener("project", () => keepFocus(list, draw));
+  session.addEventListener("change", () => markChosen(list));
+  draw();
+  markChosen(list);
+}
+
+/** Something is to be labelled and there is no class: ask for its name. */
+export async function askForClass() {
+  document.querySelector("#tab-label-button")?.click();
+  toast("First name what you label; then go on.", "info");
+  await new Promise(requestAnimationFrame); // Gradio shows the tab first, and a click on Accept gives the canvas the focus
+  startAdding(document.querySelector(".sw-classes"));
+}
+
+function markChosen(list) {
+  const chosen = String(session.app?.state.classId ?? "");
+  for (const row of list.children) {
+    const is = row.dataset.id === chosen;
+    if (row.classList.contains("chosen") === is) continue;
+    row.classList.toggle("chosen", is);
+    row.querySelector(".sw-class-name")?.setAttribute("aria-pressed", String(is));
+  }
+}
+
+/** Redraw, and put the keyboard back on the control that it was on. */
+function keepFocus(list, draw) {
+  const active = list.contains(document.activeElement) ? document.activeElement : null;
+  if (active?.matches("input[type=text]")) return; // somebody is typing a name: the next change draws it
+  const control = active?.dataset.control;
+  const id = active?.closest("li")?.dataset.id;
+  draw();
+  markChosen(list);
+  if (control) list.querySelector(`li[data-id="${id}"] [data-control="${control}"]`)?.focus();
+}
+
+function classRow(one) {
+  const fixed = one.id === 0;
+  const name = element(
+    "button.sw-class-name",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      dataset: { control: "name" },
+      title: fixed ? "Say that something is none of the classes (0)" : `Label as ${one.name}${one.key && ` (${one.key})`}`,
+      onclick: () => session.app?.setClass(one.id),
+      ondblclick: (event) => !fixed && startRenaming(event.currentTarget.closest("li"), one),
+    },
+    element("kbd", { "aria-hidden": "true" }, one.key),
+    element("span", {}, one.name),
+  );
+  const controls = fixed ? [] : [renameButton(one), removeButton(one)];
+  return element("li.sw-class", { dataset: { id: one.id } }, swatch(one), name, ...controls, flagButton(one, "hidden"), flagButton(one, "locked"));
+}
+
+function swatch(one) {
+  if (one.id === 0) return element("span.sw-swatch.background", { "aria-hidden": "true" });
+  return element("input.sw-swatch", {
+    type: "color",
+    value: one.color,
+    "aria-label": `Colour of ${one.name}`,
+    title: "Colour",
+    dataset: { control: "color" },
+    onchange: (event) => session.editClasses({ op: "recolor", id: one.id, color: event.target.value }),
+  });
+}
+
+function flagButton(one, flag) {
+  const on = one[flag];
+  const [label, name] = { hidden: [`Hide ${one.name}`, on ? "hidden" : "eye"], locked: [`Lock ${one.name}`, on ? "lock" : "unlock"] }[flag];
+  const button = iconButton(name, label, {
+    "aria-pressed": String(on),
+    dataset: { control: flag },
+    onclick: () => session.setClassFlag(one.id, flag, !on),
+  });
+  button.title = flag === "hidden" ? (on ? "Hidden: show it" : "Shown: hide it") : on ? "Locked: no tool changes it" : "Lock: no tool shall change it";
+  return button;
+}
+
+function renameButton(one) {
+  return iconButton("pencil", `Rename ${one.name}`, {
+    dataset: { control: "rename", quiet: "1" },
+    onclick: (event) => startRenaming(event.currentTarget.closest("li"), one),
+  });
+}
+
+function removeButton(one) {
+  return iconButton("trash", `Remove ${one.name}`, {
+    dataset: { control: "remove", quiet: "1" },
+    onclick: async () => {
+      if (await confirmed(`Remove the class “${one.name}”?`, "Remove")) session.editClasses({ op: "remove", id: one.id });
+    },
+  });
+}
+
+function startRenaming(row, one) {
+  nameInput(row, one.name, (name) => name !== one.name && session.editClasses({ op: "rename", id: one.id, name }));
+}
+
+function startAdding(list) {
+  const row = element("li.sw-class");
+  list.append(row);
+  nameInput(row, "", addClass, () => row.remove());
+}
+
+/** A new class is what the person wants to label next. */
+async function addClass(name) {
+  if (await session.editClasses({ op: "add", name })) session.app?.setClass(session.classes.at(-1).id);
+}
+
+/** Put a text field into a row: Enter or leaving takes the name, Escape gives up. */
+function nameInput(row, before, take, giveUp = () => {}) {
+  const input = element("input.sw-name-input", { type: "text", value: before, maxlength: 60, "aria-label": "Class name", placeholder: "Name" });
+  const kept = [...row.childNodes];
+  let settled = false;
+  const settle = (accepted) => {
+    if (settled) return;
+    settled = true;
+    const name = input.value.trim();
+    row.replaceChildren(...kept);
+    if (accepted && name) take(name);
+    giveUp();
+  };
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") settle(true);
+    if (event.key === "Escape") settle(false);
+  });
+  input.addEventListener("blur", () => settle(true));
+  row.replaceChildren(input);
+  input.focus();
+  input.select();
+}

@@ -1,0 +1,105 @@
+/** The Learn panel: which learner works and why, how far it is, how good it became, and the buttons that steer it. */
+
+import { learning } from "../../state/learning.js";
+import { session } from "../../state/session.js";
+import { element, setText } from "../../ui/dom.js";
+import { comparison } from "./comparison.js";
+import { modelButtons, modelJobs } from "./model_files.js";
+import { plot } from "./plot.js";
+
+const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
+
+/** Fill the element that Gradio gives us. */
+export async function mount(node) {
+  const root = node.querySelector(".sw-panel");
+  const why = element("p.sw-why", { role: "status" }, "Reading how the learners stand…");
+  const cards = element("div.sw-learners");
+  const curve = plot();
+  const side = comparison();
+  root.replaceChildren(why, cards, modelJobs(), curve.node, side.node);
+  const compare = () => [curve, side].forEach((part) => part.show(learning.known));
+  const known = new Map();
+  const draw = () => {
+    setText(why, whyText(learning.overview));
+    const names = [...learning.rounds.keys()];
+    for (const name of names) if (!known.has(name)) known.set(name, learnerCard(name));
+    for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
+    const now = names.map((name) => known.get(name).node);
+    if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
+    for (const name of names) known.get(name).show(learning.rounds.get(name));
+    compare();
+  };
+  learning.addEventListener("overview", draw);
+  learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
+  learning.addEventListener("history", compare);
+  session.addEventListener("change", () => known.forEach((card) => card.models.show())); // whose proposals are shown
+  await learning.start(); // some time ago, where the panel came on screen late
+  draw();
+}
+
+function whyText(overview) {
+  if (!overview) return "Nothing is learned or proposed here: the server was started with --no-fill.";
+  const { choice, learners } = overview;
+  const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
+  if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;
+  const chosen = learners.filter((one) => one.active).map((one) => one.title);
+  return `You chose ${chosen.join(" and ")}. The app would take ${title(choice.learner)}: ${choice.why}.`;
+}
+
+function learnerCard(name) {
+  const title = element("b");
+  const badge = element("span.sw-badge");
+  const text = element("p", { role: "status" });
+  const bar = element("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, element("i", { style: "width: 100%" }));
+  const progress = element("p.sw-progress", { "aria-live": "off", hidden: true });
+  const dice = element("p.sw-dice", { title: "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly" });
+  const buttons = buttonRow(name);
+  const models = modelButtons(name);
+  const node = element("article.sw-model.sw-learner", {}, element("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.node, models.node);
+  const show = (round) => {
+    node.dataset.state = badge.dataset.state = round.state;
+    setText(title, round.title);
+    setText(badge, round.begun === false ? WORDS.waiting : (WORDS[round.state] ?? round.state));
+    setText(text, round.message);
+    text.hidden = !round.message;
+    const running = round.state === "running";
+    bar.hidden = progress.hidden = !running;
+    if (running) setText(progress, progressText(round));
+    setText(dice, diceText(round));
+    buttons.show(round);
+    models.show();
+  };
+  return { node, show, models };
+}
+
+function buttonRow(name) {
+  const make = (text, what, title) => element("button.sw-button.small", { type: "button", title, onclick: () => learning.act(name, what) }, text);
+  const update = make("Update now", "update", "Train one more round, also where nothing is new");
+  const stop = make("Stop", "stop", "End this round now; what it learned is kept where it is better");
+  const pause = make("Pause", "pause", "Start no more rounds");
+  const resume = make("Resume", "resume", "Train again after each label");
+  const node = element("div.sw-row", {}, update, stop, pause, resume);
+  const show = ({ state }) => {
+    const had = node.contains(document.activeElement) ? document.activeElement : null;
+    update.hidden = state === "running";
+    stop.hidden = state !== "running";
+    pause.hidden = state === "paused";
+    resume.hidden = state !== "paused";
+    if (had?.hidden) node.querySelector("button:not([hidden])").focus();
+  };
+  return { node, show };
+}
+
+/** "training · step 120 · loss 0.312 · 14 s left" */
+function progressText({ phase, step, loss, seconds_left: left }) {
+  const parts = [phase];
+  if (step) parts.push(`step ${step.toLocaleString("en")}`);
+  if (typeof loss === "number") parts.push(`loss ${loss.toFixed(3)}`);
+  if (left > 0.5) parts.push(`${Math.round(left)} s left`);
+  return parts.filter(Boolean).join(" · ");
+}
+
+function diceText({ dice, behind, state }) {
+  const score = typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
+  return behind && state !== "waiting" && state !== "running" ? `${score} · has not seen your newest labels` : score;
+}

@@ -1,0 +1,336 @@
+/** The grid of tags: thumbnails of images and slices, and which classes are on them, said with one key each. */
+
+import { call } from "../net/api.js";
+import { newId } from "../net/outbox.js";
+import { session } from "../state/session.js";
+import { element, iconButton, setAttributes, setText } from "../ui/dom.js";
+import { toast } from "../ui/toasts.js";
+
+const PAGE = 60; // tiles at once
+const LONGEST_SECONDS = 30; // between two acts: whoever takes longer did something else
+const STEPS = [1, 2, 4, 8, 16];
+
+/** Open the grid; `closed` is called when it is left. */
+export function openTagGrid(closed = () => {}) {
+  if (document.querySelector("dialog.sw-tags")) return;
+  new TagGrid(closed).show();
+}
+
+class TagGrid {
+  #items = [];
+  #facts = { total: 0, shown: 0, done: 0, seconds: 0, classes: [] };
+  #offset = 0;
+  #at = 0; // the tile that the keys are about
+  #from = 0; // the other end of the range
+  #since = performance.now();
+  #waiting = []; // for each act on its way the tiles that it is about
+  #reading = 0; // the number of the newest reading: an answer to an older one is not shown
+  #listed = Promise.resolve(); // the newest reading is shown; keys until then are about what it brings
+  #sending = Promise.resolve(); // acts reach the server in the order in which they were made
+
+  constructor(closed) {
+    this.grid = element("div.sw-tag-grid", { role: "listbox", tabindex: 0, "aria-label": "Images and slices to tag", "aria-multiselectable": "true" });
+    this.progress = element("p.sw-count", { role: "status" });
+    this.legend = element("div.sw-row", { role: "group", "aria-label": "Classes" });
+    this.every = element("select.sw-select", { "aria-label": "Slices of a volume" }, STEPS.map((n) => element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)));
+    this.untagged = element("input", { type: "checkbox" });
+    this.where = element("span.sw-tag-where");
+    this.node = element("dialog.sw-dialog.sw-tags", { "aria-labelledby": "sw-tags-title" }, this.#head(), this.grid, this.#foot());
+    this.#listen(closed);
+  }
+
+  async show() {
+    const before = document.activeElement;
+    this.node.addEventListener("close", () => before?.focus?.());
+    document.body.append(this.node);
+    this.node.showModal();
+    this.grid.focus();
+    this.every.value = String(defaultStep());
+    await this.#list();
+  }
+
+  #head() {
+    const close = iconButton("close", "Close", { keys: "Esc", onclick: () => this.node.close() });
+    return element(
+      "header",
+      {},
+      element("h2", { id: "sw-tags-title" }, "Which classes are here?"),
+      this.progress,
+      element("label.sw-tag-choice", {}, "Volumes: ", this.every),
+      element("label.sw-tag-choice", {}, this.untagged, " only untagged"),
+      close,
+    );
+  }
+
+  #foot() {
+    const button = (text, keys, work) => element("button.sw-button.small", { type: "button", onclick: () => (work(), this.grid.focus()) }, text, element("kbd", {}, keys));
+    return element(
+      "footer",
+      {},
+      this.legend,
+      element(
+        "div.sw-row",
+        {},
+        button("None here", "0", () => this.#none()),
+        button("These and no others", "Enter", () => this.#rest()),
+        button("Undo", "U", () => this.#undo()),
+        button("Earlier", "PgUp", () => this.#turn(-1)),
+        this.where,
+        button("Later", "PgDn", () => this.#turn(1)),
+      ),
+    );
+  }
+
+  #listen(closed) {
+    this.node.addEventListener("keydown", (event) => this.#key(event));
+    this.node.addEventListener("close", () => {
+      this.node.remove();
+      this.#sending.then(closed);
+    });
+    this.grid.addEventListener("pointerdown", (event) => {
+      const tile = event.target.closest("[data-at]");
+      if (tile) this.#move(Number(tile.dataset.at), event.shiftKey);
+    });
+    for (const control of [this.every, this.untagged]) control.addEventListener("change", () => (this.grid.focus(), this.#list()));
+  }
+
+  // ---- keys
+
+  #key(event) {
+    event.stopPropagation();
+    const inGrid = event.target === this.grid;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") return this.#take(event, () => this.#undo());
+    if (event.ctrlKey || event.metaKey || event.altKey || !inGrid) return;
+    const columns = this.#columns();
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -PAGE, End: PAGE };
+    const acts = { Enter: () => this.#rest(), 0: () => this.#none(), x: () => this.#none(), u: () => this.#undo(), PageDown: () => this.#turn(1), PageUp: () => this.#turn(-1) };
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (key in steps) this.#take(event, () => this.#step(steps[key], event.shiftKey));
+    else if (key in acts) this.#take(event, acts[key]);
+    else if (/^[1-9]$/.test(key)) this.#take(event, () => this.#toggle(Number(key) - 1));
+  }
+
+  #take(event, work) {
+    event.preventDefault();
+    this.#listed.then(work);
+  }
+
+  #columns() {
+    return Math.max(1, getComputedStyle(this.grid).gridTemplateColumns.split(" ").length);
+  }
+
+  /** Past the last tile comes the next page. */
+  #step(by, extend) {
+    const wanted = this.#at + by;
+    const jump = Math.abs(by) === PAGE;
+    if (!extend && !jump && wanted >= this.#items.length && this.#more) return this.#turn(1);
+    if (!extend && !jump && wanted < 0 && this.#offset > 0) return this.#turn(-1);
+    this.#move(Math.min(this.#items.length - 1, Math.max(0, wanted)), extend);
+  }
+
+  #move(at, extend = false) {
+    this.#at = at;
+    if (!extend) this.#from = at;
+    this.#drawChosen();
+  }
+
+  get #more() {
+    return this.#offset + this.#items.length < this.#facts.shown;
+  }
+
+  async #turn(by) {
+    if (by > 0 && !this.#more) return toast("These are the last ones.", "info");
+    if (by < 0 && !this.#offset) return toast("These are the first ones.", "info");
+    const offset = by > 0 ? (this.untagged.checked ? 0 : this.#offset + PAGE) : Math.max(0, this.#offset - PAGE);
+    await this.#list(offset, by < 0);
+  }
+
+  /** What the server lists includes what was said until now. */
+  #list(offset = 0, atEnd = false) {
+    this.#listed = this.#sending.then(() => this.#read(offset, atEnd));
+    return this.#listed;
+  }
+
+  // ---- acts
+
+  get #chosen() {
+    const [low, high] = [Math.min(this.#at, this.#from), Math.max(this.#at, this.#from)];
+    return this.#items.slice(low, high + 1);
+  }
+
+  #toggle(number) {
+    const one = this.#facts.classes[number];
+    if (!one) return toast("There is no such class; add classes in the Label tab.", "info");
+    const there = this.#chosen.every((item) => item.present.includes(one.id));
+    this.#say(there ? { absent: [one.id] } : { present: [one.id] });
+    if (this.#facts.classes.length === 1) this.#next();
+  }
+
+  #none() {
+    this.#say({ absent: this.#facts.classes.map((one) => one.id) });
+    this.#next();
+  }
+
+  /** What is not said to be there is not there. */
+  #rest() {
+    const left = this.#facts.classes.map((one) => one.id).filter((id) => this.#chosen.every((item) => !item.present.includes(id)));
+    if (left.length) this.#say({ absent: left });
+    this.#next();
+  }
+
+  #next() {
+    const after = Math.max(this.#at, this.#from) + 1;
+    if (after < this.#items.length) this.#move(after);
+    else if (this.#more) this.#turn(1);
+    else this.#move(this.#items.length - 1);
+  }
+
+  #say({ present = [], absent = [] }) {
+    const tiles = this.#chosen;
+    if (!tiles.length || !(present.length + absent.length)) return;
+    const message = { id: newId(), places: tiles.map(({ image, axis, index }) => ({ image, axis, index })), present, absent, seconds: this.#seconds() };
+    for (const item of tiles) predict(item, present, absent);
+    this.#draw();
+    this.#send("/api/tags", message, tiles.map(keyOf));
+  }
+
+  #undo() {
+    this.#send("/api/tags/undo", { id: newId() });
+  }
+
+  /** An answer to an older act must not hide a newer one that is still on its way. */
+  #send(path, message, keys = []) {
+    this.#waiting.push(keys);
+    this.#sending = this.#sending.then(async () => {
+      const answered = call(path, message).finally(() => this.#waiting.shift());
+      try {
+        const { items } = await answered;
+        const newer = new Set(this.#waiting.flat());
+        for (const item of items) if (!newer.has(keyOf(item))) this.#replace(item, path.endsWith("undo"));
+        if (!this.#waiting.length) await this.#count();
+      } catch (error) {
+        toast(error.message, error.status === 404 ? "info" : "error");
+        if (error.status !== 404) await this.#read(this.#offset); // what stands on the server
+      }
+      this.#draw();
+    });
+  }
+
+  #replace(item, goThere) {
+    const at = this.#items.findIndex((one) => keyOf(one) === keyOf(item));
+    if (at < 0) return goThere && toast(`Taken back on ${titleOf(item)}.`, "info");
+    this.#items[at] = item;
+    if (goThere) this.#move(at);
+  }
+
+  #seconds() {
+    const now = performance.now();
+    const seconds = Math.min(LONGEST_SECONDS, (now - this.#since) / 1000);
+    this.#since = now;
+    return Math.round(seconds * 100) / 100;
+  }
+
+  // ---- reading and drawing
+
+  async #read(offset, atEnd = false) {
+    const reading = ++this.#reading;
+    try {
+      const page = await call(`/api/tags?offset=${offset}&limit=${PAGE}&every=${this.every.value}&untagged=${this.untagged.checked}`);
+      if (reading !== this.#reading) return;
+      this.#facts = page;
+      this.#items = page.items;
+      this.#offset = offset;
+      this.#since = performance.now();
+      this.grid.replaceChildren(...this.#items.map((item, at) => tileElement(item, at, this.#facts.classes)));
+      this.grid.classList.toggle("empty", !this.#items.length);
+      if (!this.#items.length) this.grid.append(element("p", { role: "option", "aria-selected": "false" }, this.untagged.checked ? "Everything is tagged." : "There are no images yet."));
+      this.#drawLegend();
+      this.#at = this.#from = atEnd ? Math.max(0, this.#items.length - 1) : 0;
+      this.#draw();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  async #count() {
+    const { total, done, seconds } = await call(`/api/tags?limit=1&every=${this.every.value}`);
+    this.#facts = { ...this.#facts, total, done, seconds };
+  }
+
+  #draw() {
+    const { total, done, seconds } = this.#facts;
+    const time = seconds >= 60 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds)} s`;
+    setText(this.progress, `${done} of ${total} tagged${seconds ? `, ${time} so far` : ""}`);
+    const last = this.#offset + this.#items.length;
+    setText(this.where, this.#items.length ? `${this.#offset + 1} to ${last} of ${this.#facts.shown}` : "");
+    [...this.grid.querySelectorAll("[data-at]")].forEach((tile, at) => drawTile(tile, this.#items[at], this.#facts.classes));
+    this.#drawChosen();
+  }
+
+  #drawChosen() {
+    const [low, high] = [Math.min(this.#at, this.#from), Math.max(this.#at, this.#from)];
+    for (const tile of this.grid.querySelectorAll("[data-at]")) {
+      const at = Number(tile.dataset.at);
+      setAttributes(tile, { "aria-selected": at >= low && at <= high });
+      tile.classList.toggle("at", at === this.#at);
+    }
+    const here = this.grid.querySelector(`[data-at="${this.#at}"]`);
+    if (here) {
+      this.grid.setAttribute("aria-activedescendant", here.id);
+      here.scrollIntoView({ block: "nearest" });
+    } else this.grid.removeAttribute("aria-activedescendant");
+  }
+
+  #drawLegend() {
+    const { classes } = this.#facts;
+    const buttons = classes.map((one, at) =>
+      element(
+        "button.sw-button.small",
+        { type: "button", onclick: () => (this.#toggle(at), this.grid.focus()) },
+        element("i.sw-tag-dot", { style: `background: ${one.color}` }),
+        one.name,
+        at < 9 ? element("kbd", {}, String(at + 1)) : null,
+      ),
+    );
+    this.legend.replaceChildren(...(buttons.length ? buttons : [element("span", {}, "Add a class in the Label tab first.")]));
+  }
+}
+
+/** Of volumes not every slice at first: neighbours look alike. */
+function defaultStep() {
+  return session.image?.kind === "volume" ? 4 : 1;
+}
+
+/** What an act will make of a tile, shown before the server has answered. */
+function predict(item, present, absent) {
+  const said = new Set([...present, ...absent].filter((id) => !item.drawn.includes(id)));
+  const rest = (ids) => ids.filter((id) => !said.has(id));
+  item.present = [...rest(item.present), ...present.filter((id) => said.has(id))].sort((a, b) => a - b);
+  item.absent = [...rest(item.absent), ...absent.filter((id) => said.has(id))].sort((a, b) => a - b);
+}
+
+function tileElement({ image, axis, index }, at) {
+  const project = encodeURIComponent(session.project.id ?? "");
+  const picture = element("img", { src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`, alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+  return element("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at } }, picture, element("span.sw-tag-marks"), element("span.sw-tag-name"));
+}
+
+function drawTile(tile, item, classes) {
+  const [, marks, name] = tile.children;
+  setText(name, titleOf(item));
+  const there = classes.filter((one) => item.present.includes(one.id));
+  const unknown = classes.filter((one) => !item.present.includes(one.id) && !item.absent.includes(one.id));
+  const none = !there.length && !unknown.length && classes.length;
+  marks.replaceChildren(...there.map((one) => element("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })));
+  tile.dataset.state = unknown.length ? (unknown.length < classes.length ? "partly" : "open") : there.length ? "present" : "none";
+  const words = [...there.map((one) => one.name), ...(none ? ["none"] : []), ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : [])];
+  const drawn = item.drawn.length ? ", from its mask" : "";
+  const said = `${titleOf(item)}: ${words.join(", ")}${drawn}`;
+  setAttributes(tile, { "aria-label": said, title: said });
+}
+
+const keyOf = ({ image, axis, index }) => `${image}-${axis}-${index}`;
+
+function titleOf({ name, index, slices }) {
+  return slices > 1 ? `${name} · ${index + 1}` : name;
+}

@@ -1,0 +1,116 @@
+/** What keys, buttons and menus do: one function each, so that all three agree. */
+
+import { openMostUseful, stepImage } from "../state/image_navigation.js";
+import { imageUpdates } from "../state/image_updates.js";
+import { session } from "../state/session.js";
+import { toast } from "../ui/toasts.js";
+import { toggleSheet } from "./shortcut_sheet.js";
+
+const PEEK_MS = 350; // a longer press of X shows the image only while it is held
+const STYLES = ["both", "fill", "outline"];
+const LAYOUTS = ["three", "axial", "coronal", "sagittal"];
+
+export const actions = {
+  step: (by) => stepImage(by),
+
+  sheet: () => toggleSheet(),
+
+  /** The fill tool, and the holes under the pointer at once. */
+  fill() {
+    session.app.setTool("fill");
+    session.app.fillHoles();
+  },
+
+  brush(key) {
+    const radius = session.view.radius;
+    const step = radius < 4 ? 0.5 : radius < 20 ? 1 : 4;
+    session.setView("radius", Math.min(100, Math.max(0.5, radius + (key === "]" ? step : -step))));
+  },
+
+  accept(event) {
+    return event?.key === "Enter" ? session.app.key(event) === true || session.app.accept() : session.app.accept();
+  },
+
+  escape(event) {
+    return session.app.key(event) === true || session.app.clearPrompts();
+  },
+
+  /** Tab walks through candidates while there are several, and through the page otherwise. */
+  candidate: () => session.app.nextCandidate(),
+
+  /** The Images panel as a table, or as a list again. */
+  table() {
+    document.querySelector("#tab-images-button")?.click();
+    session.setView("table", !session.view.table);
+  },
+
+  flag() {
+    const { image } = session;
+    if (image) void imageUpdates.markOpen("flag", !imageUpdates.marked(image.id, "flagged"));
+  },
+
+  chooseClass(key) {
+    const one = session.classes.find((each) => each.key === key);
+    if (!one) {
+      toast(`There is no class ${key} yet; add one under Label.`, "info");
+      return;
+    }
+    session.app.setClass(one.id);
+  },
+
+  complete() {
+    session.app.setComplete(!session.app.state.complete);
+  },
+
+  /** The slice of a volume, or else the image, that is most worth labelling. */
+  nextProposed: () => (session.image?.kind === "volume" || !session.project.proposes ? session.app.gotoProposed() : openMostUseful()),
+
+  /** Begin the guided start of the open volume with two slices, or end it. */
+  guide() {
+    if (session.image?.kind !== "volume") return toast("The guided start is for volumes; this is a picture.", "info");
+    if (!session.project.proposes) return toast("This server proposes nothing; start it without --no-fill.", "info");
+    session.setView("guide", session.view.guide ? 0 : 2);
+  },
+
+  acceptSlice: () => session.app.acceptSlice(),
+
+  acceptAll: () => session.app.acceptRange(),
+
+  acceptRange: () => session.dispatchEvent(new CustomEvent("range")),
+
+  rejectSlice: () => session.app.rejectSlice(),
+
+  proposals: () => session.setView("proposals", !session.view.proposals),
+
+  doubt: () => session.setView("doubt", !session.view.doubt),
+
+  trust: () => session.setView("trust", !session.view.trust),
+
+  sure(key) {
+    const step = key === "." ? 5 : -5;
+    session.setView("sure", Math.min(100, Math.max(0, session.view.sure + step)));
+  },
+
+  style() {
+    const next = STYLES[(STYLES.indexOf(session.view.style) + 1) % STYLES.length];
+    session.setView("style", next);
+  },
+
+  hide(event) {
+    if (event.repeat) return;
+    const was = session.view.hideAll;
+    const pressed = performance.now();
+    session.setView("hideAll", !was);
+    const release = (up) => {
+      if (up.key.toLowerCase() !== "x") return;
+      removeEventListener("keyup", release);
+      if (performance.now() - pressed > PEEK_MS) session.setView("hideAll", was);
+    };
+    addEventListener("keyup", release);
+  },
+
+  layout(event) {
+    const at = Number(event.code.slice(-1)) - 1;
+    session.app.layout(LAYOUTS[at]);
+  },
+};

@@ -1,0 +1,186 @@
+/** Under the canvas: what the app proposes for the open image, how sure it must be, and what to do with it. */
+
+import { nothingProposed } from "../engine/image/proposals.js";
+import { learning } from "../state/learning.js";
+import { producerTitle } from "../state/producers.js";
+import { session } from "../state/session.js";
+import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
+import { toast } from "../ui/toasts.js";
+import { actions } from "./actions.js";
+
+const BEHIND = "Made before your newest labels on this image";
+
+/** The proposal bar: {node, update(state), openRange()}. */
+export function proposalbar(focusCanvas) {
+  const parts = [nextButton(), guideButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
+  const node = element("section.sw-proposals", { "aria-label": "Proposals", dataset: { empty: "1" } }, parts.map((part) => part.node));
+  session.addEventListener("image", () => delete node.dataset.empty);
+  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
+  return { node, update: (state) => parts.forEach((part) => part.update(state)) };
+}
+
+function nextButton() {
+  const text = element("span");
+  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "J", onclick: () => actions.nextProposed() }, icon("next", 14), text, key("J"));
+  const update = ({ proposal }) => {
+    setText(text, session.image?.kind === "image" ? "Next image" : "Next slice");
+    node.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
+  };
+  return { node, update };
+}
+
+function guideButton() {
+  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "Z", title: "Guided start: two slices at right angles first (Z)", onclick: () => actions.guide() }, element("span", {}, "Guide me"), key("Z"));
+  const update = ({ proposal }) => {
+    node.hidden = session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
+    setAttributes(node, { "aria-pressed": Boolean(session.view.guide) });
+  };
+  session.addEventListener("view", () => session.app && update(session.app.state));
+  return { node, update };
+}
+
+function sourceSelect() {
+  const node = element("select.sw-select.sw-source", { "aria-label": "Whose proposals", title: "Whose proposals are shown", hidden: true });
+  node.addEventListener("change", () => session.app.proposals.show(node.value));
+  let drawn = "";
+  const update = ({ proposal: { sources, propagators, shown } }) => {
+    node.hidden = !shown;
+    const now = JSON.stringify([sources.map((one) => one.id), propagators.length, Boolean(learning.overview)]);
+    if (now !== drawn) {
+      node.replaceChildren(...sources.map((one) => element("option", { value: one.producer }, producerTitle(one, propagators))));
+      drawn = now;
+    }
+    if (shown && node.value !== shown.producer) node.value = shown.producer;
+  };
+  learning.addEventListener("overview", () => session.app && update(session.app.state)); // who is named by its title then
+  return { node, update };
+}
+
+function limitSlider() {
+  const value = element("output.sw-limit-value", {});
+  const slider = element("input", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Least confidence of proposals", "aria-keyshortcuts": ", ." });
+  slider.addEventListener("input", () => session.setView("sure", Number(slider.value)));
+  const node = element("label.sw-limit", { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true }, element("span", {}, "Sure"), slider, value);
+  const update = ({ proposal, minConfidence }) => {
+    node.hidden = !proposal.shown;
+    const percent = Math.round(100 * minConfidence);
+    if (Number(slider.value) !== percent) slider.value = percent;
+    setText(value, percent ? `≥ ${percent} %` : "all");
+    setAttributes(slider, { "aria-valuetext": percent ? `at least ${percent} %` : "all" });
+  };
+  return { node, update };
+}
+
+function layerButtons() {
+  const doubt = iconButton("doubt", "Show where the proposals are in doubt", { keys: "U", onclick: () => actions.doubt() });
+  const shown = iconButton("eye", "Show the proposals", { keys: "H", onclick: () => actions.proposals() });
+  const trust = iconButton("trust", "Show how far the app trusts what is known: people green, fills blue, models violet", { keys: "Shift+U", onclick: () => actions.trust() });
+  const node = element("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt, trust);
+  const update = ({ proposal, uncertainty, proposals, trust: trusted }) => {
+    node.hidden = !proposal.shown;
+    setAttributes(doubt, { "aria-pressed": Boolean(uncertainty) });
+    setAttributes(shown, { "aria-pressed": Boolean(proposals) });
+    setAttributes(trust, { "aria-pressed": Boolean(trusted) });
+  };
+  return { node, update };
+}
+
+function facts() {
+  const node = element("span.sw-proposal-facts");
+  const update = ({ proposal }) => {
+    setText(node, factsText(proposal));
+    node.title = proposal.shown?.behind ? BEHIND : node.textContent;
+  };
+  return { node, update };
+}
+
+function factsText({ shown, running }) {
+  if (!session.image) return "";
+  if (!session.project.proposes) return "Nothing is proposed here: the server was started with --no-fill.";
+  if (!shown && running) return "The rest of the volume is being proposed…";
+  if (!shown && session.image.kind === "volume" && anyLabelled()) return "The rest of the volume is proposed in a moment.";
+  if (!shown && session.image.kind === "volume") return "Label an object on one slice; the app proposes the rest.";
+  if (!shown) return "Proposals come when the app has learned from some labels.";
+  const parts = [];
+  if (typeof shown.expected_dice === "number") parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
+  if (shown.behind) parts.push(running ? "being renewed" : "outdated");
+  return parts.join(" · ");
+}
+
+function anyLabelled() {
+  return [0, 1, 2].some((axis) => session.app.states.of(axis).length);
+}
+
+function acceptButtons(focusCanvas) {
+  const slice = acceptButton("Accept slice", "Y", () => actions.acceptSlice());
+  const whole = acceptButton("All", "Shift+Y", () => actions.acceptAll());
+  const reject = acceptButton("Reject", "R", () => actions.rejectSlice());
+  slice.classList.add("primary");
+  reject.title = "What is proposed on this slice is background (R)";
+  const range = rangeForm(focusCanvas);
+  const open = acceptButton("Range", "I", () => range.toggle());
+  open.dataset.keep = "1";
+  open.title = "Accept a range of slices of this plane (I)";
+  const node = element("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.node, reject, open, whole, slice);
+  session.addEventListener("range", () => (node.hidden ? toast(session.image ? nothingProposed(session.image) : "Open an image first.") : range.toggle()));
+  const update = (state) => {
+    node.hidden = !state.proposal.shown;
+    const volume = session.image?.kind === "volume";
+    slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
+    setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
+    whole.hidden = open.hidden = !volume;
+    whole.title = "Accept what is proposed in the whole volume (Shift+Y)";
+    if (!volume) range.close();
+  };
+  return { node, update };
+}
+
+function acceptButton(text, keys, onclick) {
+  return element("button.sw-button.small", { type: "button", onclick, "aria-keyshortcuts": keys }, element("span", {}, text), key(keys.replace("Shift+", "⇧")));
+}
+
+/** From slice to slice of the active plane, as people count them: from 1, both ends included. */
+function rangeForm(focusCanvas) {
+  const from = sliceNumber("From slice");
+  const to = sliceNumber("To slice");
+  const node = element("form.sw-range", { "aria-label": "Range to accept", hidden: true }, from, element("span", { "aria-hidden": "true" }, "–"), to, element("button.sw-button.small.primary", { type: "submit" }, "Accept"), iconButton("close", "Do not accept a range", { onclick: () => close() }));
+  const close = () => (node.hidden = true);
+  const open = () => {
+    const { axis, index } = session.app.state;
+    const [low, high] = between(session.app.states.of(axis), index, session.image.shape[axis]);
+    from.max = to.max = session.image.shape[axis];
+    from.value = low + 1;
+    to.value = high + 1;
+    node.hidden = false;
+    from.focus();
+    from.select();
+  };
+  node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const [low, high] = [from.valueAsNumber, to.valueAsNumber].sort((a, b) => a - b);
+    session.app.acceptRange(low - 1, high);
+    close();
+    focusCanvas();
+  });
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    close();
+    focusCanvas();
+  });
+  return { node, close, toggle: () => (node.hidden ? open() : close()) };
+}
+
+/** From the labelled slice before the open one to the one after it, or the ends of the volume. */
+function between(states, index, count) {
+  const labelled = states.map((one) => one.index).sort((a, b) => a - b);
+  return [labelled.findLast((k) => k < index) ?? 0, labelled.find((k) => k > index) ?? count - 1];
+}
+
+function sliceNumber(label) {
+  return element("input.sw-number", { type: "number", min: 1, step: 1, required: true, "aria-label": label, title: label });
+}
+
+function key(text) {
+  return element("kbd", { "aria-hidden": "true" }, text);
+}
+

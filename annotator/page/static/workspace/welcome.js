@@ -1,0 +1,62 @@
+/** What stands in the canvas when there is nothing to label yet, and three steps for the first visit. */
+
+import { session } from "../state/session.js";
+import { chooseFiles, chooseFolder } from "../state/uploads.js";
+import { element, icon, iconButton } from "../ui/dom.js";
+
+const SEEN = "slicewise-first-steps";
+const STEPS = [
+  ["Choose a class", "or press its number"],
+  ["Click an object", "right-click takes away"],
+  ["Press Enter", "Ctrl+Z takes it back"],
+];
+
+const ADD_FIRST = ["Add a class", "what you want to label"]; // where the project has none yet
+
+/** Shown while the project has no image. */
+export function welcome() {
+  const node = element(
+    "section.sw-welcome",
+    { "aria-label": "No images yet" },
+    icon("picture", 44),
+    element("h2", {}, "No images yet"),
+    element("p", {}, "Drop pictures, scans or a folder anywhere on this page: PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM."),
+    element(
+      "div.sw-row",
+      {},
+      element("button.sw-button.primary", { type: "button", onclick: chooseFiles }, icon("upload", 16), "Choose files"),
+      element("button.sw-button", { type: "button", onclick: chooseFolder }, icon("folder", 16), "Choose a folder"),
+    ),
+  );
+  const show = () => (node.hidden = session.project.images_total > 0);
+  session.addEventListener("project", show);
+  show();
+  return node;
+}
+
+/** Three steps, until the person closes them or has made the first label. */
+export function firstSteps() {
+  const close = () => {
+    localStorage.setItem(SEEN, "1");
+    node.remove();
+  };
+  const list = element("ol");
+  const node = element("section.sw-steps", { "aria-label": "First steps" }, list, iconButton("close", "Close the first steps", { onclick: close }));
+  const show = () => {
+    node.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0;
+    const steps = session.classes.length > 1 ? STEPS : [ADD_FIRST, ...STEPS.slice(1)];
+    list.replaceChildren(...steps.map(([what, how]) => element("li", {}, element("b", {}, what), element("span", {}, how))));
+  };
+  session.addEventListener("project", show);
+  session.link.addEventListener("ack", close, { once: true });
+  show();
+  return node;
+}
+
+/** The project could not be read: say so where the canvas would be. */
+export function showFault(stage, error) {
+  const retry = element("button.sw-button.primary", { type: "button", onclick: () => location.reload() }, "Try again");
+  stage.replaceChildren(
+    element("section.sw-welcome", { role: "alert" }, element("h2", {}, "The project cannot be opened"), element("p", {}, error.message), retry),
+  );
+}
