@@ -8,7 +8,11 @@ from pathlib import Path
 from annotator.gradio_import import gr
 
 STATIC = Path(__file__).parents[1] / "page" / "static"
-STYLES = tuple(STATIC / "styles" / name for name in ("shell.css", "panels.css", "tags.css", "gradio.css"))
+SHEETS = (
+    "base controls topbar toolbar statusbar proposalbar stage dialogs toasts classes images image_table jobs "
+    "prompt_models learners plot choices label_queue tag_grid gradio"
+).split()  # in this order: of rules of one weight the last counts
+STYLES = tuple(STATIC / "styles" / f"{name}.css" for name in SHEETS)
 
 
 def canvas() -> gr.HTML:
