@@ -28,7 +28,9 @@ export class FakeLink extends EventTarget {
   }
 
   deliver(name, message, payload = new ArrayBuffer(0)) {
-    this.dispatchEvent(new CustomEvent(name, { detail: { message: { t: name, ...message }, payload } }));
+    this.dispatchEvent(
+      new CustomEvent(name, { detail: { message: { t: name, ...message }, payload } }),
+    );
   }
 
   ack(id) {
@@ -57,13 +59,19 @@ export class FakeLink extends EventTarget {
 
   /** Two discs around the first point: small and large. */
   discs({ seq, points, box, scribbles }) {
-    const [row, col] = points[0] ?? scribbles[0]?.points[0] ?? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+    const [row, col] = points[0] ??
+      scribbles[0]?.points[0] ?? [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
     const shapes = [14, 24].map((radius) => {
       const side = Array.from({ length: 2 * radius + 1 }, (_, i) => i - radius);
       const rows = side.map((y) =>
-        side.map((x) => Number(x * x + y * y + 3 * radius * Math.sin(x / 3) <= radius * radius)).join(""),
+        side
+          .map((x) => Number(x * x + y * y + 3 * radius * Math.sin(x / 3) <= radius * radius))
+          .join(""),
       );
-      const [r0, c0] = [Math.max(0, Math.round(row) - radius), Math.max(0, Math.round(col) - radius)];
+      const [r0, c0] = [
+        Math.max(0, Math.round(row) - radius),
+        Math.max(0, Math.round(col) - radius),
+      ];
       return { box: [r0, c0, r0 + rows.length, c0 + rows.length], score: 1 - radius / 100, rows };
     });
     this.mask(seq, shapes);

@@ -172,7 +172,9 @@ export function holes(mask, size) {
   const inside = (at) => {
     const row = Math.floor(at / padded.cols) - 1;
     const col = (at % padded.cols) - 1;
-    return row >= 0 && row < size.rows && col >= 0 && col < size.cols && mask[row * size.cols + col];
+    return (
+      row >= 0 && row < size.rows && col >= 0 && col < size.cols && mask[row * size.cols + col]
+    );
   };
   const outside = component(padded, 0, (at) => !inside(at)).mask;
   return mask.map((on, i) => {

@@ -65,7 +65,9 @@ export class LabelApp extends EventTarget {
     this.proposals = new Proposals(this);
     this.navigation = new Navigation(this);
     this.opening = new Opening(this);
-    this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, make]) => [name, make(this)]));
+    this.tools = Object.fromEntries(
+      Object.entries(TOOLS).map(([name, make]) => [name, make(this)]),
+    );
     this.#build();
     listen(this);
     this.#watchEnd();
@@ -108,7 +110,9 @@ export class LabelApp extends EventTarget {
 
   setTool(name) {
     if (!this.tools[name])
-      throw new RangeError(`there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`);
+      throw new RangeError(
+        `there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`,
+      );
     this.tool?.cancel?.();
     this.tool = this.tools[name];
     this.toolName = name;
@@ -128,7 +132,8 @@ export class LabelApp extends EventTarget {
   setClasses(classes) {
     this.settings.classes = new Map(classes.map((c) => [c.id, c]));
     const first = classes.find((c) => c.id !== BACKGROUND);
-    if (first && !this.settings.classes.has(this.settings.classId)) this.settings.classId = first.id;
+    if (first && !this.settings.classes.has(this.settings.classId))
+      this.settings.classId = first.id;
     this.#restyle();
   }
 
@@ -205,7 +210,10 @@ export class LabelApp extends EventTarget {
     const { axis, index, editable, proposed } = this.active;
     if (!this.image) return;
     if (editable && proposed?.any && !isOpen(this.active))
-      return this.say("info", "What is proposed here is labelled already, or less sure than you ask.");
+      return this.say(
+        "info",
+        "What is proposed here is labelled already, or less sure than you ask.",
+      );
     this.editor.acceptProposal({ axis, lo: index, hi: index + 1 });
   }
 
@@ -224,7 +232,11 @@ export class LabelApp extends EventTarget {
     if (classes.every((value) => value === UNLABELLED))
       return this.say("info", nothingProposed(this.image));
     const { producer, id } = shown;
-    this.editor.commit(view.ref, { box: view.whole, classes }, { prompts: { rejected: { producer, id } } });
+    this.editor.commit(
+      view.ref,
+      { box: view.whole, classes },
+      { prompts: { rejected: { producer, id } } },
+    );
   }
 
   /** Jump to the slice that is most worth labelling, and say why. */
@@ -279,7 +291,8 @@ export class LabelApp extends EventTarget {
     this.wanted = name;
     const shown = this.image?.kind === "volume" || !this.image ? name : "axial";
     this.grid.dataset.layout = shown;
-    for (const view of this.views) view.setShown(shown === "three" || axisNames[view.axis] === shown);
+    for (const view of this.views)
+      view.setShown(shown === "three" || axisNames[view.axis] === shown);
     if (!this.active.shown) this.activate(this.views.find((view) => view.shown));
     this.changed();
   }
@@ -369,9 +382,13 @@ export class LabelApp extends EventTarget {
 
   #watchEnd() {
     const { signal } = this;
-    window.addEventListener("keyup", (event) => event.code === "Space" && this.navigation.releaseSpace(), {
-      signal,
-    });
+    window.addEventListener(
+      "keyup",
+      (event) => event.code === "Space" && this.navigation.releaseSpace(),
+      {
+        signal,
+      },
+    );
     window.addEventListener("blur", () => this.navigation.releaseSpace(), { signal });
     const watch = new MutationObserver(() => !this.root.isConnected && this.destroy());
     watch.observe(document.documentElement, { childList: true, subtree: true });

@@ -31,7 +31,10 @@ export function listen(app) {
 
 function acknowledged(app, { conflict }) {
   if (conflict)
-    app.say("warn", `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`);
+    app.say(
+      "warn",
+      `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`,
+    );
 }
 
 /** A question is answered by its sentence; a label that will never be taken disappears here too. */
@@ -56,6 +59,7 @@ function reload(app, work) {
   const { session } = app;
   work().catch(
     (error) =>
-      session.abort.signal.aborted || app.say("warn", `The labels could not be read again: ${error.message}`),
+      session.abort.signal.aborted ||
+      app.say("warn", `The labels could not be read again: ${error.message}`),
   );
 }

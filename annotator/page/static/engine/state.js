@@ -21,7 +21,9 @@ export function stateOf(app) {
     waiting: Boolean(set?.waiting),
     accepting: (set?.acceptAs ?? null) !== null,
     model: set?.model ?? null,
-    mask: candidate ? { score: candidate.score, candidate: set.chosen, candidates: set.candidates.length } : null,
+    mask: candidate
+      ? { score: candidate.score, candidate: set.chosen, candidates: set.candidates.length }
+      : null,
     canUndo: Boolean(set?.items.length || editor.history.next),
     canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
     complete: app.states.get(active.axis, active.index) === "complete",
@@ -36,7 +38,11 @@ export function stateOf(app) {
 export function under(app, view, point) {
   const { rows, cols } = view?.size ?? {};
   const inside =
-    view?.shown && point.row >= -0.5 && point.col >= -0.5 && point.row < rows - 0.5 && point.col < cols - 0.5;
+    view?.shown &&
+    point.row >= -0.5 &&
+    point.col >= -0.5 &&
+    point.row < rows - 0.5 &&
+    point.col < cols - 0.5;
   if (!inside) return null;
   const row = Math.round(point.row);
   const col = Math.round(point.col);

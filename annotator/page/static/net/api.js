@@ -19,8 +19,12 @@ export function put(path, file, { signal, onProgress }) {
     const request = new XMLHttpRequest();
     request.open("PUT", path);
     request.upload.onprogress = (event) => onProgress(event.loaded);
-    request.onload = () => (request.status < 300 ? resolve() : reject(refusal(request.status, errorIn(request.responseText))));
-    request.onerror = () => reject(new Error("The server cannot be reached; check that it is running and try again."));
+    request.onload = () =>
+      request.status < 300
+        ? resolve()
+        : reject(refusal(request.status, errorIn(request.responseText)));
+    request.onerror = () =>
+      reject(new Error("The server cannot be reached; check that it is running and try again."));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(file);
@@ -42,7 +46,9 @@ function refusal(status, sentence) {
     413: "That is larger than the server accepts.",
     429: "Too many requests at once; wait a moment and try again.",
   };
-  const error = new Error(sentence || usual[status] || `The server refused (status ${status}); see its log.`);
+  const error = new Error(
+    sentence || usual[status] || `The server refused (status ${status}); see its log.`,
+  );
   error.status = status;
   return error;
 }

@@ -79,11 +79,27 @@ export class Link extends EventTarget {
   get state() {
     const pending = this.#outbox.entries.length;
     const changes = `${pending} change${pending === 1 ? "" : "s"}`;
-    const show = (mode, text, detail = "") => ({ mode, pending, text, detail: detail || this.#outbox.trouble });
-    if (this.#verdict === "stranger") return show("stranger", "Reload the page", "The server changed: another project, person or version.");
-    if (this.#signedOut) return show("offline", "Signed out", `Sign in again in another tab; ${changes} kept here.`);
+    const show = (mode, text, detail = "") => ({
+      mode,
+      pending,
+      text,
+      detail: detail || this.#outbox.trouble,
+    });
+    if (this.#verdict === "stranger")
+      return show(
+        "stranger",
+        "Reload the page",
+        "The server changed: another project, person or version.",
+      );
+    if (this.#signedOut)
+      return show("offline", "Signed out", `Sign in again in another tab; ${changes} kept here.`);
     if (!this.online && !this.#heard) return show("connecting", "Connecting…");
-    if (!this.online) return show("offline", pending ? `Offline, ${changes} kept` : "Offline", "Trying to connect again.");
+    if (!this.online)
+      return show(
+        "offline",
+        pending ? `Offline, ${changes} kept` : "Offline",
+        "Trying to connect again.",
+      );
     if (this.#held) return show("held", `${changes} waiting`, this.#held);
     return pending ? show("saving", `Saving ${pending}…`) : show("saved", "Saved");
   }
@@ -201,7 +217,9 @@ export class Link extends EventTarget {
     if (retry) return this.#hold(message);
     const change = this.#outbox.entries.find((entry) => entry.message.id === id);
     this.#settled(id);
-    this.dispatchEvent(new CustomEvent("dropped", { detail: { message, change: change?.message } }));
+    this.dispatchEvent(
+      new CustomEvent("dropped", { detail: { message, change: change?.message } }),
+    );
   }
 
   #hold(reason) {

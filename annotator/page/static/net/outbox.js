@@ -36,7 +36,12 @@ export class Outbox {
 
   /** Add a change; it is in `entries` at once and on disk some milliseconds later. */
   add(message, payload) {
-    const entry = { message, payload: payload ? bytesOf(payload).slice().buffer : null, n: null, written: null };
+    const entry = {
+      message,
+      payload: payload ? bytesOf(payload).slice().buffer : null,
+      n: null,
+      written: null,
+    };
     this.entries.push(entry);
     entry.written = this.#write(entry);
     return entry;
@@ -67,7 +72,12 @@ export class Outbox {
 
   async #write(entry) {
     if (!this.#database) return;
-    const row = { scope: this.#scope, tab: this.#tab, message: entry.message, payload: entry.payload };
+    const row = {
+      scope: this.#scope,
+      tab: this.#tab,
+      message: entry.message,
+      payload: entry.payload,
+    };
     try {
       entry.n = await this.#run("readwrite", (store) => store.add(row));
       this.trouble = "";
@@ -85,7 +95,12 @@ export class Outbox {
         if (!cursor) return;
         const row = cursor.value;
         if (!living.has(lockName(row.tab))) {
-          left.push({ message: row.message, payload: row.payload, n: cursor.primaryKey, written: null });
+          left.push({
+            message: row.message,
+            payload: row.payload,
+            n: cursor.primaryKey,
+            written: null,
+          });
           cursor.update({ ...row, tab: this.#tab });
         }
         cursor.continue();
@@ -100,7 +115,8 @@ export class Outbox {
       const transaction = this.#database.transaction(STORE, mode, { durability: "strict" });
       const request = work(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request?.result);
-      transaction.onabort = () => reject(transaction.error ?? new Error("the browser gave up writing"));
+      transaction.onabort = () =>
+        reject(transaction.error ?? new Error("the browser gave up writing"));
     });
   }
 

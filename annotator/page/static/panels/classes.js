@@ -10,8 +10,17 @@ export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
   const list = element("ul.sw-classes", { "aria-label": "Classes" });
-  const add = element("button.sw-button.ghost", { type: "button", onclick: () => startAdding(list) }, icon("plus", 16), "Add a class");
-  const none = element("p.sw-hint", {}, "Name what you want to label, such as “kidney”, “nucleus” or “crack”.");
+  const add = element(
+    "button.sw-button.ghost",
+    { type: "button", onclick: () => startAdding(list) },
+    icon("plus", 16),
+    "Add a class",
+  );
+  const none = element(
+    "p.sw-hint",
+    {},
+    "Name what you want to label, such as “kidney”, “nucleus” or “crack”.",
+  );
   root.replaceChildren(list, none, add);
   const draw = () => {
     none.hidden = session.classes.some((one) => one.id !== 0);
@@ -60,7 +69,9 @@ function classRow(one) {
       type: "button",
       "aria-pressed": "false",
       dataset: { control: "name" },
-      title: fixed ? "Say that something is none of the classes (0)" : `Label as ${one.name}${one.key && ` (${one.key})`}`,
+      title: fixed
+        ? "Say that something is none of the classes (0)"
+        : `Label as ${one.name}${one.key && ` (${one.key})`}`,
       onclick: () => session.app?.setClass(one.id),
       ondblclick: (event) => !fixed && startRenaming(event.currentTarget.closest("li"), one),
     },
@@ -68,7 +79,15 @@ function classRow(one) {
     element("span", {}, one.name),
   );
   const controls = fixed ? [] : [renameButton(one), removeButton(one)];
-  return element("li.sw-class", { dataset: { id: one.id } }, swatch(one), name, ...controls, flagButton(one, "hidden"), flagButton(one, "locked"));
+  return element(
+    "li.sw-class",
+    { dataset: { id: one.id } },
+    swatch(one),
+    name,
+    ...controls,
+    flagButton(one, "hidden"),
+    flagButton(one, "locked"),
+  );
 }
 
 function swatch(one) {
@@ -79,19 +98,30 @@ function swatch(one) {
     "aria-label": `Colour of ${one.name}`,
     title: "Colour",
     dataset: { control: "color" },
-    onchange: (event) => session.editClasses({ op: "recolor", id: one.id, color: event.target.value }),
+    onchange: (event) =>
+      session.editClasses({ op: "recolor", id: one.id, color: event.target.value }),
   });
 }
 
 function flagButton(one, flag) {
   const on = one[flag];
-  const [label, name] = { hidden: [`Hide ${one.name}`, on ? "hidden" : "eye"], locked: [`Lock ${one.name}`, on ? "lock" : "unlock"] }[flag];
+  const [label, name] = {
+    hidden: [`Hide ${one.name}`, on ? "hidden" : "eye"],
+    locked: [`Lock ${one.name}`, on ? "lock" : "unlock"],
+  }[flag];
   const button = iconButton(name, label, {
     "aria-pressed": String(on),
     dataset: { control: flag },
     onclick: () => session.setClassFlag(one.id, flag, !on),
   });
-  button.title = flag === "hidden" ? (on ? "Hidden: show it" : "Shown: hide it") : on ? "Locked: no tool changes it" : "Lock: no tool shall change it";
+  button.title =
+    flag === "hidden"
+      ? on
+        ? "Hidden: show it"
+        : "Shown: hide it"
+      : on
+        ? "Locked: no tool changes it"
+        : "Lock: no tool shall change it";
   return button;
 }
 
@@ -106,13 +136,18 @@ function removeButton(one) {
   return iconButton("trash", `Remove ${one.name}`, {
     dataset: { control: "remove", quiet: "1" },
     onclick: async () => {
-      if (await confirmed(`Remove the class “${one.name}”?`, "Remove")) session.editClasses({ op: "remove", id: one.id });
+      if (await confirmed(`Remove the class “${one.name}”?`, "Remove"))
+        session.editClasses({ op: "remove", id: one.id });
     },
   });
 }
 
 function startRenaming(row, one) {
-  nameInput(row, one.name, (name) => name !== one.name && session.editClasses({ op: "rename", id: one.id, name }));
+  nameInput(
+    row,
+    one.name,
+    (name) => name !== one.name && session.editClasses({ op: "rename", id: one.id, name }),
+  );
 }
 
 function startAdding(list) {
@@ -123,12 +158,19 @@ function startAdding(list) {
 
 /** A new class is what the person wants to label next. */
 async function addClass(name) {
-  if (await session.editClasses({ op: "add", name })) session.app?.setClass(session.classes.at(-1).id);
+  if (await session.editClasses({ op: "add", name }))
+    session.app?.setClass(session.classes.at(-1).id);
 }
 
 /** Put a text field into a row: Enter or leaving takes the name, Escape gives up. */
 function nameInput(row, before, take, giveUp = () => {}) {
-  const input = element("input.sw-name-input", { type: "text", value: before, maxlength: 60, "aria-label": "Class name", placeholder: "Name" });
+  const input = element("input.sw-name-input", {
+    type: "text",
+    value: before,
+    maxlength: 60,
+    "aria-label": "Class name",
+    placeholder: "Name",
+  });
   const kept = [...row.childNodes];
   let settled = false;
   const settle = (accepted) => {

@@ -22,7 +22,11 @@ export async function mountImport(node) {
       element("button.sw-button", { type: "button", onclick: chooseFiles }, "Choose files"),
       element("button.sw-button", { type: "button", onclick: chooseFolder }, "Choose a folder"),
     ),
-    element("small", {}, "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels."),
+    element(
+      "small",
+      {},
+      "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels.",
+    ),
   );
   root.replaceChildren(zone, uploadCard());
 }
@@ -34,7 +38,8 @@ export function listenForDrops() {
   session.addEventListener("jobs", ({ detail: job }) => {
     if (job?.kind !== "import") return;
     if (job.state === "running") running.add(job.id);
-    else if (running.delete(job.id) && !document.querySelector("#tab-data")?.checkVisibility()) tellImported(job);
+    else if (running.delete(job.id) && !document.querySelector("#tab-data")?.checkVisibility())
+      tellImported(job);
   });
 }
 
@@ -55,7 +60,8 @@ export async function mountJobs(node) {
 export async function startExport(formats, unknown, which) {
   const images = which === "open" ? [session.image?.id] : null;
   if (!formats.length) return toast("Choose at least one format.", "warn");
-  if (which === "open" && !session.image) return toast("No image is open; choose all images instead.", "warn");
+  if (which === "open" && !session.image)
+    return toast("No image is open; choose all images instead.", "warn");
   try {
     await call("/api/export", { formats, ignore: unknown === "ignore" ? 255 : null, images });
   } catch (error) {
@@ -66,14 +72,25 @@ export async function startExport(formats, unknown, which) {
 function uploadCard() {
   const bar = progressBar("Upload");
   const text = element("span");
-  const cancel = element("button.sw-button.small", { type: "button", onclick: cancelUpload }, "Cancel");
-  const card = element("div.sw-job", { hidden: true }, element("div.sw-job-head", {}, element("b", {}, "Upload"), text, cancel), bar.node);
+  const cancel = element(
+    "button.sw-button.small",
+    { type: "button", onclick: cancelUpload },
+    "Cancel",
+  );
+  const card = element(
+    "div.sw-job",
+    { hidden: true },
+    element("div.sw-job-head", {}, element("b", {}, "Upload"), text, cancel),
+    bar.node,
+  );
   uploads.addEventListener("progress", ({ detail }) => {
     card.hidden = detail.state === "done";
     cancel.hidden = detail.state !== "running";
     bar.show(detail.bytes, detail.size);
-    setText(text, detail.state === "stopped" ? "stopped" : `${detail.done} of ${detail.total} files`);
+    setText(
+      text,
+      detail.state === "stopped" ? "stopped" : `${detail.done} of ${detail.total} files`,
+    );
   });
   return card;
 }
-

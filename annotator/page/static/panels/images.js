@@ -26,9 +26,21 @@ const FILTERS = {
   first: "Put first",
   skipped: "Left out of the queue",
 };
-const SORTS = { added: "As they came", name: "Name", state: "State", model: "Model", expected: "Expected" };
+const SORTS = {
+  added: "As they came",
+  name: "Name",
+  state: "State",
+  model: "Model",
+  expected: "Expected",
+};
 const MARKS = { held_out: "held out", flagged: "flagged", first: "first", skipped: "left out" };
-const STATES = { untouched: "nothing yet", proposed: "pseudo-labelled", labelled: "labelled", accepted: "accepted", complete: "complete" };
+const STATES = {
+  untouched: "nothing yet",
+  proposed: "pseudo-labelled",
+  labelled: "labelled",
+  accepted: "accepted",
+  complete: "complete",
+};
 
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
@@ -43,7 +55,11 @@ export async function mount(node) {
     label: "Images",
   });
   const count = element("p.sw-count", { role: "status" });
-  const all = element("button.sw-button.small", { type: "button", hidden: true, onclick: () => showAll() }, "Show all");
+  const all = element(
+    "button.sw-button.small",
+    { type: "button", hidden: true, onclick: () => showAll() },
+    "Show all",
+  );
   const again = (change = {}) => refresh({ list, count, all }, Object.assign(wish, change));
   const search = searchField(list, again);
   const filter = filterSelect(again);
@@ -55,7 +71,12 @@ export async function mount(node) {
   const columns = columnHeads(wish, again);
   const table = tableButton(list);
   root.replaceChildren(
-    element("div.sw-row.sw-images-top", {}, element("div.sw-search-row", {}, icon("search", 16), search), table.node),
+    element(
+      "div.sw-row.sw-images-top",
+      {},
+      element("div.sw-search-row", {}, icon("search", 16), search),
+      table.node,
+    ),
     element("div.sw-row", {}, filter, columns.select),
     element("div.sw-row.sw-images-count", {}, count, all, markButtons()),
     columns.node,
@@ -68,7 +89,11 @@ export async function mount(node) {
 }
 
 function searchField(list, again) {
-  const search = element("input.sw-search", { type: "search", placeholder: "Search by name or model", "aria-label": "Search images" });
+  const search = element("input.sw-search", {
+    type: "search",
+    placeholder: "Search by name or model",
+    "aria-label": "Search images",
+  });
   let timer = 0;
   search.addEventListener("input", () => {
     clearTimeout(timer);
@@ -82,21 +107,44 @@ function searchField(list, again) {
 }
 
 function filterSelect(again) {
-  const select = element("select.sw-select", { "aria-label": "Which images", onchange: () => again({ state: select.value }) }, Object.entries(FILTERS).map(([value, text]) => element("option", { value }, text)));
+  const select = element(
+    "select.sw-select",
+    { "aria-label": "Which images", onchange: () => again({ state: select.value }) },
+    Object.entries(FILTERS).map(([value, text]) => element("option", { value }, text)),
+  );
   return select;
 }
 
 /** The order: a menu while the list is narrow, heads of columns while it is wide. */
 function columnHeads(wish, again) {
-  const buttons = ["name", "state", "model", "expected"].map((name) => element("button.sw-column", { type: "button", dataset: { name }, onclick: () => press(name) }, SORTS[name]));
-  const select = element("select.sw-select.sw-order", { "aria-label": "Order of the images", onchange: () => order(select.value, select.value === "expected") }, Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)));
+  const buttons = ["name", "state", "model", "expected"].map((name) =>
+    element(
+      "button.sw-column",
+      { type: "button", dataset: { name }, onclick: () => press(name) },
+      SORTS[name],
+    ),
+  );
+  const select = element(
+    "select.sw-select.sw-order",
+    {
+      "aria-label": "Order of the images",
+      onchange: () => order(select.value, select.value === "expected"),
+    },
+    Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)),
+  );
   const node = element("div.sw-columns", { role: "group", "aria-label": "Sort by" }, buttons);
   const order = (sort, down) => {
     again({ sort, down });
     select.value = sort;
     for (const button of buttons) {
       const here = button.dataset.name === sort;
-      setAttributes(button, { "aria-pressed": here, "data-down": here && down, title: here ? "Turn the order around" : `Sort by ${button.dataset.name === "expected" ? "the Dice expected of the proposals" : button.dataset.name}` });
+      setAttributes(button, {
+        "aria-pressed": here,
+        "data-down": here && down,
+        title: here
+          ? "Turn the order around"
+          : `Sort by ${button.dataset.name === "expected" ? "the Dice expected of the proposals" : button.dataset.name}`,
+      });
     }
   };
   const press = (name) => order(name, name === wish.sort ? !wish.down : name === "expected");
@@ -105,7 +153,17 @@ function columnHeads(wish, again) {
 
 /** T, or this button: the list as a table. */
 function tableButton(list) {
-  const node = element("button.sw-button.small", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "T", title: "All images as a table (T)", onclick: () => session.setView("table", !session.view.table) }, "Table");
+  const node = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      "aria-keyshortcuts": "T",
+      title: "All images as a table (T)",
+      onclick: () => session.setView("table", !session.view.table),
+    },
+    "Table",
+  );
   const show = () => {
     const wide = session.view.table;
     document.querySelector("#side").toggleAttribute("data-table", wide); // within what Gradio scopes styles to
@@ -120,15 +178,34 @@ function tableButton(list) {
 /** What a person says about the open image as a whole. */
 function markButtons() {
   const make = (mark, name, text, about) => {
-    const button = element("button.sw-button.small", { type: "button", title: about, "aria-pressed": "false", onclick: () => imageUpdates.markOpen(mark, !imageUpdates.marked(session.image.id, name)) }, text);
-    return { button, show: () => setAttributes(button, { "aria-pressed": Boolean(session.image && imageUpdates.marked(session.image.id, name)) }) };
+    const button = element(
+      "button.sw-button.small",
+      {
+        type: "button",
+        title: about,
+        "aria-pressed": "false",
+        onclick: () => imageUpdates.markOpen(mark, !imageUpdates.marked(session.image.id, name)),
+      },
+      text,
+    );
+    return {
+      button,
+      show: () =>
+        setAttributes(button, {
+          "aria-pressed": Boolean(session.image && imageUpdates.marked(session.image.id, name)),
+        }),
+    };
   };
   const buttons = [
     make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
     make("first", "first", "Put first", "Put the open image first in the queue"),
     make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
   ];
-  const node = element("div.sw-row.sw-marks", { role: "group", "aria-label": "The open image" }, buttons.map(({ button }) => button));
+  const node = element(
+    "div.sw-row.sw-marks",
+    { role: "group", "aria-label": "The open image" },
+    buttons.map(({ button }) => button),
+  );
   const show = () => {
     node.hidden = !session.image;
     buttons.forEach((one) => one.show());
@@ -161,7 +238,10 @@ function wireList(list, wish, again) {
   session.addEventListener("image", () => revealOpen(list, whole()));
   session.addEventListener("project", () => again());
   session.link.addEventListener("slices", ({ detail: { message } }) => {
-    list.patch((item) => item.id === message.image, { ...counts(message.slices), rev: message.rev });
+    list.patch((item) => item.id === message.image, {
+      ...counts(message.slices),
+      rev: message.rev,
+    });
   });
   redrawWithTitles(list);
   if (session.image) revealOpen(list, whole());
@@ -192,10 +272,22 @@ async function revealOpen(list, whole) {
   list.redraw();
 }
 
-const CELLS = ["kind", "image-name", "image-facts", "image-state", "image-model", "image-expected", "image-marks"];
+const CELLS = [
+  "kind",
+  "image-name",
+  "image-facts",
+  "image-state",
+  "image-model",
+  "image-expected",
+  "image-marks",
+];
 
 function emptyRow() {
-  return element("div.sw-image-row", {}, CELLS.map((name) => element(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)));
+  return element(
+    "div.sw-image-row",
+    {},
+    CELLS.map((name) => element(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)),
+  );
 }
 
 function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
@@ -210,13 +302,26 @@ function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   setText(facts, why && !wide ? why : describe(item));
   facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : describe(item);
   const now = stateOf(item, proposal);
-  setText(state, wide ? wideState(item, now) : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "));
+  setText(
+    state,
+    wide
+      ? wideState(item, now)
+      : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "),
+  );
   state.title = proposal ? modelText(proposal) : "";
   state.dataset.state = now;
   setText(model, proposal ? modelText(proposal) : "");
   model.title = model.textContent;
-  setText(expected, typeof proposal?.expected_dice === "number" ? proposal.expected_dice.toFixed(2) : "");
-  setText(marks, marksOf(item).map((one) => MARKS[one]).join(", "));
+  setText(
+    expected,
+    typeof proposal?.expected_dice === "number" ? proposal.expected_dice.toFixed(2) : "",
+  );
+  setText(
+    marks,
+    marksOf(item)
+      .map((one) => MARKS[one])
+      .join(", "),
+  );
   row.setAttribute("aria-selected", String(item.id === session.image?.id));
 }
 
@@ -238,14 +343,19 @@ function wideState({ kind, shape, slices_labelled: labelled }, state) {
 
 /** "Mean Teacher, round 7"; a fill says that it is one. */
 function modelText(proposal) {
-  const title = producerTitle(proposal, session.app?.state.proposal.propagators).replace(/^Model: /, "");
+  const title = producerTitle(proposal, session.app?.state.proposal.propagators).replace(
+    /^Model: /,
+    "",
+  );
   return proposal.round ? `${title}, round ${proposal.round}` : title;
 }
 
 /** "proposed 0.84": with the Dice that is expected of it, where the model says one. */
 function proposalText(proposal) {
   if (!proposal) return "";
-  return typeof proposal.expected_dice === "number" ? `proposed ${proposal.expected_dice.toFixed(2)}` : "proposed";
+  return typeof proposal.expected_dice === "number"
+    ? `proposed ${proposal.expected_dice.toFixed(2)}`
+    : "proposed";
 }
 
 function stateText({ kind, shape, slices_labelled: labelled, slices_complete: complete }) {

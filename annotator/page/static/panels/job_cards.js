@@ -5,7 +5,13 @@ import { session } from "../state/session.js";
 import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 
-const KINDS = { import: "Import", export: "Export", download: "Download", "model-export": "Model out", "model-import": "Model in" };
+const KINDS = {
+  import: "Import",
+  export: "Export",
+  download: "Download",
+  "model-export": "Model out",
+  "model-import": "Model in",
+};
 
 /** A list of the jobs of some kinds, newest first, that keeps itself up to date. */
 export function jobList(label, kinds) {
@@ -39,9 +45,20 @@ function jobCard({ id, kind }) {
   const refused = element("ul");
   const summary = element("summary");
   const details = element("details.sw-refused", { hidden: true }, summary, refused);
-  const cancel = element("button.sw-button.small", { type: "button", onclick: () => cancelJob(id) }, "Cancel");
-  const forget = iconButton("close", "Remove from the list", { onclick: () => session.forgetJob(id) });
-  const link = element("a.sw-button.primary", { hidden: true, download: "" }, icon("download", 16), kind === "model-export" ? "Download the model" : "Download the export");
+  const cancel = element(
+    "button.sw-button.small",
+    { type: "button", onclick: () => cancelJob(id) },
+    "Cancel",
+  );
+  const forget = iconButton("close", "Remove from the list", {
+    onclick: () => session.forgetJob(id),
+  });
+  const link = element(
+    "a.sw-button.primary",
+    { hidden: true, download: "" },
+    icon("download", 16),
+    kind === "model-export" ? "Download the model" : "Download the export",
+  );
   const node = element(
     "article.sw-job",
     {},
@@ -66,7 +83,11 @@ function jobCard({ id, kind }) {
 }
 
 function jobText({ state, phase, done, total, message }) {
-  const words = { done: message || "Done", failed: message || "Failed; see the server's log.", cancelled: message || "Cancelled" };
+  const words = {
+    done: message || "Done",
+    failed: message || "Failed; see the server's log.",
+    cancelled: message || "Cancelled",
+  };
   if (state !== "running") return words[state];
   const count = total ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "…";
   return `${phase}${count}${message ? ` · ${message}` : ""}`;
@@ -81,7 +102,10 @@ function offer(link, url) {
 function showRefused({ details, summary, refused }, lines) {
   details.hidden = !lines.length;
   if (refused.children.length === lines.length) return;
-  setText(summary, lines.length === 1 ? "1 file was not taken" : `${lines.length} files were not taken`);
+  setText(
+    summary,
+    lines.length === 1 ? "1 file was not taken" : `${lines.length} files were not taken`,
+  );
   refused.replaceChildren(...lines.map((line) => element("li", {}, line)));
 }
 
@@ -96,7 +120,11 @@ async function cancelJob(id) {
 /** A progress bar; without a total it only says that something moves. */
 export function progressBar(label) {
   const fill = element("i");
-  const node = element("div.sw-bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const node = element(
+    "div.sw-bar",
+    { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 },
+    fill,
+  );
   const show = (done, total) => {
     node.classList.toggle("unknown", !total);
     const percent = total ? Math.min(100, Math.round((100 * done) / total)) : 0;

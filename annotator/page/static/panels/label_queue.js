@@ -16,16 +16,31 @@ export async function mount(node) {
   const why = element("p.sw-count", { role: "status" });
   const ranker = element("select.sw-select", { "aria-label": "Who orders the queue" });
   const ask = element("button.sw-button.small", { type: "button" }, "Suggest");
-  const search = element("input.sw-select.sw-queue-search", { type: "search", placeholder: "Only names with…", "aria-label": "Search the queue" });
-  const back = element("button.sw-button.small", { type: "button", hidden: true }, "Take back what was left out last");
+  const search = element("input.sw-select.sw-queue-search", {
+    type: "search",
+    placeholder: "Only names with…",
+    "aria-label": "Search the queue",
+  });
+  const back = element(
+    "button.sw-button.small",
+    { type: "button", hidden: true },
+    "Take back what was left out last",
+  );
   root.replaceChildren(element("div.sw-row", {}, ranker, ask), search, why, back, list);
   let asked = false;
   const read = async () => {
     asked = ask.disabled = true;
     if (!list.children.length) setText(why, "Looking at the images…");
     try {
-      const queue = await call(`/api/queue?${new URLSearchParams({ count: COUNT, search: search.value.trim() })}`);
-      setText(why, queue.items.length ? `This order is good for: ${queue.why}.` : "Nothing is waiting for labels.");
+      const queue = await call(
+        `/api/queue?${new URLSearchParams({ count: COUNT, search: search.value.trim() })}`,
+      );
+      setText(
+        why,
+        queue.items.length
+          ? `This order is good for: ${queue.why}.`
+          : "Nothing is waiting for labels.",
+      );
       list.replaceChildren(...queue.items.map((item) => itemRow(item, leaveOut)));
     } catch (error) {
       setText(why, error.message);
@@ -52,13 +67,18 @@ export async function mount(node) {
   await learning.start();
   drawRankers(root, ranker);
   session.link.addEventListener("mark", () => asked && read());
-  session.link.addEventListener("queue", () => asked && !list.contains(document.activeElement) && read());
+  session.link.addEventListener(
+    "queue",
+    () => asked && !list.contains(document.activeElement) && read(),
+  );
 }
 
 function drawRankers(root, select) {
   root.hidden = !learning.overview;
   if (root.hidden || select.options.length) return;
-  const rankers = learning.overview.rankers.map((one) => element("option", { value: one.name, title: one.good_at }, one.title));
+  const rankers = learning.overview.rankers.map((one) =>
+    element("option", { value: one.name, title: one.good_at }, one.title),
+  );
   select.append(element("option", { value: "" }, "The app chooses the order"), ...rankers);
   select.value = learning.overview.ranker;
 }
@@ -74,7 +94,12 @@ async function chooseRanker(name) {
 function itemRow(item, leaveOut) {
   const { image, name, kind, axis, index, why } = item;
   const place = kind === "image" ? name : `${name}, ${axisNames[axis]} ${index + 1}`;
-  const open = element("button.sw-upnext-open", { type: "button", onclick: () => session.open(image, { axis, index }) }, element("b", {}, place), element("small", {}, why));
+  const open = element(
+    "button.sw-upnext-open",
+    { type: "button", onclick: () => session.open(image, { axis, index }) },
+    element("b", {}, place),
+    element("small", {}, why),
+  );
   const skip = iconButton("close", `Leave out ${place}`, { onclick: () => leaveOut(item, true) });
   return element("li", {}, open, skip);
 }

@@ -6,7 +6,12 @@ import { element, icon, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { progressBar } from "./job_cards.js";
 
-const STATES = { ready: "ready", missing: "to download", extra: "needs a package", file: "needs your file" };
+const STATES = {
+  ready: "ready",
+  missing: "to download",
+  extra: "needs a package",
+  file: "needs your file",
+};
 
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
@@ -22,7 +27,8 @@ export async function mount(node) {
       cards.get(model.name).show(model);
     }
     const now = session.project.models.map(({ name }) => cards.get(name).node);
-    if (now.some((one, at) => one !== list.children[at]) || now.length !== list.children.length) list.replaceChildren(...now);
+    if (now.some((one, at) => one !== list.children[at]) || now.length !== list.children.length)
+      list.replaceChildren(...now);
     setText(why, session.answering?.why ?? "");
     why.hidden = !session.answering?.why;
   };
@@ -35,12 +41,35 @@ function modelCard(name) {
   const badge = element("span.sw-badge");
   const detail = element("p");
   const speed = element("p.sw-speed");
-  const use = element("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call("/api/model", { name })) }, "Use this model");
-  const fetch = element("button.sw-button.small", { type: "button", onclick: (event) => act(event, () => call(`/api/model/${encodeURIComponent(name)}/download`, {})) }, icon("download", 14), element("span"));
+  const use = element(
+    "button.sw-button.small",
+    { type: "button", onclick: (event) => act(event, () => call("/api/model", { name })) },
+    "Use this model",
+  );
+  const fetch = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      onclick: (event) =>
+        act(event, () => call(`/api/model/${encodeURIComponent(name)}/download`, {})),
+    },
+    icon("download", 14),
+    element("span"),
+  );
   const download = downloadLine(name);
-  const node = element("li.sw-model", {}, element("div.sw-model-head", {}, title, badge), detail, speed, download.node, element("div.sw-row", {}, use, fetch));
+  const node = element(
+    "li.sw-model",
+    {},
+    element("div.sw-model-head", {}, title, badge),
+    detail,
+    speed,
+    download.node,
+    element("div.sw-row", {}, use, fetch),
+  );
   const show = (model) => {
-    const job = [...session.jobs.values()].findLast((one) => one.kind === "download" && one.model === name);
+    const job = [...session.jobs.values()].findLast(
+      (one) => one.kind === "download" && one.model === name,
+    );
     Object.assign(node.dataset, { active: model.active, state: model.state });
     setText(title, model.title);
     setText(badge, model.active ? "chosen" : STATES[model.state]);
@@ -50,7 +79,12 @@ function modelCard(name) {
     speed.hidden = model.state !== "ready";
     use.hidden = model.active || model.state !== "ready";
     fetch.hidden = model.state !== "missing" || job?.state === "running";
-    setText(fetch.lastChild, model.arrived ? `Continue the download (${megabytes(model.arrived)} of ${megabytes(model.bytes)} are here)` : "Download");
+    setText(
+      fetch.lastChild,
+      model.arrived
+        ? `Continue the download (${megabytes(model.arrived)} of ${megabytes(model.bytes)} are here)`
+        : "Download",
+    );
     download.show(model, job);
   };
   return { node, show };
@@ -63,7 +97,9 @@ function speedText({ speed }) {
 }
 
 function time(milliseconds) {
-  return milliseconds >= 2000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${Math.round(milliseconds)} ms`;
+  return milliseconds >= 2000
+    ? `${(milliseconds / 1000).toFixed(1)} s`
+    : `${Math.round(milliseconds)} ms`;
 }
 
 /** How a download goes or how it ended, with its Cancel button. */
@@ -73,7 +109,9 @@ function downloadLine(name) {
   const cancel = element("button.sw-button.small", { type: "button" }, "Cancel");
   const node = element("div.sw-download", {}, text, cancel, bar.node);
   let job = null;
-  cancel.addEventListener("click", (event) => act(event, () => call(`/api/jobs/${job.id}/cancel`, {})));
+  cancel.addEventListener("click", (event) =>
+    act(event, () => call(`/api/jobs/${job.id}/cancel`, {})),
+  );
   const show = (model, newest) => {
     job = newest;
     node.hidden = !job || (model.state === "ready" && job.state !== "running");
@@ -81,7 +119,14 @@ function downloadLine(name) {
     const running = job.state === "running";
     cancel.hidden = bar.node.hidden = !running;
     bar.show(job.done, job.total);
-    setText(text, running ? (job.total ? `${megabytes(job.done)} of ${megabytes(job.total)}` : "Connecting…") : job.message);
+    setText(
+      text,
+      running
+        ? job.total
+          ? `${megabytes(job.done)} of ${megabytes(job.total)}`
+          : "Connecting…"
+        : job.message,
+    );
   };
   return { node, show };
 }

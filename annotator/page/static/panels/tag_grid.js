@@ -29,13 +29,28 @@ class TagGrid {
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
-    this.grid = element("div.sw-tag-grid", { role: "listbox", tabindex: 0, "aria-label": "Images and slices to tag", "aria-multiselectable": "true" });
+    this.grid = element("div.sw-tag-grid", {
+      role: "listbox",
+      tabindex: 0,
+      "aria-label": "Images and slices to tag",
+      "aria-multiselectable": "true",
+    });
     this.progress = element("p.sw-count", { role: "status" });
     this.legend = element("div.sw-row", { role: "group", "aria-label": "Classes" });
-    this.every = element("select.sw-select", { "aria-label": "Slices of a volume" }, STEPS.map((n) => element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)));
+    this.every = element(
+      "select.sw-select",
+      { "aria-label": "Slices of a volume" },
+      STEPS.map((n) => element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)),
+    );
     this.untagged = element("input", { type: "checkbox" });
     this.where = element("span.sw-tag-where");
-    this.node = element("dialog.sw-dialog.sw-tags", { "aria-labelledby": "sw-tags-title" }, this.#head(), this.grid, this.#foot());
+    this.node = element(
+      "dialog.sw-dialog.sw-tags",
+      { "aria-labelledby": "sw-tags-title" },
+      this.#head(),
+      this.grid,
+      this.#foot(),
+    );
     this.#listen(closed);
   }
 
@@ -63,7 +78,13 @@ class TagGrid {
   }
 
   #foot() {
-    const button = (text, keys, work) => element("button.sw-button.small", { type: "button", onclick: () => (work(), this.grid.focus()) }, text, element("kbd", {}, keys));
+    const button = (text, keys, work) =>
+      element(
+        "button.sw-button.small",
+        { type: "button", onclick: () => (work(), this.grid.focus()) },
+        text,
+        element("kbd", {}, keys),
+      );
     return element(
       "footer",
       {},
@@ -91,7 +112,8 @@ class TagGrid {
       const tile = event.target.closest("[data-at]");
       if (tile) this.#move(Number(tile.dataset.at), event.shiftKey);
     });
-    for (const control of [this.every, this.untagged]) control.addEventListener("change", () => (this.grid.focus(), this.#list()));
+    for (const control of [this.every, this.untagged])
+      control.addEventListener("change", () => (this.grid.focus(), this.#list()));
   }
 
   // ---- keys
@@ -99,11 +121,26 @@ class TagGrid {
   #key(event) {
     event.stopPropagation();
     const inGrid = event.target === this.grid;
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") return this.#take(event, () => this.#undo());
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z")
+      return this.#take(event, () => this.#undo());
     if (event.ctrlKey || event.metaKey || event.altKey || !inGrid) return;
     const columns = this.#columns();
-    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -PAGE, End: PAGE };
-    const acts = { Enter: () => this.#rest(), 0: () => this.#none(), x: () => this.#none(), u: () => this.#undo(), PageDown: () => this.#turn(1), PageUp: () => this.#turn(-1) };
+    const steps = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: columns,
+      ArrowUp: -columns,
+      Home: -PAGE,
+      End: PAGE,
+    };
+    const acts = {
+      Enter: () => this.#rest(),
+      0: () => this.#none(),
+      x: () => this.#none(),
+      u: () => this.#undo(),
+      PageDown: () => this.#turn(1),
+      PageUp: () => this.#turn(-1),
+    };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (key in steps) this.#take(event, () => this.#step(steps[key], event.shiftKey));
     else if (key in acts) this.#take(event, acts[key]);
@@ -141,7 +178,8 @@ class TagGrid {
   async #turn(by) {
     if (by > 0 && !this.#more) return toast("These are the last ones.", "info");
     if (by < 0 && !this.#offset) return toast("These are the first ones.", "info");
-    const offset = by > 0 ? (this.untagged.checked ? 0 : this.#offset + PAGE) : Math.max(0, this.#offset - PAGE);
+    const offset =
+      by > 0 ? (this.untagged.checked ? 0 : this.#offset + PAGE) : Math.max(0, this.#offset - PAGE);
     await this.#list(offset, by < 0);
   }
 
@@ -173,7 +211,9 @@ class TagGrid {
 
   /** What is not said to be there is not there. */
   #rest() {
-    const left = this.#facts.classes.map((one) => one.id).filter((id) => this.#chosen.every((item) => !item.present.includes(id)));
+    const left = this.#facts.classes
+      .map((one) => one.id)
+      .filter((id) => this.#chosen.every((item) => !item.present.includes(id)));
     if (left.length) this.#say({ absent: left });
     this.#next();
   }
@@ -188,7 +228,13 @@ class TagGrid {
   #say({ present = [], absent = [] }) {
     const tiles = this.#chosen;
     if (!tiles.length || !(present.length + absent.length)) return;
-    const message = { id: newId(), places: tiles.map(({ image, axis, index }) => ({ image, axis, index })), present, absent, seconds: this.#seconds() };
+    const message = {
+      id: newId(),
+      places: tiles.map(({ image, axis, index }) => ({ image, axis, index })),
+      present,
+      absent,
+      seconds: this.#seconds(),
+    };
     for (const item of tiles) predict(item, present, absent);
     this.#draw();
     this.#send("/api/tags", message, tiles.map(keyOf));
@@ -206,7 +252,8 @@ class TagGrid {
       try {
         const { items } = await answered;
         const newer = new Set(this.#waiting.flat());
-        for (const item of items) if (!newer.has(keyOf(item))) this.#replace(item, path.endsWith("undo"));
+        for (const item of items)
+          if (!newer.has(keyOf(item))) this.#replace(item, path.endsWith("undo"));
         if (!this.#waiting.length) await this.#count();
       } catch (error) {
         toast(error.message, error.status === 404 ? "info" : "error");
@@ -235,15 +282,26 @@ class TagGrid {
   async #read(offset, atEnd = false) {
     const reading = ++this.#reading;
     try {
-      const page = await call(`/api/tags?offset=${offset}&limit=${PAGE}&every=${this.every.value}&untagged=${this.untagged.checked}`);
+      const page = await call(
+        `/api/tags?offset=${offset}&limit=${PAGE}&every=${this.every.value}&untagged=${this.untagged.checked}`,
+      );
       if (reading !== this.#reading) return;
       this.#facts = page;
       this.#items = page.items;
       this.#offset = offset;
       this.#since = performance.now();
-      this.grid.replaceChildren(...this.#items.map((item, at) => tileElement(item, at, this.#facts.classes)));
+      this.grid.replaceChildren(
+        ...this.#items.map((item, at) => tileElement(item, at, this.#facts.classes)),
+      );
       this.grid.classList.toggle("empty", !this.#items.length);
-      if (!this.#items.length) this.grid.append(element("p", { role: "option", "aria-selected": "false" }, this.untagged.checked ? "Everything is tagged." : "There are no images yet."));
+      if (!this.#items.length)
+        this.grid.append(
+          element(
+            "p",
+            { role: "option", "aria-selected": "false" },
+            this.untagged.checked ? "Everything is tagged." : "There are no images yet.",
+          ),
+        );
       this.#drawLegend();
       this.#at = this.#from = atEnd ? Math.max(0, this.#items.length - 1) : 0;
       this.#draw();
@@ -262,8 +320,13 @@ class TagGrid {
     const time = seconds >= 60 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds)} s`;
     setText(this.progress, `${done} of ${total} tagged${seconds ? `, ${time} so far` : ""}`);
     const last = this.#offset + this.#items.length;
-    setText(this.where, this.#items.length ? `${this.#offset + 1} to ${last} of ${this.#facts.shown}` : "");
-    [...this.grid.querySelectorAll("[data-at]")].forEach((tile, at) => drawTile(tile, this.#items[at], this.#facts.classes));
+    setText(
+      this.where,
+      this.#items.length ? `${this.#offset + 1} to ${last} of ${this.#facts.shown}` : "",
+    );
+    [...this.grid.querySelectorAll("[data-at]")].forEach((tile, at) =>
+      drawTile(tile, this.#items[at], this.#facts.classes),
+    );
     this.#drawChosen();
   }
 
@@ -292,7 +355,9 @@ class TagGrid {
         at < 9 ? element("kbd", {}, String(at + 1)) : null,
       ),
     );
-    this.legend.replaceChildren(...(buttons.length ? buttons : [element("span", {}, "Add a class in the Label tab first.")]));
+    this.legend.replaceChildren(
+      ...(buttons.length ? buttons : [element("span", {}, "Add a class in the Label tab first.")]),
+    );
   }
 }
 
@@ -305,25 +370,57 @@ function defaultStep() {
 function predict(item, present, absent) {
   const said = new Set([...present, ...absent].filter((id) => !item.drawn.includes(id)));
   const rest = (ids) => ids.filter((id) => !said.has(id));
-  item.present = [...rest(item.present), ...present.filter((id) => said.has(id))].sort((a, b) => a - b);
-  item.absent = [...rest(item.absent), ...absent.filter((id) => said.has(id))].sort((a, b) => a - b);
+  item.present = [...rest(item.present), ...present.filter((id) => said.has(id))].sort(
+    (a, b) => a - b,
+  );
+  item.absent = [...rest(item.absent), ...absent.filter((id) => said.has(id))].sort(
+    (a, b) => a - b,
+  );
 }
 
 function tileElement({ image, axis, index }, at) {
   const project = encodeURIComponent(session.project.id ?? "");
-  const picture = element("img", { src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`, alt: "", loading: "lazy", decoding: "async", draggable: "false" });
-  return element("div.sw-tag-tile", { role: "option", id: `sw-tag-${at}`, dataset: { at } }, picture, element("span.sw-tag-marks"), element("span.sw-tag-name"));
+  const picture = element("img", {
+    src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`,
+    alt: "",
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
+  return element(
+    "div.sw-tag-tile",
+    { role: "option", id: `sw-tag-${at}`, dataset: { at } },
+    picture,
+    element("span.sw-tag-marks"),
+    element("span.sw-tag-name"),
+  );
 }
 
 function drawTile(tile, item, classes) {
   const [, marks, name] = tile.children;
   setText(name, titleOf(item));
   const there = classes.filter((one) => item.present.includes(one.id));
-  const unknown = classes.filter((one) => !item.present.includes(one.id) && !item.absent.includes(one.id));
+  const unknown = classes.filter(
+    (one) => !item.present.includes(one.id) && !item.absent.includes(one.id),
+  );
   const none = !there.length && !unknown.length && classes.length;
-  marks.replaceChildren(...there.map((one) => element("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name })));
-  tile.dataset.state = unknown.length ? (unknown.length < classes.length ? "partly" : "open") : there.length ? "present" : "none";
-  const words = [...there.map((one) => one.name), ...(none ? ["none"] : []), ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : [])];
+  marks.replaceChildren(
+    ...there.map((one) =>
+      element("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name }),
+    ),
+  );
+  tile.dataset.state = unknown.length
+    ? unknown.length < classes.length
+      ? "partly"
+      : "open"
+    : there.length
+      ? "present"
+      : "none";
+  const words = [
+    ...there.map((one) => one.name),
+    ...(none ? ["none"] : []),
+    ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : []),
+  ];
   const drawn = item.drawn.length ? ", from its mask" : "";
   const said = `${titleOf(item)}: ${words.join(", ")}${drawn}`;
   setAttributes(tile, { "aria-label": said, title: said });

@@ -9,7 +9,11 @@ import { openTagGrid } from "./tag_grid.js";
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   const why = element("p.sw-count", { role: "status" });
-  const open = element("button.sw-button.small", { type: "button", onclick: () => openTagGrid(read) }, "Tag images");
+  const open = element(
+    "button.sw-button.small",
+    { type: "button", onclick: () => openTagGrid(read) },
+    "Tag images",
+  );
   root.replaceChildren(why, element("div.sw-row", {}, open));
   await session.start();
   const read = async () => {

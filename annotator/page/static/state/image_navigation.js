@@ -13,7 +13,8 @@ export async function stepImage(step) {
     if (!total) return;
     const place = session.image ? await placeOf(session.image.id) : -1;
     const next = place + step;
-    if (next < 0 || next >= total) toast(step > 0 ? "This is the last image." : "This is the first image.");
+    if (next < 0 || next >= total)
+      toast(step > 0 ? "This is the last image." : "This is the first image.");
     else await session.open((await call(`/api/images?offset=${next}&limit=1`)).items[0].id);
   } catch (error) {
     toast(error.message, "error");

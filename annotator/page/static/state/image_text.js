@@ -4,7 +4,14 @@
 export function describe({ kind, shape, spacing_mm: spacing, modality }) {
   const keep = kind === "volume" ? [...shape].reverse() : [shape[2], shape[1]];
   const parts = [keep.join(" × ")];
-  if (spacing) parts.push(`${[...spacing].reverse().slice(0, keep.length).map((mm) => +mm.toFixed(2)).join(" × ")} mm`);
+  if (spacing)
+    parts.push(
+      `${[...spacing]
+        .reverse()
+        .slice(0, keep.length)
+        .map((mm) => +mm.toFixed(2))
+        .join(" × ")} mm`,
+    );
   if (modality) parts.unshift(modality);
   return parts.join(" · ");
 }

@@ -14,7 +14,8 @@ class ImageUpdates extends EventTarget {
 
   /** Listen from now on; called once the session runs. */
   listen(signal) {
-    const on = (type, hear) => session.link.addEventListener(type, ({ detail }) => hear(detail.message), { signal });
+    const on = (type, hear) =>
+      session.link.addEventListener(type, ({ detail }) => hear(detail.message), { signal });
     on("proposal", (message) => this.#tell(message.image, { ...message, kind: "predicted" }));
     on("fill", (message) => {
       if (message.state === "done") this.#tell(message.image, { ...message, kind: "propagated" });

@@ -42,7 +42,9 @@ class Learning extends EventTarget {
   /** Every learner that has a history, in the order of the registry: [{name, title, history}]. */
   get known() {
     const learners = this.overview?.learners ?? [];
-    return learners.filter(({ name }) => this.histories.has(name)).map(({ name, title }) => ({ name, title, history: this.histories.get(name) }));
+    return learners
+      .filter(({ name }) => this.histories.has(name))
+      .map(({ name, title }) => ({ name, title, history: this.histories.get(name) }));
   }
 
   /** Change learners, seconds or device. */

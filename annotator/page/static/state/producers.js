@@ -5,7 +5,8 @@ import { learning } from "./learning.js";
 /** The name of a pseudo-label's maker for people. */
 export function producerTitle({ producer, kind }, propagators = []) {
   const makers = [...propagators, ...(learning.overview?.learners ?? [])];
-  const title = makers.find((one) => one.name === producer)?.title ?? capital(producer.replaceAll("_", " "));
+  const title =
+    makers.find((one) => one.name === producer)?.title ?? capital(producer.replaceAll("_", " "));
   return kind === "propagated" ? `Fill: ${title}` : `Model: ${title}`;
 }
 

@@ -51,7 +51,10 @@ class Session extends EventTarget {
     this.#take(await call("/api/project"));
     this.#recall();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.link = new Link({ url: `${scheme}://${location.host}/api/live`, verify: (hello) => this.#sameProject(hello) });
+    this.link = new Link({
+      url: `${scheme}://${location.host}/api/live`,
+      verify: (hello) => this.#sameProject(hello),
+    });
     this.#listen();
     await this.link.start(this.#scope);
   }
@@ -71,12 +74,17 @@ class Session extends EventTarget {
   }
 
   #listen() {
-    const on = (type, work) => this.link.addEventListener(type, (event) => work(event.detail?.message ?? {}));
+    const on = (type, work) =>
+      this.link.addEventListener(type, (event) => work(event.detail?.message ?? {}));
     on("project", () => this.refresh());
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
-    this.link.addEventListener("dropped", (event) => toast(`A change was not taken: ${event.detail.message}`, "error"));
-    on("stranger", () => toast("The server changed (another project, person or version); reload the page.", "error"));
+    this.link.addEventListener("dropped", (event) =>
+      toast(`A change was not taken: ${event.detail.message}`, "error"),
+    );
+    on("stranger", () =>
+      toast("The server changed (another project, person or version); reload the page.", "error"),
+    );
   }
 
   async refresh() {
@@ -196,7 +204,8 @@ class Session extends EventTarget {
       sure: () => app.setMinConfidence(view.sure / 100),
       hideAll: () => app.setLabelsVisible(!view.hideAll),
     };
-    if (name) apply[name]?.(); // what is not about the canvas has no entry
+    if (name)
+      apply[name]?.(); // what is not about the canvas has no entry
     else Object.values(apply).forEach((work) => work());
   }
 
@@ -209,7 +218,8 @@ class Session extends EventTarget {
 
   #recall() {
     const saved = JSON.parse(localStorage.getItem(this.#settingsKey) ?? "{}");
-    for (const name of REMEMBERED) if (name in (saved.view ?? {})) this.view[name] = saved.view[name];
+    for (const name of REMEMBERED)
+      if (name in (saved.view ?? {})) this.view[name] = saved.view[name];
     this.#flags = saved.flags ?? {};
     this.#arrangeClasses(this.project.classes);
   }

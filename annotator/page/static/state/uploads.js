@@ -16,7 +16,10 @@ export const chooseFolder = async () => upload(await pickFiles({ webkitdirectory
 export function pickFiles(kind) {
   const input = Object.assign(document.createElement("input"), { type: "file", ...kind });
   return new Promise((resolve) => {
-    const picked = () => resolve([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    const picked = () =>
+      resolve(
+        [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })),
+      );
     input.addEventListener("change", picked);
     input.addEventListener("cancel", () => resolve([]));
     input.click();
@@ -33,7 +36,9 @@ export function acceptDrops(zone, signal) {
   };
   zone.addEventListener("dragenter", (event) => hasFiles(event) && enter(1), { signal });
   zone.addEventListener("dragleave", (event) => hasFiles(event) && enter(-1), { signal });
-  zone.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault(), { signal });
+  zone.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault(), {
+    signal,
+  });
   const drop = async (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
@@ -71,8 +76,15 @@ export async function upload(files) {
   if (!files.length) return;
   if (running) return toast("An upload is under way; wait for it or cancel it first.", "warn");
   running = new AbortController();
-  const progress = { done: 0, total: files.length, bytes: 0, size: files.reduce((sum, { file }) => sum + file.size, 0), state: "running" };
-  const tell = (change) => uploads.dispatchEvent(new CustomEvent("progress", { detail: Object.assign(progress, change) }));
+  const progress = {
+    done: 0,
+    total: files.length,
+    bytes: 0,
+    size: files.reduce((sum, { file }) => sum + file.size, 0),
+    state: "running",
+  };
+  const tell = (change) =>
+    uploads.dispatchEvent(new CustomEvent("progress", { detail: Object.assign(progress, change) }));
   try {
     tell({});
     await send(files, progress, tell, running.signal);
@@ -98,7 +110,10 @@ const importBatch = (batch) => call(`/api/upload/${batch}/finish`, {});
 
 async function send(files, progress, tell, signal, finish = importBatch) {
   const { batch } = await call("/api/upload/begin", {});
-  const waiting = files.map(({ file, name }, n) => ({ file, path: `/api/upload/${batch}/${n}?name=${encodeURIComponent(name)}` }));
+  const waiting = files.map(({ file, name }, n) => ({
+    file,
+    path: `/api/upload/${batch}/${n}?name=${encodeURIComponent(name)}`,
+  }));
   const underWay = new Map(); // path -> bytes that left
   const onProgress = (path) => (bytes) => {
     underWay.set(path, bytes);

@@ -8,7 +8,9 @@ export function element(description, properties = {}, ...children) {
   const node = document.createElement(tag || "div");
   if (classes.length) node.className = classes.join(" ");
   for (const [name, value] of Object.entries(properties)) set(node, name, value);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 
@@ -25,7 +27,11 @@ export function icon(name, size = 18) {
 /** A button with an icon, a name for screen readers and a tooltip that names its key. */
 export function iconButton(name, label, { keys = "", ...properties } = {}) {
   const title = keys ? `${label} (${keys})` : label;
-  return element("button.sw-icon-button", { type: "button", "aria-label": label, title, ...properties }, icon(name));
+  return element(
+    "button.sw-icon-button",
+    { type: "button", "aria-label": label, title, ...properties },
+    icon(name),
+  );
 }
 
 function set(node, name, value) {

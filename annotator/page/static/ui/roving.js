@@ -11,7 +11,10 @@ export function rove(group) {
     event.preventDefault();
     focusOnly(buttons, buttons[(at + step + buttons.length) % buttons.length]);
   });
-  group.addEventListener("focusin", (event) => buttons.includes(event.target) && focusOnly(buttons, event.target));
+  group.addEventListener(
+    "focusin",
+    (event) => buttons.includes(event.target) && focusOnly(buttons, event.target),
+  );
 }
 
 function focusOnly(buttons, one) {

@@ -24,7 +24,11 @@ export class VirtualList extends EventTarget {
     super();
     Object.assign(this, { load, draw, row, rowHeight });
     this.space = element("div.sw-list-space", { role: "presentation" });
-    this.node = element("div.sw-list", { role: "listbox", tabindex: 0, "aria-label": label }, this.space);
+    this.node = element(
+      "div.sw-list",
+      { role: "listbox", tabindex: 0, "aria-label": label },
+      this.space,
+    );
     this.node.addEventListener("scroll", () => this.#schedule(), { passive: true });
     this.node.addEventListener("keydown", (event) => this.#key(event));
     this.node.addEventListener("click", (event) => this.#click(event));
@@ -89,7 +93,10 @@ export class VirtualList extends EventTarget {
     const { node, rowHeight, total } = this;
     this.space.style.height = `${total * rowHeight}px`;
     const first = Math.max(0, Math.floor(node.scrollTop / rowHeight) - SPARE);
-    const last = Math.min(total, Math.ceil((node.scrollTop + node.clientHeight) / rowHeight) + SPARE);
+    const last = Math.min(
+      total,
+      Math.ceil((node.scrollTop + node.clientHeight) / rowHeight) + SPARE,
+    );
     this.#keepRows(last - first);
     this.#rows.forEach((row, at) => this.#place(row, first + at));
     const active = this.#rows.find((row) => Number(row.dataset.at) === this.cursor);

@@ -28,7 +28,9 @@ export const actions = {
   },
 
   accept(event) {
-    return event?.key === "Enter" ? session.app.key(event) === true || session.app.accept() : session.app.accept();
+    return event?.key === "Enter"
+      ? session.app.key(event) === true || session.app.accept()
+      : session.app.accept();
   },
 
   escape(event) {
@@ -63,12 +65,17 @@ export const actions = {
   },
 
   /** The slice of a volume, or else the image, that is most worth labelling. */
-  nextProposed: () => (session.image?.kind === "volume" || !session.project.proposes ? session.app.gotoProposed() : openMostUseful()),
+  nextProposed: () =>
+    session.image?.kind === "volume" || !session.project.proposes
+      ? session.app.gotoProposed()
+      : openMostUseful(),
 
   /** Begin the guided start of the open volume with two slices, or end it. */
   guide() {
-    if (session.image?.kind !== "volume") return toast("The guided start is for volumes; this is a picture.", "info");
-    if (!session.project.proposes) return toast("This server proposes nothing; start it without --no-fill.", "info");
+    if (session.image?.kind !== "volume")
+      return toast("The guided start is for volumes; this is a picture.", "info");
+    if (!session.project.proposes)
+      return toast("This server proposes nothing; start it without --no-fill.", "info");
     session.setView("guide", session.view.guide ? 0 : 2);
   },
 

@@ -13,25 +13,63 @@ const PLANES = [2, 3];
 export function guidebar(focusCanvas) {
   const list = element("ol");
   const hint = element("p.sw-guide-hint", { role: "status" });
-  const go = element("button.sw-button.small.primary", { type: "button", "aria-keyshortcuts": "J", onclick: () => void actions.nextProposed() }, element("span", {}, "Go there"), element("kbd", { "aria-hidden": "true" }, "J"));
-  const planes = element("select.sw-select", { "aria-label": "How many slices to begin with", onchange: () => session.setView("guide", Number(planes.value)) }, PLANES.map((n) => element("option", { value: n }, `${n} slices`)));
-  const close = iconButton("close", "End the guided start", { keys: "Z", onclick: () => session.setView("guide", 0) });
-  const node = element("section.sw-guide", { "aria-label": "Guided start", hidden: true }, list, hint, go, planes, close);
-  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  const go = element(
+    "button.sw-button.small.primary",
+    { type: "button", "aria-keyshortcuts": "J", onclick: () => void actions.nextProposed() },
+    element("span", {}, "Go there"),
+    element("kbd", { "aria-hidden": "true" }, "J"),
+  );
+  const planes = element(
+    "select.sw-select",
+    {
+      "aria-label": "How many slices to begin with",
+      onchange: () => session.setView("guide", Number(planes.value)),
+    },
+    PLANES.map((n) => element("option", { value: n }, `${n} slices`)),
+  );
+  const close = iconButton("close", "End the guided start", {
+    keys: "Z",
+    onclick: () => session.setView("guide", 0),
+  });
+  const node = element(
+    "section.sw-guide",
+    { "aria-label": "Guided start", hidden: true },
+    list,
+    hint,
+    go,
+    planes,
+    close,
+  );
+  node.addEventListener(
+    "click",
+    (event) => event.detail > 0 && event.target.closest("button") && focusCanvas(),
+  );
   const show = () => {
     const plan = session.app?.proposals.guide;
     node.hidden = !plan?.steps.length;
     if (node.hidden) return;
     planes.value = session.view.guide;
     list.replaceChildren(...plan.steps.map((step, at) => stepItem(step, at === plan.now)));
-    setText(hint, plan.now === null ? "The start is made: J goes to the slice that tells most now." : plan.steps[plan.now].reason);
+    setText(
+      hint,
+      plan.now === null
+        ? "The start is made: J goes to the slice that tells most now."
+        : plan.steps[plan.now].reason,
+    );
     hint.title = hint.textContent;
     setText(go.firstChild, plan.now === null ? "Next slice" : "Go there");
   };
   const read = reader(show);
   session.addEventListener("image", read);
   session.addEventListener("view", ({ detail }) => detail === "guide" && read());
-  session.start().then(() => session.link.addEventListener("slices", ({ detail }) => detail.message.image === session.image?.id && read()), () => {});
+  session.start().then(
+    () =>
+      session.link.addEventListener(
+        "slices",
+        ({ detail }) => detail.message.image === session.image?.id && read(),
+      ),
+    () => {},
+  );
   return { node };
 }
 
@@ -44,7 +82,8 @@ function reader(show) {
     const mine = (asked += 1);
     let plan = null;
     try {
-      if (view.guide && image.kind === "volume" && session.project.proposes) plan = await call(`/api/images/${image.id}/guide?planes=${view.guide}`);
+      if (view.guide && image.kind === "volume" && session.project.proposes)
+        plan = await call(`/api/images/${image.id}/guide?planes=${view.guide}`);
     } catch (error) {
       toast(error.message, "warn");
     }
@@ -57,7 +96,12 @@ function reader(show) {
 function stepItem({ axis, index, done }, now) {
   const name = axisNames[axis];
   const text = `${name[0].toUpperCase()}${name.slice(1)} ${index + 1}`;
-  const item = element("li", { dataset: { done: String(done) } }, element("span", {}, text), element("span.sw-hidden", {}, done ? " (labelled)" : ""));
+  const item = element(
+    "li",
+    { dataset: { done: String(done) } },
+    element("span", {}, text),
+    element("span.sw-hidden", {}, done ? " (labelled)" : ""),
+  );
   if (now) setAttributes(item, { "aria-current": "step" });
   return item;
 }

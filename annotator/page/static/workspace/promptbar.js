@@ -10,13 +10,29 @@ export function promptbar(focusCanvas) {
   const next = action("Next", "Tab", () => session.app.nextCandidate());
   const clear = action("Clear", "Esc", () => session.app.clearPrompts());
   accept.classList.add("primary");
-  const node = element("div.sw-prompt", { role: "group", "aria-label": "Mask", hidden: true }, which, next, clear, accept);
+  const node = element(
+    "div.sw-prompt",
+    { role: "group", "aria-label": "Mask", hidden: true },
+    which,
+    next,
+    clear,
+    accept,
+  );
   node.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
   const update = ({ mask, prompts, waiting, accepting }) => {
     node.hidden = !mask && !prompts;
     accept.disabled = !mask;
     next.hidden = !(mask?.candidates > 1);
-    setText(which, mask ? maskText(mask) : accepting ? "Accepted when it comes…" : waiting ? "Waiting for the mask…" : "No mask there");
+    setText(
+      which,
+      mask
+        ? maskText(mask)
+        : accepting
+          ? "Accepted when it comes…"
+          : waiting
+            ? "Waiting for the mask…"
+            : "No mask there",
+    );
   };
   return { node, update };
 }
@@ -26,5 +42,10 @@ function maskText({ candidate, candidates }) {
 }
 
 function action(text, key, onclick) {
-  return element("button.sw-button", { type: "button", onclick, "aria-keyshortcuts": key }, text, element("kbd", { "aria-hidden": "true" }, key));
+  return element(
+    "button.sw-button",
+    { type: "button", onclick, "aria-keyshortcuts": key },
+    text,
+    element("kbd", { "aria-hidden": "true" }, key),
+  );
 }

@@ -12,16 +12,37 @@ const BEHIND = "Made before your newest labels on this image";
 
 /** The proposal bar: {node, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
-  const parts = [nextButton(), guideButton(), sourceSelect(), limitSlider(), layerButtons(), facts(), acceptButtons(focusCanvas)];
-  const node = element("section.sw-proposals", { "aria-label": "Proposals", dataset: { empty: "1" } }, parts.map((part) => part.node));
+  const parts = [
+    nextButton(),
+    guideButton(),
+    sourceSelect(),
+    limitSlider(),
+    layerButtons(),
+    facts(),
+    acceptButtons(focusCanvas),
+  ];
+  const node = element(
+    "section.sw-proposals",
+    { "aria-label": "Proposals", dataset: { empty: "1" } },
+    parts.map((part) => part.node),
+  );
   session.addEventListener("image", () => delete node.dataset.empty);
-  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas());
+  node.addEventListener(
+    "click",
+    (event) => event.detail > 0 && event.target.closest("button:not([data-keep])") && focusCanvas(),
+  );
   return { node, update: (state) => parts.forEach((part) => part.update(state)) };
 }
 
 function nextButton() {
   const text = element("span");
-  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "J", onclick: () => actions.nextProposed() }, icon("next", 14), text, key("J"));
+  const node = element(
+    "button.sw-button.small",
+    { type: "button", "aria-keyshortcuts": "J", onclick: () => actions.nextProposed() },
+    icon("next", 14),
+    text,
+    key("J"),
+  );
   const update = ({ proposal }) => {
     setText(text, session.image?.kind === "image" ? "Next image" : "Next slice");
     node.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
@@ -30,9 +51,20 @@ function nextButton() {
 }
 
 function guideButton() {
-  const node = element("button.sw-button.small", { type: "button", "aria-keyshortcuts": "Z", title: "Guided start: two slices at right angles first (Z)", onclick: () => actions.guide() }, element("span", {}, "Guide me"), key("Z"));
+  const node = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      "aria-keyshortcuts": "Z",
+      title: "Guided start: two slices at right angles first (Z)",
+      onclick: () => actions.guide(),
+    },
+    element("span", {}, "Guide me"),
+    key("Z"),
+  );
   const update = ({ proposal }) => {
-    node.hidden = session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
+    node.hidden =
+      session.image?.kind !== "volume" || !session.project.proposes || Boolean(proposal.shown);
     setAttributes(node, { "aria-pressed": Boolean(session.view.guide) });
   };
   session.addEventListener("view", () => session.app && update(session.app.state));
@@ -40,14 +72,26 @@ function guideButton() {
 }
 
 function sourceSelect() {
-  const node = element("select.sw-select.sw-source", { "aria-label": "Whose proposals", title: "Whose proposals are shown", hidden: true });
+  const node = element("select.sw-select.sw-source", {
+    "aria-label": "Whose proposals",
+    title: "Whose proposals are shown",
+    hidden: true,
+  });
   node.addEventListener("change", () => session.app.proposals.show(node.value));
   let drawn = "";
   const update = ({ proposal: { sources, propagators, shown } }) => {
     node.hidden = !shown;
-    const now = JSON.stringify([sources.map((one) => one.id), propagators.length, Boolean(learning.overview)]);
+    const now = JSON.stringify([
+      sources.map((one) => one.id),
+      propagators.length,
+      Boolean(learning.overview),
+    ]);
     if (now !== drawn) {
-      node.replaceChildren(...sources.map((one) => element("option", { value: one.producer }, producerTitle(one, propagators))));
+      node.replaceChildren(
+        ...sources.map((one) =>
+          element("option", { value: one.producer }, producerTitle(one, propagators)),
+        ),
+      );
       drawn = now;
     }
     if (shown && node.value !== shown.producer) node.value = shown.producer;
@@ -58,9 +102,22 @@ function sourceSelect() {
 
 function limitSlider() {
   const value = element("output.sw-limit-value", {});
-  const slider = element("input", { type: "range", min: 0, max: 100, step: 1, "aria-label": "Least confidence of proposals", "aria-keyshortcuts": ", ." });
+  const slider = element("input", {
+    type: "range",
+    min: 0,
+    max: 100,
+    step: 1,
+    "aria-label": "Least confidence of proposals",
+    "aria-keyshortcuts": ", .",
+  });
   slider.addEventListener("input", () => session.setView("sure", Number(slider.value)));
-  const node = element("label.sw-limit", { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true }, element("span", {}, "Sure"), slider, value);
+  const node = element(
+    "label.sw-limit",
+    { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true },
+    element("span", {}, "Sure"),
+    slider,
+    value,
+  );
   const update = ({ proposal, minConfidence }) => {
     node.hidden = !proposal.shown;
     const percent = Math.round(100 * minConfidence);
@@ -72,10 +129,26 @@ function limitSlider() {
 }
 
 function layerButtons() {
-  const doubt = iconButton("doubt", "Show where the proposals are in doubt", { keys: "U", onclick: () => actions.doubt() });
-  const shown = iconButton("eye", "Show the proposals", { keys: "H", onclick: () => actions.proposals() });
-  const trust = iconButton("trust", "Show how far the app trusts what is known: people green, fills blue, models violet", { keys: "Shift+U", onclick: () => actions.trust() });
-  const node = element("div.sw-group", { role: "group", "aria-label": "Proposal layers", hidden: true }, shown, doubt, trust);
+  const doubt = iconButton("doubt", "Show where the proposals are in doubt", {
+    keys: "U",
+    onclick: () => actions.doubt(),
+  });
+  const shown = iconButton("eye", "Show the proposals", {
+    keys: "H",
+    onclick: () => actions.proposals(),
+  });
+  const trust = iconButton(
+    "trust",
+    "Show how far the app trusts what is known: people green, fills blue, models violet",
+    { keys: "Shift+U", onclick: () => actions.trust() },
+  );
+  const node = element(
+    "div.sw-group",
+    { role: "group", "aria-label": "Proposal layers", hidden: true },
+    shown,
+    doubt,
+    trust,
+  );
   const update = ({ proposal, uncertainty, proposals, trust: trusted }) => {
     node.hidden = !proposal.shown;
     setAttributes(doubt, { "aria-pressed": Boolean(uncertainty) });
@@ -96,13 +169,17 @@ function facts() {
 
 function factsText({ shown, running }) {
   if (!session.image) return "";
-  if (!session.project.proposes) return "Nothing is proposed here: the server was started with --no-fill.";
+  if (!session.project.proposes)
+    return "Nothing is proposed here: the server was started with --no-fill.";
   if (!shown && running) return "The rest of the volume is being proposed…";
-  if (!shown && session.image.kind === "volume" && anyLabelled()) return "The rest of the volume is proposed in a moment.";
-  if (!shown && session.image.kind === "volume") return "Label an object on one slice; the app proposes the rest.";
+  if (!shown && session.image.kind === "volume" && anyLabelled())
+    return "The rest of the volume is proposed in a moment.";
+  if (!shown && session.image.kind === "volume")
+    return "Label an object on one slice; the app proposes the rest.";
   if (!shown) return "Proposals come when the app has learned from some labels.";
   const parts = [];
-  if (typeof shown.expected_dice === "number") parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
+  if (typeof shown.expected_dice === "number")
+    parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
   if (shown.behind) parts.push(running ? "being renewed" : "outdated");
   return parts.join(" · ");
 }
@@ -121,8 +198,20 @@ function acceptButtons(focusCanvas) {
   const open = acceptButton("Range", "I", () => range.toggle());
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
-  const node = element("div.sw-accept", { role: "group", "aria-label": "Accept proposals", hidden: true }, range.node, reject, open, whole, slice);
-  session.addEventListener("range", () => (node.hidden ? toast(session.image ? nothingProposed(session.image) : "Open an image first.") : range.toggle()));
+  const node = element(
+    "div.sw-accept",
+    { role: "group", "aria-label": "Accept proposals", hidden: true },
+    range.node,
+    reject,
+    open,
+    whole,
+    slice,
+  );
+  session.addEventListener("range", () =>
+    node.hidden
+      ? toast(session.image ? nothingProposed(session.image) : "Open an image first.")
+      : range.toggle(),
+  );
   const update = (state) => {
     node.hidden = !state.proposal.shown;
     const volume = session.image?.kind === "volume";
@@ -136,14 +225,27 @@ function acceptButtons(focusCanvas) {
 }
 
 function acceptButton(text, keys, onclick) {
-  return element("button.sw-button.small", { type: "button", onclick, "aria-keyshortcuts": keys }, element("span", {}, text), key(keys.replace("Shift+", "⇧")));
+  return element(
+    "button.sw-button.small",
+    { type: "button", onclick, "aria-keyshortcuts": keys },
+    element("span", {}, text),
+    key(keys.replace("Shift+", "⇧")),
+  );
 }
 
 /** From slice to slice of the active plane, as people count them: from 1, both ends included. */
 function rangeForm(focusCanvas) {
   const from = sliceNumber("From slice");
   const to = sliceNumber("To slice");
-  const node = element("form.sw-range", { "aria-label": "Range to accept", hidden: true }, from, element("span", { "aria-hidden": "true" }, "–"), to, element("button.sw-button.small.primary", { type: "submit" }, "Accept"), iconButton("close", "Do not accept a range", { onclick: () => close() }));
+  const node = element(
+    "form.sw-range",
+    { "aria-label": "Range to accept", hidden: true },
+    from,
+    element("span", { "aria-hidden": "true" }, "–"),
+    to,
+    element("button.sw-button.small.primary", { type: "submit" }, "Accept"),
+    iconButton("close", "Do not accept a range", { onclick: () => close() }),
+  );
   const close = () => (node.hidden = true);
   const open = () => {
     const { axis, index } = session.app.state;
@@ -177,10 +279,16 @@ function between(states, index, count) {
 }
 
 function sliceNumber(label) {
-  return element("input.sw-number", { type: "number", min: 1, step: 1, required: true, "aria-label": label, title: label });
+  return element("input.sw-number", {
+    type: "number",
+    min: 1,
+    step: 1,
+    required: true,
+    "aria-label": label,
+    title: label,
+  });
 }
 
 function key(text) {
   return element("kbd", { "aria-hidden": "true" }, text);
 }
-

@@ -10,8 +10,17 @@ export function toggleSheet() {
   if (open) return open.close();
   const dialog = element("dialog.sw-dialog.sw-sheet", { "aria-labelledby": "sw-sheet-title" });
   dialog.append(
-    element("header", {}, element("h2", { id: "sw-sheet-title" }, "Keys and mouse"), closeButton(dialog)),
-    element("div.sw-sheet-groups", { tabindex: 0, role: "region", "aria-label": "All keys" }, GROUPS.map(groupElement)),
+    element(
+      "header",
+      {},
+      element("h2", { id: "sw-sheet-title" }, "Keys and mouse"),
+      closeButton(dialog),
+    ),
+    element(
+      "div.sw-sheet-groups",
+      { tabindex: 0, role: "region", "aria-label": "All keys" },
+      GROUPS.map(groupElement),
+    ),
   );
   dialog.addEventListener("keydown", (event) => event.key === "?" && dialog.close());
   show(dialog);
@@ -19,9 +28,12 @@ export function toggleSheet() {
 
 function groupElement({ title, keys }) {
   const rows = keys.map((entry) => [
-    element("dt", {}, entry.keys.split("  ").map((key) => element("kbd", {}, key))),
+    element(
+      "dt",
+      {},
+      entry.keys.split("  ").map((key) => element("kbd", {}, key)),
+    ),
     element("dd", {}, entry.text),
   ]);
   return element("section", {}, element("h3", {}, title), element("dl", {}, rows.flat()));
 }
-

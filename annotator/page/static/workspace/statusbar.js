@@ -7,7 +7,17 @@ import { element, icon, setText } from "../ui/dom.js";
 /** The status bar: {node, hover(detail)}. */
 export function statusbar() {
   const readout = hoverReadout();
-  const node = element("footer.sw-status", {}, readout.node, element("span.sw-spacer"), fillChip(), jobChip(), modelChip(), personChip(), linkChip());
+  const node = element(
+    "footer.sw-status",
+    {},
+    readout.node,
+    element("span.sw-spacer"),
+    fillChip(),
+    jobChip(),
+    modelChip(),
+    personChip(),
+    linkChip(),
+  );
   return { node, hover: readout.show };
 }
 
@@ -15,8 +25,16 @@ function hoverReadout() {
   const dot = element("i.sw-dot");
   const name = element("span.sw-hover-class");
   const value = element("span");
-  const place = element("span", { title: "Rows, columns and slices are counted from 1; exported arrays count from 0" });
-  const node = element("div.sw-hover", { "aria-hidden": "true" }, element("span.sw-hover-label", {}, dot, name), value, place);
+  const place = element("span", {
+    title: "Rows, columns and slices are counted from 1; exported arrays count from 0",
+  });
+  const node = element(
+    "div.sw-hover",
+    { "aria-hidden": "true" },
+    element("span.sw-hover-label", {}, dot, name),
+    value,
+    place,
+  );
   const show = (detail) => {
     node.hidden = !detail;
     if (!detail) return;
@@ -56,7 +74,11 @@ function placeText({ position, mm }) {
 
 /** How far the fill of the open volume is, where it takes longer than a moment. */
 function fillChip() {
-  const node = element("span.sw-chip.sw-job-chip", { role: "status", title: "The rest of the volume is being proposed from your labels", hidden: true });
+  const node = element("span.sw-chip.sw-job-chip", {
+    role: "status",
+    title: "The rest of the volume is being proposed from your labels",
+    hidden: true,
+  });
   session.addEventListener("change", ({ detail: { proposal } }) => {
     node.hidden = proposal.progress === null;
     if (!node.hidden) setText(node, `Filling ${Math.floor(100 * proposal.progress)} %`);
@@ -67,10 +89,16 @@ function fillChip() {
 function jobChip() {
   const node = element("span.sw-chip.sw-job-chip", { role: "status", hidden: true });
   session.addEventListener("jobs", () => {
-    const running = [...session.jobs.values()].filter((job) => job.state === "running" && job.kind !== "embed");
+    const running = [...session.jobs.values()].filter(
+      (job) => job.state === "running" && job.kind !== "embed",
+    );
     const job = running.at(-1);
     node.hidden = !job;
-    if (job) setText(node, `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`);
+    if (job)
+      setText(
+        node,
+        `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`,
+      );
   });
   return node;
 }
@@ -92,7 +120,12 @@ function modelChip() {
 
 function personChip() {
   const name = element("span");
-  const node = element("button.sw-person", { type: "button", title: "Who you are here", onclick: signOut }, icon("person", 14), name);
+  const node = element(
+    "button.sw-person",
+    { type: "button", title: "Who you are here", onclick: signOut },
+    icon("person", 14),
+    name,
+  );
   const show = () => {
     setText(name, session.project?.user ?? "");
     node.disabled = !session.project?.sign_in; // who did not sign in would be in again at once
@@ -111,16 +144,24 @@ async function signOut() {
 
 function linkChip() {
   const text = element("span", {}, "Connecting…");
-  const node = element("span.sw-link", { role: "status", "aria-live": "polite", dataset: { mode: "connecting" } }, element("i.sw-lamp"), text);
+  const node = element(
+    "span.sw-link",
+    { role: "status", "aria-live": "polite", dataset: { mode: "connecting" } },
+    element("i.sw-lamp"),
+    text,
+  );
   const show = () => {
     const { mode, text: words, detail } = session.link.state;
     node.dataset.mode = mode;
     node.title = detail;
     setText(text, words);
   };
-  session.start().then(() => {
-    session.link.addEventListener("state", show);
-    show();
-  }, () => {});
+  session.start().then(
+    () => {
+      session.link.addEventListener("state", show);
+      show();
+    },
+    () => {},
+  );
   return node;
 }

@@ -23,8 +23,14 @@ const TOOLS = [
 
 /** The toolbar's element; `focusCanvas` gives the keyboard back after a click with the mouse. */
 export function toolbar(focusCanvas) {
-  const bar = element("div.sw-tools", { role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" });
-  bar.append(...TOOLS.map((tool) => (tool ? toolButton(...tool) : element("hr", { "aria-hidden": "true" }))));
+  const bar = element("div.sw-tools", {
+    role: "toolbar",
+    "aria-label": "Tools",
+    "aria-orientation": "vertical",
+  });
+  bar.append(
+    ...TOOLS.map((tool) => (tool ? toolButton(...tool) : element("hr", { "aria-hidden": "true" }))),
+  );
   bar.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;

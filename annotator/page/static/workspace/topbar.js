@@ -18,8 +18,15 @@ const LAYOUTS = [
 /** The top bar: {node, update(state)}. */
 export function topbar(focusCanvas) {
   const parts = [imageName(), history(), layouts(), windowControls(), completeSwitch(), corner()];
-  const node = element("header.sw-top", {}, parts.map((part) => part.node));
-  node.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button") && focusCanvas());
+  const node = element(
+    "header.sw-top",
+    {},
+    parts.map((part) => part.node),
+  );
+  node.addEventListener(
+    "click",
+    (event) => event.detail > 0 && event.target.closest("button") && focusCanvas(),
+  );
   return { node, update: (state) => parts.forEach((part) => part.update?.(state)) };
 }
 
@@ -58,23 +65,39 @@ function presence() {
 
 function history() {
   const undo = iconButton("undo", "Undo", { keys: "Ctrl+Z", onclick: () => session.app?.undo() });
-  const redo = iconButton("redo", "Redo", { keys: "Ctrl+Shift+Z", onclick: () => session.app?.redo() });
+  const redo = iconButton("redo", "Redo", {
+    keys: "Ctrl+Shift+Z",
+    onclick: () => session.app?.redo(),
+  });
   const update = ({ canUndo, canRedo }) => {
     undo.disabled = !canUndo;
     redo.disabled = !canRedo;
   };
-  return { node: element("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo), update };
+  return {
+    node: element("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo),
+    update,
+  };
 }
 
 function layouts() {
   const buttons = LAYOUTS.map(([name, label, keys]) =>
-    iconButton(name, label, { keys, dataset: { layout: name }, "aria-pressed": "false", onclick: () => session.app?.layout(name) }),
+    iconButton(name, label, {
+      keys,
+      dataset: { layout: name },
+      "aria-pressed": "false",
+      onclick: () => session.app?.layout(name),
+    }),
   );
-  const node = element("div.sw-group.segments", { role: "toolbar", "aria-label": "Layout" }, buttons);
+  const node = element(
+    "div.sw-group.segments",
+    { role: "toolbar", "aria-label": "Layout" },
+    buttons,
+  );
   rove(node);
   const update = ({ layout }) => {
     node.hidden = session.image?.kind !== "volume";
-    for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.layout === layout });
+    for (const button of buttons)
+      setAttributes(button, { "aria-pressed": button.dataset.layout === layout });
   };
   return { node, update };
 }
@@ -82,8 +105,12 @@ function layouts() {
 function windowControls() {
   const lo = windowNumber("Window from");
   const hi = windowNumber("Window to");
-  const presets = element("select.sw-select", { "aria-label": "Window preset", title: "Window preset" });
-  const take = (from, to) => Number.isFinite(from) && Number.isFinite(to) && to > from && session.app?.setWindow(from, to);
+  const presets = element("select.sw-select", {
+    "aria-label": "Window preset",
+    title: "Window preset",
+  });
+  const take = (from, to) =>
+    Number.isFinite(from) && Number.isFinite(to) && to > from && session.app?.setWindow(from, to);
   for (const input of [lo, hi]) {
     input.addEventListener("change", () => take(lo.valueAsNumber, hi.valueAsNumber));
     input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
@@ -93,7 +120,14 @@ function windowControls() {
     take(from, to);
     presets.blur();
   });
-  const node = element("div.sw-group.sw-window", { role: "group", "aria-label": "Window", hidden: true }, presets, lo, element("span", { "aria-hidden": "true" }, "–"), hi);
+  const node = element(
+    "div.sw-group.sw-window",
+    { role: "group", "aria-label": "Window", hidden: true },
+    presets,
+    lo,
+    element("span", { "aria-hidden": "true" }, "–"),
+    hi,
+  );
   session.addEventListener("image", () => {
     node.hidden = false;
     presets.replaceChildren(...presetOptions(session.image));
@@ -102,18 +136,30 @@ function windowControls() {
 }
 
 function windowNumber(label) {
-  return element("input.sw-number", { type: "number", step: "any", "aria-label": label, title: label });
+  return element("input.sw-number", {
+    type: "number",
+    step: "any",
+    "aria-label": label,
+    title: label,
+  });
 }
 
 function presetOptions({ window, range, presets }) {
-  const all = [{ name: "Default", lo: window[0], hi: window[1] }, ...presets, { name: "Full range", lo: range[0], hi: range[1] }];
+  const all = [
+    { name: "Default", lo: window[0], hi: window[1] },
+    ...presets,
+    { name: "Full range", lo: range[0], hi: range[1] },
+  ];
   const options = all.map(({ name, lo, hi }) => element("option", { value: `${lo},${hi}` }, name));
   return [...options, element("option", { value: "", hidden: true }, "Custom")];
 }
 
 function showWindow({ presets, lo, hi }, window) {
   if (!window) return;
-  for (const [input, value] of [[lo, window[0]], [hi, window[1]]]) {
+  for (const [input, value] of [
+    [lo, window[0]],
+    [hi, window[1]],
+  ]) {
     const text = String(rounded(value, window[1] - window[0]));
     if (document.activeElement !== input && input.value !== text) input.value = text;
   }
@@ -148,7 +194,16 @@ function completeSwitch() {
     const flat = session.image?.kind === "image";
     button.hidden = !session.image;
     setAttributes(button, { "aria-pressed": Boolean(complete) });
-    setText(text, complete ? (flat ? "Image complete" : "Slice complete") : flat ? "Complete image" : "Complete slice");
+    setText(
+      text,
+      complete
+        ? flat
+          ? "Image complete"
+          : "Slice complete"
+        : flat
+          ? "Complete image"
+          : "Complete slice",
+    );
   };
   session.addEventListener("image", () => update(session.app.state));
   return { node: button, update };

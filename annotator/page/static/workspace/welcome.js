@@ -20,12 +20,26 @@ export function welcome() {
     { "aria-label": "No images yet" },
     icon("picture", 44),
     element("h2", {}, "No images yet"),
-    element("p", {}, "Drop pictures, scans or a folder anywhere on this page: PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM."),
+    element(
+      "p",
+      {},
+      "Drop pictures, scans or a folder anywhere on this page: PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM.",
+    ),
     element(
       "div.sw-row",
       {},
-      element("button.sw-button.primary", { type: "button", onclick: chooseFiles }, icon("upload", 16), "Choose files"),
-      element("button.sw-button", { type: "button", onclick: chooseFolder }, icon("folder", 16), "Choose a folder"),
+      element(
+        "button.sw-button.primary",
+        { type: "button", onclick: chooseFiles },
+        icon("upload", 16),
+        "Choose files",
+      ),
+      element(
+        "button.sw-button",
+        { type: "button", onclick: chooseFolder },
+        icon("folder", 16),
+        "Choose a folder",
+      ),
     ),
   );
   const show = () => (node.hidden = session.project.images_total > 0);
@@ -41,11 +55,20 @@ export function firstSteps() {
     node.remove();
   };
   const list = element("ol");
-  const node = element("section.sw-steps", { "aria-label": "First steps" }, list, iconButton("close", "Close the first steps", { onclick: close }));
+  const node = element(
+    "section.sw-steps",
+    { "aria-label": "First steps" },
+    list,
+    iconButton("close", "Close the first steps", { onclick: close }),
+  );
   const show = () => {
     node.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0;
     const steps = session.classes.length > 1 ? STEPS : [ADD_FIRST, ...STEPS.slice(1)];
-    list.replaceChildren(...steps.map(([what, how]) => element("li", {}, element("b", {}, what), element("span", {}, how))));
+    list.replaceChildren(
+      ...steps.map(([what, how]) =>
+        element("li", {}, element("b", {}, what), element("span", {}, how)),
+      ),
+    );
   };
   session.addEventListener("project", show);
   session.link.addEventListener("ack", close, { once: true });
@@ -55,8 +78,18 @@ export function firstSteps() {
 
 /** The project could not be read: say so where the canvas would be. */
 export function showFault(stage, error) {
-  const retry = element("button.sw-button.primary", { type: "button", onclick: () => location.reload() }, "Try again");
+  const retry = element(
+    "button.sw-button.primary",
+    { type: "button", onclick: () => location.reload() },
+    "Try again",
+  );
   stage.replaceChildren(
-    element("section.sw-welcome", { role: "alert" }, element("h2", {}, "The project cannot be opened"), element("p", {}, error.message), retry),
+    element(
+      "section.sw-welcome",
+      { role: "alert" },
+      element("h2", {}, "The project cannot be opened"),
+      element("p", {}, error.message),
+      retry,
+    ),
   );
 }

@@ -24,16 +24,38 @@ export async function mount(node, trigger) {
   startTheme(life.signal);
   const root = node.querySelector(".sw");
   const host = element("div.sw-host");
-  const focusCanvas = () => (session.app?.active.overlay ?? host.querySelector("canvas[tabindex]"))?.focus({ preventScroll: true });
-  const parts = { tools: toolbar(focusCanvas), top: topbar(focusCanvas), prompt: promptbar(focusCanvas), proposals: proposalbar(focusCanvas), guide: guidebar(focusCanvas), status: statusbar() };
+  const focusCanvas = () =>
+    (session.app?.active.overlay ?? host.querySelector("canvas[tabindex]"))?.focus({
+      preventScroll: true,
+    });
+  const parts = {
+    tools: toolbar(focusCanvas),
+    top: topbar(focusCanvas),
+    prompt: promptbar(focusCanvas),
+    proposals: proposalbar(focusCanvas),
+    guide: guidebar(focusCanvas),
+    status: statusbar(),
+  };
   const stage = element("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.node);
-  root.replaceChildren(element("h1.sw-hidden", {}, "Slicewise"), parts.top.node, parts.tools.node, stage, parts.proposals.node, parts.guide.node, parts.status.node);
+  root.replaceChildren(
+    element("h1.sw-hidden", {}, "Slicewise"),
+    parts.top.node,
+    parts.tools.node,
+    stage,
+    parts.proposals.node,
+    parts.guide.node,
+    parts.status.node,
+  );
   try {
     await session.start();
   } catch (error) {
     return showFault(stage, error);
   }
-  const app = new LabelApp(host, { link: session.link, signal: life.signal, proposes: session.project.proposes });
+  const app = new LabelApp(host, {
+    link: session.link,
+    signal: life.signal,
+    proposes: session.project.proposes,
+  });
   wire(app, parts, life.signal);
   session.setApp(app);
   document.querySelector("#side").dataset.proposes = session.project.proposes;

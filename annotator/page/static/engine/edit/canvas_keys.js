@@ -28,7 +28,8 @@ function plain(app, event) {
     !event.target?.closest || event.target === document.body || app.root.contains(event.target);
   if (app.tool.key?.(event.key)) return true;
   if (!inCanvas) return false;
-  if (event.target?.closest?.("button") && (event.key === "Enter" || event.key === " ")) return false;
+  if (event.target?.closest?.("button") && (event.key === "Enter" || event.key === " "))
+    return false;
   const action = ACTIONS[event.key] ?? ACTIONS[event.code];
   return action ? action(app, event) !== false : false;
 }

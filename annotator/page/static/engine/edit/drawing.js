@@ -3,7 +3,8 @@
 /** May this slice be drawn on now? Says why where it may not. */
 export function mayDraw(app, view) {
   if (!view.editable) app.say("info", "This slice is still loading; try again in a moment.");
-  else if (!app.settings.visible) app.say("info", "The labels are hidden; show them before drawing.");
+  else if (!app.settings.visible)
+    app.say("info", "The labels are hidden; show them before drawing.");
   else return hasClass(app);
   return false;
 }

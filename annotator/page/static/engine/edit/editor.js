@@ -37,13 +37,17 @@ export class Editor {
     const allowed = this.#withoutProtected(ref, { box, classes }, instance);
     const tight = shrink(box, allowed, (c) => c !== UNLABELLED);
     if (!tight) {
-      this.app.say("info", "Nothing changed: every voxel there is protected, locked or empty already.");
+      this.app.say(
+        "info",
+        "Nothing changed: every voxel there is protected, locked or empty already.",
+      );
       return false;
     }
     const id = this.app.link.newId();
     const said = encodeRuns(tight.values);
     const entry = this.#record({ id, ...ref, kind: "label", box: tight.box, said });
-    entry.object = instance === -1 ? this.app.labels.nextObject(this.app.settings.classId) : instance;
+    entry.object =
+      instance === -1 ? this.app.labels.nextObject(this.app.settings.classId) : instance;
     this.#apply(entry);
     this.#send(
       ref,
@@ -73,7 +77,14 @@ export class Editor {
       : this.history.done.findLast(
           (e) => e.kind === "complete" && e.on && sameSlice(e, ref, this.app.image.id),
         );
-    const entry = this.#record({ id, ...ref, kind: "complete", on, box: whole, ground: undoes?.before });
+    const entry = this.#record({
+      id,
+      ...ref,
+      kind: "complete",
+      on,
+      box: whole,
+      ground: undoes?.before,
+    });
     this.#apply(entry);
     this.#send(ref, { t: "complete", id, on });
     this.#did(entry);
@@ -88,7 +99,16 @@ export class Editor {
     const index = Math.min(hi - 1, Math.max(lo, app.cursor[axis]));
     const { minConfidence, instances: number } = app.settings;
     const what = { min_confidence: minConfidence, producer: shown.producer, prediction, number };
-    app.link.enqueue({ t: "accept", id, image: app.image.id, axis, lo, hi, ...what, seconds: this.#seconds() });
+    app.link.enqueue({
+      t: "accept",
+      id,
+      image: app.image.id,
+      axis,
+      lo,
+      hi,
+      ...what,
+      seconds: this.#seconds(),
+    });
     this.#did({ id, image: app.image.id, axis, index });
   }
 
@@ -145,7 +165,9 @@ export class Editor {
     const size = classes.length;
     const current = app.labels.read(ref.axis, ref.index, box, new Uint8Array(size));
     const apart = instance !== 0 && app.settings.protect && app.labels.hasObjects;
-    const objects = apart ? app.labels.readObjects(ref.axis, ref.index, box, new Uint16Array(size)) : null;
+    const objects = apart
+      ? app.labels.readObjects(ref.axis, ref.index, box, new Uint16Array(size))
+      : null;
     const tables = new Map();
     return classes.map((value, i) => {
       if (value === UNLABELLED) return UNLABELLED;
@@ -186,7 +208,8 @@ export class Editor {
 
   #step(entry, direction) {
     const { app } = this;
-    if (!entry) return app.say("info", direction === "undo" ? "Nothing left to undo." : "Nothing to redo.");
+    if (!entry)
+      return app.say("info", direction === "undo" ? "Nothing left to undo." : "Nothing to redo.");
     if (entry.image !== app.image.id) return this.#stepElsewhere(entry, direction);
     app.gotoSlice(entry.axis, entry.index);
     if (direction === "undo") this.#revert(this.history.stepBack(), true);
@@ -213,7 +236,11 @@ export class Editor {
     if (entry.kind === "complete")
       this.app.noteSlice(entry.axis, entry.index, entry.on ? "complete" : "labelled");
     else if (entry.kind === "label")
-      this.app.noteSlice(entry.axis, entry.index, this.app.states.get(entry.axis, entry.index) ?? "labelled");
+      this.app.noteSlice(
+        entry.axis,
+        entry.index,
+        this.app.states.get(entry.axis, entry.index) ?? "labelled",
+      );
   }
 
   /** Into the local copy only. */
@@ -247,7 +274,8 @@ export class Editor {
       app.say("info", "This will be undone when the connection is back.");
     if (entry.before) {
       const count = (entry.box.r1 - entry.box.r0) * (entry.box.c1 - entry.box.c0);
-      const objects = entry.before.objects && decodeRuns(entry.before.objects, new Uint16Array(count));
+      const objects =
+        entry.before.objects && decodeRuns(entry.before.objects, new Uint16Array(count));
       app.labels.restore(
         entry.axis,
         entry.index,

@@ -42,7 +42,10 @@ export class Input {
     view.pointer = point;
     if (this.gesture) {
       const samples = event.getCoalescedEvents?.() ?? [];
-      this.gesture.move?.(view, samples.length ? samples.map((sample) => view.locate(sample)) : [point]);
+      this.gesture.move?.(
+        view,
+        samples.length ? samples.map((sample) => view.locate(sample)) : [point],
+      );
     } else if (event.shiftKey) app.navigation.point(view, point);
     app.tool.hover?.(view);
     if (app.tool.draw) view.redrawOverlay();

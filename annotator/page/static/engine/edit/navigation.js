@@ -21,7 +21,9 @@ export class Navigation {
   /** The crosshair goes to [z, y, x]; views whose slice changes are drawn anew. */
   moveCursor(position) {
     const { app } = this;
-    const next = position.map((v, i) => Math.min(app.image.shape[i] - 1, Math.max(0, Math.round(v))));
+    const next = position.map((v, i) =>
+      Math.min(app.image.shape[i] - 1, Math.max(0, Math.round(v))),
+    );
     const old = app.cursor;
     if (next.every((v, i) => v === old[i])) return;
     if (app.drawing && next[app.drawing.axis] !== old[app.drawing.axis]) return; // a stroke ends on the slice it began on
@@ -67,7 +69,10 @@ export class Navigation {
   /** Steps along the active view's axis; infinite for the first or last slice. */
   step(count) {
     const { active, image } = this.app;
-    this.gotoSlice(active.axis, Math.min(image.shape[active.axis] - 1, Math.max(0, active.index + count)));
+    this.gotoSlice(
+      active.axis,
+      Math.min(image.shape[active.axis] - 1, Math.max(0, active.index + count)),
+    );
   }
 
   /** Arrow keys move the crosshair while that tool is in hand, and through the slices otherwise. */

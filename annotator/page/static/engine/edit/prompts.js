@@ -29,7 +29,8 @@ export class PromptStore {
   shownCandidate(ref) {
     const set = this.on(ref);
     const candidate = set?.candidates[set.chosen];
-    if (candidate) candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
+    if (candidate)
+      candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
     return candidate;
   }
 
@@ -107,13 +108,18 @@ export class PromptStore {
     if (!app.link.online) {
       set.waiting = true;
       if (!this.warned)
-        app.say("warn", "No connection: masks need the server. Brush, lasso and polygon work meanwhile.");
+        app.say(
+          "warn",
+          "No connection: masks need the server. Brush, lasso and polygon work meanwhile.",
+        );
       this.warned = true;
       return;
     }
     Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
     const given = handed(set);
-    const bits = given && packBits(given.mask, given.box.r1 - given.box.r0, given.box.c1 - given.box.c0).buffer;
+    const bits =
+      given &&
+      packBits(given.mask, given.box.r1 - given.box.r0, given.box.c1 - given.box.c0).buffer;
     app.link.send(
       {
         t: "predict",
@@ -185,7 +191,9 @@ export class PromptStore {
   /** Sets of the open image whose mask was accepted and has not come. */
   #awaited() {
     const here = `${this.app.image?.id}/`;
-    return [...this.sets].filter(([key, set]) => key.startsWith(here) && set.acceptAs !== null).map(([, set]) => set);
+    return [...this.sets]
+      .filter(([key, set]) => key.startsWith(here) && set.acceptAs !== null)
+      .map(([, set]) => set);
   }
 
   /** A question on another slice came before the answer to an accepted one: now that nothing is asked, ask it again. */
@@ -210,9 +218,18 @@ export class PromptStore {
     }
     const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
-    const prompts = { ...question(set), model: set.model, candidate: set.chosen, score: candidate.score };
+    const prompts = {
+      ...question(set),
+      model: set.model,
+      candidate: set.chosen,
+      score: candidate.score,
+    };
     const source = set.refine ? "refined" : "prompted";
-    const done = this.app.editor.commit(place, patchOf(candidate, set.refine), { source, prompts, instance });
+    const done = this.app.editor.commit(place, patchOf(candidate, set.refine), {
+      source,
+      prompts,
+      instance,
+    });
     if (done) this.clear(place);
     return true;
   }

@@ -46,7 +46,10 @@ export class ImageSession {
   /** All labels from the server, the middle first; what is not yet acknowledged is laid on top. */
   async loadLabels(middle) {
     const { shape } = this.image;
-    const thickness = Math.max(1, Math.min(64, Math.floor(LABEL_SLAB_BYTES / (shape[1] * shape[2]))));
+    const thickness = Math.max(
+      1,
+      Math.min(64, Math.floor(LABEL_SLAB_BYTES / (shape[1] * shape[2]))),
+    );
     const kept = (this.regions = []);
     let oldest = Infinity;
     for (const [z0, z1] of slabsOutwards(shape[0], thickness, middle)) {
@@ -99,8 +102,14 @@ export class ImageSession {
   }
 
   async #fetch(kind, z0, z1) {
-    const response = await get(`/api/images/${this.image.id}/${kind}?z0=${z0}&z1=${z1}`, this.abort.signal);
-    return { buffer: await response.arrayBuffer(), rev: Number(response.headers.get("x-revision")) };
+    const response = await get(
+      `/api/images/${this.image.id}/${kind}?z0=${z0}&z1=${z1}`,
+      this.abort.signal,
+    );
+    return {
+      buffer: await response.arrayBuffer(),
+      rev: Number(response.headers.get("x-revision")),
+    };
   }
 
   #lay(message, payload) {

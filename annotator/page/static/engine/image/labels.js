@@ -135,7 +135,9 @@ export class LabelVolume {
       const plane = planes[z];
       if (!plane) out.fill(absent, to, to + width);
       else if (step === 1) out.set(plane.subarray(start + box.c0, start + box.c1), to);
-      else for (let i = 0, at = start + box.c0 * step; i < width; i++, at += step) out[to + i] = plane[at];
+      else
+        for (let i = 0, at = start + box.c0 * step; i < width; i++, at += step)
+          out[to + i] = plane[at];
     }
     return out;
   }

@@ -47,7 +47,8 @@ export class PixelSource {
     if (this.keepsWhole) return;
     for (let i = 1; i <= AHEAD; i++) {
       const next = index + (i === AHEAD ? -direction : i * direction);
-      if (next >= 0 && next < this.image.shape[axis]) this.fetchSlice(axis, next).catch(this.failed);
+      if (next >= 0 && next < this.image.shape[axis])
+        this.fetchSlice(axis, next).catch(this.failed);
     }
   }
 
@@ -56,7 +57,9 @@ export class PixelSource {
     const key = `${axis}/${index}`;
     if (this.cache.has(key) || this.#inMemory(axis, index)) return Promise.resolve();
     if (!this.asked.has(key)) {
-      const fetched = this.#fetch(`slice/${axis}/${index}`).then((array) => this.#touch(key, array));
+      const fetched = this.#fetch(`slice/${axis}/${index}`).then((array) =>
+        this.#touch(key, array),
+      );
       this.asked.set(key, fetched.finally(() => this.asked.delete(key)).then(this.changed));
     }
     return this.asked.get(key);

@@ -40,7 +40,9 @@ export class Proposals {
   /** Why nothing can be accepted or rejected now; null where something can. */
   get obstacle() {
     if (!this.shown) return nothingProposed(this.app.image);
-    return this.late ? "The newest proposals are on their way; look at them, then do that again." : null;
+    return this.late
+      ? "The newest proposals are on their way; look at them, then do that again."
+      : null;
   }
 
   /** For the page: what can be shown, what is, and how the fill stands. */
@@ -76,7 +78,8 @@ export class Proposals {
       await (this.shown ? this.#read(signal) : this.#clear());
       await this.#askNext(signal);
     } catch (error) {
-      if (!signal.aborted && this.facts) app.say("warn", `The proposals could not be read: ${error.message}`);
+      if (!signal.aborted && this.facts)
+        app.say("warn", `The proposals could not be read: ${error.message}`);
     }
   }
 
@@ -102,7 +105,8 @@ export class Proposals {
   /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
   async gotoNext() {
     const { app } = this;
-    if (!app.proposes) return app.say("info", "This server proposes nothing; start it without --no-fill.");
+    if (!app.proposes)
+      return app.say("info", "This server proposes nothing; start it without --no-fill.");
     const step = this.guide?.steps[this.guide.now];
     if (step) return this.#go(step);
     try {
@@ -111,7 +115,8 @@ export class Proposals {
       return app.say("warn", `The next slice is not known: ${error.message}`);
     }
     const { axis, index, reason } = this.next ?? {};
-    if (axis === null || axis === undefined) return app.say("info", reason ?? "There is nothing to propose here.");
+    if (axis === null || axis === undefined)
+      return app.say("info", reason ?? "There is nothing to propose here.");
     this.#go({ axis, index, reason });
   }
 
@@ -182,7 +187,10 @@ export function isProposed({ labels, proposed, app }, at) {
 /** Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks? */
 export function isOpen({ labels, proposed, app }) {
   const least = app.settings.minConfidence * 255;
-  return labels.some((said, at) => said === UNLABELLED && proposed.classes[at] < ERASED && proposed.sure[at] >= least);
+  return labels.some(
+    (said, at) =>
+      said === UNLABELLED && proposed.classes[at] < ERASED && proposed.sure[at] >= least,
+  );
 }
 
 /** Why there is nothing to accept or reject, and what brings something. */

@@ -24,7 +24,8 @@ export function fillAt(app, view, point) {
   }
   const { mask, box } = component(size, seed, (i) => labels[i] !== classId);
   const open = box.r0 === 0 || box.c0 === 0 || box.r1 === size.rows || box.c1 === size.cols;
-  if (open) return app.say("info", "Nothing to fill here: the current class does not enclose this place.");
+  if (open)
+    return app.say("info", "Nothing to fill here: the current class does not enclose this place.");
   return app.editor.commit(view.ref, patch(cut(mask, size.cols, box), box, classId), {
     instance: instanceBeside(app, view, seed),
   });
@@ -33,7 +34,10 @@ export function fillAt(app, view, point) {
 /** Fill every hole of the current class on the slice. */
 export function fillAll(app, view) {
   const { classId } = app.settings;
-  return commitHoles(app, view, { mask: view.labels.map((c) => (c === classId ? 1 : 0)), box: view.whole });
+  return commitHoles(app, view, {
+    mask: view.labels.map((c) => (c === classId ? 1 : 0)),
+    box: view.whole,
+  });
 }
 
 function commitHoles(app, view, { mask, box, instance = 0 }) {
@@ -50,7 +54,8 @@ export class FillTool {
 
   down(view, point, event) {
     const { row, col } = point;
-    const outside = row < -0.5 || col < -0.5 || row >= view.size.rows - 0.5 || col >= view.size.cols - 0.5;
+    const outside =
+      row < -0.5 || col < -0.5 || row >= view.size.rows - 0.5 || col >= view.size.cols - 0.5;
     if (event.button === 0 && !outside && mayDraw(this.app, view)) fillAt(this.app, view, point);
   }
 }

@@ -13,7 +13,9 @@ export class Stroke {
     Object.assign(this, { app, view, value, box: null, last: null });
     this.writable = app.editor.writable(value);
     this.mask =
-      view.strokeMask?.length === view.labels.length ? view.strokeMask : new Uint8Array(view.labels.length);
+      view.strokeMask?.length === view.labels.length
+        ? view.strokeMask
+        : new Uint8Array(view.labels.length);
     view.strokeMask = this.mask; // all zero between strokes
     const complete = app.states.get(view.axis, view.index) === "complete";
     this.shown = value === ERASED ? (complete ? 0 : UNLABELLED) : value;
@@ -105,7 +107,11 @@ export class PaintTool {
     pen.beginPath();
     pen.ellipse(x, y, radius.col * camera.sx, radius.row * camera.sy, 0, 0, 2 * Math.PI);
     if (this.erases) pen.setLineDash([4 * camera.dpr, 3 * camera.dpr]);
-    strokeTwice(pen, camera.dpr, this.erases ? "#ffffff" : this.app.colorOf(this.app.settings.classId));
+    strokeTwice(
+      pen,
+      camera.dpr,
+      this.erases ? "#ffffff" : this.app.colorOf(this.app.settings.classId),
+    );
     pen.setLineDash([]);
     pen.beginPath();
     pen.arc(x, y, camera.dpr, 0, 2 * Math.PI);

@@ -36,7 +36,11 @@ export class ClickTool {
     this.last = { view, x: point.x, y: point.y, time: event.timeStamp, button: event.button };
     if (event.shiftKey && this.app.prompts.refine(view, point, event.timeStamp)) return;
     const label = isNegative(event) ? 0 : 1;
-    this.app.prompts.add(view.ref, { kind: "point", ...clipped(view, point), label }, event.timeStamp);
+    this.app.prompts.add(
+      view.ref,
+      { kind: "point", ...clipped(view, point), label },
+      event.timeStamp,
+    );
   }
 
   #isDouble(view, point, event) {

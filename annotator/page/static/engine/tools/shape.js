@@ -74,7 +74,11 @@ export class LassoTool {
 
   draw(view, pen) {
     if (view === this.view && this.points)
-      drawOutline(this.app, view, pen, { points: this.points, value: this.intent.value, closed: true });
+      drawOutline(this.app, view, pen, {
+        points: this.points,
+        value: this.intent.value,
+        closed: true,
+      });
   }
 }
 
@@ -86,7 +90,8 @@ export class PolygonTool {
   }
 
   down(view, point, event) {
-    if (this.points && this.view === view && this.index === view.index) return this.#extend(point, event);
+    if (this.points && this.view === view && this.index === view.index)
+      return this.#extend(point, event);
     if (!mayDraw(this.app, view)) return;
     Object.assign(this, { view, index: view.index, intent: intent(this.app, view, point, event) });
     this.points = [[point.row, point.col]];
@@ -146,7 +151,8 @@ export class PolygonTool {
       event.timeStamp - this.last.time < DOUBLE_MS;
     const first = camera.toScreen(...this.points[0]);
     const home =
-      this.points.length > 2 && Math.hypot(point.x - first.x, point.y - first.y) < CLOSE_REACH * camera.dpr;
+      this.points.length > 2 &&
+      Math.hypot(point.x - first.x, point.y - first.y) < CLOSE_REACH * camera.dpr;
     if (again || home) return this.#close();
     this.points.push([point.row, point.col]);
     this.last = { ...point, time: event.timeStamp };
@@ -155,7 +161,8 @@ export class PolygonTool {
 
   #close() {
     const { points, view } = this;
-    if (points.length < 3) return this.app.say("info", "A polygon needs three corners; click some more.");
+    if (points.length < 3)
+      return this.app.say("info", "A polygon needs three corners; click some more.");
     this.points = null;
     view.redrawOverlay();
     commitOutline(this.app, view, points, this.intent);

@@ -37,7 +37,9 @@ export class Camera {
     const room = Math.min(24 * this.dpr, this.width * 0.04);
     const across = Math.max(1, this.width - 2 * room);
     const down = Math.max(1, this.height - 2 * room);
-    this.#scale(Math.min(across / (this.cols * this.stretchCol), down / (this.rows * this.stretchRow)));
+    this.#scale(
+      Math.min(across / (this.cols * this.stretchCol), down / (this.rows * this.stretchRow)),
+    );
     this.tx = (this.width - this.cols * this.sx) / 2;
     this.ty = (this.height - this.rows * this.sy) / 2;
     this.fitted = true;

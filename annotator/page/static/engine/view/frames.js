@@ -15,7 +15,8 @@ export class Frames {
   }
 
   schedule() {
-    if (!this.asked && !this.app.signal.aborted) this.asked = requestAnimationFrame(() => this.#frame());
+    if (!this.asked && !this.app.signal.aborted)
+      this.asked = requestAnimationFrame(() => this.#frame());
   }
 
   /** The page hears of it once, at the end of the frame. */
@@ -61,7 +62,9 @@ export class Frames {
     const { app, pointed, moved, untold } = this;
     this.moved = this.untold = false;
     if (app.image && (moved || (pointed?.view && painted)))
-      app.dispatchEvent(new CustomEvent("hover", { detail: under(app, pointed.view, pointed.point) }));
+      app.dispatchEvent(
+        new CustomEvent("hover", { detail: under(app, pointed.view, pointed.point) }),
+      );
     if (untold) app.dispatchEvent(new CustomEvent("change"));
   }
 

@@ -112,7 +112,10 @@ function drawCandidate(view, pen) {
   const { app, camera } = view;
   const candidate = app.prompts.shownCandidate(view.ref);
   if (!candidate) return;
-  const size = { rows: candidate.box.r1 - candidate.box.r0, cols: candidate.box.c1 - candidate.box.c0 };
+  const size = {
+    rows: candidate.box.r1 - candidate.box.r0,
+    cols: candidate.box.c1 - candidate.box.c0,
+  };
   candidate.path ??= borders(size, { labels: candidate.mask, shown: MASK_SHOWN }).get(1);
   if (!candidate.path) return;
   const path = onScreen(candidate.path, camera, { row: candidate.box.r0, col: candidate.box.c0 });
@@ -162,7 +165,11 @@ function drawMarks(view, pen) {
   const down = camera.height / 2;
   const mark = (text, x, y) =>
     label(pen, camera, text, { x, y, align: "center", weight: 600, color: "#fcd34d", size: 13 });
-  mark(rows[0], across, view.tagReach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset); // below the tag
+  mark(
+    rows[0],
+    across,
+    view.tagReach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset,
+  ); // below the tag
   mark(rows[1], across, camera.height - inset);
   mark(cols[0], inset, down);
   mark(cols[1], camera.width - inset - (view.ruler.host.hidden ? 0 : 14 * camera.dpr), down);
@@ -199,7 +206,12 @@ function roundLength(most) {
   return Number((step * power).toPrecision(3));
 }
 
-function label(pen, camera, text, { x, y, align = "left", size = 12, weight = 500, color = "#f1f5f9" }) {
+function label(
+  pen,
+  camera,
+  text,
+  { x, y, align = "left", size = 12, weight = 500, color = "#f1f5f9" },
+) {
   pen.font = `${weight} ${size * camera.dpr}px system-ui, sans-serif`;
   pen.textAlign = align;
   pen.textBaseline = "middle";

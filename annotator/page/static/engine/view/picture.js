@@ -20,12 +20,16 @@ export class Picture {
     this.table = new WindowTable(view.app.image.dtype);
     this.palette = new Uint32Array(256);
     this.levels = []; // pixels, halved again and again where needed
-    this.base = new Raster(rows, cols, (tile, area) => this.table.paint(tile, area, this.#level(tile.level)));
+    this.base = new Raster(rows, cols, (tile, area) =>
+      this.table.paint(tile, area, this.#level(tile.level)),
+    );
     this.fill = new Raster(rows, cols, (tile, area) => this.#paintFill(tile, area));
     this.unknown = new Raster(rows, cols, (tile, area) => this.#paintUnknown(tile, area));
     this.proposal = new Raster(rows, cols, (tile, area) => this.#paintProposal(tile, area));
     this.doubt = new Raster(rows, cols, (tile, area) => this.#paintDoubt(tile, area));
-    this.trust = new Raster(rows, cols, (tile, area) => paintPixels(tile, area, cols, (at) => view.trust.paint(at)));
+    this.trust = new Raster(rows, cols, (tile, area) =>
+      paintPixels(tile, area, cols, (at) => view.trust.paint(at)),
+    );
     this.coarse = 0;
     this.styleChanged();
     this.windowChanged(false);
@@ -39,7 +43,8 @@ export class Picture {
 
   labelsChanged(box) {
     if (this.#someUnknown() !== this.someUnknown) this.#recolour();
-    for (const raster of [this.fill, this.unknown, this.proposal, this.doubt, this.trust]) raster.invalidate(box);
+    for (const raster of [this.fill, this.unknown, this.proposal, this.doubt, this.trust])
+      raster.invalidate(box);
   }
 
   proposalsChanged() {
@@ -78,13 +83,19 @@ export class Picture {
     context.fillStyle = SURROUND;
     context.fillRect(0, 0, camera.width, camera.height);
     if (!this.view.pixels) return;
-    const level = this.tiled ? Math.max(0, Math.floor(-Math.log2(Math.min(camera.sx, camera.sy)))) : 0;
+    const level = this.tiled
+      ? Math.max(0, Math.floor(-Math.log2(Math.min(camera.sx, camera.sy))))
+      : 0;
     context.imageSmoothingEnabled = !camera.crisp;
     this.base.draw(context, camera, Math.max(level, this.coarse));
     context.imageSmoothingEnabled = false;
     const { style, opacity, visible, showUnknown } = app.settings;
     if (visible && showUnknown)
-      this.#drawThrough(context, this.unknown, { level, pattern: UNKNOWN_HATCH, mode: "source-in" });
+      this.#drawThrough(context, this.unknown, {
+        level,
+        pattern: UNKNOWN_HATCH,
+        mode: "source-in",
+      });
     if (visible) this.#drawProposals(context, level);
     context.globalAlpha = opacity;
     if (visible && style !== "outline" && opacity > 0) this.fill.draw(context, camera, level);
@@ -124,7 +135,10 @@ export class Picture {
   }
 
   #paintFill(tile, area) {
-    return paintLabels(tile, area, this.view.labels, { cols: this.view.camera.cols, palette: this.palette });
+    return paintLabels(tile, area, this.view.labels, {
+      cols: this.view.camera.cols,
+      palette: this.palette,
+    });
   }
 
   #paintUnknown(tile, area) {
@@ -154,7 +168,12 @@ export class Picture {
     const { proposals, uncertainty, opacity } = this.view.app.settings;
     if (!this.view.proposed?.any || !proposals) return;
     const alpha = Math.max(0.35, Math.min(0.9, opacity * 1.4));
-    this.#drawThrough(context, this.proposal, { level, pattern: PROPOSAL_STRIPES, mode: "destination-in", alpha });
+    this.#drawThrough(context, this.proposal, {
+      level,
+      pattern: PROPOSAL_STRIPES,
+      mode: "destination-in",
+      alpha,
+    });
     if (uncertainty) this.doubt.draw(context, this.view.camera, level);
   }
 
@@ -217,8 +236,18 @@ function diagonals({ size, width, line, ground }) {
   };
 }
 
-const UNKNOWN_HATCH = diagonals({ size: 9, width: 1, line: "rgba(148, 178, 214, 0.34)", ground: "transparent" });
-const PROPOSAL_STRIPES = diagonals({ size: 8, width: 2.8, line: "#000", ground: "rgba(0, 0, 0, 0.18)" });
+const UNKNOWN_HATCH = diagonals({
+  size: 9,
+  width: 1,
+  line: "rgba(148, 178, 214, 0.34)",
+  ground: "transparent",
+});
+const PROPOSAL_STRIPES = diagonals({
+  size: 8,
+  width: 2.8,
+  line: "#000",
+  ground: "rgba(0, 0, 0, 0.18)",
+});
 
 /** The mask as a small canvas in one colour, kept with it. */
 function candidateSurface(candidate, color) {

@@ -48,7 +48,10 @@ export class WindowTable {
     if (channels === 3) {
       for (let i = 0; i < count; i++, from += 3)
         out[to + i] =
-          OPAQUE | (levels[data[from + 2]] << 16) | (levels[data[from + 1]] << 8) | levels[data[from]];
+          OPAQUE |
+          (levels[data[from + 2]] << 16) |
+          (levels[data[from + 1]] << 8) |
+          levels[data[from]];
     } else if (words.length) {
       const last = words.length - 1;
       for (let i = 0; i < count; i++) out[to + i] = words[data[from + i] & last];

@@ -21,7 +21,9 @@ export class Ruler {
     this.host.append(this.canvas);
     const { signal } = view.app;
     this.host.addEventListener("pointerdown", (event) => this.#grab(event), { signal });
-    this.host.addEventListener("pointermove", (event) => event.buttons && this.#go(event), { signal });
+    this.host.addEventListener("pointermove", (event) => event.buttons && this.#go(event), {
+      signal,
+    });
   }
 
   open(count) {
@@ -43,7 +45,12 @@ export class Ruler {
     const unit = height / this.count;
     for (const { index: k, state } of app.states.of(axis)) {
       pen.fillStyle = COLORS[state] ?? COLORS.labelled;
-      pen.fillRect(width * 0.3, k * unit, width * 0.7, Math.max(camera.dpr * 1.5, unit - camera.dpr));
+      pen.fillRect(
+        width * 0.3,
+        k * unit,
+        width * 0.7,
+        Math.max(camera.dpr * 1.5, unit - camera.dpr),
+      );
     }
     this.#drawProposed(pen, { width, unit, dpr: camera.dpr });
     pen.fillStyle = "#f8fafc";

@@ -5,8 +5,15 @@ import { word } from "../elements.js";
 import { get } from "../image/loader.js";
 
 const PERSON = 1;
-const COLORS = [[0, 0, 0], [34, 197, 94], [59, 130, 246], [217, 70, 239]]; // nobody, people, fill, model
-const PAINT = COLORS.map((color, who) => Uint32Array.from({ length: 256 }, (_, trust) => word(color, who && Math.round(20 + 0.6 * trust))));
+const COLORS = [
+  [0, 0, 0],
+  [34, 197, 94],
+  [59, 130, 246],
+  [217, 70, 239],
+]; // nobody, people, fill, model
+const PAINT = COLORS.map((color, who) =>
+  Uint32Array.from({ length: 256 }, (_, trust) => word(color, who && Math.round(20 + 0.6 * trust))),
+);
 
 export class Trust {
   constructor(view) {
@@ -35,7 +42,8 @@ export class Trust {
       this.who = both.subarray(0, both.length / 2);
       this.trust = both.subarray(both.length / 2);
     } catch (error) {
-      if (!signal.aborted) view.app.say("warn", `How far this slice is trusted could not be read: ${error.message}`);
+      if (!signal.aborted)
+        view.app.say("warn", `How far this slice is trusted could not be read: ${error.message}`);
     }
     if (!signal.aborted) this.#changed();
   }

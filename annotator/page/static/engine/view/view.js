@@ -244,7 +244,9 @@ export class PlaneView {
     const { image } = this.app;
     const total = image.shape[this.axis];
     const name = image.kind === "volume" ? axisNames[this.axis] : "image";
-    const mm = image.spacing_mm ? ` · ${(this.index * image.spacing_mm[this.axis]).toFixed(1)} mm` : "";
+    const mm = image.spacing_mm
+      ? ` · ${(this.index * image.spacing_mm[this.axis]).toFixed(1)} mm`
+      : "";
     this.title.textContent = name;
     this.where.textContent = total > 1 ? `${this.index + 1} / ${total}${mm}` : "";
     this.badge.hidden = this.app.states.get(this.axis, this.index) !== "complete";
@@ -287,7 +289,8 @@ export class PlaneView {
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(this.host);
     signal.addEventListener("abort", () => observer.disconnect(), { once: true });
-    const alone = () => this.app.layout(this.app.layoutName === "three" ? axisNames[this.axis] : "three");
+    const alone = () =>
+      this.app.layout(this.app.layoutName === "three" ? axisNames[this.axis] : "three");
     this.tag.addEventListener("dblclick", alone, { signal });
     this.title.addEventListener("click", (event) => event.detail === 0 && alone(), { signal });
   }

@@ -12,13 +12,20 @@ const DEVICES = { auto: "The fastest there is", cpu: "CPU", cuda: "GPU (CUDA)" }
 /** Fill the element with the choice of learners, time and device. */
 export async function mountLearners(node) {
   const root = node.querySelector(".sw-panel");
-  const learners = element("fieldset.sw-choices", {}, element("legend", {}, "Who learns (at most two)"));
+  const learners = element(
+    "fieldset.sw-choices",
+    {},
+    element("legend", {}, "Who learns (at most two)"),
+  );
   const times = element("fieldset.sw-choices", {}, element("legend", {}, "Time and device"));
-  root.replaceChildren(element("details.sw-more", {}, element("summary", {}, "Choose others"), learners, times));
+  root.replaceChildren(
+    element("details.sw-more", {}, element("summary", {}, "Choose others"), learners, times),
+  );
   const draw = () => {
     root.hidden = !learning.overview;
     if (root.hidden) return;
-    if ([learners, times].some((form) => form.contains(document.activeElement))) return refill(root);
+    if ([learners, times].some((form) => form.contains(document.activeElement)))
+      return refill(root);
     learners.replaceChildren(learners.firstChild, ...learnerBoxes());
     times.replaceChildren(times.firstChild, ...timeFields());
   };
@@ -30,11 +37,13 @@ export async function mountLearners(node) {
 /** Somebody is at the form: change values only, so that the keyboard stays where it is. */
 function refill(root) {
   const active = new Set(chosen());
-  for (const box of root.querySelectorAll("[data-learner]")) box.checked = active.has(box.dataset.learner);
+  for (const box of root.querySelectorAll("[data-learner]"))
+    box.checked = active.has(box.dataset.learner);
   const auto = root.querySelector("[data-auto]");
   if (auto) auto.checked = learning.overview.choice.automatic;
   const references = root.querySelector("input[type=text]");
-  if (references && references !== document.activeElement) references.value = learning.overview.settings.references.join(", ");
+  if (references && references !== document.activeElement)
+    references.value = learning.overview.settings.references.join(", ");
 }
 
 function chosen() {
@@ -44,13 +53,39 @@ function chosen() {
 
 function learnerBoxes() {
   const { choice, learners } = learning.overview;
-  const auto = element("input", { type: "checkbox", checked: choice.automatic, dataset: { auto: "1" }, onchange: () => learning.change({ learners: auto.checked ? [] : [learning.overview.choice.learner] }) });
-  const boxes = learners.map((one) => {
-    const box = element("input", { type: "checkbox", checked: chosen().includes(one.name), dataset: { learner: one.name }, onchange: () => toggle(one.name, box) });
-    const about = one.needs ? `${sentence(one.good_at)} Wants ${one.needs}.` : sentence(one.good_at);
-    return element("label.sw-choice", {}, box, element("span", {}, element("b", {}, one.title), element("small", {}, about)));
+  const auto = element("input", {
+    type: "checkbox",
+    checked: choice.automatic,
+    dataset: { auto: "1" },
+    onchange: () =>
+      learning.change({ learners: auto.checked ? [] : [learning.overview.choice.learner] }),
   });
-  return [element("label.sw-choice", {}, auto, element("span", {}, element("b", {}, "Let the app choose"))), ...boxes];
+  const boxes = learners.map((one) => {
+    const box = element("input", {
+      type: "checkbox",
+      checked: chosen().includes(one.name),
+      dataset: { learner: one.name },
+      onchange: () => toggle(one.name, box),
+    });
+    const about = one.needs
+      ? `${sentence(one.good_at)} Wants ${one.needs}.`
+      : sentence(one.good_at);
+    return element(
+      "label.sw-choice",
+      {},
+      box,
+      element("span", {}, element("b", {}, one.title), element("small", {}, about)),
+    );
+  });
+  return [
+    element(
+      "label.sw-choice",
+      {},
+      auto,
+      element("span", {}, element("b", {}, "Let the app choose")),
+    ),
+    ...boxes,
+  ];
 }
 
 function toggle(name, box) {
@@ -65,10 +100,21 @@ function toggle(name, box) {
 function timeFields() {
   const { settings } = learning.overview;
   const number = (name, text, least) => {
-    const input = element("input.sw-number", { type: "number", min: least, max: 86400, step: 1, value: settings[name], onchange: () => input.reportValidity() && learning.change({ [name]: input.valueAsNumber }) });
+    const input = element("input.sw-number", {
+      type: "number",
+      min: least,
+      max: 86400,
+      step: 1,
+      value: settings[name],
+      onchange: () => input.reportValidity() && learning.change({ [name]: input.valueAsNumber }),
+    });
     return element("label.sw-field", {}, text, input);
   };
-  const device = element("select.sw-select", { onchange: () => learning.change({ device: device.value }) }, Object.entries(DEVICES).map(([value, text]) => element("option", { value }, text)));
+  const device = element(
+    "select.sw-select",
+    { onchange: () => learning.change({ device: device.value }) },
+    Object.entries(DEVICES).map(([value, text]) => element("option", { value }, text)),
+  );
   device.value = settings.device;
   return [
     number("seconds", "Seconds of a round after a new label", 1),
@@ -82,16 +128,44 @@ function timeFields() {
 /** Whether a trained network is changed for each kind of image; kept only where held-out labels say that it helps. */
 function adaptField() {
   const { settings, adapters } = learning.overview;
-  const options = [["", "Not at all"], ["auto", "Whatever helps"], ...adapters.map((one) => [one.name, one.title])];
-  const select = element("select.sw-select", { onchange: () => learning.change({ adapt: select.value }) }, options.map(([value, text]) => element("option", { value }, text)));
+  const options = [
+    ["", "Not at all"],
+    ["auto", "Whatever helps"],
+    ...adapters.map((one) => [one.name, one.title]),
+  ];
+  const select = element(
+    "select.sw-select",
+    { onchange: () => learning.change({ adapt: select.value }) },
+    options.map(([value, text]) => element("option", { value }, text)),
+  );
   select.value = settings.adapt;
-  return element("label.sw-field", { title: "Tried on each group of images that look alike, kept where held-out labels say that it helps" }, "Adapt to each kind of image", select);
+  return element(
+    "label.sw-field",
+    {
+      title:
+        "Tried on each group of images that look alike, kept where held-out labels say that it helps",
+    },
+    "Adapt to each kind of image",
+    select,
+  );
 }
 
 /** Which images reference segmentation learns from: their numbers, none for the typical labelled ones. */
 function referenceField() {
-  const input = element("input.sw-number", { type: "text", inputMode: "numeric", pattern: "[0-9, ]*", placeholder: "typical ones", title: "Numbers of images that are completely labelled, or nothing for the most typical ones", value: learning.overview.settings.references.join(", "), onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }) });
-  const add = element("button.sw-button.small", { type: "button", title: "Learn from the image that is open", onclick: addOpen }, "Add the open image");
+  const input = element("input.sw-number", {
+    type: "text",
+    inputMode: "numeric",
+    pattern: "[0-9, ]*",
+    placeholder: "typical ones",
+    title: "Numbers of images that are completely labelled, or nothing for the most typical ones",
+    value: learning.overview.settings.references.join(", "),
+    onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }),
+  });
+  const add = element(
+    "button.sw-button.small",
+    { type: "button", title: "Learn from the image that is open", onclick: addOpen },
+    "Add the open image",
+  );
   return element("div.sw-references", {}, element("label.sw-field", {}, "References", input), add);
 }
 
@@ -101,15 +175,25 @@ function numbers(text) {
 
 function addOpen() {
   if (!session.image) return toast("Open an image first.", "info");
-  learning.change({ references: [...new Set([...learning.overview.settings.references, session.image.id])] });
+  learning.change({
+    references: [...new Set([...learning.overview.settings.references, session.image.id])],
+  });
 }
 
 /** Fill the element with the choice of what fills volumes. */
 export async function mountPropagators(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
-  const list = element("fieldset.sw-choices", {}, element("legend.sw-hidden", {}, "What fills volumes from labelled slices"));
-  const none = element("p.sw-count", {}, "Open an image to choose how labels are carried from some slices of a volume to the rest.");
+  const list = element(
+    "fieldset.sw-choices",
+    {},
+    element("legend.sw-hidden", {}, "What fills volumes from labelled slices"),
+  );
+  const none = element(
+    "p.sw-count",
+    {},
+    "Open an image to choose how labels are carried from some slices of a volume to the rest.",
+  );
   root.replaceChildren(none, list);
   let drawn = "";
   const draw = ({ proposal }) => {
@@ -127,8 +211,19 @@ export async function mountPropagators(node) {
 }
 
 function propagatorBox(one) {
-  const radio = element("input", { type: "radio", name: "sw-propagator", value: one.name, checked: one.active, onchange: () => choose(one.name) });
-  return element("label.sw-choice", {}, radio, element("span", {}, element("b", {}, one.title), element("small", {}, sentence(one.good_at))));
+  const radio = element("input", {
+    type: "radio",
+    name: "sw-propagator",
+    value: one.name,
+    checked: one.active,
+    onchange: () => choose(one.name),
+  });
+  return element(
+    "label.sw-choice",
+    {},
+    radio,
+    element("span", {}, element("b", {}, one.title), element("small", {}, sentence(one.good_at))),
+  );
 }
 
 function sentence(words) {

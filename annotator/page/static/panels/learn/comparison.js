@@ -9,15 +9,43 @@ const LAST = 5; // corrections that are averaged
 export function comparison() {
   const body = element("tbody");
   const columns = ["Learner", "Held out", "Left", "Rounds", ""];
-  const titles = ["", "Dice on held-out labels, of the model that people see", `Dice between its last ${LAST} corrected proposals and what people made of them`, "Rounds of training that ended well", ""];
-  const head = columns.map((text, at) => element(text ? "th" : "td", { scope: "col", title: titles[at] }, text));
-  const node = element("div.sw-compare", { hidden: true, tabindex: 0, role: "region", "aria-label": "Learners side by side" }, element("table", {}, element("thead", {}, element("tr", {}, head)), body));
+  const titles = [
+    "",
+    "Dice on held-out labels, of the model that people see",
+    `Dice between its last ${LAST} corrected proposals and what people made of them`,
+    "Rounds of training that ended well",
+    "",
+  ];
+  const head = columns.map((text, at) =>
+    element(text ? "th" : "td", { scope: "col", title: titles[at] }, text),
+  );
+  const node = element(
+    "div.sw-compare",
+    { hidden: true, tabindex: 0, role: "region", "aria-label": "Learners side by side" },
+    element("table", {}, element("thead", {}, element("tr", {}, head)), body),
+  );
   const show = (learners) => {
     const some = learners.filter(({ history }) => history.rounds.length);
     node.hidden = some.length < 2;
-    const held = some.map(({ history }) => history.rounds.findLast(({ dice }) => typeof dice === "number")?.dice);
-    const left = some.map(({ history }) => mean(history.corrections.slice(-LAST).map(({ dice }) => dice)));
-    body.replaceChildren(...some.map(({ name, title, history }, at) => element("tr", {}, element("th", { scope: "row" }, title), cell(held, at), cell(left, at), element("td", {}, String(history.rounds.length)), element("td", {}, showIcon(name, title), exportIcon(name, title)))));
+    const held = some.map(
+      ({ history }) => history.rounds.findLast(({ dice }) => typeof dice === "number")?.dice,
+    );
+    const left = some.map(({ history }) =>
+      mean(history.corrections.slice(-LAST).map(({ dice }) => dice)),
+    );
+    body.replaceChildren(
+      ...some.map(({ name, title, history }, at) =>
+        element(
+          "tr",
+          {},
+          element("th", { scope: "row" }, title),
+          cell(held, at),
+          cell(left, at),
+          element("td", {}, String(history.rounds.length)),
+          element("td", {}, showIcon(name, title), exportIcon(name, title)),
+        ),
+      ),
+    );
   };
   return { node, show };
 }
@@ -26,8 +54,15 @@ export function comparison() {
 function cell(values, at) {
   const value = values[at];
   if (typeof value !== "number") return element("td", {}, "–");
-  const best = value === Math.max(...values.filter((one) => typeof one === "number")) && values.filter((one) => one === value).length === 1;
-  return element("td", { class: best ? "best" : null, title: best ? "the best of these" : null }, value.toFixed(3), best && element("span.sw-hidden", {}, " (best)"));
+  const best =
+    value === Math.max(...values.filter((one) => typeof one === "number")) &&
+    values.filter((one) => one === value).length === 1;
+  return element(
+    "td",
+    { class: best ? "best" : null, title: best ? "the best of these" : null },
+    value.toFixed(3),
+    best && element("span.sw-hidden", {}, " (best)"),
+  );
 }
 
 function mean(values) {

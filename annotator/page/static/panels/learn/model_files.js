@@ -10,9 +10,36 @@ import { jobList } from "../job_cards.js";
 
 /** The buttons of one learner: {node, show()}. */
 export function modelButtons(name) {
-  const out = element("button.sw-button.small", { type: "button", title: "Weights, ONNX, a card and a script that predicts with them, as a zip", onclick: () => takeOut(name) }, icon("download", 14), "Export model");
-  const into = element("button.sw-button.small", { type: "button", title: "Start from an exported model: a zip, or its model.json and model.safetensors", onclick: () => takeIn(name) }, icon("upload", 14), "Use a model");
-  const seen = element("button.sw-button.small", { type: "button", title: "Show what this learner proposes for the open image", onclick: () => session.app?.proposals.show(name) }, icon("eye", 14), "Show");
+  const out = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      title: "Weights, ONNX, a card and a script that predicts with them, as a zip",
+      onclick: () => takeOut(name),
+    },
+    icon("download", 14),
+    "Export model",
+  );
+  const into = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      title: "Start from an exported model: a zip, or its model.json and model.safetensors",
+      onclick: () => takeIn(name),
+    },
+    icon("upload", 14),
+    "Use a model",
+  );
+  const seen = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      title: "Show what this learner proposes for the open image",
+      onclick: () => session.app?.proposals.show(name),
+    },
+    icon("eye", 14),
+    "Show",
+  );
   const node = element("div.sw-row", {}, seen, out, into);
   const show = () => {
     const known = learning.overview?.learners.find((one) => one.name === name);
@@ -30,18 +57,24 @@ export function exportIcon(name, title) {
 }
 
 export function showIcon(name, title) {
-  return iconButton("eye", `Show what ${title} proposes`, { onclick: () => showProposals(name, title) });
+  return iconButton("eye", `Show what ${title} proposes`, {
+    onclick: () => showProposals(name, title),
+  });
 }
 
 function showProposals(name, title) {
   const { sources = [] } = session.app?.state.proposal ?? {};
-  if (!sources.some((one) => one.producer === name)) return toast(`${title} proposes nothing for this image yet.`, "info");
+  if (!sources.some((one) => one.producer === name))
+    return toast(`${title} proposes nothing for this image yet.`, "info");
   session.app.proposals.show(name);
 }
 
 /** Models that are written or read now, with the link to fetch one. */
 export function modelJobs() {
-  session.addEventListener("jobs", ({ detail: job }) => job?.kind === "model-import" && job.state === "done" && learning.read());
+  session.addEventListener(
+    "jobs",
+    ({ detail: job }) => job?.kind === "model-import" && job.state === "done" && learning.read(),
+  );
   return jobList("Models in and out", ["model-export", "model-import"]);
 }
 

@@ -7,7 +7,13 @@ import { comparison } from "./comparison.js";
 import { modelButtons, modelJobs } from "./model_files.js";
 import { plot } from "./plot.js";
 
-const WORDS = { running: "training", waiting: "waiting", idle: "up to date", paused: "paused", failed: "failed" };
+const WORDS = {
+  running: "training",
+  waiting: "waiting",
+  idle: "up to date",
+  paused: "paused",
+  failed: "failed",
+};
 
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
@@ -25,7 +31,8 @@ export async function mount(node) {
     for (const name of names) if (!known.has(name)) known.set(name, learnerCard(name));
     for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
     const now = names.map((name) => known.get(name).node);
-    if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length) cards.replaceChildren(...now);
+    if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length)
+      cards.replaceChildren(...now);
     for (const name of names) known.get(name).show(learning.rounds.get(name));
     compare();
   };
@@ -38,7 +45,8 @@ export async function mount(node) {
 }
 
 function whyText(overview) {
-  if (!overview) return "Nothing is learned or proposed here: the server was started with --no-fill.";
+  if (!overview)
+    return "Nothing is learned or proposed here: the server was started with --no-fill.";
   const { choice, learners } = overview;
   const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
   if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;
@@ -50,12 +58,29 @@ function learnerCard(name) {
   const title = element("b");
   const badge = element("span.sw-badge");
   const text = element("p", { role: "status" });
-  const bar = element("div.sw-bar.unknown", { role: "progressbar", "aria-label": "Training", hidden: true }, element("i", { style: "width: 100%" }));
+  const bar = element(
+    "div.sw-bar.unknown",
+    { role: "progressbar", "aria-label": "Training", hidden: true },
+    element("i", { style: "width: 100%" }),
+  );
   const progress = element("p.sw-progress", { "aria-live": "off", hidden: true });
-  const dice = element("p.sw-dice", { title: "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly" });
+  const dice = element("p.sw-dice", {
+    title:
+      "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly",
+  });
   const buttons = buttonRow(name);
   const models = modelButtons(name);
-  const node = element("article.sw-model.sw-learner", {}, element("div.sw-model-head", {}, title, badge), text, bar, progress, dice, buttons.node, models.node);
+  const node = element(
+    "article.sw-model.sw-learner",
+    {},
+    element("div.sw-model-head", {}, title, badge),
+    text,
+    bar,
+    progress,
+    dice,
+    buttons.node,
+    models.node,
+  );
   const show = (round) => {
     node.dataset.state = badge.dataset.state = round.state;
     setText(title, round.title);
@@ -73,9 +98,18 @@ function learnerCard(name) {
 }
 
 function buttonRow(name) {
-  const make = (text, what, title) => element("button.sw-button.small", { type: "button", title, onclick: () => learning.act(name, what) }, text);
+  const make = (text, what, title) =>
+    element(
+      "button.sw-button.small",
+      { type: "button", title, onclick: () => learning.act(name, what) },
+      text,
+    );
   const update = make("Update now", "update", "Train one more round, also where nothing is new");
-  const stop = make("Stop", "stop", "End this round now; what it learned is kept where it is better");
+  const stop = make(
+    "Stop",
+    "stop",
+    "End this round now; what it learned is kept where it is better",
+  );
   const pause = make("Pause", "pause", "Start no more rounds");
   const resume = make("Resume", "resume", "Train again after each label");
   const node = element("div.sw-row", {}, update, stop, pause, resume);
@@ -100,6 +134,9 @@ function progressText({ phase, step, loss, seconds_left: left }) {
 }
 
 function diceText({ dice, behind, state }) {
-  const score = typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
-  return behind && state !== "waiting" && state !== "running" ? `${score} · has not seen your newest labels` : score;
+  const score =
+    typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
+  return behind && state !== "waiting" && state !== "running"
+    ? `${score} · has not seen your newest labels`
+    : score;
 }

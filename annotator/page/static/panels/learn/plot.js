@@ -12,8 +12,17 @@ const LOOKS = 4; // colours and dots that the style sheet knows
 const MEAN_OF = 5; // corrections that a point of the line stands for
 
 const MEASURES = {
-  held: { title: "Held-out", about: "Dice on labels that no model was ever trained on", name: "Held-out Dice" },
-  left: { title: "Left alone", about: "Dice between what was proposed and what people made of it: 1 means that nothing was changed", name: "Dice of proposals after correction" },
+  held: {
+    title: "Held-out",
+    about: "Dice on labels that no model was ever trained on",
+    name: "Held-out Dice",
+  },
+  left: {
+    title: "Left alone",
+    about:
+      "Dice between what was proposed and what people made of it: 1 means that nothing was changed",
+    name: "Dice of proposals after correction",
+  },
 };
 const ALONG = { slices: "labelled slices", minutes: "annotator minutes" };
 
@@ -24,33 +33,70 @@ export function plot() {
   const note = element("p.sw-plot-note");
   const body = element("tbody");
   const head = element("tr");
-  const scroll = element("div", { tabindex: 0, role: "region", "aria-label": "The plot as a table" }, element("table", {}, element("thead", {}, head), body));
+  const scroll = element(
+    "div",
+    { tabindex: 0, role: "region", "aria-label": "The plot as a table" },
+    element("table", {}, element("thead", {}, head), body),
+  );
   const table = element("details.sw-plot-table", {}, element("summary", {}, "As a table"), scroll);
   const chosen = { measure: "held", along: "slices" };
   let learners = [];
   const draw = () => {
-    const series = learners.map((one) => seriesOf(one, chosen)).filter(({ points }) => points.length);
+    const series = learners
+      .map((one) => seriesOf(one, chosen))
+      .filter(({ points }) => points.length);
     series.forEach((one, at) => (one.look = at % LOOKS));
     picture.replaceChildren(series.length ? drawing(series, chosen) : nothing(chosen.measure));
     legend.hidden = series.length < 2;
-    legend.replaceChildren(...series.map(({ title, look }) => element("li", { dataset: { look } }, key(look), title)));
+    legend.replaceChildren(
+      ...series.map(({ title, look }) => element("li", { dataset: { look } }, key(look), title)),
+    );
     setText(note, noteOf(chosen.measure));
-    head.replaceChildren(...["Learner", "Slices", "Minutes", "Dice"].map((text) => element("th", { scope: "col" }, text)));
-    body.replaceChildren(...series.flatMap(({ title, points }) => points.map((point) => tableRow(title, point))));
+    head.replaceChildren(
+      ...["Learner", "Slices", "Minutes", "Dice"].map((text) =>
+        element("th", { scope: "col" }, text),
+      ),
+    );
+    body.replaceChildren(
+      ...series.flatMap(({ title, points }) => points.map((point) => tableRow(title, point))),
+    );
     table.hidden = !series.length;
   };
-  const measures = switcher("What is drawn", Object.entries(MEASURES).map(([name, { title, about }]) => [name, title, about]), (name) => {
-    chosen.measure = name;
-    draw();
-  });
-  const alongs = switcher("Along", Object.entries(ALONG).map(([name, about]) => [name, name === "slices" ? "Slices" : "Minutes", `Against ${about}`]), (name) => {
-    chosen.along = name;
-    draw();
-  });
-  const node = element("figure.sw-plot", { hidden: true, "aria-label": "How good the learners became" }, element("div.sw-plot-head", {}, measures, alongs), picture, legend, note, table);
+  const measures = switcher(
+    "What is drawn",
+    Object.entries(MEASURES).map(([name, { title, about }]) => [name, title, about]),
+    (name) => {
+      chosen.measure = name;
+      draw();
+    },
+  );
+  const alongs = switcher(
+    "Along",
+    Object.entries(ALONG).map(([name, about]) => [
+      name,
+      name === "slices" ? "Slices" : "Minutes",
+      `Against ${about}`,
+    ]),
+    (name) => {
+      chosen.along = name;
+      draw();
+    },
+  );
+  const node = element(
+    "figure.sw-plot",
+    { hidden: true, "aria-label": "How good the learners became" },
+    element("div.sw-plot-head", {}, measures, alongs),
+    picture,
+    legend,
+    note,
+    table,
+  );
   const show = (all) => {
     learners = all;
-    node.hidden = !all.some(({ history }) => history.rounds.some(({ dice }) => typeof dice === "number") || history.corrections.length);
+    node.hidden = !all.some(
+      ({ history }) =>
+        history.rounds.some(({ dice }) => typeof dice === "number") || history.corrections.length,
+    );
     if (!node.hidden) draw();
   };
   return { node, show };
@@ -73,26 +119,44 @@ function smoothed(points) {
 }
 
 function noteOf(measure) {
-  return measure === "held" ? `${MEASURES.held.about}.` : `${MEASURES.left.about}. The line is the mean of the last ${MEAN_OF}.`;
+  return measure === "held"
+    ? `${MEASURES.held.about}.`
+    : `${MEASURES.left.about}. The line is the mean of the last ${MEAN_OF}.`;
 }
 
 function nothing(measure) {
-  const why = measure === "held" ? "No held-out Dice yet: it comes with the fourth labelled image or slice." : "Nobody has corrected a proposal yet.";
+  const why =
+    measure === "held"
+      ? "No held-out Dice yet: it comes with the fourth labelled image or slice."
+      : "Nobody has corrected a proposal yet.";
   return element("p.sw-plot-empty", {}, why);
 }
 
 function tableRow(title, { slices, minutes, y }) {
-  const cells = [slices, minutes.toFixed(1), y.toFixed(3)].map((value) => element("td", {}, String(value)));
+  const cells = [slices, minutes.toFixed(1), y.toFixed(3)].map((value) =>
+    element("td", {}, String(value)),
+  );
   return element("tr", {}, element("th", { scope: "row" }, title), cells);
 }
 
 /** Buttons of which one is pressed. */
 function switcher(label, entries, choose) {
   const buttons = entries.map(([name, text, title], at) =>
-    element("button.sw-segment", { type: "button", title, "aria-pressed": String(at === 0), dataset: { name }, onclick: () => press(name) }, text),
+    element(
+      "button.sw-segment",
+      {
+        type: "button",
+        title,
+        "aria-pressed": String(at === 0),
+        dataset: { name },
+        onclick: () => press(name),
+      },
+      text,
+    ),
   );
   const press = (name) => {
-    for (const button of buttons) setAttributes(button, { "aria-pressed": button.dataset.name === name });
+    for (const button of buttons)
+      setAttributes(button, { "aria-pressed": button.dataset.name === name });
     choose(name);
   };
   return element("div.sw-segments", { role: "group", "aria-label": label }, buttons);
@@ -104,20 +168,63 @@ function drawing(series, { measure, along }) {
   const least = Math.floor(Math.max(0, Math.min(...points.map(({ y }) => y)) - 0.05) * 5) / 5;
   const x = (value) => PAD.left + (value / most) * (WIDTH - PAD.left - PAD.right);
   const y = (value) => PAD.top + ((1 - value) / (1 - least)) * (HEIGHT - PAD.top - PAD.bottom);
-  const name = series.map((one) => summary(one, { measure, along, named: series.length > 1 })).join("; ");
-  const picture = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": name });
+  const name = series
+    .map((one) => summary(one, { measure, along, named: series.length > 1 }))
+    .join("; ");
+  const picture = shape("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    "aria-label": name,
+  });
   for (const level of levels(least)) {
-    picture.append(shape("line", { class: "sw-plot-grid", x1: PAD.left, x2: WIDTH - PAD.right, y1: y(level), y2: y(level) }));
-    picture.append(shape("text", { x: PAD.left - 5, y: y(level) + 3.5, "text-anchor": "end" }, level.toFixed(1)));
+    picture.append(
+      shape("line", {
+        class: "sw-plot-grid",
+        x1: PAD.left,
+        x2: WIDTH - PAD.right,
+        y1: y(level),
+        y2: y(level),
+      }),
+    );
+    picture.append(
+      shape("text", { x: PAD.left - 5, y: y(level) + 3.5, "text-anchor": "end" }, level.toFixed(1)),
+    );
   }
   for (const value of ticks(most, along === "slices" ? 1 : 0)) {
     const anchor = value === 0 ? "start" : x(value) > WIDTH - 24 ? "end" : "middle";
-    picture.append(shape("text", { x: x(value), y: HEIGHT - PAD.bottom + 14, "text-anchor": anchor }, String(+value.toFixed(1))));
+    picture.append(
+      shape(
+        "text",
+        { x: x(value), y: HEIGHT - PAD.bottom + 14, "text-anchor": anchor },
+        String(+value.toFixed(1)),
+      ),
+    );
   }
-  picture.append(shape("text", { x: (PAD.left + WIDTH - PAD.right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, ALONG[along]));
+  picture.append(
+    shape(
+      "text",
+      { x: (PAD.left + WIDTH - PAD.right) / 2, y: HEIGHT - 4, "text-anchor": "middle" },
+      ALONG[along],
+    ),
+  );
   for (const one of series) {
-    picture.append(shape("polyline", { class: "sw-plot-line", "data-look": one.look, points: one.line.map((p) => `${x(p.x)},${y(p.y)}`).join(" ") }));
-    picture.append(...one.points.map((p) => dot(one.look, x(p.x), y(p.y), `${one.title}: ${p.y.toFixed(3)} at ${p.slices} slices, ${p.minutes.toFixed(1)} minutes`)));
+    picture.append(
+      shape("polyline", {
+        class: "sw-plot-line",
+        "data-look": one.look,
+        points: one.line.map((p) => `${x(p.x)},${y(p.y)}`).join(" "),
+      }),
+    );
+    picture.append(
+      ...one.points.map((p) =>
+        dot(
+          one.look,
+          x(p.x),
+          y(p.y),
+          `${one.title}: ${p.y.toFixed(3)} at ${p.slices} slices, ${p.minutes.toFixed(1)} minutes`,
+        ),
+      ),
+    );
   }
   return picture;
 }
@@ -143,16 +250,32 @@ function dot(look, cx, cy, title) {
   const made = [
     () => shape("circle", { ...mark, cx, cy, r }),
     () => shape("rect", { ...mark, x: cx - r, y: cy - r, width: 2 * r, height: 2 * r }),
-    () => shape("path", { ...mark, d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy + r}L${cx - r - 1} ${cy + r}z` }),
-    () => shape("path", { ...mark, d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy}L${cx} ${cy + r + 1}L${cx - r - 1} ${cy}z` }),
+    () =>
+      shape("path", {
+        ...mark,
+        d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy + r}L${cx - r - 1} ${cy + r}z`,
+      }),
+    () =>
+      shape("path", {
+        ...mark,
+        d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy}L${cx} ${cy + r + 1}L${cx - r - 1} ${cy}z`,
+      }),
   ][look]();
   made.append(shape("title", {}, title));
   return made;
 }
 
 function key(look) {
-  const picture = shape("svg", { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true" });
-  picture.append(shape("polyline", { class: "sw-plot-line", "data-look": look, points: "0,5 26,5" }), dot(look, 13, 5, ""));
+  const picture = shape("svg", {
+    viewBox: "0 0 26 10",
+    width: 26,
+    height: 10,
+    "aria-hidden": "true",
+  });
+  picture.append(
+    shape("polyline", { class: "sw-plot-line", "data-look": look, points: "0,5 26,5" }),
+    dot(look, 13, 5, ""),
+  );
   return picture;
 }
 
