@@ -1,4 +1,5 @@
-// A link that keeps what it is given. A test answers by `deliver`; with `auto` it answers clicks and labels itself.
+// A link that keeps what it is given. A test answers by `deliver`; with `auto` it answers clicks
+// and labels itself.
 import { packBits } from "/ui/engine/codec.js";
 
 export class FakeLink extends EventTarget {
@@ -38,7 +39,9 @@ export class FakeLink extends EventTarget {
     this.deliver("ack", { id, label: 1, rev: ++this.rev, instance: 0, conflict: null });
   }
 
-  /** Masks of given shapes: [{box, score, mask: rows of "01..."}], as the server would send them. */
+  /**
+   * Masks of given shapes: [{box, score, mask: rows of "01..."}], as the server would send them.
+   */
   mask(seq, shapes, model = "fake") {
     const parts = shapes.map(({ rows }) =>
       packBits(

@@ -1,4 +1,5 @@
-// Opens the image of the address line with a recording link. `auto=1`: the link also answers, to try things by hand.
+// Opens the image of the address line with a recording link. `auto=1`: the link also answers, to
+// try things by hand.
 import { LabelApp } from "/ui/engine/label_app.js";
 import { FakeLink } from "/fake_link.js";
 

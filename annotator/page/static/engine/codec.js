@@ -1,4 +1,5 @@
-// Wire formats of labels and masks: u16 runs (value, count), packed bits (little bit order, each row on its own).
+// Wire formats of labels and masks: u16 runs (value, count), packed bits (little bit order, each
+// row on its own).
 
 export const BACKGROUND = 0;
 export const ERASED = 254; // in a label only: unknown again

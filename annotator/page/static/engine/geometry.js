@@ -1,4 +1,5 @@
-// Shapes on a slice. Coordinates are (row, column), whole numbers at pixel centres; a box is half-open.
+// Shapes on a slice. Coordinates are (row, column), whole numbers at pixel centres; a box is
+// half-open.
 
 const EDGE = 1e-9; // a centre exactly on the rim of a brush belongs to it
 
@@ -51,7 +52,9 @@ export function shrink(box, values, said) {
   return { box: tight, values: cut(values, width, { ...tight }, box) };
 }
 
-/** Copy the part `inner` of `values`, which lie over a box of `width` columns starting at `outer`. */
+/**
+ * Copy the part `inner` of `values`, which lie over a box of `width` columns starting at `outer`.
+ */
 export function cut(values, width, inner, outer = { r0: 0, c0: 0 }) {
   const w = inner.c1 - inner.c0;
   const out = new values.constructor(w * (inner.r1 - inner.r0));
@@ -63,8 +66,9 @@ export function cut(values, width, inner, outer = { r0: 0, c0: 0 }) {
 }
 
 /**
- * A round brush drawn from one point to the next: calls span(row, c0, c1) with half-open columns for every row.
- * `radius` {row, col} in pixels (unequal where pixels are not square); the pixel under each end is always painted.
+ * A round brush drawn from one point to the next: calls span(row, c0, c1) with half-open columns
+ * for every row. `radius` {row, col} in pixels (unequal where pixels are not square); the pixel
+ * under each end is always painted.
  */
 export function stampLine(from, to, radius, size, span) {
   const a = { u: from.col / radius.col, v: from.row / radius.row };
@@ -112,7 +116,10 @@ function bandReach(a, b, v, length) {
   return ends;
 }
 
-/** Pixels whose centres lie inside a closed polygon [[row, col]...] (even-odd): span(row, c0, c1) as above. */
+/**
+ * Pixels whose centres lie inside a closed polygon [[row, col]...] (even-odd): span(row, c0, c1) as
+ * above.
+ */
 export function fillPolygon(points, size, span) {
   const rows = points.map((p) => p[0]);
   const first = Math.max(0, Math.ceil(Math.min(...rows)));
@@ -138,8 +145,8 @@ function crossingsAt(points, row) {
 }
 
 /**
- * Pixels joined to `seed` (an index into a rows * cols array) over their edges while `same(index)` holds.
- * Returns {mask, box}, the mask over the whole array.
+ * Pixels joined to `seed` (an index into a rows * cols array) over their edges while `same(index)`
+ * holds. Returns {mask, box}, the mask over the whole array.
  */
 export function component(size, seed, same) {
   const { rows, cols } = size;
@@ -166,7 +173,10 @@ export function component(size, seed, same) {
   return { mask, box };
 }
 
-/** The holes of a mask (rows * cols): 1 where a pixel is off and no path of off pixels leads out of the array. */
+/**
+ * The holes of a mask (rows * cols): 1 where a pixel is off and no path of off pixels leads out of
+ * the array.
+ */
 export function holes(mask, size) {
   const padded = { rows: size.rows + 2, cols: size.cols + 2 };
   const inside = (at) => {

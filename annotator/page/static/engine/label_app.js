@@ -1,4 +1,5 @@
-// LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other modules.
+// LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other
+// modules.
 
 import { BACKGROUND, UNLABELLED } from "./codec.js";
 import { handleKey } from "./edit/canvas_keys.js";
@@ -23,8 +24,9 @@ import { PlaneView } from "./view/view.js";
 const PLAIN = "#94a3b8"; // a class nobody told us about
 
 /**
- * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate", "classless".
- * `window.__slicewise` is the newest instance: a handle for tests and benchmarks, nothing in the page relies on it.
+ * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate",
+ * "classless". `window.__slicewise` is the newest instance: a handle for tests and benchmarks,
+ * nothing in the page relies on it.
  */
 export class LabelApp extends EventTarget {
   constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES, proposes = true }) {
@@ -75,7 +77,10 @@ export class LabelApp extends EventTarget {
     window.__slicewise = this;
   }
 
-  /** Show an image. Resolves to true once its first slices are drawn, to false (after a "message") if it cannot be opened. */
+  /**
+   * Show an image. Resolves to true once its first slices are drawn, to false (after a "message")
+   * if it cannot be opened.
+   */
   open(imageId) {
     return this.opening.open(imageId);
   }
@@ -243,7 +248,10 @@ export class LabelApp extends EventTarget {
   gotoProposed() {
     return this.image ? this.proposals.gotoNext() : undefined;
   }
-  /** Steps of a guided start, marked on the rulers: {steps: [{axis, index, done, reason}], now}, or null. */
+  /**
+   * Steps of a guided start, marked on the rulers: {steps: [{axis, index, done, reason}], now}, or
+   * null.
+   */
   setGuide(plan) {
     this.proposals.guide = plan;
     this.statesChanged();

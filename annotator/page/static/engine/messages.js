@@ -20,7 +20,8 @@ export function listen(app) {
   on("proposal", () => app.proposals.refresh());
   on("ack", (message) => acknowledged(app, message));
   on("refused", (message) => refused(app, message));
-  let model = null; // the chosen one, as far as it was said: before the canvas listened it may have been said already
+  // the chosen one, as far as it was said: before the canvas listened it may have been said already
+  let model = null;
   const chosen = ({ detail: { message } }) => {
     if (message.name !== model && app.session && app.active) app.prompts.again(app.active.ref);
     model = message.name;

@@ -63,7 +63,9 @@ export function under(app, view, point) {
   };
 }
 
-/** {classId, className, sure 0..1} where nothing is labelled and something is proposed, else null. */
+/**
+ * {classId, className, sure 0..1} where nothing is labelled and something is proposed, else null.
+ */
 function proposedAt(app, { labels, proposed }, at) {
   if (!proposed || labels[at] !== UNLABELLED || proposed.classes[at] === UNLABELLED) return null;
   const classId = proposed.classes[at];

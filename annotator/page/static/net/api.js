@@ -1,4 +1,7 @@
-/** Plain HTTP to our server. Every refusal becomes an Error whose message is one sentence for the person. */
+/**
+ * Plain HTTP to our server. Every refusal becomes an Error whose message is one sentence for the
+ * person.
+ */
 
 /** GET or POST of JSON; `body` makes it a POST. */
 export async function call(path, body, options = {}) {

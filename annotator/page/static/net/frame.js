@@ -1,4 +1,7 @@
-/** Frames of the websocket: u32 length of the json | json padded with spaces | payload on a multiple of 4. */
+/**
+ * Frames of the websocket: u32 length of the json | json padded with spaces | payload on a multiple
+ * of 4.
+ */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

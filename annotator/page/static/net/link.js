@@ -1,9 +1,11 @@
 /**
- * The live connection: one websocket, its reconnects, and a durable outbox for everything that changes labels.
+ * The live connection: one websocket, its reconnects, and a durable outbox for everything that
+ * changes labels.
  *
- * Events: one per message type of the server (`mask`, `region`, `ack`, ... with detail {message, payload}), plus
- * `up`, `down`, `state` (what to show), `dropped` (a change was refused for good: detail {message, change}) and
- * `stranger` (the address now serves another project or another person: reload the page).
+ * Events: one per message type of the server (`mask`, `region`, `ack`, ... with detail {message,
+ * payload}), plus `up`, `down`, `state` (what to show), `dropped` (a change was refused for good:
+ * detail {message, change}) and `stranger` (the address now serves another project or another
+ * person: reload the page).
  */
 
 import { pack, unpack } from "./frame.js";
@@ -26,14 +28,18 @@ export class Link extends EventTarget {
   #timer = 0;
   #heartbeat = 0;
   #heard = 0;
-  #inFlight = null; // id of the change that was sent and not answered yet: one at a time keeps their order
+  // id of the change that was sent and not answered yet: one at a time keeps their order
+  #inFlight = null;
   #sentAt = 0;
   #held = ""; // why the server cannot take changes just now
   #closed = false;
   #signedOut = false;
   #verdict = "checking"; // is it still our project behind this address: checking, same, stranger
 
-  /** `verify` answers whether the address still serves the same project to the same person (a promise). */
+  /**
+   * `verify` answers whether the address still serves the same project to the same person (a
+   * promise).
+   */
   constructor({ url, verify = async () => true, signal }) {
     super();
     this.#url = url;
@@ -165,7 +171,10 @@ export class Link extends EventTarget {
     this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);
   }
 
-  /** A connection that will not come back by itself: the session ended, the person has to sign in again. */
+  /**
+   * A connection that will not come back by itself: the session ended, the person has to sign in
+   * again.
+   */
   async #askWhy() {
     const status = await this.#verify().then(
       () => 200,
@@ -244,7 +253,10 @@ export class Link extends EventTarget {
     }, HEARTBEAT_MS);
   }
 
-  /** The browser thinks that the network is gone; ask, because a server on this machine is still there. */
+  /**
+   * The browser thinks that the network is gone; ask, because a server on this machine is still
+   * there.
+   */
   #probe() {
     const socket = this.#socket;
     const asked = performance.now();

@@ -1,9 +1,10 @@
 /**
  * Changes that the server has not acknowledged yet, in order, kept in IndexedDB until it has.
  *
- * A change belongs to the tab that made it, so that two tabs do not send each other's work out of turn. A tab holds a
- * web lock as long as it lives; when a tab starts it adopts what tabs without a lock left behind (closed, crashed,
- * reloaded). Adopting twice does no harm, because the server drops repeats of an id.
+ * A change belongs to the tab that made it, so that two tabs do not send each other's work out of
+ * turn. A tab holds a web lock as long as it lives; when a tab starts it adopts what tabs without a
+ * lock left behind (closed, crashed, reloaded). Adopting twice does no harm, because the server
+ * drops repeats of an id.
  */
 
 import { bytesOf } from "./frame.js";
@@ -12,7 +13,9 @@ const DATABASE = "slicewise";
 const STORE = "outbox";
 
 export class Outbox {
-  /** What the tab still has to send, oldest first: {message, payload, n: key in IndexedDB or null}. */
+  /**
+   * What the tab still has to send, oldest first: {message, payload, n: key in IndexedDB or null}.
+   */
   entries = [];
   /** Why changes cannot be kept in this browser ("" while they can). */
   trouble = "";
@@ -109,7 +112,10 @@ export class Outbox {
     this.entries.unshift(...left.sort((a, b) => a.n - b.n));
   }
 
-  /** Run one transaction and wait until it is on disk; answers the result of the request that `work` returns. */
+  /**
+   * Run one transaction and wait until it is on disk; answers the result of the request that `work`
+   * returns.
+   */
   #run(mode, work) {
     return new Promise((resolve, reject) => {
       const transaction = this.#database.transaction(STORE, mode, { durability: "strict" });
@@ -132,7 +138,10 @@ export class Outbox {
   }
 }
 
-/** A random client id: 32 hexadecimal digits (crypto.randomUUID is missing where the page is not on https). */
+/**
+ * A random client id: 32 hexadecimal digits (crypto.randomUUID is missing where the page is not on
+ * https).
+ */
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -36,7 +36,8 @@ export async function mount(node) {
 export async function askForClass() {
   document.querySelector("#tab-label-button")?.click();
   toast("First name what you label; then go on.", "info");
-  await new Promise(requestAnimationFrame); // Gradio shows the tab first, and a click on Accept gives the canvas the focus
+  // Gradio shows the tab first, and a click on Accept gives the canvas the focus
+  await new Promise(requestAnimationFrame);
   startAdding(document.querySelector(".sw-classes"));
 }
 
@@ -53,7 +54,8 @@ function markChosen(list) {
 /** Redraw, and put the keyboard back on the control that it was on. */
 function keepFocus(list, draw) {
   const active = list.contains(document.activeElement) ? document.activeElement : null;
-  if (active?.matches("input[type=text]")) return; // somebody is typing a name: the next change draws it
+  // somebody is typing a name: the next change draws it
+  if (active?.matches("input[type=text]")) return;
   const control = active?.dataset.control;
   const id = active?.closest("li")?.dataset.id;
   draw();

@@ -34,7 +34,8 @@ export async function mountImport(node) {
 /** Listen for files dropped on the page, and say how imports end; called once by the page. */
 export function listenForDrops() {
   acceptDrops(document.body);
-  const running = new Set(); // of this page: the server tells a page that comes later about finished jobs too
+  // of this page: the server tells a page that comes later about finished jobs too
+  const running = new Set();
   session.addEventListener("jobs", ({ detail: job }) => {
     if (job?.kind !== "import") return;
     if (job.state === "running") running.add(job.id);

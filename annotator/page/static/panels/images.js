@@ -1,4 +1,7 @@
-/** The Images panel: every image with its state, searched, filtered and sorted; wide, it is a table beside the canvas. */
+/**
+ * The Images panel: every image with its state, searched, filtered and sorted; wide, it is a table
+ * beside the canvas.
+ */
 
 import { call } from "../net/api.js";
 import { placeOf, rememberPlace } from "../state/image_navigation.js";
@@ -166,7 +169,8 @@ function tableButton(list) {
   );
   const show = () => {
     const wide = session.view.table;
-    document.querySelector("#side").toggleAttribute("data-table", wide); // within what Gradio scopes styles to
+    // within what Gradio scopes styles to
+    document.querySelector("#side").toggleAttribute("data-table", wide);
     setAttributes(node, { "aria-pressed": wide });
     list.rowHeight = wide ? WIDE_ROW_PX : ROW_PX;
     list.show(list.cursor);
@@ -247,7 +251,10 @@ function wireList(list, wish, again) {
   if (session.image) revealOpen(list, whole());
 }
 
-/** The rows name who proposed; titles may come after the rows that need them, and again with each image. */
+/**
+ * The rows name who proposed; titles may come after the rows that need them, and again with each
+ * image.
+ */
 function redrawWithTitles(list) {
   let known = 0;
   learning.addEventListener("overview", () => list.redraw());

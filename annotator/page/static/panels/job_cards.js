@@ -1,4 +1,7 @@
-/** Cards of jobs: how far an import, an export or a download is, how it ended, and what it left behind. */
+/**
+ * Cards of jobs: how far an import, an export or a download is, how it ended, and what it left
+ * behind.
+ */
 
 import { call } from "../net/api.js";
 import { session } from "../state/session.js";

@@ -1,4 +1,7 @@
-/** What is most useful to label next, in whose opinion and why; each item opens its slice, or is left out. */
+/**
+ * What is most useful to label next, in whose opinion and why; each item opens its slice, or is
+ * left out.
+ */
 
 import { axisNames } from "../engine/geometry.js";
 import { call } from "../net/api.js";
@@ -9,7 +12,10 @@ import { toast } from "../ui/toasts.js";
 
 const COUNT = 8;
 
-/** Fill the element that Gradio gives us. The list is made on demand: a first look at all images takes seconds. */
+/**
+ * Fill the element that Gradio gives us. The list is made on demand: a first look at all images
+ * takes seconds.
+ */
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   const list = element("ol.sw-upnext", { "aria-label": "Most useful next" });

@@ -1,4 +1,7 @@
-/** The Model panel: which prompt models there are, what each is good at, how fast it is here, and which one answers. */
+/**
+ * The Model panel: which prompt models there are, what each is good at, how fast it is here, and
+ * which one answers.
+ */
 
 import { call } from "../net/api.js";
 import { session } from "../state/session.js";

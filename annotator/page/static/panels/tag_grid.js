@@ -1,4 +1,7 @@
-/** The grid of tags: thumbnails of images and slices, and which classes are on them, said with one key each. */
+/**
+ * The grid of tags: thumbnails of images and slices, and which classes are on them, said with one
+ * key each.
+ */
 
 import { call } from "../net/api.js";
 import { newId } from "../net/outbox.js";
@@ -25,7 +28,8 @@ class TagGrid {
   #since = performance.now();
   #waiting = []; // for each act on its way the tiles that it is about
   #reading = 0; // the number of the newest reading: an answer to an older one is not shown
-  #listed = Promise.resolve(); // the newest reading is shown; keys until then are about what it brings
+  // the newest reading is shown; keys until then are about what it brings
+  #listed = Promise.resolve();
   #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {

@@ -6,7 +6,9 @@ import { session } from "./session.js";
 
 const PAGE = 1000;
 
-/** Open the image `step` places after the open one in queue order (the first, where none is open). */
+/**
+ * Open the image `step` places after the open one in queue order (the first, where none is open).
+ */
 export async function stepImage(step) {
   try {
     const total = session.project.images_total;

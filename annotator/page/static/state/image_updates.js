@@ -1,4 +1,7 @@
-/** What the server said of images since the page was opened: newest proposals, and why some are worth labelling. */
+/**
+ * What the server said of images since the page was opened: newest proposals, and why some are
+ * worth labelling.
+ */
 
 import { call } from "../net/api.js";
 import { toast } from "../ui/toasts.js";
@@ -59,7 +62,9 @@ class ImageUpdates extends EventTarget {
     return this.#told.get(image) ?? {};
   }
 
-  /** Ask why images are worth labelling, where a model knows; before that every image is as good. */
+  /**
+   * Ask why images are worth labelling, where a model knows; before that every image is as good.
+   */
   async readReasons() {
     await learning.start();
     if (![...learning.rounds.values()].some((round) => round.dice !== null)) return;

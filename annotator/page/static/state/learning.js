@@ -1,4 +1,7 @@
-/** What the page knows of the learners: the server's overview, each learner's newest round, and its history. */
+/**
+ * What the page knows of the learners: the server's overview, each learner's newest round, and its
+ * history.
+ */
 
 import { call } from "../net/api.js";
 import { toast } from "../ui/toasts.js";
@@ -6,7 +9,10 @@ import { session } from "./session.js";
 
 const TOGETHER_MS = 200; // news that come together are read once
 
-/** Events: `overview` (choice, settings, learners), `round` (detail: its message), `history` (detail: learner's name). */
+/**
+ * Events: `overview` (choice, settings, learners), `round` (detail: its message), `history`
+ * (detail: learner's name).
+ */
 class Learning extends EventTarget {
   overview = null; // as GET /api/learn answers; null while the server does not learn
   rounds = new Map(); // learner -> newest round message

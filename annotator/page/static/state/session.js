@@ -1,8 +1,10 @@
 /**
- * What this tab works on: the project, the open image, the connection, the canvas and the person's view settings.
+ * What this tab works on: the project, the open image, the connection, the canvas and the person's
+ * view settings.
  *
- * Every part of the page imports the one session and listens to its events: `project` (facts changed), `image`
- * (another one is open), `view` (a view setting changed), `jobs`, `app` (the canvas is there).
+ * Every part of the page imports the one session and listens to its events: `project` (facts
+ * changed), `image` (another one is open), `view` (a view setting changed), `jobs`, `app` (the
+ * canvas is there).
  */
 
 import { call } from "../net/api.js";
@@ -59,7 +61,9 @@ class Session extends EventTarget {
     await this.link.start(this.#scope);
   }
 
-  /** Changes are kept under the project and the person, so that they never reach another project. */
+  /**
+   * Changes are kept under the project and the person, so that they never reach another project.
+   */
   get #scope() {
     return scopeOf(this.project);
   }

@@ -1,4 +1,7 @@
-/** Bringing images in: files or folders that are dropped or chosen, uploaded one by one, then imported by the server. */
+/**
+ * Bringing images in: files or folders that are dropped or chosen, uploaded one by one, then
+ * imported by the server.
+ */
 
 import { call, put } from "../net/api.js";
 import { toast } from "../ui/toasts.js";
@@ -6,7 +9,8 @@ import { session } from "./session.js";
 
 const CONCURRENT_UPLOADS = 2; // uploads side by side
 
-export const uploads = new EventTarget(); // "progress" with detail {done, total, bytes, size, state}
+// "progress" with detail {done, total, bytes, size, state}
+export const uploads = new EventTarget();
 let running = null;
 
 export const chooseFiles = async () => upload(await pickFiles({ multiple: true }));

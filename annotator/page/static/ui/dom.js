@@ -2,7 +2,10 @@
 
 import { ICONS } from "./icons.js";
 
-/** element("button.primary", { onclick, "aria-label": "…", disabled: true }, "text", child): an element. */
+/**
+ * element("button.primary", { onclick, "aria-label": "…", disabled: true }, "text", child): an
+ * element.
+ */
 export function element(description, properties = {}, ...children) {
   const [tag, ...classes] = description.split(".");
   const node = document.createElement(tag || "div");
@@ -43,7 +46,9 @@ function set(node, name, value) {
   else node.setAttribute(name, value === true ? "" : value);
 }
 
-/** Change text without touching the node where it is the same: keeps live regions and layout quiet. */
+/**
+ * Change text without touching the node where it is the same: keeps live regions and layout quiet.
+ */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,4 +1,7 @@
-/** Messages at the foot of the side panel, where they cover neither the picture nor its buttons: they leave by themselves, errors stay until closed. */
+/**
+ * Messages at the foot of the side panel, where they cover neither the picture nor its buttons:
+ * they leave by themselves, errors stay until closed.
+ */
 
 import { element, iconButton } from "./dom.js";
 

@@ -1,7 +1,9 @@
 /**
- * A list of any length that draws only the rows in view. Rows come in pages from `load(offset, limit)`.
+ * A list of any length that draws only the rows in view. Rows come in pages from `load(offset,
+ * limit)`.
  *
- * The element is a listbox with one tab stop: arrows, Page keys, Home and End move the cursor, Enter or a click chooses.
+ * The element is a listbox with one tab stop: arrows, Page keys, Home and End move the cursor,
+ * Enter or a click chooses.
  */
 
 import { element, setAttributes } from "./dom.js";
@@ -19,7 +21,10 @@ export class VirtualList extends EventTarget {
   #frame = 0;
   #age = 0; // answers of an older search are dropped
 
-  /** `load(offset, limit)` -> {total, items}; `draw(row, item)` fills a row; `row()` makes an empty one. */
+  /**
+   * `load(offset, limit)` -> {total, items}; `draw(row, item)` fills a row; `row()` makes an empty
+   * one.
+   */
   constructor({ load, draw, row, rowHeight, label }) {
     super();
     Object.assign(this, { load, draw, row, rowHeight });
@@ -140,7 +145,8 @@ export class VirtualList extends EventTarget {
       },
       (error) => {
         this.dispatchEvent(new CustomEvent("fault", { detail: error }));
-        setTimeout(() => this.#again(number, age), AGAIN_MS); // not at once: a server that restarts would be flooded
+        // not at once: a server that restarts would be flooded
+        setTimeout(() => this.#again(number, age), AGAIN_MS);
         return [];
       },
     );

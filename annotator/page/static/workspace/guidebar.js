@@ -1,4 +1,7 @@
-/** A guided start of a volume: two or three slices at right angles, step by step; then "next slice" takes over. */
+/**
+ * A guided start of a volume: two or three slices at right angles, step by step; then "next slice"
+ * takes over.
+ */
 
 import { axisNames } from "../engine/geometry.js";
 import { call } from "../net/api.js";

@@ -1,4 +1,7 @@
-/** Under the canvas: what the app proposes for the open image, how sure it must be, and what to do with it. */
+/**
+ * Under the canvas: what the app proposes for the open image, how sure it must be, and what to do
+ * with it.
+ */
 
 import { nothingProposed } from "../engine/image/proposals.js";
 import { learning } from "../state/learning.js";
@@ -96,7 +99,8 @@ function sourceSelect() {
     }
     if (shown && node.value !== shown.producer) node.value = shown.producer;
   };
-  learning.addEventListener("overview", () => session.app && update(session.app.state)); // who is named by its title then
+  // who is named by its title then
+  learning.addEventListener("overview", () => session.app && update(session.app.state));
   return { node, update };
 }
 

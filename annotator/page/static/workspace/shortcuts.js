@@ -1,8 +1,9 @@
 /**
  * Every key of the page in one table: what the shortcut sheet shows is what the dispatcher does.
  *
- * `keys` as the sheet prints them, `codes` as the dispatcher compares them ("Ctrl+Shift+z"); `run(context)` does it,
- * where `context` = {app, session, event, actions}. An entry without `codes` is only shown (mouse gestures).
+ * `keys` as the sheet prints them, `codes` as the dispatcher compares them ("Ctrl+Shift+z");
+ * `run(context)` does it, where `context` = {app, session, event, actions}. An entry without
+ * `codes` is only shown (mouse gestures).
  */
 
 const tool =
@@ -239,7 +240,8 @@ const TABLE = new Map(
     group.keys.flatMap((entry) => (entry.codes ?? []).map((code) => [code, entry])),
   ),
 );
-const PRINTED_WITH_SHIFT = /^[^a-z0-9]$/i; // "?" and "+" need Shift on many keyboards: it is part of the character
+// "?" and "+" need Shift on many keyboards: it is part of the character
+const PRINTED_WITH_SHIFT = /^[^a-z0-9]$/i;
 
 /** The key of a tool, for tooltips. */
 export function keyOfTool(name) {
@@ -250,23 +252,31 @@ export function keyOfTool(name) {
 export function codeOf(event) {
   const key = characterOf(event);
   const parts = [];
-  const typed = event.getModifierState?.("AltGraph"); // AltGr only makes the character on some keyboards
+  // AltGr only makes the character on some keyboards
+  const typed = event.getModifierState?.("AltGraph");
   if (!typed && (event.ctrlKey || event.metaKey)) parts.push("Ctrl");
   if (!typed && event.altKey) parts.push("Alt");
   if (event.shiftKey && !PRINTED_WITH_SHIFT.test(key)) parts.push("Shift");
   return [...parts, key].join("+");
 }
 
-/** The key as the table writes it: by its place where it prints something that is not in the Latin alphabet. */
+/**
+ * The key as the table writes it: by its place where it prints something that is not in the Latin
+ * alphabet.
+ */
 function characterOf({ key, code = "", altKey }) {
-  const digit = altKey && /^Digit([0-9])$/.exec(code); // Alt+1 prints another character on some keyboards
+  // Alt+1 prints another character on some keyboards
+  const digit = altKey && /^Digit([0-9])$/.exec(code);
   if (digit) return digit[1];
   const letter = key.length === 1 && key.charCodeAt(0) > 127 && /^Key([A-Z])$/.exec(code);
   if (letter) return letter[1].toLowerCase();
   return key.length === 1 ? key.toLowerCase() : key;
 }
 
-/** Run what the table says for this event (or offer it to the canvas); answers whether the event was used. */
+/**
+ * Run what the table says for this event (or offer it to the canvas); answers whether the event was
+ * used.
+ */
 export function dispatch(event, context) {
   if (belongsToControl(event)) return false;
   const entry = TABLE.get(codeOf(event)) ?? { run: engine };

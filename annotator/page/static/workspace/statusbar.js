@@ -1,4 +1,7 @@
-/** Under the canvas: what is under the pointer, which model answers, running jobs, and whether all is saved. */
+/**
+ * Under the canvas: what is under the pointer, which model answers, running jobs, and whether all
+ * is saved.
+ */
 
 import { session } from "../state/session.js";
 import { confirmed } from "../ui/dialogs.js";

@@ -1,4 +1,7 @@
-/** What stands in the canvas when there is nothing to label yet, and three steps for the first visit. */
+/**
+ * What stands in the canvas when there is nothing to label yet, and three steps for the first
+ * visit.
+ */
 
 import { session } from "../state/session.js";
 import { chooseFiles, chooseFolder } from "../state/uploads.js";

@@ -66,7 +66,8 @@ export async function mount(node, trigger) {
   stage.after(firstSteps());
   destroyWithElement(node, app, life);
   await openFirst();
-  session.addEventListener("project", () => !session.image && openFirst()); // the first import of an empty project
+  // the first import of an empty project
+  session.addEventListener("project", () => !session.image && openFirst());
   root.dataset.ready = "1";
 }
 

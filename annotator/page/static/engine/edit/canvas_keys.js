@@ -1,4 +1,5 @@
-// Keys that belong to the canvas. The page's own table (tools, classes, layouts) is asked when this one declines.
+// Keys that belong to the canvas. The page's own table (tools, classes, layouts) is asked when this
+// one declines.
 
 const PAGE = 10;
 

@@ -17,7 +17,9 @@ export function hasClass(app) {
   return false;
 }
 
-/** The object a shape that begins here belongs to: 0 none, -1 a new one, n the one already there. */
+/**
+ * The object a shape that begins here belongs to: 0 none, -1 a new one, n the one already there.
+ */
 export function instanceAt(app, view, { row, col }) {
   if (!app.settings.instances) return 0;
   const at = Math.round(row) * view.size.cols + Math.round(col);

@@ -30,8 +30,8 @@ export class Editor {
   }
 
   /**
-   * Commit what was drawn on a slice: `classes` over `box`, UNLABELLED where nothing was said. Voxels that are
-   * protected are left out. Returns false (and says why) where nothing remains.
+   * Commit what was drawn on a slice: `classes` over `box`, UNLABELLED where nothing was said.
+   * Voxels that are protected are left out. Returns false (and says why) where nothing remains.
    */
   commit(ref, { box, classes }, { source = "drawn", prompts = {}, instance = 0 } = {}) {
     const allowed = this.#withoutProtected(ref, { box, classes }, instance);
@@ -90,7 +90,10 @@ export class Editor {
     this.#did(entry);
   }
 
-  /** Accept proposed voxels of slices lo..hi - 1 as sure as the person asks. The server lays them; undone as one. */
+  /**
+   * Accept proposed voxels of slices lo..hi - 1 as sure as the person asks. The server lays them;
+   * undone as one.
+   */
   acceptProposal({ axis, lo, hi }) {
     const { app } = this;
     const { shown, prediction, obstacle } = app.proposals;
@@ -159,7 +162,10 @@ export class Editor {
     return this.app.active?.editable;
   }
 
-  /** A voxel keeps what it has where the tool may not write; separate objects too while others are protected. */
+  /**
+   * A voxel keeps what it has where the tool may not write; separate objects too while others are
+   * protected.
+   */
   #withoutProtected(ref, { box, classes }, instance) {
     const { app } = this;
     const size = classes.length;
@@ -261,7 +267,9 @@ export class Editor {
     }
   }
 
-  /** Background that came from "complete" is unknown again, where this tab remembers what it was. */
+  /**
+   * Background that came from "complete" is unknown again, where this tab remembers what it was.
+   */
   #uncompleted(now, entry) {
     if (!entry.ground) return new Uint8Array(now.length).fill(UNLABELLED);
     const was = decodeRuns(entry.ground.classes, new Uint8Array(now.length));

@@ -1,10 +1,12 @@
-// What this person did, newest last, over slices, images and restarts; with before-images while memory allows.
+// What this person did, newest last, over slices, images and restarts; with before-images while
+// memory allows.
 
 const KEPT_BYTES = 64 * 1024 * 1024;
 
 /**
- * An entry: {id, image, axis, index}, and for what was done in this tab also {kind: "label"|"complete", box,
- * said: u16 runs, object, before: {classes: u16 runs, objects: u16 runs|null}}.
+ * An entry: {id, image, axis, index}, and for what was done in this tab also {kind:
+ * "label"|"complete", box, said: u16 runs, object, before: {classes: u16 runs, objects: u16
+ * runs|null}}.
  */
 export class History {
   constructor() {

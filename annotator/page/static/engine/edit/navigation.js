@@ -26,7 +26,8 @@ export class Navigation {
     );
     const old = app.cursor;
     if (next.every((v, i) => v === old[i])) return;
-    if (app.drawing && next[app.drawing.axis] !== old[app.drawing.axis]) return; // a stroke ends on the slice it began on
+    // a stroke ends on the slice it began on
+    if (app.drawing && next[app.drawing.axis] !== old[app.drawing.axis]) return;
     app.cursor = next;
     for (const view of app.views) {
       if (next[view.axis] === old[view.axis]) view.redrawOverlay();

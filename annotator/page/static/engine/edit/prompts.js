@@ -1,4 +1,5 @@
-// Prompts of each slice and the masks offered for them. The newest question wins; older answers are dropped.
+// Prompts of each slice and the masks offered for them. The newest question wins; older answers are
+// dropped.
 
 import { bytesOf, ERASED, packBits, UNLABELLED, unpackBits } from "../codec.js";
 import { component, cut, union } from "../geometry.js";
@@ -7,7 +8,8 @@ import { hasClass } from "./drawing.js";
 
 const PROPOSAL_MARGIN = 0.1; // of the component's sides
 const LONGEST_SCRIBBLE = 400; // points sent per scribble
-const HANDED_BACK = 3; // prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
+// prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
+const HANDED_BACK = 3;
 const LARGEST_HANDED = 16_000_000; // pixels of its box
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
@@ -35,8 +37,9 @@ export class PromptStore {
   }
 
   /**
-   * Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one. After a mask was
-   * accepted that has not come yet, it belongs to the next object, and waits until that mask is a label.
+   * Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one.
+   * After a mask was accepted that has not come yet, it belongs to the next object, and waits until
+   * that mask is a label.
    */
   add(ref, item, time) {
     const set = this.#open(ref);
@@ -47,7 +50,10 @@ export class PromptStore {
     this.predict(ref, time);
   }
 
-  /** Take the labelled or proposed component under a pixel as a mask to improve; false where there is none. */
+  /**
+   * Take the labelled or proposed component under a pixel as a mask to improve; false where there
+   * is none.
+   */
   refine(view, point, time) {
     const seed = Math.round(point.row) * view.size.cols + Math.round(point.col);
     const proposed = isProposed(view, seed);
@@ -181,7 +187,10 @@ export class PromptStore {
     this.#askOvertaken();
   }
 
-  /** Until the masks of the open image that were accepted ahead of their coming are labels, or it takes too long. */
+  /**
+   * Until the masks of the open image that were accepted ahead of their coming are labels, or it
+   * takes too long.
+   */
   async allAccepted() {
     const end = performance.now() + PATIENCE_MS;
     while (this.app.link.online && this.#awaited().length && performance.now() < end)
@@ -196,7 +205,10 @@ export class PromptStore {
       .map(([, set]) => set);
   }
 
-  /** A question on another slice came before the answer to an accepted one: now that nothing is asked, ask it again. */
+  /**
+   * A question on another slice came before the answer to an accepted one: now that nothing is
+   * asked, ask it again.
+   */
   #askOvertaken() {
     const sets = this.#awaited();
     if (!sets.length || sets.some((set) => set.seq === this.seq)) return;
@@ -204,7 +216,10 @@ export class PromptStore {
     this.predict({ axis, index });
   }
 
-  /** Commit the mask on offer, now or as soon as it comes, as the class of now. Whether there was anything to accept. */
+  /**
+   * Commit the mask on offer, now or as soon as it comes, as the class of now. Whether there was
+   * anything to accept.
+   */
   accept(ref, classId = this.app.settings.classId) {
     const set = this.on(ref);
     const candidate = set && this.shownCandidate(ref);
@@ -246,13 +261,17 @@ export class PromptStore {
     return true;
   }
 
-  /** The mask that was accepted ahead of its coming, then what was said since about the next objects. */
+  /**
+   * The mask that was accepted ahead of its coming, then what was said since about the next
+   * objects.
+   */
   #acceptArrived(set) {
     const { axis, index, later } = set;
     set.later = [];
     this.accept(set);
     set.acceptAs = null;
-    if (!later.length || (set.candidates.length && this.on(set) === set)) return; // the mask waits for a class
+    // the mask waits for a class
+    if (!later.length || (set.candidates.length && this.on(set) === set)) return;
     this.clear(set);
     for (const { accept, item, time, classId } of later) {
       if (accept) this.accept({ axis, index }, classId);
@@ -274,7 +293,8 @@ export class PromptStore {
         seq: 0,
         waiting: false,
         acceptAs: null, // the class of a mask that was accepted ahead of its coming
-        later: [], // {item, time} and {accept, classId} of the next objects, in the order they were said
+        // {item, time} and {accept, classId} of the next objects, in the order they were said
+        later: [],
       };
       this.sets.set(key, fresh);
     }
@@ -326,8 +346,8 @@ function question(set) {
 }
 
 /**
- * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them or where a person
- * picked another candidate than the first; else the label or proposal to refine.
+ * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them
+ * or where a person picked another candidate than the first; else the label or proposal to refine.
  */
 function handed({ items, refine }) {
   const { corrects, picked } = items.at(-1) ?? {};
@@ -362,7 +382,10 @@ function decode({ box: [r0, c0, r1, c1], score, offset, bytes }, payload) {
   return { box: { r0, c0, r1, c1 }, score, mask };
 }
 
-/** The classes an accepted mask says; a refinement also takes back what the old mask had and the new one lacks. */
+/**
+ * The classes an accepted mask says; a refinement also takes back what the old mask had and the new
+ * one lacks.
+ */
 function patchOf(candidate, refine) {
   const box = refine ? union(candidate.box, refine.box) : candidate.box;
   const width = box.c1 - box.c0;

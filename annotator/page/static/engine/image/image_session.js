@@ -1,4 +1,5 @@
-// One open image: its pixels and labels as they come in, and what the server says about it meanwhile.
+// One open image: its pixels and labels as they come in, and what the server says about it
+// meanwhile.
 
 import { bytesOf, wordsOf } from "../codec.js";
 import { LabelVolume } from "./labels.js";

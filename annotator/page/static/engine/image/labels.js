@@ -1,4 +1,5 @@
-// The labels of one image as the browser knows them: a plane of classes per z, absent where nothing is said.
+// The labels of one image as the browser knows them: a plane of classes per z, absent where nothing
+// is said.
 
 import { ERASED, UNLABELLED } from "../codec.js";
 
@@ -60,7 +61,10 @@ export class LabelVolume {
         }
   }
 
-  /** Whole planes z0.. as loaded from the server. Returns true where any pixel of a class (not 0) is in them. */
+  /**
+   * Whole planes z0.. as loaded from the server. Returns true where any pixel of a class (not 0) is
+   * in them.
+   */
   loadSlab(z0, bytes) {
     let anything = false;
     for (let z = z0, from = 0; from < bytes.length; z++, from += this.area) {

@@ -2,7 +2,10 @@
 
 const WAITS_MS = [300, 700, 1500, 3000, 6000];
 
-/** GET that waits out a lost connection (until `signal`); throws an Error with the server's sentence on a refusal. */
+/**
+ * GET that waits out a lost connection (until `signal`); throws an Error with the server's sentence
+ * on a refusal.
+ */
 export async function get(url, signal) {
   for (let attempt = 0; ; attempt++) {
     let response;

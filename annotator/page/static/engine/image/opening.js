@@ -11,7 +11,10 @@ export class Opening {
     this.seeded = false;
   }
 
-  /** True once the first slices are drawn; false where it failed (told as a "message") or another was asked for. */
+  /**
+   * True once the first slices are drawn; false where it failed (told as a "message") or another
+   * was asked for.
+   */
   async open(imageId) {
     const { app } = this;
     const turn = ++this.turn;

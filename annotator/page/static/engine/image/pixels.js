@@ -1,4 +1,5 @@
-// Pixels of one image: whole in memory up to a limit, resliced here; above it slice by slice with a cache.
+// Pixels of one image: whole in memory up to a limit, resliced here; above it slice by slice with a
+// cache.
 
 import { sliceShape } from "../geometry.js";
 import { get, inParallel, slabsOutwards } from "./loader.js";
@@ -32,7 +33,10 @@ export class PixelSource {
     return this.keepsWhole ? this.image.shape[0] : 0;
   }
 
-  /** The slice (rows * cols * channels), or null while it is fetched. Valid until the next call for this axis. */
+  /**
+   * The slice (rows * cols * channels), or null while it is fetched. Valid until the next call for
+   * this axis.
+   */
   slice(axis, index) {
     if (this.#inMemory(axis, index)) return this.#reslice(axis, index);
     const key = `${axis}/${index}`;
@@ -42,7 +46,10 @@ export class PixelSource {
     return cached ?? null;
   }
 
-  /** Ask for what a person who moves in `direction` sees next; nothing to do for a volume kept whole. */
+  /**
+   * Ask for what a person who moves in `direction` sees next; nothing to do for a volume kept
+   * whole.
+   */
   prefetch(axis, index, direction) {
     if (this.keepsWhole) return;
     for (let i = 1; i <= AHEAD; i++) {

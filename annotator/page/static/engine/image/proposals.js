@@ -1,4 +1,5 @@
-// What the app proposes for the open image: a class and a confidence per voxel, and the slice worth labelling next.
+// What the app proposes for the open image: a class and a confidence per voxel, and the slice worth
+// labelling next.
 
 import { ERASED, UNLABELLED } from "../codec.js";
 import { axisNames } from "../geometry.js";
@@ -25,14 +26,19 @@ export class Proposals {
     this.sure = shape && new LabelVolume(shape); // 0..255; what is not read yet has no class either
   }
 
-  /** The pseudo-label on show: the wished one, else the volume's fill, else the newest. Null without any. */
+  /**
+   * The pseudo-label on show: the wished one, else the volume's fill, else the newest. Null without
+   * any.
+   */
   get shown() {
     const all = this.facts?.predictions ?? [];
     const wished = all.findLast((one) => one.producer === this.wished);
     return wished ?? all.findLast((one) => one.kind === "propagated") ?? all.at(-1) ?? null;
   }
 
-  /** Another one is known than was read: what a person sees here is not yet what they would accept. */
+  /**
+   * Another one is known than was read: what a person sees here is not yet what they would accept.
+   */
   get late() {
     return Boolean(this.shown) && this.prediction !== this.shown.id;
   }
@@ -127,7 +133,10 @@ export class Proposals {
     app.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
   }
 
-  /** Classes and confidence of a slice, each (rows * cols); null where nothing is proposed for this image. */
+  /**
+   * Classes and confidence of a slice, each (rows * cols); null where nothing is proposed for this
+   * image.
+   */
   slice(axis, index, whole, kept) {
     if (this.prediction === null) return null;
     const count = (whole.r1 - whole.r0) * (whole.c1 - whole.c0);
@@ -184,7 +193,9 @@ export function isProposed({ labels, proposed, app }, at) {
   return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
 }
 
-/** Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks? */
+/**
+ * Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks?
+ */
 export function isOpen({ labels, proposed, app }) {
   const least = app.settings.minConfidence * 255;
   return labels.some(

@@ -1,4 +1,5 @@
-// Fill holes: those of the component under the pointer, or the gap under it that the class encloses.
+// Fill holes: those of the component under the pointer, or the gap under it that the class
+// encloses.
 
 import { UNLABELLED } from "../codec.js";
 import { instanceAt, instanceBeside, mayDraw } from "../edit/drawing.js";

@@ -7,8 +7,9 @@ import { BoxTool, ClickTool, ScribbleTool } from "./prompt.js";
 import { LassoTool, PolygonTool } from "./shape.js";
 
 /**
- * A tool has `cursor` and any of: down(view, point, event), move(view, points), up(view, point, event), hover(view),
- * draw(view, pen), key(name) -> handled, cancel() -> whether there was something to give up, undo() -> whether a step was undone.
+ * A tool has `cursor` and any of: down(view, point, event), move(view, points), up(view, point,
+ * event), hover(view), draw(view, pen), key(name) -> handled, cancel() -> whether there was
+ * something to give up, undo() -> whether a step was undone.
  */
 export const TOOLS = {
   click: (app) => new ClickTool(app),

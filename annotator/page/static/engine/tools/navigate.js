@@ -25,7 +25,10 @@ export class PanTool {
   }
 }
 
-/** Right: wider; left: narrower; up: brighter. Steps follow the window, so float and 16 bit feel alike. */
+/**
+ * Right: wider; left: narrower; up: brighter. Steps follow the window, so float and 16 bit feel
+ * alike.
+ */
 export class WindowTool {
   constructor(app) {
     this.app = app;

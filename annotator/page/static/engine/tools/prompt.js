@@ -18,7 +18,10 @@ function clipped(view, { row, col }) {
   return { row: clip(row, view.size.rows), col: clip(col, view.size.cols) };
 }
 
-/** Left: this belongs to it; right or Alt: this does not; Shift on a label: improve that one; double: accept. */
+/**
+ * Left: this belongs to it; right or Alt: this does not; Shift on a label: improve that one;
+ * double: accept.
+ */
 export class ClickTool {
   constructor(app) {
     this.app = app;

@@ -1,4 +1,5 @@
-// Lasso (one freehand loop) and polygon (vertex by vertex); the right button or Alt takes away instead.
+// Lasso (one freehand loop) and polygon (vertex by vertex); the right button or Alt takes away
+// instead.
 
 import { ERASED, UNLABELLED } from "../codec.js";
 import { instanceAt, mayDraw } from "../edit/drawing.js";

@@ -4,7 +4,8 @@ import { ERASED } from "../codec.js";
 import { borders, onScreen } from "./outline.js";
 
 const HIDDEN = -1;
-const WHOLE = 1024 * 1024; // a larger slice is looked at where it is on screen only, no finer than the screen shows
+// a larger slice is looked at where it is on screen only, no finer than the screen shows
+const WHOLE = 1024 * 1024;
 
 export class SliceBorders {
   constructor(view) {
@@ -18,7 +19,9 @@ export class SliceBorders {
     this.paths = null;
   }
 
-  /** Stroke every border in its class colour, one line of `width` device pixels whatever the zoom. */
+  /**
+   * Stroke every border in its class colour, one line of `width` device pixels whatever the zoom.
+   */
   draw(pen, width) {
     const { app, camera } = this.view;
     const { sx, sy, rows, cols } = camera;

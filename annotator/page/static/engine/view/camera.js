@@ -1,4 +1,5 @@
-// Where a slice lies on its canvas. Screen units are device pixels; a pixel's centre is at (row, col) whole numbers.
+// Where a slice lies on its canvas. Screen units are device pixels; a pixel's centre is at (row,
+// col) whole numbers.
 
 const CLOSEST = 96; // device pixels per image pixel
 const CRISP_FROM = 3; // CSS pixels per voxel from which voxels are shown as squares

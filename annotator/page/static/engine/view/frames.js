@@ -57,7 +57,9 @@ export class Frames {
     this.#tell(painted.some(Boolean));
   }
 
-  /** What lies under a resting pointer changes too: with the wheel, by a key, when a label comes in. */
+  /**
+   * What lies under a resting pointer changes too: with the wheel, by a key, when a label comes in.
+   */
   #tell(painted) {
     const { app, pointed, moved, untold } = this;
     this.moved = this.untold = false;

@@ -1,4 +1,5 @@
-// Confidence as colour: nothing where the app is sure, then yellow, red and violet the more it doubts.
+// Confidence as colour: nothing where the app is sure, then yellow, red and violet the more it
+// doubts.
 
 import { word } from "../elements.js";
 

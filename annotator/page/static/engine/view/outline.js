@@ -3,9 +3,10 @@
 const NOBODY = -1;
 
 /**
- * Borders of a slice as Map(class -> Path2D) in pixel-edge coordinates (x = column, y = row). `labels` holds a class
- * per pixel, `objects` (or null) a number that tells objects of a class apart, `shown[class]` is the class or -1 for
- * one without a border. Only `box` is looked at (the whole slice without it); `step` samples every n-th pixel.
+ * Borders of a slice as Map(class -> Path2D) in pixel-edge coordinates (x = column, y = row).
+ * `labels` holds a class per pixel, `objects` (or null) a number that tells objects of a class
+ * apart, `shown[class]` is the class or -1 for one without a border. Only `box` is looked at (the
+ * whole slice without it); `step` samples every n-th pixel.
  */
 export function borders(
   size,
@@ -48,7 +49,9 @@ function readKeys(keys, { labels, objects, shown, step }, start) {
   return anything;
 }
 
-/** The class that draws the line between two neighbours: the higher one, so that it is drawn once. */
+/**
+ * The class that draws the line between two neighbours: the higher one, so that it is drawn once.
+ */
 function between(a, b) {
   if (a === b) return NOBODY;
   if (a === NOBODY) return b & 255;

@@ -1,4 +1,5 @@
-// What lies under the overlay of a view: pixels, label fill, hatch over the unknown, the mask on offer.
+// What lies under the overlay of a view: pixels, label fill, hatch over the unknown, the mask on
+// offer.
 
 import { UNLABELLED } from "../codec.js";
 import { element, rgb, word } from "../elements.js";
@@ -63,7 +64,9 @@ export class Picture {
     this.proposalsChanged();
   }
 
-  /** While dragging, a large slice is painted from a reduced copy and in full once the hand rests. */
+  /**
+   * While dragging, a large slice is painted from a reduced copy and in full once the hand rests.
+   */
   windowChanged(dragging) {
     const { app, camera } = this.view;
     this.table.set(...app.settings.window);
@@ -163,7 +166,10 @@ export class Picture {
     });
   }
 
-  /** Stripes in the class colour, so that nobody takes a proposal for a label; the doubt about it on top. */
+  /**
+   * Stripes in the class colour, so that nobody takes a proposal for a label; the doubt about it on
+   * top.
+   */
   #drawProposals(context, level) {
     const { proposals, uncertainty, opacity } = this.view.app.settings;
     if (!this.view.proposed?.any || !proposals) return;

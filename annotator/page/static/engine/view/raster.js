@@ -1,4 +1,5 @@
-// Arrays to screen: window/level tables, and rasters cut into tiles so that a large image costs what is visible.
+// Arrays to screen: window/level tables, and rasters cut into tiles so that a large image costs
+// what is visible.
 
 const TILE = 1024;
 const UNTILED = 2048 * 2048; // up to here one tile holds the slice
@@ -32,7 +33,9 @@ export class WindowTable {
     return (OPAQUE | (level << 16) | (level << 8) | level) >>> 0;
   }
 
-  /** Paint `area` (pixels of the tile's level) of a grey or colour source {data, cols, channels}. */
+  /**
+   * Paint `area` (pixels of the tile's level) of a grey or colour source {data, cols, channels}.
+   */
   paint(tile, area, source) {
     const { data, cols, channels } = source;
     for (let row = area.r0; row < area.r1; row++) {
@@ -85,8 +88,8 @@ export function halve(source) {
 }
 
 /**
- * Paint classes (every 2^level-th pixel) with a palette of 256 words. Returns the box that holds everything visible,
- * or null.
+ * Paint classes (every 2^level-th pixel) with a palette of 256 words. Returns the box that holds
+ * everything visible, or null.
  */
 export function paintLabels(tile, area, labels, { cols, palette }) {
   const { level, words } = tile;
@@ -108,7 +111,10 @@ export function paintLabels(tile, area, labels, { cols, palette }) {
   return ink;
 }
 
-/** Paint what `wordAt(offset in the slice)` answers; returns the box of what is not transparent, or null. */
+/**
+ * Paint what `wordAt(offset in the slice)` answers; returns the box of what is not transparent, or
+ * null.
+ */
 export function paintPixels(tile, area, cols, wordAt) {
   const { level, words } = tile;
   let ink = null;
@@ -135,8 +141,8 @@ export function isTiled(rows, cols) {
 }
 
 /**
- * A picture of a slice; `fill(tile, area)` paints pixels [r0, r1) x [c0, c1) of level `tile.level` into tile.words and
- * returns the box of what is not transparent.
+ * A picture of a slice; `fill(tile, area)` paints pixels [r0, r1) x [c0, c1) of level `tile.level`
+ * into tile.words and returns the box of what is not transparent.
  */
 export class Raster {
   constructor(rows, cols, fill) {
@@ -155,7 +161,10 @@ export class Raster {
     }
   }
 
-  /** Draw the part of the slice that `view` {sx, sy, tx, ty} shows on a canvas of `width` x `height`. */
+  /**
+   * Draw the part of the slice that `view` {sx, sy, tx, ty} shows on a canvas of `width` x
+   * `height`.
+   */
   draw(context, view, level = 0) {
     const { width, height } = context.canvas;
     const step = 1 << level;

@@ -1,4 +1,5 @@
-// The strip at a view's side: every slice of the plane, ticks where labels are, a marker for the open one.
+// The strip at a view's side: every slice of the plane, ticks where labels are, a marker for the
+// open one.
 
 import { element } from "../elements.js";
 import { axisNames } from "../geometry.js";
@@ -62,7 +63,10 @@ export class Ruler {
     );
   }
 
-  /** A triangle at the slice that is worth labelling next, an outline where the guided start comes later. */
+  /**
+   * A triangle at the slice that is worth labelling next, an outline where the guided start comes
+   * later.
+   */
   #drawProposed(pen, { width, unit, dpr }) {
     for (const { axis, index, now } of this.view.app.proposals.marks) {
       if (axis !== this.view.axis) continue;

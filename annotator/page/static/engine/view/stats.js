@@ -1,4 +1,5 @@
-// Counters for benchmarks: frames, and for each prediction the time from the hand to the painted mask.
+// Counters for benchmarks: frames, and for each prediction the time from the hand to the painted
+// mask.
 
 const KEPT = 2000;
 

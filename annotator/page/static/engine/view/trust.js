@@ -1,4 +1,5 @@
-// How far the app trusts what is known of a slice when it learns: people wholly, fills and models less.
+// How far the app trusts what is known of a slice when it learns: people wholly, fills and models
+// less.
 
 import { UNLABELLED } from "../codec.js";
 import { word } from "../elements.js";
@@ -31,7 +32,8 @@ export class Trust {
   async refresh() {
     const { view } = this;
     this.reading?.abort();
-    if (!this.wanted || this.index !== view.index) this.who = this.trust = null; // else shown until the new one is here
+    // else shown until the new one is here
+    if (!this.wanted || this.index !== view.index) this.who = this.trust = null;
     this.index = view.index;
     if (!this.wanted) return this.#changed();
     this.reading = new AbortController();

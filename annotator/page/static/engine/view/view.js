@@ -41,8 +41,8 @@ export class PlaneView {
     return { r0: 0, c0: 0, r1: this.camera.rows, c1: this.camera.cols };
   }
 
-  // What is known of the open slice. It is read for the next frame, or when it is asked for before that: a key that opens
-  // a slice and a click on it may come within one frame.
+  // What is known of the open slice. It is read for the next frame, or when it is asked for before
+  // that: a key that opens a slice and a click on it may come within one frame.
   get pixels() {
     this.#fresh();
     return this.#pixels;

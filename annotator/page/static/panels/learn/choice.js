@@ -1,4 +1,7 @@
-/** What a person may choose about learning: the learners, their time and device, and how volumes are filled. */
+/**
+ * What a person may choose about learning: the learners, their time and device, and how volumes are
+ * filled.
+ */
 
 import { call } from "../../net/api.js";
 import { learning } from "../../state/learning.js";
@@ -125,7 +128,10 @@ function timeFields() {
   ];
 }
 
-/** Whether a trained network is changed for each kind of image; kept only where held-out labels say that it helps. */
+/**
+ * Whether a trained network is changed for each kind of image; kept only where held-out labels say
+ * that it helps.
+ */
 function adaptField() {
   const { settings, adapters } = learning.overview;
   const options = [
@@ -150,7 +156,10 @@ function adaptField() {
   );
 }
 
-/** Which images reference segmentation learns from: their numbers, none for the typical labelled ones. */
+/**
+ * Which images reference segmentation learns from: their numbers, none for the typical labelled
+ * ones.
+ */
 function referenceField() {
   const input = element("input.sw-number", {
     type: "text",

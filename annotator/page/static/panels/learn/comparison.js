@@ -1,4 +1,7 @@
-/** Learners side by side in numbers: how good, how much was left of their proposals, how long they trained. */
+/**
+ * Learners side by side in numbers: how good, how much was left of their proposals, how long they
+ * trained.
+ */
 
 import { element } from "../../ui/dom.js";
 import { exportIcon, showIcon } from "./model_files.js";

@@ -1,4 +1,7 @@
-/** The Learn panel: which learner works and why, how far it is, how good it became, and the buttons that steer it. */
+/**
+ * The Learn panel: which learner works and why, how far it is, how good it became, and the buttons
+ * that steer it.
+ */
 
 import { learning } from "../../state/learning.js";
 import { session } from "../../state/session.js";
@@ -39,7 +42,8 @@ export async function mount(node) {
   learning.addEventListener("overview", draw);
   learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
   learning.addEventListener("history", compare);
-  session.addEventListener("change", () => known.forEach((card) => card.models.show())); // whose proposals are shown
+  // whose proposals are shown
+  session.addEventListener("change", () => known.forEach((card) => card.models.show()));
   await learning.start(); // some time ago, where the panel came on screen late
   draw();
 }

@@ -1,6 +1,7 @@
 /**
- * How good the learners became over the project's life: held-out Dice, or how much of their proposals people left,
- * against labelled slices or annotator minutes. One drawing for all learners, and the same numbers as a table.
+ * How good the learners became over the project's life: held-out Dice, or how much of their
+ * proposals people left, against labelled slices or annotator minutes. One drawing for all
+ * learners, and the same numbers as a table.
  */
 
 import { element, setAttributes, setText } from "../../ui/dom.js";
