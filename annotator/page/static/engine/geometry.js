@@ -70,7 +70,7 @@ export function cut(values, width, inner, outer = { r0: 0, c0: 0 }) {
  * for every row. `radius` {row, col} in pixels (unequal where pixels are not square); the pixel
  * under each end is always painted.
  */
-export function stampLine(from, to, radius, size, span) {
+export function stampLine({ from, to, radius }, size, span) {
   const a = { u: from.col / radius.col, v: from.row / radius.row };
   const b = { u: to.col / radius.col, v: to.row / radius.row };
   const first = Math.max(0, Math.ceil((Math.min(a.v, b.v) - 1) * radius.row - EDGE));

@@ -39,7 +39,9 @@ async function ask(path, options) {
     return await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server cannot be reached; check that it is running and try again.");
+    throw new Error("The server cannot be reached; check that it is running and try again.", {
+      cause: error,
+    });
   }
 }
 

@@ -91,7 +91,7 @@ export async function upload(files) {
     uploads.dispatchEvent(new CustomEvent("progress", { detail: Object.assign(progress, change) }));
   try {
     tell({});
-    await send(files, progress, tell, running.signal);
+    await send(files, { progress, tell, signal: running.signal });
     tell({ state: "done" });
   } catch (error) {
     tell({ state: "stopped" });
@@ -107,12 +107,12 @@ export const cancelUpload = () => running?.abort();
 /** A few files for something else than an import: `finish(batch)` says what becomes of them. */
 export function uploadBatch(files, finish) {
   const { signal } = new AbortController();
-  return send(files, { done: 0 }, () => {}, signal, finish);
+  return send(files, { progress: { done: 0 }, tell: () => {}, signal, finish });
 }
 
 const importBatch = (batch) => call(`/api/upload/${batch}/finish`, {});
 
-async function send(files, progress, tell, signal, finish = importBatch) {
+async function send(files, { progress, tell, signal, finish = importBatch }) {
   const { batch } = await call("/api/upload/begin", {});
   const waiting = files.map(({ file, name }, n) => ({
     file,

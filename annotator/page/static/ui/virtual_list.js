@@ -88,7 +88,8 @@ export class VirtualList extends EventTarget {
   }
 
   #schedule() {
-    this.#frame ||= requestAnimationFrame(() => {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#render();
     });

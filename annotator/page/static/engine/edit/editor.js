@@ -257,13 +257,13 @@ export class Editor {
     const count = (box.r1 - box.r0) * (box.c1 - box.c0);
     if (entry.kind === "label") {
       const unknown = this.app.states.get(axis, index) === "complete" ? BACKGROUND : UNLABELLED;
-      labels.write(axis, index, box, decodeRuns(entry.said, new Uint8Array(count)), {
+      labels.write(entry, decodeRuns(entry.said, new Uint8Array(count)), {
         unknown,
         object: entry.object,
       });
     } else if (entry.kind === "complete") {
       const now = labels.read(axis, index, box, new Uint8Array(count));
-      labels.write(axis, index, box, entry.on ? completed(now) : this.#uncompleted(now, entry));
+      labels.write(entry, entry.on ? completed(now) : this.#uncompleted(now, entry));
     }
   }
 
@@ -284,13 +284,7 @@ export class Editor {
       const count = (entry.box.r1 - entry.box.r0) * (entry.box.c1 - entry.box.c0);
       const objects =
         entry.before.objects && decodeRuns(entry.before.objects, new Uint16Array(count));
-      app.labels.restore(
-        entry.axis,
-        entry.index,
-        entry.box,
-        decodeRuns(entry.before.classes, new Uint8Array(count)),
-        objects,
-      );
+      app.labels.restore(entry, decodeRuns(entry.before.classes, new Uint8Array(count)), objects);
       app.labelsChanged(boxInVolume(entry.axis, entry.index, entry.box));
     }
     if (announce && entry.kind === "complete")

@@ -31,7 +31,7 @@ export class LabelVolume {
   }
 
   /** Lay a label over a slice: UNLABELLED says nothing, ERASED becomes `unknown`. */
-  write(axis, index, box, said, { unknown = UNLABELLED, object = 0 } = {}) {
+  write({ axis, index, box }, said, { unknown = UNLABELLED, object = 0 } = {}) {
     this.#eachPixel(axis, index, box, (z, at, i) => {
       if (said[i] === UNLABELLED) return;
       this.#set(z, at, said[i] === ERASED ? unknown : said[i]);
@@ -41,7 +41,7 @@ export class LabelVolume {
   }
 
   /** Put back exactly what was there before: UNLABELLED included. */
-  restore(axis, index, box, classes, objects) {
+  restore({ axis, index, box }, classes, objects) {
     this.#eachPixel(axis, index, box, (z, at, i) => {
       this.#set(z, at, classes[i]);
       if (objects || this.objects[z]) this.#setObject(z, at, objects ? objects[i] : 0);

@@ -25,7 +25,7 @@ export class Stroke {
   to(point, radius) {
     const { size } = this.view;
     let touched = null;
-    stampLine(this.last ?? point, point, radius, size, (row, c0, c1) => {
+    stampLine({ from: this.last ?? point, to: point, radius }, size, (row, c0, c1) => {
       this.#span(row, c0, c1);
       touched = union(touched, { r0: row, c0, r1: row + 1, c1 });
     });

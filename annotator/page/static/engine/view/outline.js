@@ -65,7 +65,7 @@ function traceTops(lines, row, above, here) {
   for (let col = 0; col <= here.length; col++) {
     const next = col < here.length ? between(above[col], here[col]) : NOBODY;
     if (next === id) continue;
-    if (id !== NOBODY) lines.add(id, row, from, row, col);
+    if (id !== NOBODY) lines.addRow(id, row, from, col);
     id = next;
     from = col;
   }
@@ -78,7 +78,7 @@ function traceSides(lines, row, here, open) {
     const id = between(left, right);
     left = right;
     if (open.id[col] === id) continue;
-    if (open.id[col] !== NOBODY) lines.add(open.id[col], open.from[col], col, row, col);
+    if (open.id[col] !== NOBODY) lines.addColumn(open.id[col], col, open.from[col], row);
     open.id[col] = id;
     open.from[col] = row;
   }
@@ -91,12 +91,32 @@ class Lines {
     this.paths = new Map();
   }
 
-  add(id, r0, c0, r1, c1) {
+  /** Along the upper edge of a row, from a column to another. */
+  addRow(id, row, from, to) {
+    const path = this.#path(id);
+    path.moveTo(this.#x(from), this.#y(row));
+    path.lineTo(this.#x(to), this.#y(row));
+  }
+
+  /** Along the left edge of a column, from a row to another. */
+  addColumn(id, col, from, to) {
+    const path = this.#path(id);
+    path.moveTo(this.#x(col), this.#y(from));
+    path.lineTo(this.#x(col), this.#y(to));
+  }
+
+  #path(id) {
     let path = this.paths.get(id);
     if (!path) this.paths.set(id, (path = new Path2D()));
-    const { step, origin } = this;
-    path.moveTo(origin.c0 + c0 * step, origin.r0 + r0 * step);
-    path.lineTo(origin.c0 + c1 * step, origin.r0 + r1 * step);
+    return path;
+  }
+
+  #x(col) {
+    return this.origin.c0 + col * this.step;
+  }
+
+  #y(row) {
+    return this.origin.r0 + row * this.step;
   }
 }
 

@@ -65,10 +65,10 @@ export function drawBox(pen, camera, box) {
 }
 
 /** A scribble in the colour of its sign. */
-export function drawScribble(pen, camera, { label, points }) {
+export function drawScribble(pen, camera, { label: sign, points }) {
   tracePoints(pen, camera, points);
   pen.lineCap = pen.lineJoin = "round";
-  strokeTwice(pen, camera.dpr * 1.6, label ? POSITIVE : NEGATIVE);
+  strokeTwice(pen, camera.dpr * 1.6, sign ? POSITIVE : NEGATIVE);
 }
 
 function drawWaiting(view, pen) {

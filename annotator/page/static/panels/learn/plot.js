@@ -50,7 +50,9 @@ export function plot() {
     picture.replaceChildren(series.length ? drawing(series, chosen) : nothing(chosen.measure));
     legend.hidden = series.length < 2;
     legend.replaceChildren(
-      ...series.map(({ title, look }) => element("li", { dataset: { look } }, key(look), title)),
+      ...series.map(({ title, look }) =>
+        element("li", { dataset: { look } }, legendKey(look), title),
+      ),
     );
     setText(note, noteOf(chosen.measure));
     head.replaceChildren(
@@ -266,7 +268,7 @@ function dot(look, cx, cy, title) {
   return made;
 }
 
-function key(look) {
+function legendKey(look) {
   const picture = shape("svg", {
     viewBox: "0 0 26 10",
     width: 26,
