@@ -783,7 +783,7 @@ def test_an_image_opens_again_where_it_was_left(canvas: Canvas) -> None:
 
 def test_an_image_that_is_not_there_leaves_the_open_one_alone(canvas: Canvas) -> None:
     canvas.open(1)
-    assert canvas.run("app.open(99)") is False
+    assert canvas.run("app.open(99)") is None
     assert "cannot be opened" in canvas.messages()[-1] and canvas.state()["image"] == 1
     canvas.ignore("404")
 

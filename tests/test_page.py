@@ -251,6 +251,18 @@ def test_n_walks_through_the_images_and_says_where_they_end(page: Page) -> None:
     expect(page.get_by_text("This is the first image.")).to_be_visible()
 
 
+def test_an_image_is_described_once_for_each_time_it_is_opened(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    first = state(page)["image"]
+    page.keyboard.press("n")
+    wait_state(page, f"state.image !== {first}")
+    page.wait_for_function("() => window.slicewise.session.image.id === window.__slicewise.state.image")
+    descriptions = [path for path in asked if re.fullmatch(r"/api/images/\d+", path)]
+    assert descriptions == [f"/api/images/{state(page)['image']}"]
+    assert page.title() == page.evaluate("() => window.slicewise.session.image.name") + " · Slicewise"
+
+
 def test_window_numbers_and_presets_drive_the_canvas(page: Page) -> None:
     page.get_by_role("spinbutton", name="Window from").fill("-50")
     page.get_by_role("spinbutton", name="Window to").fill("150")

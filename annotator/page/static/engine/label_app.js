@@ -78,8 +78,8 @@ export class LabelApp extends EventTarget {
   }
 
   /**
-   * Show an image. Resolves to true once its first slices are drawn, to false (after a "message")
-   * if it cannot be opened.
+   * Show an image. Resolves to its description once its first slices are drawn, to null (after a
+   * "message") if it cannot be opened.
    */
   open(imageId) {
     return this.opening.open(imageId);

@@ -32,7 +32,7 @@ const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unkno
 class Session extends EventTarget {
   project = null;
   opening = null; // the image that is being opened
-  image = null; // facts of the open image, as GET /api/images/{id} answers
+  image = null; // the open image, as GET /api/images/{id} describes it
   app = null; // the LabelApp of the engine
   link = null;
   jobs = new Map(); // id -> newest job message
@@ -129,16 +129,14 @@ class Session extends EventTarget {
     if (!this.app) return;
     this.opening = id;
     try {
-      const [facts, shown] = await Promise.all([call(`/api/images/${id}`), this.app.open(id)]);
-      if (this.opening !== id || !shown) return;
-      this.image = facts;
+      const image = await this.app.open(id);
+      if (this.opening !== id || !image) return;
+      this.image = image;
       history.replaceState(null, "", `#image=${id}`);
-      document.title = `${facts.name} · Slicewise`;
-      for (const problem of facts.problems) toast(problem, "warn");
+      document.title = `${image.name} · Slicewise`;
+      for (const problem of image.problems) toast(problem, "warn");
       if (axis !== undefined) this.app.gotoSlice(axis, index);
       this.#emit("image");
-    } catch (error) {
-      toast(error.message, "error");
     } finally {
       if (this.opening === id) this.opening = null;
     }

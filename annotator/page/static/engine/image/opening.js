@@ -12,30 +12,31 @@ export class Opening {
   }
 
   /**
-   * True once the first slices are drawn; false where it failed (told as a "message") or another
-   * was asked for.
+   * The image's description once its first slices are drawn; null where it failed (told as a
+   * "message") or another was asked for.
    */
   async open(imageId) {
     const { app } = this;
     const turn = ++this.turn;
+    let image = null;
     try {
       const description = getJson(`/api/images/${imageId}`, app.signal);
-      const [image] = await Promise.all([description, this.#seedHistory()]);
+      [image] = await Promise.all([description, this.#seedHistory()]);
       await app.prompts.allAccepted();
-      if (turn !== this.turn) return false;
+      if (turn !== this.turn) return null;
       await this.#enter(image);
     } catch (error) {
       if (!app.signal.aborted && turn === this.turn)
         app.say("error", `The image cannot be opened: ${error.message}`);
-      return false;
+      return null;
     }
-    if (turn !== this.turn) return false;
+    if (turn !== this.turn) return null;
     await app.frames.drawn();
     app.root.dataset.ready = "1";
     app.navigation.arrived();
     app.proposals.refresh();
     app.changed();
-    return true;
+    return image;
   }
 
   /** What this person did in earlier visits can be undone too. */
