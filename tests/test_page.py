@@ -91,6 +91,27 @@ def test_every_tool_has_its_key(page: Page) -> None:
         assert state(page)["tool"] == tool
 
 
+def test_a_tool_declares_what_the_page_shows_of_it_and_no_key_means_two_things(page: Page) -> None:
+    tools, keys = page.evaluate(
+        """async () => {
+            const { TOOLS } = await import("/ui/engine/tools/index.js");
+            const { GROUPS } = await import("/ui/workspace/shortcuts.js");
+            const tools = Object.entries(TOOLS).map(
+                ([name, { title, key, icon, group }]) => ({ name, title, key, icon, group }));
+            return [tools, GROUPS.flatMap(({ keys }) => keys.flatMap(({ codes }) => codes ?? []))];
+        }"""
+    )
+    assert all(tool.get(field) for tool in tools for field in ("title", "key", "icon", "group")), tools
+    assert all(tool["icon"].startswith("<") for tool in tools)
+    assert len(set(keys)) == len(keys), sorted(keys)
+    assert {tool["key"] for tool in tools} <= set(keys)
+    groups = [tool["group"] for tool in tools]
+    assert sorted(groups, key=list(dict.fromkeys(groups)).index) == groups, "a group stands together"
+    buttons = page.get_by_role("toolbar", name="Tools").get_by_role("button")
+    shown = buttons.evaluate_all("all => all.map(b => [b.dataset.tool, b.ariaLabel, b.dataset.key])")
+    assert shown == [[tool["name"], tool["title"], tool["key"].upper()] for tool in tools]
+
+
 def test_keys_in_a_text_field_stay_there(page: Page) -> None:
     tab(page, "Images")
     search = page.get_by_role("searchbox", name="Search images")

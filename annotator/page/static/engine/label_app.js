@@ -1,27 +1,27 @@
 // LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other
 // modules.
 
-import { BACKGROUND, UNLABELLED } from "./codec.js";
+import { CanvasState } from "./canvas_state.js";
+import { BACKGROUND } from "./codec.js";
+import { Acceptance } from "./edit/acceptance.js";
 import { handleKey } from "./edit/canvas_keys.js";
-import { mayDraw } from "./edit/drawing.js";
 import { Editor } from "./edit/editor.js";
 import { Input } from "./edit/input.js";
 import { Navigation } from "./edit/navigation.js";
 import { PromptStore } from "./edit/prompts.js";
-import { element, loadStyle } from "./elements.js";
-import { axisNames } from "./geometry.js";
+import { UndoRedo } from "./edit/undo.js";
+import { WorkClock } from "./edit/work_clock.js";
+import { loadStyle } from "./elements.js";
 import { Opening } from "./image/opening.js";
 import { WHOLE_LIMIT_BYTES } from "./image/pixels.js";
-import { isOpen, isProposed, nothingProposed, Proposals } from "./image/proposals.js";
-import { NO_STATES } from "./image/slice_states.js";
+import { Proposals } from "./image/proposals.js";
 import { listen } from "./messages.js";
+import { Notices } from "./notices.js";
+import { newSettings } from "./settings.js";
 import { stateOf } from "./state.js";
-import { fillAll, fillAt } from "./tools/fill.js";
-import { TOOLS } from "./tools/index.js";
+import { Toolbox } from "./tools/toolbox.js";
 import { Frames } from "./view/frames.js";
-import { PlaneView } from "./view/view.js";
-
-const PLAIN = "#94a3b8"; // a class nobody told us about
+import { Planes } from "./view/planes.js";
 
 /**
  * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate",
@@ -31,49 +31,15 @@ const PLAIN = "#94a3b8"; // a class nobody told us about
 export class LabelApp extends EventTarget {
   constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES, proposes = true }) {
     super();
-    Object.assign(this, {
-      root,
-      link,
-      wholeLimit,
-      proposes,
-      session: null,
-      cursor: [0, 0, 0],
-      stroke: null,
-      drawing: null,
-      loadProblem: null,
-    });
     this.ending = new AbortController();
     this.signal = this.ending.signal;
     signal?.addEventListener("abort", () => this.destroy(), { once: true });
-    this.settings = {
-      classes: new Map(),
-      classId: 1,
-      window: [0, 255],
-      radius: 8,
-      opacity: 0.45,
-      style: "both",
-      protect: false,
-      instances: false,
-      showUnknown: false,
-      visible: true,
-      proposals: true,
-      uncertainty: false,
-      trust: false,
-      minConfidence: 0,
-    };
-    this.frames = new Frames(this);
-    this.editor = new Editor(this);
-    this.prompts = new PromptStore(this);
-    this.proposals = new Proposals(this);
-    this.navigation = new Navigation(this);
-    this.opening = new Opening(this);
-    this.tools = Object.fromEntries(
-      Object.entries(TOOLS).map(([name, make]) => [name, make(this)]),
-    );
-    this.#build();
-    listen(this);
+    loadStyle();
+    this.canvasState = new CanvasState();
+    this.settings = newSettings();
+    this.planes = new Planes(root);
+    this.#connect({ link, wholeLimit, proposes });
     this.#watchEnd();
-    this.setTool("click");
     window.__slicewise = this;
   }
 
@@ -88,25 +54,32 @@ export class LabelApp extends EventTarget {
   get stats() {
     return this.frames.stats;
   }
+
+  get views() {
+    return this.planes.views;
+  }
+
+  /** The view that keys and buttons are about. */
+  get active() {
+    return this.planes.active;
+  }
+
+  get session() {
+    return this.canvasState.session;
+  }
+
   get image() {
-    return this.session?.image ?? null;
+    return this.canvasState.image;
   }
-  get pixels() {
-    return this.session.pixels;
-  }
+
   get labels() {
-    return this.session.labels;
-  }
-  get rev() {
-    return this.session.rev;
+    return this.canvasState.labels;
   }
 
   get states() {
-    return this.session?.states ?? NO_STATES;
+    return this.canvasState.states;
   }
-  get layoutName() {
-    return this.grid.dataset.layout;
-  }
+
   get state() {
     return stateOf(this);
   }
@@ -114,23 +87,18 @@ export class LabelApp extends EventTarget {
   // Settings
 
   setTool(name) {
-    if (!this.tools[name])
-      throw new RangeError(
-        `there is no tool "${name}"; choose one of ${Object.keys(this.tools).join(", ")}`,
-      );
-    this.tool?.cancel?.();
-    this.tool = this.tools[name];
-    this.toolName = name;
-    for (const view of this.views) {
-      view.overlay.style.cursor = this.tool.cursor;
-      view.redrawOverlay();
-    }
-    this.changed();
+    this.toolbox.take(name);
+    this.notices.changed();
+  }
+
+  /** As its key does: some tools act at once. */
+  pickTool(name) {
+    this.setTool(name);
+    this.toolbox.tool.picked?.();
   }
 
   setClass(id) {
-    this.settings.classId = id;
-    this.#restyle();
+    this.#set({ classId: id });
   }
 
   /** [{id, name, color "#rrggbb", hidden, locked}] */
@@ -145,27 +113,35 @@ export class LabelApp extends EventTarget {
   setOpacity(opacity) {
     this.#set({ opacity: Math.min(1, Math.max(0, opacity)) });
   }
+
   setStyle(style) {
     this.#set({ style });
   }
+
   setInstances(instances) {
     this.#set({ instances: Boolean(instances) });
   }
+
   setShowUnknown(showUnknown) {
     this.#set({ showUnknown: Boolean(showUnknown) });
   }
+
   setProtectOthers(protect) {
     this.#set({ protect: Boolean(protect) });
   }
+
   setLabelsVisible(visible) {
     this.#set({ visible: Boolean(visible) });
   }
+
   setProposalsVisible(proposals) {
     this.#set({ proposals: Boolean(proposals) });
   }
+
   setUncertainty(uncertainty) {
     this.#set({ uncertainty: Boolean(uncertainty) });
   }
+
   setTrust(trust) {
     this.#set({ trust: Boolean(trust) });
     for (const view of this.views) view.trustChanged();
@@ -178,8 +154,8 @@ export class LabelApp extends EventTarget {
 
   setBrushRadius(radius) {
     this.settings.radius = Math.min(400, Math.max(0.5, radius));
-    for (const view of this.views) view.redrawOverlay();
-    this.changed();
+    this.planes.redrawOverlays();
+    this.notices.changed();
   }
 
   /** `dragging`: more is to come; large slices are painted coarsely meanwhile. */
@@ -187,12 +163,8 @@ export class LabelApp extends EventTarget {
     if (!(lo < hi)) return;
     this.settings.window = [lo, hi];
     if (this.image) for (const view of this.views) view.windowChanged(dragging);
-    if (!dragging) this.windowSettled();
-    this.changed();
-  }
-
-  windowSettled() {
-    if (this.image) this.navigation.look();
+    if (this.image && !dragging) this.navigation.look();
+    this.notices.changed();
   }
 
   // Commands
@@ -200,114 +172,84 @@ export class LabelApp extends EventTarget {
   accept() {
     return Boolean(this.image && this.prompts.accept(this.active.ref));
   }
+
   clearPrompts() {
     return Boolean(this.image && this.prompts.clear(this.active.ref));
   }
+
   nextCandidate() {
     return Boolean(this.image && this.prompts.cycle(this.active.ref));
   }
+
   setComplete(on) {
     if (this.image) this.editor.setComplete(Boolean(on));
   }
 
   /** Accept what is proposed on the open slice. */
   acceptSlice() {
-    const { axis, index, editable, proposed } = this.active;
-    if (!this.image) return;
-    if (editable && proposed?.any && !isOpen(this.active))
-      return this.say(
-        "info",
-        "What is proposed here is labelled already, or less sure than you ask.",
-      );
-    this.editor.acceptProposal({ axis, lo: index, hi: index + 1 });
+    this.acceptance.acceptSlice();
   }
 
   /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */
-  acceptRange(lo = 0, hi = this.image?.shape[this.active.axis]) {
-    if (this.image) this.editor.acceptProposal({ axis: this.active.axis, lo, hi });
+  acceptRange(lo, hi) {
+    this.acceptance.acceptRange(lo, hi);
   }
 
   /** Say that what is proposed on the open slice is background. */
   rejectSlice() {
-    const view = this.active;
-    if (!this.image || !mayDraw(this, view)) return;
-    const { obstacle, shown } = this.proposals;
-    if (obstacle) return this.say("info", obstacle);
-    const classes = view.labels.map((_, at) => (isProposed(view, at) ? BACKGROUND : UNLABELLED));
-    if (classes.every((value) => value === UNLABELLED))
-      return this.say("info", nothingProposed(this.image));
-    const { producer, id } = shown;
-    this.editor.commit(
-      view.ref,
-      { box: view.whole, classes },
-      { prompts: { rejected: { producer, id } } },
-    );
+    this.acceptance.rejectSlice();
   }
 
   /** Jump to the slice that is most worth labelling, and say why. */
   gotoProposed() {
-    return this.image ? this.proposals.gotoNext() : undefined;
+    return this.image ? this.navigation.gotoProposed() : undefined;
   }
+
   /**
-   * Steps of a guided start, marked on the rulers: {steps: [{axis, index, done, reason}], now}, or
+   * Steps of a guided start, shown on the rulers: {steps: [{axis, index, done, reason}], now}, or
    * null.
    */
   setGuide(plan) {
-    this.proposals.guide = plan;
-    this.statesChanged();
+    this.proposals.setGuide(plan);
   }
+
   fit() {
     this.active.fit();
   }
+
   gotoSlice(axis, index) {
     this.navigation.gotoSlice(axis, index);
   }
+
   key(event) {
     return handleKey(this, event);
   }
 
-  /** Fill the holes under the pointer, or those of the current class on the slice. */
-  fillHoles() {
-    const view = this.active;
-    if (!this.image || !mayDraw(this, view)) return;
-    const [row, col] = [Math.round(view.pointer?.row ?? -1), Math.round(view.pointer?.col ?? -1)];
-    const inside = row >= 0 && col >= 0 && row < view.size.rows && col < view.size.cols;
-    if (inside && view.labels[row * view.size.cols + col] === this.settings.classId)
-      fillAt(this, view, { row, col });
-    else fillAll(this, view);
-  }
-
   undo() {
-    if (!this.image || this.drawing) return;
-    if (this.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
-    this.editor.undo();
+    if (!this.image || this.canvasState.drawing) return;
+    if (this.toolbox.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
+    this.undoRedo.undo();
   }
 
   redo() {
-    if (!this.image || this.drawing || this.prompts.redo(this.active.ref)) return;
-    this.editor.redo();
+    if (!this.image || this.canvasState.drawing || this.prompts.redo(this.active.ref)) return;
+    this.undoRedo.redo();
   }
 
   zoom(factor) {
     this.active.camera.zoomAt(factor);
     this.active.redraw();
-    this.changed();
+    this.notices.changed();
   }
 
   /** "three", or one plane alone: "axial", "coronal", "sagittal". A 2D image has one plane. */
   layout(name) {
-    this.wanted = name;
-    const shown = this.image?.kind === "volume" || !this.image ? name : "axial";
-    this.grid.dataset.layout = shown;
-    for (const view of this.views)
-      view.setShown(shown === "three" || axisNames[view.axis] === shown);
-    if (!this.active.shown) this.activate(this.views.find((view) => view.shown));
-    this.changed();
+    this.planes.layout(name);
   }
 
   /** Give up what is half done: a shape first, then the prompts of the slice. */
   escape() {
-    return Boolean(this.tool.cancel?.()) || this.clearPrompts();
+    return Boolean(this.toolbox.tool.cancel?.()) || this.clearPrompts();
   }
 
   destroy() {
@@ -315,57 +257,36 @@ export class LabelApp extends EventTarget {
     this.ending.abort();
     this.session?.close();
     this.frames.stop();
-    this.grid.remove();
+    this.planes.remove();
   }
 
-  // For the other modules
-
-  say(level, text) {
-    this.dispatchEvent(new CustomEvent("message", { detail: { level, text } }));
-  }
-
-  /** Something in `state` changed; told once a frame. */
-  changed() {
-    this.frames.changed();
-  }
-
-  schedule() {
-    this.frames.schedule();
-  }
-
-  activate(view) {
-    if (this.active === view) return;
-    this.active = view;
-    for (const other of this.views) other.host.classList.toggle("cv-active", other === view);
-    if (this.image) this.navigation.entered(view);
-    this.changed();
-  }
-
-  colorOf(classId) {
-    return this.settings.classes.get(classId)?.color ?? PLAIN;
-  }
-
-  /** A state of a slice that follows from what was just done. */
-  noteSlice(axis, index, state) {
-    if (this.states.note(axis, index, state)) this.statesChanged();
-  }
-
-  statesChanged() {
-    for (const view of this.views) view.statesChanged();
-    this.changed();
-  }
-
-  labelsChanged(box3) {
-    for (const view of this.views) view.labelsChanged(box3);
-  }
-
-  pixelsCame() {
-    for (const view of this.views) if (!view.pixels) view.sliceChanged();
-    this.changed();
-  }
-
-  hover(view, point = null) {
-    this.frames.hover(view, point);
+  /** Make the parts: each is given those that it uses, so a part stands below what it is given. */
+  #connect({ link, wholeLimit, proposes }) {
+    const { canvasState: state, settings, planes, signal } = this;
+    const tell = (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail }));
+    this.frames = new Frames({ state, settings, planes, signal, tell });
+    this.notices = new Notices(tell, this.frames);
+    const base = { state, settings, planes, link, signal, notices: this.notices };
+    const clock = new WorkClock();
+    this.proposals = new Proposals({ ...base, proposes });
+    this.editor = new Editor({ ...base, clock });
+    const { frames, editor, proposals } = this;
+    const chooseClass = (id) => this.setClass(id);
+    this.prompts = new PromptStore({ ...base, stats: frames.stats, editor, chooseClass });
+    const { prompts } = this;
+    this.navigation = new Navigation({ ...base, clock, prompts, proposals });
+    const { navigation } = this;
+    this.undoRedo = new UndoRedo({ ...base, clock, editor, navigation });
+    this.acceptance = new Acceptance({ ...base, clock, editor, proposals });
+    const setWindow = (...window) => this.setWindow(...window);
+    this.toolbox = new Toolbox({ ...base, editor, prompts, navigation, setWindow });
+    const parts = { ...base, frames, editor, prompts, proposals, navigation };
+    this.opening = new Opening({ ...parts, toolbox: this.toolbox, wholeLimit });
+    planes.build({ ...parts, toolbox: this.toolbox, proposes });
+    for (const view of planes.views) new Input(view, { ...parts, toolbox: this.toolbox });
+    listen(parts);
+    planes.setPointer(this.toolbox.tool.cursor);
+    this.notices.changed();
   }
 
   #set(change) {
@@ -375,30 +296,15 @@ export class LabelApp extends EventTarget {
 
   #restyle() {
     if (this.image) for (const view of this.views) view.restyle();
-    this.changed();
-  }
-
-  #build() {
-    loadStyle();
-    this.grid = element("div", { class: "cv-grid", "data-layout": "three" });
-    this.root.append(this.grid);
-    this.views = [0, 1, 2].map((axis) => new PlaneView(this, axis));
-    for (const view of this.views) new Input(this, view);
-    this.activate(this.views[0]);
-    this.layout("three");
+    this.notices.changed();
   }
 
   #watchEnd() {
-    const { signal } = this;
-    window.addEventListener(
-      "keyup",
-      (event) => event.code === "Space" && this.navigation.releaseSpace(),
-      {
-        signal,
-      },
-    );
-    window.addEventListener("blur", () => this.navigation.releaseSpace(), { signal });
-    const watch = new MutationObserver(() => !this.root.isConnected && this.destroy());
+    const { signal, toolbox, planes } = this;
+    const release = () => toolbox.releaseSpace();
+    window.addEventListener("keyup", (event) => event.code === "Space" && release(), { signal });
+    window.addEventListener("blur", release, { signal });
+    const watch = new MutationObserver(() => !planes.isConnected && this.destroy());
     watch.observe(document.documentElement, { childList: true, subtree: true });
     signal.addEventListener("abort", () => watch.disconnect(), { once: true });
   }

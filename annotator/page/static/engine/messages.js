@@ -1,66 +1,65 @@
 // What the server says, to the part of the canvas that it concerns.
 
 /** Listen to the link until the canvas ends. */
-export function listen(app) {
-  const { link, signal } = app;
+export function listen(parts) {
+  const { link, signal, state, planes, prompts, proposals } = parts;
   const on = (name, handler) => {
     const hear = ({ detail: { message, payload } }) => {
-      if (app.session && (message.image === undefined || message.image === app.image.id))
+      if (state.image && (message.image === undefined || message.image === state.image.id))
         handler(message, payload);
     };
     link.addEventListener(name, hear, { signal });
   };
-  on("mask", (message, payload) => app.prompts.receive(message, payload));
-  on("region", (message, payload) => app.session.region(message, payload));
+  on("mask", (message, payload) => prompts.receive(message, payload));
+  on("region", (message, payload) => state.session.region(message, payload));
   on("slices", (message) => {
-    app.states.replace(message.slices);
-    app.statesChanged();
+    state.states.replace(message.slices);
+    planes.statesChanged();
   });
-  on("fill", (message) => app.proposals.filling(message));
-  on("proposal", () => app.proposals.refresh());
-  on("ack", (message) => acknowledged(app, message));
-  on("refused", (message) => refused(app, message));
+  on("fill", (message) => proposals.filling(message));
+  on("proposal", () => proposals.refresh());
+  on("ack", (message) => acknowledged(parts, message));
+  on("refused", (message) => refused(parts, message));
   // the chosen one, as far as it was said: before the canvas listened it may have been said already
   let model = null;
   const chosen = ({ detail: { message } }) => {
-    if (message.name !== model && app.session && app.active) app.prompts.again(app.active.ref);
+    if (message.name !== model && state.image) prompts.again(planes.active.ref);
     model = message.name;
   };
   link.addEventListener("model", chosen, { signal });
-  link.addEventListener("up", () => reconnected(app), { signal });
+  link.addEventListener("up", () => reconnected(parts), { signal });
 }
 
-function acknowledged(app, { conflict }) {
+function acknowledged({ notices }, { conflict }) {
   if (conflict)
-    app.say(
+    notices.say(
       "warn",
       `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`,
     );
 }
 
 /** A question is answered by its sentence; a label that will never be taken disappears here too. */
-function refused(app, message) {
-  if (message.seq !== undefined && message.seq !== null) return app.prompts.refused(message);
+function refused({ state, notices, prompts, editor }, message) {
+  if (message.seq !== undefined && message.seq !== null) return prompts.refused(message);
   if (message.retry) return;
-  app.editor.history.drop(message.id);
-  reload(app, () => app.session.loadLabels(app.cursor[0]));
-  app.changed();
+  editor.history.drop(message.id);
+  reload(state, notices, (session) => session.loadLabels(state.cursor[0]));
+  notices.changed();
 }
 
-function reconnected(app) {
-  if (!app.session) return;
-  app.link.send({ t: "open", image: app.image.id });
-  app.navigation.look();
-  app.prompts.resume(app.active.ref, true);
-  reload(app, () => app.session.refresh(app.cursor[0]));
-  app.proposals.refresh();
+function reconnected({ state, planes, notices, prompts, proposals, navigation }) {
+  if (!state.image) return;
+  navigation.tellOpen();
+  navigation.look();
+  prompts.resume(planes.active.ref, true);
+  reload(state, notices, (session) => session.refresh(state.cursor[0]));
+  proposals.refresh();
 }
 
-function reload(app, work) {
-  const { session } = app;
-  work().catch(
+function reload({ session }, notices, work) {
+  work(session).catch(
     (error) =>
       session.abort.signal.aborted ||
-      app.say("warn", `The labels could not be read again: ${error.message}`),
+      notices.say("warn", `The labels could not be read again: ${error.message}`),
   );
 }

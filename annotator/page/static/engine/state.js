@@ -4,18 +4,19 @@ import { ERASED, UNLABELLED } from "./codec.js";
 
 /** The value of `LabelApp.state`. */
 export function stateOf(app) {
-  const { settings, active, image, editor } = app;
+  const { settings, image, editor } = app;
+  const { active } = app.planes;
   const set = image && app.prompts.on(active.ref);
-  const candidate = image && app.prompts.shownCandidate(active.ref);
+  const candidate = image && active.candidate;
   return {
     ...settings,
     classes: [...settings.classes.values()],
-    tool: app.toolName,
-    layout: app.layoutName,
+    tool: app.toolbox.name,
+    layout: app.planes.layoutName,
     image: image?.id ?? null,
     axis: active.axis,
     index: active.index,
-    cursor: [...app.cursor],
+    cursor: [...app.canvasState.cursor],
     zoom: active.camera.zoom,
     prompts: set?.items.length ?? 0,
     waiting: Boolean(set?.waiting),
@@ -26,8 +27,8 @@ export function stateOf(app) {
       : null,
     canUndo: Boolean(set?.items.length || editor.history.next),
     canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
-    complete: app.states.get(active.axis, active.index) === "complete",
-    proposal: app.proposals.state,
+    complete: active.sliceState === "complete",
+    proposal: app.proposals.summary,
     editable: Boolean(image && active.editable),
     loading: app.session?.progress ?? { done: 0, total: 0 },
     rev: app.session?.rev ?? 0,
@@ -35,18 +36,11 @@ export function stateOf(app) {
 }
 
 /** The detail of a "hover" event, or null outside the slice. */
-export function under(app, view, point) {
-  const { rows, cols } = view?.size ?? {};
-  const inside =
-    view?.shown &&
-    point.row >= -0.5 &&
-    point.col >= -0.5 &&
-    point.row < rows - 0.5 &&
-    point.col < cols - 0.5;
-  if (!inside) return null;
+export function under({ image, settings }, view, point) {
+  if (!view?.shown || !view.holds(point)) return null;
   const row = Math.round(point.row);
   const col = Math.round(point.col);
-  const at = row * cols + col;
+  const at = row * view.size.cols + col;
   const position = view.position(row, col);
   const said = view.labels[at];
   return {
@@ -54,22 +48,22 @@ export function under(app, view, point) {
     row,
     col,
     position,
-    value: intensity(view.pixels, at, app.image.channels),
-    mm: app.image.spacing_mm?.map((step, i) => position[i] * step) ?? null,
+    value: intensity(view.pixels, at, image.channels),
+    mm: image.spacing_mm?.map((step, i) => position[i] * step) ?? null,
     classId: said === UNLABELLED || said === ERASED ? null : said,
-    className: nameOf(app, said),
+    className: nameOf(settings, said),
     instance: view.objects?.[at] ?? 0,
-    proposed: proposedAt(app, view, at),
+    proposed: proposedAt(settings, view, at),
   };
 }
 
 /**
  * {classId, className, sure 0..1} where nothing is labelled and something is proposed, else null.
  */
-function proposedAt(app, { labels, proposed }, at) {
+function proposedAt(settings, { labels, proposed }, at) {
   if (!proposed || labels[at] !== UNLABELLED || proposed.classes[at] === UNLABELLED) return null;
   const classId = proposed.classes[at];
-  return { classId, className: nameOf(app, classId), sure: proposed.sure[at] / 255 };
+  return { classId, className: nameOf(settings, classId), sure: proposed.sure[at] / 255 };
 }
 
 function intensity(pixels, at, channels) {
@@ -77,7 +71,7 @@ function intensity(pixels, at, channels) {
   return channels === 3 ? [...pixels.subarray(3 * at, 3 * at + 3)] : pixels[at];
 }
 
-function nameOf(app, said) {
+function nameOf(settings, said) {
   if (said === UNLABELLED) return "unlabelled";
-  return app.settings.classes.get(said)?.name ?? (said ? `class ${said}` : "background");
+  return settings.classes.get(said)?.name ?? (said ? `class ${said}` : "background");
 }

@@ -19,11 +19,16 @@ export function element(description, properties = {}, ...children) {
 
 /** An inline icon of icons.js; decorative, so name its button. */
 export function icon(name, size = 18) {
+  return drawing(ICONS[name], size);
+}
+
+/** The inside of a 24 x 24 svg as an icon. */
+export function drawing(inside, size) {
   const holder = document.createElement("span");
-  holder.className = "sw-icon";
   holder.innerHTML =
-    `<svg viewBox="0 0 24 24" width="${size}" height="${size}" fill="none" stroke="currentColor" ` +
-    `stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${ICONS[name]}</svg>`;
+    `<svg viewBox="0 0 24 24" width="${size}" height="${size}" fill="none" ` +
+    'stroke="currentColor" stroke-width="1.7" stroke-linecap="round" stroke-linejoin="round" ' +
+    `aria-hidden="true">${inside}</svg>`;
   return holder.firstChild;
 }
 

@@ -15,12 +15,6 @@ export const actions = {
 
   sheet: () => toggleSheet(),
 
-  /** The fill tool, and the holes under the pointer at once. */
-  fill() {
-    session.app.setTool("fill");
-    session.app.fillHoles();
-  },
-
   brush(key) {
     const radius = session.view.radius;
     const step = radius < 4 ? 0.5 : radius < 20 ? 1 : 4;

@@ -6,39 +6,15 @@
  * `codes` is only shown (mouse gestures).
  */
 
-const tool =
-  (name) =>
-  ({ app }) =>
-    app.setTool(name);
-const engine = ({ app, event }) => app.key(event) === true;
+import { TOOLS } from "../engine/tools/index.js";
+
+export const offerToCanvas = ({ app, event }) => app.key(event) === true;
 
 export const GROUPS = [
   {
     title: "Tools",
     keys: [
-      { keys: "Q", codes: ["q"], text: "Click prompt", tool: "click", run: tool("click") },
-      { keys: "W", codes: ["w"], text: "Box prompt", tool: "box", run: tool("box") },
-      { keys: "S", codes: ["s"], text: "Scribble prompt", tool: "scribble", run: tool("scribble") },
-      { keys: "B", codes: ["b"], text: "Brush", tool: "brush", run: tool("brush") },
-      {
-        keys: "E",
-        codes: ["e"],
-        text: "Eraser (unknown again)",
-        tool: "erase",
-        run: tool("erase"),
-      },
-      { keys: "L", codes: ["l"], text: "Lasso", tool: "lasso", run: tool("lasso") },
-      { keys: "P", codes: ["p"], text: "Polygon", tool: "polygon", run: tool("polygon") },
-      {
-        keys: "G",
-        codes: ["g"],
-        text: "Fill holes",
-        tool: "fill",
-        run: ({ actions }) => actions.fill(),
-      },
-      { keys: "V", codes: ["v"], text: "Pan", tool: "pan", run: tool("pan") },
-      { keys: "D", codes: ["d"], text: "Window / level", tool: "window", run: tool("window") },
-      { keys: "C", codes: ["c"], text: "Crosshair", tool: "crosshair", run: tool("crosshair") },
+      ...Object.entries(TOOLS).map(toolEntry),
       {
         keys: "[  ]",
         codes: ["[", "]"],
@@ -75,7 +51,7 @@ export const GROUPS = [
         keys: "Backspace",
         codes: ["Backspace"],
         text: "Remove the last polygon corner",
-        run: engine,
+        run: offerToCanvas,
       },
     ],
   },
@@ -188,7 +164,7 @@ export const GROUPS = [
         keys: "Wheel  PgUp  PgDn",
         codes: ["PageUp", "PageDown"],
         text: "Previous / next slice",
-        run: engine,
+        run: offerToCanvas,
       },
       {
         keys: "Ctrl+Wheel  +  −",
@@ -202,9 +178,9 @@ export const GROUPS = [
         keys: "Arrow keys",
         codes: ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"],
         text: "Move the crosshair or cursor",
-        run: engine,
+        run: offerToCanvas,
       },
-      { keys: "Home  End", codes: ["Home", "End"], text: "First / last slice", run: engine },
+      { keys: "Home  End", codes: ["Home", "End"], text: "First / last slice", run: offerToCanvas },
       { keys: "Shift+move", text: "Crosshair follows the pointer" },
       {
         keys: "Alt+1 … Alt+4",
@@ -235,92 +211,12 @@ export const GROUPS = [
   },
 ];
 
-const TABLE = new Map(
-  GROUPS.flatMap((group) =>
-    group.keys.flatMap((entry) => (entry.codes ?? []).map((code) => [code, entry])),
-  ),
-);
-// "?" and "+" need Shift on many keyboards: it is part of the character
-const PRINTED_WITH_SHIFT = /^[^a-z0-9]$/i;
-
-/** The key of a tool, for tooltips. */
-export function keyOfTool(name) {
-  return GROUPS[0].keys.find((entry) => entry.tool === name)?.keys ?? "";
+/** A tool's own key, as it declares it. */
+function toolEntry([name, { title, about = title, key }]) {
+  return { keys: keyName(key), codes: [key], text: about, run: ({ app }) => app.pickTool(name) };
 }
 
-/** "Ctrl+Shift+z" for an event; Command counts as Ctrl. */
-export function codeOf(event) {
-  const key = characterOf(event);
-  const parts = [];
-  // AltGr only makes the character on some keyboards
-  const typed = event.getModifierState?.("AltGraph");
-  if (!typed && (event.ctrlKey || event.metaKey)) parts.push("Ctrl");
-  if (!typed && event.altKey) parts.push("Alt");
-  if (event.shiftKey && !PRINTED_WITH_SHIFT.test(key)) parts.push("Shift");
-  return [...parts, key].join("+");
-}
-
-/**
- * The key as the table writes it: by its place where it prints something that is not in the Latin
- * alphabet.
- */
-function characterOf({ key, code = "", altKey }) {
-  // Alt+1 prints another character on some keyboards
-  const digit = altKey && /^Digit([0-9])$/.exec(code);
-  if (digit) return digit[1];
-  const letter = key.length === 1 && key.charCodeAt(0) > 127 && /^Key([A-Z])$/.exec(code);
-  if (letter) return letter[1].toLowerCase();
-  return key.length === 1 ? key.toLowerCase() : key;
-}
-
-/**
- * Run what the table says for this event (or offer it to the canvas); answers whether the event was
- * used.
- */
-export function dispatch(event, context) {
-  if (belongsToControl(event)) return false;
-  const entry = TABLE.get(codeOf(event)) ?? { run: engine };
-  return entry.run({ ...context, event }) !== false;
-}
-
-const TEXT_INPUTS = new Set([
-  "text",
-  "search",
-  "number",
-  "email",
-  "url",
-  "password",
-  "tel",
-  "color",
-  "date",
-  "time",
-]);
-const MOVES = new Set([
-  "ArrowUp",
-  "ArrowDown",
-  "ArrowLeft",
-  "ArrowRight",
-  "Home",
-  "End",
-  "PageUp",
-  "PageDown",
-]);
-const PRESSES = new Set(["Enter", " "]);
-const WITH_ARROWS =
-  "input, [role=listbox], [role=tab], [role=tablist], [role=radiogroup], [role=toolbar], [role=slider]";
-
-/** A key that the focused control needs itself is never taken from it. */
-function belongsToControl(event) {
-  const target = event.target.closest?.(
-    "input, textarea, select, button, a, summary, [contenteditable], [role], dialog",
-  );
-  if (!target) return false;
-  if (target.closest("dialog")) return true;
-  if (target.matches("textarea, select, [contenteditable]")) return true;
-  if (target.matches("input") && TEXT_INPUTS.has(target.type)) return true;
-  if (MOVES.has(event.key) && target.matches(WITH_ARROWS)) return true;
-  if (event.key === "Tab") return !target.matches("[role=application]");
-  return (
-    PRESSES.has(event.key) && target.matches("button, a, summary, input, [role=option], [role=tab]")
-  );
+/** "Q" for the key "q": as it is printed on the keyboard. */
+export function keyName(key) {
+  return key.toUpperCase();
 }

@@ -1,25 +1,10 @@
 /** The tools at the left edge: a vertical toolbar with one tab stop and arrow keys inside. */
 
+import { TOOLS } from "../engine/tools/index.js";
 import { session } from "../state/session.js";
-import { element, icon } from "../ui/dom.js";
+import { drawing, element } from "../ui/dom.js";
 import { rove } from "../ui/roving.js";
-import { keyOfTool } from "./shortcuts.js";
-
-const TOOLS = [
-  ["click", "Click prompt"],
-  ["box", "Box prompt"],
-  ["scribble", "Scribble prompt"],
-  null,
-  ["brush", "Brush"],
-  ["erase", "Eraser"],
-  ["lasso", "Lasso"],
-  ["polygon", "Polygon"],
-  ["fill", "Fill holes"],
-  null,
-  ["pan", "Pan"],
-  ["window", "Window / level"],
-  ["crosshair", "Crosshair"],
-];
+import { keyName } from "./shortcuts.js";
 
 /** The toolbar's element; `focusCanvas` gives the keyboard back after a click with the mouse. */
 export function toolbar(focusCanvas) {
@@ -28,9 +13,12 @@ export function toolbar(focusCanvas) {
     "aria-label": "Tools",
     "aria-orientation": "vertical",
   });
-  bar.append(
-    ...TOOLS.map((tool) => (tool ? toolButton(...tool) : element("hr", { "aria-hidden": "true" }))),
-  );
+  let last = null;
+  for (const [name, tool] of Object.entries(TOOLS)) {
+    if (last && last.group !== tool.group) bar.append(element("hr", { "aria-hidden": "true" }));
+    bar.append(toolButton(name, tool));
+    last = tool;
+  }
   bar.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -38,25 +26,24 @@ export function toolbar(focusCanvas) {
     if (event.detail > 0) focusCanvas();
   });
   rove(bar);
-  return { node: bar, update: (state) => mark(bar, state.tool) };
+  return { node: bar, update: (state) => press(bar, state.tool) };
 }
 
-function toolButton(name, label) {
-  const key = keyOfTool(name);
+function toolButton(name, { title, key, icon }) {
   return element(
     "button.sw-tool",
     {
       type: "button",
-      "aria-label": label,
+      "aria-label": title,
       "aria-pressed": "false",
-      "aria-keyshortcuts": key,
-      dataset: { tool: name, tip: label, key },
+      "aria-keyshortcuts": keyName(key),
+      dataset: { tool: name, tip: title, key: keyName(key) },
     },
-    icon(name, 20),
+    drawing(icon, 20),
   );
 }
 
-function mark(bar, tool) {
+function press(bar, tool) {
   for (const button of bar.querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
   }

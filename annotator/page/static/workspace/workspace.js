@@ -12,7 +12,7 @@ import { exposeToGradio } from "./gradio_bridge.js";
 import { guidebar } from "./guidebar.js";
 import { promptbar } from "./promptbar.js";
 import { proposalbar } from "./proposalbar.js";
-import { dispatch } from "./shortcuts.js";
+import { dispatch } from "./key_dispatch.js";
 import { statusbar } from "./statusbar.js";
 import { toolbar } from "./toolbar.js";
 import { topbar } from "./topbar.js";

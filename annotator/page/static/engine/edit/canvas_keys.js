@@ -26,8 +26,8 @@ function withControl(app, event) {
 
 function plain(app, event) {
   const inCanvas =
-    !event.target?.closest || event.target === document.body || app.root.contains(event.target);
-  if (app.tool.key?.(event.key)) return true;
+    !event.target?.closest || event.target === document.body || app.planes.contains(event.target);
+  if (app.toolbox.tool.key?.(event.key)) return true;
   if (!inCanvas) return false;
   if (event.target?.closest?.("button") && (event.key === "Enter" || event.key === " "))
     return false;
@@ -43,15 +43,15 @@ const ACTIONS = {
   A: (app) => app.accept(),
   Escape: (app) => app.escape(),
   Tab: (app, event) => !event.shiftKey && app.nextCandidate(),
-  Space: (app) => app.navigation.holdSpace(),
+  Space: (app) => app.toolbox.holdSpace(),
   PageUp: slice(-PAGE),
   PageDown: slice(PAGE),
   Home: slice(-Infinity),
   End: slice(Infinity),
-  ArrowUp: (app, event) => app.navigation.arrow(-1, 0, event.shiftKey ? PAGE : 1),
-  ArrowDown: (app, event) => app.navigation.arrow(1, 0, event.shiftKey ? PAGE : 1),
-  ArrowLeft: (app, event) => app.navigation.arrow(0, -1, event.shiftKey ? PAGE : 1),
-  ArrowRight: (app, event) => app.navigation.arrow(0, 1, event.shiftKey ? PAGE : 1),
+  ArrowUp: (app, event) => arrow(app, event, [-1, 0]),
+  ArrowDown: (app, event) => arrow(app, event, [1, 0]),
+  ArrowLeft: (app, event) => arrow(app, event, [0, -1]),
+  ArrowRight: (app, event) => arrow(app, event, [0, 1]),
   "[": (app) => app.setBrushRadius(app.settings.radius - brushStep(app.settings.radius)),
   "]": (app) => app.setBrushRadius(app.settings.radius + brushStep(app.settings.radius)),
   f: (app) => app.fit(),
@@ -60,6 +60,15 @@ const ACTIONS = {
   "=": (app) => app.zoom(1.25),
   "-": (app) => app.zoom(0.8),
 };
+
+/**
+ * Arrow keys belong to the tool in hand where it wants them, and go through the slices otherwise.
+ */
+function arrow({ toolbox, navigation }, { shiftKey }, [down, right]) {
+  const by = shiftKey ? PAGE : 1;
+  if (toolbox.tool.arrow) toolbox.tool.arrow(down * by, right * by);
+  else navigation.step((down || right) * by);
+}
 
 function brushStep(radius) {
   return radius < 4 ? 0.5 : radius < 20 ? 1 : 4;

@@ -4,13 +4,12 @@ const NOTCH = 40; // wheel units of one slice for touchpads; a mouse notch is 10
 const LINE_UNITS = 33; // deltaMode 1 counts lines
 
 export class Input {
-  constructor(app, view) {
-    this.app = app;
-    this.view = view;
+  constructor(view, { state, planes, frames, navigation, toolbox, signal }) {
+    Object.assign(this, { view, state, planes, frames, navigation, toolbox });
     this.gesture = null; // the tool that follows the pointer until it is released
     this.travel = 0;
     const on = (type, handler, options = {}) =>
-      view.overlay.addEventListener(type, handler, { signal: app.signal, ...options });
+      view.overlay.addEventListener(type, handler, { signal, ...options });
     on("pointerdown", (event) => this.#down(event));
     on("pointermove", (event) => this.#move(event));
     on("pointerup", (event) => this.#up(event));
@@ -18,26 +17,26 @@ export class Input {
     on("pointerleave", () => this.#leave());
     on("contextmenu", (event) => event.preventDefault());
     on("wheel", (event) => this.#wheel(event), { passive: false });
-    on("focus", () => app.activate(view));
+    on("focus", () => planes.activate(view));
   }
 
   #down(event) {
-    if (this.gesture || !this.app.image) return;
-    const { app, view } = this;
+    const { state, toolbox, view } = this;
+    if (this.gesture || !state.image) return;
     event.preventDefault();
     view.overlay.focus({ preventScroll: true });
     view.overlay.setPointerCapture(event.pointerId);
-    app.activate(view);
-    this.gesture = event.button === 1 || app.spaceHeld ? app.tools.pan : app.tool;
-    app.drawing = this.gesture.cancel ? view : null;
+    this.planes.activate(view);
+    this.gesture = event.button === 1 || state.spaceHeld ? toolbox.tools.pan : toolbox.tool;
+    state.beginGesture(this.gesture.cancel ? view : null);
     const point = view.locate(event);
     view.pointer = point;
     this.gesture.down?.(view, point, event);
   }
 
   #move(event) {
-    if (!this.app.image) return;
-    const { app, view } = this;
+    if (!this.state.image) return;
+    const { toolbox, view } = this;
     const point = view.locate(event);
     view.pointer = point;
     if (this.gesture) {
@@ -46,37 +45,43 @@ export class Input {
         view,
         samples.length ? samples.map((sample) => view.locate(sample)) : [point],
       );
-    } else if (event.shiftKey) app.navigation.point(view, point);
-    app.tool.hover?.(view);
-    if (app.tool.draw) view.redrawOverlay();
-    app.hover(view, point);
+    } else if (event.shiftKey) this.navigation.point(view, point);
+    toolbox.tool.hover?.(view);
+    if (toolbox.tool.draw) view.redrawOverlay();
+    this.frames.hover(view, point);
   }
 
   #up(event) {
     const { gesture } = this;
-    this.gesture = this.app.drawing = null;
+    this.#endGesture();
     gesture?.up?.(this.view, this.view.locate(event), event);
   }
 
   #cancel() {
     this.gesture?.cancel?.();
-    this.gesture = this.app.drawing = null;
+    this.#endGesture();
+  }
+
+  #endGesture() {
+    this.gesture = null;
+    this.state.endGesture();
   }
 
   #leave() {
     this.view.pointer = null;
     this.view.redrawOverlay();
-    this.app.hover(null);
+    this.frames.hover(null, null);
   }
 
   /** Slices; with Ctrl, or where there is one slice only, zoom at the pointer. */
   #wheel(event) {
-    const { app, view } = this;
-    if (!app.image) return;
+    const { view } = this;
+    const { image } = this.state;
+    if (!image) return;
     event.preventDefault();
-    app.activate(view);
+    this.planes.activate(view);
     const delta = event.deltaMode === 1 ? event.deltaY * LINE_UNITS : event.deltaY || event.deltaX;
-    if (event.ctrlKey || event.metaKey || app.image.shape[view.axis] === 1) {
+    if (event.ctrlKey || event.metaKey || image.shape[view.axis] === 1) {
       const { x, y } = view.locate(event);
       view.camera.zoomAt(2 ** (-Math.max(-240, Math.min(240, delta)) / 240), x, y);
       view.redraw();
@@ -86,6 +91,6 @@ export class Input {
     const steps = Math.abs(delta) >= 100 ? Math.sign(delta) : Math.trunc(this.travel / NOTCH);
     if (!steps) return;
     this.travel = 0;
-    app.gotoSlice(view.axis, view.index + steps);
+    this.navigation.gotoSlice(view.axis, view.index + steps);
   }
 }

@@ -1,52 +1,55 @@
-// Which slices are open: cursor, steps, arrow keys, and telling the server where we look.
+// Which slices are open: cursor, steps, and telling the server where we look.
+
+import { axisNames } from "../geometry.js";
 
 const LOOK_MS = 60; // a scroll through many slices sends one message
 
 export class Navigation {
-  constructor(app) {
-    this.app = app;
+  constructor({ state, settings, planes, link, notices, signal, clock, prompts, proposals }) {
+    Object.assign(this, { state, settings, planes, link, notices, signal });
+    Object.assign(this, { clock, prompts, proposals });
     this.direction = 1;
     this.after = null; // what to do once another image is open
   }
 
   gotoSlice(axis, index) {
-    const { app } = this;
-    if (!app.image) return;
-    app.activate(app.views[axis]);
-    const position = [...app.cursor];
+    if (!this.state.image) return;
+    this.planes.activate(this.planes.views[axis]);
+    const position = [...this.state.cursor];
     position[axis] = index;
     this.moveCursor(position);
   }
 
   /** The crosshair goes to [z, y, x]; views whose slice changes are drawn anew. */
   moveCursor(position) {
-    const { app } = this;
-    const next = position.map((v, i) =>
-      Math.min(app.image.shape[i] - 1, Math.max(0, Math.round(v))),
-    );
-    const old = app.cursor;
+    const { image, cursor: old, drawing } = this.state;
+    const next = position.map((v, i) => Math.min(image.shape[i] - 1, Math.max(0, Math.round(v))));
     if (next.every((v, i) => v === old[i])) return;
     // a stroke ends on the slice it began on
-    if (app.drawing && next[app.drawing.axis] !== old[app.drawing.axis]) return;
-    app.cursor = next;
-    for (const view of app.views) {
+    if (drawing && next[drawing.axis] !== old[drawing.axis]) return;
+    this.state.moveCursor(next);
+    for (const view of this.planes.views) {
       if (next[view.axis] === old[view.axis]) view.redrawOverlay();
       else view.sliceChanged();
     }
-    const { axis } = app.active;
-    if (next[axis] !== old[axis]) {
-      this.direction = Math.sign(next[axis] - old[axis]);
-      this.entered(app.active);
+    const { active } = this.planes;
+    if (next[active.axis] !== old[active.axis]) {
+      this.direction = Math.sign(next[active.axis] - old[active.axis]);
+      this.entered(active);
     }
-    app.changed();
+    this.notices.changed();
+  }
+
+  /** Another image is open, or the connection is back: the server shall know. */
+  tellOpen() {
+    this.link.send({ t: "open", image: this.state.image.id });
   }
 
   /** A slice was opened for work. */
   entered(view) {
-    const { app } = this;
-    app.editor.restartClock();
-    app.pixels.prefetch(view.axis, view.index, this.direction);
-    app.prompts.resume(view.ref);
+    this.clock.restart();
+    this.state.pixels.prefetch(view.axis, view.index, this.direction);
+    this.prompts.resume(view.ref);
     this.look();
   }
 
@@ -55,65 +58,60 @@ export class Navigation {
     if (this.looking) return;
     this.looking = setTimeout(() => {
       this.looking = null;
-      const { app } = this;
-      if (!app.image || app.signal.aborted) return;
-      app.link.send({
-        t: "look",
-        image: app.image.id,
-        ...app.active.ref,
-        window: app.settings.window,
-        direction: this.direction,
-      });
+      const { image } = this.state;
+      if (!image || this.signal.aborted) return;
+      const { ref } = this.planes.active;
+      const { window } = this.settings;
+      this.link.send({ t: "look", image: image.id, ...ref, window, direction: this.direction });
     }, LOOK_MS);
   }
 
   /** Steps along the active view's axis; infinite for the first or last slice. */
   step(count) {
-    const { active, image } = this.app;
-    this.gotoSlice(
-      active.axis,
-      Math.min(image.shape[active.axis] - 1, Math.max(0, active.index + count)),
-    );
+    const { axis, index } = this.planes.active;
+    const last = this.state.image.shape[axis] - 1;
+    this.gotoSlice(axis, Math.min(last, Math.max(0, index + count)));
   }
 
-  /** Arrow keys move the crosshair while that tool is in hand, and through the slices otherwise. */
-  arrow(down, right, by) {
-    const { app } = this;
-    if (app.toolName !== "crosshair") return this.step((down || right) * by);
-    const position = [...app.cursor];
-    const [rowAxis, colAxis] = [0, 1, 2].filter((axis) => axis !== app.active.axis);
-    position[rowAxis] += down * by;
-    position[colAxis] += right * by;
+  /** The crosshair by some rows and columns of the active view. */
+  nudge(down, right) {
+    const position = [...this.state.cursor];
+    const [rowAxis, colAxis] = [0, 1, 2].filter((axis) => axis !== this.planes.active.axis);
+    position[rowAxis] += down;
+    position[colAxis] += right;
     this.moveCursor(position);
   }
 
   /** The crosshair under the pointer of a view. */
   point(view, { row, col }) {
-    if (this.app.image.kind === "volume") this.moveCursor(view.position(row, col));
+    if (this.state.image.kind === "volume") this.moveCursor(view.position(row, col));
+  }
+
+  /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
+  async gotoProposed() {
+    const step = await this.proposals.nextStep();
+    if (!step) return;
+    const { axis, index, reason } = step;
+    if (!this.planes.views[axis].shown) this.planes.layout(axisNames[axis]);
+    this.gotoSlice(axis, index);
+    this.notices.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
   }
 
   /** Ask the page for another image; `act` follows once it is open. */
   moveTo({ image, axis, index }, act) {
     this.after = { image, axis, index, act };
-    this.app.dispatchEvent(new CustomEvent("navigate", { detail: { image, axis, index } }));
+    this.notices.navigate({ image, axis, index });
   }
 
   arrived() {
     const { after } = this;
     this.after = null;
-    if (after?.image !== this.app.image.id) return;
+    if (after?.image !== this.state.image.id) return;
     this.gotoSlice(after.axis, after.index);
     after.act();
   }
+}
 
-  holdSpace() {
-    this.app.spaceHeld = true;
-    for (const view of this.app.views) view.overlay.style.cursor = "grab";
-  }
-
-  releaseSpace() {
-    if (!this.app.spaceHeld) return;
-    this.app.spaceHeld = false;
-    for (const view of this.app.views) view.overlay.style.cursor = this.app.tool.cursor;
-  }
+function capital(word) {
+  return word[0].toUpperCase() + word.slice(1);
 }

@@ -1,22 +1,18 @@
 // Prompts of each slice and the masks offered for them. The newest question wins; older answers are
 // dropped.
 
-import { bytesOf, ERASED, packBits, UNLABELLED, unpackBits } from "../codec.js";
-import { component, cut, union } from "../geometry.js";
+import { bytesOf, ERASED, packBits } from "../codec.js";
+import { component, cut } from "../geometry.js";
 import { isProposed } from "../image/proposals.js";
 import { hasClass } from "./drawing.js";
+import { decodeMask, handedMask, newPromptSet, patchOf, question, widened } from "./prompt_set.js";
 
-const PROPOSAL_MARGIN = 0.1; // of the component's sides
-const LONGEST_SCRIBBLE = 400; // points sent per scribble
-// prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
-const HANDED_BACK = 3;
-const LARGEST_HANDED = 16_000_000; // pixels of its box
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
 
 export class PromptStore {
-  constructor(app) {
-    this.app = app;
+  constructor({ state, settings, planes, link, notices, stats, editor, chooseClass }) {
+    Object.assign(this, { state, settings, planes, link, notices, stats, editor, chooseClass });
     this.sets = new Map(); // "image/axis/index" -> set
     this.seq = 0;
     this.warned = false;
@@ -24,15 +20,14 @@ export class PromptStore {
 
   /** The prompts of a slice, or undefined. */
   on({ axis, index }) {
-    return this.sets.get(`${this.app.image?.id}/${axis}/${index}`);
+    return this.sets.get(`${this.state.image?.id}/${axis}/${index}`);
   }
 
   /** The mask on offer on a slice, or undefined: {box, mask, score, classId}. */
   shownCandidate(ref) {
     const set = this.on(ref);
     const candidate = set?.candidates[set.chosen];
-    if (candidate)
-      candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.app.settings.classId;
+    if (candidate) candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.settings.classId;
     return candidate;
   }
 
@@ -67,7 +62,7 @@ export class PromptStore {
     const set = this.#open(view.ref);
     set.refine = { classId, object, box, mask: cut(mask, view.size.cols, box) };
     if (proposed) set.items.push({ kind: "box", ...widened(box, view.whole) });
-    this.app.setClass(classId);
+    this.chooseClass(classId);
     this.add(view.ref, { kind: "point", row: point.row, col: point.col, label: 1 }, time);
     return true;
   }
@@ -93,7 +88,7 @@ export class PromptStore {
 
   clear(ref) {
     const had = this.on(ref);
-    this.sets.delete(`${this.app.image?.id}/${ref.axis}/${ref.index}`);
+    this.sets.delete(`${this.state.image?.id}/${ref.axis}/${ref.index}`);
     if (had) this.#shown(ref);
     return Boolean(had);
   }
@@ -109,12 +104,11 @@ export class PromptStore {
   /** Ask for the mask of a slice's prompts. */
   predict(ref, time = performance.now()) {
     const set = this.on(ref);
-    const { app } = this;
     this.#shown(ref);
-    if (!app.link.online) {
+    if (!this.link.online) {
       set.waiting = true;
       if (!this.warned)
-        app.say(
+        this.notices.say(
           "warn",
           "No connection: masks need the server. Brush, lasso and polygon work meanwhile.",
         );
@@ -122,22 +116,11 @@ export class PromptStore {
       return;
     }
     Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
-    const given = handed(set);
-    const bits =
-      given &&
-      packBits(given.mask, given.box.r1 - given.box.r0, given.box.c1 - given.box.c0).buffer;
-    app.link.send(
-      {
-        t: "predict",
-        seq: this.seq,
-        image: app.image.id,
-        ...ref,
-        window: app.settings.window,
-        view: this.#seen(ref),
-        ...question(set),
-      },
-      bits,
-    );
+    const given = handedMask(set);
+    const bits = given && packBits(given.mask, ...sidesOf(given.box)).buffer;
+    const where = { image: this.state.image.id, ...ref, window: this.settings.window };
+    const asked = { ...where, view: this.#seen(ref), ...question(set) };
+    this.link.send({ t: "predict", seq: this.seq, ...asked }, bits);
   }
 
   /** Another model was chosen: the prompts stay, the mask is its own. */
@@ -162,16 +145,16 @@ export class PromptStore {
     const bytes = bytesOf(payload);
     set.candidates = message.candidates
       .filter(({ box }) => box[2] > box[0] && box[3] > box[1])
-      .map((c) => decode(c, bytes));
+      .map((one) => decodeMask(one, bytes));
     Object.assign(set, { chosen: 0, waiting: false, model: message.model });
-    this.app.stats.answered({
+    this.stats.answered({
       seq: message.seq,
       askedAt: set.askedAt,
       model_ms: message.ms,
       candidates: set.candidates.length,
     });
     if (!set.candidates.length)
-      this.app.say("info", "The model found nothing there; add a click or draw a box.");
+      this.notices.say("info", "The model found nothing there; add a click or draw a box.");
     this.#shown(set);
     if (set.acceptAs !== null) this.#acceptArrived(set);
     this.#askOvertaken();
@@ -182,7 +165,7 @@ export class PromptStore {
     const set = this.#asked(seq);
     if (!set) return;
     Object.assign(set, { waiting: false, acceptAs: null, later: [] });
-    this.app.say("warn", message);
+    this.notices.say("warn", message);
     this.#shown(set);
     this.#askOvertaken();
   }
@@ -193,13 +176,13 @@ export class PromptStore {
    */
   async allAccepted() {
     const end = performance.now() + PATIENCE_MS;
-    while (this.app.link.online && this.#awaited().length && performance.now() < end)
+    while (this.link.online && this.#awaited().length && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 
   /** Sets of the open image whose mask was accepted and has not come. */
   #awaited() {
-    const here = `${this.app.image?.id}/`;
+    const here = `${this.state.image?.id}/`;
     return [...this.sets]
       .filter(([key, set]) => key.startsWith(here) && set.acceptAs !== null)
       .map(([, set]) => set);
@@ -220,18 +203,18 @@ export class PromptStore {
    * Commit the mask on offer, now or as soon as it comes, as the class of now. Whether there was
    * anything to accept.
    */
-  accept(ref, classId = this.app.settings.classId) {
+  accept(ref, classId = this.settings.classId) {
     const set = this.on(ref);
     const candidate = set && this.shownCandidate(ref);
     if (!candidate && !set?.waiting) return false;
-    if (!hasClass(this.app)) return true; // the mask waits for its class
+    if (!hasClass(this)) return true; // the mask waits for its class
     if (set.waiting) {
       if (set.acceptAs !== null && set.later.length) this.#later(set, { accept: true, classId });
-      else set.acceptAs = this.app.link.online ? classId : null;
-      this.app.changed();
+      else set.acceptAs = this.link.online ? classId : null;
+      this.notices.changed();
       return true;
     }
-    const instance = set.refine ? set.refine.object : this.app.settings.instances ? -1 : 0;
+    const instance = set.refine ? set.refine.object : this.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
     const prompts = {
       ...question(set),
@@ -240,7 +223,7 @@ export class PromptStore {
       score: candidate.score,
     };
     const source = set.refine ? "refined" : "prompted";
-    const done = this.app.editor.commit(place, patchOf(candidate, set.refine), {
+    const done = this.editor.commit(place, patchOf(candidate, set.refine), {
       source,
       prompts,
       instance,
@@ -280,31 +263,15 @@ export class PromptStore {
   }
 
   #open({ axis, index }) {
-    const key = `${this.app.image.id}/${axis}/${index}`;
-    if (!this.sets.has(key)) {
-      const fresh = {
-        axis,
-        index,
-        items: [],
-        taken: [],
-        refine: null,
-        candidates: [],
-        chosen: 0,
-        seq: 0,
-        waiting: false,
-        acceptAs: null, // the class of a mask that was accepted ahead of its coming
-        // {item, time} and {accept, classId} of the next objects, in the order they were said
-        later: [],
-      };
-      this.sets.set(key, fresh);
-    }
+    const key = `${this.state.image.id}/${axis}/${index}`;
+    if (!this.sets.has(key)) this.sets.set(key, newPromptSet(axis, index));
     return this.sets.get(key);
   }
 
   #asked(seq) {
     if (seq !== this.seq) return null;
     for (const [key, set] of this.sets)
-      if (set.seq === seq && key.startsWith(`${this.app.image?.id}/`)) return set;
+      if (set.seq === seq && key.startsWith(`${this.state.image?.id}/`)) return set;
     return null;
   }
 
@@ -317,87 +284,16 @@ export class PromptStore {
   }
 
   #seen({ axis }) {
-    const { r0, c0, r1, c1 } = this.app.views[axis].camera.seen;
+    const { r0, c0, r1, c1 } = this.planes.views[axis].camera.seen;
     return [r0, c0, r1, c1];
   }
 
   #shown({ axis }) {
-    this.app.views[axis].redraw();
-    this.app.changed();
+    this.planes.views[axis].redraw();
+    this.notices.changed();
   }
 }
 
-/** The prompts of a set in the words of the protocol. */
-function question(set) {
-  const points = set.items.filter((item) => item.kind === "point");
-  const box = set.items.find((item) => item.kind === "box");
-  const scribbles = set.items.filter((item) => item.kind === "scribble");
-  const given = handed(set);
-  return {
-    points: points.map(({ row, col }) => [round(row), round(col)]),
-    labels: points.map(({ label }) => label),
-    box: box ? [box.r0, box.c0, box.r1, box.c1] : null,
-    scribbles: scribbles.map(({ label, points: path }) => ({
-      label,
-      points: thin(path).map(([r, c]) => [round(r), round(c)]),
-    })),
-    mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
-  };
-}
-
-/**
- * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them
- * or where a person picked another candidate than the first; else the label or proposal to refine.
- */
-function handed({ items, refine }) {
-  const { corrects, picked } = items.at(-1) ?? {};
-  if (!corrects || !(picked || items.length >= HANDED_BACK)) return refine;
-  const { r0, c0, r1, c1 } = corrects.box;
-  return (r1 - r0) * (c1 - c0) <= LARGEST_HANDED ? corrects : refine;
-}
-
-/** Room around a proposed component: it may be too small as well as too large. */
-function widened({ r0, c0, r1, c1 }, whole) {
-  const down = Math.max(1, Math.round((r1 - r0) * PROPOSAL_MARGIN));
-  const right = Math.max(1, Math.round((c1 - c0) * PROPOSAL_MARGIN));
-  return {
-    r0: Math.max(whole.r0, r0 - down),
-    c0: Math.max(whole.c0, c0 - right),
-    r1: Math.min(whole.r1, r1 + down),
-    c1: Math.min(whole.c1, c1 + right),
-  };
-}
-
-function thin(points) {
-  const every = Math.ceil(points.length / LONGEST_SCRIBBLE);
-  return points.filter((_, i) => i % every === 0 || i === points.length - 1);
-}
-
-function round(value) {
-  return Math.round(value * 100) / 100;
-}
-
-function decode({ box: [r0, c0, r1, c1], score, offset, bytes }, payload) {
-  const mask = unpackBits(payload.subarray(offset, offset + bytes), r1 - r0, c1 - c0);
-  return { box: { r0, c0, r1, c1 }, score, mask };
-}
-
-/**
- * The classes an accepted mask says; a refinement also takes back what the old mask had and the new
- * one lacks.
- */
-function patchOf(candidate, refine) {
-  const box = refine ? union(candidate.box, refine.box) : candidate.box;
-  const width = box.c1 - box.c0;
-  const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
-  const lay = (part, value) => {
-    const w = part.box.c1 - part.box.c0;
-    part.mask.forEach((on, i) => {
-      const row = Math.floor(i / w) + part.box.r0 - box.r0;
-      if (on) classes[row * width + (i % w) + part.box.c0 - box.c0] = value;
-    });
-  };
-  if (refine) lay(refine, ERASED);
-  lay(candidate, candidate.classId);
-  return { box, classes };
+function sidesOf({ r0, c0, r1, c1 }) {
+  return [r1 - r0, c1 - c0];
 }

@@ -11,9 +11,9 @@ const SMALL_BYTES = 8 * 1024 * 1024; // loaded at once instead of slices first
 const LABEL_SLAB_BYTES = 16 * 1024 * 1024;
 
 export class ImageSession {
-  /** `image` is the server's description; `app` is told of everything that changes. */
-  constructor(app, image, { wholeLimit }) {
-    this.app = app;
+  /** `image` is the server's description; `replay` lays what is not acknowledged over labels. */
+  constructor(image, { state, planes, notices, replay, wholeLimit }) {
+    Object.assign(this, { state, planes, notices, replay });
     this.image = image;
     this.rev = image.rev;
     this.abort = new AbortController();
@@ -59,8 +59,8 @@ export class ImageSession {
     }
     if (this.regions === kept) this.regions = null;
     this.rev = Math.max(this.rev, oldest);
-    this.app.editor.replay();
-    this.app.labelsChanged(this.#everything());
+    this.replay();
+    this.planes.labelsChanged(this.#everything());
   }
 
   /** The server says what lies in a box now. */
@@ -68,15 +68,15 @@ export class ImageSession {
     this.regions?.push({ message, payload });
     this.#lay(message, payload);
     this.rev = Math.max(this.rev, message.rev);
-    if (!this.labels.missing) this.app.editor.replay();
-    this.app.labelsChanged(message.box);
+    if (!this.labels.missing) this.replay();
+    this.planes.labelsChanged(message.box);
   }
 
   /** After a lost connection: load the labels again if somebody wrote meanwhile. */
   async refresh(middle) {
     const now = await getJson(`/api/images/${this.image.id}`, this.abort.signal);
     this.states.replace(now.slices);
-    this.app.statesChanged();
+    this.planes.statesChanged();
     if (now.rev !== this.rev) await this.loadLabels(middle);
   }
 
@@ -98,7 +98,7 @@ export class ImageSession {
     const seen = Math.min(classes.rev, objects?.rev ?? Infinity);
     for (const { message, payload } of kept) if (message.rev > seen) this.#lay(message, payload);
     const { shape } = this.image;
-    this.app.labelsChanged([z0, z1, 0, shape[1], 0, shape[2]]);
+    this.planes.labelsChanged([z0, z1, 0, shape[1], 0, shape[2]]);
     return classes.rev;
   }
 
@@ -126,13 +126,14 @@ export class ImageSession {
   }
 
   #pixelsCame() {
-    if (!this.abort.signal.aborted) this.app.pixelsCame();
+    if (!this.abort.signal.aborted) this.planes.pixelsCame();
   }
 
   #failed(error) {
     if (this.abort.signal.aborted) return;
-    this.app.loadProblem = `This part of the image could not be loaded: ${error.message}`;
-    this.app.say("error", this.app.loadProblem);
-    this.app.pixelsCame();
+    const sentence = `This part of the image could not be loaded: ${error.message}`;
+    this.state.loadFailed(sentence);
+    this.notices.say("error", sentence);
+    this.planes.pixelsCame();
   }
 }

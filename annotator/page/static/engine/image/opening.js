@@ -4,8 +4,10 @@ import { ImageSession } from "./image_session.js";
 import { getJson } from "./loader.js";
 
 export class Opening {
-  constructor(app) {
-    this.app = app;
+  constructor({ state, settings, planes, frames, notices, signal, wholeLimit, ...parts }) {
+    const { editor, prompts, proposals, navigation, toolbox } = parts;
+    Object.assign(this, { state, settings, planes, frames, notices, signal, wholeLimit });
+    Object.assign(this, { editor, prompts, proposals, navigation, toolbox });
     this.turn = 0; // the newest wish wins
     this.places = new Map(); // image -> cursor when it was left
     this.seeded = false;
@@ -16,57 +18,54 @@ export class Opening {
    * "message") or another was asked for.
    */
   async open(imageId) {
-    const { app } = this;
     const turn = ++this.turn;
-    let image = null;
+    let image;
     try {
-      const description = getJson(`/api/images/${imageId}`, app.signal);
+      const description = getJson(`/api/images/${imageId}`, this.signal);
       [image] = await Promise.all([description, this.#seedHistory()]);
-      await app.prompts.allAccepted();
+      await this.prompts.allAccepted();
       if (turn !== this.turn) return null;
       await this.#enter(image);
     } catch (error) {
-      if (!app.signal.aborted && turn === this.turn)
-        app.say("error", `The image cannot be opened: ${error.message}`);
+      if (!this.signal.aborted && turn === this.turn)
+        this.notices.say("error", `The image cannot be opened: ${error.message}`);
       return null;
     }
     if (turn !== this.turn) return null;
-    await app.frames.drawn();
-    app.root.dataset.ready = "1";
-    app.navigation.arrived();
-    app.proposals.refresh();
-    app.changed();
+    await this.frames.drawn();
+    this.planes.setReady(true);
+    this.navigation.arrived();
+    this.proposals.refresh();
+    this.notices.changed();
     return image;
   }
 
   /** What this person did in earlier visits can be undone too. */
   async #seedHistory() {
     if (this.seeded) return;
-    this.app.editor.history.seed(await getJson("/api/history", this.app.signal));
+    this.editor.history.seed(await getJson("/api/history", this.signal));
     this.seeded = true;
   }
 
   async #enter(image) {
-    const { app } = this;
+    const { state, planes, notices, editor, wholeLimit } = this;
     this.#leave();
-    app.session = new ImageSession(app, image, { wholeLimit: app.wholeLimit });
-    app.cursor = this.places.get(image.id) ?? image.shape.map((n) => n >> 1);
-    app.settings.window = [...image.window];
-    app.proposals.reset(image.shape);
-    for (const view of app.views) view.open(image);
-    app.layout(app.wanted ?? "three");
-    app.activate(app.views.find((view) => view.shown));
-    app.link.send({ t: "open", image: image.id });
-    app.navigation.entered(app.active);
-    await app.session.start(app.cursor);
+    const replay = () => editor.replay();
+    const session = new ImageSession(image, { state, planes, notices, replay, wholeLimit });
+    state.enter(session, this.places.get(image.id) ?? image.shape.map((n) => n >> 1));
+    this.settings.window = [...image.window];
+    this.proposals.reset(image.shape);
+    planes.open(image);
+    this.navigation.tellOpen();
+    this.navigation.entered(planes.active);
+    await session.start(state.cursor);
   }
 
   #leave() {
-    const { app } = this;
-    app.tool.cancel?.();
-    if (app.session) this.places.set(app.image.id, app.cursor);
-    app.session?.close();
-    app.session = app.loadProblem = null;
-    app.root.dataset.ready = "0";
+    const { state } = this;
+    this.toolbox.tool.cancel?.();
+    if (state.image) this.places.set(state.image.id, state.cursor);
+    state.leave();
+    this.planes.setReady(false);
   }
 }

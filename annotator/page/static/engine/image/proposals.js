@@ -2,15 +2,14 @@
 // labelling next.
 
 import { ERASED, UNLABELLED } from "../codec.js";
-import { axisNames } from "../geometry.js";
 import { LabelVolume } from "./labels.js";
 import { get, getJson, slabsOutwards } from "./loader.js";
 
 const SLAB_BYTES = 16 * 1024 * 1024; // of one answer, which holds classes and confidence
 
 export class Proposals {
-  constructor(app) {
-    this.app = app;
+  constructor({ state, planes, notices, proposes }) {
+    Object.assign(this, { state, planes, notices, proposes });
     this.reset();
   }
 
@@ -45,20 +44,20 @@ export class Proposals {
 
   /** Why nothing can be accepted or rejected now; null where something can. */
   get obstacle() {
-    if (!this.shown) return nothingProposed(this.app.image);
+    if (!this.shown) return nothingProposed(this.state.image);
     return this.late
       ? "The newest proposals are on their way; look at them, then do that again."
       : null;
   }
 
   /** For the page: what can be shown, what is, and how the fill stands. */
-  get state() {
+  get summary() {
     const { shown, facts, fill, next } = this;
     return {
       sources: facts?.predictions ?? [],
       propagators: facts?.propagators ?? [],
       shown,
-      here: Boolean(this.app.active?.proposed?.any),
+      here: Boolean(this.planes.active?.proposed?.any),
       late: this.late,
       running: Boolean(fill || facts?.running),
       progress: fill?.progress ?? null,
@@ -74,18 +73,18 @@ export class Proposals {
 
   /** Read what there is now; the newest call wins. */
   async refresh() {
-    const { app } = this;
-    if (!app.session || !app.proposes) return;
+    const { session, image } = this.state;
+    if (!session || !this.proposes) return;
     this.reading?.abort();
     this.reading = new AbortController();
-    const signal = AbortSignal.any([this.reading.signal, app.session.abort.signal]);
+    const signal = AbortSignal.any([this.reading.signal, session.abort.signal]);
     try {
-      this.facts = await getJson(`/api/images/${app.image.id}/prediction`, signal);
+      this.facts = await getJson(`/api/images/${image.id}/prediction`, signal);
       await (this.shown ? this.#read(signal) : this.#clear());
       await this.#askNext(signal);
     } catch (error) {
       if (!signal.aborted && this.facts)
-        app.say("warn", `The proposals could not be read: ${error.message}`);
+        this.notices.say("warn", `The proposals could not be read: ${error.message}`);
     }
   }
 
@@ -93,13 +92,19 @@ export class Proposals {
   filling(message) {
     const running = message.state === "running";
     this.fill = running ? message : null;
-    if (message.state === "failed") this.app.say("warn", message.message);
-    if (running) this.app.changed();
+    if (message.state === "failed") this.notices.say("warn", message.message);
+    if (running) this.notices.changed();
     else this.refresh();
   }
 
-  /** What the rulers mark: the guided start's open steps, else the slice worth labelling next. */
-  get marks() {
+  /** The plan of a guided start, or null. */
+  setGuide(plan) {
+    this.guide = plan;
+    this.planes.statesChanged();
+  }
+
+  /** Where the rulers point: to the guided start's open steps, else to the slice to label next. */
+  get signposts() {
     const { guide, next } = this;
     if (guide && guide.now !== null)
       return guide.steps
@@ -108,29 +113,24 @@ export class Proposals {
     return next && next.axis !== null ? [{ axis: next.axis, index: next.index, now: true }] : [];
   }
 
-  /** Jump to the slice worth labelling next, in whatever plane it lies, and say why. */
-  async gotoNext() {
-    const { app } = this;
-    if (!app.proposes)
-      return app.say("info", "This server proposes nothing; start it without --no-fill.");
+  /** The slice worth labelling next, {axis, index, reason}; null (and says why) without one. */
+  async nextStep() {
+    if (!this.proposes)
+      return this.#none("This server proposes nothing; start it without --no-fill.");
     const step = this.guide?.steps[this.guide.now];
-    if (step) return this.#go(step);
+    if (step) return step;
     try {
-      await this.#askNext(app.session.abort.signal);
+      await this.#askNext(this.state.session.abort.signal);
     } catch (error) {
-      return app.say("warn", `The next slice is not known: ${error.message}`);
+      return this.#none(`The next slice is not known: ${error.message}`, "warn");
     }
-    const { axis, index, reason } = this.next ?? {};
-    if (axis === null || axis === undefined)
-      return app.say("info", reason ?? "There is nothing to propose here.");
-    this.#go({ axis, index, reason });
+    const { axis = null, reason } = this.next ?? {};
+    return axis === null ? this.#none(reason ?? "There is nothing to propose here.") : this.next;
   }
 
-  #go({ axis, index, reason }) {
-    const { app } = this;
-    if (!app.views[axis].shown) app.layout(axisNames[axis]);
-    app.gotoSlice(axis, index);
-    app.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
+  #none(why, level = "info") {
+    this.notices.say(level, why);
+    return null;
   }
 
   /**
@@ -148,11 +148,11 @@ export class Proposals {
   }
 
   async #read(signal) {
-    const { app } = this;
-    const { id, shape } = app.image;
+    const { image, cursor } = this.state;
+    const { id, shape } = image;
     const producer = encodeURIComponent(this.shown.producer);
     const thickness = Math.max(1, Math.floor(SLAB_BYTES / (2 * shape[1] * shape[2])));
-    for (const [z0, z1] of slabsOutwards(shape[0], thickness, app.cursor[0])) {
+    for (const [z0, z1] of slabsOutwards(shape[0], thickness, cursor[0])) {
       const url = `/api/images/${id}/prediction?z0=${z0}&z1=${z1}&producer=${producer}`;
       const response = await get(url, signal);
       if (response.status === 204) return; // nothing is proposed any more
@@ -160,44 +160,40 @@ export class Proposals {
       this.prediction = Number(response.headers.get("x-prediction"));
       this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
       this.sure.loadSlab(z0, both.subarray(both.length / 2));
-      this.#changed();
+      this.planes.proposalsChanged();
     }
   }
 
   #clear() {
-    const { shape } = this.app.image;
+    const { shape } = this.state.image;
     this.prediction = null;
     this.classes = new LabelVolume(shape);
     this.sure = new LabelVolume(shape);
-    this.#changed();
-  }
-
-  #changed() {
-    for (const view of this.app.views) view.proposalsChanged();
-    this.app.changed();
+    this.planes.proposalsChanged();
   }
 
   async #askNext(signal) {
-    const { app, shown } = this;
-    if (app.image.kind !== "volume") return;
+    const { image } = this.state;
+    const { shown } = this;
+    if (image.kind !== "volume") return;
     const from = shown ? `?producer=${encodeURIComponent(shown.producer)}` : "";
-    this.next = await getJson(`/api/images/${app.image.id}/next-slice${from}`, signal);
-    app.statesChanged();
+    this.next = await getJson(`/api/images/${image.id}/next-slice${from}`, signal);
+    this.planes.statesChanged();
   }
 }
 
 /** Is this voxel's proposal on show: unlabelled, of a class, and as sure as the person asks? */
-export function isProposed({ labels, proposed, app }, at) {
+export function isProposed({ labels, proposed, settings }, at) {
   if (!proposed || labels[at] !== UNLABELLED) return false;
   const value = proposed.classes[at];
-  return value > 0 && value < ERASED && proposed.sure[at] >= app.settings.minConfidence * 255;
+  return value > 0 && value < ERASED && proposed.sure[at] >= settings.minConfidence * 255;
 }
 
 /**
  * Is anything on this slice left to accept: unlabelled, and proposed as sure as the person asks?
  */
-export function isOpen({ labels, proposed, app }) {
-  const least = app.settings.minConfidence * 255;
+export function isOpen({ labels, proposed, settings }) {
+  const least = settings.minConfidence * 255;
   return labels.some(
     (said, at) =>
       said === UNLABELLED && proposed.classes[at] < ERASED && proposed.sure[at] >= least,
@@ -206,11 +202,13 @@ export function isOpen({ labels, proposed, app }) {
 
 /** Why there is nothing to accept or reject, and what brings something. */
 export function nothingProposed({ kind }) {
-  return kind === "volume"
-    ? "Nothing is proposed on this slice; label an object on one slice, and the rest is proposed."
-    : "Nothing is proposed on this image yet; that begins when the app has learned from some labels.";
-}
-
-function capital(word) {
-  return word[0].toUpperCase() + word.slice(1);
+  if (kind === "image")
+    return (
+      "Nothing is proposed on this image yet; " +
+      "that begins when the app has learned from some labels."
+    );
+  return (
+    "Nothing is proposed on this slice; " +
+    "label an object on one slice, and the rest is proposed."
+  );
 }

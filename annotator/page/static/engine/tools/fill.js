@@ -5,58 +5,77 @@ import { UNLABELLED } from "../codec.js";
 import { instanceAt, instanceBeside, mayDraw } from "../edit/drawing.js";
 import { component, cut, holes } from "../geometry.js";
 
-/** The patch that fills `mask` (1 = fill) over `box` with a class. */
-function patch(mask, box, classId) {
-  return { box, classes: mask.map((on) => (on ? classId : UNLABELLED)) };
-}
-
-/** Fill the holes of the component of the current class at a pixel, or the enclosed gap there. */
-export function fillAt(app, view, point) {
-  const { classId } = app.settings;
-  const { size, labels } = view;
-  const seed = Math.round(point.row) * size.cols + Math.round(point.col);
-  if (labels[seed] === classId) {
-    const { mask, box } = component(size, seed, (i) => labels[i] === classId);
-    return commitHoles(app, view, {
-      mask: cut(mask, size.cols, box),
-      box,
-      instance: Math.max(0, instanceAt(app, view, point)),
-    });
-  }
-  const { mask, box } = component(size, seed, (i) => labels[i] !== classId);
-  const open = box.r0 === 0 || box.c0 === 0 || box.r1 === size.rows || box.c1 === size.cols;
-  if (open)
-    return app.say("info", "Nothing to fill here: the current class does not enclose this place.");
-  return app.editor.commit(view.ref, patch(cut(mask, size.cols, box), box, classId), {
-    instance: instanceBeside(app, view, seed),
-  });
-}
-
-/** Fill every hole of the current class on the slice. */
-export function fillAll(app, view) {
-  const { classId } = app.settings;
-  return commitHoles(app, view, {
-    mask: view.labels.map((c) => (c === classId ? 1 : 0)),
-    box: view.whole,
-  });
-}
-
-function commitHoles(app, view, { mask, box, instance = 0 }) {
-  const gaps = holes(mask, { rows: box.r1 - box.r0, cols: box.c1 - box.c0 });
-  if (!gaps.includes(1)) return app.say("info", "There is no hole to fill.");
-  return app.editor.commit(view.ref, patch(gaps, box, app.settings.classId), { instance });
-}
-
 export class FillTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Fill holes";
+  static key = "g";
+  static group = "draw";
+  static icon =
+    '<circle cx="12" cy="12" r="8.2"/>' +
+    '<circle cx="12" cy="12" r="3.2" fill="currentColor" stroke="none"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "cell";
   }
 
   down(view, point, event) {
-    const { row, col } = point;
-    const outside =
-      row < -0.5 || col < -0.5 || row >= view.size.rows - 0.5 || col >= view.size.cols - 0.5;
-    if (event.button === 0 && !outside && mayDraw(this.app, view)) fillAt(this.app, view, point);
+    if (event.button === 0 && view.holds(point) && mayDraw(this.kit, view))
+      this.#fillAt(view, point);
+  }
+
+  /** The key fills at once: the holes under the pointer, or those of the class on the slice. */
+  picked() {
+    const { state, planes, settings } = this.kit;
+    const view = planes.active;
+    if (!state.image || !mayDraw(this.kit, view)) return;
+    const point = { row: view.pointer?.row ?? -1, col: view.pointer?.col ?? -1 };
+    const at = Math.round(point.row) * view.size.cols + Math.round(point.col);
+    if (view.holds(point) && view.labels[at] === settings.classId) this.#fillAt(view, point);
+    else this.#fillAll(view);
+  }
+
+  /** The holes of the component of the current class at a pixel, or the enclosed gap there. */
+  #fillAt(view, point) {
+    const { settings, notices } = this.kit;
+    const { size, labels } = view;
+    const { classId } = settings;
+    const seed = Math.round(point.row) * size.cols + Math.round(point.col);
+    if (labels[seed] === classId) {
+      const { mask, box } = component(size, seed, (i) => labels[i] === classId);
+      const instance = Math.max(0, instanceAt(settings, view, point));
+      return this.#commitHoles(view, { mask: cut(mask, size.cols, box), box, instance });
+    }
+    const { mask, box } = component(size, seed, (i) => labels[i] !== classId);
+    const open = box.r0 === 0 || box.c0 === 0 || box.r1 === size.rows || box.c1 === size.cols;
+    if (open)
+      return notices.say(
+        "info",
+        "Nothing to fill here: the current class does not enclose this place.",
+      );
+    const instance = instanceBeside(settings, view, seed);
+    this.#commit(view, { mask: cut(mask, size.cols, box), box, instance });
+  }
+
+  /** Every hole of the current class on the slice. */
+  #fillAll(view) {
+    const { classId } = this.kit.settings;
+    this.#commitHoles(view, {
+      mask: view.labels.map((c) => (c === classId ? 1 : 0)),
+      box: view.whole,
+      instance: 0,
+    });
+  }
+
+  #commitHoles(view, { mask, box, instance }) {
+    const gaps = holes(mask, { rows: box.r1 - box.r0, cols: box.c1 - box.c0 });
+    if (gaps.includes(1)) this.#commit(view, { mask: gaps, box, instance });
+    else this.kit.notices.say("info", "There is no hole to fill.");
+  }
+
+  /** `mask` (1 = fill) over `box`. */
+  #commit(view, { mask, box, instance }) {
+    const { classId } = this.kit.settings;
+    const classes = mask.map((on) => (on ? classId : UNLABELLED));
+    this.kit.editor.commit(view.ref, { box, classes }, { instance });
   }
 }

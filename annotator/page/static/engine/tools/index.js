@@ -1,26 +1,29 @@
-// Every tool by its name: a new one is one file and one line.
+// Every tool by its name, in the order of the toolbar: a new one is one file and one line.
 
 import { FillTool } from "./fill.js";
 import { CrosshairTool, PanTool, WindowTool } from "./navigate.js";
-import { PaintTool } from "./paint.js";
+import { BrushTool, EraserTool } from "./paint.js";
 import { BoxTool, ClickTool, ScribbleTool } from "./prompt.js";
 import { LassoTool, PolygonTool } from "./shape.js";
 
 /**
- * A tool has `cursor` and any of: down(view, point, event), move(view, points), up(view, point,
- * event), hover(view), draw(view, pen), key(name) -> handled, cancel() -> whether there was
- * something to give up, undo() -> whether a step was undone.
+ * A tool is a class with the static fields `title`, `key` (as the keyboard gives it), `group` of
+ * the toolbar and `icon` (the inside of a 24 x 24 svg); `about` where the list of keys says more
+ * than the title. It is made with the parts of the canvas that it may use (see Toolbox) and has
+ * `cursor` and any of: down(view, point, event), move(view, points), up(view, point, event),
+ * hover(view), draw(view, pen), key(name) -> handled, arrow(rows, cols), cancel() -> whether there
+ * was something to give up, undo() -> whether a step was undone, picked(): its key was pressed.
  */
 export const TOOLS = {
-  click: (app) => new ClickTool(app),
-  box: (app) => new BoxTool(app),
-  scribble: (app) => new ScribbleTool(app),
-  brush: (app) => new PaintTool(app, false),
-  erase: (app) => new PaintTool(app, true),
-  lasso: (app) => new LassoTool(app),
-  polygon: (app) => new PolygonTool(app),
-  fill: (app) => new FillTool(app),
-  pan: (app) => new PanTool(app),
-  window: (app) => new WindowTool(app),
-  crosshair: (app) => new CrosshairTool(app),
+  click: ClickTool,
+  box: BoxTool,
+  scribble: ScribbleTool,
+  brush: BrushTool,
+  erase: EraserTool,
+  lasso: LassoTool,
+  polygon: PolygonTool,
+  fill: FillTool,
+  pan: PanTool,
+  window: WindowTool,
+  crosshair: CrosshairTool,
 };

@@ -4,7 +4,15 @@ const NARROWEST = { uint8: 1, int16: 1, uint16: 1 };
 const HALVING_PX = 140; // CSS pixels of drag that halve or double the window
 
 export class PanTool {
-  constructor() {
+  static title = "Pan";
+  static key = "v";
+  static group = "look";
+  static icon =
+    '<path d="M12 3v18M3 12h18M12 3 9.5 5.500M12 3l2.5 2.500M12 21l-2.5-2.500' +
+    'M12 21l2.5-2.500M3 12l2.5-2.500M3 12l2.5 2.500M21 12l-2.5-2.500M21 12l-2.5 2.5"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "grab";
   }
 
@@ -21,7 +29,7 @@ export class PanTool {
   }
 
   up(view) {
-    view.overlay.style.cursor = view.app.tool.cursor;
+    view.overlay.style.cursor = this.kit.toolbox.tool.cursor;
   }
 }
 
@@ -30,13 +38,20 @@ export class PanTool {
  * alike.
  */
 export class WindowTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Window / level";
+  static key = "d";
+  static group = "look";
+  static icon =
+    '<circle cx="12" cy="12" r="8"/>' +
+    '<path d="M12 4a8 8 0 0 1 0 16z" fill="currentColor" stroke="none"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "ns-resize";
   }
 
   down(view, point) {
-    const [lo, hi] = this.app.settings.window;
+    const [lo, hi] = this.kit.settings.window;
     this.from = { ...point, level: (lo + hi) / 2, width: hi - lo };
   }
 
@@ -45,32 +60,43 @@ export class WindowTool {
     const { dpr } = view.camera;
     const dx = (point.x - this.from.x) / dpr;
     const dy = (point.y - this.from.y) / dpr;
-    const [low, high] = this.app.image.range;
-    const narrowest = NARROWEST[this.app.image.dtype] ?? (high - low) * 1e-4;
+    const [low, high] = this.kit.state.image.range;
+    const narrowest = NARROWEST[this.kit.state.image.dtype] ?? (high - low) * 1e-4;
     const width = Math.min(
       4 * Math.max(high - low, narrowest),
       Math.max(narrowest, this.from.width * 2 ** (dx / HALVING_PX)),
     );
     const level = this.from.level + (dy / (2 * HALVING_PX)) * this.from.width;
-    this.app.setWindow(level - width / 2, level + width / 2, true);
+    this.kit.setWindow(level - width / 2, level + width / 2, true);
   }
 
   up() {
-    this.app.windowSettled();
+    this.kit.navigation.look();
   }
 }
 
 export class CrosshairTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Crosshair";
+  static key = "c";
+  static group = "look";
+  static icon =
+    '<circle cx="12" cy="12" r="6.5"/>' + '<path d="M12 2.500v7M12 14.500v7M2.5 12h7M14.5 12h7"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
   }
 
   down(view, point) {
-    this.app.navigation.point(view, point);
+    this.kit.navigation.point(view, point);
+  }
+
+  /** Arrow keys move the crosshair while this tool is in hand. */
+  arrow(rows, cols) {
+    this.kit.navigation.nudge(rows, cols);
   }
 
   move(view, points) {
-    this.app.navigation.point(view, points.at(-1));
+    this.kit.navigation.point(view, points.at(-1));
   }
 }

@@ -3,21 +3,21 @@
 import { ERASED, UNLABELLED } from "../codec.js";
 import { instanceAt, mayDraw } from "../edit/drawing.js";
 import { cut, stampLine, union } from "../geometry.js";
+import { colorOf } from "../settings.js";
 import { strokeTwice } from "../view/overlay.js";
 
 const THINNEST = 0.5; // a stamp thinner than a pixel would leave gaps
 
 /** A stroke in progress: which pixels it has touched, and how they look meanwhile. */
-export class Stroke {
-  constructor(app, view, value) {
-    Object.assign(this, { app, view, value, box: null, last: null });
-    this.writable = app.editor.writable(value);
+class Stroke {
+  constructor(view, value, writable) {
+    Object.assign(this, { view, value, writable, box: null, last: null });
     this.mask =
       view.strokeMask?.length === view.labels.length
         ? view.strokeMask
         : new Uint8Array(view.labels.length);
     view.strokeMask = this.mask; // all zero between strokes
-    const complete = app.states.get(view.axis, view.index) === "complete";
+    const complete = view.sliceState === "complete";
     this.shown = value === ERASED ? (complete ? 0 : UNLABELLED) : value;
   }
 
@@ -63,37 +63,36 @@ export class Stroke {
   }
 }
 
-/** Brush (`erases` false) or eraser. The right button does the opposite. */
-export class PaintTool {
-  constructor(app, erases) {
-    this.app = app;
+/** Brush or eraser. The right button does the opposite. */
+class PaintTool {
+  constructor(kit, { erases }) {
+    this.kit = kit;
     this.erases = erases;
     this.cursor = "none";
   }
 
   down(view, point, event) {
-    if (!mayDraw(this.app, view)) return;
-    const value = this.erases !== (event.button === 2) ? ERASED : this.app.settings.classId;
-    this.instance = value === ERASED ? 0 : instanceAt(this.app, view, point);
-    this.app.stroke = new Stroke(this.app, view, value);
-    this.app.stroke.to(point, this.#radius(view));
+    if (!mayDraw(this.kit, view)) return;
+    const value = this.erases !== (event.button === 2) ? ERASED : this.kit.settings.classId;
+    this.instance = value === ERASED ? 0 : instanceAt(this.kit.settings, view, point);
+    const stroke = new Stroke(view, value, this.kit.editor.writable(value));
+    this.kit.state.beginStroke(stroke);
+    stroke.to(point, this.#radius(view));
   }
 
   move(view, points) {
-    for (const point of points) this.app.stroke?.to(point, this.#radius(view));
+    for (const point of points) this.kit.state.stroke?.to(point, this.#radius(view));
   }
 
   up(view) {
-    const { stroke } = this.app;
-    this.app.stroke = null;
+    const stroke = this.kit.state.endStroke();
     const drawn = stroke?.finish();
-    if (drawn && !this.app.editor.commit(view.ref, drawn, { instance: this.instance }))
+    if (drawn && !this.kit.editor.commit(view.ref, drawn, { instance: this.instance }))
       view.readLabels(drawn.box);
   }
 
   cancel() {
-    const { stroke } = this.app;
-    this.app.stroke = null;
+    const stroke = this.kit.state.endStroke();
     const drawn = stroke?.finish();
     if (drawn) stroke.view.readLabels(drawn.box);
     return Boolean(stroke);
@@ -110,7 +109,7 @@ export class PaintTool {
     strokeTwice(
       pen,
       camera.dpr,
-      this.erases ? "#ffffff" : this.app.colorOf(this.app.settings.classId),
+      this.erases ? "#ffffff" : colorOf(this.kit.settings, this.kit.settings.classId),
     );
     pen.setLineDash([]);
     pen.beginPath();
@@ -121,11 +120,39 @@ export class PaintTool {
 
   /** The radius counts pixels of the finer direction, so that the brush is round in mm. */
   #radius(view) {
-    const { radius } = this.app.settings;
+    const { radius } = this.kit.settings;
     const unit = Math.min(view.spacing.row, view.spacing.col);
     return {
       row: Math.max(THINNEST, (radius * unit) / view.spacing.row),
       col: Math.max(THINNEST, (radius * unit) / view.spacing.col),
     };
+  }
+}
+
+export class BrushTool extends PaintTool {
+  static title = "Brush";
+  static key = "b";
+  static group = "draw";
+  static icon =
+    '<path d="M14.5 4.5 20 10l-8.5 7-4.5-4.500z"/>' +
+    '<path d="M7 12.500C4.5 13.5 5.5 17 3 19.500c4 .8 7.5 0 8.5-2.5"/>';
+
+  constructor(kit) {
+    super(kit, { erases: false });
+  }
+}
+
+export class EraserTool extends PaintTool {
+  static title = "Eraser";
+  static about = "Eraser (unknown again)";
+  static key = "e";
+  static group = "draw";
+  static icon =
+    '<path d="M9.5 19.5 4 14a1.5 1.5 0 0 1 0-2.100L12.4 3.500a1.5 1.5 0 0 1 2.1 0l5.5' +
+    ' 5.500a1.5 1.5 0 0 1 0 2.100l-8.4 8.400z"/>' +
+    '<path d="m8.5 7.5 7.5 7.500M8 19.500h12"/>';
+
+  constructor(kit) {
+    super(kit, { erases: true });
   }
 }

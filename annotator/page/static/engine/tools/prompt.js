@@ -9,10 +9,6 @@ function isNegative(event) {
   return event.button === 2 || event.altKey;
 }
 
-function inside(view, { row, col }) {
-  return row >= -0.5 && col >= -0.5 && row < view.size.rows - 0.5 && col < view.size.cols - 0.5;
-}
-
 function clipped(view, { row, col }) {
   const clip = (value, end) => Math.min(end - 1, Math.max(0, value));
   return { row: clip(row, view.size.rows), col: clip(col, view.size.cols) };
@@ -23,23 +19,30 @@ function clipped(view, { row, col }) {
  * double: accept.
  */
 export class ClickTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Click prompt";
+  static key = "q";
+  static group = "prompt";
+  static icon =
+    '<path d="M12 2.5v5M12 16.5v5M2.5 12h5M16.5 12h5"/>' +
+    '<circle cx="12" cy="12" r="2.2" fill="currentColor" stroke="none"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
     this.last = null;
   }
 
   down(view, point, event) {
-    if (!inside(view, point) || event.button === 1) return;
+    if (!view.holds(point) || event.button === 1) return;
     if (this.#isDouble(view, point, event)) {
       this.last = null;
-      this.app.prompts.accept(view.ref);
+      this.kit.prompts.accept(view.ref);
       return;
     }
     this.last = { view, x: point.x, y: point.y, time: event.timeStamp, button: event.button };
-    if (event.shiftKey && this.app.prompts.refine(view, point, event.timeStamp)) return;
+    if (event.shiftKey && this.kit.prompts.refine(view, point, event.timeStamp)) return;
     const label = isNegative(event) ? 0 : 1;
-    this.app.prompts.add(
+    this.kit.prompts.add(
       view.ref,
       { kind: "point", ...clipped(view, point), label },
       event.timeStamp,
@@ -56,8 +59,16 @@ export class ClickTool {
 
 /** Drag a box around the object. */
 export class BoxTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Box prompt";
+  static key = "w";
+  static group = "prompt";
+  static icon =
+    '<path d="M4 8V5.5A1.5 1.5 0 0 1 5.5 4H8M16 4h2.500A1.5 1.5 0 0 1 20 5.500V8' +
+    'M20 16v2.500a1.5 1.5 0 0 1-1.5 1.500H16M8 20H5.500A1.5 1.5 0 0 1 4 18.500V16"/>' +
+    '<path d="M11 4h2M11 20h2M4 11v2M20 11v2"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
     this.from = this.to = null;
   }
@@ -77,7 +88,7 @@ export class BoxTool {
     if (!this.from) return;
     const box = this.#box(view, point);
     this.cancel();
-    if (box) this.app.prompts.add(view.ref, { kind: "box", ...box }, event.timeStamp);
+    if (box) this.kit.prompts.add(view.ref, { kind: "box", ...box }, event.timeStamp);
   }
 
   cancel() {
@@ -109,8 +120,15 @@ export class BoxTool {
 
 /** Draw a line over the object (right button or Alt: over what is not it). */
 export class ScribbleTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Scribble prompt";
+  static key = "s";
+  static group = "prompt";
+  static icon =
+    '<path d="M3 16c2.5-7 5-9 6.5-7.500S7 14 8.5 15s4.5-5 6-4-1.5 4.5 0 5.5 3.5-1.5' +
+    ' 6.5-4.5"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
     this.stroke = null;
   }
@@ -136,7 +154,7 @@ export class ScribbleTool {
     const { stroke } = this;
     this.stroke = null;
     if (!stroke) return;
-    this.app.prompts.add(view.ref, stroke, event.timeStamp);
+    this.kit.prompts.add(view.ref, stroke, event.timeStamp);
   }
 
   cancel() {

@@ -4,52 +4,62 @@
 import { ERASED, UNLABELLED } from "../codec.js";
 import { instanceAt, mayDraw } from "../edit/drawing.js";
 import { fillPolygon, union } from "../geometry.js";
+import { colorOf } from "../settings.js";
 import { strokeTwice, tracePoints } from "../view/overlay.js";
 
 const CLOSE_REACH = 9; // CSS pixels around the first vertex that close the polygon
 const DOUBLE_MS = 350;
 
 /** Commit the inside of a closed outline [[row, col]...]; right for both tools. */
-function commitOutline(app, view, outline, { value, instance }) {
+function commitOutline({ editor, notices }, view, outline, { value, instance }) {
   let box = null;
   const spans = [];
   fillPolygon(outline, view.size, (row, c0, c1) => {
     spans.push([row, c0, c1]);
     box = union(box, { r0: row, c0, r1: row + 1, c1 });
   });
-  if (!box) return app.say("info", "The outline holds no pixel; draw a larger one.");
+  if (!box) return notices.say("info", "The outline holds no pixel; draw a larger one.");
   const width = box.c1 - box.c0;
   const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
   for (const [row, c0, c1] of spans) {
     const start = (row - box.r0) * width - box.c0;
     classes.fill(value, start + c0, start + c1);
   }
-  return app.editor.commit(view.ref, { box, classes }, { instance });
+  editor.commit(view.ref, { box, classes }, { instance });
 }
 
-function intent(app, view, point, event) {
-  const value = event.button === 2 || event.altKey ? ERASED : app.settings.classId;
-  return { value, instance: value === ERASED ? 0 : instanceAt(app, view, point) };
+function intent({ settings }, view, point, event) {
+  const value = event.button === 2 || event.altKey ? ERASED : settings.classId;
+  return { value, instance: value === ERASED ? 0 : instanceAt(settings, view, point) };
 }
 
-function drawOutline(app, view, pen, { points, value, closed }) {
+function drawOutline({ settings }, view, pen, { points, value, closed }) {
   tracePoints(pen, view.camera, points, closed);
   if (value === ERASED) pen.setLineDash([5 * view.camera.dpr, 4 * view.camera.dpr]);
-  strokeTwice(pen, view.camera.dpr, value === ERASED ? "#ffffff" : app.colorOf(value));
+  strokeTwice(pen, view.camera.dpr, value === ERASED ? "#ffffff" : colorOf(settings, value));
   pen.setLineDash([]);
 }
 
 export class LassoTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Lasso";
+  static key = "l";
+  static group = "draw";
+  static icon =
+    '<path d="M12 4c5 0 8.5 2.4 8.5 5.700S17 15.5 12 15.500c-1.7 0-3.3-.3-4.6-.8C5 13.8' +
+    ' 3.5 12 3.5 9.7 3.5 6.4 7 4 12 4z"/>' +
+    '<path d="M7.4 14.700c-1.9.2-3 1.3-2.6 2.5.5 1.4 2.9 1 3.1-.6.1-1-.2-1.5-.5-1.900z' +
+    'M5.5 18c.2 1.3 0 2.3-.8 3"/>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
     this.points = null;
   }
 
   down(view, point, event) {
-    if (!mayDraw(this.app, view)) return;
+    if (!mayDraw(this.kit, view)) return;
     this.view = view;
-    this.intent = intent(this.app, view, point, event);
+    this.intent = intent(this.kit, view, point, event);
     this.points = [[point.row, point.col]];
   }
 
@@ -63,7 +73,7 @@ export class LassoTool {
     const { points } = this;
     this.points = null;
     view.redrawOverlay();
-    if (points?.length > 2) commitOutline(this.app, view, points, this.intent);
+    if (points?.length > 2) commitOutline(this.kit, view, points, this.intent);
   }
 
   cancel() {
@@ -75,7 +85,7 @@ export class LassoTool {
 
   draw(view, pen) {
     if (view === this.view && this.points)
-      drawOutline(this.app, view, pen, {
+      drawOutline(this.kit, view, pen, {
         points: this.points,
         value: this.intent.value,
         closed: true,
@@ -84,8 +94,17 @@ export class LassoTool {
 }
 
 export class PolygonTool {
-  constructor(app) {
-    this.app = app;
+  static title = "Polygon";
+  static key = "p";
+  static group = "draw";
+  static icon =
+    '<path d="m5 8.5 8-4 6.5 6.5-3 8H7z"/><g fill="currentColor" stroke="none">' +
+    '<circle cx="5" cy="8.5" r="1.8"/><circle cx="13" cy="4.5" r="1.8"/>' +
+    '<circle cx="19.5" cy="11" r="1.8"/><circle cx="16.5" cy="19" r="1.8"/>' +
+    '<circle cx="7" cy="19" r="1.8"/></g>';
+
+  constructor(kit) {
+    this.kit = kit;
     this.cursor = "crosshair";
     this.points = null;
   }
@@ -93,8 +112,8 @@ export class PolygonTool {
   down(view, point, event) {
     if (this.points && this.view === view && this.index === view.index)
       return this.#extend(point, event);
-    if (!mayDraw(this.app, view)) return;
-    Object.assign(this, { view, index: view.index, intent: intent(this.app, view, point, event) });
+    if (!mayDraw(this.kit, view)) return;
+    Object.assign(this, { view, index: view.index, intent: intent(this.kit, view, point, event) });
     this.points = [[point.row, point.col]];
     this.last = { ...point, time: event.timeStamp };
     view.redrawOverlay();
@@ -129,7 +148,7 @@ export class PolygonTool {
     if (view !== this.view || !this.points || view.index !== this.index) return;
     const { camera } = view;
     const ends = view.pointer ? [[view.pointer.row, view.pointer.col]] : [];
-    drawOutline(this.app, view, pen, {
+    drawOutline(this.kit, view, pen, {
       points: [...this.points, ...ends],
       value: this.intent.value,
       closed: false,
@@ -163,10 +182,10 @@ export class PolygonTool {
   #close() {
     const { points, view } = this;
     if (points.length < 3)
-      return this.app.say("info", "A polygon needs three corners; click some more.");
+      return this.kit.notices.say("info", "A polygon needs three corners; click some more.");
     this.points = null;
     view.redrawOverlay();
-    commitOutline(this.app, view, points, this.intent);
+    commitOutline(this.kit, view, points, this.intent);
   }
 
   #dropVertex() {

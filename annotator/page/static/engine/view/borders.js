@@ -1,6 +1,7 @@
 // Label borders of the slice in a view, made when asked for and kept until something changes.
 
 import { ERASED } from "../codec.js";
+import { colorOf } from "../settings.js";
 import { borders, onScreen } from "./outline.js";
 
 const HIDDEN = -1;
@@ -23,7 +24,7 @@ export class SliceBorders {
    * Stroke every border in its class colour, one line of `width` device pixels whatever the zoom.
    */
   draw(pen, width) {
-    const { app, camera } = this.view;
+    const { settings, camera } = this.view;
     const { sx, sy, rows, cols } = camera;
     const large = rows * cols > WHOLE;
     const step = large ? Math.max(1, Math.floor(1 / Math.min(sx, sy))) : 1;
@@ -34,14 +35,14 @@ export class SliceBorders {
     }
     pen.lineWidth = width;
     for (const [id, path] of this.paths) {
-      pen.strokeStyle = app.colorOf(id);
+      pen.strokeStyle = colorOf(settings, id);
       pen.stroke(onScreen(path, camera));
     }
   }
 
   #make() {
-    const { labels, objects, size, app } = this.view;
-    const { classes, instances } = app.settings;
+    const { labels, objects, size, settings } = this.view;
+    const { classes, instances } = settings;
     const shown = Int16Array.from({ length: 256 }, (_, id) =>
       id > 0 && id < ERASED && !classes.get(id)?.hidden ? id : HIDDEN,
     );

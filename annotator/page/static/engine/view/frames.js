@@ -7,15 +7,16 @@ const ANTS_MS = 110;
 const ANTS_ROUND = 10; // CSS pixels of one dash and one gap
 
 export class Frames {
-  constructor(app) {
-    this.app = app;
+  /** `tell(type, detail)` raises an event of the canvas. */
+  constructor({ state, settings, planes, signal, tell }) {
+    Object.assign(this, { state, settings, planes, signal, tell });
     this.stats = new Stats();
     this.antsPhase = 0;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
   }
 
   schedule() {
-    if (!this.asked && !this.app.signal.aborted)
+    if (!this.asked && !this.signal.aborted)
       this.asked = requestAnimationFrame(() => this.#frame());
   }
 
@@ -45,37 +46,36 @@ export class Frames {
   }
 
   #frame() {
-    const { app, stats } = this;
+    const { stats, state } = this;
+    const { views } = this.planes;
     this.asked = 0;
     const start = performance.now();
-    const painted = app.views.map((view) => view.frame());
+    const painted = views.map((view) => view.frame());
     if (painted.includes("picture")) stats.frame(performance.now() - start);
     else if (painted.includes("overlay")) stats.overlays++;
     stats.painted();
     this.#march();
-    if (app.image && app.views.every((view) => !view.shown || view.pixels)) this.onceDrawn?.();
-    this.#tell(painted.some(Boolean));
+    if (state.image && views.every((view) => !view.shown || view.pixels)) this.onceDrawn?.();
+    this.#report(painted.some(Boolean));
   }
 
   /**
    * What lies under a resting pointer changes too: with the wheel, by a key, when a label comes in.
    */
-  #tell(painted) {
-    const { app, pointed, moved, untold } = this;
+  #report(painted) {
+    const { state, settings, pointed, moved, untold } = this;
     this.moved = this.untold = false;
-    if (app.image && (moved || (pointed?.view && painted)))
-      app.dispatchEvent(
-        new CustomEvent("hover", { detail: under(app, pointed.view, pointed.point) }),
-      );
-    if (untold) app.dispatchEvent(new CustomEvent("change"));
+    const { image } = state;
+    if (image && (moved || (pointed?.view && painted)))
+      this.tell("hover", under({ image, settings }, pointed.view, pointed.point));
+    if (untold) this.tell("change");
   }
 
   /** Keep the dashes of a mask on offer moving, a few times a second. */
   #march() {
-    const { app } = this;
     clearTimeout(this.ants);
-    if (!app.image || this.still.matches) return;
-    const offering = app.views.filter((view) => view.shown && app.prompts.shownCandidate(view.ref));
+    if (!this.state.image || this.still.matches) return;
+    const offering = this.planes.views.filter((view) => view.shown && view.candidate);
     if (!offering.length) return;
     this.ants = setTimeout(() => {
       this.antsPhase = (this.antsPhase + 1) % ANTS_ROUND;

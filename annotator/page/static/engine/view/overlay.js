@@ -1,5 +1,6 @@
 // Lines and signs over a slice: borders, crosshair, marks, scale bar, prompts, the tool in hand.
 
+import { colorOf } from "../settings.js";
 import { borders, onScreen } from "./outline.js";
 
 const POSITIVE = "#22c55e";
@@ -10,18 +11,18 @@ const MASK_SHOWN = Int16Array.of(-1, 1); // of a mask's 0 and 1, ones have a bor
 
 /** Paint the whole overlay of a view. */
 export function drawOverlay(view, pen) {
-  const { app, camera } = view;
+  const { camera, settings } = view;
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, camera.width, camera.height);
-  view.zoomText.textContent = `×${(camera.zoom / camera.dpr).toFixed(2)}`;
+  view.tag.showZoom(camera.zoom / camera.dpr);
   if (!view.pixels) return drawWaiting(view, pen);
-  const { style, visible } = app.settings;
-  const split = app.settings.instances && app.labels.hasObjects;
+  const { style, visible, instances } = settings;
+  const split = instances && view.state.labels.hasObjects;
   if (visible && (style !== "fill" || split)) view.borders.draw(pen, 1.75 * camera.dpr);
   drawCrosshair(view, pen);
   drawCandidate(view, pen);
   drawPrompts(view, pen);
-  app.tool.draw?.(view, pen);
+  view.toolbox.tool.draw?.(view, pen);
   drawMarks(view, pen);
   drawScaleBar(view, pen);
 }
@@ -72,8 +73,8 @@ export function drawScribble(pen, camera, { label: sign, points }) {
 }
 
 function drawWaiting(view, pen) {
-  const { camera, app } = view;
-  label(pen, camera, app.loadProblem ?? "loading…", {
+  const { camera, state } = view;
+  label(pen, camera, state.loadProblem ?? "loading…", {
     x: camera.width / 2,
     y: camera.height / 2,
     align: "center",
@@ -81,9 +82,9 @@ function drawWaiting(view, pen) {
 }
 
 function drawCrosshair(view, pen) {
-  const { app, camera } = view;
-  if (app.image.kind !== "volume") return;
-  const [row, col] = app.cursor.filter((_, i) => i !== view.axis);
+  const { camera, image, state } = view;
+  if (image.kind !== "volume") return;
+  const [row, col] = state.cursor.filter((_, i) => i !== view.axis);
   const at = camera.toScreen(row, col);
   const gap = 14 * camera.dpr;
   const snap = (value) => Math.round(value) + 0.5;
@@ -109,8 +110,7 @@ function drawCrosshair(view, pen) {
 
 /** The border of the model's mask as a moving dashed line. */
 function drawCandidate(view, pen) {
-  const { app, camera } = view;
-  const candidate = app.prompts.shownCandidate(view.ref);
+  const { camera, candidate, settings } = view;
   if (!candidate) return;
   const size = {
     rows: candidate.box.r1 - candidate.box.r0,
@@ -119,17 +119,17 @@ function drawCandidate(view, pen) {
   candidate.path ??= borders(size, { labels: candidate.mask, shown: MASK_SHOWN }).get(1);
   if (!candidate.path) return;
   const path = onScreen(candidate.path, camera, { row: candidate.box.r0, col: candidate.box.c0 });
-  strokeTwice(pen, camera.dpr, app.colorOf(candidate.classId), path);
+  strokeTwice(pen, camera.dpr, colorOf(settings, candidate.classId), path);
   pen.setLineDash([5 * camera.dpr, 5 * camera.dpr]);
-  pen.lineDashOffset = -app.frames.antsPhase * camera.dpr;
+  pen.lineDashOffset = -view.frames.antsPhase * camera.dpr;
   pen.strokeStyle = "#ffffff";
   pen.stroke(path);
   pen.setLineDash([]);
 }
 
 function drawPrompts(view, pen) {
-  const { app, camera } = view;
-  const set = app.prompts.on(view.ref);
+  const { camera } = view;
+  const set = view.prompts.on(view.ref);
   if (!set) return;
   const items = [...set.items, ...set.later.flatMap(({ item }) => item ?? [])];
   for (const item of items) {
@@ -157,9 +157,9 @@ function drawPoint(pen, camera, { row, col, label: sign }) {
 
 /** Anatomical letters at the four edges. */
 function drawMarks(view, pen) {
-  const { app, camera } = view;
-  if (!app.image.marks) return;
-  const [rows, cols] = app.image.marks.filter((_, i) => i !== view.axis);
+  const { camera, image } = view;
+  if (!image.marks) return;
+  const [rows, cols] = image.marks.filter((_, i) => i !== view.axis);
   const inset = 13 * camera.dpr;
   const across = camera.width / 2;
   const down = camera.height / 2;
@@ -168,7 +168,7 @@ function drawMarks(view, pen) {
   mark(
     rows[0],
     across,
-    view.tagReach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset,
+    view.tag.reach * camera.dpr > across - inset ? inset + 24 * camera.dpr : inset,
   ); // below the tag
   mark(rows[1], across, camera.height - inset);
   mark(cols[0], inset, down);
@@ -177,8 +177,8 @@ function drawMarks(view, pen) {
 
 /** A bar of a round length in mm, or in pixels where the file says nothing of size. */
 function drawScaleBar(view, pen) {
-  const { app, camera } = view;
-  const spacing = app.image.spacing_mm;
+  const { camera, image } = view;
+  const spacing = image.spacing_mm;
   const perUnit = spacing ? camera.zoom / camera.unitMm : camera.zoom;
   const length = roundLength((110 * camera.dpr) / perUnit);
   const width = length * perUnit;

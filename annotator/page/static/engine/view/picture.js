@@ -4,6 +4,7 @@
 import { UNLABELLED } from "../codec.js";
 import { element, rgb, word } from "../elements.js";
 import { isProposed } from "../image/proposals.js";
+import { colorOf } from "../settings.js";
 import { heat } from "./heat.js";
 import { halve, isTiled, paintLabels, paintPixels, Raster, WindowTable } from "./raster.js";
 
@@ -16,9 +17,9 @@ export class Picture {
   constructor(view) {
     this.view = view;
     const { rows, cols } = view.camera;
-    this.channels = view.app.image.channels;
+    this.channels = view.image.channels;
     this.tiled = isTiled(rows, cols);
-    this.table = new WindowTable(view.app.image.dtype);
+    this.table = new WindowTable(view.image.dtype);
     this.palette = new Uint32Array(256);
     this.levels = []; // pixels, halved again and again where needed
     this.base = new Raster(rows, cols, (tile, area) =>
@@ -68,8 +69,8 @@ export class Picture {
    * While dragging, a large slice is painted from a reduced copy and in full once the hand rests.
    */
   windowChanged(dragging) {
-    const { app, camera } = this.view;
-    this.table.set(...app.settings.window);
+    const { settings, camera } = this.view;
+    this.table.set(...settings.window);
     this.base.invalidate();
     this.coarse = dragging
       ? Math.max(0, Math.ceil(Math.log2((camera.rows * camera.cols) / DRAG_PIXELS) / 2))
@@ -80,7 +81,7 @@ export class Picture {
   }
 
   draw(context) {
-    const { app, camera } = this.view;
+    const { settings, camera } = this.view;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
     context.fillStyle = SURROUND;
@@ -92,7 +93,7 @@ export class Picture {
     context.imageSmoothingEnabled = !camera.crisp;
     this.base.draw(context, camera, Math.max(level, this.coarse));
     context.imageSmoothingEnabled = false;
-    const { style, opacity, visible, showUnknown } = app.settings;
+    const { style, opacity, visible, showUnknown } = settings;
     if (visible && showUnknown)
       this.#drawThrough(context, this.unknown, {
         level,
@@ -103,7 +104,7 @@ export class Picture {
     context.globalAlpha = opacity;
     if (visible && style !== "outline" && opacity > 0) this.fill.draw(context, camera, level);
     context.globalAlpha = 1;
-    if (visible && app.settings.trust) this.trust.draw(context, camera, level);
+    if (visible && settings.trust) this.trust.draw(context, camera, level);
     this.#drawCandidate(context);
   }
 
@@ -116,18 +117,18 @@ export class Picture {
 
   /** Whether there is anything that background must be told from. */
   #someUnknown() {
-    const { app, axis, index, labels } = this.view;
-    return app.states.get(axis, index) !== "complete" && labels.includes(UNLABELLED);
+    const { sliceState, labels } = this.view;
+    return sliceState !== "complete" && labels.includes(UNLABELLED);
   }
 
   #recolour() {
-    const { app } = this.view;
+    const { settings } = this.view;
     const { palette } = this;
     const before = palette.join();
     palette.fill(0);
-    for (const { id, color, hidden } of app.settings.classes.values())
+    for (const { id, color, hidden } of settings.classes.values())
       if (!hidden) palette[id] = word(rgb(color));
-    const ground = app.settings.classes.get(0);
+    const ground = settings.classes.get(0);
     this.someUnknown = this.#someUnknown();
     const veiled = this.someUnknown && !ground?.hidden;
     palette[0] = veiled ? word(rgb(ground?.color ?? "#64748b"), BACKGROUND_ALPHA) : 0;
@@ -171,7 +172,7 @@ export class Picture {
    * top.
    */
   #drawProposals(context, level) {
-    const { proposals, uncertainty, opacity } = this.view.app.settings;
+    const { proposals, uncertainty, opacity } = this.view.settings;
     if (!this.view.proposed?.any || !proposals) return;
     const alpha = Math.max(0.35, Math.min(0.9, opacity * 1.4));
     this.#drawThrough(context, this.proposal, {
@@ -204,11 +205,10 @@ export class Picture {
 
   /** The model's mask, not yet accepted. */
   #drawCandidate(context) {
-    const { app, camera } = this.view;
-    const candidate = app.prompts.shownCandidate(this.view.ref);
+    const { camera, candidate, settings } = this.view;
     if (!candidate) return;
-    const surface = candidateSurface(candidate, app.colorOf(candidate.classId));
-    context.globalAlpha = Math.max(0.3, Math.min(0.6, app.settings.opacity));
+    const surface = candidateSurface(candidate, colorOf(settings, candidate.classId));
+    context.globalAlpha = Math.max(0.3, Math.min(0.6, settings.opacity));
     context.setTransform(camera.sx, 0, 0, camera.sy, camera.tx, camera.ty);
     context.drawImage(surface, candidate.box.c0, candidate.box.r0);
     context.setTransform(1, 0, 0, 1, 0, 0);

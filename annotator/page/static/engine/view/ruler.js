@@ -20,7 +20,7 @@ export class Ruler {
     this.host.setAttribute("aria-label", `${axisNames[view.axis]} slice`);
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.host.append(this.canvas);
-    const { signal } = view.app;
+    const { signal } = view;
     this.host.addEventListener("pointerdown", (event) => this.#grab(event), { signal });
     this.host.addEventListener("pointermove", (event) => event.buttons && this.#go(event), {
       signal,
@@ -35,7 +35,7 @@ export class Ruler {
 
   draw() {
     if (!this.count || this.host.hidden) return;
-    const { app, axis, index, camera } = this.view;
+    const { sliceState, axis, index, camera } = this.view;
     const width = Math.round(this.host.clientWidth * camera.dpr);
     const height = Math.round(this.host.clientHeight * camera.dpr);
     if (!width || !height) return;
@@ -44,7 +44,7 @@ export class Ruler {
     const pen = this.canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
     const unit = height / this.count;
-    for (const { index: k, state } of app.states.of(axis)) {
+    for (const { index: k, state } of this.view.state.states.of(axis)) {
       pen.fillStyle = COLORS[state] ?? COLORS.labelled;
       pen.fillRect(
         width * 0.3,
@@ -59,7 +59,8 @@ export class Ruler {
     this.host.setAttribute("aria-valuenow", index + 1);
     this.host.setAttribute(
       "aria-valuetext",
-      `slice ${index + 1} of ${this.count}, ${app.states.get(axis, index) ?? "not labelled"}${this.#proposedText()}`,
+      `slice ${index + 1} of ${this.count}, ` +
+        `${sliceState ?? "not labelled"}${this.#proposedText()}`,
     );
   }
 
@@ -68,7 +69,7 @@ export class Ruler {
    * later.
    */
   #drawProposed(pen, { width, unit, dpr }) {
-    for (const { axis, index, now } of this.view.app.proposals.marks) {
+    for (const { axis, index, now } of this.view.proposals.signposts) {
       if (axis !== this.view.axis) continue;
       const y = (index + 0.5) * unit;
       pen.beginPath();
@@ -84,22 +85,22 @@ export class Ruler {
   }
 
   #proposedText() {
-    const mark = this.view.app.proposals.marks.find(({ axis }) => axis === this.view.axis);
-    if (!mark) return "";
-    return mark.now
-      ? `; slice ${mark.index + 1} is worth labelling next`
-      : `; slice ${mark.index + 1} comes later in the guided start`;
+    const post = this.view.proposals.signposts.find(({ axis }) => axis === this.view.axis);
+    if (!post) return "";
+    return post.now
+      ? `; slice ${post.index + 1} is worth labelling next`
+      : `; slice ${post.index + 1} comes later in the guided start`;
   }
 
   #grab(event) {
     this.host.setPointerCapture(event.pointerId);
-    this.view.app.activate(this.view);
+    this.view.planes.activate(this.view);
     this.#go(event);
   }
 
   #go(event) {
     const bounds = this.host.getBoundingClientRect();
     const index = Math.floor(((event.clientY - bounds.top) / bounds.height) * this.count);
-    this.view.app.gotoSlice(this.view.axis, index);
+    this.view.navigation.gotoSlice(this.view.axis, index);
   }
 }

@@ -24,7 +24,7 @@ export class Trust {
   }
 
   get wanted() {
-    const { settings, image, proposes } = this.view.app;
+    const { settings, image, proposes } = this.view;
     return Boolean(settings.trust && image && proposes);
   }
 
@@ -39,13 +39,16 @@ export class Trust {
     this.reading = new AbortController();
     const { signal } = this.reading;
     try {
-      const url = `/api/images/${view.app.image.id}/trust?axis=${view.axis}&index=${view.index}`;
+      const url = `/api/images/${view.image.id}/trust?axis=${view.axis}&index=${view.index}`;
       const both = new Uint8Array(await (await get(url, signal)).arrayBuffer());
       this.who = both.subarray(0, both.length / 2);
       this.trust = both.subarray(both.length / 2);
     } catch (error) {
       if (!signal.aborted)
-        view.app.say("warn", `How far this slice is trusted could not be read: ${error.message}`);
+        view.notices.say(
+          "warn",
+          `How far this slice is trusted could not be read: ${error.message}`,
+        );
     }
     if (!signal.aborted) this.#changed();
   }

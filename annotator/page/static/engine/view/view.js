@@ -8,6 +8,7 @@ import { Camera } from "./camera.js";
 import { drawOverlay } from "./overlay.js";
 import { Picture } from "./picture.js";
 import { Ruler } from "./ruler.js";
+import { Tag } from "./tag.js";
 import { Trust } from "./trust.js";
 
 export class PlaneView {
@@ -16,8 +17,10 @@ export class PlaneView {
   #objects = null; // (rows * cols) numbers, null while the image has none
   #proposed = null; // {classes, sure, any} of the slice
 
-  constructor(app, axis) {
-    this.app = app;
+  constructor({ state, settings, planes, frames, notices, signal, ...parts }, axis) {
+    const { proposals, prompts, navigation, toolbox, proposes } = parts;
+    Object.assign(this, { state, settings, planes, frames, notices, signal });
+    Object.assign(this, { proposals, prompts, navigation, toolbox, proposes });
     this.axis = axis;
     this.camera = new Camera();
     this.shown = false;
@@ -25,8 +28,12 @@ export class PlaneView {
     this.#build();
   }
 
+  get image() {
+    return this.state.image;
+  }
+
   get index() {
-    return this.app.cursor[this.axis];
+    return this.state.cursor[this.axis];
   }
 
   get size() {
@@ -35,6 +42,16 @@ export class PlaneView {
 
   get ref() {
     return { axis: this.axis, index: this.index };
+  }
+
+  /** "labelled", "complete" or null. */
+  get sliceState() {
+    return this.state.states.get(this.axis, this.index);
+  }
+
+  /** The mask on show for the prompts of this slice, or undefined. */
+  get candidate() {
+    return this.prompts.shownCandidate(this.ref);
   }
 
   get whole() {
@@ -65,7 +82,7 @@ export class PlaneView {
 
   /** May this slice be drawn on: are its pixels and its labels here? */
   get editable() {
-    return this.pixels !== null && this.app.labels.knows(this.axis, this.index);
+    return this.pixels !== null && this.state.labels.knows(this.axis, this.index);
   }
 
   /** Take up a new image. */
@@ -94,7 +111,7 @@ export class PlaneView {
   /** Another slice is open, or its pixels came in. */
   sliceChanged() {
     this.staleSlice = true;
-    this.app.schedule();
+    this.frames.schedule();
   }
 
   /** Labels changed in a volume box: [z0, z1, y0, y1, x0, x1]. */
@@ -106,12 +123,12 @@ export class PlaneView {
 
   /** Take a box of labels from the volume, a stroke in progress on top. */
   readLabels(box) {
-    const { labels } = this.app;
+    const { labels } = this.state;
     const full = box.r1 - box.r0 === this.camera.rows && box.c1 - box.c0 === this.camera.cols;
     if (full) labels.read(this.axis, this.index, box, this.#labels);
     else this.#patch(this.#labels, box, (out) => labels.read(this.axis, this.index, box, out));
     this.#readObjects(box);
-    this.app.stroke?.repaint(this, box);
+    this.state.stroke?.repaint(this, box);
     this.painted(box);
   }
 
@@ -131,7 +148,7 @@ export class PlaneView {
 
   /** Other proposals came in. */
   proposalsChanged() {
-    if (!this.shown || this.staleSlice || !this.app.image) return;
+    if (!this.shown || this.staleSlice || !this.image) return;
     this.#readProposals();
     this.trust.refresh();
     this.redraw();
@@ -139,7 +156,7 @@ export class PlaneView {
 
   /** The layer of trust was switched on or off. */
   trustChanged() {
-    if (this.shown && this.app.image) this.trust.refresh();
+    if (this.shown && this.image) this.trust.refresh();
   }
 
   windowChanged(dragging) {
@@ -149,25 +166,25 @@ export class PlaneView {
 
   /** Which slices are labelled or complete changed. */
   statesChanged() {
-    if (!this.app.image) return;
+    if (!this.image) return;
     this.ruler.draw();
-    this.#describe();
+    this.tag.describe();
     if (this.picture.stateChanged()) this.redraw();
   }
 
   redraw() {
     this.staleFrame = true;
-    this.app.schedule();
+    this.frames.schedule();
   }
 
   redrawOverlay() {
     this.staleOverlay = true;
-    this.app.schedule();
+    this.frames.schedule();
   }
 
   /** Called once a frame; returns "picture", "overlay" or null: what was painted. */
   frame() {
-    if (!this.shown || !this.camera.width || !this.app.image) return null;
+    if (!this.shown || !this.camera.width || !this.image) return null;
     this.#fresh();
     const painted = this.staleFrame ? "picture" : this.staleOverlay ? "overlay" : null;
     if (!painted) return null;
@@ -180,6 +197,12 @@ export class PlaneView {
   fit() {
     this.camera.fit();
     this.redraw();
+  }
+
+  /** Does a point lie on the slice, to the outer edges of its pixels? */
+  holds({ row, col }) {
+    const { rows, cols } = this.camera;
+    return row >= -0.5 && col >= -0.5 && row < rows - 0.5 && col < cols - 0.5;
   }
 
   /** Position of a pointer event in device pixels and on the slice. */
@@ -199,27 +222,27 @@ export class PlaneView {
   }
 
   #fresh() {
-    if (this.staleSlice && this.shown && this.app.image) this.#takeSlice();
+    if (this.staleSlice && this.shown && this.image) this.#takeSlice();
   }
 
   #takeSlice() {
     this.staleSlice = false;
-    this.#pixels = this.app.pixels.slice(this.axis, this.index);
+    this.#pixels = this.state.pixels.slice(this.axis, this.index);
     this.picture.pixelsChanged();
     this.#readProposals();
     this.trust.refresh();
     this.readLabels(this.whole);
     this.ruler.draw();
-    this.#describe();
+    this.tag.describe();
   }
 
   #readProposals() {
-    this.#proposed = this.app.proposals.slice(this.axis, this.index, this.whole, this.#proposed);
+    this.#proposed = this.proposals.slice(this.axis, this.index, this.whole, this.#proposed);
     this.picture.proposalsChanged();
   }
 
   #readObjects(box) {
-    const { labels } = this.app;
+    const { labels } = this.state;
     if (!labels.hasObjects) return;
     if (this.#objects)
       this.#patch(this.#objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
@@ -239,24 +262,6 @@ export class PlaneView {
       target.set(part.subarray(from, from + width), row * this.camera.cols + box.c0);
   }
 
-  /** The text of the tag; also what a screen reader hears about the canvas. */
-  #describe() {
-    const { image } = this.app;
-    const total = image.shape[this.axis];
-    const name = image.kind === "volume" ? axisNames[this.axis] : "image";
-    const mm = image.spacing_mm
-      ? ` · ${(this.index * image.spacing_mm[this.axis]).toFixed(1)} mm`
-      : "";
-    this.title.textContent = name;
-    this.where.textContent = total > 1 ? `${this.index + 1} / ${total}${mm}` : "";
-    this.badge.hidden = this.app.states.get(this.axis, this.index) !== "complete";
-    this.tagReach = this.tag.offsetLeft + this.tag.offsetWidth;
-    this.overlay.setAttribute(
-      "aria-label",
-      total > 1 ? `${name} slice ${this.index + 1} of ${total}` : `${name} ${image.name}`,
-    );
-  }
-
   #build() {
     this.host = element("div", { class: "cv-view", "data-axis": this.axis });
     this.canvas = element("canvas", { class: "cv-image", "aria-hidden": "true" });
@@ -266,33 +271,22 @@ export class PlaneView {
       role: "application",
       "aria-label": axisNames[this.axis],
     });
-    this.title = element("button", {
-      class: "cv-plane",
-      type: "button",
-      title: "Double click: this plane alone, or all three",
-    });
-    this.where = element("span", { class: "cv-where" });
-    this.zoomText = element("span", { class: "cv-zoom" });
-    this.badge = element("span", { class: "cv-complete" }, "complete");
-    this.tag = element("div", { class: "cv-tag" });
-    this.tag.append(this.title, this.where, this.zoomText, this.badge);
+    this.tag = new Tag(this, () =>
+      this.planes.layout(this.planes.layoutName === "three" ? axisNames[this.axis] : "three"),
+    );
     this.ruler = new Ruler(this);
-    this.host.append(this.canvas, this.overlay, this.tag, this.ruler.host);
-    this.app.grid.append(this.host);
+    this.host.append(this.canvas, this.overlay, this.tag.host, this.ruler.host);
+    this.planes.grid.append(this.host);
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.overlayContext = this.overlay.getContext("2d");
     this.#observe();
   }
 
   #observe() {
-    const { signal } = this.app;
+    const { signal } = this;
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(this.host);
     signal.addEventListener("abort", () => observer.disconnect(), { once: true });
-    const alone = () =>
-      this.app.layout(this.app.layoutName === "three" ? axisNames[this.axis] : "three");
-    this.tag.addEventListener("dblclick", alone, { signal });
-    this.title.addEventListener("click", (event) => event.detail === 0 && alone(), { signal });
   }
 
   #resize() {

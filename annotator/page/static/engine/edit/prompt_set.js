@@ -1,0 +1,103 @@
+// The prompts of one slice: as a question to the server, and what an accepted mask says.
+
+import { ERASED, UNLABELLED, unpackBits } from "../codec.js";
+import { union } from "../geometry.js";
+
+const PROPOSAL_MARGIN = 0.1; // of the component's sides
+const MAX_SCRIBBLE_POINTS = 400; // sent per scribble
+// prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
+const HANDED_BACK = 3;
+const MAX_HANDED_PIXELS = 16_000_000; // of its box
+
+/** Nothing is prompted on a slice yet. */
+export function newPromptSet(axis, index) {
+  return {
+    axis,
+    index,
+    items: [],
+    taken: [], // back, by undo
+    refine: null, // {classId, object, box, mask}: the label or proposal to improve
+    candidates: [], // {box, mask, score}
+    chosen: 0, // candidate on show
+    seq: 0, // of the newest question
+    waiting: false,
+    acceptAs: null, // the class of a mask that was accepted ahead of its coming
+    // {item, time} and {accept, classId} of the next objects, in the order they were said
+    later: [],
+  };
+}
+
+/** The prompts of a set in the words of the protocol. */
+export function question(set) {
+  const points = set.items.filter((item) => item.kind === "point");
+  const box = set.items.find((item) => item.kind === "box");
+  const scribbles = set.items.filter((item) => item.kind === "scribble");
+  const given = handedMask(set);
+  return {
+    points: points.map(({ row, col }) => [round(row), round(col)]),
+    labels: points.map(({ label }) => label),
+    box: box ? [box.r0, box.c0, box.r1, box.c1] : null,
+    scribbles: scribbles.map(({ label, points: path }) => ({
+      label,
+      points: thin(path).map(([r, c]) => [round(r), round(c)]),
+    })),
+    mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
+  };
+}
+
+/**
+ * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them
+ * or where a person picked another candidate than the first; else the label or proposal to refine.
+ */
+export function handedMask({ items, refine }) {
+  const { corrects, picked } = items.at(-1) ?? {};
+  if (!corrects || !(picked || items.length >= HANDED_BACK)) return refine;
+  const { r0, c0, r1, c1 } = corrects.box;
+  return (r1 - r0) * (c1 - c0) <= MAX_HANDED_PIXELS ? corrects : refine;
+}
+
+/** Room around a proposed component: it may be too small as well as too large. */
+export function widened({ r0, c0, r1, c1 }, whole) {
+  const down = Math.max(1, Math.round((r1 - r0) * PROPOSAL_MARGIN));
+  const right = Math.max(1, Math.round((c1 - c0) * PROPOSAL_MARGIN));
+  return {
+    r0: Math.max(whole.r0, r0 - down),
+    c0: Math.max(whole.c0, c0 - right),
+    r1: Math.min(whole.r1, r1 + down),
+    c1: Math.min(whole.c1, c1 + right),
+  };
+}
+
+function thin(points) {
+  const every = Math.ceil(points.length / MAX_SCRIBBLE_POINTS);
+  return points.filter((_, i) => i % every === 0 || i === points.length - 1);
+}
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
+
+export function decodeMask({ box: [r0, c0, r1, c1], score, offset, bytes }, payload) {
+  const mask = unpackBits(payload.subarray(offset, offset + bytes), r1 - r0, c1 - c0);
+  return { box: { r0, c0, r1, c1 }, score, mask };
+}
+
+/**
+ * The classes an accepted mask says; a refinement also takes back what the old mask had and the new
+ * one lacks.
+ */
+export function patchOf(candidate, refine) {
+  const box = refine ? union(candidate.box, refine.box) : candidate.box;
+  const width = box.c1 - box.c0;
+  const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
+  const lay = (part, value) => {
+    const w = part.box.c1 - part.box.c0;
+    part.mask.forEach((on, i) => {
+      const row = Math.floor(i / w) + part.box.r0 - box.r0;
+      if (on) classes[row * width + (i % w) + part.box.c0 - box.c0] = value;
+    });
+  };
+  if (refine) lay(refine, ERASED);
+  lay(candidate, candidate.classId);
+  return { box, classes };
+}

@@ -1,0 +1,26 @@
+// How the person wants to see and to draw: one plain object, which the page's controls change.
+
+const PLAIN = "#94a3b8"; // a class nobody told us about
+
+export function newSettings() {
+  return {
+    classes: new Map(), // id -> {id, name, color "#rrggbb", hidden, locked}
+    classId: 1,
+    window: [0, 255],
+    radius: 8,
+    opacity: 0.45,
+    style: "both",
+    protect: false,
+    instances: false,
+    showUnknown: false,
+    visible: true,
+    proposals: true,
+    uncertainty: false,
+    trust: false,
+    minConfidence: 0,
+  };
+}
+
+export function colorOf({ classes }, classId) {
+  return classes.get(classId)?.color ?? PLAIN;
+}

@@ -1,0 +1,42 @@
+// The tools of a canvas, and the one in hand.
+
+import { TOOLS } from "./index.js";
+
+export class Toolbox {
+  /** `kit` = {state, settings, planes, notices, editor, prompts, navigation, setWindow}. */
+  constructor(kit) {
+    this.state = kit.state;
+    this.planes = kit.planes;
+    const own = { ...kit, toolbox: this };
+    const made = Object.entries(TOOLS).map(([name, Tool]) => [name, new Tool(own)]);
+    this.tools = Object.fromEntries(made);
+    [this.name] = Object.keys(TOOLS);
+  }
+
+  get tool() {
+    return this.tools[this.name];
+  }
+
+  take(name) {
+    if (!this.tools[name]) {
+      const names = Object.keys(this.tools).join(", ");
+      throw new RangeError(`there is no tool "${name}"; choose one of ${names}`);
+    }
+    this.tool.cancel?.();
+    this.name = name;
+    this.planes.setPointer(this.tool.cursor);
+    this.planes.redrawOverlays();
+  }
+
+  /** Any tool pans while Space is held. */
+  holdSpace() {
+    this.state.holdSpace(true);
+    this.planes.setPointer("grab");
+  }
+
+  releaseSpace() {
+    if (!this.state.spaceHeld) return;
+    this.state.holdSpace(false);
+    this.planes.setPointer(this.tool.cursor);
+  }
+}
