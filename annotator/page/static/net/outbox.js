@@ -33,7 +33,7 @@ export class Outbox {
       this.#database = await openDatabase();
       await this.#adopt();
     } catch (error) {
-      this.trouble = `This browser cannot keep changes (${error.message}); leave the page open until all is saved.`;
+      this.trouble = troubleOf(error);
     }
   }
 
@@ -85,7 +85,7 @@ export class Outbox {
       entry.n = await this.#run("readwrite", (store) => store.add(row));
       this.trouble = "";
     } catch (error) {
-      this.trouble = `This browser cannot keep changes (${error.message}); leave the page open until all is saved.`;
+      this.trouble = troubleOf(error);
     }
   }
 
@@ -145,6 +145,12 @@ export class Outbox {
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function troubleOf({ message }) {
+  return (
+    `This browser cannot keep changes (${message}); ` + "leave the page open until all is saved."
+  );
 }
 
 const lockName = (tab) => `slicewise-tab-${tab}`;

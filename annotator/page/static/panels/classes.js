@@ -27,9 +27,9 @@ export async function mount(node) {
     list.replaceChildren(...session.classes.map(classRow));
   };
   session.addEventListener("project", () => keepFocus(list, draw));
-  session.addEventListener("change", () => markChosen(list));
+  session.addEventListener("change", () => showChosen(list));
   draw();
-  markChosen(list);
+  showChosen(list);
 }
 
 /** Something is to be labelled and there is no class: ask for its name. */
@@ -41,7 +41,7 @@ export async function askForClass() {
   startAdding(document.querySelector(".sw-classes"));
 }
 
-function markChosen(list) {
+function showChosen(list) {
   const chosen = String(session.app?.state.classId ?? "");
   for (const row of list.children) {
     const is = row.dataset.id === chosen;
@@ -59,7 +59,7 @@ function keepFocus(list, draw) {
   const control = active?.dataset.control;
   const id = active?.closest("li")?.dataset.id;
   draw();
-  markChosen(list);
+  showChosen(list);
   if (control) list.querySelector(`li[data-id="${id}"] [data-control="${control}"]`)?.focus();
 }
 

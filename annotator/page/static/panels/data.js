@@ -25,7 +25,8 @@ export async function mountImport(node) {
     element(
       "small",
       {},
-      "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. A folder “labels” beside “images” comes in as labels.",
+      "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. " +
+        "A folder “labels” beside “images” comes in as labels.",
     ),
   );
   root.replaceChildren(zone, uploadCard());

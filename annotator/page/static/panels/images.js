@@ -5,17 +5,17 @@
 
 import { call } from "../net/api.js";
 import { placeOf, rememberPlace } from "../state/image_navigation.js";
-import { describe } from "../state/image_text.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { learning } from "../state/learning.js";
-import { producerTitle } from "../state/producers.js";
 import { session } from "../state/session.js";
 import { element, icon, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { VirtualList } from "../ui/virtual_list.js";
+import { drawRow, emptyRow } from "./image_rows.js";
 
 const ROW_PX = 48;
 const WIDE_ROW_PX = 30;
+const ABOUT_SORTS = { expected: "the Dice expected of the proposals" };
 const TYPING_MS = 150;
 const FILTERS = {
   "": "All images",
@@ -35,14 +35,6 @@ const SORTS = {
   state: "State",
   model: "Model",
   expected: "Expected",
-};
-const MARKS = { held_out: "held out", flagged: "flagged", first: "first", skipped: "left out" };
-const STATES = {
-  untouched: "nothing yet",
-  proposed: "pseudo-labelled",
-  labelled: "labelled",
-  accepted: "accepted",
-  complete: "complete",
 };
 
 /** Fill the element that Gradio gives us. */
@@ -81,7 +73,7 @@ export async function mount(node) {
       table.node,
     ),
     element("div.sw-row", {}, filter, columns.select),
-    element("div.sw-row.sw-images-count", {}, count, all, markButtons()),
+    element("div.sw-row.sw-images-count", {}, count, all, traitButtons()),
     columns.node,
     list.node,
   );
@@ -146,7 +138,7 @@ function columnHeads(wish, again) {
         "data-down": here && down,
         title: here
           ? "Turn the order around"
-          : `Sort by ${button.dataset.name === "expected" ? "the Dice expected of the proposals" : button.dataset.name}`,
+          : `Sort by ${ABOUT_SORTS[button.dataset.name] ?? button.dataset.name}`,
       });
     }
   };
@@ -180,25 +172,20 @@ function tableButton(list) {
 }
 
 /** What a person says about the open image as a whole. */
-function markButtons() {
-  const make = (mark, name, text, about) => {
+function traitButtons() {
+  const make = (mark, trait, text, about) => {
+    const on = () => Boolean(session.image && imageUpdates.hasTrait(session.image.id, trait));
     const button = element(
       "button.sw-button.small",
       {
         type: "button",
         title: about,
         "aria-pressed": "false",
-        onclick: () => imageUpdates.markOpen(mark, !imageUpdates.marked(session.image.id, name)),
+        onclick: () => imageUpdates.setOpenTrait(mark, !on()),
       },
       text,
     );
-    return {
-      button,
-      show: () =>
-        setAttributes(button, {
-          "aria-pressed": Boolean(session.image && imageUpdates.marked(session.image.id, name)),
-        }),
-    };
+    return { button, show: () => setAttributes(button, { "aria-pressed": on() }) };
   };
   const buttons = [
     make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
@@ -206,7 +193,7 @@ function markButtons() {
     make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
   ];
   const node = element(
-    "div.sw-row.sw-marks",
+    "div.sw-row.sw-traits",
     { role: "group", "aria-label": "The open image" },
     buttons.map(({ button }) => button),
   );
@@ -238,7 +225,7 @@ function wireList(list, wish, again) {
     session.open(detail.id);
   });
   list.addEventListener("fault", ({ detail }) => toast(detail.message, "error"));
-  list.addEventListener("read", ({ detail }) => imageUpdates.readMarks(detail));
+  list.addEventListener("read", ({ detail }) => imageUpdates.readTraits(detail));
   session.addEventListener("image", () => revealOpen(list, whole()));
   session.addEventListener("project", () => again());
   session.link.addEventListener("slices", ({ detail: { message } }) => {
@@ -277,96 +264,4 @@ async function revealOpen(list, whole) {
   const at = read < 0 && whole ? await placeOf(id).catch(() => -1) : read;
   if (at >= 0) list.show(at);
   list.redraw();
-}
-
-const CELLS = [
-  "kind",
-  "image-name",
-  "image-facts",
-  "image-state",
-  "image-model",
-  "image-expected",
-  "image-marks",
-];
-
-function emptyRow() {
-  return element(
-    "div.sw-image-row",
-    {},
-    CELLS.map((name) => element(name === "kind" ? "span.sw-kind" : `span.sw-${name}`)),
-  );
-}
-
-function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
-  const [kind, name, facts, state, model, expected, marks] = row.children;
-  const wide = session.view.table;
-  if (kind.dataset.kind !== item.kind) {
-    kind.dataset.kind = item.kind;
-    kind.replaceChildren(icon(item.kind === "volume" ? "volume" : "picture", 18));
-  }
-  setText(name, item.name);
-  name.title = item.name;
-  setText(facts, why && !wide ? why : describe(item));
-  facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : describe(item);
-  const now = stateOf(item, proposal);
-  setText(
-    state,
-    wide
-      ? wideState(item, now)
-      : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "),
-  );
-  state.title = proposal ? modelText(proposal) : "";
-  state.dataset.state = now;
-  setText(model, proposal ? modelText(proposal) : "");
-  model.title = model.textContent;
-  setText(
-    expected,
-    typeof proposal?.expected_dice === "number" ? proposal.expected_dice.toFixed(2) : "",
-  );
-  setText(
-    marks,
-    marksOf(item)
-      .map((one) => MARKS[one])
-      .join(", "),
-  );
-  row.setAttribute("aria-selected", String(item.id === session.image?.id));
-}
-
-function marksOf(item) {
-  return Object.keys(MARKS).filter((name) => imageUpdates.marked(item.id, name));
-}
-
-/** What the server said when the list was read, or what happened since. */
-function stateOf(item, proposal) {
-  if (item.slices_complete) return "complete";
-  if (item.slices_labelled) return item.state === "accepted" ? "accepted" : "labelled";
-  return proposal ? "proposed" : "untouched";
-}
-
-/** "labelled 3/96" for a volume. */
-function wideState({ kind, shape, slices_labelled: labelled }, state) {
-  return kind === "volume" && labelled ? `${STATES[state]} ${labelled}/${shape[0]}` : STATES[state];
-}
-
-/** "Mean Teacher, round 7"; a fill says that it is one. */
-function modelText(proposal) {
-  const title = producerTitle(proposal, session.app?.state.proposal.propagators).replace(
-    /^Model: /,
-    "",
-  );
-  return proposal.round ? `${title}, round ${proposal.round}` : title;
-}
-
-/** "proposed 0.84": with the Dice that is expected of it, where the model says one. */
-function proposalText(proposal) {
-  if (!proposal) return "";
-  return typeof proposal.expected_dice === "number"
-    ? `proposed ${proposal.expected_dice.toFixed(2)}`
-    : "proposed";
-}
-
-function stateText({ kind, shape, slices_labelled: labelled, slices_complete: complete }) {
-  if (kind === "image") return complete ? "complete" : labelled ? "labelled" : "";
-  if (complete) return `${complete}/${shape[0]} complete`;
-  return labelled ? `${labelled} labelled` : "";
 }

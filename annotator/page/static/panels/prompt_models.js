@@ -82,15 +82,15 @@ function modelCard(name) {
     speed.hidden = model.state !== "ready";
     use.hidden = model.active || model.state !== "ready";
     fetch.hidden = model.state !== "missing" || job?.state === "running";
-    setText(
-      fetch.lastChild,
-      model.arrived
-        ? `Continue the download (${megabytes(model.arrived)} of ${megabytes(model.bytes)} are here)`
-        : "Download",
-    );
+    setText(fetch.lastChild, fetchText(model));
     download.show(model, job);
   };
   return { node, show };
+}
+
+function fetchText({ arrived, bytes }) {
+  if (!arrived) return "Download";
+  return `Continue the download (${megabytes(arrived)} of ${megabytes(bytes)} are here)`;
 }
 
 /** "First click 210 ms, next 80 ms on this machine": medians on a slice of 512 x 512. */
@@ -134,7 +134,7 @@ function downloadLine(name) {
   return { node, show };
 }
 
-export function megabytes(bytes) {
+function megabytes(bytes) {
   return bytes ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : "0 MB";
 }
 

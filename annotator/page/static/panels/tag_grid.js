@@ -5,13 +5,14 @@
 
 import { call } from "../net/api.js";
 import { newId } from "../net/outbox.js";
-import { session } from "../state/session.js";
-import { element, iconButton, setAttributes, setText } from "../ui/dom.js";
+import { element, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
+import { TagActs } from "./tag_acts.js";
+import { tagDialog } from "./tag_dialog.js";
+import { drawTile, keyOf, predict, tileElement, titleOf } from "./tag_tiles.js";
 
 const PAGE = 60; // tiles at once
 const LONGEST_SECONDS = 30; // between two acts: whoever takes longer did something else
-const STEPS = [1, 2, 4, 8, 16];
 
 /** Open the grid; `closed` is called when it is left. */
 export function openTagGrid(closed = () => {}) {
@@ -26,34 +27,20 @@ class TagGrid {
   #at = 0; // the tile that the keys are about
   #from = 0; // the other end of the range
   #since = performance.now();
-  #waiting = []; // for each act on its way the tiles that it is about
+  #acts = new TagActs();
   #reading = 0; // the number of the newest reading: an answer to an older one is not shown
   // the newest reading is shown; keys until then are about what it brings
   #listed = Promise.resolve();
-  #sending = Promise.resolve(); // acts reach the server in the order in which they were made
 
   constructor(closed) {
-    this.grid = element("div.sw-tag-grid", {
-      role: "listbox",
-      tabindex: 0,
-      "aria-label": "Images and slices to tag",
-      "aria-multiselectable": "true",
-    });
-    this.progress = element("p.sw-count", { role: "status" });
-    this.legend = element("div.sw-row", { role: "group", "aria-label": "Classes" });
-    this.every = element(
-      "select.sw-select",
-      { "aria-label": "Slices of a volume" },
-      STEPS.map((n) => element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`)),
-    );
-    this.untagged = element("input", { type: "checkbox" });
-    this.where = element("span.sw-tag-where");
-    this.node = element(
-      "dialog.sw-dialog.sw-tags",
-      { "aria-labelledby": "sw-tags-title" },
-      this.#head(),
-      this.grid,
-      this.#foot(),
+    Object.assign(
+      this,
+      tagDialog({
+        none: () => this.#none(),
+        rest: () => this.#rest(),
+        undo: () => this.#undo(),
+        turn: (by) => this.#turn(by),
+      }),
     );
     this.#listen(closed);
   }
@@ -64,53 +51,14 @@ class TagGrid {
     document.body.append(this.node);
     this.node.showModal();
     this.grid.focus();
-    this.every.value = String(defaultStep());
     await this.#list();
-  }
-
-  #head() {
-    const close = iconButton("close", "Close", { keys: "Esc", onclick: () => this.node.close() });
-    return element(
-      "header",
-      {},
-      element("h2", { id: "sw-tags-title" }, "Which classes are here?"),
-      this.progress,
-      element("label.sw-tag-choice", {}, "Volumes: ", this.every),
-      element("label.sw-tag-choice", {}, this.untagged, " only untagged"),
-      close,
-    );
-  }
-
-  #foot() {
-    const button = (text, keys, work) =>
-      element(
-        "button.sw-button.small",
-        { type: "button", onclick: () => (work(), this.grid.focus()) },
-        text,
-        element("kbd", {}, keys),
-      );
-    return element(
-      "footer",
-      {},
-      this.legend,
-      element(
-        "div.sw-row",
-        {},
-        button("None here", "0", () => this.#none()),
-        button("These and no others", "Enter", () => this.#rest()),
-        button("Undo", "U", () => this.#undo()),
-        button("Earlier", "PgUp", () => this.#turn(-1)),
-        this.where,
-        button("Later", "PgDn", () => this.#turn(1)),
-      ),
-    );
   }
 
   #listen(closed) {
     this.node.addEventListener("keydown", (event) => this.#key(event));
     this.node.addEventListener("close", () => {
       this.node.remove();
-      this.#sending.then(closed);
+      this.#acts.sent.then(closed);
     });
     this.grid.addEventListener("pointerdown", (event) => {
       const tile = event.target.closest("[data-at]");
@@ -189,7 +137,7 @@ class TagGrid {
 
   /** What the server lists includes what was said until now. */
   #list(offset = 0, atEnd = false) {
-    this.#listed = this.#sending.then(() => this.#read(offset, atEnd));
+    this.#listed = this.#acts.sent.then(() => this.#read(offset, atEnd));
     return this.#listed;
   }
 
@@ -248,17 +196,11 @@ class TagGrid {
     this.#send("/api/tags/undo", { id: newId() });
   }
 
-  /** An answer to an older act must not hide a newer one that is still on its way. */
   #send(path, message, keys = []) {
-    this.#waiting.push(keys);
-    this.#sending = this.#sending.then(async () => {
-      const answered = call(path, message).finally(() => this.#waiting.shift());
+    this.#acts.send({ path, message, keys }, async (answer) => {
       try {
-        const { items } = await answered;
-        const newer = new Set(this.#waiting.flat());
-        for (const item of items)
-          if (!newer.has(keyOf(item))) this.#replace(item, path.endsWith("undo"));
-        if (!this.#waiting.length) await this.#count();
+        for (const item of await answer) this.#replace(item, path.endsWith("undo"));
+        if (this.#acts.idle) await this.#count();
       } catch (error) {
         toast(error.message, error.status === 404 ? "info" : "error");
         if (error.status !== 404) await this.#read(this.#offset); // what stands on the server
@@ -286,8 +228,9 @@ class TagGrid {
   async #read(offset, atEnd = false) {
     const reading = ++this.#reading;
     try {
+      const wanted = { every: this.every.value, untagged: this.untagged.checked };
       const page = await call(
-        `/api/tags?offset=${offset}&limit=${PAGE}&every=${this.every.value}&untagged=${this.untagged.checked}`,
+        `/api/tags?${new URLSearchParams({ offset, limit: PAGE, ...wanted })}`,
       );
       if (reading !== this.#reading) return;
       this.#facts = page;
@@ -363,75 +306,4 @@ class TagGrid {
       ...(buttons.length ? buttons : [element("span", {}, "Add a class in the Label tab first.")]),
     );
   }
-}
-
-/** Of volumes not every slice at first: neighbours look alike. */
-function defaultStep() {
-  return session.image?.kind === "volume" ? 4 : 1;
-}
-
-/** What an act will make of a tile, shown before the server has answered. */
-function predict(item, present, absent) {
-  const said = new Set([...present, ...absent].filter((id) => !item.drawn.includes(id)));
-  const rest = (ids) => ids.filter((id) => !said.has(id));
-  item.present = [...rest(item.present), ...present.filter((id) => said.has(id))].sort(
-    (a, b) => a - b,
-  );
-  item.absent = [...rest(item.absent), ...absent.filter((id) => said.has(id))].sort(
-    (a, b) => a - b,
-  );
-}
-
-function tileElement({ image, axis, index }, at) {
-  const project = encodeURIComponent(session.project.id ?? "");
-  const picture = element("img", {
-    src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`,
-    alt: "",
-    loading: "lazy",
-    decoding: "async",
-    draggable: "false",
-  });
-  return element(
-    "div.sw-tag-tile",
-    { role: "option", id: `sw-tag-${at}`, dataset: { at } },
-    picture,
-    element("span.sw-tag-marks"),
-    element("span.sw-tag-name"),
-  );
-}
-
-function drawTile(tile, item, classes) {
-  const [, marks, name] = tile.children;
-  setText(name, titleOf(item));
-  const there = classes.filter((one) => item.present.includes(one.id));
-  const unknown = classes.filter(
-    (one) => !item.present.includes(one.id) && !item.absent.includes(one.id),
-  );
-  const none = !there.length && !unknown.length && classes.length;
-  marks.replaceChildren(
-    ...there.map((one) =>
-      element("i.sw-tag-dot", { style: `background: ${one.color}`, title: one.name }),
-    ),
-  );
-  tile.dataset.state = unknown.length
-    ? unknown.length < classes.length
-      ? "partly"
-      : "open"
-    : there.length
-      ? "present"
-      : "none";
-  const words = [
-    ...there.map((one) => one.name),
-    ...(none ? ["none"] : []),
-    ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : []),
-  ];
-  const drawn = item.drawn.length ? ", from its mask" : "";
-  const said = `${titleOf(item)}: ${words.join(", ")}${drawn}`;
-  setAttributes(tile, { "aria-label": said, title: said });
-}
-
-const keyOf = ({ image, axis, index }) => `${image}-${axis}-${index}`;
-
-function titleOf({ name, index, slices }) {
-  return slices > 1 ? `${name} · ${index + 1}` : name;
 }

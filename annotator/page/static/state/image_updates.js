@@ -12,7 +12,7 @@ const RANKED = 20; // the first of the queue: their reasons are told
 
 /** Event: `change`. The Images panel reads it whenever it comes on screen. */
 class ImageUpdates extends EventTarget {
-  #marks = new Map(); // image -> Set of "flagged", "first", "skipped", "held_out"
+  #traits = new Map(); // image -> Set of "flagged", "first", "skipped", "held_out"
   #told = new Map(); // image -> {proposal: {producer, kind, expected_dice?}|null|undefined, why}
 
   /** Listen from now on; called once the session runs. */
@@ -26,22 +26,22 @@ class ImageUpdates extends EventTarget {
       if (message.state === "none" && kind !== "predicted") this.#tell(message.image, null);
     });
     on("queue", () => this.readReasons());
-    on("mark", ({ image, mark, on: set }) => this.#mark(image, mark, set));
+    on("mark", ({ image, mark: trait, on: set }) => this.#setTrait(image, trait, set));
   }
 
-  /** Whether an image has a mark, as far as a list has read it. */
-  marked(image, mark) {
-    return this.#marks.get(image)?.has(mark) ?? false;
+  /** Whether an image is "flagged", "first" and so on, as far as a list has read it. */
+  hasTrait(image, trait) {
+    return this.#traits.get(image)?.has(trait) ?? false;
   }
 
   /** Items that a list has read. */
-  readMarks(items) {
-    for (const { id, marks = [] } of items) this.#marks.set(id, new Set(marks));
+  readTraits(items) {
+    for (const { id, marks: traits = [] } of items) this.#traits.set(id, new Set(traits));
     this.dispatchEvent(new CustomEvent("change"));
   }
 
   /** Flag the open image, put it first or leave it out; every page hears of it. */
-  async markOpen(mark, on) {
+  async setOpenTrait(mark, on) {
     if (!session.image) return;
     try {
       await call(`/api/images/${session.image.id}/mark`, { mark, on });
@@ -50,11 +50,11 @@ class ImageUpdates extends EventTarget {
     }
   }
 
-  #mark(image, mark, set) {
-    const marks = this.#marks.get(image) ?? new Set();
-    if (set) marks.add(mark);
-    else marks.delete(mark);
-    this.#marks.set(image, marks);
+  #setTrait(image, trait, set) {
+    const traits = this.#traits.get(image) ?? new Set();
+    if (set) traits.add(trait);
+    else traits.delete(trait);
+    this.#traits.set(image, traits);
     this.dispatchEvent(new CustomEvent("change"));
   }
 

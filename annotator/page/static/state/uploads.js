@@ -76,7 +76,7 @@ async function walk(entry, found) {
 }
 
 /** Upload and import; one at a time. */
-export async function upload(files) {
+async function upload(files) {
   if (!files.length) return;
   if (running) return toast("An upload is under way; wait for it or cancel it first.", "warn");
   running = new AbortController();

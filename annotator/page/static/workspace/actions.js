@@ -42,7 +42,7 @@ export const actions = {
 
   flag() {
     const { image } = session;
-    if (image) void imageUpdates.markOpen("flag", !imageUpdates.marked(image.id, "flagged"));
+    if (image) void imageUpdates.setOpenTrait("flag", !imageUpdates.hasTrait(image.id, "flagged"));
   },
 
   chooseClass(key) {

@@ -72,7 +72,8 @@ function placeText({ position, mm }) {
   const voxels = session.image?.kind === "volume" ? `x ${x}  y ${y}  z ${z}` : `x ${x}  y ${y}`;
   if (!mm) return voxels;
   const [mz, my, mx] = mm.map((each) => each.toFixed(1));
-  return `${voxels}   ${session.image?.kind === "volume" ? `${mx}, ${my}, ${mz}` : `${mx}, ${my}`} mm`;
+  const place = session.image?.kind === "volume" ? `${mx}, ${my}, ${mz}` : `${mx}, ${my}`;
+  return `${voxels}   ${place} mm`;
 }
 
 /** How far the fill of the open volume is, where it takes longer than a moment. */
@@ -97,11 +98,9 @@ function jobChip() {
     );
     const job = running.at(-1);
     node.hidden = !job;
-    if (job)
-      setText(
-        node,
-        `${job.phase || job.kind}${job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…"}`,
-      );
+    if (!job) return;
+    const far = job.total ? ` ${Math.floor((100 * job.done) / job.total)} %` : "…";
+    setText(node, `${job.phase || job.kind}${far}`);
   });
   return node;
 }

@@ -26,7 +26,8 @@ export function welcome() {
     element(
       "p",
       {},
-      "Drop pictures, scans or a folder anywhere on this page: PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM.",
+      "Drop pictures, scans or a folder anywhere on this page: " +
+        "PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM.",
     ),
     element(
       "div.sw-row",

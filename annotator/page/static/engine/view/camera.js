@@ -33,7 +33,7 @@ export class Camera {
     else this.#keepInSight();
   }
 
-  /** The whole slice, centred, with room for marks and the ruler. */
+  /** The whole slice, centred, with room for the letters at its edges and the ruler. */
   fit() {
     const room = Math.min(24 * this.dpr, this.width * 0.04);
     const across = Math.max(1, this.width - 2 * room);

@@ -149,7 +149,8 @@ function adaptField() {
     "label.sw-field",
     {
       title:
-        "Tried on each group of images that look alike, kept where held-out labels say that it helps",
+        "Tried on each group of images that look alike, " +
+        "kept where held-out labels say that it helps",
     },
     "Adapt to each kind of image",
     select,

@@ -53,7 +53,7 @@ export function comparison() {
   return { node, show };
 }
 
-/** A number, marked where it is the best of its column. */
+/** A number, in bold where it is the best of its column. */
 function cell(values, at) {
   const value = values[at];
   if (typeof value !== "number") return element("td", {}, "–");

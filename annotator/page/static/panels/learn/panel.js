@@ -55,7 +55,8 @@ function whyText(overview) {
   const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
   if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;
   const chosen = learners.filter((one) => one.active).map((one) => one.title);
-  return `You chose ${chosen.join(" and ")}. The app would take ${title(choice.learner)}: ${choice.why}.`;
+  const yours = `You chose ${chosen.join(" and ")}.`;
+  return `${yours} The app would take ${title(choice.learner)}: ${choice.why}.`;
 }
 
 function learnerCard(name) {
@@ -70,7 +71,8 @@ function learnerCard(name) {
   const progress = element("p.sw-progress", { "aria-live": "off", hidden: true });
   const dice = element("p.sw-dice", {
     title:
-      "How well what it draws covers labels that were kept out of its training: 0 not at all, 1 exactly",
+      "How well what it draws covers labels that were kept out of its training: " +
+      "0 not at all, 1 exactly",
   });
   const buttons = buttonRow(name);
   const models = modelButtons(name);

@@ -248,19 +248,19 @@ function ticks(most, least) {
 
 /** Learners differ by colour, dash and dot, so that colour alone says nothing. */
 function dot(look, cx, cy, title) {
-  const mark = { class: "sw-plot-dot", "data-look": look };
+  const style = { class: "sw-plot-dot", "data-look": look };
   const r = 3;
   const made = [
-    () => shape("circle", { ...mark, cx, cy, r }),
-    () => shape("rect", { ...mark, x: cx - r, y: cy - r, width: 2 * r, height: 2 * r }),
+    () => shape("circle", { ...style, cx, cy, r }),
+    () => shape("rect", { ...style, x: cx - r, y: cy - r, width: 2 * r, height: 2 * r }),
     () =>
       shape("path", {
-        ...mark,
+        ...style,
         d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy + r}L${cx - r - 1} ${cy + r}z`,
       }),
     () =>
       shape("path", {
-        ...mark,
+        ...style,
         d: `M${cx} ${cy - r - 1}L${cx + r + 1} ${cy}L${cx} ${cy + r + 1}L${cx - r - 1} ${cy}z`,
       }),
   ][look]();
