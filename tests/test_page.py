@@ -112,6 +112,22 @@ def test_a_tool_declares_what_the_page_shows_of_it_and_no_key_means_two_things(p
     assert shown == [[tool["name"], tool["title"], tool["key"].upper()] for tool in tools]
 
 
+def test_every_key_that_a_button_names_is_in_the_list_of_keys(page: Page) -> None:
+    listed, named = page.evaluate(
+        """async () => {
+            const { GROUPS } = await import("/ui/workspace/shortcuts.js");
+            const all = GROUPS.flatMap((group) => group.keys);
+            const listed = all.flatMap(({ keys, codes = [] }) => [...keys.split("  "), ...codes]);
+            const buttons = [...document.querySelectorAll("[aria-keyshortcuts]")];
+            const named = buttons.flatMap((button) => button.getAttribute("aria-keyshortcuts").split(" "));
+            const titles = [...document.querySelectorAll(".sw-icon-button")].map((button) => button.title);
+            return [listed, [...named, ...titles.flatMap((title) => /\\(([^()]+)\\)$/.exec(title)?.[1] ?? [])]];
+        }"""
+    )
+    assert {"J", "Shift+N", "Ctrl+Z", "?", "Alt+1", "Tab"} <= set(named)
+    assert {key.upper() for key in named} <= {key.upper() for key in listed}
+
+
 def test_keys_in_a_text_field_stay_there(page: Page) -> None:
     tab(page, "Images")
     search = page.get_by_role("searchbox", name="Search images")

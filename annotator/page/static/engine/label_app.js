@@ -1,27 +1,12 @@
 // LabelApp: the canvas as the page knows it. Settings, commands, events; the work is in the other
 // modules.
 
-import { CanvasState } from "./canvas_state.js";
 import { BACKGROUND } from "./codec.js";
-import { Acceptance } from "./edit/acceptance.js";
 import { handleKey } from "./edit/canvas_keys.js";
-import { Editor } from "./edit/editor.js";
-import { Input } from "./edit/input.js";
-import { Navigation } from "./edit/navigation.js";
-import { PromptStore } from "./edit/prompts.js";
-import { UndoRedo } from "./edit/undo.js";
-import { WorkClock } from "./edit/work_clock.js";
 import { loadStyle } from "./elements.js";
-import { Opening } from "./image/opening.js";
 import { WHOLE_LIMIT_BYTES } from "./image/pixels.js";
-import { Proposals } from "./image/proposals.js";
-import { listen } from "./messages.js";
-import { Notices } from "./notices.js";
-import { newSettings } from "./settings.js";
+import { makeParts } from "./parts.js";
 import { stateOf } from "./state.js";
-import { Toolbox } from "./tools/toolbox.js";
-import { Frames } from "./view/frames.js";
-import { Planes } from "./view/planes.js";
 
 /**
  * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate",
@@ -35,10 +20,13 @@ export class LabelApp extends EventTarget {
     this.signal = this.ending.signal;
     signal?.addEventListener("abort", () => this.destroy(), { once: true });
     loadStyle();
-    this.canvasState = new CanvasState();
-    this.settings = newSettings();
-    this.planes = new Planes(root);
-    this.#connect({ link, wholeLimit, proposes });
+    const commands = {
+      tell: (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail })),
+      chooseClass: (id) => this.setClass(id),
+      setWindow: (...window) => this.setWindow(...window),
+    };
+    const given = { link, signal: this.signal, wholeLimit, proposes };
+    Object.assign(this, makeParts(root, { ...given, ...commands }));
     this.#watchEnd();
     window.__slicewise = this;
   }
@@ -258,35 +246,6 @@ export class LabelApp extends EventTarget {
     this.session?.close();
     this.frames.stop();
     this.planes.remove();
-  }
-
-  /** Make the parts: each is given those that it uses, so a part stands below what it is given. */
-  #connect({ link, wholeLimit, proposes }) {
-    const { canvasState: state, settings, planes, signal } = this;
-    const tell = (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail }));
-    this.frames = new Frames({ state, settings, planes, signal, tell });
-    this.notices = new Notices(tell, this.frames);
-    const base = { state, settings, planes, link, signal, notices: this.notices };
-    const clock = new WorkClock();
-    this.proposals = new Proposals({ ...base, proposes });
-    this.editor = new Editor({ ...base, clock });
-    const { frames, editor, proposals } = this;
-    const chooseClass = (id) => this.setClass(id);
-    this.prompts = new PromptStore({ ...base, stats: frames.stats, editor, chooseClass });
-    const { prompts } = this;
-    this.navigation = new Navigation({ ...base, clock, prompts, proposals });
-    const { navigation } = this;
-    this.undoRedo = new UndoRedo({ ...base, clock, editor, navigation });
-    this.acceptance = new Acceptance({ ...base, clock, editor, proposals });
-    const setWindow = (...window) => this.setWindow(...window);
-    this.toolbox = new Toolbox({ ...base, editor, prompts, navigation, setWindow });
-    const parts = { ...base, frames, editor, prompts, proposals, navigation };
-    this.opening = new Opening({ ...parts, toolbox: this.toolbox, wholeLimit });
-    planes.build({ ...parts, toolbox: this.toolbox, proposes });
-    for (const view of planes.views) new Input(view, { ...parts, toolbox: this.toolbox });
-    listen(parts);
-    planes.setPointer(this.toolbox.tool.cursor);
-    this.notices.changed();
   }
 
   #set(change) {

@@ -1,6 +1,5 @@
 // One plane on screen: its elements, the slice it shows, and when what has to be painted again.
 
-import { UNLABELLED } from "../codec.js";
 import { element } from "../elements.js";
 import { axisNames, boxOnSlice, sliceShape } from "../geometry.js";
 import { SliceBorders } from "./borders.js";
@@ -8,14 +7,12 @@ import { Camera } from "./camera.js";
 import { drawOverlay } from "./overlay.js";
 import { Picture } from "./picture.js";
 import { Ruler } from "./ruler.js";
+import { SliceData } from "./slice_data.js";
 import { Tag } from "./tag.js";
 import { Trust } from "./trust.js";
 
 export class PlaneView {
-  #pixels = null; // of the slice as the server sent them, null while they are on their way
-  #labels = null; // (rows * cols) classes of the slice as drawn, strokes in progress included
-  #objects = null; // (rows * cols) numbers, null while the image has none
-  #proposed = null; // {classes, sure, any} of the slice
+  #slice = null; // SliceData, once an image is open
 
   constructor({ state, settings, planes, frames, notices, signal, ...parts }, axis) {
     const { proposals, prompts, navigation, toolbox, proposes } = parts;
@@ -58,26 +55,26 @@ export class PlaneView {
     return { r0: 0, c0: 0, r1: this.camera.rows, c1: this.camera.cols };
   }
 
-  // What is known of the open slice. It is read for the next frame, or when it is asked for before
+  // What is known of the open slice, null without an image. It is read for the next frame, or when it is asked for before
   // that: a key that opens a slice and a click on it may come within one frame.
   get pixels() {
     this.#fresh();
-    return this.#pixels;
+    return this.#slice?.pixels ?? null;
   }
 
   get labels() {
     this.#fresh();
-    return this.#labels;
+    return this.#slice?.labels ?? null;
   }
 
   get objects() {
     this.#fresh();
-    return this.#objects;
+    return this.#slice?.objects ?? null;
   }
 
   get proposed() {
     this.#fresh();
-    return this.#proposed;
+    return this.#slice?.proposed ?? null;
   }
 
   /** May this slice be drawn on: are its pixels and its labels here? */
@@ -92,8 +89,7 @@ export class PlaneView {
     const spacing = (image.spacing_mm ?? [1, 1, 1]).filter((_, i) => i !== this.axis);
     this.spacing = { row: spacing[0], col: spacing[1] };
     this.camera.show(rows, cols, this.spacing);
-    this.#labels = new Uint8Array(rows * cols).fill(UNLABELLED);
-    this.#objects = this.#proposed = this.#pixels = null;
+    this.#slice = new SliceData(this, { rows, cols });
     this.trust = new Trust(this);
     this.picture = new Picture(this);
     this.borders = new SliceBorders(this);
@@ -123,11 +119,7 @@ export class PlaneView {
 
   /** Take a box of labels from the volume, a stroke in progress on top. */
   readLabels(box) {
-    const { labels } = this.state;
-    const full = box.r1 - box.r0 === this.camera.rows && box.c1 - box.c0 === this.camera.cols;
-    if (full) labels.read(this.axis, this.index, box, this.#labels);
-    else this.#patch(this.#labels, box, (out) => labels.read(this.axis, this.index, box, out));
-    this.#readObjects(box);
+    this.#slice.readLabels(box);
     this.state.stroke?.repaint(this, box);
     this.painted(box);
   }
@@ -227,7 +219,7 @@ export class PlaneView {
 
   #takeSlice() {
     this.staleSlice = false;
-    this.#pixels = this.state.pixels.slice(this.axis, this.index);
+    this.#slice.readPixels();
     this.picture.pixelsChanged();
     this.#readProposals();
     this.trust.refresh();
@@ -237,29 +229,8 @@ export class PlaneView {
   }
 
   #readProposals() {
-    this.#proposed = this.proposals.slice(this.axis, this.index, this.whole, this.#proposed);
+    this.#slice.readProposals();
     this.picture.proposalsChanged();
-  }
-
-  #readObjects(box) {
-    const { labels } = this.state;
-    if (!labels.hasObjects) return;
-    if (this.#objects)
-      this.#patch(this.#objects, box, (out) => labels.readObjects(this.axis, this.index, box, out));
-    else
-      this.#objects = labels.readObjects(
-        this.axis,
-        this.index,
-        this.whole,
-        new Uint16Array(this.#labels.length),
-      );
-  }
-
-  #patch(target, box, read) {
-    const width = box.c1 - box.c0;
-    const part = read(new target.constructor(width * (box.r1 - box.r0)));
-    for (let row = box.r0, from = 0; row < box.r1; row++, from += width)
-      target.set(part.subarray(from, from + width), row * this.camera.cols + box.c0);
   }
 
   #build() {
