@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from annotator.accounts import Accounts
-    from annotator.crew import EncoderPool
+    from annotator.access.accounts import Accounts
     from annotator.jobs import Job
+    from annotator.prompting.remote_encoders import EncoderPool
     from annotator.workflow import Workflow
     from storage.store import Store
 
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Without a command, `open` is meant. Environment: SLICEWISE_DEBUG=1 shows tracebacks; "
-        "SLICEWISE_WEIGHTS, SLICEWISE_MIRROR: see docs/models.md.",
+        "SLICEWISE_WEIGHTS, SLICEWISE_MIRROR: see docs/guide/models.md.",
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (fill, run, help_line) in COMMANDS.items():
@@ -115,7 +115,7 @@ def run_open(options: argparse.Namespace) -> int:
     if options.data is not None and not options.data.exists():
         raise FileNotFoundError(f"{options.data} does not exist; give a file or a folder of images")
     from annotator.server import serve
-    from annotator.settings import ServerSettings
+    from annotator.server_settings import ServerSettings
     from learners.engines import make_encoders
 
     settings = ServerSettings(
@@ -158,7 +158,7 @@ def fill_import(command: argparse.ArgumentParser) -> None:
 
 def run_import(options: argparse.Namespace) -> int:
     """Import images, and masks as labels, without a browser. Bad files are reported one line each and skipped."""
-    from annotator.importer import import_path
+    from annotator.exchange.import_images import import_path
     from storage.store import Store
 
     if not options.data.exists():
@@ -185,7 +185,7 @@ def fill_tag(command: argparse.ArgumentParser) -> None:
 
 def run_tag(options: argparse.Namespace) -> int:
     """Import tags: which classes are on which images or slices. Rows that make no sense are said and skipped."""
-    from annotator.tag_import import import_tags
+    from annotator.exchange.import_tags import import_tags
     from storage.store import Store
 
     for path, what in ((options.project / "project.db", "a project"), (options.csv, "a CSV file")):
@@ -212,7 +212,7 @@ def fill_groups(command: argparse.ArgumentParser) -> None:
 
 def run_groups(options: argparse.Namespace) -> int:
     """Say which site, stain or scanner images come from. Rows that make no sense are said and skipped."""
-    from annotator.image_groups import import_groups
+    from annotator.learning.image_groups import import_groups
     from storage.store import Store
 
     if not (options.project / "project.db").exists():
@@ -240,7 +240,7 @@ def fill_export(command: argparse.ArgumentParser) -> None:
 
 def run_export(options: argparse.Namespace) -> int:
     """Write masks in the images' own geometry, COCO JSON and their provenance. Works while the project is open."""
-    from annotator.export import ExportRequest, export
+    from annotator.exchange.export_labels import ExportRequest, export
     from storage.store import Store
 
     images = tuple(options.image) if options.image else None
@@ -264,7 +264,7 @@ def fill_status(command: argparse.ArgumentParser) -> None:
 
 def run_status(options: argparse.Namespace) -> int:
     """What a project holds and how far its labels are. Works while the project is open."""
-    from annotator.prompting import list_models
+    from annotator.prompting.service import list_models
     from storage.store import Store
 
     store = Store.read_only(options.project)
@@ -303,13 +303,13 @@ def fill_engine(command: argparse.ArgumentParser, default: str) -> None:
 
 def fill_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--project", type=Path, required=True, help="the project's folder")
-    command.add_argument("--learner", help="a learner of docs/learners.md; without it the app chooses")
+    command.add_argument("--learner", help="a learner of docs/guide/learning.md; without it the app chooses")
     command.add_argument("--seconds", type=float, default=120.0, help="how long to train")
     command.add_argument(
         "--network", default="auto", help="a network of models/networks.py; auto fits the machine"
     )
     command.add_argument(
-        "--adapt", default="", help="to each group of images: an adapter of docs/reference.md, or auto"
+        "--adapt", default="", help="to each group of images: an adapter of docs/guide/learning.md, or auto"
     )
     command.add_argument(
         "--reference",
@@ -323,7 +323,7 @@ def fill_train(command: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Train on everything that is labelled and propose labels for the rest, without a browser."""
-    from annotator.learn_commands import TrainOptions, train
+    from annotator.learning.commands import TrainOptions, train
     from learners.engines import make_engine
 
     wish = TrainOptions(
@@ -343,7 +343,7 @@ def fill_tune(command: argparse.ArgumentParser) -> None:
 
 def run_tune(options: argparse.Namespace) -> int:
     """Tune the built-in prompt model on the project's masks; it is kept where it saves clicks on held-out ones."""
-    from annotator.tuning import tune_project
+    from annotator.prompting.tuner import tune_project
 
     if options.steps < 1:
         raise ValueError(f"tuning takes at least one step, got {options.steps}")
@@ -360,7 +360,7 @@ def fill_predict(command: argparse.ArgumentParser) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """Propose labels for every image that the model has not seen yet, such as new imports. Trains nothing."""
-    from annotator.learn_commands import predict
+    from annotator.learning.commands import predict
     from learners.engines import make_engine
 
     engine = make_engine(options.engine, options.ray_address)
@@ -380,14 +380,14 @@ def _show_round(message: dict) -> None:
 
 def fill_rank(command: argparse.ArgumentParser) -> None:
     command.add_argument("--project", type=Path, required=True, help="the project's folder")
-    command.add_argument("--ranker", help="a ranker of docs/learners.md; without it the app chooses")
+    command.add_argument("--ranker", help="a ranker of docs/guide/learning.md; without it the app chooses")
     command.add_argument("--count", type=int, default=20, help="how many")
     command.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
 
 def run_rank(options: argparse.Namespace) -> int:
     """Say what to label next, and why."""
-    from annotator.learn_commands import rank
+    from annotator.learning.commands import rank
 
     message = rank(options.project, options.ranker, options.count)
     if options.json:
@@ -408,7 +408,7 @@ def fill_model(command: argparse.ArgumentParser) -> None:
 
 def run_export_model(options: argparse.Namespace) -> int:
     """Write a trained model: safetensors, ONNX, a card, and a script that predicts new files with it."""
-    from annotator.learn_commands import take_model_out
+    from annotator.learning.commands import take_model_out
 
     print(f"exported to {take_model_out(options.project, options.learner, options.folder).folder}")
     return 0
@@ -416,7 +416,7 @@ def run_export_model(options: argparse.Namespace) -> int:
 
 def run_import_model(options: argparse.Namespace) -> int:
     """Take an exported model in: it predicts at once, and the learner's next round starts from it."""
-    from annotator.learn_commands import take_model_in
+    from annotator.learning.commands import take_model_in
 
     number = take_model_in(options.project, options.learner, options.folder)
     print(f"taken in as round {number} of {options.learner}")
@@ -512,7 +512,7 @@ def open_workflow(
     encoders: "EncoderPool | None" = None,
 ) -> "Workflow":
     """The project with everything that works on it; close() it."""
-    from annotator.prompting import PromptService
+    from annotator.prompting.service import PromptService
     from annotator.workflow import Workflow
     from storage.store import Store
 
@@ -525,7 +525,7 @@ def open_workflow(
 
 
 def _fill_demo(store: "Store") -> None:
-    from annotator.demo import fill_demo
+    from annotator.exchange.demo_project import fill_demo
 
     if store.setting("demo") is None:  # a first start that was interrupted is completed at the next
         fill_demo(store, terminal_job("import"))
@@ -534,7 +534,7 @@ def _fill_demo(store: "Store") -> None:
 
 
 def _accounts(project: Path) -> "Accounts":
-    from annotator.accounts import Accounts
+    from annotator.access.accounts import Accounts
 
     if not project.is_dir():
         raise FileNotFoundError(

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from annotator.fills import Fills
-from annotator.folds import LabelCache
-from annotator.queue import LabelQueue
-from annotator.scheduler import Scheduler
-from annotator.tuning import Tuner
+from annotator.filling.fill_worker import Fills
+from annotator.labels.label_cache import LabelCache
+from annotator.learning.label_queue import LabelQueue
+from annotator.learning.scheduler import Scheduler
+from annotator.prompting.tuner import Tuner
 from storage.arrays import SliceRef
 from storage.store import Store
 

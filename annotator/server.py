@@ -22,20 +22,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from annotator import first_download
-from annotator.auth import Sessions, user_of
-from annotator.desk import EmbeddingProgress
-from annotator.faults import ErrorReply, describe_error
-from annotator.guard import Guard
-from annotator.hub import Hub
+from annotator.access.guard import Guard
+from annotator.access.sessions import Sessions, user_of
+from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.jobs import Busy, Job, Jobs, Listen
-from annotator.live import Floor
-from annotator.routes import Parts, empty_folder, make_router, run_import
-from annotator.settings import ServerSettings
-from annotator.signin import make_router as make_sign_in
-from annotator.tag_routes import make_router as make_tags
-from annotator.uploads import Uploads
-from annotator.wire import MAX_FRAME
+from annotator.prompting import auto_download as first_download
+from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.protocol.frames import MAX_FRAME
+from annotator.server_settings import ServerSettings
+from annotator.web.api_project import Parts, empty_folder, make_router, run_import
+from annotator.web.api_tags import make_router as make_tags
+from annotator.web.errors import ErrorReply, describe_error
+from annotator.web.hub import Hub
+from annotator.web.uploads import Uploads
+from annotator.web.websocket import Floor
 from annotator.workflow import Refused, Workflow
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
     if with_page:
-        from annotator.page import mount  # Gradio takes seconds to import
+        from annotator.page.layout import mount  # Gradio takes seconds to import
 
         api = mount(api, workflow, user_of)
     return App(Guard(api, parts.sessions, settings), api, parts)
@@ -83,7 +83,9 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
 
 def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: ServerSettings) -> None:
     """What proposes labels while people work, and its routes."""
-    from annotator import fill_routes, learn_routes, model_routes  # bring the learners along
+    from annotator.web import api_learning as learn_routes
+    from annotator.web import api_models as model_routes  # bring the learners along
+    from annotator.web import api_proposals as fill_routes
     from learners.engines import make_engine
 
     engine = make_engine(settings.engine, settings.ray_address)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.accepting import Accepting, without_members
-from annotator.commits import Commits, Outcome, Refused, check_ref
-from annotator.folds import LabelCache
 from annotator.jobs import Job
-from annotator.prompting import PromptService
-from annotator.render import for_wire, pack_candidates, wire_dtype
-from annotator.wire import unpack_bits
+from annotator.labels.accept import Accepting, without_members
+from annotator.labels.commit import Commits, Outcome, Refused, check_ref
+from annotator.labels.label_cache import LabelCache
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import unpack_bits
+from annotator.windowing import for_wire, pack_candidates, wire_dtype
 from models.prompt import Prompts, Scribble
 from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.export import ExportRequest, export
-from annotator.fills import DEFAULT, Fills
-from annotator.folds import LabelCache
-from annotator.importer import import_path
+from annotator.exchange.export_labels import ExportRequest, export
+from annotator.exchange.import_images import import_path
+from annotator.filling.fill_worker import DEFAULT, Fills
 from annotator.jobs import Job
-from annotator.learn_settings import LearnSettings
-from annotator.model_export import export_model
+from annotator.labels.label_cache import LabelCache
+from annotator.learning.model_export import export_model
+from annotator.learning.settings import LearnSettings
 from benchmarks.common import Row, finish
 from benchmarks.simulated import USER, Annotator, Subject, project, test_dice, truth_of
 from learners import LEARNERS

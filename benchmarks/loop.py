@@ -25,8 +25,8 @@ import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from annotator import scheduler
-from annotator.learn_settings import LearnSettings
+from annotator.learning import scheduler
+from annotator.learning.settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
 from learners.rankers import RANKERS

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from annotator.learn_settings import LearnSettings
+from annotator.learning.settings import LearnSettings
 from benchmarks.adaptation import adaptation
 from benchmarks.common import Row, finish, parser
 from benchmarks.reference_sets import TASKS, Task, WantedImages

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.importer import import_path
+from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
-from annotator.learn_settings import LearnSettings
-from annotator.prompting import PromptService
-from annotator.queue import LabelQueue
-from annotator.scheduler import Scheduler
-from annotator.wire import encode_runs
+from annotator.learning.label_queue import LabelQueue
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef, plane

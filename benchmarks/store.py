@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.prompting import PromptService
-from annotator.wire import encode_runs
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs
 from annotator.workflow import Workflow
 from benchmarks.common import ROOT, Row, finish, parser, percentile
 from storage.image_states import ImageQuery

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from annotator.learn_settings import LearnSettings
-from annotator.prompting import PromptService
-from annotator.scheduler import Scheduler
-from annotator.tags import Tagging
-from annotator.wire import encode_runs
+from annotator.labels.tagging import Tagging
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs
 from annotator.workflow import Workflow
 from benchmarks.clicks import depth
 from benchmarks.common import Row, finish, parser

@@ -36,10 +36,10 @@ class Choice:
 def choose(facts: ProjectSummary) -> Choice:
     """Supervised training done well, until the labels' kind, a good teacher and a GPU speak for something else.
 
-    Where all volumes show one anatomy, a few labelled ones laid over the others are ahead of any minute of training:
-    Dice 0.76 from one volume where training on forty came to 0.74 (docs/learners.md).
-    On processors no semi-supervised method beat it at equal time with few labels (docs/learners.md), and from two
-    slices a volume training on fills came to Dice 0.61 where the slices alone came to 0.40 (docs/sparse.md).
+    Where all volumes show one anatomy, a few labelled ones laid over the others are ahead of any minute of training
+    (docs/measured/references.md). On processors no semi-supervised method beat it at equal time with few labels
+    (docs/measured/learners.md). From two slices a volume, training on fills is ahead of training on the slices alone
+    (docs/measured/few_slices.md).
     """
     if facts.tags and not facts.drawn and not facts.complete_slices:
         return Choice("tags", "nothing is drawn yet; tags are all there is to learn from")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
-from annotator.wire import encode_runs, pack, unpack
+from annotator.protocol.frames import encode_runs, pack, unpack
 
 
 class Browser:

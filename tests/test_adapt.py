@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.image_groups import import_groups, read_groups
-from annotator.importer import import_path
+from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
-from annotator.learn_settings import LearnSettings, read_settings
-from annotator.round_inputs import RoundInputs
-from annotator.scheduler import Scheduler
+from annotator.learning.image_groups import import_groups, read_groups
+from annotator.learning.round_inputs import RoundInputs
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings, read_settings
 from learners.adapt import ADAPTERS, AdaptationData
 from learners.adapt.adapted import adapt_groups
 from learners.adapt.entropy import counted, entropy, gem_skd, gem_t, temperature

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.facts import volumes_look_alike
+from annotator.learning.project_summary import volumes_look_alike
 from learners.choice import ProjectSummary, choose
 from learners.methods import registration
 from learners.methods.atlas import resized, run

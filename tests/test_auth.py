@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from annotator.accounts import Accounts, clean_name, local_user
-from annotator.auth import Session, Sessions
+from annotator.access.accounts import Accounts, clean_name, local_user
+from annotator.access.sessions import Session, Sessions
 from annotator.server import App
-from annotator.settings import ServerSettings
+from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
 from tests.web import BASE, OWN, client_of, small_app, small_workflow
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from annotator.wire import encode_runs
+from annotator.protocol.frames import encode_runs
 from storage.arrays import SliceRef
 from storage.fold import fold
 from storage.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import app
-from annotator.messages import COMMITS
+from annotator.protocol.incoming import COMMITS
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.engines import ENGINES
@@ -61,7 +61,8 @@ def test_every_page_of_the_guide_and_of_what_was_measured_is_listed():
 
 
 @pytest.mark.skipif(
-    not (ROOT / "annotator" / "web").is_dir(), reason="the documents name files by their new places"
+    not (ROOT / "annotator" / "protocol" / "outgoing.py").exists(),
+    reason="the documents name files by their new places",
 )
 @pytest.mark.parametrize("paper", PAPERS, ids=named)
 def test_a_file_that_a_document_names_is_there(paper: Path):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.desk import EmbeddingProgress
-from annotator.embedding_cache import EmbeddingCache, key_of
-from annotator.embeddings import EmbeddingWorker
-from annotator.wishes import SliceView, neighbours
+from annotator.prompting.embedding_cache import EmbeddingCache, key_of
+from annotator.prompting.embedding_queue import SliceView, neighbours
+from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.prompting.embedding_worker import EmbeddingWorker
 from models import PROMPT_MODELS
 from models.prompt import Embedding, MaskPrediction, Prompts
 from models.sam.checkpoint import WrongFile

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.crew import RemoteEncoding
-from annotator.desk import EmbeddingProgress
-from annotator.embedding_cache import EmbeddingCache
-from annotator.embeddings import EmbeddingWorker
-from annotator.prompting import PromptService
-from annotator.wishes import EmbeddingQueue, SliceView
+from annotator.prompting.embedding_cache import EmbeddingCache
+from annotator.prompting.embedding_queue import EmbeddingQueue, SliceView
+from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.prompting.embedding_worker import EmbeddingWorker
+from annotator.prompting.remote_encoders import RemoteEncoding
+from annotator.prompting.service import PromptService
 from models.prompt import Embedding, PromptModel
 from storage.arrays import SliceRef
 from storage.store import Store

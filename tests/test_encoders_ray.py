@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.crew import RemoteEncoding
-from annotator.embedding_cache import EmbeddingCache
-from annotator.embeddings import EmbeddingWorker
+from annotator.prompting.embedding_cache import EmbeddingCache
+from annotator.prompting.embedding_worker import EmbeddingWorker
+from annotator.prompting.remote_encoders import RemoteEncoding
 from learners.engines import make_encoders
 from learners.engines.ray_cluster import ENCODER_SHARE, Encoding, RayCluster, encoding, gpus_of_a_round
 from learners.engines.ray_encoders import under_the_name

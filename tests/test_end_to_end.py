@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 from scipy import ndimage
 
-from annotator.demo import phantom
+from annotator.exchange.demo_project import phantom
 from tests.browser import PageWatch, RunningServer, browser, new_context, open_page, start_server  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.learn_settings import LearnSettings
+from annotator.learning.settings import LearnSettings
 from learners.engines import ENGINES, make_engine
 from learners.engines.worker_process import NICE
 from learners.spec import Unready

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools.coco import COCO
 
-from annotator.export import ExportRequest, export
-from annotator.export_report import _ranges
-from annotator.importer import import_path
+from annotator.exchange.export_labels import ExportRequest, export
+from annotator.exchange.export_report import _ranges
+from annotator.exchange.import_images import import_path
 from annotator.jobs import Cancelled, Job
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef
 from storage.formats import coco, grid_from_json
@@ -254,7 +254,7 @@ def test_a_failed_export_keeps_the_old_zip(store: Store, labelled: int, tmp_path
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("annotator.export.write_labels", full)
+    monkeypatch.setattr("annotator.exchange.export_labels.write_labels", full)
     with pytest.raises(OSError, match="the disk is full"):
         run(store, tmp_path / "out.zip")
     assert (tmp_path / "out.zip").read_bytes() == before

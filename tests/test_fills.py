@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotator.accepting import Accepting, without_members
-from annotator.commits import Refused
-from annotator.fills import Fills, labelled_slices
-from annotator.folds import LabelCache
-from annotator.tags import Tagging
+from annotator.filling.fill_worker import Fills, labelled_slices
+from annotator.labels.accept import Accepting, without_members
+from annotator.labels.commit import Refused
+from annotator.labels.label_cache import LabelCache
+from annotator.labels.tagging import Tagging
 from learners.propagate import PropagationCancelled
 from learners.propagate.process import FillDone, Filler, FillSpec, ProcessFiller
 from storage.arrays import UNLABELLED, SliceRef, plane

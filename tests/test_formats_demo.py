@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from annotator.demo import CARRIED, CLASSES, demo_scans, fill_demo, phantom
+from annotator.exchange.demo_project import CARRIED, CLASSES, demo_scans, fill_demo, phantom
 from annotator.jobs import Job
 from storage.store import Store
 

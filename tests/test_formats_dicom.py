@@ -21,7 +21,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from annotator.importer import import_path
+from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
 from storage import formats
 from storage.formats import FileRefused, dicom, grid_from_json

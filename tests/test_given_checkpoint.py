@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from annotator.learn_settings import LearnSettings
-from annotator.prompt_choice import prompt_choice
-from annotator.prompting import PromptService
-from annotator.scheduler import Scheduler
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from annotator.prompting.selection import prompt_choice
+from annotator.prompting.service import PromptService
 from learners.engines import SerialExecutor
 from learners.methods.reference.checkpoint import CARD
 from learners.methods.reference.round import run as reference_work

@@ -11,10 +11,10 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from annotator import guard
-from annotator.guard import ALWAYS, CONTENT_POLICY
+from annotator.access import guard
+from annotator.access.guard import ALWAYS, CONTENT_POLICY
 from annotator.server import App, assemble
-from annotator.settings import ServerSettings
+from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
 from tests.web import BASE, OWN, SOCKETS, client_of, live, small_app, small_workflow, visit
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from annotator.import_files import find_files
-from annotator.importer import ImportReport, import_path
+from annotator.exchange.import_files import find_files
+from annotator.exchange.import_images import ImportReport, import_path
 from annotator.jobs import Job
 from storage import formats
 from storage.arrays import SliceRef

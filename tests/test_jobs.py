@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from annotator.commits import Refused
-from annotator.faults import describe_error
 from annotator.jobs import MAX_REFUSED, Busy, Cancelled, Job, Jobs
+from annotator.labels.commit import Refused
+from annotator.web.errors import describe_error
 from models.weights import DownloadFailed
 from storage.arrays import TornFile
 from storage.database import StorageFull

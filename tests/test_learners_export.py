@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.model_export import export_model
-from annotator.model_import import import_model
+from annotator.learning.model_export import export_model
+from annotator.learning.model_import import import_model
 from learners.training.checkpoint import Card, load_network, read_card, save_model
 from learners.training.data import normalised, percentiles
 from learners.training.trainer import TrainingState

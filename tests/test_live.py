@@ -16,13 +16,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from annotator import hub
-from annotator import live as live_module
-from annotator.desk import EmbeddingProgress
-from annotator.limits import Rate
-from annotator.messages import BadMessage, message_key, parse_message
-from annotator.server import App
-from annotator.wire import (
+from annotator.access.rate_limits import Rate
+from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.protocol.frames import (
     MAX_JSON,
     BadFrame,
     decode_runs,
@@ -34,6 +30,10 @@ from annotator.wire import (
     unpack,
     unpack_bits,
 )
+from annotator.protocol.incoming import BadMessage, message_key, parse_message
+from annotator.server import App
+from annotator.web import hub
+from annotator.web import websocket as live_module
 from annotator.workflow import Outcome, Workflow
 from storage.arrays import UNLABELLED, TornFile
 from storage.database import StorageFull

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.queue import LabelQueue
+from annotator.learning.label_queue import LabelQueue
 from learners.prediction.ensemble import SnapshotEnsemble, mutual_information
 from learners.prediction.metrics import stability
 from learners.rankers import rank

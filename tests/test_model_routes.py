@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from annotator.model_import import import_model, model_folder
+from annotator.learning.model_import import import_model, model_folder
 from learners.training.checkpoint import read_card
 from tests.test_learners_export import trained
 from tests.web import client_of, small_app, small_workflow, visit
@@ -103,7 +103,7 @@ def test_a_zip_can_write_nothing_outside_its_place(tmp_path):
 
 
 def test_classes_are_matched_by_name_and_new_ones_are_made(store, tmp_path):
-    from annotator.model_export import export_model
+    from annotator.learning.model_export import export_model
     from storage.store import Store
 
     folder = export_model(store, trained(store, 2), "supervised", tmp_path / "model").folder
@@ -123,7 +123,7 @@ def test_classes_are_matched_by_name_and_new_ones_are_made(store, tmp_path):
 
 
 def test_a_class_without_a_name_is_refused(store, tmp_path):
-    from annotator.model_export import export_model
+    from annotator.learning.model_export import export_model
 
     rounds = trained(store, 2)
     folder = export_model(store, rounds, "supervised", tmp_path / "model").folder

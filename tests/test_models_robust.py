@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotator.prompting import PromptService
-from annotator.render import to_rgb
+from annotator.prompting.service import PromptService
+from annotator.windowing import to_rgb
 from models import PROMPT_MODELS
 from models.prompt import MaskPrediction, PromptModel, Prompts, Scribble
 from storage.arrays import SliceRef

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from annotator.numbering import MAX_OBJECTS, continued, number_objects, number_patches
+from annotator.labels.numbering import MAX_OBJECTS, continued, number_objects, number_patches
 from storage.arrays import ERASED, UNLABELLED, Box, Patch
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import app
-from annotator.learn_commands import predict
-from annotator.model_export import export_model
-from annotator.model_import import import_model
+from annotator.learning.commands import predict
+from annotator.learning.model_export import export_model
+from annotator.learning.model_import import import_model
 from learners.progress import classes_file
 from learners.rounds.train import run
 from storage.store import Store

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.importer import import_path
+from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
-from annotator.learn_settings import LearnSettings
-from annotator.model_export import export_model
-from annotator.prompting import PromptService
-from annotator.scheduler import Scheduler
-from annotator.wire import encode_runs
+from annotator.learning.model_export import export_model
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
 from learners.methods.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype

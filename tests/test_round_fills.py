@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.round_inputs import RoundInputs
+from annotator.learning.round_inputs import RoundInputs
 from learners.training.targets import Classes
 from storage.arrays import SliceRef, open_npy
 from storage.predictions import NewPrediction

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
-from annotator import slabs, uploads
 from annotator.server import App
-from annotator.settings import ServerSettings
-from annotator.uploads import MAX_DEPTH, MAX_NAME, Uploads, safe_parts
+from annotator.server_settings import ServerSettings
+from annotator.web import compression as slabs
+from annotator.web import uploads
+from annotator.web.uploads import MAX_DEPTH, MAX_NAME, Uploads, safe_parts
 from annotator.workflow import Workflow
 from storage.database import StorageFull
 from tests.conftest import ball

@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from annotator.learn_routes import make_router
-from annotator.learn_settings import LearnSettings
-from annotator.queue import LabelQueue
-from annotator.scheduler import Scheduler
+from annotator.learning.label_queue import LabelQueue
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from annotator.web.api_learning import make_router
 from learners import LEARNERS
 from learners.engines import ProcessExecutor, SerialExecutor
 from learners.prediction.evaluation import Evaluation

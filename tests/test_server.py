@@ -13,10 +13,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from annotator import hub
+from annotator.protocol.frames import MAX_FRAME, encode_runs, pack, unpack
 from annotator.server import App, _listen, _Server
-from annotator.settings import ServerSettings
-from annotator.wire import MAX_FRAME, encode_runs, pack, unpack
+from annotator.server_settings import ServerSettings
+from annotator.web import hub
 from annotator.workflow import Workflow
 from tests.browser import start_server
 from tests.client import Browser, label_message

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator import first_download
 from annotator.jobs import Jobs
-from annotator.prompting import PromptService
-from annotator.speeds import SETTING, Speeds, machine, measure
+from annotator.prompting import auto_download as first_download
+from annotator.prompting.service import PromptService
+from annotator.prompting.speeds import SETTING, Speeds, machine, measure
 from models import weights
 from models.graphcut.model import GraphCut
 from models.prompt import Embedding, MaskPrediction

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import app
-from annotator.export import ExportRequest, export
+from annotator.exchange.export_labels import ExportRequest, export
+from annotator.exchange.import_tags import import_tags
 from annotator.jobs import Job
-from annotator.scheduler import LearnSettings, Scheduler
-from annotator.tag_advice import advice
-from annotator.tag_import import import_tags
-from annotator.tags import Tagging, places_of
+from annotator.labels.tag_advice import advice
+from annotator.labels.tagging import Tagging, places_of
+from annotator.learning.scheduler import LearnSettings, Scheduler
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef
 from storage.rows import NewLabel

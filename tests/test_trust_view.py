@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from annotator.folds import LabelCache
-from annotator.trust import FILL, MODEL, NOBODY, PERSON, TrustView
+from annotator.filling.trust_layer import FILL, MODEL, NOBODY, PERSON, TrustView
+from annotator.labels.label_cache import LabelCache
 from learners.training.targets import PER_SLICE
 from storage.arrays import SliceRef
 from storage.predictions import NewPrediction

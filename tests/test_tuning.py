@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 import app
-from annotator.prompting import BUILT_IN, TUNED, PromptService
-from annotator.tuned import adapter_of, read_tuned
-from annotator.tuning import Tuner
-from annotator.tuning_inputs import MaskCount, count_masks, finished, gather, held_out
+from annotator.prompting.service import BUILT_IN, TUNED, PromptService
+from annotator.prompting.tuned_model import adapter_of, read_tuned
+from annotator.prompting.tuner import Tuner
+from annotator.prompting.tuning_inputs import MaskCount, count_masks, finished, gather, held_out
 from learners.engines import ProcessExecutor, SerialExecutor
 from learners.rounds import run_tuning
 from learners.rounds.tune import Tuning

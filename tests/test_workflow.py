@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.commits import Refused
-from annotator.prompting import PromptService
-from annotator.wire import encode_runs, pack_bits, unpack_bits
+from annotator.labels.commit import Refused
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs, pack_bits, unpack_bits
 from annotator.workflow import Workflow
 from storage.arrays import ERASED, UNLABELLED, SliceRef, plane
 from storage.store import Store

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.testclient import TestClient, WebSocketTestSession
 
-from annotator.prompting import PromptService
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import pack, unpack
 from annotator.server import App, assemble
-from annotator.settings import ServerSettings
-from annotator.wire import pack, unpack
+from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
 from storage.store import Store
 from tests.conftest import ball

@@ -70,8 +70,8 @@ def learn(shots: Sequence[ReferenceSlice], sight: FeatureExtractor, wish: FitOpt
 
     Several pictures may speak for themselves, each at the size of its own objects, and be asked together: one
     discriminant for nuclei of several kinds suits none of them, while one for persons wants all photographs that there
-    are (docs/reference.md). Where most are not doubted alone, what finds references better that were kept back is
-    taken. Slices of scans of one anatomy are learned from together, and so are those that a neck is aligned on.
+    are (docs/measured/references.md). Where most are not doubted alone, what finds references better that were kept
+    back is taken. Slices of scans of one anatomy are learned from together, and so are those that a neck is aligned on.
     """
     groups = [] if wish.joined or wish.aligned else _groups(shots)
     told = [(_sized(group, sight, wish), group) for group in groups] if len(groups) >= FEWEST_APART else []

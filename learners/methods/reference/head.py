@@ -2,8 +2,8 @@
 
 The discriminant is ridge regression on unit vectors, half of the weight on the object's cells and half on the others:
 a prototype from which what objects and background have in common was taken out. From one reference of nuclei it is at
-Dice 0.76 to 0.90, the nearest of four prototypes a side on the same features at 0.54 to 0.79 (docs/reference.md).
-Learning from turned and relit looks as well was no help.
+Dice 0.76 to 0.90, the nearest of four prototypes a side on the same features at 0.54 to 0.79
+(docs/measured/references.md). Learning from turned and relit looks as well was no help.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,8 @@ def own_threshold(scores: Tensor, usual: float, gate: float) -> float:
     peaks as objects do.
 
     One threshold does not suit pictures of another laboratory or stain: with one reference of one kind of nuclei Dice
-    in two other kinds is 0.78 instead of 0.65, in the reference's own kind the same within 0.04 (docs/reference.md).
+    in two other kinds is 0.78 instead of 0.65, in the reference's own kind the same within 0.04
+    (docs/measured/references.md).
     """
     unsure = scores[scores > CLEARLY_NOT]
     if len(unsure) < FEWEST or float(scores.max()) <= usual + gate:

@@ -1,0 +1,1 @@
+"""Who may come in: accounts, sessions, and the guard in front of every route."""

@@ -1,0 +1,1 @@
+"""The commands of `app.py`, each a function that fills its parser and one that runs."""

@@ -1,0 +1,1 @@
+"""What comes in and goes out: images, masks, tags, exports, the demo project."""

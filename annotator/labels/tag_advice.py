@@ -1,0 +1,25 @@
+"""What the page says about tagging in this project; from what was measured, docs/measured/tags.md."""
+
+from typing import Any
+
+from storage.store import Store
+
+DRAWN = 4  # images with masks from which on they teach more than tags
+# On all sets but stained tissue the same minutes of clicks taught more than tags (docs/measured/tags.md), so nothing
+# is suggested unasked.
+SUGGESTED = False
+
+
+def advice(store: Store) -> dict[str, Any]:
+    """{"suggest", "why"}: a sentence for the person."""
+    total, rows = store.images(limit=-1)
+    if len(store.rounds.labelled_images()) >= DRAWN:
+        why = "There are masks to learn from already; correcting proposals is worth more than tags."
+    elif total and sum(row.is_volume for row in rows) * 2 >= total:
+        why = "On slices of volumes a few clicks are worth more than as many seconds of tags."
+    else:
+        why = (
+            "Say which classes are on an image, a second each, and masks are proposed from that alone. Whoever can "
+            "click on objects gets better masks for the same minutes."
+        )
+    return {"suggest": SUGGESTED, "why": why}

@@ -1,0 +1,123 @@
+"""Learning without a browser: train, rank, and models in and out, as the command line calls them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotator.learning.label_queue import LabelQueue
+from annotator.learning.model_export import ExportedModel, export_model
+from annotator.learning.model_import import import_model
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from learners import LEARNERS
+from learners.engines import SerialExecutor
+from storage.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train; what is left out the app chooses."""
+
+    learner: str | None = None
+    seconds: float = 120.0
+    network: str = "auto"
+    adapt: str = ""
+    references: tuple[int, ...] = ()
+
+
+def train(
+    project: Path, wish: TrainOptions, tell: Tell, engine: Executor | None = None
+) -> list[dict[str, Any]]:
+    """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
+    settings = LearnSettings(
+        learners=(wish.learner,) if wish.learner else (),
+        seconds=wish.seconds,
+        settle_seconds=0,
+        predict_seconds=86_400,
+        network=wish.network,
+        adapt=wish.adapt,
+        references=wish.references,
+    )
+    with _scheduler(project, settings, tell, engine) as scheduler:
+        for name in scheduler.active:
+            scheduler.update_now(name)
+        scheduler.run_until_idle(seconds=7 * 86_400)
+        return scheduler.status()
+
+
+def predict(
+    project: Path, learner: str | None, tell: Tell, engine: Executor | None = None
+) -> list[dict[str, Any]]:
+    """Every image that the learner's model (without a name, the newest) has not predicted; the `proposal` messages
+    with the images' names. Raises LookupError where there is no model, RuntimeError with the round's reason."""
+    proposals: list[dict[str, Any]] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["t"] == "proposal":
+            proposals.append(message)
+        tell(message)
+
+    settings = LearnSettings(predict_seconds=86_400)
+    with _scheduler(project, settings, listen, engine) as scheduler:
+        name = learner or _newest_model(scheduler)
+        scheduler.predict_only(name)
+        scheduler.run_until_idle(seconds=7 * 86_400)
+        (status,) = scheduler.status()
+        if status["state"] in ("failed", "waiting"):
+            raise RuntimeError(status["message"])
+        return [{**each, "name": scheduler.store.image(each["image"]).name} for each in proposals]
+
+
+def _newest_model(scheduler: Scheduler) -> str:
+    done = [row for name in LEARNERS if (row := scheduler.rounds.newest(name, "done")) is not None]
+    if not done:
+        raise LookupError("there is no model yet; train one: python app.py train --project DIR")
+    return max(done, key=lambda row: row.id).learner
+
+
+def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
+    """What to label next and why, best first. Raises LookupError for an unknown ranker."""
+    with _scheduler(project, LearnSettings(), lambda message: None) as scheduler:
+        return LabelQueue(scheduler).next(count, ranker)
+
+
+def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:
+    """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
+    with _open(project) as store:
+        return export_model(store, store.rounds, learner, folder)
+
+
+def take_model_in(project: Path, learner: str, folder: Path) -> int:
+    """An exported model as a learner's start and predictor; the number of its round. Raises ValueError."""
+    with _open(project) as store:
+        return import_model(store, store.rounds, learner, folder).id
+
+
+@contextlib.contextmanager
+def _scheduler(
+    project: Path, settings: LearnSettings, tell: Tell, engine: Executor | None = None
+) -> Iterator[Scheduler]:
+    with _open(project) as store:
+        scheduler = Scheduler(store, engine or SerialExecutor(), settings=settings, tell=tell)
+        try:
+            yield scheduler
+        finally:
+            scheduler.close()
+
+
+@contextlib.contextmanager
+def _open(project: Path) -> Iterator[Store]:
+    if not (project / "project.db").exists():
+        raise FileNotFoundError(
+            f"{project} is not a project; make one with: python app.py import DATA --project DIR"
+        )
+    store = Store(project)
+    try:
+        yield store
+    finally:
+        store.close()

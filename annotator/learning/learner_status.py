@@ -1,0 +1,88 @@
+"""How a learner stands, in the words and numbers that the page and the command line show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.learning.prediction_publisher import RunningRound
+from learners import LEARNERS
+from learners.progress import RoundProgress, read_progress
+from storage.rounds import Correction, RoundRow
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LearnerStatus:
+    """What is known about a learner now."""
+
+    name: str
+    running: RunningRound | None
+    last: RoundRow | None  # its newest round
+    done: RoundRow | None  # the newest that ended well
+    newest_label: int
+    paused: bool
+    waiting: str | None  # what it waits for, in words
+    off: str  # why nothing will be trained, in words; "" where it will
+
+    def message(self) -> Message:
+        """The `round` message."""
+        running, last, done = self.running, self.last, self.done
+        message = {
+            "t": "round",
+            "learner": self.name,
+            "title": LEARNERS[self.name].title,
+            "state": self._state(),
+            "round": running.row.id if running else (last.id if last else None),
+            "dice": None if done is None or done.dice is None else round(done.dice, 4),
+            "behind": self.newest_label > (done.seen_label if done else 0),
+            "message": self._words(),
+        }
+        if running is not None:
+            found = read_progress(running.spec.directory)
+            progress = found or RoundProgress("waiting for its turn")
+            message |= {"begun": found is not None, "phase": progress.phase}
+            message |= {"step": progress.step, "loss": progress.loss}
+            message["seconds_left"] = progress.seconds_left
+        return message
+
+    def _state(self) -> str:
+        if self.running is not None:
+            return "running"
+        if self.paused:
+            return "paused"
+        if self.last is not None and self.last.status == "failed":
+            return "failed"
+        return "waiting" if self.waiting is not None or self.last is None else "idle"
+
+    def _words(self) -> str:
+        last = self.last
+        if self.off or self.waiting is not None:
+            return self.off or self.waiting or ""
+        if last is None:
+            return "Label something; training starts by itself."
+        if last.status in ("failed", "lost"):
+            return f"The last round {'failed' if last.status == 'failed' else 'was lost'}: {last.error}."
+        return " ".join(f"{note[:1].upper()}{note[1:]}." for note in last.metrics.get("notes", ()))
+
+
+def history(rows: Sequence[RoundRow]) -> list[Message]:
+    """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
+    return [
+        {
+            "round": r.id,
+            "at": r.finished_at,
+            "dice": r.dice,
+            "child_dice": r.child_dice,
+            "parent_dice": r.parent_dice,
+            "slices": r.labelled_slices,
+            "minutes": round(r.annotator_seconds / 60, 2),
+        }
+        for r in rows
+        if r.status == "done" and r.kind == "train"
+    ]
+
+
+def corrective_dice(corrections: Sequence[Correction]) -> list[Message]:
+    """How much people changed proposals: 1 is nothing."""
+    return [{"image": c.image_id, "expected": c.expected, "dice": round(c.dice, 4)} for c in corrections]

@@ -1,0 +1,40 @@
+"""What a learner has to do next, decided from the rows alone: running it twice does no harm."""
+
+from dataclasses import dataclass
+
+from annotator.learning.settings import LearnSettings
+from learners import LEARNERS
+from storage.rounds import Rounds
+
+TRIES = 2  # a round whose worker died is tried again so often, each time smaller
+
+
+@dataclass(frozen=True)
+class NextStep:
+    kind: str  # "train" or "predict"
+    seconds: float  # of training
+
+
+def next_step(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> NextStep | None:
+    """What brings the learner up to the newest label; None where there is nothing to do."""
+    if name in settings.paused or newest == 0:
+        return None
+    last = rounds.newest(name)
+    if last is None or newest > last.seen_label:
+        return NextStep("train", settings.seconds)
+    if last.status == "lost":
+        dead = rounds.tries(name, last.seen_label)
+        return NextStep("train", settings.seconds) if dead <= TRIES else None
+    return None if last.status == "failed" else _polish(rounds, settings, name, newest)
+
+
+def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> NextStep | None:
+    """Go on for a while on the same labels, each time twice as long; then predict what is left."""
+    trained = rounds.trained_seconds(name, newest)
+    left = settings.settle_seconds - trained
+    if left >= settings.seconds and LEARNERS[name].network:
+        return NextStep("train", min(left, max(settings.seconds, trained)))
+    model = rounds.newest(name, "done")
+    if model is not None and rounds.unpredicted(name, model.seen_label):
+        return NextStep("predict", 0.0)
+    return None

@@ -1,0 +1,225 @@
+"""What a round is given: examples with target files, what is held out, and in which order to predict."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.labels.tagging import Tagging
+from annotator.learning.image_groups import read_groups
+from annotator.learning.round_fills import RoundFills
+from learners import LEARNERS
+from learners.methods.tags.needs import missing_tags
+from learners.spec import Example, Pseudo, Tag, WeakBox
+from learners.training.targets import OPEN_BACKGROUND
+from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
+from storage.fold import fold
+from storage.rounds import Rounds
+from storage.rows import ImageRow, LabelRow
+from storage.store import Store
+
+HOLD_FROM = 4  # labelled images (or slices, where there are fewer images) from which on some are held out
+IMAGES_PER_HELD = 6  # one of so many
+WHOLE = (-1, -1)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    examples: tuple[Example, ...]
+    class_ids: tuple[int, ...]
+    mirror: tuple[int, ...]  # axes along which a mirrored image means the same
+    late_ids: tuple[int, ...]  # classes first used after some slice was complete
+    reads_tags: bool = False  # tags suffice: nobody needs to have drawn anything
+
+
+def missing(inputs: Inputs) -> str | None:
+    """What is missing before anything can be learned, as a sentence for the person."""
+    if inputs.reads_tags:
+        return missing_tags(inputs.examples, inputs.class_ids)
+    if not inputs.class_ids:
+        return "Label one object, then say that the slice is complete (or paint some background)."
+    says_background = any(e.known is not None for e in inputs.examples)
+    return None if says_background else "Label one slice; training starts by itself."
+
+
+class RoundInputs:
+    """Builds them; target files are kept by image and clock, so only what changed is folded again."""
+
+    def __init__(self, store: Store, rounds: Rounds) -> None:
+        self._store, self._rounds = store, rounds
+        self._directory = rounds.directory / "targets"
+        self._fills = RoundFills(store, rounds, self._directory)
+        self._tagging = Tagging(store)
+
+    def build(self, producer: str, since: int, stable: Mapping[int, float] | None = None) -> Inputs:
+        """`producer`: whose pseudo-labels go along, `stable` how settled it was on each image; `since`: the clock
+        of its last round."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        first_use = self._rounds.first_use()
+        labelled = self._rounds.labelled_images()
+        self._choose_held_out(labelled)
+        held = self._rounds.held_out()
+        _, rows = self._store.images(limit=-1)
+        groups = read_groups(self._store)
+        examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
+        examples = tuple(replace(e, group=groups.get(e.image_id, "")) for e in examples)
+        examples = tuple(
+            self._filled(replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})), producer)
+            for e in examples
+        )
+        classes = {c.id for c in self._store.classes()} & set(first_use)
+        drawn = tuple(sorted(classes - {BACKGROUND}))
+        complete = self._rounds.first_complete()
+        late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
+        inputs = Inputs(examples, drawn, self._mirror(rows, labelled), late)
+        return self._with_tags(inputs) if LEARNERS[producer].reads_tags else inputs
+
+    def _with_tags(self, inputs: Inputs) -> Inputs:
+        """What people tagged and what masks tell as tags; a class may be known from tags alone."""
+        tags: dict[int, list[Tag]] = {}
+        for (image_id, axis, index), known in self._tagging.known().items():
+            told = [Tag(axis, index, value, there) for value, there in known.present.items()]
+            tags.setdefault(image_id, []).extend(told)
+        there = {tag.value for told in tags.values() for tag in told if tag.present}
+        classes = {c.id for c in self._store.classes()} & (there | set(inputs.class_ids))
+        examples = tuple(replace(e, tags=tuple(tags.get(e.image_id, ()))) for e in inputs.examples)
+        return replace(inputs, examples=examples, class_ids=tuple(sorted(classes)), reads_tags=True)
+
+    def _mirror(self, rows: Sequence[ImageRow], labelled: Mapping[int, int]) -> tuple[int, ...]:
+        """Scans that know their sides are mirrored left to right alone, and not at all where classes have sides:
+        a head is no tail, a left kidney no right one. Everything else looks the same from all sides."""
+        known = [row.marks is not None for row in rows if row.id in labelled]
+        if sum(known) * 2 <= len(known):
+            return (0, 1, 2)
+        words = " ".join(c.name.lower() for c in self._store.classes())
+        return () if "left" in words or "right" in words else (2,)
+
+    def forget_old(self) -> None:
+        """Remove target files that no newer round will ask for; call while none runs."""
+        labelled = self._rounds.labelled_images()
+        current = {f"{image_id}-{rev}.npy" for image_id, rev in labelled.items()}
+        current |= self._fills.names(list(labelled))
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                if path.name not in current:
+                    with contextlib.suppress(OSError):  # Windows: a worker still has it open
+                        path.unlink()
+
+    def _example(
+        self,
+        row: ImageRow,
+        rev: int | None,
+        held: set[tuple[int, int, int]],
+        first_use: dict[int, int],
+        since: int,
+    ) -> Example:
+        labels = self._store.labels(row.id) if rev is not None else []
+        return Example(
+            image_id=row.id,
+            pixels=row.path,
+            shape=row.shape,
+            channels=row.channels,
+            spacing_mm=row.spacing_mm,
+            known=self._target(row, rev, labels, first_use) if rev is not None else None,
+            all_held=(row.id, *WHOLE) in held,
+            slices=places_of(labels),
+            held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
+            fresh=rev is not None and rev > since,
+            boxes=weak_boxes(labels),
+        )
+
+    def _target(self, row: ImageRow, rev: int, labels: Sequence[LabelRow], first_use: dict[int, int]) -> Path:
+        path = self._directory / f"{row.id}-{rev}.npy"
+        if not path.exists():
+            write_npy(path, target_volume(row.shape, labels, first_use))
+        return path
+
+    def _filled(self, example: Example, learner: str) -> Example:
+        """With the volume's fill, and the slices that the fill came from."""
+        if example.known is None or (found := self._fills.of(example.image_id, learner)) is None:
+            return example
+        fill, seen = found
+        labels = [label for label in self._store.labels(example.image_id) if label.id <= seen]
+        return replace(example, fill=fill, slices=places_of(labels))
+
+    def _pseudo(self, image_id: int, producer: str, stable: Mapping[int, float]) -> Pseudo | None:
+        row = self._store.predictions.newest(image_id, producer)
+        if row is None:
+            return None
+        return Pseudo(row.classes_path, row.confidence_path, stable.get(image_id, 0.0))
+
+    def _choose_held_out(self, labelled: dict[int, int]) -> None:
+        """One labelled image of six, the newest, from four on; with fewer images one labelled slice of six.
+
+        Only what no round has seen may be chosen: a model must not be judged by what it learned from.
+        """
+        held = self._rounds.held_out()
+        images = {image for image, *place in held if tuple(place) == WHOLE}
+        seen = self._rounds.newest_seen()
+        if len(labelled) >= HOLD_FROM:
+            wanted = max(1, len(labelled) // IMAGES_PER_HELD) - len(images & set(labelled))
+            new = [
+                i
+                for i, first in sorted(self._rounds.first_labels().items(), key=lambda e: e[1])
+                if first > seen
+            ]
+            free = [i for i in new if i not in images] or ([] if held else list(labelled))
+            for image_id in _newest(free, wanted):
+                self._rounds.hold_out(image_id)
+            return
+        for image_id in labelled:
+            self._hold_slices(image_id, held, seen)
+
+    def _hold_slices(self, image_id: int, held: set[tuple[int, int, int]], seen: int) -> None:
+        slices = sorted({(r.axis, r.index) for r in self._store.labels(image_id)})
+        mine = {(a, i) for image, a, i in held if image == image_id}
+        if len(slices) < HOLD_FROM or WHOLE in mine:
+            return
+        first = {(r.axis, r.index): r.id for r in reversed(self._store.labels(image_id))}
+        free = [s for s in slices if s not in mine and first[s] > seen] or ([] if mine else slices)
+        for axis, index in _newest(free, max(1, len(slices) // IMAGES_PER_HELD) - len(mine)):
+            self._rounds.hold_out(image_id, axis, index)
+
+
+def places_of(labels: Sequence[LabelRow]) -> tuple[tuple[int, int], ...]:
+    """The (axis, index) of the slices that people worked on."""
+    return tuple(sorted({(label.axis, label.index) for label in labels}))
+
+
+def target_volume(
+    shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: dict[int, int]
+) -> NDArray[np.uint8]:
+    """(Z, Y, X) label values, UNLABELLED where nothing is known. The background of a slice that was completed
+    before a class was first used is open: it may be that class. Inside a tight box nothing is known."""
+    folded = fold(shape, labels)
+    out = folded.classes.copy()
+    newest_class = max((first for c, first in first_use.items() if c != BACKGROUND), default=0)
+    for label in labels:
+        if label.kind == "complete":
+            cut = plane(out, label.axis, label.index)
+            value = OPEN_BACKGROUND if label.id < newest_class else BACKGROUND
+            cut[cut == UNLABELLED] = value
+    for each in weak_boxes(labels):
+        r0, c0, r1, c1 = each.box
+        inside = (slice(r0, r1), slice(c0, c1))
+        drawn = plane(folded.classes, each.axis, each.index)[inside]
+        plane(out, each.axis, each.index)[inside][drawn == UNLABELLED] = UNLABELLED
+    return out
+
+
+def weak_boxes(labels: Sequence[LabelRow]) -> tuple[WeakBox, ...]:
+    """Patches that say only "one object of this class fills this box": prompts {"box_of": class}."""
+    found = []
+    for label in labels:
+        value = label.prompts.get("box_of")
+        if type(value) is int and label.box is not None and 0 < value < OPEN_BACKGROUND:
+            b = label.box
+            found.append(WeakBox(label.axis, label.index, value, (b.r0, b.c0, b.r1, b.c1)))
+    return tuple(found)
+
+
+def _newest(items: Sequence, count: int) -> list:
+    return list(items[-count:]) if count > 0 else []

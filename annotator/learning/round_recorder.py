@@ -1,0 +1,80 @@
+"""How a round ended, as a row: done, failed with its reason, or lost with its worker."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import dataclass
+from typing import Any
+
+from annotator.learning.next_step import TRIES
+from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
+from annotator.learning.ranking_pools import PoolStore
+from learners.spec import RoundResult, Unready
+from storage.arrays import TornFile
+from storage.rounds import Finished, Rounds
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RoundRecorder:
+    rounds: Rounds
+    evidence: PoolStore
+    publisher: PredictionPublisher
+    tell: Callable[[Message], None]
+
+    def record(self, running: RunningRound, future: Future) -> None:
+        """The future has ended."""
+        row = running.row
+        error = _error_of(future)
+        if error is None:
+            self._finish(running, future.result())
+        elif isinstance(error, BrokenExecutor):
+            self._lost(running)
+        else:
+            log.warning("round %d of %s failed", row.id, row.learner, exc_info=error)
+            self.rounds.fail(row.id, _reason(error))
+
+    def _finish(self, running: RunningRound, result: RoundResult) -> None:
+        row = running.row
+        self.publisher.publish(running)
+        metrics = {
+            "steps": result.steps,
+            "seconds": result.trained_seconds,
+            "per_class": {str(k): round(v, 4) for k, v in result.per_class.items()},
+            "notes": list(result.notes),
+            "remaining": result.remaining,
+        }
+        kept = Finished(int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics)
+        if self.evidence.keep(row.learner, running.spec.directory / "pool.npz"):
+            self.tell({"t": "queue", "learner": row.learner})
+        self.rounds.finish(row.id, kept)
+        log.info("round %d of %s done: %d steps, Dice %s", row.id, row.learner, result.steps, result.dice)
+
+    def _lost(self, running: RunningRound) -> None:
+        """The worker is gone: killed, or the memory of the machine did not suffice."""
+        row = running.row
+        dead = self.rounds.tries(row.learner, row.seen_label)
+        if dead < TRIES:
+            self.rounds.lose(row.id, "the worker died; the round starts again, smaller")
+        else:
+            self.rounds.fail(
+                row.id,
+                f"the worker died {dead + 1} times, probably for want of memory; close other programs or choose "
+                "a smaller network, then update now",
+            )
+
+
+def _error_of(future: Future) -> BaseException | None:
+    """A round that was cancelled was lost too."""
+    return BrokenExecutor("the round was cancelled") if future.cancelled() else future.exception()
+
+
+def _reason(error: BaseException) -> str:
+    """One sentence without a final stop."""
+    text = str(error).strip().split("\n")[0][:300].rstrip(".")
+    if isinstance(error, (Unready, ValueError, LookupError, FloatingPointError, TornFile)) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,382 @@
+"""Keeps every learner up to date with the labels: compare the clocks, and start a round for what is behind."""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from annotator.learning.corrections import Corrections
+from annotator.learning.learner_status import LearnerStatus, corrective_dice, history
+from annotator.learning.next_step import NextStep, next_step
+from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
+from annotator.learning.project_summary import summarize_project
+from annotator.learning.ranking_pools import PoolStore
+from annotator.learning.round_inputs import Inputs, RoundInputs, missing
+from annotator.learning.round_recorder import RoundRecorder
+from annotator.learning.settings import LearnSettings, keep_settings, read_settings, wants_members
+from annotator.prompting.selection import prompt_choice
+from learners import LEARNERS
+from learners.choice import Choice, choose
+from learners.progress import STOP_FILE
+from learners.rankers.pool import Pool
+from learners.rounds import run_round
+from learners.spec import CARD, RoundSpec
+from storage.rounds import RoundRow, Rounds
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+TICK_SECONDS = 0.5
+PATIENCE = 3  # rounds in a row that may come out worse before training starts again from what people see
+
+
+class Scheduler:
+    """Thread-safe. `notify` after every label; a thread of its own does the rest once `open` was called."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        settings: LearnSettings | None = None,
+        tell: Callable[[Message], None] = lambda message: None,
+        rounds: Rounds | None = None,
+    ) -> None:
+        self.store, self.rounds = store, rounds or store.rounds
+        self.rounds.sweep()
+        self._executor, self._tell = executor, tell
+        self._inputs = RoundInputs(store, self.rounds)
+        self._corrections = Corrections(store, self.rounds)
+        self._evidence = PoolStore(store, self.rounds)
+        self._publisher = PredictionPublisher(store, self._corrections, tell)
+        self._outcomes = RoundRecorder(self.rounds, self._evidence, self._publisher, tell)
+        # Protects everything below. The store's lock is taken inside it; it is never held while a round runs,
+        # except by an engine that runs rounds in the calling thread.
+        self._lock = threading.RLock()
+        self._settings = settings or read_settings(store)
+        self._running: dict[str, RunningRound] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
+        self._asked: dict[str, NextStep] = {}  # what somebody asked for, before anything else
+        self._waiting: dict[str, str] = {}  # learner -> what it waits for, in words
+        self._open_image: int | None = None
+        self._wake, self._closed = threading.Event(), False
+        self.off = ""  # why nothing will be trained, in words; "" where it will
+        self._thread: threading.Thread | None = None
+
+    # the loop
+
+    def open(self) -> None:
+        """Work in the background from now on."""
+        self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop rounds and forget them; they start again when the project is opened."""
+        self._closed = True
+        self._wake.set()
+        with self._lock:
+            for running in self._running.values():
+                _touch(running.spec.directory / STOP_FILE)
+        if self._thread is not None:
+            self._thread.join(10)
+        kill = getattr(self._executor, "kill", None)
+        if kill is not None:
+            kill()
+        else:
+            self._executor.shutdown(wait=False)
+
+    def notify(self) -> None:
+        """Something changed. Costs nothing; call it after every label."""
+        self._wake.set()
+
+    def look(self, image_id: int) -> None:
+        """This image is open now: it is predicted first."""
+        self._open_image = image_id
+
+    def reconcile(self) -> bool:
+        """Record what ended, publish what is ready, start what is behind. Safe to call at any time, from any
+        thread; true while something runs or was done."""
+        with self._lock:
+            busy = False
+            while self._record_ended() | self._start_behind():
+                busy = True
+            for running in list(self._running.values()):
+                self._publisher.publish(running)
+                self._tell(self._status(running.row.learner))
+            return busy or bool(self._running)
+
+    def run_until_idle(self, seconds: float = 3600.0) -> None:
+        """For the command line and tests: return when every learner has caught up. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while self.reconcile():
+            if not self._running:
+                continue
+            if time.monotonic() > until:
+                raise TimeoutError(f"the learners have not caught up within {seconds:.0f} s")
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+
+    def _loop(self) -> None:
+        while not self._closed:
+            self._wake.wait(TICK_SECONDS if self._running else None)
+            self._wake.clear()
+            if self._closed:
+                return
+            try:
+                self.reconcile()
+            except Exception:
+                log.exception("the scheduler stumbled; it goes on")
+                time.sleep(TICK_SECONDS)
+
+    # what people may ask
+
+    @property
+    def busy(self) -> bool:
+        """Whether a round runs or waits for the worker."""
+        return bool(self._running)
+
+    @property
+    def settings(self) -> LearnSettings:
+        return self._settings
+
+    def change(self, **changes: Any) -> LearnSettings:
+        """Raises LookupError, ValueError. Kept in the project."""
+        with self._lock:
+            self._settings = replace(self._settings, **changes)
+            keep_settings(self.store, self._settings)
+            if "references" in changes:  # no label is news, yet those who learn from references are behind
+                step = NextStep("train", self._settings.seconds)
+                self._asked |= {name: step for name in self.active if not LEARNERS[name].network}
+        self.notify()
+        return self._settings
+
+    def pause(self, learner: str) -> None:
+        """No new round; one that runs is stopped and its result kept."""
+        self.change(paused=tuple(sorted({*self._settings.paused, _known(learner)})))
+        self.stop(learner)
+
+    def resume(self, learner: str) -> None:
+        self.change(paused=tuple(p for p in self._settings.paused if p != _known(learner)))
+
+    def update_now(self, learner: str) -> None:
+        """One round, also where nothing is new or the last one failed. Raises Busy-like ValueError while one runs."""
+        with self._lock:
+            if _known(learner) in self._running:
+                raise ValueError("a round of this learner is running already; stop it or wait")
+            self._asked[learner] = NextStep("train", self._settings.seconds)
+        self.notify()
+
+    def predict_only(self, learner: str) -> None:
+        """From now on nothing is trained: this learner's model predicts what it has not predicted, once. Raises
+        LookupError where it has none."""
+        with self._lock:
+            self.propose(learner)
+            self._settings = replace(self._settings, learners=(learner,), paused=(learner,))
+
+    def propose(self, learner: str) -> None:
+        """Predict what this learner's model has not predicted, before anything is trained, also where the learner is
+        not active. Raises LookupError where it has no model."""
+        with self._lock:
+            if self.rounds.newest(_known(learner), "done") is None:
+                raise LookupError(f"{learner} has no model yet; train one first")
+            self._asked[learner] = NextStep("predict", 0.0)
+        self.notify()
+
+    def stop(self, learner: str) -> None:
+        """End training now; what was learned is compared, kept or dropped as always."""
+        with self._lock:
+            running = self._running.get(_known(learner))
+            if running is not None:
+                _touch(running.spec.directory / STOP_FILE)
+
+    def choice(self) -> Choice:
+        """The learner that the app would take, and why."""
+        return choose(summarize_project(self.store, self.rounds, self._settings))
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        return self._settings.learners or (self.choice().learner,)
+
+    def status(self) -> list[Message]:
+        """A `round` message for each learner that is active or has run."""
+        with self._lock:
+            names = dict.fromkeys((*self.active, *self._running))
+            return [self._status(name) for name in names]
+
+    def history(self, learner: str) -> list[Message]:
+        """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
+        return history(self.rounds.of(_known(learner)))
+
+    def corrective_dice(self, learner: str) -> list[Message]:
+        """How much people changed proposals: 1 is nothing."""
+        return corrective_dice(self.rounds.corrections(learner))
+
+    def pool(self, learner: str | None = None) -> Pool:
+        """What the rankers see: every image that a learner has predicted."""
+        return self._evidence.pool(learner or self.active[0])
+
+    def described(self) -> Pool:
+        """What the images look like, for the first queries."""
+        return self._evidence.described()
+
+    # starting
+
+    def _start_behind(self) -> bool:
+        started = False
+        for name in dict.fromkeys((*self.active, *self._asked)) if not self._closed else ():
+            running = self._running.get(name)
+            if running is not None:
+                if running.polish and self._clock(name) > running.row.seen_label:
+                    _touch(running.spec.directory / STOP_FILE)  # people come before polish
+                continue
+            step = self._next(name)
+            if step is not None:
+                started |= self._start(name, step)
+        return started
+
+    def _next(self, name: str) -> NextStep | None:
+        asked = self._asked.get(name)
+        return asked or next_step(self.rounds, self._settings, name, self._clock(name))
+
+    def _clock(self, name: str) -> int:
+        """The newest event that is news for this learner: tags are for those that read them."""
+        return self.store.newest_label(tags=LEARNERS[name].reads_tags)
+
+    def _start(self, name: str, step: NextStep) -> bool:
+        last = self.rounds.newest(name, "done")
+        clock = self._clock(name)  # before the labels are read: what comes later starts another round
+        if step.kind == "predict" and last is not None:
+            clock = last.seen_label
+        inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
+        self._asked.pop(name, None)
+        why = missing(inputs) if step.kind == "train" else None
+        if why is not None:
+            changed = self._waiting.get(name) != why
+            self._waiting[name] = why
+            if changed:
+                self._tell(self._status(name))
+            return False
+        self._waiting.pop(name, None)
+        dead = self.rounds.tries(name, clock)
+        self._corrections.note(name, inputs)
+        row = self.rounds.start(name, clock, step.kind)
+        spec = self._spec(row, inputs, step.seconds, dead)
+        polish = last is not None and last.seen_label == row.seen_label
+        self._running[name] = RunningRound(row, spec, polish)
+        log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
+        self._tell(self._status(name))
+        future = self._executor.submit(run_round, spec)
+        future.add_done_callback(partial(self._round_ended, name))
+        return True
+
+    def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
+        return RoundSpec(
+            learner=row.learner,
+            class_ids=inputs.class_ids,
+            examples=inputs.examples,
+            directory=self.rounds.folder(row.id),
+            parent=self._parent(row.learner),
+            start=self._start_of(row),
+            seconds=seconds,
+            predict=self._order(row),
+            predict_seconds=self._settings.predict_seconds,
+            seed=row.id,
+            device=self._settings.device,
+            network=self._settings.network,
+            smaller=dead,
+            steps=self._settings.steps if seconds else None,
+            mirror=inputs.mirror,
+            late_ids=inputs.late_ids,
+            adapt=self._settings.adapt,
+            references=self._settings.references,
+            prompts=prompt_choice(self.store),
+            cache=self.rounds.directory / "seen",
+            members=wants_members(self.store),
+        )
+
+    def _parent(self, name: str) -> Path | None:
+        """The learner's own model, else the newest network of another: what a round starts from."""
+        own = self.rounds.model(name)
+        if own is not None or not LEARNERS[name].network:
+            return own
+        trained = [each for each, entry in LEARNERS.items() if entry.network]
+        rows = [row for each in trained if (row := self.rounds.newest(each, "done")) is not None]
+        newest = max(rows, key=lambda row: row.id, default=None)
+        return self.rounds.folder(newest.model_round) if newest and newest.model_round else None
+
+    def _start_of(self, row: RoundRow) -> Path | None:
+        """The model of the learner's last round, where that came out worse than the one that people see: what it
+        learned is not lost. After every few such rounds in a row the next begins with what people see."""
+        if row.kind != "train" or not LEARNERS[row.learner].network:
+            return None
+        worse = self.rounds.worse(row.learner)
+        if len(worse) % PATIENCE == 0:
+            return None
+        model = self.rounds.folder(worse[-1])
+        return model if (model / CARD).is_file() else None  # older projects did not keep it
+
+    def _order(self, row: RoundRow) -> tuple[int, ...]:
+        """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out
+        what this model has predicted already."""
+        newer_than = row.seen_label + (row.kind == "train")
+        order = self.rounds.unpredicted(row.learner, newer_than)
+        first = [self._open_image] if self._open_image in order else []
+        return tuple(i for i in dict.fromkeys([*first, *order]) if i is not None)
+
+    def _round_ended(self, name: str, future: Future) -> None:
+        """In whatever thread the engine calls from: note it, and let the loop do the rest."""
+        self._ended.put((name, future))
+        self._wake.set()
+
+    # ending
+
+    def _record_ended(self) -> bool:
+        any_ended = False
+        while True:
+            try:
+                name, future = self._ended.get_nowait()
+            except queue.Empty:
+                return any_ended
+            any_ended = True
+            self._record(name, future)
+
+    def _record(self, name: str, future: Future) -> None:
+        self._outcomes.record(self._running.pop(name), future)
+        self.rounds.tidy([r.spec.parent for r in self._running.values() if r.spec.parent is not None])
+        if not self._running:
+            self._inputs.forget_old()
+        self._tell(self._status(name))
+
+    # telling
+
+    def _status(self, name: str) -> Message:
+        standing = LearnerStatus(
+            name=name,
+            running=self._running.get(name),
+            last=self.rounds.newest(name),
+            done=self.rounds.newest(name, "done"),
+            newest_label=self._clock(name),
+            paused=name in self._settings.paused,
+            waiting=self._waiting.get(name),
+            off=self.off,
+        )
+        return standing.message()
+
+
+def _known(learner: str) -> str:
+    if learner not in LEARNERS:
+        raise LookupError(f"there is no learner {learner!r}; there are: {', '.join(LEARNERS)}")
+    return learner
+
+
+def _touch(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.touch()

@@ -1,0 +1,189 @@
+"""The Gradio page: layout and wiring. Labels and pixels never pass through it; its controls act in the browser."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from annotator.page.components import STATIC, STYLES, canvas, panel
+from annotator.page.gradio_import import gr
+from annotator.workflow import Workflow
+
+SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
+SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
+
+# Before the first paint, so that neither theme flashes in the other's colours.
+HEAD = """
+<style>
+  html, body { background: #f2f4f7 }
+  html[data-theme=dark], html[data-theme=dark] body { background: #0e1116 }
+</style>
+<script>
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.dataset.theme = localStorage.getItem("slicewise-theme") ?? (dark ? "dark" : "light");
+</script>
+"""
+
+
+def build_page(workflow: Workflow) -> gr.Blocks:
+    """The layout: workspace at the left, five tabs at the right."""
+    with gr.Blocks(
+        title="Slicewise",
+        fill_height=True,
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(3600, 3600),
+    ) as page:
+        with gr.Row(elem_id="shell"):
+            with gr.Column(elem_id="center", min_width=600):
+                workspace = canvas()
+            with gr.Column(elem_id="side", min_width=300), gr.Tabs(elem_id="tabs", selected="label"):
+                _label_tab(workspace)
+                _images_tab()
+                _data_tab()
+                _model_tab()
+                _learn_tab()
+        gr.api(_status_of(workflow), api_name="status")
+    page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
+    page.queue(default_concurrency_limit=8, max_size=256)
+    page._queue.sleep_when_free = (
+        0.05  # as Gradio does on Windows; its 1 ms elsewhere keeps an idle server busy
+    )
+    return page
+
+
+def mount(api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | None]) -> FastAPI:
+    """Put the page at the root of the server. `user_of` says who asks; None is refused."""
+    return gr.mount_gradio_app(
+        api,
+        build_page(workflow),
+        path="/",
+        auth_dependency=user_of,
+        footer_links=[],
+        run_history=False,
+        max_file_size="1mb",  # nothing is uploaded through Gradio
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=_theme(),
+        css_paths=list(STYLES),
+        head=HEAD,
+        favicon_path=str(STATIC / "favicon.svg"),
+    )
+
+
+def _theme() -> gr.themes.Base:
+    return gr.themes.Base(
+        primary_hue="sky",
+        neutral_hue="slate",
+        radius_size="md",
+        spacing_size="sm",
+        text_size="sm",
+        font=SYSTEM_FONTS,
+        font_mono=SYSTEM_MONO,
+    ).set(body_background_fill="#f2f4f7", body_background_fill_dark="#0e1116")
+
+
+def _label_tab(workspace: gr.HTML) -> None:
+    with gr.Tab("Label", id="label", elem_id="tab-label", render_children=True):
+        panel("panels/classes.js")
+        controls: dict[str, Any] = {
+            "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
+            "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
+            "unknown": gr.Checkbox(False, label="Show what is still unknown", elem_id="unknown"),
+            "style": gr.Radio(
+                [("Both", "both"), ("Fill", "fill"), ("Outline", "outline")],
+                value="both",
+                label="Labels as",
+                elem_id="style",
+                elem_classes="sw-segmented",
+            ),
+            "opacity": gr.Slider(0, 100, 50, step=1, label="Label opacity", elem_id="opacity", buttons=[]),
+            "radius": gr.Slider(0.5, 100, 8, step=0.5, label="Brush radius", elem_id="radius", buttons=[]),
+        }
+        for name, control in controls.items():
+            _in_browser(control.input, [control], f"(value) => window.slicewise?.set('{name}', value)")
+        names = list(controls)
+        workspace.settings(  # type: ignore[attr-defined]  # an event that Gradio reads from the component's script
+            None,
+            None,
+            list(controls.values()),
+            js=f"() => window.slicewise.settings({names})",
+            show_progress="hidden",
+        )
+
+
+def _images_tab() -> None:
+    with gr.Tab("Images", id="images", elem_id="tab-images", render_children=True):
+        panel("panels/images.js", elem_id="images")
+
+
+def _data_tab() -> None:
+    with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
+        gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
+        panel("panels/data.js", "mountImport")
+        panel("panels/data.js", "mountJobs")
+        gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
+        formats = gr.CheckboxGroup(
+            [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
+            value=["nifti", "png", "coco"],
+            label="Formats",
+            elem_id="export-formats",
+        )
+        which = gr.Radio(
+            [("All images", "all"), ("Open image", "open")],
+            value="all",
+            label="Which",
+            elem_id="export-which",
+            elem_classes="sw-segmented",
+        )
+        unknown = gr.Radio(
+            [("Background (0)", "zero"), ("Ignore (255)", "ignore")],
+            value="zero",
+            label="What nobody labelled becomes",
+            elem_id="export-unknown",
+            elem_classes="sw-segmented",
+        )
+        button = gr.Button("Export labels", variant="primary", size="md", elem_id="export-button")
+        _in_browser(
+            button.click,
+            [formats, unknown, which],
+            "(formats, unknown, which) => void window.slicewise?.export(formats, unknown, which)",
+        )
+
+
+def _model_tab() -> None:
+    with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
+        gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
+        panel("panels/prompt_models.js")
+
+
+def _learn_tab() -> None:
+    with gr.Tab("Learn", id="learn", elem_id="tab-learn", render_children=True):
+        gr.HTML("<h2>What learns from your labels</h2>", elem_classes="sw-heading")
+        panel("panels/learn/panel.js")
+        panel("panels/learn/choice.js", "mountLearners")
+        gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
+        panel("panels/label_queue.js")
+        gr.HTML("<h2>Tags instead of drawing</h2>", elem_classes="sw-heading")
+        panel("panels/tags.js")
+        gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading sw-proposes")
+        panel("panels/learn/choice.js", "mountPropagators")
+
+
+def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:
+    """Run a script on an event without a word to the server."""
+    event(None, inputs, None, js=js, show_progress="hidden", queue=False, api_visibility="private")
+
+
+def _status_of(workflow: Workflow) -> Callable[[], dict[str, Any]]:
+    def status() -> dict[str, Any]:
+        """How many images the project has, its classes, and which prompt model answers."""
+        project = workflow.project("")
+        return {key: project[key] for key in ("name", "images_total", "classes")} | {
+            "model": workflow.answering()
+        }
+
+    return status

@@ -1,0 +1,1 @@
+"""The prompt model: which one answers, its embeddings made ahead, its tuning on the project."""

@@ -1,0 +1,268 @@
+"""From a slice and prompts to a mask: windowing, the chosen model, and who answers while it is not ready."""
+
+import importlib.util
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.jobs import Job
+from annotator.prompting.embedding_cache import EmbeddingCache
+from annotator.prompting.embedding_queue import SliceView, beside, neighbours
+from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.prompting.embedding_worker import EmbeddingWorker
+from annotator.prompting.remote_encoders import EncoderPool, RemoteEncoding
+from annotator.prompting.selection import keep_choice, prompt_choice
+from annotator.prompting.speeds import Speeds
+from annotator.prompting.tuned_model import adapter_of, read_tuned
+from annotator.windowing import to_rgb
+from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, load_tuned
+from models.clicknet.adapter import belongs
+from models.prompt import MaskPrediction, PromptModel, Prompts
+from models.weights import CATALOGUE, arrived, fetch, find, megabytes
+from storage.arrays import SliceRef, plane
+from storage.store import Store
+
+KEEP_SLICES = 8
+QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
+HEAD = 12  # slices of the queue that are made ahead
+AHEAD = 64  # slices made ahead in all, after those around the open one: far from the quota
+TUNED_SETTING = "prompt_tuned"  # "off" where somebody went back
+
+
+@dataclass(frozen=True)
+class PromptAnswer:
+    prediction: MaskPrediction
+    model: str  # the name of the one that answered
+    why: str = ""  # why it was not the chosen one
+
+
+class PromptService:
+    """Thread-safe. `tell` is called from the worker with what it is at; set it before the first `look`."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: str | None = None,
+        checkpoint: Path | None = None,
+        encoders: EncoderPool | None = None,
+    ) -> None:
+        """`encoders`: elsewhere, to work ahead with; closed with this."""
+        self._store = store
+        given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
+        # Replaced as a whole, never changed: read without a lock.
+        self._entries = {**PROMPT_MODELS, **given}
+        self._checkpoint = checkpoint
+        self._lock = threading.Lock()  # protects the caches and the choice; a leaf
+        self._instant: dict[str, PromptModel] = {}
+        self._slices: OrderedDict[SliceView, NDArray[np.uint8]] = OrderedDict()
+        self.tell: Callable[[EmbeddingProgress], None] = lambda work: None
+        self.head: Callable[[int], Sequence[SliceRef]] = lambda count: ()  # of the queue, where there is one
+        self.measured: Callable[[], None] = lambda: None  # the speed of a model is known: read `models` again
+        self._speeds = Speeds(store, lambda: self.measured())
+        cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
+        elsewhere = None if encoders is None else RemoteEncoding(encoders, self._ahead)
+        self._embeddings = EmbeddingWorker(cache, self._picture, self._worked, elsewhere)
+        self._chosen = BUILT_IN
+        self._offer_tuned()
+        self._begin(model)
+
+    def close(self) -> None:
+        """Waits for the slice that is being embedded, and the answer that is being measured."""
+        self._speeds.close()
+        self._embeddings.close()
+
+    def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> PromptAnswer:
+        """Masks for the prompts on a slice shown with this window. Raises ValueError, LookupError, TornFile."""
+        name, picture = self._chosen, self._picture(SliceView(ref, window))
+        if self._entries[name].instant:
+            model = self._instant_model(name)
+            return PromptAnswer(model.predict(model.encode(picture), prompts), name)
+        answer = self._embeddings.answer(picture, prompts, self._instant_model(BUILT_IN))
+        return PromptAnswer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
+
+    def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
+        """This slice is open now; the next click will be here or beside it."""
+        shown, instant = SliceView(ref, window), self._entries[self._chosen].instant
+        model = self._instant_model(
+            self._chosen if instant else BUILT_IN
+        )  # loaded before the first click, not by it
+        if instant:
+            self._speeds.wish(self._chosen, model, instant=True)
+            self._picture(shown)
+            return
+        count = self._store.image(ref.image_id).shape[ref.axis]
+        self._embeddings.look(neighbours(shown, count, direction))
+
+    def _ahead(self, shown: SliceView) -> list[SliceView]:
+        """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
+        head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self.head(HEAD)]
+        count = self._store.image(shown.ref.image_id).shape[shown.ref.axis]
+        steps = [step for away in range(1, AHEAD) for step in (away, -away)]
+        near = {*neighbours(shown, count, 1), *neighbours(shown, count, -1)}
+        wanted = dict.fromkeys([*head, *beside(shown, steps, count)])
+        return [one for one in wanted if one not in near][:AHEAD]
+
+    def _worked(self, work: EmbeddingProgress) -> None:
+        """The worker is at something; once it rests, the speed of its model is measured."""
+        model = self._embeddings.model
+        if work.phase == "idle" and work.done >= work.total and model is not None:
+            self._speeds.wish(self._chosen, model, instant=False)
+        self.tell(work)
+
+    def choose(self, name: str) -> None:
+        """Raises LookupError for an unknown model, ValueError for one that is not ready."""
+        entry = self._entry(name)
+        state, detail = self._state(entry)
+        if state != "ready":
+            raise ValueError(f"{entry.title} cannot answer yet: {detail}")
+        if TUNED in self._entries and name in (BUILT_IN, TUNED):
+            self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
+        self._chosen = name
+        keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
+        if entry.instant:
+            self._embeddings.use("", None)
+        else:
+            self._embeddings.use(entry.title, partial(entry.factory, self._path(entry)))
+
+    def use_tuned_layers(self) -> None:
+        """The project has other tuned layers, or its first: they answer from now on where the built-in model did,
+        unless somebody switched them off. Loads them in the calling thread, so that no click waits for it."""
+        path = self._offer_tuned()
+        if path is None:
+            return
+        model = self._entries[TUNED].factory(None)
+        with self._lock:
+            self._instant[TUNED] = model
+        if self._chosen == BUILT_IN:
+            self.choose(self._default_model())
+
+    def _offer_tuned(self) -> Path | None:
+        """List the tuned model where its file is here and belongs to the built-in one of today."""
+        path = adapter_of(self._store)
+        if path is None or not belongs(path):
+            return None
+        title, line = "Built-in, tuned to this project", read_tuned(self._store).line
+        entry = PromptModelEntry(title, line, lambda _: load_tuned(path), instant=True)
+        others = {name: other for name, other in self._entries.items() if name not in (BUILT_IN, TUNED)}
+        self._entries = {BUILT_IN: self._entries[BUILT_IN], TUNED: entry, **others}
+        return path
+
+    def download(self, name: str, job: Job) -> None:
+        """Fetch a model's weights: resumable, checked. Raises DownloadFailed; Cancelled when the job is."""
+        entry = self._entry(name)
+        if entry.weights is None:
+            raise ValueError(f"{entry.title} has nothing to download")
+
+        def progress(done: int, total: int) -> None:
+            job.check()
+            job.report(f"fetching {entry.title}", done, total)
+
+        fetch(CATALOGUE[entry.weights], progress)
+        job.report(f"{entry.title} is ready", 1, 1)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every prompt model with its state: ready, missing (can be downloaded), file (give one), extra (a package)."""
+        return [self._told(name, entry) for name, entry in self._entries.items()]
+
+    def answering(self) -> dict[str, Any]:
+        """Who answers the next click, and why it is not the chosen one."""
+        why = self._embeddings.why()
+        return {"name": self._chosen, "answering": self._entries[self._chosen].title, "why": why}
+
+    def _begin(self, model: str | None) -> None:
+        """What was asked for; else what was used last, if it still can be; else the built-in one."""
+        if model or self._checkpoint:
+            return self.choose(model or GIVEN)
+        name = prompt_choice(self._store).name
+        usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
+        self.choose(name if usable and name != BUILT_IN else self._default_model())
+
+    def _default_model(self) -> str:
+        """The built-in model, tuned where it is and nobody switched that off."""
+        on = TUNED in self._entries and self._store.setting(TUNED_SETTING) != "off"
+        return TUNED if on else BUILT_IN
+
+    def _entry(self, name: str) -> PromptModelEntry:
+        if name not in self._entries:
+            raise LookupError(f"there is no prompt model {name!r}; there are: {', '.join(self._entries)}")
+        return self._entries[name]
+
+    def _told(self, name: str, entry: PromptModelEntry) -> dict[str, Any]:
+        state, detail = self._state(entry)
+        speed = self._speeds.of(name)
+        weights = CATALOGUE[entry.weights] if entry.weights else None
+        return {
+            "name": name,
+            "title": entry.title,
+            "state": state,
+            "detail": detail,
+            "active": name == self._chosen,
+            "speed": None if speed is None else asdict(speed),
+            "bytes": weights.size if weights else None,
+            "arrived": arrived(weights) if weights and state == "missing" else 0,
+        }
+
+    def _state(self, entry: PromptModelEntry) -> tuple[str, str]:
+        return state_of(entry, self._path(entry))
+
+    def _path(self, entry: PromptModelEntry) -> Path | None:
+        if entry is self._entries.get(GIVEN):
+            return self._checkpoint
+        return find(CATALOGUE[entry.weights]) if entry.weights else None
+
+    def _instant_model(self, name: str) -> PromptModel:
+        with self._lock:
+            if name not in self._instant:
+                self._instant[name] = self._entries[name].factory(None)
+            return self._instant[name]
+
+    def _picture(self, shown: SliceView) -> NDArray[np.uint8]:
+        """(H, W, 3) windowed RGB of a slice, the last few kept."""
+        with self._lock:
+            if shown in self._slices:
+                self._slices.move_to_end(shown)
+                return self._slices[shown]
+        ref = shown.ref
+        picture = to_rgb(plane(self._store.pixels(ref.image_id), ref.axis, ref.index), shown.window)
+        with self._lock:
+            self._slices[shown] = picture
+            while len(self._slices) > KEEP_SLICES:
+                self._slices.popitem(last=False)
+        return picture
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Every prompt model with its state, for the command line."""
+    found = {n: find(CATALOGUE[e.weights]) if e.weights else None for n, e in PROMPT_MODELS.items()}
+    return [
+        {"name": n, "title": e.title, "state": state_of(e, found[n])[0]} for n, e in PROMPT_MODELS.items()
+    ]
+
+
+def state_of(entry: PromptModelEntry, path: Path | None) -> tuple[str, str]:
+    """Whether a model can answer, and what it is good at or what it lacks."""
+    absent = [package for package in entry.packages if importlib.util.find_spec(package) is None]
+    if absent:
+        return "extra", f"{entry.good_at}. Needs: pip install {' '.join(absent)}"
+    if entry.weights is None or path is not None:
+        return "ready", entry.good_at
+    weights = CATALOGUE[entry.weights]
+    if not weights.url:
+        return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
+    size = f"{megabytes(weights.size)}, " if weights.size else ""
+    return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
+
+
+def _given(checkpoint: Path) -> PromptModelEntry:
+    """A checkpoint of the SAM family that a person has on disk."""
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"{checkpoint} does not exist; give a SAM checkpoint")
+    title = f"SAM checkpoint {checkpoint.name}"
+    return replace(PROMPT_MODELS["mobile_sam"], title=title, good_at="what it was trained for", weights=None)

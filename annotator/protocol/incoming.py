@@ -1,0 +1,182 @@
+"""What a page may say on the websocket: every field with its type, range and length."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from annotator.protocol.frames import BadFrame
+
+MAX_INDEX = (1 << 31) - 1
+MAX_ID = (1 << 53) - 1  # what a browser counts exactly
+MAX_POINTS = 10_000
+MAX_NOTE = 256 << 10  # bytes of JSON about how a label came to be
+
+Index = Annotated[int, Field(ge=0, le=MAX_INDEX)]
+ImageId = Annotated[int, Field(ge=1, le=MAX_ID)]
+Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Points = Annotated[list[Point], Field(max_length=MAX_POINTS)]
+Sign = Annotated[int, Field(ge=0, le=1)]
+FloatBox = Annotated[list[Number], Field(min_length=4, max_length=4)]
+
+
+def _half_open(box: list[int]) -> list[int]:
+    if not (box[0] < box[2] and box[1] < box[3]):
+        raise ValueError("a box needs r0 < r1 and c0 < c1")
+    return box
+
+
+def _ordered(window: list[float]) -> list[float]:
+    if window[0] > window[1]:
+        raise ValueError("a window needs its low end first")
+    return window
+
+
+def _small(note: dict[str, Any]) -> dict[str, Any]:
+    """Refuses notes that are long or hold NaN, which the JSON of a database cannot."""
+    if len(json.dumps(note, allow_nan=False)) > MAX_NOTE:
+        raise ValueError("the note about the prompts is too long")
+    return note
+
+
+PixelBox = Annotated[list[Index], Field(min_length=4, max_length=4), AfterValidator(_half_open)]
+Window = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+Note = Annotated[dict[str, Any], AfterValidator(_small)]
+
+
+class IncomingMessage(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class SliceMessage(IncomingMessage):
+    image: ImageId
+    axis: Annotated[int, Field(ge=0, le=2)]
+    index: Index
+
+
+class OpenMessage(IncomingMessage):
+    t: Literal["open"]
+    image: ImageId
+
+
+class LookMessage(SliceMessage):
+    t: Literal["look"]
+    window: Window
+    direction: Literal[1, -1] = 1
+
+
+class ScribbleMessage(IncomingMessage):
+    label: Sign
+    points: Points
+
+
+class PredictMessage(SliceMessage):
+    t: Literal["predict"]
+    seq: Annotated[int, Field(ge=0, le=MAX_ID)]
+    window: Window
+    points: Points = []
+    labels: Annotated[list[Sign], Field(max_length=MAX_POINTS)] = []
+    box: FloatBox | None = None
+    scribbles: Annotated[list[ScribbleMessage], Field(max_length=1000)] = []
+    view: FloatBox | None = None
+    mask_box: PixelBox | None = None
+
+
+class LabelMessage(SliceMessage):
+    t: Literal["label"]
+    id: ClientId
+    box: PixelBox
+    source: Literal["drawn", "prompted", "refined", "accepted"]
+    base_rev: Annotated[int, Field(ge=0, le=MAX_ID)]
+    instance: Annotated[int, Field(ge=-1, le=65535)] = 0
+    prompts: Note = {}
+    seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
+
+
+class CompleteMessage(SliceMessage):
+    t: Literal["complete"]
+    id: ClientId
+    on: bool
+
+
+class AcceptMessage(IncomingMessage):
+    t: Literal["accept"]
+    id: ClientId
+    image: Annotated[int, Field(ge=1, le=MAX_ID)]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    lo: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    hi: Annotated[int, Field(ge=1, le=MAX_INDEX)]
+    min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
+    producer: Annotated[str, Field(max_length=200)] | None = None
+    prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    number: bool = False
+    seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
+
+
+class UndoMessage(IncomingMessage):
+    t: Literal["undo", "redo"]
+    id: ClientId
+    target: ClientId
+
+
+class PingMessage(IncomingMessage):
+    t: Literal["ping"]
+    n: Annotated[float, Field(allow_inf_nan=False)] = 0
+
+
+_Any = Annotated[
+    OpenMessage
+    | LookMessage
+    | PredictMessage
+    | LabelMessage
+    | CompleteMessage
+    | AcceptMessage
+    | UndoMessage
+    | PingMessage,
+    Field(discriminator="t"),
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(_Any)
+COMMITS = ("label", "complete", "accept", "undo", "redo")
+
+
+class BadMessage(ValueError):
+    """A message of the right form that says something impossible. `message_key` is the id or seq it carries."""
+
+    def __init__(self, line: str, message_key: dict[str, Any]) -> None:
+        super().__init__(line)
+        self.about = message_key
+
+
+def parse_message(text: bytes) -> dict[str, Any]:
+    """The message as a dict with nothing but checked fields.
+
+    Raises BadFrame where it is no JSON object with a `t` that we know, BadMessage where a field is wrong.
+    """
+    try:
+        return _ADAPTER.validate_json(text).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if len(first["loc"]) < 2:
+            raise BadFrame("The page said something this server does not understand; reload it.") from error
+        field = ".".join(str(part) for part in first["loc"][1:])
+        problem = first["msg"].removeprefix("Value error, ")
+        raise BadMessage(
+            f"The field {field} is wrong ({problem}); reload the page.", message_key(text)
+        ) from error
+    except RecursionError as error:
+        raise BadFrame("The page said something nested too deep; reload it.") from error
+
+
+def message_key(text: bytes) -> dict[str, Any]:
+    """The id or seq of a message that has other faults, so that the page knows which one was refused."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    if isinstance(said.get("id"), str) and len(said["id"]) <= 256:
+        return {"id": said["id"]}
+    return {"seq": said["seq"]} if type(said.get("seq")) is int and abs(said["seq"]) <= MAX_ID else {}

@@ -1,0 +1,1 @@
+"""HTTP routes, the websocket and what is shared by all requests."""

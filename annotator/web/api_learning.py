@@ -1,0 +1,152 @@
+"""Rounds, learners and the queue over HTTP; see docs/protocol.md, section Learning. A handler is one call."""
+
+from typing import Annotated, Any, Literal
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
+
+from annotator.learning.label_queue import CHOSEN, LabelQueue
+from annotator.learning.scheduler import Scheduler
+from annotator.protocol.incoming import MAX_ID, MAX_INDEX
+from learners import LEARNERS
+from learners.adapt import ADAPTERS
+from learners.rankers import RANKERS
+
+Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
+
+
+class RequestBody(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class LearnSettingsBody(RequestBody):
+    """What is left out stays as it is. An empty list of learners lets the app choose."""
+
+    learners: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=2)] | None = None
+    seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+    settle_seconds: Annotated[float, Field(ge=0, le=604800)] | None = None
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    adapt: Annotated[str, Field(max_length=40)] | None = None  # an adapter, "auto", or "" for none
+    references: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=64)] | None = None
+
+
+class Skip(RequestBody):
+    image: Annotated[int, Field(ge=1, le=MAX_ID)]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    index: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    on: bool = True
+
+
+class RankerBody(RequestBody):
+    name: Annotated[str, Field(max_length=40)]  # empty: the app chooses
+
+
+def make_router(scheduler: Scheduler) -> APIRouter:
+    router, queue = APIRouter(prefix="/api"), LabelQueue(scheduler)
+    _add_learning(router, scheduler)
+    _add_queue(router, queue)
+    return router
+
+
+def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
+    @router.get("/learn")
+    async def learning() -> Any:
+        return await run_sync(overview, scheduler)
+
+    @router.post("/learn/settings")
+    async def settings(wish: LearnSettingsBody) -> Any:
+        changes: dict[str, Any] = wish.model_dump(exclude_none=True)
+        if "learners" in changes:
+            changes["learners"] = tuple(dict.fromkeys(changes["learners"]))
+        if "references" in changes:
+            changes["references"] = tuple(dict.fromkeys(changes["references"]))
+        await run_sync(lambda: scheduler.change(**changes))
+        return await run_sync(overview, scheduler)
+
+    @router.post("/learn/{learner}/{act}")
+    async def act(learner: Learner, act: Literal["pause", "resume", "stop", "update"]) -> Any:
+        do = {
+            "pause": scheduler.pause,
+            "resume": scheduler.resume,
+            "stop": scheduler.stop,
+            "update": scheduler.update_now,
+        }
+        await run_sync(do[act], learner)
+        return {}
+
+    @router.get("/learn/{learner}/history")
+    async def history(learner: Learner) -> Any:
+        def read() -> Any:
+            return {"rounds": scheduler.history(learner), "corrections": corrections(scheduler, learner)}
+
+        return await run_sync(read)
+
+
+def _add_queue(router: APIRouter, queue: LabelQueue) -> None:
+    @router.get("/queue")
+    async def next_items(
+        count: Annotated[int, Query(ge=1, le=500)] = 20,
+        ranker: Annotated[str | None, Query(max_length=40)] = None,
+        images: bool = False,
+        search: Annotated[str, Query(max_length=200)] = "",
+    ) -> Any:
+        return await run_sync(lambda: queue.next(count, ranker, whole_images=images, search=search))
+
+    @router.post("/queue/ranker")
+    async def choose(wish: RankerBody) -> Any:
+        await run_sync(queue.choose, wish.name)
+        return {}
+
+    @router.post("/queue/skip")
+    async def skip(wish: Skip) -> Any:
+        await run_sync(queue.skip, (wish.image, wish.axis, wish.index), wish.on)
+        return {}
+
+
+def overview(scheduler: Scheduler) -> dict[str, Any]:
+    """What can be chosen, what is chosen and why, and how the rounds stand."""
+    choice, settings = scheduler.choice(), scheduler.settings
+    return {
+        "learners": [
+            {
+                "name": name,
+                "title": e.title,
+                "good_at": e.good_at,
+                "needs": e.needs,
+                "active": name in scheduler.active,
+                "paused": name in settings.paused,
+                "model": scheduler.rounds.newest(name, "done") is not None,
+            }
+            for name, e in LEARNERS.items()
+        ],
+        "choice": {"learner": choice.learner, "why": choice.why, "automatic": not settings.learners},
+        "settings": {
+            "seconds": settings.seconds,
+            "settle_seconds": settings.settle_seconds,
+            "device": settings.device,
+            "adapt": settings.adapt,
+            "references": list(settings.references),
+        },
+        "adapters": [{"name": n, "title": a.title, "good_at": a.good_at} for n, a in ADAPTERS.items()],
+        "rounds": scheduler.status(),
+        "held_out": len(scheduler.rounds.held_out()),
+        "ranker": scheduler.store.setting(CHOSEN) or "",
+        "rankers": [{"name": n, "title": r.title, "good_at": r.good_at} for n, r in RANKERS.items()],
+    }
+
+
+def corrections(scheduler: Scheduler, learner: str) -> list[dict[str, Any]]:
+    """How much people changed proposals over the project's life: 1 is nothing. Oldest first."""
+    return [
+        {
+            "image": c.image_id,
+            "expected": c.expected,
+            "dice": round(c.dice, 4),
+            "at": c.created_at,
+            "slices": c.labelled_slices,
+            "minutes": None if c.annotator_seconds is None else round(c.annotator_seconds / 60, 2),
+        }
+        for c in scheduler.rounds.corrected(learner)
+    ]

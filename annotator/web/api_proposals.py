@@ -1,0 +1,83 @@
+"""Pseudo-labels over HTTP; see "Pseudo-labels" in docs/protocol.md."""
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from annotator.filling.fill_worker import Fills
+from annotator.filling.guided_start import guide
+from annotator.protocol.incoming import MAX_INDEX
+from annotator.web import compression as slabs
+from annotator.web.api_project import ImageId, Name, Parts, RequestBody
+from learners.propagate.next_slice import DEFAULT_RULE
+
+SliceEdge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
+Producer = Annotated[str | None, Query(min_length=1, max_length=200)]
+
+
+class PropagatorBody(RequestBody):
+    name: Name
+    image: Annotated[int, Query(ge=1)] | None = None
+
+
+def make_router(parts: Parts, fills: Fills) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    @router.get("/images/{image_id}/prediction")
+    async def prediction(
+        request: Request,
+        image_id: ImageId,
+        z0: SliceEdge = None,
+        z1: SliceEdge = None,
+        producer: Producer = None,
+    ) -> Any:
+        if z0 is None or z1 is None:
+            await run_sync(fills.look, image_id)
+            return await run_sync(fills.facts, image_id)
+        return await run_sync(_slab, request, fills, (image_id, z0, z1, producer), limiter=parts.reading)
+
+    @router.get("/images/{image_id}/trust")
+    async def trust(
+        request: Request,
+        image_id: ImageId,
+        axis: Annotated[int, Query(ge=0, le=2)],
+        index: Annotated[int, Query(ge=0, le=MAX_INDEX)],
+    ) -> Response:
+        def answer() -> Response:
+            array = fills.trust.slice(image_id, axis, index)
+            return slabs.compressed_response(request, slabs.deflate(array), {"cache-control": "no-store"})
+
+        return await run_sync(answer, limiter=parts.reading)
+
+    @router.get("/images/{image_id}/guide")
+    async def begin(image_id: ImageId, planes: Annotated[int, Query(ge=2, le=3)] = 2) -> Any:
+        workflow = parts.workflow
+        return await run_sync(guide, workflow.store, workflow.folds, image_id, planes)
+
+    @router.get("/images/{image_id}/next-slice")
+    async def next_slice(
+        image_id: ImageId,
+        rule: Annotated[str, Query(max_length=40)] = DEFAULT_RULE,
+        producer: Producer = None,
+    ) -> Any:
+        return await run_sync(fills.next_slice, image_id, rule, producer)
+
+    @router.post("/propagator")
+    async def propagator(choice: PropagatorBody) -> Any:
+        await run_sync(fills.choose, choice.name)
+        if choice.image is not None:
+            await run_sync(fills.refresh, choice.image)
+        return {}
+
+    return router
+
+
+def _slab(request: Request, fills: Fills, which: tuple[int, int, int, str | None]) -> Response:
+    image_id, _, _, producer = which
+    if not fills.proposes(image_id, producer):
+        return Response(status_code=204)  # its labels were taken back meanwhile; a `fill` message says so too
+    array, prediction = fills.slab(*which)
+    headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
+    return slabs.compressed_response(request, slabs.deflate(array), headers)

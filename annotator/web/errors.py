@@ -1,0 +1,60 @@
+"""What a person is told about an error: one sentence, a status, and whether trying again can help."""
+
+import errno
+import logging
+from dataclasses import dataclass
+
+from annotator.jobs import Busy
+from annotator.labels.commit import Refused
+from annotator.protocol.frames import BadFrame
+from models.weights import DownloadFailed
+from storage.arrays import TornFile
+from storage.database import StorageFull
+
+log = logging.getLogger(__name__)
+
+FULL = "The disk is full; free some space and try again, nothing that was saved is lost."
+
+
+@dataclass(frozen=True)
+class ErrorReply:
+    line: str
+    status: int  # for HTTP
+    retry: bool = False  # the same request may succeed later
+
+
+def describe_error(error: BaseException) -> ErrorReply:
+    """Errors that nobody foresaw are logged with their traceback."""
+    if isinstance(error, Refused):
+        return ErrorReply(_sentence(error.message), 503 if error.retry else 409, error.retry)
+    if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return ErrorReply(FULL, 507, retry=True)
+    if isinstance(error, TornFile):
+        return ErrorReply(_sentence(str(error)), 500, retry=True)
+    if isinstance(error, DownloadFailed):
+        return ErrorReply(_sentence(str(error)), 502, retry=True)
+    if isinstance(error, Busy):
+        return ErrorReply(str(error), 409, retry=True)
+    if type(error) is LookupError:
+        return ErrorReply(_sentence(str(error)), 404)
+    if type(error) in (ValueError, BadFrame):
+        return ErrorReply(_sentence(str(error)), 400)
+    return _unforeseen(error)
+
+
+def _unforeseen(error: BaseException) -> ErrorReply:
+    log.error("an error nobody expected", exc_info=error)
+    error.logged = True  # type: ignore[attr-defined]
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return ErrorReply(
+            f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True
+        )
+    # sqlite3 stays inside storage; its errors pass (the database is locked, the disk fails), a defect of ours does not
+    passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
+    line = f"Something went wrong here ({type(error).__name__}); the server's log says more."
+    return ErrorReply(line, 500, retry=passes)
+
+
+def _sentence(line: str) -> str:
+    return line[:1].upper() + line[1:500] + ("" if line.endswith((".", "!", "?")) else ".")

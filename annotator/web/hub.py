@@ -1,0 +1,128 @@
+"""Everybody who has the page open, and what is waiting to be sent to them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from annotator.protocol.frames import pack
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+QUEUE_FRAMES, QUEUE_BYTES = (
+    2000,
+    128 << 20,
+)  # a tab that is further behind is dropped, and reloads when it is back
+TOO_SLOW, RESTARTING = 4408, 1012
+
+
+class Tab:
+    """One websocket. Sending never waits: frames queue up, and `next_frame` hands them out."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.image: int | None = None
+        self.closing: int | None = None  # the code, once nothing more will be sent
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._bytes = 0
+        self.dropped = asyncio.Event()
+
+    def say(self, message: Message, payload: bytes = b"") -> None:
+        self.send(pack(message, payload))
+
+    def send(self, frame: bytes) -> None:
+        if self.closing is not None:
+            return
+        self._bytes += len(frame)
+        self._frames.put_nowait(frame)
+        if self._frames.qsize() > QUEUE_FRAMES or (self._frames.qsize() > 1 and self._bytes > QUEUE_BYTES):
+            log.info("a page fell behind and was dropped")
+            self.closing = TOO_SLOW
+            self.dropped.set()
+
+    def finish(self, code: int) -> None:
+        """Close after everything queued has gone out."""
+        if self.closing is None:
+            self.closing = code
+            self._frames.put_nowait(None)
+
+    async def next_frame(self) -> bytes | None:
+        """None when this tab is to be closed."""
+        frame = await self._frames.get()
+        self._bytes -= len(frame or b"")
+        return frame
+
+
+class Hub:
+    """For the event loop only; other threads use `post`."""
+
+    def __init__(self) -> None:
+        self._tabs: set[Tab] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def close(self) -> None:
+        self._loop = None
+        for tab in self._tabs:
+            tab.finish(RESTARTING)
+
+    def __len__(self) -> int:
+        return len(self._tabs)
+
+    def add(self, tab: Tab) -> None:
+        self._tabs.add(tab)
+
+    def remove(self, tab: Tab) -> None:
+        self._tabs.discard(tab)
+        self._tell_presence(tab.image)
+
+    def open(self, tab: Tab, image: int) -> None:
+        """This tab looks at that image from now on."""
+        before, tab.image = tab.image, image
+        if before != image:
+            self._tell_presence(before)
+        self._tell_presence(image)
+
+    def broadcast(self, message: Message, payload: bytes = b"", image: int | None = None) -> None:
+        """To every tab, or to those that have this image open."""
+        listening = self._watching(image) if image is not None else list(self._tabs)
+        if listening:
+            frame = pack(message, payload)
+            for tab in listening:
+                tab.send(frame)
+
+    def post(self, message: Message) -> None:
+        """As `broadcast`, from any thread; silent while the server starts and stops."""
+        self._soon(lambda: self.broadcast(message))
+
+    def reconnect(self, images: frozenset[int]) -> None:
+        """From any thread: tabs on these images connect anew and read their labels, which came another way."""
+
+        def finish() -> None:
+            for tab in self._tabs:
+                if tab.image in images:
+                    tab.finish(RESTARTING)
+
+        self._soon(finish)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop closed in this very moment
+                loop.call_soon_threadsafe(act)
+
+    def _watching(self, image: int) -> list[Tab]:
+        return [tab for tab in self._tabs if tab.image == image]
+
+    def _tell_presence(self, image: int | None) -> None:
+        if image is not None:
+            users = _unique(tab.user for tab in self._watching(image))
+            self.broadcast({"t": "presence", "image": image, "users": users}, image=image)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))

@@ -1,0 +1,237 @@
+"""The hot path: one websocket for each tab; see docs/protocol.md."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from annotator.access.rate_limits import Bucket, Rate
+from annotator.jobs import Jobs
+from annotator.protocol.frames import BadFrame, split
+from annotator.protocol.incoming import COMMITS, BadMessage, message_key, parse_message
+from annotator.web.errors import describe_error
+from annotator.web.hub import TOO_SLOW, Hub, Message, Tab
+from annotator.workflow import Workflow
+
+PROTOCOL = 1
+BROKEN, SIGNED_OUT = 1008, 4401
+MESSAGES = Rate(per_second=400, burst=4000)  # faster ones wait; nothing is thrown away for being fast
+COMMITS_WAITING = 32
+SEND_SECONDS = 30.0
+DRAIN_SECONDS = 20.0
+CHECK_SECONDS = 5.0  # how soon a revoked session loses its open socket
+WAITING = "An earlier change is not saved yet; this one waits for it."
+
+Value = TypeVar("Value")
+Spoken = tuple[Message, bytes]
+
+
+class Newest(Generic[Value]):
+    """A place for one thing: what comes later replaces what nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self._value: Value | None = None
+        self._there = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        return self._there.is_set()
+
+    def put(self, value: Value) -> None:
+        self._value = value
+        self._there.set()
+
+    async def take(self) -> Value:
+        await self._there.wait()
+        self._there.clear()
+        assert self._value is not None
+        return self._value
+
+
+@dataclass
+class Floor:
+    """What all tabs share. Lock order: none of the two is taken while the other is held."""
+
+    workflow: Workflow
+    hub: Hub
+    jobs: Jobs
+    # One commit after another, and its regions leave before the next: a tab never sees an older state last.
+    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # One prediction at a time; waiting tabs take turns, each with its newest prompt only.
+    predicting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def serve_tab(socket: WebSocket, floor: Floor, user: str, may_stay: Callable[[], bool]) -> None:
+    """Run one websocket from handshake to end. `may_stay` says whether its session still holds."""
+    await socket.accept()
+    tab = Tab(user)
+    visit = TabConnection(socket, floor, tab, may_stay)
+    floor.hub.add(tab)
+    try:
+        await visit.run()
+    finally:
+        floor.hub.remove(tab)
+
+
+class TabConnection:
+    def __init__(self, socket: WebSocket, floor: Floor, tab: Tab, may_stay: Callable[[], bool]) -> None:
+        self._socket, self._floor, self._tab, self._may_stay = socket, floor, tab, may_stay
+        self._commits: asyncio.Queue[Spoken | None] = asyncio.Queue(COMMITS_WAITING)
+        self._prompts: Newest[Spoken] = Newest()
+        self._looks: Newest[Message] = Newest()
+        self._bucket = Bucket(MESSAGES)
+        self._first_waiting: str | None = None  # the id of the change that must be saved before any other
+
+    async def run(self) -> None:
+        self._greet()
+        committing = asyncio.create_task(self._commit_in_order())
+        ending = [asyncio.create_task(part()) for part in (self._read, self._write, self._watch)]
+        serving = [asyncio.create_task(part()) for part in (self._predict_newest, self._look_newest)]
+        try:
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            with anyio.move_on_after(DRAIN_SECONDS, shield=True):
+                await _stop([*ending, *serving])
+                await self._commits.put(None)  # what has arrived is still saved
+                await committing
+                await self._close()
+            committing.cancel()
+
+    def _greet(self) -> None:
+        self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})
+        self._tab.say(self._floor.workflow.answering())
+        for job in self._floor.jobs.visible_jobs():
+            self._tab.say(job.as_message())
+
+    async def _read(self) -> None:
+        while True:
+            event = await self._socket.receive()
+            if event["type"] != "websocket.receive":
+                return
+            while wait := self._bucket.take():
+                await asyncio.sleep(wait)
+            if not self._may_stay():
+                self._tab.finish(SIGNED_OUT)
+            elif not await self._hear(event.get("bytes")):
+                self._tab.finish(BROKEN)
+            if self._tab.closing is not None:
+                await asyncio.sleep(SEND_SECONDS)  # the writer ends this visit when the refusal is out
+                return
+
+    async def _hear(self, frame: bytes | None) -> bool:
+        """Take one frame; False where it was so odd that the socket is closed."""
+        text = b""
+        try:
+            text, payload = split(frame or b"")
+            said = parse_message(text)
+        except BadMessage as error:
+            self._refuse(error.about, str(error))
+            return True
+        except BadFrame as error:
+            self._refuse(message_key(text), str(error))
+            return False
+        await self._dispatch(said, payload)
+        return True
+
+    async def _dispatch(self, said: Message, payload: bytes) -> None:
+        kind = said["t"]
+        if kind in COMMITS:
+            await self._commits.put((said, payload))
+        elif kind == "predict":
+            self._prompts.put((said, payload))
+        elif kind == "look":
+            self._looks.put(said)
+        elif kind == "open":
+            self._floor.hub.open(self._tab, said["image"])
+        else:
+            self._tab.say({"t": "pong", "n": said["n"]})
+
+    async def _write(self) -> None:
+        while (frame := await self._tab.next_frame()) is not None:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._socket.send_bytes(frame)
+            except TimeoutError:
+                self._tab.closing = TOO_SLOW
+                return
+            except (WebSocketDisconnect, RuntimeError):
+                return
+
+    async def _watch(self) -> None:
+        """Ends the visit of a tab that fell behind, or whose session was revoked."""
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._tab.dropped.wait()
+                return
+            except TimeoutError:
+                if not self._may_stay():
+                    self._tab.finish(SIGNED_OUT)
+
+    async def _commit_in_order(self) -> None:
+        while (item := await self._commits.get()) is not None:
+            said, payload = item
+            if self._first_waiting not in (None, said["id"]):
+                self._refuse({"id": said["id"]}, WAITING, retry=True)
+                continue
+            self._first_waiting = None
+            async with self._floor.committing:
+                await self._commit(said, payload)
+
+    async def _commit(self, said: Message, payload: bytes) -> None:
+        try:
+            outcome = await anyio.to_thread.run_sync(
+                self._floor.workflow.commit, self._tab.user, said, payload
+            )
+        except Exception as error:
+            fault = describe_error(error)
+            self._first_waiting = said["id"] if fault.retry else None
+            self._refuse({"id": said["id"]}, fault.line, retry=fault.retry)
+            return
+        self._tab.say(outcome.ack)
+        for message, content in outcome.broadcasts:
+            self._floor.hub.broadcast(message, content, image=message["image"])
+
+    async def _predict_newest(self) -> None:
+        while True:
+            said, payload = await self._prompts.take()
+            async with self._floor.predicting:
+                if self._prompts.waiting:
+                    continue
+                answer = await self._answer(said, payload)
+            if not self._prompts.waiting:
+                self._tab.say(*answer)
+
+    async def _answer(self, said: Message, payload: bytes) -> Spoken:
+        try:
+            return await anyio.to_thread.run_sync(self._floor.workflow.predict, said, payload)
+        except Exception as error:
+            fault = describe_error(error)
+            return {"t": "refused", "seq": said["seq"], "message": fault.line, "retry": fault.retry}, b""
+
+    async def _look_newest(self) -> None:
+        while True:
+            said = await self._looks.take()
+            try:
+                await anyio.to_thread.run_sync(self._floor.workflow.look, said)
+            except Exception as error:
+                describe_error(error)  # logged where it was not foreseen; nobody waits for an answer
+
+    def _refuse(self, of: dict[str, Any], line: str, *, retry: bool = False) -> None:
+        self._tab.say({"t": "refused", **of, "message": line, "retry": retry})
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await self._socket.close(self._tab.closing or 1000)
+        except (TimeoutError, RuntimeError, WebSocketDisconnect):
+            pass  # it is gone already
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
