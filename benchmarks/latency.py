@@ -25,7 +25,7 @@ from storage.arrays import Box, Patch, SliceRef
 from storage.rows import NewLabel
 from storage.scan import Scan
 from storage.store import Store
-from tests.browser import ARGUMENTS, CHROMIUM, new_context, open_page, start_server
+from tests.support.chromium import ARGUMENTS, CHROMIUM, new_context, open_page, start_server
 
 SCROLL = """async ({view, seconds}) => {
   const app = window.__slicewise, canvas = document.querySelectorAll('.sw-host canvas[tabindex]')[view];

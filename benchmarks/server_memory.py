@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from tests.browser import start_server
-from tests.client import Browser
+from tests.support.chromium import start_server
+from tests.support.socket_client import SocketClient
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     process = psutil.Process(server.process.pid)
     idle = process.memory_info().rss / 1e6
     watch = MemoryWatch(process)
-    browser = Browser(server.address)
+    browser = SocketClient(server.address)
     use(browser)
     peak = watch.stop()
     browser.close()
@@ -28,7 +28,7 @@ def main() -> None:
     print(f"{peak:.0f} {idle:.0f}")
 
 
-def use(browser: Browser) -> None:
+def use(browser: SocketClient) -> None:
     """What a page does with a volume in its first minute."""
     browser.http.post("/api/classes", json={"op": "add", "name": "one"}).raise_for_status()
     facts = browser.http.get("/api/images/1").raise_for_status().json()

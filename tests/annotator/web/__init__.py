@@ -1,0 +1,1 @@
+"""Tests of routes and the websocket."""

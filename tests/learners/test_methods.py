@@ -1,0 +1,146 @@
+"""Laws of the methods' papers that hold in the real loop: who gets a gradient, what a closed or broken teacher does."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from learners import LEARNERS
+from learners.methods import bcp, unimatch
+from learners.rounds.train import run
+from learners.training.augment import Views
+from learners.training.checkpoint import load_state, read_card
+from learners.training.losses import CEDice, Sample
+from learners.training.mix import cutmix, paste
+from learners.training.trainer import Recipe, StepContext, TrainingState
+from models.networks import UNet
+from tests.learners.test_learning import discs, spec_of
+from tests.learners.test_training import SPEC2, agrees, painted, rng
+
+
+class Plain(Views):
+    """Strong looks that change nothing."""
+
+    def strong(self, sample, rng):
+        return sample
+
+
+def plain_context(weight: float = 0.5) -> StepContext:
+    return StepContext(rng(), weight=weight, classes=3, views=Plain())
+
+
+def test_where_no_pseudo_label_is_sure_the_gradient_is_that_of_labels_alone():
+    torch.manual_seed(0)
+    network, drawn = UNet(SPEC2), painted(4)
+    unlabelled = replace(painted(4, start=4), w=torch.zeros(4, 12, 16))
+    unsure = torch.full((4, 3, 12, 16), 1 / 3)
+    chosen = unimatch.select(unlabelled, unsure, plain_context())
+    gradients = []
+    for part in (chosen, None):
+        parts = unimatch.mix(drawn, part, plain_context())
+        network.zero_grad()
+        total = torch.zeros(())
+        for each in parts:
+            total = total + each.factor * CEDice()(network(each.sample.x), each.sample)
+        total.backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients))
+
+
+@pytest.mark.parametrize("method", [unimatch, bcp])
+def test_what_a_teacher_says_gets_no_gradient(method):
+    logits = torch.randn(4, 3, 12, 16, generator=rng(), requires_grad=True)
+    with torch.no_grad():
+        probabilities = logits.softmax(1)
+    chosen = method.select(painted(4), probabilities, plain_context())
+    assert not chosen.y.requires_grad and not chosen.w.requires_grad
+    for part in method.mix(painted(4), chosen, plain_context()):
+        assert not part.sample.y.requires_grad and not part.sample.x.requires_grad
+
+
+def test_both_strong_streams_take_boxes_target_and_all_from_their_partner():
+    unlabelled = painted(6, start=6)
+    parts = unimatch.mix(painted(3), unlabelled, plain_context())
+    streams = [part.sample for part in parts if part.stream]
+    assert len(streams) == 2 and all(agrees(sample) for sample in streams)
+    assert any(len(sample.src[i].unique()) == 2 for sample in streams for i in range(6))
+    for sample in streams:
+        for i in range(6):
+            assert set(sample.src[i].unique().tolist()) <= {6 + i, 6 + (i - 1) % 6}
+
+
+def test_a_batch_of_one_has_no_partner_and_stays_as_it_is():
+    one = painted(1)
+    assert torch.equal(cutmix(one, rng(), 1.0).x, one.x)
+    for part in unimatch.mix(one, one, plain_context()):
+        assert torch.equal(part.sample.src, one.src)
+
+
+def test_bcps_mask_of_ones_or_zeros_takes_one_side_whole():
+    a, b = painted(2), painted(2, start=2)
+    ones = torch.ones(1, 12, 16)
+    for kept, whole in ((ones, a), (1 - ones, b)):
+        mixed = paste(a, b, kept)
+        assert torch.equal(mixed.x, whole.x) and torch.equal(mixed.y, whole.y)
+
+
+def test_each_region_is_normalised_by_itself_however_big_the_box_is():
+    losses = []
+    for side in (4, 8):
+        keep = torch.ones(1, 12, 16)
+        keep[0, :side, :side] = 0
+        y = torch.where(keep == 0, 2, 1)
+        sample = Sample(torch.zeros(1, 1, 12, 16), y, torch.ones(y.shape), torch.ones(y.shape), region=keep)
+        logits = torch.zeros(1, 3, 12, 16)
+        logits[:, 2] = 1.0  # right in the box, wrong around it
+        losses.append(float(CEDice()(logits, sample)))
+        losses.append(float(CEDice()(logits, replace(sample, region=None))))
+    assert losses[0] == pytest.approx(losses[2], rel=1e-3)
+    assert losses[1] != pytest.approx(losses[3], rel=1e-2)
+
+
+def test_the_largest_piece_is_found_in_3d_and_of_equals_always_the_same():
+    y = torch.zeros(2, 5, 8, 8, dtype=torch.long)
+    y[0, 1:4, 1:5, 1:5], y[0, 4, 7, 7] = 1, 1
+    y[1, 0, :3, :3], y[1, 4, 5:, 5:] = 2, 2
+    kept = bcp.largest_pieces(y, 3)
+    assert kept[0, 4, 7, 7] == 0 and (kept[0] == 1).sum() == 48
+    assert torch.equal(kept[1], y[1])  # two of the same size are two objects
+    assert torch.equal(bcp.largest_pieces(y, 3), kept)
+
+
+def test_training_mode_of_the_student_leaves_the_teacher_alone():
+    state = TrainingState.fresh(UNet(SPEC2))
+    x = torch.rand(2, 1, 12, 16, generator=rng())
+    before = state.teacher(x)
+    state.student.train()
+    state.student(x)
+    assert torch.equal(state.teacher(x), before) and not state.teacher.training
+    assert all(p.grad is None for p in state.teacher.parameters())
+
+
+def test_a_teacher_that_says_background_everywhere_is_dropped_and_does_no_harm(tmp_path, monkeypatch):
+    """The collapse guard in the real loop: the foreground share drifts, the gate closes, the student stays good."""
+    examples = discs(tmp_path, 10, labelled=4)
+    first = run(spec_of(tmp_path, examples, steps=90))
+    assert first.dice > 0.65
+
+    def blind(unlabelled: Sample, probabilities: torch.Tensor, context: StepContext) -> Sample:
+        return replace(unlabelled, y=torch.zeros_like(probabilities.argmax(1)), w=unlabelled.v)
+
+    def make() -> Recipe:
+        return replace(unimatch.make(), select=blind)
+
+    monkeypatch.setitem(LEARNERS, "unimatch", replace(LEARNERS["unimatch"], make=make))
+    result = run(spec_of(tmp_path, examples, learner="unimatch", parent=first.model, steps=40))
+    assert any("drifted away from the labels" in note for note in result.notes)
+    assert result.child_dice > first.dice - 0.15 and result.dice >= first.dice
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_round_stopped_after_any_step_leaves_a_model_that_training_can_go_on_from(tmp_path, steps):
+    examples = discs(tmp_path, 4, labelled=3, held=1)
+    result = run(spec_of(tmp_path, examples, steps=steps))
+    state = load_state(result.model, read_card(result.model).network, (1,), "cpu")
+    assert state is not None and state.steps == steps
+    assert run(spec_of(tmp_path, examples, steps=1, parent=result.model)).steps == 1

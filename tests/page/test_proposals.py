@@ -1,0 +1,433 @@
+"""Proposals as a person meets them: a fill appears, is accepted, corrected, refined and taken back; in Chromium."""
+
+# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.page.test_workspace import canvas_point, state, tab, until, wait_state
+from tests.support.chromium import (
+    PageWatch,
+    RunningServer,
+    browser,
+    new_context,
+    open_page,
+    page,
+    same_context,
+    server,
+    watch,
+)
+
+pytestmark = pytest.mark.browser
+FILL_MS = 60_000
+
+
+def saved(page: Page) -> None:
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+
+
+def label_one(page: Page) -> None:
+    """An object on the open slice; the rest of the volume is proposed by itself."""
+    page.mouse.click(*canvas_point(page, 0.35, 0.5))
+    wait_state(page, "state.mask")
+    page.keyboard.press("Enter")
+    saved(page)
+    proposed(page)
+
+
+def proposed(page: Page) -> None:
+    """Wait until the fill has seen every label, and the page shows it."""
+    wait_state(
+        page,
+        "state.proposal.shown?.rev >= state.rev && !state.proposal.shown.behind"
+        " && !state.proposal.running && !state.proposal.late",
+        FILL_MS,
+    )
+
+
+def labelled_voxels(page: Page, axis: int, index: int) -> int:
+    return page.evaluate(
+        """([axis, index]) => {
+            const app = window.__slicewise, view = app.views[axis];
+            const out = new Uint8Array(view.size.rows * view.size.cols);
+            app.labels.read(axis, index, view.whole, out);
+            return out.reduce((n, c) => n + (c < 254), 0);
+        }""",
+        [axis, index],
+    )
+
+
+def take_back_all(page: Page) -> None:
+    """Leave the project to the next test as it was."""
+    page.keyboard.press("Escape")
+    while state(page)["canUndo"]:
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(50)
+    saved(page)
+
+
+def test_a_label_on_one_slice_is_proposed_on_its_neighbours_and_accepted_by_a_key(page: Page) -> None:
+    expect(page.get_by_text("Label an object on one slice; the app proposes the rest.")).to_be_visible()
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    wait_state(page, f"state.index === {index + 1} && state.proposal.here")
+    page.mouse.move(*canvas_point(page, 0.34, 0.5))
+    page.mouse.move(*canvas_point(page, 0.35, 0.5))
+    expect(page.locator(".sw-hover-class")).to_have_text(re.compile(r"proposed: organ, \d+ %"))
+    assert labelled_voxels(page, axis, index + 1) == 0
+    page.keyboard.press("y")
+    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 1 slice"))).to_be_visible()
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(
+        "([axis, index]) => window.__slicewise.states.get(axis, index) === null", arg=[axis, index + 1]
+    )
+    assert labelled_voxels(page, axis, index + 1) == 0
+    take_back_all(page)
+
+
+def test_a_range_is_accepted_with_its_objects_numbered_and_taken_back_as_one(page: Page) -> None:
+    page.get_by_label("Number every object").check()
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    expect(page.get_by_role("button", name="Range")).to_be_visible()
+    page.keyboard.press("i")
+    page.get_by_role("spinbutton", name="From slice").fill(str(index + 2))
+    page.get_by_role("spinbutton", name="To slice").fill(str(index + 4))
+    page.keyboard.press("Enter")
+    expect(
+        page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices, 1 numbered object;"))
+    ).to_be_visible()
+    until(
+        lambda: all(labelled_voxels(page, axis, index + k) > 100 for k in (1, 2, 3))
+    )  # regions follow the answer
+    proposed(page)
+    page.keyboard.press("Control+z")
+    page.wait_for_function(
+        "([axis, index]) => window.__slicewise.states.get(axis, index) === null", arg=[axis, index + 2]
+    )
+    assert not any(labelled_voxels(page, axis, index + k) for k in (1, 2, 3))
+    take_back_all(page)
+
+
+def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    slider = page.get_by_role("slider", name="Least confidence of proposals")
+    slider.fill("90")
+    wait_state(page, "state.minConfidence === 0.9")
+    page.locator("canvas[role=application]").first.focus()
+    page.keyboard.press(",")
+    wait_state(page, "state.minConfidence === 0.85")
+    expect(page.locator(".sw-limit-value")).to_have_text("≥ 85 %")
+    page.keyboard.press("y")
+    expect(page.get_by_text(re.compile("Accepted"))).to_be_visible()
+    rows, cols = page.evaluate("() => Object.values(window.__slicewise.views[0].size)")
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
+    assert labelled_voxels(page, axis, index + 1) < rows * cols
+    take_back_all(page)
+
+
+def test_nothing_is_accepted_before_it_was_seen(page: Page) -> None:
+    held: list[Route] = []
+    reads = re.compile(r"/prediction\?z0=")
+    page.route(reads, lambda route: held.append(route))
+    page.mouse.click(*canvas_point(page, 0.35, 0.5))
+    wait_state(page, "state.mask")
+    page.keyboard.press("Enter")
+    wait_state(page, "state.proposal.shown && state.proposal.late", FILL_MS)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    said = page.locator(".sw-toast", has_text="on their way; look at them, then do that again")
+    for key in "yr":  # neither accepted nor rejected
+        page.keyboard.press(key)
+        expect(said).to_be_visible()
+        expect(said).to_be_hidden()
+    assert labelled_voxels(page, axis, index + 1) == 0
+    page.unroute(reads)  # which lets go of those that were held
+    wait_state(page, f"state.index === {index + 1} && state.proposal.here && !state.proposal.late", FILL_MS)
+    page.keyboard.press("y")
+    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 1 slice"))).to_be_visible()
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
+    take_back_all(page)
+
+
+def test_rejecting_says_background_and_hiding_shows_the_image_alone(page: Page) -> None:
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("h")
+    wait_state(page, "!state.proposals")
+    expect(page.get_by_role("button", name="Accept slice")).to_be_disabled()
+    page.keyboard.press("h")
+    page.keyboard.press("u")
+    wait_state(page, "state.proposals && state.uncertainty && state.proposal.here")
+    page.keyboard.press("r")
+    until(lambda: labelled_voxels(page, axis, index + 1) > 100)
+    saved(page)
+    proposed(page)
+    take_back_all(page)
+
+
+def test_one_shift_click_refines_a_proposal_into_a_label(page: Page) -> None:
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    page.keyboard.press("ArrowDown")
+    wait_state(page, "state.proposal.here")
+    page.keyboard.down("Shift")
+    page.mouse.click(*canvas_point(page, 0.35, 0.5))
+    page.keyboard.up("Shift")
+    wait_state(page, "state.mask && state.prompts === 2")
+    before = labelled_voxels(page, axis, index + 1)
+    page.keyboard.press("Enter")
+    until(lambda: labelled_voxels(page, axis, index + 1) > before)
+    saved(page)
+    take_back_all(page)
+
+
+def within_one_frame(page: Page, *events: tuple[str, dict]) -> None:
+    """Events on the axial slice, with no frame between them: as fast as a hand on a busy machine."""
+    page.evaluate(
+        """events => {
+            const canvas = window.__slicewise.views[0].overlay;
+            for (const [type, init] of events) {
+                const Kind = type.startsWith("key") ? KeyboardEvent : PointerEvent;
+                canvas.dispatchEvent(new Kind(type, { bubbles: true, cancelable: true, ...init }));
+            }
+        }""",
+        [list(event) for event in events],
+    )
+
+
+def test_a_key_and_what_follows_within_one_frame_mean_the_slice_that_was_opened(page: Page) -> None:
+    label_one(page)
+    axis, index = (state(page)[k] for k in ("axis", "index"))
+    x, y = canvas_point(page, 0.35, 0.5)
+    down, click = {"key": "ArrowDown"}, {"clientX": x, "clientY": y, "shiftKey": True, "pointerId": 1}
+    within_one_frame(page, ("keydown", down), ("pointerdown", click), ("pointerup", click))
+    # by its proposal's box and the click
+    wait_state(page, f"state.index === {index + 1} && state.mask && state.prompts === 2")
+    page.keyboard.press("Escape")
+    proposed_there = page.evaluate(
+        """([axis, index]) => {
+            const { proposals, views } = window.__slicewise;
+            return proposals.slice(axis, index, views[axis].whole).classes.reduce((n, c) => n + (c > 0 && c < 254), 0);
+        }""",
+        [axis, index + 2],
+    )
+    within_one_frame(page, ("keydown", down), ("keydown", {"key": "r"}))
+    until(lambda: labelled_voxels(page, axis, index + 2) == proposed_there > 100)
+    assert labelled_voxels(page, axis, index + 1) == 0
+    take_back_all(page)
+
+
+def test_j_goes_to_the_slice_worth_labelling_and_says_why(page: Page) -> None:
+    label_one(page)
+    page.wait_for_function("() => window.__slicewise.state.proposal.next?.axis !== null")
+    page.keyboard.press("j")
+    expect(page.locator(".sw-toast", has_text=re.compile("slice \\d+: "))).to_be_visible()
+    now = state(page)
+    assert (now["axis"], now["index"]) == (now["proposal"]["next"]["axis"], now["proposal"]["next"]["index"])
+    marked = page.get_by_role("slider", name=re.compile(" slice$")).nth(now["axis"])
+    expect(marked).to_have_attribute("aria-valuetext", re.compile("is worth labelling next"))
+    take_back_all(page)
+
+
+def test_a_guided_start_leads_to_two_slices_at_right_angles_and_then_to_the_next(page: Page) -> None:
+    page.keyboard.press("z")
+    guide = page.get_by_role("region", name="Guided start")
+    expect(guide.get_by_role("listitem")).to_have_count(2)
+    first = guide.locator("[aria-current=step]")
+    expect(first).to_contain_text(re.compile(r"^Axial \d+"))
+    expect(guide.get_by_role("status")).to_contain_text("label all of it")
+    guide.get_by_role("button", name="Go there").click()
+    label_one(page)
+    expect(first).to_contain_text(re.compile("^(Coronal|Sagittal)"))
+    expect(guide.get_by_role("status")).to_contain_text("at a right angle")
+    step = page.evaluate(
+        "() => { const { guide } = window.__slicewise.proposals; return guide.steps[guide.now]; }"
+    )
+    marked = page.get_by_role("slider", name=re.compile(" slice$")).nth(step["axis"])
+    expect(marked).to_have_attribute(
+        "aria-valuetext", re.compile(f"slice {step['index'] + 1} is worth labelling next")
+    )
+    page.keyboard.press("j")
+    wait_state(
+        page, f"state.axis === {step['axis']} && state.index === {step['index']} && state.proposal.here"
+    )
+    page.keyboard.press("y")
+    expect(guide.get_by_role("status")).to_contain_text("The start is made")
+    proposed(page)
+    page.keyboard.press("j")
+    expect(
+        page.locator(".sw-toast", has_text=re.compile("slice \\d+: The fill is least sure here"))
+    ).to_be_visible()
+    guide.get_by_role("combobox", name="How many slices to begin with").select_option("3")
+    expect(guide.get_by_role("listitem")).to_have_count(3)
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)
+    page.keyboard.press("z")
+    expect(guide).to_be_hidden()
+
+
+# Learning
+
+
+ROUND = {
+    "t": "round", "learner": "supervised", "title": "Supervised", "state": "idle", "round": 3,
+    "dice": 0.871, "behind": False, "message": "",
+}  # fmt: skip
+
+
+def deliver(page: Page, message: dict) -> None:
+    """As if the server had said it."""
+    page.evaluate(
+        """message => window.slicewise.session.link.dispatchEvent(
+            new CustomEvent(message.t, {detail: {message}}))""",
+        message,
+    )
+
+
+def test_the_learn_tab_says_who_learns_and_why_and_what_is_missing(page: Page) -> None:
+    tab(page, "Learn")
+    panel = page.locator("#tab-learn")
+    expect(panel.get_by_text(re.compile("learns here: "))).to_be_visible()
+    expect(panel.get_by_text("No held-out Dice yet")).to_be_visible()
+    expect(panel.locator(".sw-learner .sw-badge")).to_have_text("waiting")
+
+
+def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> None:
+    tab(page, "Learn")
+    expect(page.locator(".sw-learner")).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
+    running = ROUND | {
+        "state": "running",
+        "phase": "training",
+        "step": 1200,
+        "loss": 0.3124,
+        "seconds_left": 14.2,
+    }
+    overview_with(page, running)
+    deliver(page, running)
+    expect(page.locator(".sw-progress")).to_have_text("training · step 1,200 · loss 0.312 · 14 s left")
+    expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
+    page.locator(".sw-learner").get_by_role("button", name="Stop").click()
+    page.wait_for_timeout(200)
+    assert any(url.endswith("/api/learn/supervised/stop") for url in asked)
+
+
+def overview_with(page: Page, round_message: dict) -> None:
+    """The server's own overview, with one learner and this round of it."""
+
+    def answer(route: Route) -> None:
+        told = route.fetch().json()
+        one = next(each for each in told["learners"] if each["name"] == "supervised")
+        choice = {"learner": "supervised", "why": "few labels", "automatic": True}
+        told |= {"learners": [one | {"active": True}], "choice": choice, "rounds": [round_message]}
+        route.fulfill(json=told)
+
+    page.route("**/api/learn", answer)
+
+
+def test_a_failed_round_says_why(page: Page) -> None:
+    failed = ROUND | {"state": "failed", "message": "The last round failed: the disk is full."}
+    overview_with(page, failed)
+    page.reload()
+    page.wait_for_selector(".sw[data-ready='1']")
+    tab(page, "Learn")
+    expect(page.get_by_text("The last round failed: the disk is full.")).to_be_visible()
+    expect(page.locator(".sw-learner")).to_have_attribute("data-state", "failed")
+
+
+def test_pausing_and_choosing_learners_holds_on_the_server(page: Page) -> None:
+    tab(page, "Learn")
+    card = page.locator(".sw-learner")
+    card.get_by_role("button", name="Pause").click()
+    expect(card.locator(".sw-badge")).to_have_text("paused")
+    card.get_by_role("button", name="Resume").click()
+    expect(card.locator(".sw-badge")).to_have_text("waiting")
+    page.get_by_text("Choose others").click()
+    page.get_by_role("checkbox", name=re.compile("^Mean Teacher")).check()
+    expect(page.get_by_text(re.compile("You chose Mean Teacher"))).to_be_visible()
+    page.get_by_role("checkbox", name="Let the app choose").check()
+    expect(page.get_by_text(re.compile("learns here: "))).to_be_visible()
+
+
+def test_another_propagator_fills_the_open_volume_again(page: Page) -> None:
+    label_one(page)
+    tab(page, "Learn")
+    page.get_by_role("radio", name=re.compile("^Shape-based")).check()
+    page.wait_for_function(
+        "() => window.__slicewise.state.proposal.shown?.producer === 'shape'", timeout=FILL_MS
+    )
+    expect(page.get_by_role("combobox", name="Whose proposals")).to_have_value("shape")
+    page.get_by_role("radio", name=re.compile("^Random walker")).check()
+    proposed(page)
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)
+
+
+def test_suggestions_say_why_open_their_slice_and_can_be_left_out(page: Page) -> None:
+    tab(page, "Learn")
+    page.get_by_role("button", name="Suggest").click()
+    rows = page.locator(".sw-upnext li")
+    expect(rows.first).to_be_visible(timeout=FILL_MS)
+    first = rows.first.locator("b").inner_text()
+    assert rows.first.locator("small").inner_text()
+    rows.first.get_by_role("button", name=first, exact=False).first.click()
+    expect(page.locator(".sw-name")).to_have_text(re.sub(r", (axial|coronal|sagittal) \d+$", "", first))
+    rows.first.get_by_role("button", name="Leave out").click()
+    expect(rows.first.locator("b")).not_to_have_text(first)
+
+
+def test_the_list_of_images_tells_what_is_proposed_and_how_good_it_may_be(page: Page) -> None:
+    label_one(page)
+    tab(page, "Images")
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("1 labelled · proposed")
+    first = page.get_by_role("listbox", name="Images").get_by_role("option").first
+    expect(first).to_be_visible()
+    image = page.evaluate("() => window.slicewise.session.image.id")
+    deliver(page, {"t": "proposal", "image": image, "producer": "mean_teacher", "expected_dice": 0.842})
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text(re.compile("proposed 0.84"))
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_attribute("title", "Mean Teacher")
+    page.locator("canvas[role=application]").first.focus()
+    take_back_all(page)  # the fill goes with its label, what a model proposed stays
+    expect(page.locator("[aria-selected=true] .sw-image-state")).to_have_text("proposed 0.84")
+
+
+@pytest.mark.parametrize(
+    "held_back, message, before, after",
+    [
+        ("**/api/learn", {"t": "proposal", "producer": "mean_teacher"}, "Mean teacher", "Mean Teacher"),
+        (
+            "**/api/images/1/prediction",
+            {"t": "fill", "state": "done", "producer": "shape"},
+            "Fill: Shape",
+            "Fill: Shape-based interpolation",
+        ),
+    ],
+    ids=["learner", "propagator"],
+)
+def test_the_list_names_who_proposed_by_its_title_once_titles_have_come(
+    browser: Browser, server: RunningServer, held_back: str, message: dict, before: str, after: str
+) -> None:
+    context = new_context(browser)
+    page, held = context.new_page(), []
+    page.route(held_back, lambda route: held.append(route))
+    with page.expect_request(held_back):
+        open_page(page, server.address)
+        tab(page, "Images")
+    deliver(page, message | {"image": 1})
+    said = page.locator("[aria-selected=true] .sw-image-state")
+    page.route("**/api/project", lambda route: None)  # nor does other news draw the rows again
+    page.wait_for_timeout(500)
+    expect(said).to_have_attribute("title", before)
+    for route in held:
+        route.continue_()
+    expect(said).to_have_attribute("title", after)
+    context.close()

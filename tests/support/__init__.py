@@ -1,0 +1,1 @@
+"""What tests share: a browser, clients, small models, and a page for the canvas alone."""
