@@ -24,6 +24,7 @@ class LearnerEntry:
     )
     network: bool = True  # its model is a network, which goes on training and others may start from
     reads_tags: bool = False  # tags are news for it, as labels are for every learner
+    reads_fills: bool = False  # what propagators made of volumes is labels for it
     fills_last: bool = False  # as in its recipe: it trusts fills in later rounds as in the first
 
     def recipe(self) -> "Recipe":
@@ -73,6 +74,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         title="Slices and their fills",
         good_at="volumes with a few labelled slices each, in seconds on any machine",
         make=LazyFunction("learners.methods.propagated:make"),
+        reads_fills=True,
         needs="filled volumes; without them it is the supervised method",
         fills_last=True,
     ),
@@ -80,6 +82,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         title="DeSCO (two networks, dense to sparse)",
         good_at="volumes with slices labelled in two planes, many more without any, and time",
         make=LazyFunction("learners.methods.desco:make"),
+        reads_fills=True,
         needs="filled volumes; without them its two networks teach each other from the slices alone",
     ),
     "sfr": LearnerEntry(
@@ -87,6 +90,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="a volume or two labelled well, many without labels, SAM's weights and a GPU; not tried with "
         "trained weights yet",
         make=LazyFunction("learners.methods.sfr:make"),
+        reads_fills=True,
         needs="SAM ViT-B, ViT-L, ViT-H, MedSAM or micro-sam on this machine, and volumes",
         run_round=LazyFunction("learners.methods.sfr:run"),
     ),
@@ -94,6 +98,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         title="3D/2D cross-teaching",
         good_at="volumes with several labelled slices in each of two planes, and time",
         make=LazyFunction("learners.methods.cross_teaching:make"),
+        reads_fills=True,
         needs="volumes whose slices lie close together",
     ),
     "tags": LearnerEntry(

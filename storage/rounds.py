@@ -191,6 +191,15 @@ class Rounds:
                  ) group by class"""
         return {int(row["class"]): row["first"] for row in self._db.rows(sql)}
 
+    def background_places(self) -> dict[int, set[tuple[int, int]]]:
+        """Image -> the (axis, slice) on which somebody said background, by painting it or by completing a slice."""
+        sql = """select distinct image_id, axis, slice from labels where live and (kind = 'complete' or
+                 (kind = 'patch' and exists (select 1 from json_each(labels.classes) where value = 0)))"""
+        found: dict[int, set[tuple[int, int]]] = {}
+        for row in self._db.rows(sql):
+            found.setdefault(row["image_id"], set()).add((row["axis"], row["slice"]))
+        return found
+
     def first_complete(self) -> int | None:
         """The id of the oldest live event that says a slice is complete."""
         return self._db.value("select min(id) from labels where live and kind = 'complete'")

@@ -24,6 +24,10 @@ from storage.store import Store
 HOLD_FROM = 4  # labelled images (or slices, where there are fewer images) from which on some are held out
 IMAGES_PER_HELD = 6  # one of so many
 WHOLE = (-1, -1)
+NO_NEGATIVES = (
+    "So far only objects are labelled. Mark one slice complete, or paint some background: "
+    "a learner cannot tell objects from what is none."
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Inputs:
     mirror: tuple[int, ...]  # axes along which a mirrored image means the same
     late_ids: tuple[int, ...]  # classes first used after some slice was complete
     reads_tags: bool = False  # tags suffice: nobody needs to have drawn anything
+    negatives: bool = True  # somebody said what is not an object, on a slice that may be trained on
 
 
 def missing(inputs: Inputs) -> str | None:
@@ -41,8 +46,9 @@ def missing(inputs: Inputs) -> str | None:
         return missing_tags(inputs.examples, inputs.class_ids)
     if not inputs.class_ids:
         return "Label one object, then say that the slice is complete (or paint some background)."
-    says_background = any(e.known is not None for e in inputs.examples)
-    return None if says_background else "Label one slice; training starts by itself."
+    if not any(e.known is not None for e in inputs.examples):
+        return "Label one slice; training starts by itself."
+    return None if inputs.negatives else NO_NEGATIVES
 
 
 class RoundInputs:
@@ -74,8 +80,24 @@ class RoundInputs:
         drawn = tuple(sorted(classes - {BACKGROUND}))
         complete = self._rounds.first_complete()
         late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
-        inputs = Inputs(examples, drawn, self._mirror(rows, labelled), late)
+        inputs = Inputs(
+            examples, drawn, self._mirror(rows, labelled), late, negatives=self._negatives(producer, examples)
+        )
         return self._with_tags(inputs) if LEARNERS[producer].reads_tags else inputs
+
+    def _negatives(self, producer: str, examples: Sequence[Example]) -> bool:
+        """Whether a network would see background at all. With objects alone everything would be an object for it.
+        A fill says what lies around the objects; what is not a network proposes only what resembles the objects."""
+        if not LEARNERS[producer].network:
+            return True
+        says = self._rounds.background_places()
+        for e in examples:
+            if e.all_held:
+                continue
+            fills = e.fill is not None and LEARNERS[producer].reads_fills
+            if fills or any(place not in e.held for place in says.get(e.image_id, ())):
+                return True
+        return False
 
     def _with_tags(self, inputs: Inputs) -> Inputs:
         """What people tagged and what masks tell as tags; a class may be known from tags alone."""

@@ -1,7 +1,7 @@
 """A project that 0.1.0 made opens and works: the same masks, undo, proposals, models, on disk and on the page.
 
-The fixture was made by commit 6d9ce09: six pictures of discs, four with masks, and a ball as a volume; drawn, completed,
-accepted, undone and redone over the websocket; tags, groups, a flag, and one round of the supervised learner.
+The fixture was made by commit 6d9ce09: six pictures of discs, four with masks, and a ball as a volume. It holds drawn,
+completed, accepted, undone and redone labels, tags, groups, a flag, and one round of the supervised learner.
 """
 
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)

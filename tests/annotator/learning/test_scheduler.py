@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from annotator.learning.label_queue import LabelQueue
+from annotator.learning.round_inputs import RoundInputs
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
 from annotator.web.api_learning import make_router
@@ -382,3 +383,30 @@ def test_the_routes_say_what_runs_and_take_orders(project):
     assert client.post("/api/queue/skip", json=place).status_code == 200
     assert client.post("/api/queue/ranker", json={"name": "entropy"}).status_code == 200
     assert client.get("/api/queue").json()["ranker"] == "entropy"
+
+
+def test_with_objects_alone_nothing_is_trained_and_a_sentence_says_what_to_do(project):
+    store, ids = project
+    scheduler = scheduler_of(store, settings=replace(QUICK, learners=("weak",)))
+    store.add_label(drawn(SliceRef(ids[0], 0, 4), np.ones((4, 5), np.uint8), at=(9, 7)))
+    scheduler.run_until_idle(30)
+    (status,) = scheduler.status()
+    assert status["state"] == "waiting" and "Mark one slice complete" in status["message"]
+    assert store.predictions.newest(ids[1]) is None, (
+        "a model of objects alone would call everything an object"
+    )
+    store.add_label(drawn(SliceRef(ids[0], 0, 4), np.zeros((3, 3), np.uint8), at=(20, 20)))
+    scheduler.run_until_idle(30)
+    assert scheduler.rounds.newest("weak").status == "done"
+    assert store.predictions.newest(ids[1]) is not None
+
+
+def test_background_on_a_held_out_slice_alone_teaches_nothing(project):
+    store, ids = project
+    store.add_label(drawn(SliceRef(ids[0], 0, 4), np.ones((4, 5), np.uint8), at=(9, 7)))
+    store.add_label(NewLabel(SliceRef(ids[0], 0, 5), None, uuid.uuid4().hex, "ann"))
+    inputs = RoundInputs(store, store.rounds)
+    assert inputs.build("supervised", 0).negatives
+    store.rounds.hold_out(ids[0], 0, 5)
+    assert not inputs.build("supervised", 0).negatives
+    assert inputs.build("atlas", 0).negatives, "what is no network proposes only what resembles the objects"
