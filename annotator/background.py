@@ -4,7 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from annotator.filling.fill_worker import Fills
+from annotator.filling.fill_worker import FillWorker
+from annotator.filling.proposals import VolumeProposals
+from annotator.filling.trust_layer import TrustView
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.label_queue import LabelQueue
 from annotator.learning.scheduler import Scheduler
@@ -29,8 +31,8 @@ class Background:
         use_tuned_layers: Callable[[], None] = lambda: None,
     ) -> None:
         """`use_tuned_layers` is called from a thread of its own when the project has other tuned layers."""
-        self.fills = Fills(store, folds)
-        self.fills.publish = publish
+        self.fills = FillWorker(store, folds, publish=publish)
+        self.proposals, self.trust = VolumeProposals(store, self.fills), TrustView(store, folds)
         self.scheduler = Scheduler(store, engine, tell=publish)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
         self._learn = learn

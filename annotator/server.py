@@ -90,7 +90,7 @@ def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: Se
 
     engine = make_engine(settings.engine, settings.ray_address)
     background = workflow.start_background(parts.floor.hub.post, engine, learn=settings.learn)
-    api.include_router(fill_routes.make_router(parts, background.fills))
+    api.include_router(fill_routes.make_router(parts, background))
     api.include_router(learn_routes.make_router(background.scheduler))
     api.include_router(model_routes.make_router(parts, background.scheduler))
 

@@ -165,7 +165,7 @@ class Workflow:
         except (StorageFull, TornFile) as error:
             raise Refused(str(error), retry=True) from error
         except (LookupError, ValueError) as error:
-            raise Refused(_sentence(error)) from error
+            raise Refused(str(error)) from error
 
     def _take(self, user: str, message: Message, payload: bytes) -> Outcome:
         if message["t"] == "accept":
@@ -212,7 +212,7 @@ class Workflow:
             started = time.perf_counter()
             answer = self.prompting.predict(ref, _window(message), prompts)
         except (LookupError, ValueError, TornFile) as error:
-            raise Refused(_sentence(error)) from error
+            raise Refused(str(error)) from error
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         candidates, bits = pack_candidates(answer.prediction)
         head = {"t": "mask", "seq": message["seq"], "model": answer.model, "ms": milliseconds}
@@ -305,7 +305,3 @@ def _four(values: Any) -> tuple[float, float, float, float] | None:
 def _check_slab(shape: tuple[int, ...], z0: int, z1: int) -> None:
     if not 0 <= z0 < z1 <= shape[0]:
         raise LookupError(f"the image has slices 0 to {shape[0] - 1}, no slab {z0} to {z1}")
-
-
-def _sentence(error: Exception) -> str:
-    return str(error.args[0]) if error.args else str(error)

@@ -22,7 +22,8 @@ import numpy as np
 
 from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.import_images import import_path
-from annotator.filling.fill_worker import DEFAULT, Fills
+from annotator.filling.fill_worker import DEFAULT, FillWorker
+from annotator.filling.proposals import VolumeProposals
 from annotator.jobs import Job
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.model_export import export_model
@@ -130,19 +131,20 @@ def class_names(folder: Path, pairs: list[tuple[Path, Path]]) -> tuple[str, ...]
 def label_and_fill(person: Annotator) -> float:
     """Two slices of every volume, and the mean Dice of the fills."""
     store, folds = person.workflow.store, LabelCache(person.workflow.store)
-    fills = Fills(store, folds, Filler())
+    fills = FillWorker(store, folds, Filler())
+    proposals = VolumeProposals(store, fills)
     scores = []
     try:
         for image_id in sorted(person.masks):
             truth = person.truth(image_id)
             person.label_slice(SliceRef(image_id, 0, middle(truth)))
             refill(fills, folds, image_id)
-            proposal = fills.next_slice(image_id)
+            proposal = proposals.next_slice(image_id)
             if proposal["axis"] is not None:
                 person.label_slice(SliceRef(image_id, proposal["axis"], proposal["index"]))
                 refill(fills, folds, image_id)
             values = range(1, len(person.subject.classes) + 1)
-            classes = fills.prediction(image_id).classes()
+            classes = proposals.newest(image_id).classes()
             scores.append(dice_of(overlaps(classes, truth, values, np.ones(truth.shape, bool))))
     finally:
         fills.close()
@@ -157,7 +159,7 @@ def accept_fills(person: Annotator) -> None:
         person.workflow.commit(USER, {**message, "min_confidence": 0.0, "producer": DEFAULT}, b"")
 
 
-def refill(fills: Fills, folds: LabelCache, image_id: int) -> None:
+def refill(fills: FillWorker, folds: LabelCache, image_id: int) -> None:
     folds.forget(image_id)
     fills.refresh(image_id)
     if not fills.idle(FILL_SECONDS):

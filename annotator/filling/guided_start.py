@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from annotator.filling.fill_worker import labelled_slices
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.labelled_slices import labelled_slices
 from learners.propagate.first_slices import steps
 from storage.store import Store
 

@@ -6,8 +6,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from annotator.filling.fill_worker import Fills
+from annotator.background import Background
 from annotator.filling.guided_start import guide
+from annotator.filling.proposals import VolumeProposals
 from annotator.protocol.incoming import MAX_INDEX
 from annotator.web import compression as slabs
 from annotator.web.api_project import ImageId, Name, Parts, RequestBody
@@ -22,7 +23,8 @@ class PropagatorBody(RequestBody):
     image: Annotated[int, Query(ge=1)] | None = None
 
 
-def make_router(parts: Parts, fills: Fills) -> APIRouter:
+def make_router(parts: Parts, background: Background) -> APIRouter:
+    fills, proposals = background.fills, background.proposals
     router = APIRouter(prefix="/api")
 
     @router.get("/images/{image_id}/prediction")
@@ -34,9 +36,9 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
         producer: Producer = None,
     ) -> Any:
         if z0 is None or z1 is None:
-            await run_sync(fills.look, image_id)
-            return await run_sync(fills.facts, image_id)
-        return await run_sync(_slab, request, fills, (image_id, z0, z1, producer), limiter=parts.reading)
+            await run_sync(fills.catch_up, image_id)
+            return await run_sync(proposals.describe, image_id)
+        return await run_sync(_slab, request, proposals, (image_id, z0, z1, producer), limiter=parts.reading)
 
     @router.get("/images/{image_id}/trust")
     async def trust(
@@ -46,7 +48,7 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
         index: Annotated[int, Query(ge=0, le=MAX_INDEX)],
     ) -> Response:
         def answer() -> Response:
-            array = fills.trust.slice(image_id, axis, index)
+            array = background.trust.slice(image_id, axis, index)
             return slabs.compressed_response(request, slabs.deflate(array), {"cache-control": "no-store"})
 
         return await run_sync(answer, limiter=parts.reading)
@@ -62,7 +64,7 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
         rule: Annotated[str, Query(max_length=40)] = DEFAULT_RULE,
         producer: Producer = None,
     ) -> Any:
-        return await run_sync(fills.next_slice, image_id, rule, producer)
+        return await run_sync(proposals.next_slice, image_id, rule, producer)
 
     @router.post("/propagator")
     async def propagator(choice: PropagatorBody) -> Any:
@@ -74,10 +76,10 @@ def make_router(parts: Parts, fills: Fills) -> APIRouter:
     return router
 
 
-def _slab(request: Request, fills: Fills, which: tuple[int, int, int, str | None]) -> Response:
+def _slab(request: Request, proposals: VolumeProposals, which: tuple[int, int, int, str | None]) -> Response:
     image_id, _, _, producer = which
-    if not fills.proposes(image_id, producer):
+    if not proposals.available(image_id, producer):
         return Response(status_code=204)  # its labels were taken back meanwhile; a `fill` message says so too
-    array, prediction = fills.slab(*which)
+    array, prediction = proposals.slab(*which)
     headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
     return slabs.compressed_response(request, slabs.deflate(array), headers)

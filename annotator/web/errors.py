@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from annotator.jobs import Busy
 from annotator.labels.commit import Refused
 from annotator.protocol.frames import BadFrame
+from annotator.text import sentence
 from models.weights import DownloadFailed
 from storage.arrays import TornFile
 from storage.database import StorageFull
@@ -26,19 +27,19 @@ class ErrorReply:
 def describe_error(error: BaseException) -> ErrorReply:
     """Errors that nobody foresaw are logged with their traceback."""
     if isinstance(error, Refused):
-        return ErrorReply(_sentence(error.message), 503 if error.retry else 409, error.retry)
+        return ErrorReply(sentence(error.message), 503 if error.retry else 409, error.retry)
     if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return ErrorReply(FULL, 507, retry=True)
     if isinstance(error, TornFile):
-        return ErrorReply(_sentence(str(error)), 500, retry=True)
+        return ErrorReply(sentence(str(error)), 500, retry=True)
     if isinstance(error, DownloadFailed):
-        return ErrorReply(_sentence(str(error)), 502, retry=True)
+        return ErrorReply(sentence(str(error)), 502, retry=True)
     if isinstance(error, Busy):
         return ErrorReply(str(error), 409, retry=True)
     if type(error) is LookupError:
-        return ErrorReply(_sentence(str(error)), 404)
+        return ErrorReply(sentence(str(error)), 404)
     if type(error) in (ValueError, BadFrame):
-        return ErrorReply(_sentence(str(error)), 400)
+        return ErrorReply(sentence(str(error)), 400)
     return _unforeseen(error)
 
 
@@ -54,7 +55,3 @@ def _unforeseen(error: BaseException) -> ErrorReply:
     passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
     line = f"Something went wrong here ({type(error).__name__}); the server's log says more."
     return ErrorReply(line, 500, retry=passes)
-
-
-def _sentence(line: str) -> str:
-    return line[:1].upper() + line[1:500] + ("" if line.endswith((".", "!", "?")) else ".")

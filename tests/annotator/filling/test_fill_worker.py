@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotator.filling.fill_worker import Fills, labelled_slices
+from annotator.filling.fill_worker import FillWorker
+from annotator.filling.proposals import VolumeProposals
 from annotator.labels.accept import Accepting, without_members
 from annotator.labels.commit import Refused
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.labelled_slices import labelled_slices
 from annotator.labels.tagging import Tagging
 from learners.propagate import PropagationCancelled
 from learners.propagate.process import FillDone, Filler, FillSpec, ProcessFiller
@@ -54,10 +56,11 @@ class Bench:
         scan, self.truth = ball()
         store.add_class("one")
         self.image = store.add_image(scan)
-        self.fills = Fills(store, self.folds, filler)
-        self.accepting = Accepting(store, self.folds)
         self.said: list[dict[str, Any]] = []
-        self.fills.publish = self.said.append
+        self.hear: Callable[[dict[str, Any]], None] = self.said.append
+        self.fills = FillWorker(store, self.folds, filler, publish=lambda message: self.hear(message))
+        self.proposals = VolumeProposals(store, self.fills)
+        self.accepting = Accepting(store, self.folds)
 
     def label(self, axis: int, index: int, author: str = "ann") -> NewLabel:
         """Draw the truth on a slice, as one commit does."""
@@ -89,19 +92,19 @@ def bench(store: Store) -> Iterator[Bench]:
 def test_a_label_fills_the_volume_and_the_pages_hear_of_it(bench: Bench):
     bench.label(0, 4)
     bench.filled()
-    row = bench.fills.prediction(bench.image)
+    row = bench.proposals.newest(bench.image)
     assert (row.kind, row.producer, row.seen_label) == ("propagated", "random_walker", 1)
     fill = row.classes()
     assert 2 * ((fill == 1) & (bench.truth == 1)).sum() / ((fill == 1).sum() + bench.truth.sum()) > 0.7
     assert bench.said[-1]["state"] == "done" and bench.said[-1]["prediction"] == row.id
-    facts = bench.fills.facts(bench.image)
-    assert not facts["running"] and not facts["predictions"][-1]["behind"]
+    state = bench.proposals.describe(bench.image)
+    assert not state["running"] and not state["predictions"][-1]["behind"]
 
 
 def test_whoever_hears_that_a_fill_is_over_is_not_told_that_it_runs(bench: Bench):
-    facts = []
-    bench.fills.publish = lambda told: facts.append(
-        (told["state"], bench.fills.facts(told["image"])["running"])
+    heard = []
+    bench.hear = lambda message: heard.append(
+        (message["state"], bench.proposals.describe(message["image"])["running"])
     )
     new = bench.label(0, 4)
     bench.filled()
@@ -110,7 +113,7 @@ def test_whoever_hears_that_a_fill_is_over_is_not_told_that_it_runs(bench: Bench
     for _ in range(2):  # the second time there is nothing left to take away, and that is said too
         bench.fills.refresh(bench.image)
         bench.filled()
-    ends = [fact for fact in facts if fact[0] != "running"]
+    ends = [each for each in heard if each[0] != "running"]
     assert ends == [("done", False), ("none", False), ("none", False)]
 
 
@@ -146,7 +149,7 @@ def test_when_the_last_label_is_taken_back_the_fill_goes(bench: Bench):
     bench.fills.refresh(bench.image)
     bench.filled()
     assert bench.store.predictions.of(bench.image) == [] and bench.said[-1]["state"] == "none"
-    bench.fills.look(bench.image)
+    bench.fills.catch_up(bench.image)
     bench.filled()
     assert [m["state"] for m in bench.said].count("none") == 1
     assert list(bench.store.predictions.directory.iterdir()) == []
@@ -155,10 +158,10 @@ def test_when_the_last_label_is_taken_back_the_fill_goes(bench: Bench):
 def test_an_opened_image_whose_fill_is_behind_is_filled_and_no_other(bench: Bench):
     new = drawn(SliceRef(bench.image, 0, 4), bench.truth[4].copy())
     bench.store.add_label(new)
-    bench.fills.look(bench.image)
+    bench.fills.catch_up(bench.image)
     bench.filled()
     runs = bench.filler.runs
-    bench.fills.look(bench.image)
+    bench.fills.catch_up(bench.image)
     bench.filled()
     assert runs == bench.filler.runs == 1
 
@@ -169,7 +172,7 @@ def test_a_failed_fill_is_said_in_a_sentence_and_the_next_one_works(bench: Bench
     bench.label(0, 4)
     bench.filled()
     assert bench.said[-1]["state"] == "failed" and bench.said[-1]["message"].endswith(".")
-    bench.fills.look(bench.image)  # as every page does that hears of it
+    bench.fills.catch_up(bench.image)  # as every page does that hears of it
     bench.filled()
     assert [m["state"] for m in bench.said].count("failed") == 1
     aside.rename(path)
@@ -186,9 +189,9 @@ def test_a_full_disk_is_said_once_and_leaves_nothing_behind(bench: Bench, monkey
         patch.setattr(np.lib.format, "write_array_header_1_0", full)
         bench.label(0, 4)
         bench.filled()
-        bench.fills.look(bench.image)  # as every page does that hears of it
+        bench.fills.catch_up(bench.image)  # as every page does that hears of it
         bench.filled()
-    assert [m["state"] for m in bench.said].count("failed") == 1
+    assert [m["message"] for m in bench.said if m["state"] == "failed"] == ["No space left on device."]
     assert not list(bench.store.predictions.directory.iterdir())
     bench.label(0, 5)
     bench.filled()
@@ -207,20 +210,20 @@ def test_another_propagator_takes_the_place_of_the_first(bench: Bench):
 
 
 def test_the_next_slice_comes_with_a_reason_before_and_after_the_first(bench: Bench):
-    first = bench.fills.next_slice(bench.image)
+    first = bench.proposals.next_slice(bench.image)
     assert (first["axis"], first["index"]) == (0, 4) and "Nothing is labelled yet" in first["reason"]
     bench.label(0, 4)
     bench.filled()
-    then = bench.fills.next_slice(bench.image)
+    then = bench.proposals.next_slice(bench.image)
     assert (then["axis"], then["index"]) == (0, 2) and "4 mm from the next labelled slice" in then["reason"]
     with pytest.raises(ValueError, match="there are"):
-        bench.fills.next_slice(bench.image, "dice")
+        bench.proposals.next_slice(bench.image, "dice")
 
 
 def test_while_the_first_fill_runs_nobody_is_told_that_nothing_is_labelled(bench: Bench):
     bench.filler.gate.clear()
     bench.label(0, 4)
-    now = bench.fills.next_slice(bench.image)
+    now = bench.proposals.next_slice(bench.image)
     assert now["axis"] is None and "being proposed" in now["reason"]
     bench.filler.gate.set()
     bench.filled()
@@ -230,8 +233,8 @@ def test_a_tag_makes_no_fill_older(bench: Bench):
     bench.label(0, 4)
     bench.filled()
     Tagging(bench.store).add([(bench.image, 0, 2)], {1: True}, TagBatch(uuid.uuid4().hex, "ann", seconds=1.0))
-    assert bench.fills.facts(bench.image)["predictions"][0]["behind"] is False
-    bench.fills.look(bench.image)
+    assert bench.proposals.describe(bench.image)["predictions"][0]["behind"] is False
+    bench.fills.catch_up(bench.image)
     bench.filled()
     assert bench.filler.runs == 1
 
@@ -239,17 +242,17 @@ def test_a_tag_makes_no_fill_older(bench: Bench):
 def test_a_slab_holds_classes_and_confidence(bench: Bench):
     bench.label(0, 4)
     bench.filled()
-    slab, prediction = bench.fills.slab(bench.image, 3, 6)
-    assert slab.shape == (2, 3, 17, 23) and prediction == bench.fills.prediction(bench.image).id
+    slab, prediction = bench.proposals.slab(bench.image, 3, 6)
+    assert slab.shape == (2, 3, 17, 23) and prediction == bench.proposals.newest(bench.image).id
     assert (slab[1, 1] == 255).all()
     with pytest.raises(LookupError):
-        bench.fills.slab(bench.image, 3, 99)
+        bench.proposals.slab(bench.image, 3, 99)
 
 
 def test_accepting_labels_unknown_voxels_only_and_one_slice_each(bench: Bench):
     bench.label(0, 4)
     bench.filled()
-    before, fill = bench.known(), np.array(bench.fills.prediction(bench.image).classes())
+    before, fill = bench.known(), np.array(bench.proposals.newest(bench.image).classes())
     outcome = bench.accept(lo=3, hi=6)
     after = bench.known()
     assert np.array_equal(after[4], before[4])
@@ -266,7 +269,7 @@ def test_accepting_labels_unknown_voxels_only_and_one_slice_each(bench: Bench):
 def test_less_certain_voxels_stay_unknown(bench: Bench, axis: int):
     bench.label(0, 4)
     bench.filled()
-    confidence = np.array(bench.fills.prediction(bench.image).confidence())
+    confidence = np.array(bench.proposals.newest(bench.image).confidence())
     bench.accept(axis=axis, lo=2, hi=8, min_confidence=0.9)
     known, window = bench.known(), (slice(None),) * axis + (slice(2, 8),)
     sure = confidence[window] >= 0.9 * 255
