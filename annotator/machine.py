@@ -1,9 +1,15 @@
-"""How a thread of the server behaves beside the person."""
+"""What this machine has, and how a thread of the server behaves beside the person."""
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
+
+
+def has_gpu() -> bool:
+    """Without loading torch: the driver's own tool."""
+    return shutil.which("nvidia-smi") is not None
 
 
 def lower_thread_priority() -> None:

@@ -1,12 +1,12 @@
 """What the choice of a learner looks at."""
 
-import shutil
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from annotator.learning.settings import LearnSettings
+from annotator.machine import has_gpu
 from learners import LEARNERS
 from learners.choice import ProjectSummary
 from storage.arrays import TornFile, open_npy
@@ -34,11 +34,6 @@ def summarize_project(store: Store, rounds: Rounds, settings: LearnSettings) -> 
         has_gpu=settings.device != "cpu" and has_gpu(),
         dice=max(best, default=None),
     )
-
-
-def has_gpu() -> bool:
-    """Without loading torch: the driver's own tool."""
-    return shutil.which("nvidia-smi") is not None
 
 
 def volumes_look_alike(volumes: tuple[Path, ...]) -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 
 from annotator.jobs import Job, Jobs
-from annotator.learning.project_summary import has_gpu
+from annotator.machine import has_gpu
 from annotator.prompting.service import PromptService
 from models import PROMPT_MODELS
 from models.weights import CATALOGUE, Weights, decline, declined
