@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.round_fills import RoundFills
-from annotator.learning.round_inputs import places_of
+from annotator.learning.targets import places_of
 from learners import LEARNERS
 from learners.training.targets import propagated_trust, trust_at
 from storage.arrays import UNLABELLED, plane

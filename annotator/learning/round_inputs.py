@@ -5,25 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from annotator.labels.tagging import Tagging
+from annotator.learning.held_out import WHOLE, choose_held_out
 from annotator.learning.image_groups import read_groups
 from annotator.learning.round_fills import RoundFills
+from annotator.learning.targets import places_of, target_volume, weak_boxes
 from learners import LEARNERS
 from learners.methods.tags.needs import missing_tags
-from learners.spec import Example, Pseudo, Tag, WeakBox
-from learners.training.targets import OPEN_BACKGROUND
-from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
-from storage.fold import fold
+from learners.spec import Example, Pseudo, Tag
+from storage.arrays import BACKGROUND, write_npy
 from storage.rounds import Rounds
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
-HOLD_FROM = 4  # labelled images (or slices, where there are fewer images) from which on some are held out
-IMAGES_PER_HELD = 6  # one of so many
-WHOLE = (-1, -1)
 NO_NEGATIVES = (
     "So far only objects are labelled. Mark one slice complete, or paint some background: "
     "a learner cannot tell objects from what is none."
@@ -66,7 +60,7 @@ class RoundInputs:
         self._directory.mkdir(parents=True, exist_ok=True)
         first_use = self._rounds.first_use()
         labelled = self._rounds.labelled_images()
-        self._choose_held_out(labelled)
+        choose_held_out(self._store, self._rounds, labelled)
         held = self._rounds.held_out()
         _, rows = self._store.images(limit=-1)
         groups = read_groups(self._store)
@@ -172,76 +166,3 @@ class RoundInputs:
         if row is None:
             return None
         return Pseudo(row.classes_path, row.confidence_path, stable.get(image_id, 0.0))
-
-    def _choose_held_out(self, labelled: dict[int, int]) -> None:
-        """One labelled image of six, the newest, from four on; with fewer images one labelled slice of six.
-
-        Only what no round has seen may be chosen: a model must not be judged by what it learned from.
-        """
-        held = self._rounds.held_out()
-        images = {image for image, *place in held if tuple(place) == WHOLE}
-        seen = self._rounds.newest_seen()
-        if len(labelled) >= HOLD_FROM:
-            wanted = max(1, len(labelled) // IMAGES_PER_HELD) - len(images & set(labelled))
-            new = [
-                i
-                for i, first in sorted(self._rounds.first_labels().items(), key=lambda e: e[1])
-                if first > seen
-            ]
-            free = [i for i in new if i not in images] or ([] if held else list(labelled))
-            for image_id in _newest(free, wanted):
-                self._rounds.hold_out(image_id)
-            return
-        for image_id in labelled:
-            self._hold_slices(image_id, held, seen)
-
-    def _hold_slices(self, image_id: int, held: set[tuple[int, int, int]], seen: int) -> None:
-        slices = sorted({(r.axis, r.index) for r in self._store.labels(image_id)})
-        mine = {(a, i) for image, a, i in held if image == image_id}
-        if len(slices) < HOLD_FROM or WHOLE in mine:
-            return
-        first = {(r.axis, r.index): r.id for r in reversed(self._store.labels(image_id))}
-        free = [s for s in slices if s not in mine and first[s] > seen] or ([] if mine else slices)
-        for axis, index in _newest(free, max(1, len(slices) // IMAGES_PER_HELD) - len(mine)):
-            self._rounds.hold_out(image_id, axis, index)
-
-
-def places_of(labels: Sequence[LabelRow]) -> tuple[tuple[int, int], ...]:
-    """The (axis, index) of the slices that people worked on."""
-    return tuple(sorted({(label.axis, label.index) for label in labels}))
-
-
-def target_volume(
-    shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: dict[int, int]
-) -> NDArray[np.uint8]:
-    """(Z, Y, X) label values, UNLABELLED where nothing is known. The background of a slice that was completed
-    before a class was first used is open: it may be that class. Inside a tight box nothing is known."""
-    folded = fold(shape, labels)
-    out = folded.classes.copy()
-    newest_class = max((first for c, first in first_use.items() if c != BACKGROUND), default=0)
-    for label in labels:
-        if label.kind == "complete":
-            cut = plane(out, label.axis, label.index)
-            value = OPEN_BACKGROUND if label.id < newest_class else BACKGROUND
-            cut[cut == UNLABELLED] = value
-    for each in weak_boxes(labels):
-        r0, c0, r1, c1 = each.box
-        inside = (slice(r0, r1), slice(c0, c1))
-        drawn = plane(folded.classes, each.axis, each.index)[inside]
-        plane(out, each.axis, each.index)[inside][drawn == UNLABELLED] = UNLABELLED
-    return out
-
-
-def weak_boxes(labels: Sequence[LabelRow]) -> tuple[WeakBox, ...]:
-    """Patches that say only "one object of this class fills this box": prompts {"box_of": class}."""
-    found = []
-    for label in labels:
-        value = label.prompts.get("box_of")
-        if type(value) is int and label.box is not None and 0 < value < OPEN_BACKGROUND:
-            b = label.box
-            found.append(WeakBox(label.axis, label.index, value, (b.r0, b.c0, b.r1, b.c1)))
-    return tuple(found)
-
-
-def _newest(items: Sequence, count: int) -> list:
-    return list(items[-count:]) if count > 0 else []

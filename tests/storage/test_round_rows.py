@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from annotator.learning.corrections import proposal_dice
-from annotator.learning.round_inputs import RoundInputs, target_volume
+from annotator.learning.round_inputs import RoundInputs
+from annotator.learning.targets import target_volume
 from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
 from storage.rounds import Correction, Finished
