@@ -26,41 +26,7 @@ CLOSE = 1e-3  # logits of the two runtimes may differ by this much
 OPSET = 17
 LICENCE = "yours to decide; the model was trained on this project's images and labels alone"
 
-SCRIPT = '''"""python predict.py IMAGE OUT. Needs numpy, onnxruntime; pillow for pictures, nibabel for NIfTI."""
-import json, pathlib, sys
-import numpy as np, onnxruntime
-
-here, source, out = pathlib.Path(__file__).parent, sys.argv[1], sys.argv[2]
-card = json.loads((here / "model.json").read_text())
-dims, channels, classes = (card["network"][k] for k in ("dims", "channels", "classes"))
-if source.endswith((".nii", ".nii.gz")):
-    import nibabel
-    from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
-    file = nibabel.load(source)
-    own, shown = nibabel.io_orientation(file.affine), axcodes2ornt("LPI")
-    turned = apply_orientation(np.asarray(file.dataobj), ornt_transform(own, shown))
-    pixels = turned.T[..., None]  # (z, y, x, 1), rows down the screen as in the app
-else:
-    from PIL import Image
-    picture = np.asarray(Image.open(source))
-    pixels = picture[None, ..., None] if picture.ndim == 2 else picture[None, ..., :3]
-low, high = map(float, np.percentile(pixels, card["normalisation"]["percentiles"]))
-x = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1e-6), *card["normalisation"]["clip"])
-x = np.moveaxis(np.repeat(x, channels, 3) if x.shape[3] < channels else x, 3, 0)[:channels]
-x = x[None] if dims == 3 else np.moveaxis(x, 1, 0)
-pads = [(0, -n % m) for n, m in zip(x.shape[2:], card["multiple"])]
-x = np.pad(x, [(0, 0), (0, 0), *pads], mode="edge")
-session = onnxruntime.InferenceSession(str(here / "model.onnx"), providers=["CPUExecutionProvider"])
-logits = np.concatenate([session.run(None, {"image": part})[0] for part in np.split(x, len(x))])
-best = np.array([0, *card["class_ids"]], np.uint8)[logits.argmax(1)]
-mask = best[0] if dims == 3 else best
-mask = mask[tuple(slice(0, n) for n in pixels.shape[:3])]
-if out.endswith((".nii", ".nii.gz")):
-    turned = apply_orientation(mask.T, ornt_transform(shown, own))
-    nibabel.save(nibabel.Nifti1Image(turned, file.affine), out)
-else:
-    Image.fromarray(mask[0]).save(out)
-'''
+SCRIPT = Path(__file__).parent / "exported" / "predict.py"  # copied as it is, never imported
 
 
 @dataclass(frozen=True)
@@ -94,7 +60,7 @@ def export_model(
     difference, note = _write_onnx(network, folder / ONNX)
     about = _about(store, card, row, difference, note)
     write_bytes(folder / CARD, json.dumps(about, indent=1).encode())
-    (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
+    shutil.copyfile(SCRIPT, folder / SCRIPT.name)
     return ExportedModel(folder, difference)
 
 
