@@ -2,17 +2,15 @@
 
 Yang et al., "ST++: Make Self-training Work Better for Semi-supervised Semantic Segmentation", CVPR 2022. The rounds
 are its stages, so nothing is squeezed into one job: the first round is supervised and predicts every image with its
-snapshots at a third and two thirds; the stability of the three predictions ranks the images (learners.metrics), and
-the next rounds train on the more stable half, with strong looks and holes (Cutout). Where the paper starts each stage
-from scratch, a round here goes on from the last weights: there are minutes, not hours.
+snapshots at a third and two thirds; the stability of the three predictions ranks the images (`reliable` in
+learners/training/data.py), and the next rounds train on the more stable half, with strong looks and holes (Cutout).
+Where the paper starts each stage from scratch, a round here goes on from the last weights: there are minutes, not
+hours.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from learners.methods.supervised import labelled_part
-from learners.training.data import ImageReader
 from learners.training.losses import Sample
 from learners.training.mix import cutmix_masks
 from learners.training.trainer import Part, Recipe, StepContext
@@ -37,15 +35,6 @@ def cutout(sample: Sample, context: StepContext) -> Sample:
     fill = sample.x.mean(list(range(2, sample.x.dim())), keepdim=True)
     x = sample.x * keep[:, None] + fill * (1 - keep[:, None])
     return replace(sample, x=x, w=sample.w * keep, v=sample.v * keep)
-
-
-def reliable(cases: Sequence[ImageReader], share: float) -> tuple[int, ...]:
-    """ST++: so many of the images that nobody labelled, the more stable ones."""
-    unlabelled = [
-        c.example for c in cases if c.example.pseudo is not None and not c.labelled and not c.example.all_held
-    ]
-    ranked = sorted(unlabelled, key=lambda e: (-(e.pseudo.stability if e.pseudo else 0), e.image_id))
-    return tuple(e.image_id for e in ranked[: math.ceil(len(ranked) * share)])
 
 
 def make() -> Recipe:

@@ -8,7 +8,6 @@ import torch
 
 from learners import LEARNERS
 from learners.adapt.adapted import adapt_groups
-from learners.methods.stpp import reliable
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor
@@ -17,7 +16,7 @@ from learners.spec import RoundResult, RoundSpec, Unready
 from learners.training.augment import views_of
 from learners.training.budget import Budget
 from learners.training.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
-from learners.training.data import Pools, open_readers
+from learners.training.data import Pools, open_readers, reliable
 from learners.training.losses import CEDice
 from learners.training.plan import Plan, plan_of, plan_to_predict
 from learners.training.polarity import unseen_polarity

@@ -1,5 +1,6 @@
 """Images and targets opened where they are used, and patches drawn from them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -112,6 +113,17 @@ class ImageReader:
         known = without_slices(open_npy(self.example.known), self.example.held)
         part = known[(known != UNLABELLED).mean((1, 2)) > NEARLY_WHOLE]
         return int(((part != 0) & (part < OPEN_BACKGROUND)).sum()), part.size
+
+
+def reliable(readers: Sequence[ImageReader], share: float) -> tuple[int, ...]:
+    """So much (0..1) of the images that nobody labelled, the more stable ones."""
+    unlabelled = [
+        r.example
+        for r in readers
+        if r.example.pseudo is not None and not r.labelled and not r.example.all_held
+    ]
+    ranked = sorted(unlabelled, key=lambda e: (-(e.pseudo.stability if e.pseudo else 0), e.image_id))
+    return tuple(e.image_id for e in ranked[: math.ceil(len(ranked) * share)])
 
 
 def open_readers(
