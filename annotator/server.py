@@ -115,8 +115,10 @@ def serve(
 def _parts(workflow: Workflow, settings: ServerSettings) -> Parts:
     root = workflow.store.root
     hub = Hub()
-    workflow.prompting.measured = lambda: hub.post({"t": "project"})
-    workflow.prompting.tell = lambda work: _tell_embedding(hub, workflow, work)
+    workflow.prompting.subscribe(
+        on_progress=lambda progress: _tell_embedding(hub, workflow, progress),
+        on_speed=lambda: hub.post({"t": "project"}),
+    )
     jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
     sessions = Sessions(root / "private", settings)
     uploads = Uploads(root / "uploads", settings)

@@ -56,7 +56,7 @@ class Workflow:
             self.store, self.folds, engine, learn=learn, publish=publish, use_tuned_layers=use_tuned_layers
         )
         self.background.open()
-        self.prompting.head = self.background.head
+        self.prompting.subscribe(queue_head=self.background.head)
         return self.background
 
     def close(self) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from storage.arrays import SliceRef
 
 NEIGHBOURS = 3  # slices ahead in the direction of scrolling; one fewer behind
-DEATHS = (
-    2  # encoders elsewhere that a slice may cost; one that ends them by its size would end the server too
-)
+# Encoders elsewhere that a slice may cost: one that ends them by its size would end the server too.
+DEATHS = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class QueuedSlice:
 
 
 class EmbeddingQueue:
-    """The slices of the newest look, most urgent first. Not thread-safe: the desk's lock is held around all of it."""
+    """The slices of the newest look, most urgent first. Not thread-safe: hold `EmbeddingState.changed` around it."""
 
     def __init__(self) -> None:
         self._near: list[SliceView] = []

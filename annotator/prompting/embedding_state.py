@@ -47,15 +47,17 @@ class EmbeddingState:
     """Thread-safe. Whoever waits on `changed` holds it alone, and never while a model, the disk or Ray is at work."""
 
     def __init__(
-        self, cache: EmbeddingCache, picture: ReadPicture, tell: Callable[[EmbeddingProgress], None]
+        self, cache: EmbeddingCache, picture: ReadPicture, on_progress: Callable[[EmbeddingProgress], None]
     ) -> None:
-        self.cache, self.picture, self._tell = cache, picture, tell
-        self._telling = threading.Lock()  # so that `tell` hears things in order; taken before the next one
-        self.changed = threading.Condition()  # protects everything below
+        self.cache, self.picture, self._on_progress = cache, picture, on_progress
+        # So that `on_progress` hears things in order. Taken before `changed`, and before what `on_progress` takes.
+        self._telling = threading.Lock()
+        # Protects everything below. A leaf: no other lock is taken while it is held.
+        self.changed = threading.Condition()
         self.chosen = ModelHandle("", None)
         self.model: PromptModel | None = None  # once it is loaded
         self.problem = ""  # why it could not be
-        self.wishes = EmbeddingQueue()
+        self.queue = EmbeddingQueue()
         self.closing = False
         self._lost_encoder = ""  # why there are fewer encoders elsewhere than there could be
 
@@ -63,7 +65,7 @@ class EmbeddingState:
         """What was queued for the last one is dropped."""
         with self.changed:
             self.chosen, self.model, self.problem, self._lost_encoder = chosen, None, "", ""
-            self.wishes.drop()
+            self.queue.drop()
             self.changed.notify_all()
 
     def loaded(self, chosen: ModelHandle, model: PromptModel | None, problem: str) -> None:
@@ -72,10 +74,10 @@ class EmbeddingState:
                 return
             self.model, self.problem = model, problem
             self.changed.notify_all()
-        self._tell(EmbeddingProgress(chosen.title, "failed" if problem else "idle", message=problem))
+        self._on_progress(EmbeddingProgress(chosen.title, "failed" if problem else "idle", message=problem))
 
     def loading(self, chosen: ModelHandle) -> None:
-        self._tell(EmbeddingProgress(chosen.title, "loading"))
+        self._on_progress(EmbeddingProgress(chosen.title, "loading"))
 
     def close(self) -> None:
         with self.changed:
@@ -111,17 +113,17 @@ class EmbeddingState:
         began = time.monotonic()
         self.cache.put(key, encode(picture))
         with self.changed:
-            self.wishes.record_seconds(time.monotonic() - began, here=here)
+            self.queue.record_seconds(time.monotonic() - began, here=here)
 
     def _again(self, taken: QueuedSlice) -> bool:
         with self.changed:
-            waits = self.wishes.retry(taken)
+            waits = self.queue.retry(taken)
             self.changed.notify_all()
             return waits
 
     def _finish(self, taken: QueuedSlice, model: PromptModel, message: str) -> None:
         with self.changed:
-            self.wishes.finish(taken)
+            self.queue.finish(taken)
         self._report(model, message)
 
     def report_lost_encoder(self, model: PromptModel, reason: str) -> None:
@@ -138,12 +140,12 @@ class EmbeddingState:
             with self.changed:
                 if not self.serves(model):
                     return
-                wishes = self.wishes
-                phase = "embedding" if wishes.done < wishes.total else "idle"
-                work = EmbeddingProgress(
-                    self.chosen.title, phase, wishes.done, wishes.total, message or self._lost_encoder
+                queue = self.queue
+                phase = "embedding" if queue.done < queue.total else "idle"
+                progress = EmbeddingProgress(
+                    self.chosen.title, phase, queue.done, queue.total, message or self._lost_encoder
                 )
-            self._tell(work)
+            self._on_progress(progress)
 
 
 def first_line(error: BaseException) -> str:

@@ -50,32 +50,32 @@ class EmbeddingWorker:
         self,
         cache: EmbeddingCache,
         picture: ReadPicture,
-        tell: Callable[[EmbeddingProgress], None] = lambda work: None,
+        on_progress: Callable[[EmbeddingProgress], None] = lambda progress: None,
         elsewhere: RemoteEncoding | None = None,
     ) -> None:
-        self._cache, self._desk = cache, EmbeddingState(cache, picture, tell)
+        self._cache, self._state = cache, EmbeddingState(cache, picture, on_progress)
         self._threads = [threading.Thread(target=self._run, name="embeddings", daemon=True)]
         if elsewhere is not None:
-            crew = RemoteEncoders(self._desk, elsewhere)
-            self._threads.append(threading.Thread(target=crew.run, name="encoders", daemon=True))
+            remote = RemoteEncoders(self._state, elsewhere)
+            self._threads.append(threading.Thread(target=remote.run, name="encoders", daemon=True))
         for thread in self._threads:
             thread.start()
 
     def use(self, title: str, load: LoadModel | None) -> None:
         """Choose a model by how it is loaded, or none. What was queued for the last one is dropped."""
-        self._desk.use(ModelHandle(title, load))
+        self._state.use(ModelHandle(title, load))
 
     def look(self, near: Sequence[SliceView], far: Iterable[SliceView] = ()) -> None:
         """Make these next, most urgent first, in place of all that waited; `far` comes when nothing else waits."""
-        with self._desk.changed:
-            self._desk.wishes.replace(near, far)
-            self._desk.changed.notify_all()
+        with self._state.changed:
+            self._state.queue.replace(near, far)
+            self._state.changed.notify_all()
 
     @property
     def model(self) -> PromptModel | None:
         """The chosen model once it is loaded."""
-        with self._desk.changed:
-            return self._desk.model
+        with self._state.changed:
+            return self._state.model
 
     def ready(self, picture: NDArray[np.uint8]) -> bool:
         """Whether the chosen model would answer on this picture."""
@@ -84,8 +84,8 @@ class EmbeddingWorker:
 
     def answer(self, picture: NDArray[np.uint8], prompts: Prompts, stand_in: PromptModel) -> WorkerAnswer:
         """By the chosen model where it has this picture's embedding, else by one whose encoding costs nothing."""
-        with self._desk.changed:
-            model, why = self._desk.model, self._why()
+        with self._state.changed:
+            model, why = self._state.model, self._why()
         if model is not None:
             embedding = self._cache.get(key_of(picture, model.model_id), model.model_id)
             if embedding is not None:
@@ -94,49 +94,49 @@ class EmbeddingWorker:
 
     def why(self) -> str:
         """Why the chosen model may not be answering; "" where none is chosen."""
-        with self._desk.changed:
+        with self._state.changed:
             return self._why()
 
     def close(self) -> None:
         """Stop the workers and wait for them."""
-        self._desk.close()
+        self._state.close()
         for thread in self._threads:
             thread.join()
 
     def _why(self) -> str:
         """Called with the lock held."""
-        desk, title = self._desk, self._desk.chosen.title
-        if desk.problem:
-            return desk.problem
-        if desk.model is None:
-            loads = desk.chosen.load is not None
+        state, title = self._state, self._state.chosen.title
+        if state.problem:
+            return state.problem
+        if state.model is None:
+            loads = state.chosen.load is not None
             return f"{title} is being loaded; the built-in model answers until then" if loads else ""
         return f"{title} is still looking at this slice; the built-in model answers until then"
 
     def _run(self) -> None:
         lower_thread_priority()
-        desk = self._desk
+        state = self._state
         while True:
-            with desk.changed:
-                desk.changed.wait_for(lambda: desk.closing or self._load_waits() or self._slice_waits())
-                if desk.closing:
+            with state.changed:
+                state.changed.wait_for(lambda: state.closing or self._load_waits() or self._slice_waits())
+                if state.closing:
                     return
-                chosen, model = desk.chosen, desk.model
-                taken = None if model is None else desk.wishes.take()
+                chosen, model = state.chosen, state.model
+                taken = None if model is None else state.queue.take()
             if model is None:
                 self._load_model(chosen)
             elif taken is not None:
-                desk.embed(taken, model, model.encode, here=True)
+                state.embed(taken, model, model.encode, here=True)
 
     def _load_waits(self) -> bool:
-        return self._desk.chosen.load is not None and self._desk.model is None and not self._desk.problem
+        return self._state.chosen.load is not None and self._state.model is None and not self._state.problem
 
     def _slice_waits(self) -> bool:
-        return self._desk.model is not None and self._desk.wishes.local_worker_takes_next
+        return self._state.model is not None and self._state.queue.local_worker_takes_next
 
     def _load_model(self, chosen: ModelHandle) -> None:
         assert chosen.load is not None
-        self._desk.loading(chosen)
+        self._state.loading(chosen)
         try:
             model, problem = chosen.load(), ""
         except (
@@ -144,4 +144,4 @@ class EmbeddingWorker:
         ) as error:  # a wrong file, a missing package, no memory: the page says it, clicks go on
             log.warning("%s could not be loaded: %s", chosen.title, first_line(error))
             model, problem = None, f"{chosen.title} could not be loaded: {first_line(error)}"
-        self._desk.loaded(chosen, model, problem)
+        self._state.loaded(chosen, model, problem)

@@ -38,7 +38,7 @@ class EncoderPool(Protocol):
         """End them at once, whatever they do: their calls raise BrokenExecutor."""
 
     def close(self) -> None:
-        """`dismiss`, and hire no more."""
+        """`stop`, and start no more."""
 
 
 @dataclass(frozen=True)
@@ -52,42 +52,44 @@ class RemoteEncoding:
 
 
 class RemoteEncoders:
-    """Encoders for whichever model is chosen, until the desk closes."""
+    """Encoders for whichever model is chosen, until the state closes."""
 
-    def __init__(self, desk: EmbeddingState, elsewhere: RemoteEncoding) -> None:
-        self._desk, self._encoders, self._ahead = desk, elsewhere.encoders, elsewhere.ahead
-        self._hired: PromptModel | None = None
+    def __init__(self, state: EmbeddingState, elsewhere: RemoteEncoding) -> None:
+        self._state, self._encoders, self._ahead = state, elsewhere.encoders, elsewhere.ahead
+        self._model: PromptModel | None = None  # of the encoders that run
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
         """In a thread of its own; not a niced one, since the processes that it starts would be niced with it."""
-        desk = self._desk
+        state = self._state
         while True:
-            with desk.changed:
-                desk.changed.wait_for(lambda: desk.closing or self._hires() or desk.wishes.to_extend)
-                if desk.closing:
+            with state.changed:
+                state.changed.wait_for(
+                    lambda: state.closing or self._model_changed() or state.queue.to_extend
+                )
+                if state.closing:
                     break
-                hires, model, load = self._hires(), desk.model, desk.chosen.load
-                opened, look = desk.wishes.to_extend, desk.wishes.look_number
-            if hires:
-                self._hire(model, load)
+                changed, model, load = self._model_changed(), state.model, state.chosen.load
+                opened, look = state.queue.to_extend, state.queue.look_number
+            if changed:
+                self._start(model, load)
             elif opened is not None:
                 self._extend(opened, look)
-        self._dismiss()
+        self._stop()
         self._encoders.close()
 
-    def _hires(self) -> bool:
-        return self._desk.model is not self._hired
+    def _model_changed(self) -> bool:
+        return self._state.model is not self._model
 
-    def _hire(self, model: PromptModel | None, load: LoadModel | None) -> None:
-        self._dismiss()
-        self._hired = model
+    def _start(self, model: PromptModel | None, load: LoadModel | None) -> None:
+        self._stop()
+        self._model = model
         if model is None or load is None:
             return
         try:
             encoders = self._encoders.start(load, model.model_id)
         except Exception as error:  # Ray does not start, its cluster is gone: all is made here, as without it
-            self._desk.report_lost_encoder(model, first_line(error))
+            self._state.report_lost_encoder(model, first_line(error))
             return
         for number, encoder in enumerate(encoders):
             name, work = f"encoder {number}", (encoder, model)
@@ -95,7 +97,7 @@ class RemoteEncoders:
             self._threads.append(thread)
             thread.start()
 
-    def _dismiss(self) -> None:
+    def _stop(self) -> None:
         """Waits for the threads, not for what the encoders are at."""
         self._encoders.stop()
         while self._threads:
@@ -107,41 +109,41 @@ class RemoteEncoders:
         except Exception as error:  # the image was removed, the ranking failed: nothing more is made ahead
             log.warning("what comes after this slice is not known: %s", first_line(error))
             more = []
-        with self._desk.changed:
-            self._desk.wishes.extend(look, more)
-            self._desk.changed.notify_all()
+        with self._state.changed:
+            self._state.queue.extend(look, more)
+            self._state.changed.notify_all()
 
     def _serve(self, encoder: RemoteEncoder, model: PromptModel) -> None:
         """One encoder until it gives up or another model is chosen."""
         lower_thread_priority()
-        while self._desk.serves(model):
+        while self._state.serves(model):
             try:
                 encoder.begin()
             except Exception as error:  # it died too often, or its machine lacks the file of weights
-                self._desk.report_lost_encoder(model, first_line(error))
+                self._state.report_lost_encoder(model, first_line(error))
                 return
             self._until_it_dies(encoder, model)
 
     def _until_it_dies(self, encoder: RemoteEncoder, model: PromptModel) -> None:
-        desk = self._desk
-        with desk.changed:
-            desk.wishes.up += 1
+        state = self._state
+        with state.changed:
+            state.queue.up += 1
         try:
             while (taken := self._take(model)) is not None:
-                desk.embed(taken, model, encoder.encode, here=False)
+                state.embed(taken, model, encoder.encode, here=False)
         except BrokenExecutor as error:
             log.info("an encoder died: %s", first_line(error))
         finally:
-            with desk.changed:
-                desk.wishes.up -= 1
-                desk.changed.notify_all()
+            with state.changed:
+                state.queue.up -= 1
+                state.changed.notify_all()
 
     def _take(self, model: PromptModel) -> QueuedSlice | None:
         """The next slice, when there is one; None where this model is not wanted any more."""
-        desk = self._desk
-        with desk.changed:
-            desk.wishes.free += 1
-            desk.changed.wait_for(lambda: not desk.serves(model) or desk.wishes)
-            desk.wishes.free -= 1
-            desk.changed.notify_all()  # one free encoder less, and perhaps nothing near: both are waited for
-            return desk.wishes.take() if desk.serves(model) else None
+        state = self._state
+        with state.changed:
+            state.queue.free += 1
+            state.changed.wait_for(lambda: not state.serves(model) or state.queue)
+            state.queue.free -= 1
+            state.changed.notify_all()  # one free encoder less, and perhaps nothing near: both are waited for
+            return state.queue.take() if state.serves(model) else None

@@ -35,6 +35,10 @@ HEAD = 12  # slices of the queue that are made ahead
 AHEAD = 64  # slices made ahead in all, after those around the open one: far from the quota
 TUNED_SETTING = "prompt_tuned"  # "off" where somebody went back
 
+OnProgress = Callable[[EmbeddingProgress], None]  # called from the workers' threads, in order
+OnSpeed = Callable[[], None]  # the speed of a model is known: read `models` again
+QueueHead = Callable[[int], Sequence[SliceRef]]  # so many slices of the labelling queue; may take a second
+
 
 @dataclass(frozen=True)
 class PromptAnswer:
@@ -44,7 +48,7 @@ class PromptAnswer:
 
 
 class PromptService:
-    """Thread-safe. `tell` is called from the worker with what it is at; set it before the first `look`."""
+    """Thread-safe. `subscribe` before the first `look`."""
 
     def __init__(
         self,
@@ -59,19 +63,32 @@ class PromptService:
         # Replaced as a whole, never changed: read without a lock.
         self._entries = {**PROMPT_MODELS, **given}
         self._checkpoint = checkpoint
-        self._lock = threading.Lock()  # protects the caches and the choice; a leaf
+        # Protects the two below. A leaf: no other lock is taken inside it, though an instant model loads there.
+        self._lock = threading.Lock()
         self._instant: dict[str, PromptModel] = {}
         self._slices: OrderedDict[SliceView, NDArray[np.uint8]] = OrderedDict()
-        self.tell: Callable[[EmbeddingProgress], None] = lambda work: None
-        self.head: Callable[[int], Sequence[SliceRef]] = lambda count: ()  # of the queue, where there is one
-        self.measured: Callable[[], None] = lambda: None  # the speed of a model is known: read `models` again
-        self._speeds = Speeds(store, lambda: self.measured())
+        self._on_progress: OnProgress = lambda progress: None
+        self._on_speed: OnSpeed = lambda: None
+        self._queue_head: QueueHead = lambda count: ()
+        self._speeds = Speeds(store, lambda: self._on_speed())
         cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
         elsewhere = None if encoders is None else RemoteEncoding(encoders, self._ahead)
         self._embeddings = EmbeddingWorker(cache, self._picture, self._worked, elsewhere)
         self._chosen = BUILT_IN
         self._offer_tuned()
         self._begin(model)
+
+    def subscribe(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        on_speed: OnSpeed | None = None,
+        queue_head: QueueHead | None = None,
+    ) -> None:
+        """Who hears of progress and speeds, and who says what is labelled next. What is left out stays as it was."""
+        self._on_progress = on_progress or self._on_progress
+        self._on_speed = on_speed or self._on_speed
+        self._queue_head = queue_head or self._queue_head
 
     def close(self) -> None:
         """Waits for the slice that is being embedded, and the answer that is being measured."""
@@ -94,7 +111,7 @@ class PromptService:
             self._chosen if instant else BUILT_IN
         )  # loaded before the first click, not by it
         if instant:
-            self._speeds.wish(self._chosen, model, instant=True)
+            self._speeds.request(self._chosen, model, instant=True)
             self._picture(shown)
             return
         count = self._store.image(ref.image_id).shape[ref.axis]
@@ -102,19 +119,19 @@ class PromptService:
 
     def _ahead(self, shown: SliceView) -> list[SliceView]:
         """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
-        head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self.head(HEAD)]
+        head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self._queue_head(HEAD)]
         count = self._store.image(shown.ref.image_id).shape[shown.ref.axis]
         steps = [step for away in range(1, AHEAD) for step in (away, -away)]
         near = {*neighbours(shown, count, 1), *neighbours(shown, count, -1)}
         wanted = dict.fromkeys([*head, *beside(shown, steps, count)])
         return [one for one in wanted if one not in near][:AHEAD]
 
-    def _worked(self, work: EmbeddingProgress) -> None:
-        """The worker is at something; once it rests, the speed of its model is measured."""
+    def _worked(self, progress: EmbeddingProgress) -> None:
+        """Pass progress on; once the worker rests, the speed of its model is measured."""
         model = self._embeddings.model
-        if work.phase == "idle" and work.done >= work.total and model is not None:
-            self._speeds.wish(self._chosen, model, instant=False)
-        self.tell(work)
+        if progress.phase == "idle" and progress.done >= progress.total and model is not None:
+            self._speeds.request(self._chosen, model, instant=False)
+        self._on_progress(progress)
 
     def choose(self, name: str) -> None:
         """Raises LookupError for an unknown model, ValueError for one that is not ready."""
@@ -169,7 +186,7 @@ class PromptService:
 
     def models(self) -> list[dict[str, Any]]:
         """Every prompt model with its state: ready, missing (can be downloaded), file (give one), extra (a package)."""
-        return [self._told(name, entry) for name, entry in self._entries.items()]
+        return [self._describe(name, entry) for name, entry in self._entries.items()]
 
     def answering(self) -> dict[str, Any]:
         """Who answers the next click, and why it is not the chosen one."""
@@ -194,7 +211,7 @@ class PromptService:
             raise LookupError(f"there is no prompt model {name!r}; there are: {', '.join(self._entries)}")
         return self._entries[name]
 
-    def _told(self, name: str, entry: PromptModelEntry) -> dict[str, Any]:
+    def _describe(self, name: str, entry: PromptModelEntry) -> dict[str, Any]:
         state, detail = self._state(entry)
         speed = self._speeds.of(name)
         weights = CATALOGUE[entry.weights] if entry.weights else None

@@ -51,7 +51,7 @@ class Speeds:
         with self._lock:
             return self._known.get(name)
 
-    def wish(self, name: str, model: PromptModel, *, instant: bool) -> None:
+    def request(self, name: str, model: PromptModel, *, instant: bool) -> None:
         """Measure this model once, soon. `instant`: it encodes anew at each click. Returns at once."""
         with self._lock:
             if name in self._known or name in self._asked or self._closing.is_set():

@@ -44,7 +44,7 @@ class RayEncoder:
 
 
 class RayEncoders:
-    """Actors of one model at a time: one GPU each where the cluster has any. Ray starts with the first `hire`."""
+    """Actors of one model at a time: one GPU each where the cluster has any. Ray starts with the first `start`."""
 
     def __init__(self, address: str | None = None, threads: int | None = None) -> None:
         self._cluster = RayCluster(address, threads or max(1, (os.cpu_count() or 2) - 1))

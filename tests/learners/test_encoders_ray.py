@@ -109,7 +109,7 @@ def test_a_killed_actor_costs_a_slice_stale_ones_are_dropped_and_closing_ends_it
 
 def until_up(embeddings: EmbeddingWorker) -> None:
     until = time.monotonic() + SECONDS
-    while not embeddings._desk.wishes.free:
+    while not embeddings._state.queue.free:
         assert time.monotonic() < until, "no actor came up"
         time.sleep(0.02)
 

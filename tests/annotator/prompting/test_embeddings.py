@@ -1,4 +1,4 @@
-"""Embeddings ahead of the person: bounded, torn files ignored, clicks never waiting, the newest wish first."""
+"""Embeddings ahead of the person: bounded, torn files ignored, clicks never waiting, the newest look first."""
 
 import threading
 import time

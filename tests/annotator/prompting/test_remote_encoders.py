@@ -27,7 +27,7 @@ WAIT = 10
 
 @dataclass
 class DoubleEncoder:
-    """An encoder with gates, which can be told to die."""
+    """An encoder with gates, which can be reported to die."""
 
     model: PromptModel
     comes_up: threading.Semaphore
@@ -57,15 +57,15 @@ class DoubleEncoder:
 
 
 @dataclass
-class Agency:
-    """Hires out doubles; their gates are here, since there are none before the model is loaded."""
+class DoublePool:
+    """Starts doubles; their gates are here, since there are none before the model is loaded."""
 
     count: int = 1
     refusal: str = ""
     dies_of: set[int] = field(default_factory=set)
     come_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1000))
-    hired: list[DoubleEncoder] = field(default_factory=list)
+    started: list[DoubleEncoder] = field(default_factory=list)
     closed: bool = False
 
     def start(self, load: Callable[[], PromptModel], model_id: str) -> Sequence[DoubleEncoder]:
@@ -74,11 +74,11 @@ class Agency:
         model = load()
         assert model.model_id == model_id
         new = [DoubleEncoder(model, self.come_up, self.gate, dies_of=self.dies_of) for _ in range(self.count)]
-        self.hired += new
+        self.started += new
         return new
 
     def stop(self) -> None:
-        for double in self.hired:
+        for double in self.started:
             double.ended.set()
 
     def close(self) -> None:
@@ -87,16 +87,16 @@ class Agency:
 
     @property
     def encoded(self) -> list[int]:
-        return [value for double in self.hired for value in double.encoded]
+        return [value for double in self.started for value in double.encoded]
 
 
 @dataclass
-class DeskBench:
-    """Embeddings with an agency. `here` is the server's own model; `there` loads another object, as a process would."""
+class EncoderBench:
+    """A worker with a pool of encoders. `here` is the server's own model; `there` loads another object, as a process would."""
 
     embeddings: EmbeddingWorker
-    agency: Agency
-    told: list[EmbeddingProgress]
+    pool: DoublePool
+    reported: list[EmbeddingProgress]
     here: Threshold = field(default_factory=Threshold)
 
     def use(self) -> None:
@@ -107,114 +107,118 @@ class DeskBench:
     def up(self, count: int = 1) -> None:
         """Encoders come up and wait for slices."""
         for _ in range(count):
-            self.agency.come_up.release()
-        until(lambda: self.embeddings._desk.wishes.free == count)
+            self.pool.come_up.release()
+        until(lambda: self.embeddings._state.queue.free == count)
 
     def ready(self, *indices: int) -> bool:
         return all(self.embeddings.ready(picture_of(shown(index))) for index in indices)
 
     def at_rest(self, total: int) -> bool:
         """Once all of these are made. What comes after them is added when they are done: idle is said before it too."""
-        last = self.told[-1]
+        last = self.reported[-1]
         return last.phase == "idle" and last.done == last.total == total
 
 
 @pytest.fixture
-def agency() -> Agency:
-    return Agency()
+def pool() -> DoublePool:
+    return DoublePool()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, agency: Agency) -> Iterator[DeskBench]:
-    told: list[EmbeddingProgress] = []
+def bench(tmp_path: Path, pool: DoublePool) -> Iterator[EncoderBench]:
+    reported: list[EmbeddingProgress] = []
     others = set(threading.enumerate())  # of tests before this one
     cache = EmbeddingCache(tmp_path / "embeddings", 10_000_000)
-    more = RemoteEncoding(agency, lambda opened: [shown(opened.ref.index + 50)])
-    embeddings = EmbeddingWorker(cache, picture_of, told.append, more)
-    yield DeskBench(embeddings, agency, told)
+    more = RemoteEncoding(pool, lambda opened: [shown(opened.ref.index + 50)])
+    embeddings = EmbeddingWorker(cache, picture_of, reported.append, more)
+    yield EncoderBench(embeddings, pool, reported)
     embeddings.close()
-    assert agency.closed
+    assert pool.closed
     own = set(threading.enumerate()) - others
     assert not any(t.name.startswith(("embeddings", "encoder")) for t in own)
 
 
-def test_what_is_up_elsewhere_makes_all_of_it_and_then_what_comes_next(desk):
-    desk.use()
-    desk.up()
-    desk.embeddings.look([shown(1), shown(2)])
-    until(lambda: desk.ready(1, 2, 51))
-    assert desk.agency.encoded == [11, 12, 61] and desk.here.encoded == []
-    until(lambda: desk.at_rest(3))
+def test_what_is_up_elsewhere_makes_all_of_it_and_then_what_comes_next(bench):
+    bench.use()
+    bench.up()
+    bench.embeddings.look([shown(1), shown(2)])
+    until(lambda: bench.ready(1, 2, 51))
+    assert bench.pool.encoded == [11, 12, 61] and bench.here.encoded == []
+    until(lambda: bench.at_rest(3))
 
 
-def test_until_they_are_up_the_servers_own_worker_makes_it(desk):
-    desk.use()
-    desk.embeddings.look([shown(1), shown(2)])
-    until(lambda: desk.ready(1, 2))
-    assert desk.here.encoded == [11, 12] and desk.agency.encoded == []
+def test_until_they_are_up_the_servers_own_worker_makes_it(bench):
+    bench.use()
+    bench.embeddings.look([shown(1), shown(2)])
+    until(lambda: bench.ready(1, 2))
+    assert bench.here.encoded == [11, 12] and bench.pool.encoded == []
 
 
-def test_a_later_look_drops_what_waited(desk, agency):
-    agency.gate = threading.Semaphore(0)
-    desk.use()
-    desk.up()
-    desk.embeddings.look([shown(1), shown(2), shown(3)])
-    until(lambda: agency.encoded == [11])
-    desk.embeddings.look([shown(7)])
+def test_a_later_look_drops_what_waited(bench, pool):
+    pool.gate = threading.Semaphore(0)
+    bench.use()
+    bench.up()
+    bench.embeddings.look([shown(1), shown(2), shown(3)])
+    until(lambda: pool.encoded == [11])
+    bench.embeddings.look([shown(7)])
     for _ in range(3):
-        agency.gate.release()
-    until(lambda: desk.ready(1, 7, 57))
-    until(lambda: desk.at_rest(2))
-    assert agency.encoded == [11, 17, 67] and not desk.ready(2)
+        pool.gate.release()
+    until(lambda: bench.ready(1, 7, 57))
+    until(lambda: bench.at_rest(2))
+    assert pool.encoded == [11, 17, 67] and not bench.ready(2)
 
 
-def test_a_death_costs_a_slice_which_waits_again_first_of_all(desk, agency):
-    agency.dies_of = {11}
-    desk.use()
-    desk.up()
-    desk.embeddings.look([shown(1), shown(2)])
-    until(lambda: desk.ready(1, 2))
-    assert agency.encoded == [11] and desk.here.encoded == [11, 12]  # while it comes up again, here
+def test_a_death_costs_a_slice_which_waits_again_first_of_all(bench, pool):
+    pool.dies_of = {11}
+    bench.use()
+    bench.up()
+    bench.embeddings.look([shown(1), shown(2)])
+    until(lambda: bench.ready(1, 2))
+    assert pool.encoded == [11] and bench.here.encoded == [11, 12]  # while it comes up again, here
 
 
-def test_a_slice_that_ends_encoders_is_given_up_and_never_tried_in_the_server(desk, agency):
-    agency.dies_of = {11}
-    agency.count = 2
-    desk.use()
-    desk.up(2)
-    desk.embeddings.look([shown(1), shown(2)])
-    until(lambda: desk.ready(2) and any("was given up (its process is gone)" in w.message for w in desk.told))
-    assert agency.encoded.count(11) == 2 and 11 not in desk.here.encoded and not desk.ready(1)
+def test_a_slice_that_ends_encoders_is_given_up_and_never_tried_in_the_server(bench, pool):
+    pool.dies_of = {11}
+    pool.count = 2
+    bench.use()
+    bench.up(2)
+    bench.embeddings.look([shown(1), shown(2)])
+    until(
+        lambda: (
+            bench.ready(2) and any("was given up (its process is gone)" in w.message for w in bench.reported)
+        )
+    )
+    assert pool.encoded.count(11) == 2 and 11 not in bench.here.encoded and not bench.ready(1)
 
 
-def test_who_gives_up_is_missed_in_words_and_the_work_goes_on_here(desk, agency):
-    desk.use()
-    until(lambda: bool(agency.hired))
-    agency.hired[0].lives = 0
-    agency.come_up.release()
-    until(lambda: any("it died too often" in work.message for work in desk.told))
-    desk.embeddings.look([shown(1)])
-    until(lambda: desk.ready(1))
-    until(lambda: "goes on without it" in desk.told[-1].message)
+def test_who_gives_up_is_missed_in_words_and_the_work_goes_on_here(bench, pool):
+    bench.use()
+    until(lambda: bool(pool.started))
+    pool.started[0].lives = 0
+    pool.come_up.release()
+    until(lambda: any("it died too often" in work.message for work in bench.reported))
+    bench.embeddings.look([shown(1)])
+    until(lambda: bench.ready(1))
+    until(lambda: "goes on without it" in bench.reported[-1].message)
 
 
-def test_where_nobody_can_be_hired_all_is_made_here(desk, agency):
-    agency.refusal = "Ray did not start (no room)"
-    desk.use()
-    desk.embeddings.look([shown(1)])
-    until(lambda: desk.ready(1))
-    until(lambda: "no room" in desk.told[-1].message)
+def test_where_no_encoder_can_be_started_all_is_made_here(bench, pool):
+    pool.refusal = "Ray did not start (no room)"
+    bench.use()
+    bench.embeddings.look([shown(1)])
+    until(lambda: bench.ready(1))
+    until(lambda: "no room" in bench.reported[-1].message)
 
 
-def test_another_model_ends_the_encoders_of_the_last(desk, agency):
-    agency.gate = threading.Semaphore(0)
-    desk.use()
-    desk.up()
-    desk.embeddings.look([shown(1)])
-    until(lambda: agency.encoded == [11])
-    desk.embeddings.use("", None)
-    until(lambda: agency.hired[0].ended.is_set())
-    assert not desk.ready(1)
+def test_another_model_ends_the_encoders_of_the_last(bench, pool):
+    pool.gate = threading.Semaphore(0)
+    bench.use()
+    bench.up()
+    bench.embeddings.look([shown(1)])
+    until(lambda: pool.encoded == [11])
+    bench.embeddings.use("", None)
+    until(lambda: pool.started[0].ended.is_set())
+    assert not bench.ready(1)
 
 
 @pytest.mark.parametrize(
@@ -222,19 +226,19 @@ def test_another_model_ends_the_encoders_of_the_last(desk, agency):
     [(1, 1, 1, False), (1, 1, 0, True), (3, 1, 0, False), (0, 1, 0, True), (1, 0, 0, False)],
 )
 def test_the_open_slice_is_made_wherever_it_is_sooner(here, there, free, expected):
-    wishes = EmbeddingQueue()
-    wishes.replace([shown(1), shown(2)])
-    wishes.up, wishes.free, wishes.seconds_here, wishes.seconds_there = 1, free, here, there
-    assert wishes.local_worker_takes_next is expected
-    wishes.take()
-    assert not wishes.local_worker_takes_next  # its neighbours are for the others
+    queue = EmbeddingQueue()
+    queue.replace([shown(1), shown(2)])
+    queue.up, queue.free, queue.seconds_here, queue.seconds_there = 1, free, here, there
+    assert queue.local_worker_takes_next is expected
+    queue.take()
+    assert not queue.local_worker_takes_next  # its neighbours are for the others
 
 
 def test_ahead_are_the_queues_head_and_the_rest_of_the_volume_from_here_outwards(tmp_path):
     store = Store(tmp_path / "project")
     ids = [store.add_image(ball(seed=seed)[0]) for seed in range(2)]
     prompting = PromptService(store)
-    prompting.head = lambda count: [SliceRef(ids[1], 0, 3)]
+    prompting.subscribe(queue_head=lambda count: [SliceRef(ids[1], 0, 3)])
     found = prompting._ahead(SliceView(SliceRef(ids[0], 0, 1), WINDOW))
     prompting.close()
     assert found[0] == SliceView(SliceRef(ids[1], 0, 3), store.image(ids[1]).window)

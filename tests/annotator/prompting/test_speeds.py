@@ -48,8 +48,8 @@ def test_a_model_is_measured_once_for_a_machine_and_remembered(store):
     speeds = Speeds(store, changed.set, quiet_seconds=0)
     model = Counting()
     assert speeds.of("graphcut") is None
-    speeds.wish("graphcut", model, instant=True)
-    speeds.wish("graphcut", model, instant=True)
+    speeds.request("graphcut", model, instant=True)
+    speeds.request("graphcut", model, instant=True)
     assert changed.wait(60)
     speeds.close()
     assert model.encoded == 7 and speeds.of("graphcut") is not None
@@ -68,8 +68,8 @@ def test_a_model_that_fails_stays_unmeasured(store):
             raise MemoryError("no memory")
 
     speeds = Speeds(store, lambda: None, quiet_seconds=0)
-    speeds.wish("broken", Broken(), instant=True)
-    speeds.wish("graphcut", GraphCut(), instant=True)
+    speeds.request("broken", Broken(), instant=True)
+    speeds.request("graphcut", GraphCut(), instant=True)
     until = time.monotonic() + 60
     while speeds.of("graphcut") is None:
         assert time.monotonic() < until

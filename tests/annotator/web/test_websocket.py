@@ -543,7 +543,7 @@ def test_many_small_messages_wait_rather_than_vanish(
 def test_the_page_hears_how_far_the_chosen_model_is(client: TestClient, workflow: GatedWorkflow) -> None:
     with live(client) as tab:
         tab.wait("model")
-        workflow.prompting.tell(EmbeddingProgress("SAM", "embedding", 2, 5))
+        workflow.prompting._worked(EmbeddingProgress("SAM", "embedding", 2, 5))
         job = tab.wait("job")[0]
         assert (job["kind"], job["state"], job["done"], job["total"]) == ("embed", "running", 2, 5)
         tab.wait("model")
