@@ -55,13 +55,8 @@ class App:
     parts: Parts
 
 
-def make_app(workflow: Workflow, settings: ServerSettings) -> Guard:
-    """Everything behind one guard: the page, our routes, the websocket."""
-    return assemble(workflow, settings).guard
-
-
 def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = True) -> App:
-    """As `make_app`, in its parts. `with_page=False` leaves Gradio out, for tests of the rest."""
+    """Everything behind one guard: the page, our routes, the websocket. `with_page=False`: no Gradio, for tests."""
     parts = _parts(workflow, settings)
     api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
     api.include_router(make_sign_in(parts.sessions))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.protocol.frames import pack_bits
 from models.prompt import MaskPrediction
 
 WIRE_TYPES = {"int32": np.float32, "float64": np.float32}  # browsers slice these; the rest goes as it is
@@ -39,7 +40,7 @@ def pack_candidates(prediction: MaskPrediction) -> tuple[list[dict[str, Any]], b
     payload = bytearray()
     for mask, score in zip(prediction.masks, prediction.scores, strict=True):
         box = bounding_box(mask)
-        bits = np.packbits(mask[box[0] : box[2], box[1] : box[3]], axis=1, bitorder="little").tobytes()
+        bits = pack_bits(mask[box[0] : box[2], box[1] : box[3]])
         entries.append(
             {"box": box, "score": round(float(score), 4), "offset": len(payload), "bytes": len(bits)}
         )

@@ -22,11 +22,9 @@ from typing import IO
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 30.0
 
-DownloadProgress = Callable[[int, int], None]  # bytes so far, bytes in all; raise Cancelled in it to stop
-
-
-class DownloadCancelled(Exception):
-    """The download was stopped on request; what has arrived is kept and continued next time."""
+DownloadProgress = Callable[
+    [int, int], None
+]  # bytes so far, bytes in all; raise in it to stop: what arrived is kept
 
 
 class DownloadFailed(OSError):
@@ -45,13 +43,8 @@ class Weights:
     git_blob: str | None = None  # sha1 by which git names the same bytes
     source: str = ""  # where a person gets it by hand, for what has no direct address
 
-    @property
-    def checkable(self) -> bool:
-        return self.sha256 is not None or self.git_blob is not None
-
 
 META = "https://dl.fbaipublicfiles.com/segment_anything"
-META2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 GITHUB = "https://raw.githubusercontent.com"
 APACHE = "Apache-2.0"
 

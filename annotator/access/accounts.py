@@ -77,10 +77,6 @@ class Accounts:
         user = self._known(name)
         return self._save(User(user.name, hash_password(_checked(password)), secrets.token_hex(8)))
 
-    def end_sessions(self, name: str) -> None:
-        user = self._known(name)
-        self._save(User(user.name, user.password, secrets.token_hex(8)))
-
     def remove_user(self, name: str) -> None:
         """Also ends the sessions and the links of the user."""
         removed = _remove_all(self._users_dir, name) + _remove_all(self._links_dir, name)

@@ -12,7 +12,7 @@ from storage.arrays import BACKGROUND, ERASED, UNLABELLED, SliceRef, plane
 from storage.fold import fold
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
-from storage.tags import NewTag, TagBatch, TagRow
+from storage.tags import NewTag, TagBatch
 
 AXIS = 0  # tags are given on pictures and on the slices that a volume is stored in
 SliceKey = tuple[int, int, int]  # image, axis, index
@@ -147,15 +147,6 @@ def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[SliceKey]:
         step = min(every, count)
         found += [(row.id, AXIS, index) for index in range((step - 1) // 2, count, step)]
     return found
-
-
-def tags_as_said(tags: Iterable[TagRow]) -> dict[SliceKey, dict[int, bool]]:
-    """Slice -> class -> whether people said it is there; the newest counts."""
-    out: dict[SliceKey, dict[int, bool]] = {}
-    for tag in tags:
-        here = out.setdefault((tag.ref.image_id, tag.ref.axis, tag.ref.index), {})
-        here.update(dict.fromkeys(tag.classes, tag.present))
-    return out
 
 
 def _values(part: NDArray[np.uint8]) -> set[int]:

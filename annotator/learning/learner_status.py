@@ -7,7 +7,7 @@ from typing import Any
 from annotator.learning.prediction_publisher import RunningRound
 from learners import LEARNERS
 from learners.progress import RoundProgress, read_progress
-from storage.rounds import Correction, RoundRow
+from storage.rounds import RoundRow
 
 Message = dict[str, Any]
 
@@ -81,8 +81,3 @@ def history(rows: Sequence[RoundRow]) -> list[Message]:
         for r in rows
         if r.status == "done" and r.kind == "train"
     ]
-
-
-def corrective_dice(corrections: Sequence[Correction]) -> list[Message]:
-    """How much people changed proposals: 1 is nothing."""
-    return [{"image": c.image_id, "expected": c.expected, "dice": round(c.dice, 4)} for c in corrections]

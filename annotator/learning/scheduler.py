@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.learning.corrections import Corrections
-from annotator.learning.learner_status import LearnerStatus, corrective_dice, history
+from annotator.learning.learner_status import LearnerStatus, history
 from annotator.learning.next_step import NextStep, next_step
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.project_summary import summarize_project
@@ -214,10 +214,6 @@ class Scheduler:
     def history(self, learner: str) -> list[Message]:
         """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
         return history(self.rounds.of(_known(learner)))
-
-    def corrective_dice(self, learner: str) -> list[Message]:
-        """How much people changed proposals: 1 is nothing."""
-        return corrective_dice(self.rounds.corrections(learner))
 
     def pool(self, learner: str | None = None) -> Pool:
         """What the rankers see: every image that a learner has predicted."""

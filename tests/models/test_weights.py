@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models import PROMPT_MODELS, weights
-from models.weights import CATALOGUE, DownloadCancelled, DownloadFailed, Weights, fetch, find
+from models.weights import CATALOGUE, DownloadFailed, Weights, fetch, find
 
 CONTENT = bytes(range(256)) * 9001  # 2.3 MB, three chunks
 
@@ -120,9 +120,9 @@ def test_a_git_blob_name_is_a_checksum_too(server, net, tmp_path):
 def test_cancelling_keeps_what_arrived(server, net, tmp_path):
     def stop(have: int, total: int) -> None:
         if have > 1_000_000:
-            raise DownloadCancelled
+            raise KeyboardInterrupt
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(KeyboardInterrupt):
         fetch(net, stop, tmp_path)
     assert (tmp_path / "net.pth.part").stat().st_size > 1_000_000 and find(net, tmp_path) is None
     assert fetch(net, silent, tmp_path).read_bytes() == CONTENT
@@ -196,7 +196,7 @@ def test_what_has_no_address_says_where_to_get_it(tmp_path):
 def test_every_catalogue_entry_can_be_checked_and_named(name):
     entry = CATALOGUE[name]
     assert "/" not in entry.file and entry.licence
-    assert entry.checkable if entry.url else entry.source
+    assert entry.sha256 or entry.git_blob if entry.url else entry.source
     if entry.sha256:
         assert len(entry.sha256) == 64 and int(entry.sha256, 16)
 

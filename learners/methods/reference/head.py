@@ -18,7 +18,6 @@ from learners.methods.reference.reference_slices import Cells
 RIDGE = 1e-3
 PROTOTYPES = 4  # a side
 ROUNDS = 8  # of k-means
-PLACE_WEIGHT = 0.5
 STEPS = 41  # thresholds that are tried
 CLEARLY_NOT = -0.7  # scores below it have no say in where an image's own threshold lies
 FEWEST = 20  # cells that can tell one

@@ -313,8 +313,8 @@ def test_how_much_people_changed_a_proposal_is_noted_once(project):
     scheduler.run_until_idle(30)
     label(store, ids[1], 3)
     scheduler.run_until_idle(30)
-    noted = scheduler.corrective_dice("supervised")
-    assert [n["image"] for n in noted] == [ids[1], ids[1]] and all(0 <= n["dice"] <= 1 for n in noted)
+    noted = scheduler.rounds.corrections("supervised")
+    assert [c.image_id for c in noted] == [ids[1], ids[1]] and all(0 <= c.dice <= 1 for c in noted)
     assert [h["slices"] for h in scheduler.history("supervised")] == [1, 2, 3]
 
 

@@ -92,7 +92,7 @@ class DoublePool:
 
 @dataclass
 class EncoderBench:
-    """A worker with a pool of encoders. `here` is the server's own model; `there` loads another object, as a process would."""
+    """A worker and a pool. `here` is the server's own model; encoders load another object, as a process would."""
 
     embeddings: EmbeddingWorker
     pool: DoublePool
