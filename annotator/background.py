@@ -33,7 +33,7 @@ class Background:
         """`use_tuned_layers` is called from a thread of its own when the project has other tuned layers."""
         self.fills = FillWorker(store, folds, publish=publish)
         self.proposals, self.trust = VolumeProposals(store, self.fills), TrustView(store, folds)
-        self.scheduler = Scheduler(store, engine, tell=publish)
+        self.scheduler = Scheduler(store, engine, publish=publish)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
         self._learn = learn
 

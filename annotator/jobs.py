@@ -39,8 +39,8 @@ class JobProgress:
 class Job:
     """Thread-safe. The worker reports, everybody else reads `as_message()` and may `cancel()`."""
 
-    def __init__(self, kind: str, listen: Listen = lambda job: None, **facts: str) -> None:
-        self.id, self.kind, self.facts = secrets.token_hex(8), kind, facts
+    def __init__(self, kind: str, listen: Listen = lambda job: None, **details: str) -> None:
+        self.id, self.kind, self.details = secrets.token_hex(8), kind, details
         self.state: JobState = "running"
         self.url: str | None = None
         self.progress = JobProgress()
@@ -100,7 +100,7 @@ class Job:
             "message": progress.message,
             "refused": list(self.refused),
             "state": self.state,
-            **self.facts,
+            **self.details,
         }
         return message if self.url is None else {**message, "url": self.url}
 
@@ -135,9 +135,9 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
-    def start(self, kind: str, work: JobWork, **facts: str) -> Job:
-        """Raises Busy while another of its kind runs. `facts` go into its messages as they are."""
-        job = Job(kind, self._listen, **facts)
+    def start(self, kind: str, work: JobWork, **details: str) -> Job:
+        """Raises Busy while another of its kind runs. `details` go into its messages as they are."""
+        job = Job(kind, self._listen, **details)
         with self._lock:
             if self._closed or any(j.kind == kind and j.state == "running" for j in self._jobs.values()):
                 raise Busy(f"Another {kind} is under way; wait until it is done or stop it.")

@@ -167,25 +167,27 @@ class _Static(StaticFiles):
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    return _told(describe_error(error))
+    return _error_response(describe_error(error))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return _told(ErrorReply(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422))
+    return _error_response(
+        ErrorReply(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422)
+    )
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     lines = {404: "There is nothing at this address.", 405: "This address does not do that."}
-    return _told(ErrorReply(lines.get(error.status_code, str(error.detail)), error.status_code))
+    return _error_response(ErrorReply(lines.get(error.status_code, str(error.detail)), error.status_code))
 
 
-def _told(fault: ErrorReply) -> Response:
-    headers = {"retry-after": "3"} if fault.retry else None
-    return JSONResponse({"error": fault.line, "retry": fault.retry}, fault.status, headers)
+def _error_response(error: ErrorReply) -> Response:
+    headers = {"retry-after": "3"} if error.retry else None
+    return JSONResponse({"error": error.line, "retry": error.retry}, error.status, headers)
 
 
 def _check_exposed(sessions: Sessions, settings: ServerSettings) -> None:

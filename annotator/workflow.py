@@ -18,7 +18,7 @@ from annotator.windowing import for_wire, pack_candidates, wire_dtype
 from models.prompt import Prompts, Scribble
 from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
-from storage.image_states import ImageQuery, Mark
+from storage.image_states import ImageQuery, Trait
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Refused", "Workflow"]
 
 Message = dict[str, Any]
-MARKS = {"flag": "flagged", "first": "first", "skip": "skipped"}  # as the list of images names them
+TRAITS = {"flag": "flagged", "first": "first", "skip": "skipped"}  # as the list of images names them
 
 
 class Workflow:
@@ -97,11 +97,11 @@ class Workflow:
         ]
         return {"total": total, "items": items}
 
-    def mark(self, user: str, image_id: int, mark: Mark, on: bool) -> Message:
+    def mark(self, user: str, image_id: int, trait: Trait, on: bool) -> Message:
         """Flag an image, put it first or leave it out of the queue; the message for every page. Raises LookupError."""
         self.store.image(image_id)
-        self.store.image_states.mark(image_id, mark, on, user)
-        return {"t": "mark", "image": image_id, "mark": MARKS[mark], "on": on, "by": user}
+        self.store.image_states.set_trait(image_id, trait, on, user)
+        return {"t": "mark", "image": image_id, "mark": TRAITS[trait], "on": on, "by": user}
 
     def image(self, image_id: int) -> Message:
         image = self.store.image(image_id)

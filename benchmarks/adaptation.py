@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.common import Row
 from learners.adapt import ADAPTERS, AdaptationData
-from learners.adapt.adapted import adapt_groups, looks
+from learners.adapt.adapted import adapt_groups, patches_of
 from learners.adapt.layers import batch_norms
 from learners.prediction.evaluation import Evaluator
 from learners.rounds.train import run
@@ -84,7 +84,7 @@ def _measured(shift: Shift, network: str, seed: int, seconds: float) -> Iterator
 
         plain = each(model)
         yield Row(name, "none", "Dice", float(np.mean(plain)), len(plain), seed)
-        scene = AdaptationData(looks(unseen, plan), looks(known, plan))
+        scene = AdaptationData(patches_of(unseen, plan), patches_of(known, plan))
         for key, entry in ADAPTERS.items():
             if entry.batch_norm and not batch_norms(model):
                 continue

@@ -72,17 +72,17 @@ def grabcut(seeds: Seeds) -> NDArray[np.bool_]:
 
 def walker(seeds: Seeds) -> NDArray[np.bool_]:
     """scikit-image's random walker; without a negative seed the picture's border is background."""
-    marks = np.where(seeds.known == 1, 1, np.where(seeds.known == 0, 2, 0)).astype(np.int32)
-    if not (marks == 2).any():
-        marks[[0, -1]] = marks[:, [0, -1]] = 2
-    if not (marks == 1).any():
-        h, w = marks.shape
-        inside = np.argwhere(marks == 0).mean(0) if (marks == 0).any() else np.array([h / 2, w / 2])
+    markers = np.where(seeds.known == 1, 1, np.where(seeds.known == 0, 2, 0)).astype(np.int32)
+    if not (markers == 2).any():
+        markers[[0, -1]] = markers[:, [0, -1]] = 2
+    if not (markers == 1).any():
+        h, w = markers.shape
+        inside = np.argwhere(markers == 0).mean(0) if (markers == 0).any() else np.array([h / 2, w / 2])
         cv2.circle(
-            marks, (int(inside[1]), int(inside[0])), max(1, int(np.sqrt((marks == 0).sum()) / 5)), 1, -1
+            markers, (int(inside[1]), int(inside[0])), max(1, int(np.sqrt((markers == 0).sum()) / 5)), 1, -1
         )
     image = seeds.image.astype(np.float64) / 255
-    answer = random_walker(image, marks, beta=130, mode="cg_j", tol=1e-3, channel_axis=-1, prob_tol=1)
+    answer = random_walker(image, markers, beta=130, mode="cg_j", tol=1e-3, channel_axis=-1, prob_tol=1)
     return answer == 1
 
 

@@ -94,9 +94,9 @@ def write(rows: Sequence[Row], about: dict[str, Any], json_file: Path) -> None:
 
 def peak_memory_mb() -> float:
     """The most that this process has held so far."""
-    facts = psutil.Process().memory_info()
-    if hasattr(facts, "peak_wset"):  # Windows
-        return facts.peak_wset / 2**20
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset / 2**20
     status = Path("/proc/self/status")
     if status.exists():  # Linux: ru_maxrss begins with what the parent held
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -31,8 +31,8 @@ def main() -> None:
 def use(browser: SocketClient) -> None:
     """What a page does with a volume in its first minute."""
     browser.http.post("/api/classes", json={"op": "add", "name": "one"}).raise_for_status()
-    facts = browser.http.get("/api/images/1").raise_for_status().json()
-    depth, rows, columns = facts["shape"]
+    image = browser.http.get("/api/images/1").raise_for_status().json()
+    depth, rows, columns = image["shape"]
     for z in range(0, depth, 16):
         browser.http.get(
             "/api/images/1/pixels", params={"z0": z, "z1": min(depth, z + 16)}
@@ -49,7 +49,7 @@ def use(browser: SocketClient) -> None:
             "view": None,
         }
         points = {"points": [[20.0, 30.0]], "labels": [1], "scribbles": [], "mask_box": None}
-        browser.send({**message, **points, "window": facts["window"]})
+        browser.send({**message, **points, "window": image["window"]})
         browser.wait("mask", seq=axis + 1)
         browser.label(1, axis, index, np.ones((20, 30), np.uint8), instance=-1)
 

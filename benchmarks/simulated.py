@@ -125,7 +125,7 @@ def project(
     """A fresh project with the subject's images imported, and somebody to label them."""
     store = Store(folder)
     workflow = Workflow(store, PromptService(store))
-    scheduler = Scheduler(store, SerialExecutor(), settings=settings, tell=tell)
+    scheduler = Scheduler(store, SerialExecutor(), settings=settings, publish=tell)
     try:
         for name in subject.classes:
             store.add_class(name)

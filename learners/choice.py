@@ -33,7 +33,7 @@ class Choice:
     why: str
 
 
-def choose(facts: ProjectSummary) -> Choice:
+def choose(summary: ProjectSummary) -> Choice:
     """Supervised training done well, until the labels' kind, a good teacher and a GPU speak for something else.
 
     Where all volumes show one anatomy, a few labelled ones laid over the others are ahead of any minute of training
@@ -41,41 +41,42 @@ def choose(facts: ProjectSummary) -> Choice:
     (docs/measured/learners.md). From two slices a volume, training on fills is ahead of training on the slices alone
     (docs/measured/few_slices.md).
     """
-    if facts.tags and not facts.drawn and not facts.complete_slices:
+    if summary.tags and not summary.drawn and not summary.complete_slices:
         return Choice("tags", "nothing is drawn yet; tags are all there is to learn from")
-    kind = "volumes" if facts.volumes * 2 > facts.images else "images"
-    if facts.boxes * 2 > facts.drawn:
+    kind = "volumes" if summary.volumes * 2 > summary.images else "images"
+    if summary.boxes * 2 > summary.drawn:
         return Choice("weak", "most labels are boxes, which say nothing about single pixels")
-    if facts.drawn and not facts.complete_slices:
+    if summary.drawn and not summary.complete_slices:
         return Choice(
             "weak",
             "no slice is said to be complete, so what was drawn is taken as scribbles; the rest is unknown",
         )
-    unlabelled = facts.images - facts.labelled
-    good = facts.dice is not None and facts.dice >= GOOD
-    if facts.has_gpu and good and facts.labelled >= FEW and unlabelled > facts.labelled:
+    unlabelled = summary.images - summary.labelled
+    good = summary.dice is not None and summary.dice >= GOOD
+    if summary.has_gpu and good and summary.labelled >= FEW and unlabelled > summary.labelled:
         return Choice(
             "unimatch",
             f"there is a GPU, {unlabelled} {kind} are unlabelled, and the model is good enough "
-            f"(held-out Dice {facts.dice:.2f}) to teach itself from them",
+            f"(held-out Dice {summary.dice:.2f}) to teach itself from them",
         )
-    if kind == "volumes" and facts.alike and facts.labelled <= ATLASES:
+    if kind == "volumes" and summary.alike and summary.labelled <= ATLASES:
         return Choice(
             "atlas",
             "the volumes look alike, so the labels of a few can be carried to the others without training",
         )
-    if not facts.labelled:
+    if not summary.labelled:
         learner = "propagated" if kind == "volumes" else "supervised"
         return Choice(learner, "nothing is labelled yet, and it needs the fewest labels and minutes")
-    if kind == "volumes" and facts.complete_slices <= SPARSE * facts.labelled:
+    if kind == "volumes" and summary.complete_slices <= SPARSE * summary.labelled:
         return Choice(
             "propagated",
-            f"{count_of(facts.complete_slices, 'complete slice')} in {count_of(facts.labelled, 'labelled volume')}: "
+            f"{count_of(summary.complete_slices, 'complete slice')} in "
+            f"{count_of(summary.labelled, 'labelled volume')}: "
             "what is filled in between them teaches more than the slices alone",
         )
-    where = "a GPU" if facts.has_gpu else "this processor"
+    where = "a GPU" if summary.has_gpu else "this processor"
     return Choice(
         "supervised",
-        f"{count_of(facts.labelled, f'labelled {kind[:-1]}')} on {where}: "
+        f"{count_of(summary.labelled, f'labelled {kind[:-1]}')} on {where}: "
         "supervised training done well is the one to beat",
     )

@@ -26,7 +26,7 @@ class Prompts:
     """Everything a person pointed at on one slice. A value: change makes a new one."""
 
     points_rc: tuple[tuple[float, float], ...] = ()
-    labels: tuple[int, ...] = ()  # one per point: 1 foreground, 0 background
+    labels: tuple[int, ...] = ()  # one per point: 1 on the object, 0 beside it
     box: FloatBox | None = None
     scribbles: tuple[Scribble, ...] = ()
     mask: NDArray[np.bool_] | None = field(default=None, compare=False)  # (H, W): a label or answer to refine
@@ -38,7 +38,7 @@ class Prompts:
                 f"{len(self.points_rc)} points but {len(self.labels)} labels; give one label per point"
             )
         if set(self.labels) - {0, 1} or {s.label for s in self.scribbles} - {0, 1}:
-            raise ValueError("a point or scribble is labelled 1 (foreground) or 0 (background)")
+            raise ValueError("a point or scribble is labelled 1 (object) or 0 (background)")
         flat = [v for p in self.points_rc for v in p]
         flat += [v for s in self.scribbles for p in s.points_rc for v in p]
         flat += [*(self.box or ()), *(self.view or ())]

@@ -105,10 +105,10 @@ class ArrayCache:
         found: list[tuple[int, int, str]] = []
         for path in self._directory.glob("*.*"):
             with contextlib.suppress(FileNotFoundError):  # another process removed it just now
-                facts = path.stat()
+                info = path.stat()
                 if path.suffix in (".npz", ".npy"):
-                    found.append((facts.st_mtime_ns, facts.st_size, path.name))
-                elif path.suffix == ".tmp" and time.time() - facts.st_mtime >= abandoned_seconds:
+                    found.append((info.st_mtime_ns, info.st_size, path.name))
+                elif path.suffix == ".tmp" and time.time() - info.st_mtime >= abandoned_seconds:
                     self._remove([path.name])
         for _, size, name in sorted(found):
             self._sizes[name] = size

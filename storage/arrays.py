@@ -23,6 +23,7 @@ MAX_CLASS = 253
 ERASED = 254  # in a patch only: what was said here before is taken back, the voxel is unknown again
 UNLABELLED = 255  # nothing is said here; losses and metrics ignore it
 
+Box3 = tuple[slice, slice, slice]  # a part of a volume: z, y, x
 
 _DAMAGED = (
     OSError,

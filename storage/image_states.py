@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from storage.database import Database
 
-Mark = Literal["flag", "first", "skip"]
+Trait = Literal["flag", "first", "skip"]  # the table and the wire call it a mark
 
 # The state of an image is the first of these that holds.
 RANKS = ("complete", "accepted", "labelled", "proposed", "untouched")
@@ -99,19 +99,19 @@ class ImageStates:
             return rows[0]["total"], [_state(row) for row in rows]
         return self._db.value(f"{STATES} select count(*) from states where {where}", [pattern]), []
 
-    def mark(self, image_id: int, mark: Mark, on: bool, author: str) -> None:
+    def set_trait(self, image_id: int, trait: Trait, on: bool, author: str) -> None:
         """Saying it twice changes nothing."""
         with self._db.transaction() as tables:
             if on:
                 sql = "insert or ignore into image_marks (image_id, mark, author) values (?, ?, ?)"
-                tables.execute(sql, [image_id, mark, author])
+                tables.execute(sql, [image_id, trait, author])
             else:
-                tables.execute("delete from image_marks where image_id = ? and mark = ?", [image_id, mark])
+                tables.execute("delete from image_marks where image_id = ? and mark = ?", [image_id, trait])
 
-    def marked(self, mark: Mark) -> list[int]:
-        """Images with this mark, the first marked first."""
+    def with_trait(self, trait: Trait) -> list[int]:
+        """Images with this trait, oldest first."""
         sql = "select image_id from image_marks where mark = ? order by created_at, rowid"
-        return [row["image_id"] for row in self._db.rows(sql, [mark])]
+        return [row["image_id"] for row in self._db.rows(sql, [trait])]
 
 
 def _state(row: dict[str, Any]) -> ImageState:

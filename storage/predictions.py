@@ -98,8 +98,8 @@ class Predictions:
 
     def newest_of(self, image_ids: Sequence[int]) -> dict[int, PredictionRow]:
         """Per image its newest proposal; images without one are left out."""
-        marks = ",".join("?" * len(image_ids))
-        sql = f"select * from predictions where image_id in ({marks}) order by id"
+        placeholders = ",".join("?" * len(image_ids))
+        sql = f"select * from predictions where image_id in ({placeholders}) order by id"
         return {row["image_id"]: self._row(row) for row in self._db.rows(sql, image_ids)}
 
     def remove(self, image_id: int, producer: str) -> None:

@@ -90,8 +90,8 @@ class Store:
 
     def images_of(self, ids: Sequence[int]) -> list[ImageRow]:
         """These images, in this order; those that are not there are left out."""
-        marks = ",".join("?" * len(ids))
-        rows = {r["id"]: r for r in self._db.rows(f"select * from images where id in ({marks})", ids)}
+        placeholders = ",".join("?" * len(ids))
+        rows = {r["id"]: r for r in self._db.rows(f"select * from images where id in ({placeholders})", ids)}
         return [self._image(rows[image_id]) for image_id in ids if image_id in rows]
 
     def image(self, image_id: int) -> ImageRow:
@@ -226,12 +226,12 @@ class Store:
 
     def slice_counts(self, image_ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
         """Per image: slices labelled, slices complete, newest event. Images without events are left out."""
-        marks = ",".join("?" * len(image_ids))
+        placeholders = ",".join("?" * len(image_ids))
         place = "axis * 1000000 + slice"
         sql = f"""select image_id, max(id) as rev,
                   count(distinct iif(live and {MASKS}, {place}, null)) as labelled,
                   count(distinct iif(live and kind = 'complete', {place}, null)) as complete
-                  from labels where image_id in ({marks}) group by image_id"""
+                  from labels where image_id in ({placeholders}) group by image_id"""
         return {
             r["image_id"]: (r["labelled"], r["complete"], r["rev"]) for r in self._db.rows(sql, image_ids)
         }

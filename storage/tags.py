@@ -82,8 +82,11 @@ class Tags:
         sql = "select * from labels where kind = 'tag' and live"
         if image_ids is None:
             return [_tag(row) for row in self._db.rows(sql + " order by id")]
-        marks = ",".join("?" * len(image_ids))
-        return [_tag(row) for row in self._db.rows(f"{sql} and image_id in ({marks}) order by id", image_ids)]
+        placeholders = ",".join("?" * len(image_ids))
+        return [
+            _tag(row)
+            for row in self._db.rows(f"{sql} and image_id in ({placeholders}) order by id", image_ids)
+        ]
 
     def take_back(self, client_id: str, author: str) -> list[SliceRef]:
         """Revoke this author's newest act; the slices it was about. Raises LookupError where there is none."""

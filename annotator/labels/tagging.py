@@ -33,8 +33,10 @@ class Tagging:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rounds = store.rounds
-        self._lock = threading.Lock()  # protects what masks told; the store's lock is taken outside it
-        self._from_masks: dict[int, tuple[object, dict[SliceKey, SliceTags]]] = {}
+        self._lock = threading.Lock()  # protects `_from_masks`; a leaf, no other lock is taken inside it
+        self._from_masks: dict[
+            int, tuple[object, dict[SliceKey, SliceTags]]
+        ] = {}  # image -> state of the labels, tags
 
     def known(self, image_ids: Sequence[int] | None = None) -> dict[SliceKey, SliceTags]:
         """Every slice of these images (or of all) that anything is known of. Masks win over tags."""
@@ -47,10 +49,10 @@ class Tagging:
         for image_id in wanted:
             if image_id not in clocks:
                 continue
-            for place, told in self._told(image_id, clocks[image_id], first_use).items():
+            for place, found in self._of_masks(image_id, clocks[image_id], first_use).items():
                 here = out.setdefault(place, SliceTags())
-                here.present.update(told.present)
-                here.drawn |= told.drawn
+                here.present.update(found.present)
+                here.drawn |= found.drawn
         return out
 
     def page(self, offset: int, limit: int, *, every: int = 1, untagged: bool = False) -> Message:
@@ -58,7 +60,7 @@ class Tagging:
         classes = self._store.classes()
         _, rows = self._store.images(limit=-1)
         known, wanted = self.known(), {c.id for c in classes}
-        places = places_of(rows, every)
+        places = tagged_places(rows, every)
         done = [p for p in places if p in known and wanted <= known[p].present.keys()]
         shown = [p for p in places if p not in set(done)] if untagged else places
         by_id = {row.id: row for row in rows}
@@ -105,21 +107,21 @@ class Tagging:
         known = self.known(sorted(rows))
         return [_item(rows[p[0]], p, known.get(p)) for p in dict.fromkeys(places)]
 
-    def _told(self, image_id: int, rev: int, first_use: dict[int, int]) -> dict[SliceKey, SliceTags]:
+    def _of_masks(self, image_id: int, rev: int, first_use: dict[int, int]) -> dict[SliceKey, SliceTags]:
         """What the masks of an image say, kept until one of them or the first use of a class changes."""
         key = (rev, tuple(sorted(first_use.items())))
         with self._lock:
-            kept = self._from_masks.get(image_id)
-        if kept is not None and kept[0] == key:
-            return kept[1]
-        told = told_by_masks(self._store.image(image_id).shape, self._store.labels(image_id), first_use)
-        found = {(image_id, AXIS, index): known for index, known in told.items()}
+            cached = self._from_masks.get(image_id)
+        if cached is not None and cached[0] == key:
+            return cached[1]
+        by_index = tags_from_masks(self._store.image(image_id).shape, self._store.labels(image_id), first_use)
+        found = {(image_id, AXIS, index): known for index, known in by_index.items()}
         with self._lock:
             self._from_masks[image_id] = key, found
         return found
 
 
-def told_by_masks(
+def tags_from_masks(
     shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: Mapping[int, int]
 ) -> dict[int, SliceTags]:
     """Slice -> what its masks say: a class drawn is there; on a complete slice those known by then are not, else."""
@@ -139,7 +141,7 @@ def told_by_masks(
     return out
 
 
-def places_of(rows: Iterable[ImageRow], every: int = 1) -> list[SliceKey]:
+def tagged_places(rows: Iterable[ImageRow], every: int = 1) -> list[SliceKey]:
     """Pictures, and every so many slices of volumes, from the middle of the first step on."""
     found = []
     for row in rows:

@@ -31,17 +31,17 @@ class TrainOptions:
 
 
 def train(
-    project: Path, wish: TrainOptions, tell: Tell, engine: Executor | None = None
+    project: Path, options: TrainOptions, tell: Tell, engine: Executor | None = None
 ) -> list[dict[str, Any]]:
     """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
     settings = LearnSettings(
-        learners=(wish.learner,) if wish.learner else (),
-        seconds=wish.seconds,
+        learners=(options.learner,) if options.learner else (),
+        seconds=options.seconds,
         settle_seconds=0,
         predict_seconds=86_400,
-        network=wish.network,
-        adapt=wish.adapt,
-        references=wish.references,
+        network=options.network,
+        adapt=options.adapt,
+        references=options.references,
     )
     with _scheduler(project, settings, tell, engine) as scheduler:
         for name in scheduler.active:
@@ -103,7 +103,7 @@ def _scheduler(
     project: Path, settings: LearnSettings, tell: Tell, engine: Executor | None = None
 ) -> Iterator[Scheduler]:
     with _open(project) as store:
-        scheduler = Scheduler(store, engine or SerialExecutor(), settings=settings, tell=tell)
+        scheduler = Scheduler(store, engine or SerialExecutor(), settings=settings, publish=tell)
         try:
             yield scheduler
         finally:

@@ -68,12 +68,12 @@ class LabelQueue:
     def _chosen_by_people(self, pool: Pool, search: str) -> tuple[list[Pick], Pool]:
         """What people put first and nobody labelled yet, and the rows that are left for the ranker."""
         states = self._store.image_states
-        out = {*states.marked("skip")}
+        out = {*states.with_trait("skip")}
         wanted: set[int] | None = None
         if search:
             wanted = {row.id for row in self._store.images(limit=-1, search=search)[1]}
         labelled = self._scheduler.rounds.labelled_images()
-        first = [i for i in states.marked("first") if i not in labelled and i not in out]
+        first = [i for i in states.with_trait("first") if i not in labelled and i not in out]
         first = [i for i in first if wanted is None or i in wanted]
         gone = np.isin(pool.refs[:, 0], [*out, *first])
         if wanted is not None:

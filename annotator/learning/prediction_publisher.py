@@ -31,9 +31,9 @@ class PredictionPublisher:
 
     store: Store
     corrections: Corrections
-    tell: Callable[[Message], None]
+    publish: Callable[[Message], None]
 
-    def publish(self, running: RunningRound) -> None:
+    def publish_ready(self, running: RunningRound) -> None:
         progress = read_progress(running.spec.directory)
         if progress is None:
             return
@@ -42,7 +42,7 @@ class PredictionPublisher:
                 continue
             with contextlib.suppress(
                 PermissionError
-            ):  # Windows: the worker has it open; the next look gets it
+            ):  # Windows: the worker has it open; the next call gets it
                 self._publish_one(running, image_id, progress.scores.get(image_id))
                 running.published.add(image_id)
 
@@ -60,7 +60,7 @@ class PredictionPublisher:
             expected_dice=expected,
         )
         row = self.store.predictions.add(new)
-        self.tell(
+        self.publish(
             {
                 "t": "proposal",
                 "image": image_id,

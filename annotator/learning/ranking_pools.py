@@ -21,7 +21,8 @@ class PoolStore:
 
     def __init__(self, store: Store, rounds: Rounds) -> None:
         self._store, self._directory = store, rounds.directory
-        self._lock = threading.Lock()  # protects _pools; a leaf
+        # Protects `_pools`; held while a file is read. Taken inside the scheduler's lock; no lock of ours inside it.
+        self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
 
     def pool(self, learner: str) -> Pool:

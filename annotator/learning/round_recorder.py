@@ -21,9 +21,9 @@ Message = dict[str, Any]
 @dataclass(frozen=True)
 class RoundRecorder:
     rounds: Rounds
-    evidence: PoolStore
+    pools: PoolStore
     publisher: PredictionPublisher
-    tell: Callable[[Message], None]
+    publish: Callable[[Message], None]
 
     def record(self, running: RunningRound, future: Future) -> None:
         """The future has ended."""
@@ -39,7 +39,7 @@ class RoundRecorder:
 
     def _finish(self, running: RunningRound, result: RoundResult) -> None:
         row = running.row
-        self.publisher.publish(running)
+        self.publisher.publish_ready(running)
         metrics = {
             "steps": result.steps,
             "seconds": result.trained_seconds,
@@ -47,10 +47,12 @@ class RoundRecorder:
             "notes": list(result.notes),
             "remaining": result.remaining,
         }
-        kept = Finished(int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics)
-        if self.evidence.keep(row.learner, running.spec.directory / "pool.npz"):
-            self.tell({"t": "queue", "learner": row.learner})
-        self.rounds.finish(row.id, kept)
+        finished = Finished(
+            int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics
+        )
+        if self.pools.keep(row.learner, running.spec.directory / "pool.npz"):
+            self.publish({"t": "queue", "learner": row.learner})
+        self.rounds.finish(row.id, finished)
         log.info("round %d of %s done: %d steps, Dice %s", row.id, row.learner, result.steps, result.dice)
 
     def _lost(self, running: RunningRound) -> None:

@@ -47,19 +47,19 @@ class Scheduler:
         executor: Executor,
         *,
         settings: LearnSettings | None = None,
-        tell: Callable[[Message], None] = lambda message: None,
+        publish: Callable[[Message], None] = lambda message: None,
         rounds: Rounds | None = None,
     ) -> None:
         self.store, self.rounds = store, rounds or store.rounds
         self.rounds.sweep()
-        self._executor, self._tell = executor, tell
+        self._executor, self._publish = executor, publish
         self._inputs = RoundInputs(store, self.rounds)
         self._corrections = Corrections(store, self.rounds)
-        self._evidence = PoolStore(store, self.rounds)
-        self._publisher = PredictionPublisher(store, self._corrections, tell)
-        self._outcomes = RoundRecorder(self.rounds, self._evidence, self._publisher, tell)
-        # Protects everything below. The store's lock is taken inside it; it is never held while a round runs,
-        # except by an engine that runs rounds in the calling thread.
+        self._pools = PoolStore(store, self.rounds)
+        self._publisher = PredictionPublisher(store, self._corrections, publish)
+        self._recorder = RoundRecorder(self.rounds, self._pools, self._publisher, publish)
+        # Protects everything below. The locks of the pools, of tagging, of the engine and of the store are taken
+        # inside it, in this order. Not held while a round runs, except by an engine that runs it in this thread.
         self._lock = threading.RLock()
         self._settings = settings or read_settings(store)
         self._running: dict[str, RunningRound] = {}
@@ -109,8 +109,8 @@ class Scheduler:
             while self._record_ended() | self._start_behind():
                 busy = True
             for running in list(self._running.values()):
-                self._publisher.publish(running)
-                self._tell(self._status(running.row.learner))
+                self._publisher.publish_ready(running)
+                self._publish(self._status(running.row.learner))
             return busy or bool(self._running)
 
     def run_until_idle(self, seconds: float = 3600.0) -> None:
@@ -217,11 +217,11 @@ class Scheduler:
 
     def pool(self, learner: str | None = None) -> Pool:
         """What the rankers see: every image that a learner has predicted."""
-        return self._evidence.pool(learner or self.active[0])
+        return self._pools.pool(learner or self.active[0])
 
     def described(self) -> Pool:
         """What the images look like, for the first queries."""
-        return self._evidence.described()
+        return self._pools.described()
 
     # starting
 
@@ -251,14 +251,14 @@ class Scheduler:
         clock = self._clock(name)  # before the labels are read: what comes later starts another round
         if step.kind == "predict" and last is not None:
             clock = last.seen_label
-        inputs = self._inputs.build(name, last.seen_label if last else 0, self._evidence.stable(name))
+        inputs = self._inputs.build(name, last.seen_label if last else 0, self._pools.stable(name))
         self._asked.pop(name, None)
         why = missing(inputs) if step.kind == "train" else None
         if why is not None:
             changed = self._waiting.get(name) != why
             self._waiting[name] = why
             if changed:
-                self._tell(self._status(name))
+                self._publish(self._status(name))
             return False
         self._waiting.pop(name, None)
         dead = self.rounds.tries(name, clock)
@@ -268,7 +268,7 @@ class Scheduler:
         polish = last is not None and last.seen_label == row.seen_label
         self._running[name] = RunningRound(row, spec, polish)
         log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
-        self._tell(self._status(name))
+        self._publish(self._status(name))
         future = self._executor.submit(run_round, spec)
         future.add_done_callback(partial(self._round_ended, name))
         return True
@@ -345,16 +345,16 @@ class Scheduler:
             self._record(name, future)
 
     def _record(self, name: str, future: Future) -> None:
-        self._outcomes.record(self._running.pop(name), future)
+        self._recorder.record(self._running.pop(name), future)
         self.rounds.tidy([r.spec.parent for r in self._running.values() if r.spec.parent is not None])
         if not self._running:
             self._inputs.forget_old()
-        self._tell(self._status(name))
+        self._publish(self._status(name))
 
-    # telling
+    # status
 
     def _status(self, name: str) -> Message:
-        standing = LearnerStatus(
+        status = LearnerStatus(
             name=name,
             running=self._running.get(name),
             last=self.rounds.newest(name),
@@ -364,7 +364,7 @@ class Scheduler:
             waiting=self._waiting.get(name),
             off=self.off,
         )
-        return standing.message()
+        return status.message()
 
 
 def _known(learner: str) -> str:

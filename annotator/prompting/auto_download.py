@@ -29,7 +29,7 @@ def begin(jobs: Jobs, prompting: PromptService) -> Job | None:
 
 def stopped(job: Job) -> None:
     """A person stopped a download: it does not begin by itself again."""
-    weights = weights_of(job.facts.get("model", ""))
+    weights = weights_of(job.details.get("model", ""))
     if job.kind == "download" and weights is not None:
         decline(weights)
 

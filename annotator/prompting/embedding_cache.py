@@ -29,7 +29,8 @@ class EmbeddingCache:
 
     def __init__(self, directory: Path, quota_bytes: int) -> None:
         self._disk = ArrayCache(directory, quota_bytes)
-        self._lock = threading.Lock()  # protects what is in memory; the disk's own is taken outside it
+        # Protects `_memory`. A leaf: the lock of the disk's cache is never taken while it is held.
+        self._lock = threading.Lock()
         self._memory: OrderedDict[str, Embedding] = OrderedDict()
 
     @property
@@ -83,8 +84,8 @@ def halved(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
 
 def arrays_of(embedding: Embedding) -> Arrays:
     """As one file holds it."""
-    facts = {"model_id": np.array(embedding.model_id), "shape": np.array(embedding.shape)}
-    return {**facts, **{f"array.{name}": array for name, array in embedding.arrays.items()}}
+    head = {"model_id": np.array(embedding.model_id), "shape": np.array(embedding.shape)}
+    return {**head, **{f"array.{name}": array for name, array in embedding.arrays.items()}}
 
 
 def embedding_of(arrays: Arrays, model_id: str) -> Embedding | None:

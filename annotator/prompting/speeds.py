@@ -39,7 +39,7 @@ class Speeds:
         self, store: Store, changed: Callable[[], None], quiet_seconds: float = QUIET_SECONDS
     ) -> None:
         self._store, self._changed, self._quiet = store, changed, quiet_seconds
-        self._lock = threading.Lock()  # protects the two below; the store's lock is taken inside it
+        self._lock = threading.Lock()  # protects `_known` and `_asked`; the store's lock is taken inside it
         self._known = _read(store)
         self._asked: set[str] = set()
         self._waiting: queue.SimpleQueue[tuple[str, PromptModel, bool] | None] = queue.SimpleQueue()

@@ -28,7 +28,7 @@ class Tuned:
 
 
 def read_tuned(store: Store) -> Tuned:
-    """The facts of the project; the defaults where they cannot be read."""
+    """What this project knows; the defaults where that cannot be read."""
     try:
         return Tuned(**json.loads(store.setting(SETTING) or "{}"))
     except (ValueError, TypeError):

@@ -2,7 +2,7 @@
 
 A tuning round runs in the learners' worker, so never beside a learning round: it waits until none runs, and gives way
 when one wants to start; then it goes on from where it was. What it makes is a file in `tuned/`, taken into use only
-where it saves clicks on held-out masks. The facts are the project's setting `prompt_tuning`.
+where it saves clicks on held-out masks. What is known of it is the project's setting `prompt_tuning`.
 """
 
 import contextlib
@@ -47,13 +47,18 @@ class Tuner:
         judged: int | None = None,
     ) -> None:
         """`busy`: a learning round runs or waits. `use_tuned_layers` is called when the adapter in use changes."""
-        self._store, self._executor, self._busy, self._adopt = store, executor, busy, use_tuned_layers
+        self._store, self._executor, self._busy, self._use_tuned_layers = (
+            store,
+            executor,
+            busy,
+            use_tuned_layers,
+        )
         self._limits: dict[str, Any] = {
             k: v for k, v in (("steps", steps), ("judged", judged)) if v is not None
         }
         self._count = MaskCount(store)
-        # Protects everything below; the store's lock is taken inside it. Not held while a round runs, except by an
-        # engine that runs rounds in the calling thread.
+        # Protects everything below. Taken before the locks of the embedding state, prompt service, engine and store.
+        # Not held while a round runs, except by an engine that runs it in this thread.
         self._lock = threading.RLock()
         self._spec: TuneSpec | None = None
         self._objects, self._deaths, self._asked = 0, 0, False
@@ -194,24 +199,28 @@ class Tuner:
 
     def _finish(self, result: TuneResult) -> None:
         assert result.before is not None and result.after is not None
-        told = f"{result.before.clicks:.1f} -> {result.after.clicks:.1f} clicks to 0.85 on held-out masks"
+        difference = (
+            f"{result.before.clicks:.1f} -> {result.after.clicks:.1f} clicks to 0.85 on held-out masks"
+        )
         if not result.kept:
-            return self._ended(self._objects, f"Tuning saved no clicks ({told}); the model stays as it was.")
+            return self._ended(
+                self._objects, f"Tuning saved no clicks ({difference}); the model stays as it was."
+            )
         made = self._work / ADAPTER
         folder = self._store.root / FOLDER
         folder.mkdir(exist_ok=True)
         old, name = read_tuned(self._store).file, f"{digest(made.read_bytes())}.safetensors"
         made.replace(folder / name)
         tuned = Tuned(0, name, self._objects, result.before.clicks, result.after.clicks)
-        self._ended(self._objects, f"The built-in model was tuned: {told}.", tuned)
-        self._adopt()
+        self._ended(self._objects, f"The built-in model was tuned: {difference}.", tuned)
+        self._use_tuned_layers()
         if old and old != name:
             with contextlib.suppress(OSError):  # Windows: the old model may still have it open
                 (folder / old).unlink()
 
     def _ended(self, objects: int, message: str, tuned: Tuned | None = None) -> None:
-        facts = replace(tuned or read_tuned(self._store), tried=objects, message=message)
-        write_tuned(self._store, facts)
+        tuned = replace(tuned or read_tuned(self._store), tried=objects, message=message)
+        write_tuned(self._store, tuned)
         self._spec = None
         shutil.rmtree(self._work, ignore_errors=True)
         log.info("%s", message)
@@ -222,7 +231,7 @@ class Tuner:
                 (self._work / STOP_FILE).touch()
 
 
-def tune_project(project: Path, tell: Callable[[str], None], **limits: Any) -> Tuned:
+def tune_project(project: Path, on_phase: Callable[[str], None], **limits: Any) -> Tuned:
     """Tune now, in this process; what came of it. Raises FileNotFoundError, ValueError."""
     from learners.engines import SerialExecutor
 
@@ -234,7 +243,7 @@ def tune_project(project: Path, tell: Callable[[str], None], **limits: Any) -> T
     try:
         tuner = Tuner(store, SerialExecutor(), **limits)
         tuner.ask()
-        tell("tuning the built-in model; this takes some minutes")
+        on_phase("tuning the built-in model; this takes some minutes")
         return tuner.run_until_idle()
     finally:
         store.close()

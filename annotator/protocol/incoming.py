@@ -19,7 +19,7 @@ ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Points = Annotated[list[Point], Field(max_length=MAX_POINTS)]
 Sign = Annotated[int, Field(ge=0, le=1)]
-FloatBox = Annotated[list[Number], Field(min_length=4, max_length=4)]
+BoxNumbers = Annotated[list[Number], Field(min_length=4, max_length=4)]
 
 
 def _half_open(box: list[int]) -> list[int]:
@@ -78,9 +78,9 @@ class PredictMessage(SliceMessage):
     window: Window
     points: Points = []
     labels: Annotated[list[Sign], Field(max_length=MAX_POINTS)] = []
-    box: FloatBox | None = None
+    box: BoxNumbers | None = None
     scribbles: Annotated[list[ScribbleMessage], Field(max_length=1000)] = []
-    view: FloatBox | None = None
+    view: BoxNumbers | None = None
     mask_box: PixelBox | None = None
 
 

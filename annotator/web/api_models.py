@@ -39,7 +39,7 @@ def make_router(parts: Parts, scheduler: Scheduler) -> APIRouter:
         path = _zip_of(parts, job)
         if job.kind != OUT or job.url is None or not path.is_file():
             raise LookupError("this model is not there any more; export it again")
-        name = f"{_stem(parts, job.facts['learner'])}.zip"
+        name = f"{_stem(parts, job.details['learner'])}.zip"
         return FileResponse(path, filename=name, media_type="application/zip")
 
     @router.post("/{learner}/import")

@@ -24,7 +24,7 @@ from annotator.web.uploads import UploadBatch, Uploads
 from annotator.web.websocket import Floor, serve_tab
 from annotator.workflow import Workflow
 from storage.arrays import SliceRef
-from storage.image_states import ImageQuery, Mark
+from storage.image_states import ImageQuery, Trait
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ModelBody(RequestBody):
 
 
 class MarkBody(RequestBody):
-    mark: Mark
+    mark: Trait
     on: bool
 
 

@@ -11,12 +11,16 @@ from learners.adapt.groups import groups_of
 from learners.adapt.layers import batch_norms
 from learners.prediction.evaluation import Evaluator
 from learners.prediction.predict import Tile, probabilities
-from learners.training.data import Box3, ImageReader
+from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
+from storage.arrays import Box3
 
-LOOKS, CONCURRENT_PATCHES = 16, 8  # patches of a group that an adapter sees, and how many of them in a batch
+PATCHES, CONCURRENT_PATCHES = (
+    16,
+    8,
+)  # patches of a group that an adapter sees, and how many of them in a batch
 GAIN = 0.005  # of held-out Dice that an adaptation must bring to be kept
 
 
@@ -34,23 +38,23 @@ class Adapted:
 
 
 def adapt_groups(
-    network: UNet, cases: Sequence[ImageReader], plan: Plan, classes: Classes, wish: str = AUTO
+    network: UNet, cases: Sequence[ImageReader], plan: Plan, classes: Classes, adapter: str = AUTO
 ) -> Adapted:
-    """`wish`: an adapter's name, or all of them. Groups without held-out labels stay as they are: nothing could
+    """`adapter`: an adapter's name, or all of them. Groups without held-out labels stay as they are: nothing could
     tell whether an adaptation helps, and on some images each one harms. The network itself is not changed."""
     groups = groups_of(cases, {case.example.image_id: case.example.group for case in cases})
     by_image: dict[int, UNet] = {}
     notes: list[str] = []
-    source = looks([case for case in cases if case.labelled], plan)
+    source = patches_of([case for case in cases if case.labelled], plan)
     for name in dict.fromkeys(groups.values()):
         mine = [case for case in cases if groups[case.example.image_id] == name]
         judge = Evaluator(mine, plan, classes)
         before = judge(network).dice
         if before is None or not source:
             continue
-        scene = AdaptationData(looks([c for c in mine if c.held_out() is None] or mine, plan), source)
+        scene = AdaptationData(patches_of([c for c in mine if c.held_out() is None] or mine, plan), source)
         best, chosen, score = None, "", before + GAIN
-        for key in _candidates(network, wish):
+        for key in _candidates(network, adapter):
             changed = ADAPTERS[key].adapt(network, scene).eval()
             dice = judge(changed).dice
             if dice is not None and dice >= score:
@@ -64,18 +68,18 @@ def adapt_groups(
     return Adapted(network, plan, by_image, tuple(notes))
 
 
-def _candidates(network: UNet, wish: str) -> list[str]:
+def _candidates(network: UNet, adapter: str) -> list[str]:
     """What can change this network at all."""
-    names = list(ADAPTERS) if wish == AUTO else [wish]
+    names = list(ADAPTERS) if adapter == AUTO else [adapter]
     return [name for name in names if batch_norms(network) or not ADAPTERS[name].batch_norm]
 
 
-def looks(cases: Sequence[ImageReader], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def patches_of(cases: Sequence[ImageReader], plan: Plan, seed: int = 0) -> tuple[torch.Tensor, ...]:
     """Batches of patches at the network's own size, spread over the images."""
     if not cases:
         return ()
     rng = np.random.default_rng(seed)
-    patches = [_patch(cases[i % len(cases)], plan, rng) for i in range(LOOKS)]
+    patches = [_patch(cases[i % len(cases)], plan, rng) for i in range(PATCHES)]
     whole = torch.from_numpy(np.stack(patches)).to(plan.device)
     return tuple(whole.split(CONCURRENT_PATCHES if plan.dims == 2 else CONCURRENT_PATCHES // 2))
 

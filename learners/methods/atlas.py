@@ -55,7 +55,7 @@ class Atlases:
     """Predicts whole volumes; what was found for a volume is kept, because it is asked for more than once."""
 
     atlases: Sequence[Atlas]
-    kept: ArrayCache  # the registrations, between rounds
+    cache: ArrayCache  # the registrations, between rounds
     _found: dict[int, tuple[NDArray[np.float16], NDArray[np.float32]]] = field(default_factory=dict)
 
     def tiles(self, case: ImageReader) -> Iterator[Tile]:
@@ -83,7 +83,7 @@ class Atlases:
         count = len(self.atlases[0].labels)
         total = np.zeros((count, *picture.shape), np.float32)
         for atlas, moving in self._nearest(image_id, picture):
-            way = way_between(picture, moving, self.kept)
+            way = way_between(picture, moving, self.cache)
             if way.likeness >= ALIKE:
                 parts = np.stack([resized(part, picture.shape) for part in atlas.labels])
                 total += way.likeness**SHARPNESS * way.moved(parts)

@@ -45,13 +45,13 @@ class Deformation:
         return sitk.CompositeTransform([straight, sitk.DisplacementFieldTransform(bend)])
 
 
-def way_between(picture: Brightness, other: Brightness, kept: ArrayCache) -> Deformation:
+def way_between(picture: Brightness, other: Brightness, cache: ArrayCache) -> Deformation:
     """How `other` lies in `picture`, from disk where these pixels were registered before."""
-    return _way_of(kept.get_or_make(key_of(picture, other), lambda: _arrays_of(register(picture, other))))
+    return _way_of(cache.get_or_make(key_of(picture, other), lambda: _arrays_of(register(picture, other))))
 
 
 def key_of(picture: Brightness, other: Brightness) -> str:
-    """The name under which a registration is kept: both volumes, and everything else that it depends on."""
+    """The name under which a registration is cache: both volumes, and everything else that it depends on."""
     settings = VERSION, AFFINE_STEPS, DEMONS_STEPS, DEMONS_SMOOTH, sitk.Version.VersionString()
     digest = hashlib.sha256(f"{settings} {picture.shape}".encode())
     for volume in (picture, other):

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.prediction.metrics import NO_SCORE
-
-Box3 = tuple[slice, slice, slice]
+from storage.arrays import Box3
 
 
 class SnapshotEnsemble:

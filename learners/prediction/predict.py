@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from learners.prediction.ensemble import SnapshotEnsemble
 from learners.prediction.metrics import soft_dice
-from learners.training.data import Box3, ImageReader
+from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.training.targets import Classes
 from learners.training.trainer import autocast
 from models.networks import UNet
+from storage.arrays import Box3
 
 CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write

@@ -126,7 +126,7 @@ class RunControl:
             raise PropagationCancelled
 
     @property
-    def late(self) -> bool:
+    def out_of_time(self) -> bool:
         return time.monotonic() > self.deadline
 
 

@@ -1,7 +1,7 @@
 """The random walker of L. Grady (TPAMI 2006) with a prior: labels spread through the image until they meet an edge.
 
 Solves one linear system for all classes. Between labelled slices the outlines that are carried along by registering
-neighbouring slices (`flow`) and the brightness of what was labelled (`looks`) pull every voxel gently (CVPR 2005,
+neighbouring slices (`flow`) and the brightness of what was labelled (`intensity`) pull every voxel gently (CVPR 2005,
 "multilabel random walker using prior models"): where the image shows no edge, the outlines are interpolated. Large
 volumes are solved on a coarse grid first; on finer ones only the voxels around the edges found so far are solved again.
 Where structures are thin that grid is as fine as can be, edges are smoothed less and finer grids read their brightness
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from learners.propagate import intensity_model as looks
+from learners.propagate import intensity_model as intensity
 from learners.propagate import registration as flow
 from learners.propagate.contract import PropagationInput, PropagationResult, RunControl
 from learners.propagate.voxel_graph import SMOOTH, Edges, coarse_mean, finer, solve, system_of
@@ -195,9 +195,9 @@ def _sharper(
 ) -> NDArray[np.float32]:
     """(N, K) the coarse solution, with what each free voxel's brightness says beyond that of its block."""
     block = finer(coarse_mean(small.image, step), step, small.shape)
-    here, there = looks.levels(small.image[free]), looks.levels(block[free])
+    here, there = intensity.levels(small.image[free]), intensity.levels(block[free])
     odds = guess * np.stack(
-        [ratio[here] / ratio[there] for ratio in looks.global_likelihood_ratio(small)], -1
+        [ratio[here] / ratio[there] for ratio in intensity.global_likelihood_ratio(small)], -1
     )
     rest = (1 - guess.sum(-1, keepdims=True)).clip(0)
     return (odds / (odds.sum(-1, keepdims=True) + rest + 1e-6)).astype(np.float32)
@@ -238,7 +238,7 @@ def _solved(
 
 def _prior(small: PropagationInput, run: RunControl, *, thin: bool) -> NDArray[np.float32]:
     """(z, y, x, K) what outlines and brightness say about each foreground class."""
-    nearby = looks.local_likelihood_ratio(small, background=thin)
+    nearby = intensity.local_likelihood_ratio(small, background=thin)
     odds = [(p / (1 - p + 1e-4)) * look for p, look in zip(flow.chances(small, run), nearby)]
     stacked = np.stack(odds, -1)
     return stacked / (1 + stacked.sum(-1, keepdims=True))

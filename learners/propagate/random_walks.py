@@ -49,7 +49,7 @@ def vote(case: PropagationInput, run: RunControl) -> PropagationResult:
     parts = _parts(starts, ROUNDS, len(starts.places) if device.type == "cuda" else WALKERS)
     done = 0
     for part in parts:
-        if run.late and done:
+        if run.out_of_time and done:
             break
         run.progress(done / len(parts))
         _send(part, (image, inside, moves, slow.float()), hits, rng, run)

@@ -53,7 +53,7 @@ def carry(
 ) -> PropagationResult:
     """A guess by any way of moving an outline to the next slice; past the deadline outlines stay where they are."""
     guess = guess_of(case, carried(case, run, mover_of))
-    return PropagationResult(guess.classes, guess.probability, not run.late)
+    return PropagationResult(guess.classes, guess.probability, not run.out_of_time)
 
 
 def carried(
@@ -116,7 +116,7 @@ def _walk(case: PropagationInput, run: RunControl, way: CarriedWay, mover: Mover
         if k in way.outlines:
             score, source = way.out_of(k), k
             closing = min(max(float(score.max()) / way.reach, SLOWEST), FASTEST) if way.reach else 0.0
-        elif not run.late and (score > 0).any():
+        elif not run.out_of_time and (score > 0).any():
             score = mover(score, k - way.step, k)
         distance = abs(k - source) * mm
         beyond = (k - last) * way.step > 0

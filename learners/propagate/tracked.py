@@ -35,7 +35,7 @@ def tracked(load: Callable[[], Tracker]) -> Method:
     def propagate(case: PropagationInput, run: RunControl) -> PropagationResult:
         tracker, pixels = load(), as_bytes(case.image)
         guess = guess_of(case, _chances(case, run, tracker, pixels))
-        return PropagationResult(guess.classes, guess.probability, not run.late)
+        return PropagationResult(guess.classes, guess.probability, not run.out_of_time)
 
     return propagate
 
@@ -65,7 +65,7 @@ def _chances(
         total, weights = np.zeros(case.shape, np.float32), np.full(case.shape, 1e-6, np.float32)
         for axis in range(3):
             seeds = _seeds(case, axis, value)
-            if not seeds or run.late:
+            if not seeds or run.out_of_time:
                 continue
             found = _followed(tracker, np.moveaxis(pixels, axis, 0), seeds, run, n / len(case.classes))
             if found is None:
@@ -97,7 +97,7 @@ def _followed(
     def report(done: int, of: int) -> None:
         run.check()
         run.progress(share)
-        if run.late:
+        if run.out_of_time:
             raise _Late
 
     try:

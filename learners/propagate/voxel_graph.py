@@ -167,7 +167,7 @@ def _descend(
         if step % 3 == 0 and float(np.abs(z).max()) < TOLERANCE:
             return step
         run.check()
-        if run.late:
+        if run.out_of_time:
             return -step - 1
         image = matrix @ direction
         alpha = np.float32(size / max(float(direction @ image), 1e-30))

@@ -23,7 +23,7 @@ from learners.training.targets import (
     with_fill,
     without_slices,
 )
-from storage.arrays import UNLABELLED, TornFile, open_npy, plane
+from storage.arrays import UNLABELLED, Box3, TornFile, open_npy, plane
 
 PERCENTILES = (0.5, 99.5)
 LOOKED_AT = 200_000  # voxels to find the percentiles from
@@ -32,10 +32,8 @@ FRESH_SHARE = 0.35  # of the labelled draws, while there is something new
 FOREGROUND_SHARE = 0.67
 NEARLY_WHOLE = 0.9  # of a slice known: it shows how much of an image is object
 
-Box3 = tuple[slice, slice, slice]
-TrustSchedule = Callable[
-    [int], TrustAt
-]  # from the rounds that saw a fill before to how far it is trusted now
+# From the rounds that saw a fill before to how far it is trusted now.
+TrustSchedule = Callable[[int], TrustAt]
 
 
 class ImageReader:
@@ -106,7 +104,7 @@ class ImageReader:
         assert self.example.pseudo is not None
         return target_of(np.array(open_npy(self.example.pseudo.classes)[region]), self._classes)
 
-    def foreground(self) -> tuple[int, int]:
+    def count_foreground(self) -> tuple[int, int]:
         """Voxels of objects, and of all, on slices of axis 0 that are known nearly whole and not held out."""
         if self.example.known is None or self.example.all_held:
             return 0, 0
@@ -215,7 +213,7 @@ class Pools:
 
     def foreground_share(self) -> float | None:
         """Of voxels on slices that are known nearly whole; None where no slice is."""
-        counts = [case.foreground() for case in self._labelled]
+        counts = [case.count_foreground() for case in self._labelled]
         total = sum(voxels for _, voxels in counts)
         return sum(objects for objects, _ in counts) / total if total else None
 
@@ -229,8 +227,8 @@ class Pools:
 
         if not case.places or (case.example.boxes and self._rng.random() < 0.5):
             return self._patch(case, _centre(self._choice(case.example.boxes)), say)
-        foreground = [c for c in case.places if c != 0] or list(case.places)
-        wanted = foreground if self._rng.random() < FOREGROUND_SHARE else list(case.places)
+        classes = [c for c in case.places if c != 0] or list(case.places)
+        wanted = classes if self._rng.random() < FOREGROUND_SHARE else list(case.places)
         places = case.places[self._choice(wanted)]
         return self._patch(case, places[self._rng.integers(len(places))], say)
 

@@ -195,7 +195,7 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
     weights = [p for network in state.learning for p in network.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
     full = RATE * (rate_scale(state.steps) if job.pools.has_news else 1.0)
-    checks, marks = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
+    checks, snapshots_at = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
     job.budget.start()
     while job.budget.left():
@@ -209,8 +209,8 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
         if checks and progress >= checks[0]:
             checks.pop(0)
             _check(job, state)
-        if marks and progress >= marks[0]:
-            marks.pop(0)
+        if snapshots_at and progress >= snapshots_at[0]:
+            snapshots_at.pop(0)
             job.snapshots.append({k: v.clone() for k, v in state.teacher.state_dict().items()})
         if job.budget.spent - told_at >= REPORT_SECONDS:
             told_at = job.budget.spent

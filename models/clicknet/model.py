@@ -176,14 +176,14 @@ def _points_somewhere(said: PixelPrompts) -> bool:
     return bool(len(said.positive) or strokes or said.box is not None or said.mask is not None)
 
 
-def _marks(said: PixelPrompts) -> NDArray[np.float64]:
+def _marked(said: PixelPrompts) -> NDArray[np.float64]:
     """(M, 2) every positive click and point of a positive stroke."""
     return np.concatenate([said.positive, *(path for label, path in said.strokes if label == 1)])
 
 
 def _wide_frames(said: PixelPrompts, shape: tuple[int, int]) -> list[CropFrame]:
     """Where to look first. A box tells the extent, a mask nearly; clicks and strokes may be a small part."""
-    parts = [_marks(said)]
+    parts = [_marked(said)]
     if said.box is not None:
         parts.append(said.box.reshape(2, 2))
     if said.mask is not None:
@@ -219,14 +219,14 @@ def _over(centre: NDArray[np.float64], side: float, shape: tuple[int, int]) -> C
 
 def _ladder(said: PixelPrompts, shape: tuple[int, int]) -> list[CropFrame]:
     """Crops around the clicks, from what is on screen down to where an object would be a few dozen pixels."""
-    marks = _marks(said)
-    spread = marks.max(0) - marks.min(0)
+    marked = _marked(said)
+    spread = marked.max(0) - marked.min(0)
     least = max(1.3 * float(spread.max()), 40.0)
     side = max(min(said.view or np.inf, float(max(shape))), least, SMALLEST_SIDE)
     sides = [side]
     while sides[-1] / LADDER >= least and len(sides) < 6:
         sides.append(sides[-1] / LADDER)
-    return [_over((marks.max(0) + marks.min(0)) / 2, s, shape) for s in sides]
+    return [_over((marked.max(0) + marked.min(0)) / 2, s, shape) for s in sides]
 
 
 def _prior_score(answer: CropAnswer) -> float:
@@ -257,7 +257,7 @@ def _extent(answer: CropAnswer, said: PixelPrompts) -> NDArray[np.float64]:
     """Source box (row0, column0, row1, column1) of an answer that is not empty and of what was marked."""
     box = _mask_box(answer.logits[0] > 0)
     middle = (answer.frame.size - 1) / 2
-    corners = [((box[:, ::-1] - middle) @ answer.frame.turn.T + answer.frame.centre)[:, ::-1], _marks(said)]
+    corners = [((box[:, ::-1] - middle) @ answer.frame.turn.T + answer.frame.centre)[:, ::-1], _marked(said)]
     if said.box is not None:
         corners.append(said.box.reshape(2, 2))
     together = np.concatenate(corners)

@@ -37,15 +37,15 @@ def _corrected_once(boards: Tensor, truths: Tensor, answers: Tensor, rng: Genera
     positive = inside.amax((1, 2)) >= outside.amax((1, 2))
     distance = torch.where(positive[:, None, None], inside, outside)
     region = torch.where(positive[:, None, None], missed, extra)
-    marks = _discs(_place(distance, rng), boards.shape[-1])
+    pixels = _discs(_place(distance, rng), boards.shape[-1])
     lines = torch.rand(len(boards), generator=rng, device=rng.device) < LINE
     if lines.any():
         strokes = _lines(region[lines], rng)
         drawn = strokes.any(2).any(1)
-        marks[lines] = torch.where(drawn[:, None, None], strokes, marks[lines])
-    marks &= (distance.amax((1, 2)) > 0)[:, None, None]
-    boards[:, POSITIVE] = torch.maximum(boards[:, POSITIVE], (marks & positive[:, None, None]).float())
-    boards[:, NEGATIVE] = torch.maximum(boards[:, NEGATIVE], (marks & ~positive[:, None, None]).float())
+        pixels[lines] = torch.where(drawn[:, None, None], strokes, pixels[lines])
+    pixels &= (distance.amax((1, 2)) > 0)[:, None, None]
+    boards[:, POSITIVE] = torch.maximum(boards[:, POSITIVE], (pixels & positive[:, None, None]).float())
+    boards[:, NEGATIVE] = torch.maximum(boards[:, NEGATIVE], (pixels & ~positive[:, None, None]).float())
     return boards
 
 
@@ -90,11 +90,11 @@ def _discs(places: Tensor, size: int) -> Tensor:
     rows, columns = (torch.from_numpy(a - STROKE).to(places.device) for a in np.nonzero(canvas))
     r = (places // size)[:, None] + rows
     c = (places % size)[:, None] + columns
-    marks = torch.zeros(len(places), size, size, dtype=torch.bool, device=places.device)
+    pixels = torch.zeros(len(places), size, size, dtype=torch.bool, device=places.device)
     n = torch.arange(len(places), device=places.device)[:, None].expand_as(r)
     seen = (r >= 0) & (r < size) & (c >= 0) & (c < size)
-    marks[n[seen], r[seen], c[seen]] = True
-    return marks
+    pixels[n[seen], r[seen], c[seen]] = True
+    return pixels
 
 
 def _lines(regions: Tensor, rng: Generator) -> Tensor:

@@ -42,7 +42,7 @@ class EvalItem:
 
 
 @dataclass(frozen=True)
-class Result:
+class EvalResult:
     clicks: tuple[float, ...]  # IoU after each
     box: float
     seconds: float  # per prediction
@@ -78,13 +78,13 @@ def _piece(rng: np.random.Generator, mask: BoolMask) -> BoolMask:
     return numbers == 1 + rng.choice(large)
 
 
-def evaluate(model: PromptModel, case: EvalItem, clicks: int = CLICKS) -> Result:
+def evaluate(model: PromptModel, case: EvalItem, clicks: int = CLICKS) -> EvalResult:
     """IoU after each of some clicks by RITM's rule, and from the box."""
     embedding = model.encode(case.image)
     started = time.perf_counter()
     ious = _by_clicks(model, embedding, case.truth, clicks)
     box = iou(model.predict(embedding, Prompts(box=bounding_box(case.truth))).mask, case.truth)
-    return Result(ious, box, (time.perf_counter() - started) / (clicks + 1))
+    return EvalResult(ious, box, (time.perf_counter() - started) / (clicks + 1))
 
 
 def _by_clicks(model: PromptModel, embedding: Embedding, truth: BoolMask, count: int) -> tuple[float, ...]:
@@ -121,7 +121,7 @@ def iou(mask: BoolMask, truth: BoolMask) -> float:
     return float((mask & truth).sum() / max(1, (mask | truth).sum()))
 
 
-def table(results: dict[str, list[Result]]) -> str:
+def table(results: dict[str, list[EvalResult]]) -> str:
     lines = [f"{'set':16s} {'n':>4s}   box     1     2     3     5    10  NoC85  ms"]
     for name, rows in results.items():
         clicks = np.array([r.clicks for r in rows])

@@ -125,7 +125,7 @@ def slices_of(path: Path, header: Dataset) -> Iterable[Slice]:
 
 
 def _slice(path: Path, frame: int, header: Dataset, places: Sequence[Dataset | None]) -> Slice:
-    """One frame's facts, each from the first place that has it: the frame's own group, the shared one, the file."""
+    """One frame's values, each from the first place that has it: the frame's own group, the shared one, the file."""
     spacing = _find(places, "PixelMeasuresSequence", "PixelSpacing", 2) or _floats(
         header, "ImagerPixelSpacing", 2
     )

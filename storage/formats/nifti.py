@@ -125,10 +125,10 @@ def _zooms(header: Nifti1Header) -> list[float]:
 
 def _header_facts(header: Nifti1Header) -> dict[str, Any]:
     """The geometry fields and nothing else: no text, no dates. Floats are exact in JSON; NaN becomes 0."""
-    facts: dict[str, Any] = {name: _finite(header[name]) for name in NUMBERS}
-    facts |= {name: [_finite(v) for v in header[name]] for name in VECTORS}
-    facts |= {name: int(header[name]) for name in CODES}
-    return facts | {"version": 2 if isinstance(header, Nifti2Header) else 1}
+    fields: dict[str, Any] = {name: _finite(header[name]) for name in NUMBERS}
+    fields |= {name: [_finite(v) for v in header[name]] for name in VECTORS}
+    fields |= {name: int(header[name]) for name in CODES}
+    return fields | {"version": 2 if isinstance(header, Nifti2Header) else 1}
 
 
 def _finite(value: Any) -> float:

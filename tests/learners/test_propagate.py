@@ -21,7 +21,7 @@ from learners.propagate import (
     fill,
     fill_with,
 )
-from learners.propagate import intensity_model as looks
+from learners.propagate import intensity_model as intensity
 from learners.propagate.contract import PropagationResult, grey
 from learners.propagate.distances import signed_distance
 from learners.propagate.prompted import prompted
@@ -436,7 +436,7 @@ def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypat
     image, truth = uneven()
     case = labelled(image, truth, [(0, 12)], spacing=(4.0, 4.0, 4.0))
     nearby = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.intensity_model.REACHES_MM", ())
+    monkeypatch.setattr("learners.propagate.intensity.REACHES_MM", ())
     assert dice(nearby.classes, truth) > dice(fill("random_walker", case).classes, truth) + 0.005
 
 
@@ -444,11 +444,16 @@ def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypat
 def test_a_volume_much_smaller_or_larger_than_an_organ_has_looks_too(mm: float):
     image, truth = uneven()
     case = labelled(normalised(image), truth, [(0, 12)], spacing=(mm, mm, mm))
-    level = looks.levels(case.image)
+    level = intensity.levels(case.image)
     for near, every in zip(
-        looks.local_likelihood_ratio(case, background=True), looks.global_likelihood_ratio(case)
+        intensity.local_likelihood_ratio(case, background=True),
+        intensity.global_likelihood_ratio(case),
     ):
-        assert np.isfinite(near).all() and near.min() >= 1 / looks.MAX_RATIO and near.max() <= looks.MAX_RATIO
+        assert (
+            np.isfinite(near).all()
+            and near.min() >= 1 / intensity.MAX_RATIO
+            and near.max() <= intensity.MAX_RATIO
+        )
         assert np.corrcoef(np.log(near[12]).ravel(), np.log(every[level][12]).ravel())[0, 1] > 0.9
 
 
@@ -456,9 +461,10 @@ def test_a_volume_much_smaller_or_larger_than_an_organ_has_looks_too(mm: float):
 def test_far_from_what_is_known_a_class_looks_as_everywhere(background: bool):
     image, truth = uneven()
     case = labelled(normalised(image), truth, [(0, 12)], spacing=(12.0, 4.0, 4.0))
-    level = looks.levels(case.image)
+    level = intensity.levels(case.image)
     for near, every in zip(
-        looks.local_likelihood_ratio(case, background=background), looks.global_likelihood_ratio(case)
+        intensity.local_likelihood_ratio(case, background=background),
+        intensity.global_likelihood_ratio(case),
     ):
         np.testing.assert_allclose(near[-1], every[level][-1], rtol=1e-5)
         assert np.abs(np.log(near[13] / every[level][13])).max() > 0.3

@@ -19,13 +19,13 @@ from annotator.protocol.frames import encode_runs
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
 from learners.methods.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
-from learners.methods.reference.augment import other_look
+from learners.methods.reference.augment import augmented_slice
 from learners.methods.reference.checkpoint import load_reference, save_reference
 from learners.methods.reference.features import BuiltInFeatures, zoom_for
 from learners.methods.reference.fit import FitOptions, learn
 from learners.methods.reference.head import best_threshold, fit, otsu, own_threshold, prototypes, scaling_of
 from learners.methods.reference.model import FeatureExtractor, at_size, class_map_of
-from learners.methods.reference.objects import gate_of, only_believed, pieces_of, refined
+from learners.methods.reference.objects import gate_of, only_above, pieces_of, refined
 from learners.methods.reference.reference_slices import Cells, ReferenceSlice, cells_of, diameter_of
 from learners.methods.reference.reliability import trusted
 from learners.methods.reference.round import run, run_aligned
@@ -85,7 +85,7 @@ def test_otsu_splits_two_heaps_and_survives_a_flat_map():
 
 def test_alignment_lowers_its_loss_and_changes_the_neck_alone(dense):
     first = shot(3)
-    looks = [other_look(first, np.random.default_rng(k)) for k in range(3)]
+    looks = [augmented_slice(first, np.random.default_rng(k)) for k in range(3)]
     sight = FeatureExtractor(dense, diameter_of([first]))
     grids = [sight(s.picture, 0.0) for s in (first, *looks)]
     scaling = scaling_of(grids[:1])
@@ -189,7 +189,7 @@ def test_touching_discs_are_two_pieces_and_weak_ones_are_put_down():
     assert len(pieces) == 3
     gate = gate_of([0.8, 0.7])
     assert 0.1 < gate < 0.7 and gate_of([]) == 0
-    kept = only_believed(scores, pieces, gate)
+    kept = only_above(scores, pieces, gate)
     assert (kept[scores > 0.5] > 0).all() and (kept[:4] <= 0).all()
 
 
@@ -227,9 +227,9 @@ def test_pieces_are_asked_for_by_tighter_boxes_while_the_model_expects_more_of_t
     assert np.array_equal(refined(scores, [], model, np.zeros((60, 600, 3), np.uint8)), scores)
 
 
-def test_another_look_moves_labels_with_the_picture_and_says_nothing_beyond_it():
+def test_anaugmented_slice_moves_labels_with_the_picture_and_says_nothing_beyond_it():
     first = shot(5)
-    look = other_look(first, np.random.default_rng(2))
+    look = augmented_slice(first, np.random.default_rng(2))
     assert look.picture.shape == first.picture.shape and set(np.unique(look.values)) <= {0, 1, UNLABELLED}
     bright, dark = (look.picture[look.values == v].mean() for v in (1, 0))
     assert bright > dark + 30

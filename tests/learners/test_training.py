@@ -355,16 +355,16 @@ def test_every_learner_of_one_network_trains_and_with_a_closed_gate_as_if_there_
 
 
 def test_the_app_chooses_a_learner_and_says_why():
-    facts = ProjectSummary(
+    summary = ProjectSummary(
         images=100, volumes=0, labelled=10, complete_slices=10, drawn=50, boxes=0, has_gpu=False, dice=0.8
     )
-    assert choose(facts).learner == "supervised" and "10 labelled images" in choose(facts).why
-    assert "nothing is labelled yet" in choose(replace(facts, labelled=0, drawn=0, complete_slices=0)).why
-    assert choose(replace(facts, has_gpu=True)).learner == "unimatch"
-    assert choose(replace(facts, has_gpu=True, dice=0.5)).learner == "supervised"
-    assert choose(replace(facts, boxes=40)).learner == "weak"
-    assert choose(replace(facts, complete_slices=0)).learner == "weak"
-    sparse = replace(facts, volumes=100, complete_slices=20)
+    assert choose(summary).learner == "supervised" and "10 labelled images" in choose(summary).why
+    assert "nothing is labelled yet" in choose(replace(summary, labelled=0, drawn=0, complete_slices=0)).why
+    assert choose(replace(summary, has_gpu=True)).learner == "unimatch"
+    assert choose(replace(summary, has_gpu=True, dice=0.5)).learner == "supervised"
+    assert choose(replace(summary, boxes=40)).learner == "weak"
+    assert choose(replace(summary, complete_slices=0)).learner == "weak"
+    sparse = replace(summary, volumes=100, complete_slices=20)
     assert choose(sparse).learner == "propagated" and "20 complete slices in 10" in choose(sparse).why
     assert choose(replace(sparse, complete_slices=300)).learner == "supervised"
 

@@ -1,4 +1,4 @@
-"""The list of images as a person uses it: states, filter, order, search, the table, marks; in Chromium."""
+"""The list of images as a person uses it: states, filter, order, search, the table, flags; in Chromium."""
 
 # ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
 
@@ -153,9 +153,9 @@ def test_a_list_that_cannot_be_read_asks_again_after_a_while_and_not_at_once(
 def test_the_queue_is_searched_and_obeys_people(page: Page) -> None:
     page.get_by_role("option", name=re.compile("image 6")).click()
     expect(page.locator(".sw-name")).to_have_text("image 6", timeout=SLOW)
-    marks = page.get_by_role("group", name="The open image")
-    marks.get_by_role("button", name="Put first").click()
-    expect(marks.get_by_role("button", name="Put first")).to_have_attribute("aria-pressed", "true")
+    buttons = page.get_by_role("group", name="The open image")
+    buttons.get_by_role("button", name="Put first").click()
+    expect(buttons.get_by_role("button", name="Put first")).to_have_attribute("aria-pressed", "true")
     tab(page, "Learn")
     page.get_by_role("button", name="Suggest").click()
     first = page.locator(".sw-upnext li").first

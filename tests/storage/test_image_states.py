@@ -68,11 +68,11 @@ def test_the_list_is_filtered_sorted_and_searched(filled):
 def test_marks_are_set_once_and_taken_back(filled):
     states = filled.image_states
     for mark in ("flag", "first", "skip"):
-        states.mark(3, mark, True, "ann")
-        states.mark(3, mark, True, "bob")
-        assert states.marked(mark) == [3]
+        states.set_trait(3, mark, True, "ann")
+        states.set_trait(3, mark, True, "bob")
+        assert states.with_trait(mark) == [3]
     assert ids(filled, state="flagged") == ids(filled, state="skipped") == ids(filled, state="first") == [3]
-    states.mark(3, "flag", False, "ann")
+    states.set_trait(3, "flag", False, "ann")
     assert ids(filled, state="flagged") == []
 
 

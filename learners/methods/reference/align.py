@@ -61,8 +61,8 @@ def align(
     steps: int = STEPS,
     rate: float = RATE,
 ) -> Aligned:
-    """A neck for references, each with other looks at it. Raises ValueError where no reference shows an object."""
-    taught = [(grid, looks) for grid, looks in pairs if bool(grid[1].yes.any()) and looks]
+    """A neck for references, each with augmented slices of it. Raises ValueError where no reference shows an object."""
+    taught = [(grid, augmented) for grid, augmented in pairs if bool(grid[1].yes.any()) and augmented]
     if not taught:
         raise ValueError("no reference shows an object; choose one that does")
     neck = fresh_neck(taught[0][0][0].shape[0], seed)
@@ -78,14 +78,14 @@ def descend(
     steps: int = STEPS,
     rate: float = RATE,
 ) -> Iterator[float]:
-    """Train on each reference in turn, each time with another of its looks; the loss of each step."""
+    """Train on each reference in turn, each time with another of its augmented slices; the loss of each step."""
     optimiser = torch.optim.Adam(trained, lr=rate, weight_decay=DECAY)
     for step in range(steps if pairs else 0):
-        first, looks = pairs[step % len(pairs)]
-        look = looks[step // len(pairs) % len(looks)]
+        first, augmented = pairs[step % len(pairs)]
+        other = augmented[step // len(pairs) % len(augmented)]
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = loss_of(first, look)
+        loss = loss_of(first, other)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -1,4 +1,4 @@
-"""Other looks at a reference: light, blur and noise, turned, shifted and scaled; the labels go along."""
+"""Augmented references: light, blur and noise, turned, shifted and scaled; the labels go along."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ GAMMA, GAIN, LIFT = (0.7, 1.4), (0.75, 1.25), 0.1
 NOISE, BLUR = 6.0, 1.2  # grey values; pixels
 
 
-def other_look(shot: ReferenceSlice, rng: np.random.Generator) -> ReferenceSlice:
+def augmented_slice(shot: ReferenceSlice, rng: np.random.Generator) -> ReferenceSlice:
     """What leaves the picture is lost; what comes in from outside is the repeated border, and unknown."""
     h, w = shot.values.shape
     turn = cv2.getRotationMatrix2D(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.methods.reference.align import STEPS, descend, likeness, prototype
-from learners.methods.reference.augment import other_look
+from learners.methods.reference.augment import augmented_slice
 from learners.methods.reference.head import otsu
 from learners.methods.reference.model import SHARP, chances
 from learners.methods.reference.reference_slices import ReferenceSlice, cells_of
@@ -29,7 +29,7 @@ from learners.training.data import ImageReader
 from learners.training.pictures import picture_of
 from models.sam.sam2 import Propagator, normalised
 
-LOOKS = 4  # other looks at each reference
+AUGMENTED_PER_SLICE = 4
 ACTIVE = 0.5  # of the likeness of the reference's own object, below which a class is not there
 BETWEEN = (0.2, 0.8)  # where along the morph its frames lie
 SMALLEST = 32  # pixels; optical flow needs a picture of this size
@@ -121,14 +121,14 @@ def _pairs(
 ) -> list[tuple[_Kept, list[_Kept]]]:
     rng, pairs = np.random.default_rng(seed), []
     for shot in shots:
-        looks = [shot, *(other_look(shot, rng) for _ in range(LOOKS))]
-        seen = [trunk(propagator, look.picture) for look in looks]
+        slices = [shot, *(augmented_slice(shot, rng) for _ in range(AUGMENTED_PER_SLICE))]
+        seen = [trunk(propagator, each.picture) for each in slices]
         for value in class_ids:
             if not (shot.values == value).any():
                 continue
             kept = [
-                _Kept(hidden, torch.from_numpy((look.values == value).astype(np.float32)))
-                for hidden, look in zip(seen, looks, strict=True)
+                _Kept(hidden, torch.from_numpy((each.values == value).astype(np.float32)))
+                for hidden, each in zip(seen, slices, strict=True)
             ]
             pairs.append((kept[0], kept[1:]))
     return pairs

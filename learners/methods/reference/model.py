@@ -12,7 +12,7 @@ from torch import Tensor
 from learners.methods.reference.align import Neck
 from learners.methods.reference.features import Dense, zoom_for
 from learners.methods.reference.head import ReferenceHead, Scaling, likeness_of, otsu, own_threshold
-from learners.methods.reference.objects import only_believed, pieces_of, refined
+from learners.methods.reference.objects import only_above, pieces_of, refined
 from learners.methods.reference.reference_slices import ReferenceSlice
 from learners.prediction.predict import Tile
 from learners.training.data import ImageReader
@@ -56,11 +56,11 @@ class FeatureExtractor:
 
 @dataclass(frozen=True)
 class ClassModel:
-    """One class: how it is told from the rest, and from when on it is believed."""
+    """One class: how it is told from the rest, and from when on it counts."""
 
     head: ReferenceHead
     threshold: float
-    gate: float = 0.0  # the peak from which on a piece is believed
+    gate: float = 0.0  # the peak from which on a piece counts
     activation: float = 0.0  # with a neck: the likeness from which on the class can be there at all
     own: bool = False  # whether each image finds its own threshold; `threshold` is the usual one then
     doubted: bool = False  # whether prototypes are asked instead of the discriminant
@@ -120,7 +120,7 @@ class Reference:
         return len(self.views) == 1 and any(one.doubted for one in self.views[0].seen.values())
 
     def gate(self, value: int) -> float | None:
-        """The peak from which on a piece of a class is believed; None where no reference shows the class."""
+        """The peak from which on a piece of a class counts; None where no reference shows the class."""
         gates = [view.seen[value].gate for view in self.views if value in view.seen]
         return float(np.mean(gates)) if gates else None
 
@@ -149,7 +149,7 @@ class Reference:
             if gate is None or not (scores[k] > 0).any():
                 continue
             pieces = pieces_of(scores[k], self.diameter)
-            out[k] = only_believed(scores[k], pieces, gate)
+            out[k] = only_above(scores[k], pieces, gate)
             if self.prompt_model is not None:
                 kept = [p for p in pieces if p.peak >= gate]
                 out[k] = refined(out[k], kept, self.prompt_model, picture)

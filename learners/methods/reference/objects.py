@@ -13,10 +13,8 @@ from models.prompt import Embedding, PromptModel, Prompts, tighter
 
 MIN_AREA = 0.1  # of the typical object
 APART = 0.35  # typical diameters between two peaks of one piece
-AGREES, BELIEVES = (
-    0.4,
-    0.5,
-)  # IoU with the piece, and the model's own estimate, from which on its mask is taken
+# IoU with the piece, and the model's own estimate, from which on its mask is taken
+MIN_IOU, MIN_ESTIMATE = 0.4, 0.5
 TIGHTER = (0.06, 0.12)  # of a piece's height and width, taken off each side
 FEW = 10  # pieces of a slice on which that is tried, large and small ones
 MAX_OBJECTS = 60  # objects of a slice that are asked about, the largest first
@@ -59,11 +57,11 @@ def pieces_of(scores: NDArray[np.float32], diameter: float) -> list[Piece]:
 
 
 def gate_of(peaks: Sequence[float]) -> float:
-    """The peak from which on a piece is believed, from those of the references' own objects."""
+    """The peak from which on a piece counts, from those of the references' own objects."""
     return SURE * float(np.median(peaks)) if len(peaks) else 0.0
 
 
-def only_believed(scores: NDArray[np.float32], pieces: Sequence[Piece], gate: float) -> NDArray[np.float32]:
+def only_above(scores: NDArray[np.float32], pieces: Sequence[Piece], gate: float) -> NDArray[np.float32]:
     """Scores with every piece whose peak is below the gate put down, and specks with them: "not here"."""
     keep = np.zeros(scores.shape, bool)
     for piece in pieces:
@@ -78,7 +76,7 @@ def refined(
     """Scores whose pieces have the borders that the prompt model sees, where it agrees that this is an object."""
     out, asked = scores.copy(), pieces[:MAX_OBJECTS]
     for piece, answer in zip(asked, _answers(asked, model, model.encode(picture)), strict=True):
-        if answer.like >= AGREES and answer.score >= BELIEVES:
+        if answer.like >= MIN_IOU and answer.score >= MIN_ESTIMATE:
             out[piece.mask & ~answer.mask] = np.minimum(out[piece.mask & ~answer.mask], OUTSIDE)
             out[answer.mask] = np.maximum(out[answer.mask], INSIDE)
     return out

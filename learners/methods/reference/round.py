@@ -27,15 +27,15 @@ ALL_AXES = (0, 1, 2)
 
 def run(spec: RoundSpec) -> RoundResult:
     """Training-free. Raises Unready, or what went wrong."""
-    return _Round(spec, aligned=False).run()
+    return _ReferenceRound(spec, aligned=False).run()
 
 
 def run_aligned(spec: RoundSpec) -> RoundResult:
     """With a neck that is aligned on the references first."""
-    return _Round(spec, aligned=True).run()
+    return _ReferenceRound(spec, aligned=True).run()
 
 
-class _Round:
+class _ReferenceRound:
     def __init__(self, spec: RoundSpec, *, aligned: bool) -> None:
         self._spec, self._aligned = spec, aligned
         self._notes: list[str] = []
@@ -95,7 +95,7 @@ class _Round:
         shots = shots_of(self._cases, spec.references, axis)
         if not shots:
             raise Unready("every label is held out for checking; label one more image")
-        wish = FitOptions(
+        options = FitOptions(
             class_ids=spec.class_ids,
             late_ids=spec.late_ids,
             axis=axis,
@@ -103,7 +103,7 @@ class _Round:
             aligned=self._aligned,
             prompt_model=self._asked,
         )
-        return learn(shots, sight_of(shots, self._dense, self._plan, spec.mirror, axis), wish), shots
+        return learn(shots, sight_of(shots, self._dense, self._plan, spec.mirror, axis), options), shots
 
     def _propose(self, reference: Reference, result: RoundResult, judged: Evaluation) -> RoundResult:
         proposer = BatchPredictor(self._spec, self._plan, self._classes, reference)

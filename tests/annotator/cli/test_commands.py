@@ -42,8 +42,8 @@ def test_import_status_and_export_go_from_files_to_files(scans, tmp_path):
     done = run("import", scans, "--project", project)
     assert done.returncode == 0, done.stderr
     assert "2 imported" in done.stdout and "broken.png" in done.stderr
-    facts = json.loads(run("status", "--project", project, "--json").stdout)
-    assert facts["images"] == 2 and facts["images_labelled"] == 1 and facts["slices_complete"] >= 3
+    status = json.loads(run("status", "--project", project, "--json").stdout)
+    assert status["images"] == 2 and status["images_labelled"] == 1 and status["slices_complete"] >= 3
     done = run("export", tmp_path / "out", "--project", project)
     assert done.returncode == 0, done.stderr
     exported = next((tmp_path / "out").rglob("case*.nii.gz"))

@@ -15,7 +15,7 @@ from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.import_tags import import_tags
 from annotator.jobs import Job
 from annotator.labels.tag_advice import advice
-from annotator.labels.tagging import Tagging, places_of
+from annotator.labels.tagging import Tagging, tagged_places
 from annotator.learning.scheduler import LearnSettings, Scheduler
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef
@@ -92,7 +92,11 @@ def test_a_page_counts_what_is_done_and_can_leave_it_out(store, project):
 
 def test_every_so_many_slices_of_a_volume_and_every_picture(store, project):
     flat = store.image(store.add_image(replace(ball((1, 17, 23))[0], name="flat")))
-    assert places_of([store.image(project), flat], 4) == [(project, 0, 1), (project, 0, 5), (flat.id, 0, 0)]
+    assert tagged_places([store.image(project), flat], 4) == [
+        (project, 0, 1),
+        (project, 0, 5),
+        (flat.id, 0, 0),
+    ]
 
 
 def test_nonsense_is_refused_in_words(store, project):

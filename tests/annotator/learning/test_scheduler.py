@@ -87,7 +87,7 @@ def project(store):
 
 def scheduler_of(store, executor=None, settings=QUICK, told=None):
     tell = (lambda m: None) if told is None else told.append
-    return Scheduler(store, executor or SerialExecutor(), settings=settings, tell=tell)
+    return Scheduler(store, executor or SerialExecutor(), settings=settings, publish=tell)
 
 
 def test_nothing_runs_before_somebody_labelled_something(project):

@@ -103,7 +103,7 @@ def run(prompting) -> tuple[Jobs, object]:
 
 
 def state_of(prompting, job) -> dict:
-    return next(model for model in prompting.models() if model["name"] == job.facts["model"])
+    return next(model for model in prompting.models() if model["name"] == job.details["model"])
 
 
 def test_the_first_start_fetches_a_checkpoint_and_the_next_has_nothing_to_do(prompting):
@@ -130,7 +130,7 @@ def test_what_somebody_stopped_does_not_begin_by_itself_again(prompting, server)
     first_download.stopped(job)
     assert run(prompting)[1] is None and len(server.asked) == 1
     server.status = 200
-    prompting.download(job.facts["model"], job)
+    prompting.download(job.details["model"], job)
     assert state_of(prompting, job)["state"] == "ready"
 
 
