@@ -25,7 +25,7 @@ import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from annotator.learning import scheduler
+from annotator.learning import round_spec
 from annotator.learning.settings import LearnSettings
 from benchmarks.common import Row, finish, parser
 from benchmarks.simulated import Annotator, Subject, project, test_dice
@@ -115,7 +115,7 @@ def rounds(data: LoopSet, seed: int) -> Iterator[Row]:
     yield from _curve(data, "random", seed, "rounds as they are")
     with patch.object(trainer, "SETTLED", sys.maxsize):
         yield from _curve(data, "random", seed, "new labels at the full rate")
-    with patch.object(scheduler, "PATIENCE", 1):
+    with patch.object(round_spec, "PATIENCE", 1):
         yield from _curve(data, "random", seed, "from the best model each time")
 
 

@@ -185,21 +185,21 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
     shots = shots_of(cases, (), axis)
     sight = sight_of(shots, BuiltInFeatures(), plan, inputs.mirror, axis)
     base = dict(class_ids=inputs.class_ids, late_ids=inputs.late_ids, axis=axis, joined=plan.dims == 3)
-    wishes = {
+    variants = {
         "without the prompt model": FitOptions(**base),
     }
     if parts:
-        wishes |= {
+        variants |= {
             "without the gate": FitOptions(**base, gated=False, prompt_model=BuiltIn()),
             "aligned, no steps": FitOptions(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
             "aligned": FitOptions(**base, aligned=True, prompt_model=BuiltIn()),
         }
     yield from maker.rows(person, "copied mask", _copied(person, min(person.masks)), 0.0)
     unaligned: Maps = {}
-    for name, wish in wishes.items():
+    for name, options in variants.items():
         started = time.perf_counter()
         try:
-            found = learn(shots, sight, wish)
+            found = learn(shots, sight, options)
         except Unready as error:
             print(f"{maker.name}, {name}: {error}")
             continue

@@ -18,24 +18,21 @@ from annotator.learning.next_step import NextStep, next_step
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.project_summary import summarize_project
 from annotator.learning.ranking_pools import PoolStore
-from annotator.learning.round_inputs import Inputs, RoundInputs, missing
+from annotator.learning.round_inputs import RoundInputs, missing
 from annotator.learning.round_recorder import RoundRecorder
-from annotator.learning.settings import LearnSettings, keep_settings, read_settings, wants_members
-from annotator.prompting.selection import prompt_choice
+from annotator.learning.round_spec import RoundNeeds, make_spec
+from annotator.learning.settings import LearnSettings, keep_settings, read_settings
 from learners import LEARNERS
 from learners.choice import Choice, choose
 from learners.progress import STOP_FILE
 from learners.rankers.pool import Pool
 from learners.rounds import run_round
-from learners.spec import CARD, RoundSpec
-from storage.rounds import RoundRow, Rounds
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 TICK_SECONDS = 0.5
-PATIENCE = 3  # rounds in a row that may come out worse before training starts again from what people see
 
 
 class Scheduler:
@@ -48,9 +45,8 @@ class Scheduler:
         *,
         settings: LearnSettings | None = None,
         publish: Callable[[Message], None] = lambda message: None,
-        rounds: Rounds | None = None,
     ) -> None:
-        self.store, self.rounds = store, rounds or store.rounds
+        self.store, self.rounds = store, store.rounds
         self.rounds.sweep()
         self._executor, self._publish = executor, publish
         self._inputs = RoundInputs(store, self.rounds)
@@ -264,7 +260,8 @@ class Scheduler:
         dead = self.rounds.tries(name, clock)
         self._corrections.note(name, inputs)
         row = self.rounds.start(name, clock, step.kind)
-        spec = self._spec(row, inputs, step.seconds, dead)
+        needs = RoundNeeds(inputs, step.seconds, self._open_image, smaller=dead)
+        spec = make_spec(self.store, row, self._settings, needs)
         polish = last is not None and last.seen_label == row.seen_label
         self._running[name] = RunningRound(row, spec, polish)
         log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
@@ -272,60 +269,6 @@ class Scheduler:
         future = self._executor.submit(run_round, spec)
         future.add_done_callback(partial(self._round_ended, name))
         return True
-
-    def _spec(self, row: RoundRow, inputs: Inputs, seconds: float, dead: int) -> RoundSpec:
-        return RoundSpec(
-            learner=row.learner,
-            class_ids=inputs.class_ids,
-            examples=inputs.examples,
-            directory=self.rounds.folder(row.id),
-            parent=self._parent(row.learner),
-            start=self._start_of(row),
-            seconds=seconds,
-            predict=self._order(row),
-            predict_seconds=self._settings.predict_seconds,
-            seed=row.id,
-            device=self._settings.device,
-            network=self._settings.network,
-            smaller=dead,
-            steps=self._settings.steps if seconds else None,
-            mirror=inputs.mirror,
-            late_ids=inputs.late_ids,
-            adapt=self._settings.adapt,
-            references=self._settings.references,
-            prompts=prompt_choice(self.store),
-            cache=self.rounds.directory / "seen",
-            members=wants_members(self.store),
-        )
-
-    def _parent(self, name: str) -> Path | None:
-        """The learner's own model, else the newest network of another: what a round starts from."""
-        own = self.rounds.model(name)
-        if own is not None or not LEARNERS[name].network:
-            return own
-        trained = [each for each, entry in LEARNERS.items() if entry.network]
-        rows = [row for each in trained if (row := self.rounds.newest(each, "done")) is not None]
-        newest = max(rows, key=lambda row: row.id, default=None)
-        return self.rounds.folder(newest.model_round) if newest and newest.model_round else None
-
-    def _start_of(self, row: RoundRow) -> Path | None:
-        """The model of the learner's last round, where that came out worse than the one that people see: what it
-        learned is not lost. After every few such rounds in a row the next begins with what people see."""
-        if row.kind != "train" or not LEARNERS[row.learner].network:
-            return None
-        worse = self.rounds.worse(row.learner)
-        if len(worse) % PATIENCE == 0:
-            return None
-        model = self.rounds.folder(worse[-1])
-        return model if (model / CARD).is_file() else None  # older projects did not keep it
-
-    def _order(self, row: RoundRow) -> tuple[int, ...]:
-        """The open image, then what was never predicted, then the oldest; a round that only predicts leaves out
-        what this model has predicted already."""
-        newer_than = row.seen_label + (row.kind == "train")
-        order = self.rounds.unpredicted(row.learner, newer_than)
-        first = [self._open_image] if self._open_image in order else []
-        return tuple(i for i in dict.fromkeys([*first, *order]) if i is not None)
 
     def _round_ended(self, name: str, future: Future) -> None:
         """In whatever thread the engine calls from: note it, and let the loop do the rest."""

@@ -12,6 +12,7 @@ import torch
 from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
 from annotator.learning.model_export import export_model
+from annotator.learning.round_spec import parent_of
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
 from annotator.prompting.service import PromptService
@@ -541,7 +542,7 @@ def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(t
         assert len(scheduler.pool("reference").refs) == 3, "what to label next is told from it"
         with pytest.raises(LookupError, match="no network that could be exported"):
             export_model(store, scheduler.rounds, "reference", tmp_path / "out")
-        assert scheduler._parent("supervised") is None, "no other learner starts from it"
+        assert parent_of(store.rounds, "supervised") is None, "no other learner starts from it"
     finally:
         scheduler.close()
         workflow.close()
