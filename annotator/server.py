@@ -26,7 +26,7 @@ from annotator.access.guard import Guard
 from annotator.access.sessions import Sessions, user_of
 from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.jobs import Busy, Job, Jobs, Listen
-from annotator.prompting import auto_download as first_download
+from annotator.prompting import auto_download
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.protocol.frames import MAX_FRAME
 from annotator.server_settings import ServerSettings
@@ -97,14 +97,14 @@ def serve(
     app = assemble(workflow, settings)
     _check_exposed(app.parts.sessions, settings)
     listener = _listen(settings)
-    server = _Server(app, settings, listener)
-    if settings.download:
-        server.first_download = lambda: first_download.begin(app.parts.jobs, workflow.prompting)
-    if data is not None:
-        server.first_job = lambda: app.parts.jobs.start(
-            "import", lambda job: run_import(app.parts.floor, data, job, labels)
-        )
-    server.run(sockets=[listener])
+
+    def first_jobs() -> None:
+        if data is not None:
+            app.parts.jobs.start("import", lambda job: run_import(app.parts.floor, data, job, labels))
+        if settings.download:
+            auto_download.begin(app.parts.jobs, workflow.prompting)
+
+    _Server(app, settings, listener, first_jobs).run(sockets=[listener])
 
 
 def _parts(workflow: Workflow, settings: ServerSettings) -> Parts:
@@ -231,12 +231,18 @@ def _bind(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Says where it is when it is ready; stops at once although pages hold streams open."""
 
-    def __init__(self, app: App, settings: ServerSettings, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        app: App,
+        settings: ServerSettings,
+        listener: socket.socket,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ready` is called once pages can be served."""
         super().__init__(_config(app.guard, settings))
         self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.first_job: Callable[[], object] = lambda: None
-        self.first_download: Callable[[], object] = lambda: None
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -246,8 +252,7 @@ class _Server(uvicorn.Server):
             print("People sign in with their name and password or a one-time link.", flush=True)
         if self._settings.open_browser:
             threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
-        self.first_job()
-        self.first_download()
+        self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends the streams that would keep the pages' connections open; a second Ctrl+C does not wait."""
