@@ -436,7 +436,7 @@ def test_in_uneven_light_a_class_is_known_by_what_it_looks_like_nearby(monkeypat
     image, truth = uneven()
     case = labelled(image, truth, [(0, 12)], spacing=(4.0, 4.0, 4.0))
     nearby = fill("random_walker", case)
-    monkeypatch.setattr("learners.propagate.intensity.REACHES_MM", ())
+    monkeypatch.setattr("learners.propagate.intensity_model.REACHES_MM", ())
     assert dice(nearby.classes, truth) > dice(fill("random_walker", case).classes, truth) + 0.005
 
 
