@@ -1,1 +1,1 @@
-"""The commands of `app.py`, each a function that fills its parser and one that runs."""
+"""The commands of `app.py`: for each a function that adds its arguments and one that runs it."""

@@ -1,0 +1,138 @@
+"""`train`, `tune`, `predict`, `rank`, `export-model` and `import-model`: learning without a browser."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from annotator.cli.common import Options, Parser, require_project
+
+
+def fill_engine(command: Parser, default: str) -> None:
+    command.add_argument(
+        "--engine", choices=["process", "serial", "ray"], default=default, help="where training runs"
+    )
+    command.add_argument(
+        "--ray-address", help="address of a Ray cluster; without it Ray runs on this computer"
+    )
+
+
+def fill_train(command: Parser) -> None:
+    require_project(command)
+    command.add_argument("--learner", help="a learner of docs/guide/learning.md; without it the app chooses")
+    command.add_argument("--seconds", type=float, default=120.0, help="how long to train")
+    command.add_argument(
+        "--network", default="auto", help="a network of models/networks.py; auto fits the machine"
+    )
+    command.add_argument(
+        "--adapt", default="", help="an adapter of docs/guide/learning.md for each group of images, or auto"
+    )
+    command.add_argument(
+        "--reference",
+        type=int,
+        action="append",
+        default=[],
+        help="number of an image that reference segmentation learns from; may be repeated",
+    )
+    fill_engine(command, "serial")
+
+
+def run_train(options: Options) -> int:
+    """Train on all labels and propose labels for all other images."""
+    from annotator.learning.commands import TrainOptions, train
+    from learners.engines import make_engine
+
+    how = TrainOptions(
+        options.learner, options.seconds, options.network, options.adapt, tuple(options.reference)
+    )
+    engine = make_engine(options.engine, options.ray_address)
+    for status in train(options.project, how, _show_round, engine):
+        dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
+        print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
+    return 0
+
+
+def fill_tune(command: Parser) -> None:
+    require_project(command)
+    command.add_argument("--steps", type=int, default=300, help="steps of training; 300 take some minutes")
+
+
+def run_tune(options: Options) -> int:
+    """Tune the built-in prompt model on this project's masks. The app keeps the result if held-out masks then need
+    fewer clicks."""
+    from annotator.prompting.tuner import tune_project
+
+    if options.steps < 1:
+        raise ValueError(f"tuning takes at least one step, got {options.steps}")
+    tuned = tune_project(options.project, lambda line: print(line, file=sys.stderr), steps=options.steps)
+    print(tuned.message)
+    return 0
+
+
+def fill_predict(command: Parser) -> None:
+    require_project(command)
+    command.add_argument("--learner", help="the learner whose model predicts; without it the newest model")
+    fill_engine(command, "serial")
+
+
+def run_predict(options: Options) -> int:
+    """Propose labels for every image that the model has not seen, such as new imports. Trains nothing."""
+    from annotator.learning.commands import predict
+    from learners.engines import make_engine
+
+    engine = make_engine(options.engine, options.ray_address)
+    images = predict(options.project, options.learner, _show_round, engine)
+    for image in images:
+        expected = "nothing found" if image["expected_dice"] is None else f"{image['expected_dice']:.2f}"
+        print(f"{image['name']}: expected Dice {expected}")
+    print(f"{len(images)} images predicted")
+    return 0
+
+
+def _show_round(message: dict[str, Any]) -> None:
+    if message.get("t") == "round" and message.get("phase"):
+        line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
+        print(f"\r{line:<60}", end="", file=sys.stderr)
+
+
+def fill_rank(command: Parser) -> None:
+    require_project(command)
+    command.add_argument("--ranker", help="a ranker of docs/guide/learning.md; without it the app chooses")
+    command.add_argument("--count", type=int, default=20, help="how many images or slices")
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def run_rank(options: Options) -> int:
+    """List what to label next, and why."""
+    from annotator.learning.commands import rank
+
+    message = rank(options.project, options.ranker, options.count)
+    if options.json:
+        print(json.dumps(message, indent=2))
+        return 0
+    for item in message["items"]:
+        print(f"{item['name']}, axis {item['axis']}, slice {item['index']}: {item['why']}")
+    return 0
+
+
+def fill_model(command: Parser) -> None:
+    command.add_argument("folder", type=Path, help="an empty folder to export to, or an exported model")
+    require_project(command)
+    command.add_argument("--learner", required=True, help="the learner whose model it is")
+
+
+def run_export_model(options: Options) -> int:
+    """Export a trained model: safetensors, ONNX, a card, and a script that segments new files with it."""
+    from annotator.learning.commands import take_model_out
+
+    print(f"exported to {take_model_out(options.project, options.learner, options.folder).folder}")
+    return 0
+
+
+def run_import_model(options: Options) -> int:
+    """Import an exported model. It can predict at once, and the learner's next training starts from it."""
+    from annotator.learning.commands import take_model_in
+
+    number = take_model_in(options.project, options.learner, options.folder)
+    print(f"imported as round {number} of {options.learner}")
+    return 0

@@ -1,0 +1,113 @@
+"""`open`: the project in the browser."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotator.cli.common import Options, Parser, add_data, check_data, project_of, terminal_job
+from annotator.cli.learn import fill_engine
+
+if TYPE_CHECKING:
+    from annotator.prompting.remote_encoders import EncoderPool
+    from annotator.server_settings import ServerSettings
+    from annotator.workflow import Workflow
+    from storage.store import Store
+
+
+def fill_open(command: Parser) -> None:
+    add_data(command, required=False)
+    _add_address(command)
+    command.add_argument("--model", help="the prompt model to start with; the command status lists them")
+    command.add_argument("--checkpoint", type=Path, help="a SAM checkpoint file to prompt with")
+    command.add_argument("--no-fill", action="store_true", help="propose nothing: no fills and no learning")
+    command.add_argument("--no-learn", action="store_true", help="do not train in the background")
+    fill_engine(command, "process")
+    command.add_argument(
+        "--no-download",
+        action="store_true",
+        help="do not download a SAM checkpoint; SLICEWISE_OFFLINE=1 does the same",
+    )
+    command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+
+
+def _add_address(command: Parser) -> None:
+    """Where the server listens and who gets in."""
+    command.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; people on other computers must sign in"
+    )
+    command.add_argument(
+        "--port", type=int, default=7860, help="if it is taken, the next free one is used; 0 means any"
+    )
+    command.add_argument(
+        "--name", action="append", default=[], help="another host name that people use, as behind a proxy"
+    )
+    command.add_argument("--sign-in", action="store_true", help="people on this computer must sign in too")
+    command.add_argument("--https", action="store_true", help="a proxy in front of the app speaks https")
+    command.add_argument("--certificate", type=Path, help="PEM certificate, for https without a proxy")
+    command.add_argument("--certificate-key", type=Path, help="PEM key of the certificate")
+
+
+def run_open(options: Options) -> int:
+    """Open a project in the browser, and import DATA into it first."""
+    check_data(options.data)
+    from annotator.server import serve
+    from learners.engines import make_encoders
+
+    settings = _server_settings(options)
+    encoders = make_encoders(options.engine, options.ray_address)
+    workflow = open_workflow(project_of(options), options.model, options.checkpoint, encoders)
+    try:
+        if options.data is None and options.project is None:
+            _fill_demo(workflow.store)
+        serve(workflow, settings, data=options.data, labels=options.labels)
+    finally:
+        workflow.close()
+    return 0
+
+
+def _server_settings(options: Options) -> "ServerSettings":
+    from annotator.server_settings import ServerSettings
+
+    return ServerSettings(
+        host=options.host,
+        port=options.port,
+        names=tuple(options.name),
+        require_sign_in=options.sign_in,
+        https=options.https,
+        certificate=options.certificate,
+        certificate_key=options.certificate_key,
+        open_browser=not options.no_browser,
+        fill=not options.no_fill,
+        learn=not options.no_learn,
+        download=not options.no_download,
+        engine=options.engine,
+        ray_address=options.ray_address,
+    )
+
+
+def open_workflow(
+    project: Path,
+    model: str | None = None,
+    checkpoint: Path | None = None,
+    encoders: "EncoderPool | None" = None,
+) -> "Workflow":
+    """The project with everything that works on it; close() it."""
+    from annotator.prompting.service import PromptService
+    from annotator.workflow import Workflow
+    from storage.store import Store
+
+    store = Store(project)
+    try:
+        return Workflow(store, PromptService(store, model, checkpoint, encoders))
+    except BaseException:
+        store.close()
+        raise
+
+
+def _fill_demo(store: "Store") -> None:
+    from annotator.exchange.demo_project import fill_demo
+
+    if store.setting("demo") is None:  # a first start that was interrupted is completed at the next
+        fill_demo(store, terminal_job("import"))
+        print(file=sys.stderr)  # ends the line of progress
+        store.set_setting("demo", "filled")
