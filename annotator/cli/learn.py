@@ -106,11 +106,16 @@ def run_rank(options: Options) -> int:
     """List what to label next, and why."""
     from annotator.learning.commands import rank
 
-    message = rank(options.project, options.ranker, options.count)
+    ranking = rank(options.project, options.ranker, options.count)
+    if ranking.asked and ranking.asked != ranking.ranker:
+        no_model = f"{ranking.asked} needs the predictions of a model, and there are none yet"
+        print(f"{no_model}, so {ranking.ranker} answers instead.", file=sys.stderr)
     if options.json:
-        print(json.dumps(message, indent=2))
+        print(json.dumps(ranking.queue, indent=2))
         return 0
-    for item in message["items"]:
+    seen = f"the predictions of {ranking.learner}" if ranking.learner else "what the images look like"
+    print(f"ranked by {ranking.ranker}, from {seen}")
+    for item in ranking.queue["items"]:
         print(f"{item['name']}, axis {item['axis']}, slice {item['index']}: {item['why']}")
     return 0
 

@@ -11,7 +11,7 @@ from annotator.learning.label_queue import LabelQueue
 from annotator.learning.model_export import ExportedModel, export_model
 from annotator.learning.model_import import import_model
 from annotator.learning.scheduler import Scheduler
-from annotator.learning.settings import LearnSettings
+from annotator.learning.settings import RANKER, LearnSettings
 from learners import LEARNERS
 from learners.engines import SerialExecutor
 from storage.store import Store
@@ -28,6 +28,20 @@ class TrainOptions:
     network: str = "auto"
     adapt: str = ""
     references: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The `queue` message, and what it came from."""
+
+    queue: dict[str, Any]
+    asked: str | None  # the ranker that somebody asked for or chose for the project
+    learner: str | None  # whose predictions were ranked; None: no model has predicted anything yet
+
+    @property
+    def ranker(self) -> str:
+        """The one that answered; another than `asked` where that needs predictions and there are none."""
+        return str(self.queue["ranker"])
 
 
 def train(
@@ -80,10 +94,11 @@ def _newest_model(scheduler: Scheduler) -> str:
     return max(done, key=lambda row: row.id).learner
 
 
-def rank(project: Path, ranker: str | None, count: int) -> dict[str, Any]:
+def rank(project: Path, ranker: str | None, count: int) -> Ranking:
     """What to label next and why, best first. Raises LookupError for an unknown ranker."""
     with _scheduler(project, LearnSettings(), lambda message: None) as scheduler:
-        return LabelQueue(scheduler).next(count, ranker)
+        asked = ranker or scheduler.store.setting(RANKER) or None
+        return Ranking(LabelQueue(scheduler).next(count, ranker), asked, scheduler.ranked_learner())
 
 
 def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:

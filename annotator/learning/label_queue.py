@@ -27,13 +27,11 @@ class LabelQueue:
     ) -> dict[str, Any]:
         """The `queue` message: images that people put first, then what the ranker says; images that they left out, or
         whose names do not contain `search`, are not asked for. Raises LookupError for an unknown ranker."""
-        pool = self._scheduler.pool()
-        has_model = bool(len(pool)) and bool((pool.entropy > 0).any())
-        if not has_model:
-            pool = self._scheduler.described()
-        name = self._ranker(ranker, has_model)
+        learner = self._scheduler.ranked_learner()
+        pool = self._scheduler.pool(learner) if learner else self._scheduler.described()
+        name = self._ranker(ranker, learner is not None)
         first, pool = self._chosen_by_people(pool, search)
-        picks = [*first, *rank(name, pool, self._ask(count, pool, whole_images))][:count]
+        picks = [*first, *rank(name, pool, self._ask(count, learner, whole_images))][:count]
         images = {p.image: self._store.image(p.image) for p in picks}
         return {
             "t": "queue",
@@ -96,13 +94,13 @@ class LabelQueue:
             raise LookupError(f"there is no ranker {name!r}; there are: {', '.join(RANKERS)}")
         return name if has_model or not RANKERS[name].needs_model else COLD
 
-    def _ask(self, count: int, pool: Pool, whole_images: bool) -> RankRequest:
+    def _ask(self, count: int, learner: str | None, whole_images: bool) -> RankRequest:
         """Complete pictures and slices that somebody labelled are not asked again."""
         clocks = self._scheduler.rounds.labelled_images()
         done = {
             (image, axis, index) for image in clocks for axis, index, _ in self._store.slice_states(image)
         }
-        loop = len(self._scheduler.rounds.of(self._scheduler.active[0], limit=10))
+        loop = len(self._scheduler.rounds.of(learner, limit=10)) if learner else 0
         return RankRequest(
             count=count,
             labelled=frozenset(done),

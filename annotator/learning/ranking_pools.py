@@ -5,6 +5,7 @@ import logging
 import threading
 from pathlib import Path
 
+from learners import LEARNERS
 from learners.rankers.image_features import Described, describe_all
 from learners.rankers.pool import Pool, empty_pool, join, read_pool, write_pool
 from storage.arrays import TornFile
@@ -20,7 +21,7 @@ class PoolStore:
     """Thread-safe. A pool is a file beside the rounds; what is held in memory can be thrown away."""
 
     def __init__(self, store: Store, rounds: Rounds) -> None:
-        self._store, self._directory = store, rounds.directory
+        self._store, self._rounds, self._directory = store, rounds, rounds.directory
         # Protects `_pools`; held while a file is read. Taken inside the scheduler's lock; no lock of ours inside it.
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
@@ -31,6 +32,10 @@ class PoolStore:
             if learner not in self._pools:
                 self._pools[learner] = self._read(learner)
             return self._pools[learner]
+
+    def newest(self) -> str | None:
+        """The learner that predicted last, None where no model has predicted anything."""
+        return max((n for n in LEARNERS if self.pool(n).from_model), key=self._age, default=None)
 
     def keep(self, learner: str, path: Path) -> bool:
         """The new rows beside those of images that this round did not predict; whether there were any."""
@@ -63,6 +68,11 @@ class PoolStore:
         except TornFile as error:
             log.warning("%s", error)
             return empty_pool()
+
+    def _age(self, learner: str) -> tuple[int, float]:
+        """By its rounds: copying a project may change the times of its files."""
+        row = self._rounds.newest(learner, "done")
+        return (row.id if row else 0, self._path(learner).stat().st_mtime)
 
     def _path(self, learner: str) -> Path:
         return self._directory / f"pool-{learner}.npz"

@@ -215,6 +215,12 @@ class Scheduler:
         """What the rankers see: every image that a learner has predicted."""
         return self._pools.pool(learner or self.active[0])
 
+    def ranked_learner(self) -> str | None:
+        """Whose predictions the rankers see: those of a learner that people chose, else the newest there are. None
+        where no model has predicted anything."""
+        chosen = (name for name in self._settings.learners if self.pool(name).from_model)
+        return next(chosen, None) or self._pools.newest()
+
     def described(self) -> Pool:
         """What the images look like, for the first queries."""
         return self._pools.described()

@@ -30,6 +30,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self.refs)
 
+    @property
+    def from_model(self) -> bool:
+        """Whether a model predicted these images; what they look like has no entropy."""
+        return bool((self.entropy > 0).any())
+
     def of(self, rows: NDArray) -> "Pool":
         parts: dict[str, Any] = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
         return Pool(**parts)
