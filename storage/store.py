@@ -58,6 +58,11 @@ class Store:
         self.predictions, self.tags = Predictions(self.root / "predictions", self._db), Tags(self._db)
         self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
 
+    def note_address(self, address: str) -> None:
+        """For whoever finds the project open: where its page is. Raises OSError."""
+        if self._lock:
+            self._lock.note_address(address)
+
     def close(self) -> None:
         self._db.close()
         if self._lock:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotator.cli.already_open import show_open_project
 from annotator.cli.common import Options, Parser, add_data, check_data, project_of, terminal_job
 from annotator.cli.learn import fill_engine
 
@@ -50,13 +51,18 @@ def _add_address(command: Parser) -> None:
 def run_open(options: Options) -> int:
     """Open a project in the browser, and import DATA into it first."""
     check_data(options.data)
-    from annotator.server import serve
     from learners.engines import make_encoders
+    from storage.lock import ProjectBusy
 
     settings = _server_settings(options)
     encoders = make_encoders(options.engine, options.ray_address)
-    workflow = open_workflow(project_of(options), options.model, options.checkpoint, encoders)
     try:
+        workflow = open_workflow(project_of(options), options.model, options.checkpoint, encoders)
+    except ProjectBusy as busy:
+        return show_open_project(busy, options.data, browser=settings.open_browser)
+    try:
+        from annotator.server import serve
+
         if options.data is None and options.project is None:
             _fill_demo(workflow.store)
         serve(workflow, settings, data=options.data, labels=options.labels)

@@ -1,6 +1,8 @@
 """A project on disk: what was acknowledged stays, what was half done goes."""
 
 import gc
+import os
+import socket
 import sqlite3
 import sys
 import uuid
@@ -13,7 +15,7 @@ import pytest
 import storage.arrays
 from storage.arrays import SliceRef, TornFile, read_patch
 from storage.database import StorageFull
-from storage.lock import ProjectBusy
+from storage.lock import Owner, ProjectBusy, read_owner
 from storage.rows import NewLabel
 from storage.store import Store
 from tests.conftest import ball, drawn
@@ -194,6 +196,20 @@ def test_a_project_has_one_owner(store):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         other.add_class("x")
     other.close()
+
+
+def test_the_owner_notes_where_its_page_is_for_as_long_as_it_has_the_project(tmp_path):
+    store = Store(tmp_path)
+    assert read_owner(tmp_path) == Owner(os.getpid(), socket.gethostname(), read_owner(tmp_path).since)
+    store.note_address("http://127.0.0.1:7860/")
+    with pytest.raises(ProjectBusy, match="at http://127.0.0.1:7860/; close it there first") as busy:
+        Store(tmp_path)
+    assert busy.value.owner.address == "http://127.0.0.1:7860/" and busy.value.owner.on_this_computer
+    store.close()
+    Store(tmp_path).close()
+    assert read_owner(tmp_path).address == ""
+    Store.read_only(tmp_path).note_address("http://127.0.0.1:1/")
+    assert read_owner(tmp_path).address == ""
 
 
 def test_leftovers_of_a_crash_go_and_unknown_files_are_set_aside(tmp_path):
