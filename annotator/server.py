@@ -246,9 +246,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
         with contextlib.suppress(OSError):  # on a full disk the project still opens
             self._app.parts.workflow.store.note_address(self._address())
+        await super().startup(sockets)
         print(f"Slicewise is ready at {self._address()}", flush=True)
         if not self._settings.private_to_this_computer or self._app.parts.sessions.accounts.defined:
             print("People sign in with their name and password or a one-time link.", flush=True)
