@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ class NetworkSpec:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> "NetworkSpec":
+    def from_json(cls, values: dict[str, Any]) -> "NetworkSpec":
         """Raises ValueError, TypeError or KeyError for what is not a network's description."""
         return cls(
             dims=int(values["dims"]),
@@ -89,7 +90,8 @@ class UNet(nn.Module):
         return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        return self.head(self.finest(features))
+        logits: Tensor = self.head(self.finest(features))
+        return logits
 
     def finest(self, features: Sequence[Tensor]) -> Tensor:
         """(B, widths[0], *S): what the head reads."""

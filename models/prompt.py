@@ -1,7 +1,7 @@
 """What a prompt model takes and gives. Coordinates are (row, column) in slice pixels, integer at pixel centres."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class Embedding:
 
     model_id: str  # name and weights of the model that made it; another model refuses it
     shape: tuple[int, int]  # (H, W) of the image
-    arrays: dict[str, NDArray]  # by the model's own names
+    arrays: dict[str, NDArray[Any]]  # by the model's own names
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class MaskPrediction:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        return self.masks[0]
+        best: NDArray[np.bool_] = self.masks[0]
+        return best
 
 
 class PromptModel(Protocol):

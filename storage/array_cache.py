@@ -12,6 +12,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from storage.arrays import TornFile, read_npz
 
 log = logging.getLogger(__name__)
 
-Arrays = dict[str, NDArray]
+Arrays = dict[str, NDArray[Any]]
 
 
 class ArrayCache:

@@ -100,7 +100,7 @@ class Patch:
             raise ValueError(f"instances are uint16 of shape {self.box.shape}, got {self.instances.dtype}")
 
 
-def plane(volume: NDArray, axis: int, index: int) -> NDArray:
+def plane(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """The slice as a view of the volume: (Z, Y, X[, C]) -> (rows, columns[, C])."""
     return volume[(slice(None),) * axis + (index,)]
 
@@ -137,7 +137,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_npy(path: Path, array: NDArray) -> None:
+def write_npy(path: Path, array: NDArray[Any]) -> None:
     """As `write_bytes`, streaming: the array is not copied in memory."""
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -152,18 +152,19 @@ def write_npy(path: Path, array: NDArray) -> None:
     sync_directory(path.parent)
 
 
-def open_npy(path: Path) -> NDArray:
+def open_npy(path: Path) -> NDArray[Any]:
     """The array memory-mapped and read-only; raises TornFile where the file is missing or cut short."""
     try:
         with _header:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return array
     except (OSError, ValueError, EOFError) as error:
         raise TornFile(
             f"the pixels in {path.name} cannot be read ({error}); import the image again"
         ) from error
 
 
-def read_npz(path: Path, what: str = "the file") -> dict[str, NDArray]:
+def read_npz(path: Path, what: str = "the file") -> dict[str, NDArray[Any]]:
     """Every array of a .npz; each has a checksum. Raises TornFile where one is missing, cut short or damaged."""
     try:
         with _header, np.load(path, allow_pickle=False) as arrays:

@@ -48,6 +48,10 @@ class Database:
             row = self.tables.execute(sql, list(params)).fetchone()
         return row[0] if row else None
 
+    def number(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """As `value`, of a query that always answers with a whole number: a count, or a coalesced maximum."""
+        return int(self.value(sql, params))
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()

@@ -131,7 +131,7 @@ class Rounds:
         sql = """select count(*) from rounds where learner = ?1 and seen_label = ?2 and status = 'lost'
                  and id > (select coalesce(max(id), 0) from rounds
                            where learner = ?1 and status in ('done', 'failed'))"""
-        return self._db.value(sql, [learner, seen_label])
+        return self._db.number(sql, [learner, seen_label])
 
     def model(self, learner: str) -> Path | None:
         """The directory of the model that people see now."""
@@ -202,11 +202,12 @@ class Rounds:
 
     def first_complete(self) -> int | None:
         """The id of the oldest live event that says a slice is complete."""
-        return self._db.value("select min(id) from labels where live and kind = 'complete'")
+        first: int | None = self._db.value("select min(id) from labels where live and kind = 'complete'")
+        return first
 
     def newest_seen(self) -> int:
         """The newest label that any round has trained on."""
-        return self._db.value("select coalesce(max(seen_label), 0) from rounds where kind = 'train'")
+        return self._db.number("select coalesce(max(seen_label), 0) from rounds where kind = 'train'")
 
     def labelled_images(self) -> dict[int, int]:
         """Image -> its clock, for every image with a live label. Tags neither count nor move it."""

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ class Scan:
     """One image (Z = 1) or volume. Raises ValueError where the values do not fit together."""
 
     name: str  # for display; the store makes it unique
-    pixels: NDArray  # (Z, Y, X) of PIXEL_TYPES, or (Z, Y, X, 3) uint8
+    pixels: NDArray[Any]  # (Z, Y, X) of PIXEL_TYPES, or (Z, Y, X, 3) uint8
     spacing_mm: tuple[float, float, float] | None  # (z, y, x); None where the file says nothing
     marks: (
         Marks | None
     )  # per axis z, y, x the letters at its low and high end, as (("S", "I"), ("A", "P"), ("R", "L"))
-    geometry: dict = field(
+    geometry: dict[str, Any] = field(
         default_factory=dict
     )  # JSON; read by storage.formats alone, to write labels on the file's grid
     modality: str | None = None  # "CT", "MR", ...
@@ -57,12 +58,12 @@ class Scan:
         return 3 if self.pixels.ndim == 4 else 1
 
 
-def value_range(pixels: NDArray) -> tuple[float, float]:
+def value_range(pixels: NDArray[Any]) -> tuple[float, float]:
     """Least and greatest value; the pixels are finite."""
     return float(pixels.min()), float(pixels.max())
 
 
-def robust_window(pixels: NDArray) -> tuple[float, float]:
+def robust_window(pixels: NDArray[Any]) -> tuple[float, float]:
     """Percentiles 0.5 and 99.5 of the values, widened where they coincide; colour keeps 0..255."""
     if pixels.ndim == 4:
         return 0.0, 255.0
@@ -73,13 +74,13 @@ def robust_window(pixels: NDArray) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
-def sample(pixels: NDArray) -> NDArray:
+def sample(pixels: NDArray[Any]) -> NDArray[Any]:
     """At most SAMPLES of the values, (n,), spread evenly over the array."""
     step = max(1, pixels.size // SAMPLES) | 1  # odd, so that it does not run along one column of an even grid
     return pixels.reshape(-1)[::step]
 
 
-def _check_pixels(pixels: NDArray) -> None:
+def _check_pixels(pixels: NDArray[Any]) -> None:
     colour = pixels.ndim == 4 and pixels.shape[3] == 3 and pixels.dtype == np.uint8
     grey = pixels.ndim == 3 and pixels.dtype.name in PIXEL_TYPES and pixels.dtype.isnative
     if not (colour or grey):

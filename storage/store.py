@@ -84,12 +84,14 @@ class Store:
 
     def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
         """The id of the image with this source, name and these pixels, if it was imported before."""
-        return self._db.value("select id from images where digest = ?", [digest or digest_of(scan)])
+        sql = "select id from images where digest = ?"
+        found: int | None = self._db.value(sql, [digest or digest_of(scan)])
+        return found
 
     def images(self, offset: int = 0, limit: int = 100, search: str = "") -> tuple[int, list[ImageRow]]:
         """How many images match, and a page of them in the order in which they came."""
         pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        total = self._db.value("select count(*) from images where name like ? escape '\\'", [pattern])
+        total = self._db.number("select count(*) from images where name like ? escape '\\'", [pattern])
         sql = "select * from images where name like ? escape '\\' order by id limit ? offset ?"
         return total, [self._image(row) for row in self._db.rows(sql, [pattern, limit, offset])]
 
@@ -105,7 +107,7 @@ class Store:
             raise LookupError(f"there is no image {image_id} in this project")
         return self._image(rows[0])
 
-    def pixels(self, image_id: int) -> NDArray:
+    def pixels(self, image_id: int) -> NDArray[Any]:
         """(Z, Y, X[, 3]) memory-mapped, read-only; raises TornFile where the file is damaged or gone."""
         return open_npy(self.image(image_id).path)
 
@@ -117,7 +119,7 @@ class Store:
 
     def newest_class(self) -> int:
         """The highest class id ever given, 0 for none: labels may use any up to here."""
-        return self._db.value("select coalesce(max(id), 0) from classes")
+        return self._db.number("select coalesce(max(id), 0) from classes")
 
     def add_class(self, name: str, color: str | None = None) -> ClassRow:
         """A new class, or the removed one of that name again. Raises ValueError where the name is taken."""
@@ -196,7 +198,8 @@ class Store:
 
     def find_label(self, client_id: str) -> int | None:
         """The id of the event with this client id, live or not."""
-        return self._db.value("select id from labels where client_id = ?", [client_id])
+        found: int | None = self._db.value("select id from labels where client_id = ?", [client_id])
+        return found
 
     def labels(self, image_id: int) -> list[LabelRow]:
         """The live events of an image that say something about its voxels, oldest first; tags are in `tags`."""
@@ -212,15 +215,15 @@ class Store:
     def next_instance(self, image_id: int) -> int:
         """An object number that no label event on this image carries."""
         sql = "select coalesce(max(instance), 0) from labels where image_id = ?"
-        return self._db.value(sql, [image_id]) + 1
+        return self._db.number(sql, [image_id]) + 1
 
     def newest_label(self, image_id: int | None = None, *, tags: bool = True) -> int:
         """The clock: of the project, or of one image. Revocations move it too. `tags=False`: of masks alone."""
         masks = "" if tags else " and present is null"
         if image_id is None:
-            return self._db.value(f"select coalesce(max(id), 0) from labels where true{masks}")
+            return self._db.number(f"select coalesce(max(id), 0) from labels where true{masks}")
         sql = f"select coalesce(max(id), 0) from labels where image_id = ?{masks}"
-        return self._db.value(sql, [image_id])
+        return self._db.number(sql, [image_id])
 
     def slice_states(self, image_id: int) -> list[tuple[int, int, str]]:
         """(axis, index, "labelled" or "complete") of every slice that somebody worked on."""
@@ -256,7 +259,8 @@ class Store:
     # settings
 
     def setting(self, key: str) -> str | None:
-        return self._db.value("select value from settings where key = ?", [key])
+        value: str | None = self._db.value("select value from settings where key = ?", [key])
+        return value
 
     def set_setting(self, key: str, value: str) -> None:
         with self._db.transaction() as tables:
@@ -305,7 +309,7 @@ class Store:
         if old:
             if uid:
                 self._label_path(uid).unlink(missing_ok=True)
-            return old["id"]
+            return int(old["id"])
         box = new.patch.box if new.patch else None
         row = {
             "uid": uid,
@@ -401,7 +405,7 @@ def _ref(row: dict[str, Any]) -> SliceRef:
 
 
 def _next_class(tables: Tables) -> int:
-    newest = tables.execute("select coalesce(max(id), 0) from classes").fetchone()[0]
+    newest = int(tables.execute("select coalesce(max(id), 0) from classes").fetchone()[0])
     if newest >= 253:
         raise ValueError("a project holds at most 253 classes; rename one that is not used")
     return newest + 1

@@ -113,7 +113,7 @@ class Tags:
 
     def newest(self) -> int:
         """The id of the newest event about tags, revocations included; 0 for none."""
-        return self._db.value("select coalesce(max(id), 0) from labels where present is not null")
+        return self._db.number("select coalesce(max(id), 0) from labels where present is not null")
 
 
 def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:

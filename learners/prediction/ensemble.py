@@ -41,11 +41,11 @@ def mutual_information(members: Sequence[NDArray[np.float32]]) -> NDArray[np.flo
     """
     mean = np.mean(members, axis=0)
     inside = np.mean([_entropy(p) for p in members], axis=0)
-    return np.maximum(_entropy(mean) - inside, 0)
+    return np.asarray(np.maximum(_entropy(mean) - inside, 0), np.float32)
 
 
 def _entropy(p: NDArray[np.float32]) -> NDArray[np.float32]:
-    return -(p * np.log(np.maximum(p, 1e-8))).sum(0)
+    return np.asarray(-(p * np.log(np.maximum(p, 1e-8))).sum(0), np.float32)
 
 
 def _mean_iou(both: NDArray[np.int64], either: NDArray[np.int64]) -> float:

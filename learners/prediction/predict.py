@@ -181,7 +181,9 @@ def _resampled_tile(
     return sampled(p, wanted, back), features
 
 
-def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> tuple[NDArray[np.float32], NDArray]:
+def _forward(
+    network: UNet, x: NDArray[np.float32], plan: Plan
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(C, z, y, x) to (K, z, y, x) and (D,); a 2D network sees the slices as a batch."""
     tensor = torch.from_numpy(x).to(plan.device)
     batch = tensor.movedim(1, 0) if plan.dims == 2 else tensor[None]

@@ -1,7 +1,9 @@
 """Views of a batch. Weak ones move pixels, targets and trust together; strong ones change the look alone."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +41,7 @@ class Views:
         dims = part_dims(sample)
         for axis in self.flips:
             chosen = torch.rand(len(sample), generator=rng) < 0.5
-            sample = _each(sample, lambda part, axis=axis: part.flip(axis - dims), chosen)
+            sample = _each(sample, partial(torch.flip, dims=(axis - dims,)), chosen)
         if self.turns is not None and self.quarters and len({sample.y.shape[1 + a] for a in self.turns}) == 1:
             a, b = (axis - dims for axis in self.turns)
             chosen = torch.rand(len(sample), generator=rng) < 0.25
@@ -107,7 +109,7 @@ def _coarse(x: Tensor) -> Tensor:
     return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False)
 
 
-def _each(sample: Sample, change, chosen: Tensor) -> Sample:
+def _each(sample: Sample, change: Callable[[Tensor], Tensor], chosen: Tensor) -> Sample:
     """Apply a change of the spatial axes to the chosen images of a batch, in every part of the sample."""
     if not bool(chosen.any()):
         return sample

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from learners.training.targets import (
     without_slices,
 )
 from storage.arrays import UNLABELLED, Box3, TornFile, open_npy, plane
+
+Item = TypeVar("Item")
 
 PERCENTILES = (0.5, 99.5)
 LOOKED_AT = 200_000  # voxels to find the percentiles from
@@ -137,7 +140,7 @@ def open_readers(
     return cases
 
 
-def percentiles(pixels: NDArray) -> tuple[float, float]:
+def percentiles(pixels: NDArray[Any]) -> tuple[float, float]:
     """Where most intensities of an image lie; equal ends are moved apart."""
     step = max(1, round((pixels.size / LOOKED_AT) ** (1 / 3)))
     some = np.asarray(
@@ -148,7 +151,7 @@ def percentiles(pixels: NDArray) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)
 
 
-def normalised(part: NDArray, low: float, high: float, channels: int) -> NDArray[np.float32]:
+def normalised(part: NDArray[Any], low: float, high: float, channels: int) -> NDArray[np.float32]:
     """(z, y, x[, C]) of any type to (channels, z, y, x) around 0..1; colours become grey for a network of grey."""
     values = np.nan_to_num((np.asarray(part, np.float32) - low) / (high - low))
     values = np.clip(values, -0.2, 1.2)
@@ -241,7 +244,9 @@ class Pools:
         centre = np.array([self._rng.integers(n) for n in case.example.shape])
         return self._patch(case, centre, case.proposed)
 
-    def _patch(self, case: ImageReader, centre: NDArray, say: Callable[[Box3], Target] | None) -> Drawn:
+    def _patch(
+        self, case: ImageReader, centre: NDArray[np.integer], say: Callable[[Box3], Target] | None
+    ) -> Drawn:
         """A patch on the network's spacing that holds the centre somewhere in its middle half, on one of its voxels:
         a lone labelled slice must not fall between two. Beyond the border pixels repeat."""
         size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
@@ -274,7 +279,7 @@ class Pools:
         has_boxes = any(d.box.any() for d in drawn)
         return Sample(stack("x"), stack("y"), w, v, box=stack("box") if has_boxes else None)
 
-    def _choice(self, items: Sequence):
+    def _choice(self, items: Sequence[Item]) -> Item:
         return items[int(self._rng.integers(len(items)))]
 
 

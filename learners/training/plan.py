@@ -126,7 +126,7 @@ def device_of(wanted: str) -> str:
 def has_bf16(device: str) -> bool:
     """Whether bf16 is quicker here: on a GPU, and on processors that multiply in it (1.7 times, measured)."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(asked()) and os.environ.get("SLICEWISE_BF16", "1") != "0"
 

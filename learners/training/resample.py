@@ -2,6 +2,7 @@
 be shown at 1 mm."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def cover(at: NDArray[np.floating], zoom: float, length: int) -> slice:
     return slice(start, max(start + 1, min(high, length)))
 
 
-def sampled(values: NDArray, at: Sequence[NDArray[np.floating]], zoom: Zoom) -> NDArray[np.float32]:
+def sampled(values: NDArray[Any], at: Sequence[NDArray[np.floating]], zoom: Zoom) -> NDArray[np.float32]:
     """(C, z, y, x) values at places along each axis, linear; towards coarser grids means, so that nothing aliases.
     Beyond the border the last voxel repeats."""
     for axis, (places, step) in enumerate(zip(at, zoom), start=1):
@@ -60,4 +61,4 @@ def _weights(places: NDArray[np.floating], length: int, step: float) -> NDArray[
     width = max(1.0, step)
     clipped = np.clip(places, 0, length - 1)
     weights = np.maximum(0, 1 - np.abs(np.arange(length)[None] - clipped[:, None]) / width)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)

@@ -303,7 +303,8 @@ def autocast(plan: Plan) -> torch.autocast:
 def forward_logits(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
     """(B, C, *S) pixels to (B, K, *S) float32 logits, in the number format and memory layout of this device."""
     with autocast(plan):
-        return network(_in_memory(x, plan), noise).float()
+        logits: Tensor = network(_in_memory(x, plan), noise)
+        return logits.float()
 
 
 def _in_memory(x: Tensor, plan: Plan) -> Tensor:

@@ -149,7 +149,7 @@ def _to_pixels(prompts: Prompts, shape: tuple[int, int], kept: tuple[int, int]) 
 
     def inside(points: object) -> NDArray[np.float64]:
         moved = (np.array(points, np.float64).reshape(-1, 2) + 0.5) * scale - 0.5
-        return np.clip(moved, 0, last)
+        return np.asarray(np.clip(moved, 0, last), np.float64)
 
     points, labels = inside(prompts.points_rc), np.array(prompts.labels, int)
     box = None if prompts.box is None else inside(_sorted_box(prompts.box)).reshape(-1)

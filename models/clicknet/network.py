@@ -97,7 +97,8 @@ class ScoreHead(nn.Module):
             inside.mean(2, keepdim=True),
             sure,
         ]
-        return self.out(F.relu(self.hidden(torch.cat(parts, 2)))).squeeze(2)
+        scores: Tensor = self.out(F.relu(self.hidden(torch.cat(parts, 2))))
+        return scores.squeeze(2)
 
 
 def _stage(before: int, after: int, depth: int) -> nn.Sequential:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.clicknet.adapter import WEIGHTS, digest
 from models.clicknet.inputs import standardise
-from models.clicknet.model import WEIGHTS, digest
 from models.clicknet.network import INPUTS, Network
 
 

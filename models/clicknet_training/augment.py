@@ -48,12 +48,12 @@ def _gamma(rng: Generator, pixels: ColourPixels) -> ColourPixels:
 def _window(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     """Another window and level: part of the range is cut off, or contrast is low."""
     low, high = rng.uniform(-60, 60), rng.uniform(190, 340)
-    return np.clip((pixels - low) * (255 / (high - low)), 0, 255)
+    return np.asarray(np.clip((pixels - low) * (255 / (high - low)), 0, 255), np.float32)
 
 
 def _bias(rng: Generator, pixels: ColourPixels) -> ColourPixels:
     field = smooth_noise(rng, pixels.shape, rng.uniform(40, 120)) * rng.uniform(0.05, 0.3)
-    return pixels * np.exp(field)[..., None].astype(np.float32)
+    return pixels * np.asarray(np.exp(field)[..., None], np.float32)
 
 
 def _blur(rng: Generator, pixels: ColourPixels) -> ColourPixels:
@@ -96,7 +96,7 @@ def _jpeg(rng: Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def bend(
     rng: Generator, crop: NDArray[np.uint8], truth: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint8], NDArray]:
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Elastic: both moved by the same smooth field of a few pixels."""
     h, w = truth.shape
     rows, columns = np.mgrid[:h, :w].astype(np.float32)

@@ -42,12 +42,14 @@ class Cache:
     def pixels(self, entry: CacheItem) -> NDArray[np.uint8]:
         """(H, W, C)"""
         size = entry.shape[0] * entry.shape[1] * entry.shape[2]
-        return self._pixels[entry.pixels_at : entry.pixels_at + size].reshape(entry.shape)
+        pixels: NDArray[np.uint8] = self._pixels[entry.pixels_at : entry.pixels_at + size]
+        return pixels.reshape(entry.shape)
 
     def labels(self, entry: CacheItem) -> NDArray[np.uint16]:
         """(H, W)"""
         size = entry.shape[0] * entry.shape[1]
-        return self._labels[entry.labels_at : entry.labels_at + size].reshape(entry.shape[:2])
+        labels: NDArray[np.uint16] = self._labels[entry.labels_at : entry.labels_at + size]
+        return labels.reshape(entry.shape[:2])
 
 
 def open_cache(data: Path, folder: Path) -> Cache:

@@ -75,7 +75,7 @@ def _piece(rng: np.random.Generator, mask: BoolMask) -> BoolMask:
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     large = np.flatnonzero(areas >= min(30, areas.max()))
-    return numbers == 1 + rng.choice(large)
+    return np.asarray(numbers == 1 + rng.choice(large))
 
 
 def evaluate(model: PromptModel, case: EvalItem, clicks: int = CLICKS) -> EvalResult:

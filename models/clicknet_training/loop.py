@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -163,13 +164,13 @@ def _move_average(run: TrainingRun) -> None:
                 mean.copy_(now)
 
 
-def _groups(network: Network) -> list[dict]:
+def _groups(network: Network) -> list[dict[str, Any]]:
     """Weight decay on kernels only."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     return [dict(params=kernels, weight_decay=0.02), dict(params=rest, weight_decay=0.0)]
 
 
-def _write(log: Path, row: dict) -> None:
+def _write(log: Path, row: dict[str, Any]) -> None:
     with open(log, "a") as file:
         file.write(json.dumps(row) + "\n")

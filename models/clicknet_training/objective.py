@@ -77,7 +77,8 @@ def forward(network: Network, crops: Tensor, boards: Tensor, *, half: bool) -> O
     """(N, 3, S, S) crops, 0 to 255, with float32 boards. `half`: in bf16, which is slow on processors that lack it."""
     x = torch.cat([standardised(crops), boards], 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-        return network(x)
+        output: Output = network(x)
+        return output
 
 
 def standardised(crops: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Training examples: any sample is made again from its seed alone, so that training resumes where it was."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -94,7 +96,7 @@ class Sampler:
 
 def _component(
     rng: Generator, mask: BoolMask, at: tuple[int, int]
-) -> tuple[tuple[int, int, int, int], NDArray | None]:
+) -> tuple[tuple[int, int, int, int], NDArray[np.uint8] | None]:
     """One connected component, by area: its box and, where there are several, a uint8 map of it."""
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
@@ -111,13 +113,13 @@ def _component(
 def _among(labels: NDArray[np.uint16], chosen: list[int]) -> NDArray[np.uint8]:
     """255 where the label is one of the chosen."""
     if len(chosen) == 1:
-        return (labels == chosen[0]).view(np.uint8) * np.uint8(255)
+        return np.asarray((labels == chosen[0]).view(np.uint8) * np.uint8(255))
     table = np.zeros(int(labels.max()) + 1, np.uint8)
     table[chosen] = 255
     return table[labels]
 
 
-def _warp_labels(labels: NDArray, frame: CropFrame) -> NDArray:
+def _warp_labels(labels: NDArray[Any], frame: CropFrame) -> NDArray[Any]:
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(np.ascontiguousarray(labels), frame.matrix(), (frame.size, frame.size), flags=flags)
 

@@ -103,7 +103,7 @@ def _line(rng: Generator, region: BoolMask) -> BoolMask:
 
 
 def _centreline(rng: Generator, region: BoolMask) -> BoolMask:
-    return skeletonize(region) & _broken(rng, region.shape)
+    return np.asarray(skeletonize(region) & _broken(rng, region.shape))
 
 
 def _contour(rng: Generator, region: BoolMask) -> BoolMask:
@@ -111,7 +111,7 @@ def _contour(rng: Generator, region: BoolMask) -> BoolMask:
     level = rng.uniform(0.3, 0.9) * soft.max()
     inner = ((soft > level) & region).view(np.uint8)
     edge = inner - cv2.erode(inner, np.ones((3, 3), np.uint8))
-    return (edge > 0) & _broken(rng, region.shape)
+    return np.asarray(edge > 0) & _broken(rng, region.shape)
 
 
 def _broken(rng: Generator, shape: tuple[int, ...]) -> BoolMask:
@@ -132,7 +132,7 @@ def smooth_noise(rng: Generator, shape: tuple[int, ...], size: float) -> NDArray
     h, w = shape[:2]
     coarse = rng.standard_normal((max(3, round(h / size) + 2), max(3, round(w / size) + 2)), np.float32)
     noise = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
-    return noise / (noise.std() + np.float32(1e-3))
+    return np.asarray(noise / (noise.std() + np.float32(1e-3)), np.float32)
 
 
 def rough(rng: Generator, truth: BoolMask) -> NDArray[np.float32]:
@@ -144,4 +144,4 @@ def rough(rng: Generator, truth: BoolMask) -> NDArray[np.float32]:
     shift = np.array([[1, 0, rng.normal(0, 2)], [0, 1, rng.normal(0, 2)]])
     soft = np.asarray(cv2.warpAffine(soft, shift, truth.shape[::-1]), np.float32)
     sharp = 1 / (1 + np.exp(-(soft - rng.uniform(0.35, 0.65)) * rng.uniform(6, 30)))
-    return (sharp * (sharp > 0.1)).astype(np.float32)
+    return np.asarray(sharp * (sharp > 0.1), np.float32)

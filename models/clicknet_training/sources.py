@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -147,13 +148,14 @@ def _volume(folder: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     return _windowed(image, low, high), labels.astype(np.uint16)
 
 
-def _oriented(image: sitk.Image) -> NDArray:
+def _oriented(image: sitk.Image) -> NDArray[Any]:
     """(Z, Y, X) with x to the left, y to the back and z to the feet."""
-    return sitk.GetArrayFromImage(sitk.DICOMOrient(image, "LPI"))
+    values: NDArray[Any] = sitk.GetArrayFromImage(sitk.DICOMOrient(image, "LPI"))
+    return values
 
 
 def _windowed(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    return np.clip((values - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((values - low) * (255 / max(high - low, 1e-6)), 0, 255), np.uint8)
 
 
 def _slices(

@@ -23,7 +23,7 @@ def paint_labels(rng: Generator, labels: NDArray[np.integer]) -> NDArray[np.uint
     picture = level[at] + texture[..., None]
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.5)).reshape(picture.shape)
     picture = np.repeat(picture, 3, 2) if not colour else picture
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
 def textured_shapes(
@@ -53,7 +53,7 @@ def material(rng: Generator, size: int) -> NDArray[np.uint8]:
     for _ in range(rng.integers(1, 4)):
         scale = float(np.exp(rng.uniform(0, 4)))
         picture += (smooth_noise(rng, (size, size), scale) * np.float32(rng.uniform(0, 20)))[..., None]
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
 def _shape(rng: Generator, size: int) -> BoolMask:
@@ -71,17 +71,17 @@ def _shape(rng: Generator, size: int) -> BoolMask:
     return canvas > 0
 
 
-def _star(rng: Generator, centre: NDArray, radius: float) -> NDArray[np.int32]:
+def _star(rng: Generator, centre: NDArray[np.float64], radius: float) -> NDArray[np.int32]:
     """A closed outline whose radius wanders, smoothly or with corners."""
     corners = int(rng.integers(3, 9)) if rng.random() < 0.4 else 64
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     waves = sum(rng.normal(0, 0.3 / k) * np.cos(k * angles + rng.uniform(0, 6.3)) for k in range(1, 6))
     reach = radius * np.clip(1 + waves, 0.2, 2)
     points = centre + reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
-    return points.round().astype(np.int32).reshape(-1, 1, 2)
+    return np.asarray(points.round(), np.int32).reshape(-1, 1, 2)
 
 
-def _tube(rng: Generator, canvas: NDArray[np.uint8], centre: NDArray) -> None:
+def _tube(rng: Generator, canvas: NDArray[np.uint8], centre: NDArray[np.float64]) -> None:
     """A wandering line of even width, like a vessel or a crack."""
     steps = rng.normal(0, 0.35, 24).cumsum() + rng.uniform(0, 6.3)
     path = centre + 0.04 * canvas.shape[0] * np.stack([np.cos(steps), np.sin(steps)], 1).cumsum(0)

@@ -1,6 +1,7 @@
 """A part of a slice brought to a working size, and what the prompts say inside it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class WorkFrame:
         r, c = points_rc[:, 0], points_rc[:, 1]
         return (r >= self.r0 - 0.5) & (r < self.r1) & (c >= self.c0 - 0.5) & (c < self.c1)
 
-    def look(self, image: NDArray) -> NDArray:
+    def look(self, image: NDArray[Any]) -> NDArray[Any]:
         """The frame's part of a (H, W[, C]) image at working size; shrinking averages, growing interpolates.
 
         Of a part that is huge every n-th pixel is averaged, so that the cost stays bounded.

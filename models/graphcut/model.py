@@ -173,7 +173,7 @@ def corrected(image: NDArray[np.uint8], clicks: Clicks, region: CandidateRegion)
 
 def spread(points: NDArray[np.int32]) -> NDArray[np.int32]:
     """At most `CORRECTIONS` of the points, from first to last."""
-    return points[np.linspace(0, len(points) - 1, min(len(points), CORRECTIONS)).astype(int)]
+    return points[np.linspace(0, len(points) - 1, min(len(points), CORRECTIONS), dtype=int)]
 
 
 def best_correction(

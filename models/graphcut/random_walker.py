@@ -36,9 +36,8 @@ def walk(lab: NDArray[np.float32], belief: PixelPrior, sharpness: float = 1.0) -
     degree[:-1] += down
     degree[:, 1:] += across
     degree[:, :-1] += across
-    sides: list[
-        tuple[int, NDArray]
-    ] = []  # how many pixels on a neighbour is, and the weight of each such pair
+    # how many pixels on a neighbour is, and the weight of each such pair
+    sides: list[tuple[int, NDArray[np.float64]]] = []
     if w > 1:
         sides.append((1, np.pad(across, ((0, 0), (0, 1))).ravel()[:-1]))
     if h > 1:
@@ -51,4 +50,4 @@ def walk(lab: NDArray[np.float32], belief: PixelPrior, sharpness: float = 1.0) -
     pull = (belief.strength * belief.prior).ravel().astype(np.float64)
     jacobi = diags_array(1 / degree.ravel())
     answer, _ = cg(grid, pull, x0=belief.prior.ravel().astype(np.float64), rtol=1e-3, maxiter=200, M=jacobi)
-    return answer.reshape(h, w).astype(np.float32)
+    return np.asarray(answer, np.float32).reshape(h, w)

@@ -45,14 +45,14 @@ def holding(allowed: NDArray[np.bool_], seeds_rc: NDArray[np.int32]) -> NDArray[
     named = np.unique(pieces[seeds_rc[:, 0], seeds_rc[:, 1]])
     table = np.zeros(pieces.max() + 1, np.uint8)
     table[named[named > 0]] = 1
-    return table[pieces]
+    return np.asarray(table[pieces])
 
 
 def filled(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The region with its holes closed."""
     padded = rimmed(mask)
     cv2.floodFill(padded, None, (0, 0), 2)
-    return (padded[1:-1, 1:-1] != 2).astype(np.uint8)
+    return np.asarray(padded[1:-1, 1:-1] != 2, np.uint8)
 
 
 def rimmed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -193,7 +193,7 @@ def split_by_light(look: FrameLook, box: NDArray[np.bool_]) -> list[NDArray[np.u
 def largest(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """(h, w) 0/1 the biggest connected piece."""
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    return (pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
+    return np.asarray(pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA]), np.uint8)
 
 
 def grown_in_box(

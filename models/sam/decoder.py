@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from models.sam.prompts import SamPrompts
 
+MasksAndScores = tuple[NDArray[np.float32], NDArray[np.float32]]  # (4, 4h, 4w) logits, (4,) estimates of IoU
+
 
 class Decoder(Protocol):
     """Prompt encoder and mask decoder of one checkpoint."""
 
-    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[NDArray, NDArray]:
+    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> MasksAndScores:
         """(1, C, h, w) features -> (4, 4h, 4w) float32 logits and (4,) estimates of IoU."""
 
 
@@ -23,7 +25,7 @@ class TorchDecoder:
 
     sam: Any
 
-    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[NDArray, NDArray]:
+    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> MasksAndScores:
         device = self.sam.device
         points = torch.from_numpy(prompts.points_xy)[None].to(device)
         labels = torch.from_numpy(prompts.labels)[None].to(device)

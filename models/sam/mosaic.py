@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ class Mosaic:
         column = index % self.across * self.cell + (self.cell - w) // 2
         return slice(row, row + h), slice(column, column + w)
 
-    def stitch(self, volume: NDArray, outside: float) -> NDArray:
+    def stitch(self, volume: NDArray[Any], outside: float) -> NDArray[Any]:
         """(depth, rows, columns) to (side, side); `outside` where no slice is. Whole numbers stay what they are."""
         out = np.full((self.side, self.side), outside, volume.dtype)
         for index, cut in enumerate(volume):
@@ -61,7 +62,7 @@ class Mosaic:
                 out[n, index] = self._back(one[place])
         return out.reshape(*picture.shape[:-2], self.depth, self.rows, self.columns)
 
-    def _scaled(self, cut: NDArray) -> NDArray:
+    def _scaled(self, cut: NDArray[Any]) -> NDArray[Any]:
         if self.zoom >= 1:
             times = int(self.zoom)
             return cut.repeat(times, 0).repeat(times, 1)
@@ -72,7 +73,8 @@ class Mosaic:
     def _back(self, cut: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.zoom >= 1:
             times = int(self.zoom)
-            return cut.reshape(self.rows, times, self.columns, times).mean((1, 3))
+            parts = cut.reshape(self.rows, times, self.columns, times)
+            return np.asarray(parts.mean((1, 3)), np.float32)
         size = (self.columns, self.rows)
         return np.asarray(
             cv2.resize(np.ascontiguousarray(cut), size, interpolation=cv2.INTER_LINEAR), np.float32

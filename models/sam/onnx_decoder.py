@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from models.sam.decoder import Decoder, TorchDecoder
+from models.sam.decoder import Decoder, MasksAndScores, TorchDecoder
 from models.sam.prompts import SamPrompts
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class OnnxDecoder:
     session: onnxruntime.InferenceSession
     side: int
 
-    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[NDArray, NDArray]:
+    def __call__(self, features: NDArray[np.float32], prompts: SamPrompts) -> MasksAndScores:
         points, labels = with_box(prompts)
         quarter = self.side // 4
         mask = prompts.mask if prompts.mask is not None else np.zeros((quarter, quarter), np.float32)
@@ -126,9 +126,7 @@ def faster_and_equal(candidate: OnnxDecoder, reference: Any, sam: Any) -> bool:
     )
 
 
-def timed(
-    decode: Any, features: NDArray[np.float32], prompts: SamPrompts
-) -> tuple[tuple[NDArray, NDArray], float]:
+def timed(decode: Any, features: NDArray[np.float32], prompts: SamPrompts) -> tuple[MasksAndScores, float]:
     """The answer and the best time of three, in seconds."""
     times: list[float] = []
     for _ in range(3):

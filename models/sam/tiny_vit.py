@@ -46,7 +46,8 @@ class PatchEmbed(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.seq(x)
+        patches: Tensor = self.seq(x)
+        return patches
 
 
 class InvertedBottleneck(nn.Module):
@@ -74,7 +75,8 @@ class PatchMerging(nn.Module):
         self.conv3 = ConvNorm(after, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        merged: Tensor = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        return merged
 
 
 class Attention(nn.Module):
@@ -100,7 +102,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, -1).transpose(1, 2).chunk(3, dim=-1)
         bias = self.attention_biases[:, self.attention_bias_idxs]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None].to(q.dtype))
-        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+        return out
 
 
 class Mlp(nn.Module):
@@ -111,7 +114,8 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        out: Tensor = self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return out
 
 
 class TinyViTBlock(nn.Module):
@@ -126,7 +130,8 @@ class TinyViTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.local_conv(x + self._attend(x))
-        return x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        change: Tensor = self.mlp(x.permute(0, 2, 3, 1))
+        return x + change.permute(0, 3, 1, 2)
 
     def _attend(self, x: Tensor) -> Tensor:
         """Attention in windows; the picture is padded with zeros to whole windows, as it was in training."""
@@ -134,7 +139,8 @@ class TinyViTBlock(nn.Module):
         down, across = -(-h // size), -(-w // size)
         x = F.pad(x, (0, across * size - w, 0, down * size - h))
         tiles = x.view(b, c, down, size, across, size).permute(0, 2, 4, 3, 5, 1)
-        mixed = self.attn(tiles.reshape(-1, size * size, c)).view(b, down, across, size, size, c)
+        attended: Tensor = self.attn(tiles.reshape(-1, size * size, c))
+        mixed = attended.view(b, down, across, size, size, c)
         return mixed.permute(0, 5, 1, 3, 2, 4).reshape(b, c, down * size, across * size)[:, :, :h, :w]
 
 
@@ -178,4 +184,5 @@ class TinyViT(nn.Module):
         x = self.patch_embed(x)
         for level in self.layers:
             x = level(x)
-        return self.neck(x)
+        embedding: Tensor = self.neck(x)
+        return embedding

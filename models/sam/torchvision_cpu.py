@@ -6,7 +6,9 @@ Declaring them first lets everything written in Python load; `segment_anything` 
 
 import sys
 import threading
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -18,7 +20,7 @@ def ensure_torchvision() -> ModuleType:
     """The torchvision module; raises ImportError with the remedy where it is not installed."""
     with _lock:
         try:
-            import torchvision
+            return import_module("torchvision")
         except ImportError as error:
             raise ImportError(
                 "torchvision is missing; install the packages of requirements.txt again"
@@ -26,8 +28,7 @@ def ensure_torchvision() -> ModuleType:
         except RuntimeError as error:
             if "torchvision::nms" not in str(error):
                 raise
-            torchvision = _import_without_operators()
-        return torchvision
+            return _import_without_operators()
 
 
 def _import_without_operators() -> ModuleType:
@@ -40,11 +41,9 @@ def _import_without_operators() -> ModuleType:
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", non_maximum_suppression, "CPU")
     _library = library  # the operators live as long as this object
-    import torchvision
-    import torchvision.extension
-
-    torchvision.extension._has_ops = lambda: True
-    return torchvision
+    extension: Any = import_module("torchvision.extension")
+    extension._has_ops = lambda: True
+    return import_module("torchvision")
 
 
 def non_maximum_suppression(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from storage.formats import dicom, itk, nifti, pictures, tiff
@@ -28,7 +29,7 @@ __all__ = [
     "stem",
 ]
 
-Labels = tuple[NDArray, Grid]  # (Z, Y, X) uint8 or uint16 in display order
+Labels = tuple[NDArray[np.unsignedinteger], Grid]  # (Z, Y, X) uint8 or uint16 in display order
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -44,7 +45,7 @@ def check_stored(path: Path, need_bytes: int, *, compressed: bool) -> None:
         raise FileRefused("it is cut short: its header declares more pixels than it holds; copy it again")
 
 
-def to_pixel_type(values: NDArray) -> NDArray:
+def to_pixel_type(values: NDArray[Any]) -> NDArray[Any]:
     """The same values in one of PIXEL_TYPES and native byte order; refuses NaN, infinity and complex numbers."""
     kind = values.dtype.kind
     if kind not in "buif":
@@ -59,7 +60,7 @@ def to_pixel_type(values: NDArray) -> NDArray:
     return _narrow(values) if values.size else values.astype(np.int16)
 
 
-def rescale(values: NDArray, slope: float, intercept: float) -> NDArray:
+def rescale(values: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
     """values * slope + intercept: integers where that is exact, float32 otherwise."""
     if slope == 1 and intercept == 0:
         return to_pixel_type(values)
@@ -86,12 +87,12 @@ def integer_type(low: int, high: int) -> np.dtype:
     raise FileRefused(f"its values run from {low} to {high}, which is more than 32 bits hold")
 
 
-def rgb8(values: NDArray) -> NDArray[np.uint8]:
+def rgb8(values: NDArray[Any]) -> NDArray[np.uint8]:
     """(..., 3) RGB of any depth as 8 bit: integers divided by the least usual depth that holds them, floats 0..1."""
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:
-        return np.rint(values * 255).astype(np.uint8)
+        return np.asarray(np.rint(values * 255), np.uint8)
     if values.dtype.kind not in "ui" or values.min() < 0:
         raise FileRefused(f"its colours are {values.dtype}; save it as 8 or 16 bit RGB")
     top = int(values.max())
@@ -99,7 +100,7 @@ def rgb8(values: NDArray) -> NDArray[np.uint8]:
     return (values >> (bits - 8)).astype(np.uint8)
 
 
-def label_values(values: NDArray) -> NDArray:
+def label_values(values: NDArray[Any]) -> NDArray[np.unsignedinteger]:
     """Mask values as whole numbers 0..65535, uint8 where the file had 8 bits, else uint16; refuses anything else."""
     if values.ndim == 4:
         if not (values[..., :1] == values).all():
@@ -108,7 +109,8 @@ def label_values(values: NDArray) -> NDArray:
     low, high = values.min(), values.max()
     if low < 0 or high > LABEL_LIMIT:
         raise FileRefused(f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}")
-    labels = values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16)
+    kind: type[np.uint8 | np.uint16] = np.uint8 if values.dtype.itemsize == 1 else np.uint16
+    labels: NDArray[np.unsignedinteger] = values.astype(kind)
     if values.dtype.kind == "f" and not (labels == values).all():
         raise FileRefused("label numbers are whole and it holds fractions; was it interpolated?")
     return labels
@@ -119,7 +121,7 @@ def shown_name(path: Path) -> str:
     return "".join(c if c.isprintable() else "_" for c in path.name)
 
 
-def _to_float32(values: NDArray) -> NDArray[np.float32]:
+def _to_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     bad = values.size - np.count_nonzero(np.isfinite(values))
     if bad:
         some = "all of its voxels" if bad == values.size else f"{bad:,} of its voxels"
@@ -133,7 +135,7 @@ def _to_float32(values: NDArray) -> NDArray[np.float32]:
     return single
 
 
-def _narrow(values: NDArray) -> NDArray:
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     low, high = int(values.min()), int(values.max())
     if low >= -(2**31) and high < 2**31:
         return values.astype(integer_type(low, high))

@@ -50,7 +50,7 @@ def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -
         yield from ((class_id, *p) for p in _parts(parts))
 
 
-def _parts(numbers: NDArray) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _parts(numbers: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Rows and columns of every number above 0."""
     for index, box in enumerate(ndimage.find_objects(numbers.astype(np.int32)), start=1):
         if box is not None:
@@ -74,4 +74,5 @@ def _counts(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, 
     starts = flat[np.concatenate([[0], jumps + 1])]
     ends = flat[np.concatenate([jumps, [len(flat) - 1]])] + 1
     edges = np.column_stack([starts, ends]).ravel()
-    return np.diff(np.concatenate([[0], edges, [size[0] * size[1]]])).tolist()
+    counts: list[int] = np.diff(np.concatenate([[0], edges, [size[0] * size[1]]])).tolist()
+    return counts

@@ -192,14 +192,14 @@ def _step(
             f"its slices are unevenly spaced: {along[at - 1]:.2f} mm between slices {at} and {at + 1}, "
             f"{usual:.2f} mm elsewhere ({len(wide)} such gaps); slices are missing, export the whole series again"
         )
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(positions) - 1)
     line = positions[0] + np.outer(np.arange(len(positions)), step)
     if np.abs(positions - line).max() > max(OFF_LINE_MM, GAP * usual):
         raise FileRefused("its slices do not lie on one straight grid; export it as a straight series")
     return step
 
 
-def _stack(slices: list[Slice]) -> tuple[NDArray, bool]:
+def _stack(slices: list[Slice]) -> tuple[NDArray[Any], bool]:
     """(i, j, k[, 3]) in real-world units, and whether the values were turned round (MONOCHROME1)."""
     planes = []
     inverted = False
@@ -219,7 +219,7 @@ def _stack(slices: list[Slice]) -> tuple[NDArray, bool]:
     return np.transpose(volume, (2, 1, 0, *range(3, volume.ndim))), inverted
 
 
-def _joined(planes: list[NDArray]) -> NDArray:
+def _joined(planes: list[NDArray[Any]]) -> NDArray[Any]:
     """(k, rows, columns[, 3]) in the narrowest type that holds every slice."""
     kinds = {p.dtype for p in planes}
     if len(kinds) > 1 and all(d.kind in "ui" for d in kinds):

@@ -8,7 +8,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.utils import pixel_array
 
 from storage.formats.base import FileRefused, rescale, rgb8, to_pixel_type
 from storage.formats.simple_itk import simple_itk
@@ -27,7 +28,7 @@ MAX_PIXELS_PER_BYTE = 4096  # an empty picture packs far better than deflate, ye
 class Frames:
     """All frames of a file and what turns their stored values into real ones."""
 
-    values: NDArray  # (frames, rows, columns[, 3])
+    values: NDArray[Any]  # (frames, rows, columns[, 3])
     header: Dataset
     scaled: bool  # the decoder applied slope and intercept already
     inverted: bool  # MONOCHROME1: low values are bright
@@ -53,7 +54,7 @@ def decode(path: Path) -> Frames:
     return Frames(frames, header, scaled, inverted)
 
 
-def frame_scaling(frames: Frames, number: int) -> NDArray:
+def frame_scaling(frames: Frames, number: int) -> NDArray[Any]:
     """One frame in real-world units: (rows, columns) or (rows, columns, 3) uint8."""
     values = frames.values[number]
     if values.ndim == 3:
@@ -83,7 +84,7 @@ def _syntax(header: Dataset) -> str:
     return syntax
 
 
-def _decoded(path: Path, header: Dataset, syntax: str) -> tuple[NDArray, bool]:
+def _decoded(path: Path, header: Dataset, syntax: str) -> tuple[NDArray[Any], bool]:
     try:
         values = pixel_array(header)
     except Exception:
@@ -95,7 +96,7 @@ def _decoded(path: Path, header: Dataset, syntax: str) -> tuple[NDArray, bool]:
     return values, False
 
 
-def _by_gdcm(path: Path) -> NDArray:
+def _by_gdcm(path: Path) -> NDArray[Any]:
     sitk = simple_itk()
     return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
 
@@ -116,7 +117,7 @@ def _scaling(header: Dataset, number: int) -> tuple[float, float]:
     )
 
 
-def _turned_round(frames: Frames, number: int, values: NDArray) -> NDArray:
+def _turned_round(frames: Frames, number: int, values: NDArray[Any]) -> NDArray[Any]:
     """MONOCHROME1 as MONOCHROME2: mirrored within what the stored bits can say, so all slices agree."""
     bits, signed = int(frames.header.BitsStored), int(frames.header.get("PixelRepresentation", 0))
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)

@@ -39,13 +39,13 @@ class Grid:
         default_factory=dict
     )  # the NIfTI fields that writing must repeat bit for bit
 
-    def to_display(self, source: NDArray) -> NDArray:
+    def to_display(self, source: NDArray[Any]) -> NDArray[Any]:
         """(i, j, k[, 3]) -> C-contiguous (Z, Y, X[, 3])."""
         rest = tuple(range(3, source.ndim))
         turned = np.transpose(source, self.axes + rest)
         return np.ascontiguousarray(np.flip(turned, self._backwards))
 
-    def to_source(self, display: NDArray) -> NDArray:
+    def to_source(self, display: NDArray[Any]) -> NDArray[Any]:
         """(Z, Y, X) -> (i, j, k), the inverse of `to_display`; a view."""
         turned = np.flip(display, self._backwards)
         return np.transpose(turned, [self.axes.index(s) for s in range(3)])
@@ -126,7 +126,7 @@ def grid_of_image(
 def grid_of(
     format: str,
     shape: tuple[int, int, int],
-    affine: NDArray | None,
+    affine: NDArray[np.float64] | None,
     *,
     oriented: bool,
     header: dict[str, Any] | None = None,
@@ -139,7 +139,7 @@ def grid_of(
     return Grid(format, shape, axes, flips, rows, oriented, header or {})
 
 
-def usable(affine: NDArray) -> bool:
+def usable(affine: NDArray[np.float64]) -> bool:
     """Finite, and no axis collapses."""
     matrix = np.asarray(affine, float)[:3, :3]
     if not np.isfinite(affine).all():
@@ -148,7 +148,7 @@ def usable(affine: NDArray) -> bool:
     return bool((lengths > 0).all() and abs(np.linalg.det(matrix / lengths)) > 1e-3)
 
 
-def lay_on(labels: NDArray, own: Grid, image: Grid) -> NDArray:
+def lay_on(labels: NDArray[np.unsignedinteger], own: Grid, image: Grid) -> NDArray[np.unsignedinteger]:
     """Labels in their own display order -> in the image's. Refuses another grid: labels are never resampled."""
     if not (own.oriented and image.oriented):  # nothing to turn by: the files' own order of voxels counts
         labels, own = image.to_display(own.to_source(labels)) if own.shape == image.shape else labels, image
@@ -178,7 +178,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _display_axes(
-    affine: NDArray, shape: tuple[int, int, int]
+    affine: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """Nearest to the canonical order; a single slice lies in the page whatever plane it shows."""
     orientation = io_orientation(affine)  # per source axis: world axis, direction

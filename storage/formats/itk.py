@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,13 @@ def read(path: Path) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray, Grid]:
+def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
     values, grid = _load(path)
     return label_values(grid.to_display(values)), grid
 
 
-def _load(path: Path) -> tuple[NDArray, Grid]:
+def _load(path: Path) -> tuple[NDArray[Any], Grid]:
     """Values (i, j, k[, 3]) and their grid."""
     fields = _header_fields(path)
     data = _data_file(path, fields)
@@ -117,8 +117,8 @@ def _says_orientation(fields: dict[str, str]) -> bool:
     return named or (matrix and "elementdatafile" in fields)
 
 
-def _source_order(image: "Image") -> NDArray:
-    values = simple_itk().GetArrayFromImage(image)
+def _source_order(image: "Image") -> NDArray[Any]:
+    values: NDArray[Any] = simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         rows_first = values[..., :3]
         rows_first = rows_first.reshape((-1, *rows_first.shape[-3:]))

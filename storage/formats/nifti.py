@@ -52,13 +52,13 @@ def read_volume(path: Path, number: int | None) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray, Grid]:
+def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
     values, grid = _load(path, None)
     return label_values(grid.to_display(values)), grid
 
 
-def write_labels(path: Path, labels: NDArray, grid: Grid) -> None:
+def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) -> None:
     """Labels (Z, Y, X) on the grid's source voxels, gzipped; uint8 where the values fit, uint16 otherwise.
 
     A NIfTI source's sform, qform, codes and units are repeated bit for bit; from other sources the affine is written
@@ -66,16 +66,16 @@ def write_labels(path: Path, labels: NDArray, grid: Grid) -> None:
     """
     wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
     source = grid.to_source(labels).astype(wide)
-    kind, header = (
-        (Nifti2Image, Nifti2Header()) if grid.header.get("version") == 2 else (Nifti1Image, Nifti1Header())
-    )
+    second = grid.header.get("version") == 2
+    header = Nifti2Header() if second else Nifti1Header()
     header.set_data_dtype(wide)
     header.set_data_shape(source.shape)
     _fill(header, grid)
-    write_bytes(path, gzip.compress(kind(source, None, header).to_bytes(), compresslevel=6, mtime=0))
+    image = Nifti2Image(source, None, header) if second else Nifti1Image(source, None, header)
+    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
-def _load(path: Path, number: int | None) -> tuple[NDArray, Grid]:
+def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid]:
     """Values (i, j, k[, 3]) with the file's scaling applied, and their grid."""
     image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
     if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
@@ -106,7 +106,7 @@ def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int
     return int(i), int(j), int(k)
 
 
-def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDArray:
+def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDArray[Any]:
     proxy: Any = image.dataobj
     stored = np.asarray(proxy.get_unscaled()).reshape((*shape, -1), order="F")[..., number]
     if stored.dtype.names:  # RGB24 and RGBA32 come as records
@@ -154,7 +154,7 @@ def _fill(header: Nifti1Header, grid: Grid) -> None:
             header.set_qform(affine, code="scanner")
 
 
-def _without_shear(affine: NDArray) -> bool:
+def _without_shear(affine: NDArray[np.float64]) -> bool:
     """Whether the axes are at right angles, which is all that a qform can say."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return bool(np.allclose(directions.T @ directions, np.eye(3), atol=1e-5))

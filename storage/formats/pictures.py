@@ -1,6 +1,7 @@
 """PNG, JPEG and BMP pictures, through Pillow."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def read(path: Path) -> Scan:
     return picture(shown_name(path), pixels)
 
 
-def read_labels(path: Path) -> tuple[NDArray, Grid]:
+def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers (1, Y, X): grey values, or the indices of a palette."""
     with _open(path) as image:
         values = np.asarray(_turned(image))
@@ -30,7 +31,7 @@ def read_labels(path: Path) -> tuple[NDArray, Grid]:
     return labels, _grid(labels)
 
 
-def picture(name: str, pixels: NDArray) -> Scan:
+def picture(name: str, pixels: NDArray[Any]) -> Scan:
     """A scan of one slice without any geometry, of (Y, X) or (Y, X, 3) pixels."""
     volume = np.ascontiguousarray(pixels)[None]
     return Scan(
@@ -44,7 +45,7 @@ def picture(name: str, pixels: NDArray) -> Scan:
     )
 
 
-def grey_or_rgb(image: Image.Image) -> NDArray:
+def grey_or_rgb(image: Image.Image) -> NDArray[Any]:
     """(Y, X) grey of any depth or (Y, X, 3) uint8."""
     if image.mode == "1":
         return np.asarray(image.convert("L"))
@@ -73,6 +74,6 @@ def _turned(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _grid(volume: NDArray) -> Grid:
+def _grid(volume: NDArray[Any]) -> Grid:
     _, rows, columns = volume.shape[:3]
     return Grid("picture", (columns, rows, 1))

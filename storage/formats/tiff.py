@@ -48,7 +48,7 @@ def read(path: Path) -> Scan:
     )
 
 
-def read_labels(path: Path) -> tuple[NDArray, Grid]:
+def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers (Z, Y, X), palette indices as they are."""
     with TiffFile(path) as tiff:
         series = _series(tiff, path)
@@ -83,7 +83,7 @@ def _goes_on(tiff: TiffFile) -> bool:
     return len(pointer) < form.offsetsize or struct.unpack(form.offsetformat, pointer)[0] != 0
 
 
-def _pages(path: Path, series: TiffPageSeries) -> NDArray:
+def _pages(path: Path, series: TiffPageSeries) -> NDArray[Any]:
     """(Z, Y, X) or (Z, Y, X, samples)."""
     if series.keyframe.compression in DECODED_BY_TIFFFILE and series.keyframe.bitspersample in (
         1,
@@ -97,7 +97,7 @@ def _pages(path: Path, series: TiffPageSeries) -> NDArray:
     return _decoded_by_pillow(path, series.keyframe)
 
 
-def _arranged(values: NDArray, axes: str) -> NDArray:
+def _arranged(values: NDArray[Any], axes: str) -> NDArray[Any]:
     """Singleton axes away, samples last, exactly one axis of slices."""
     keep = [i for i, letter in enumerate(axes) if values.shape[i] > 1 or letter in "YX"]
     values, letters = values.reshape([values.shape[i] for i in keep]), "".join(axes[i] for i in keep)
@@ -116,7 +116,7 @@ def _arranged(values: NDArray, axes: str) -> NDArray:
     return values if stack else values[None]
 
 
-def _decoded_by_pillow(path: Path, keyframe: TiffPage) -> NDArray:
+def _decoded_by_pillow(path: Path, keyframe: TiffPage) -> NDArray[Any]:
     """For LZW, JPEG and what else tifffile needs a further package for."""
     try:
         with Image.open(path, formats=("TIFF",)) as image:
@@ -130,7 +130,7 @@ def _decoded_by_pillow(path: Path, keyframe: TiffPage) -> NDArray:
     return np.stack(pages)
 
 
-def _colour_or_grey(values: NDArray, keyframe: TiffPage) -> NDArray:
+def _colour_or_grey(values: NDArray[Any], keyframe: TiffPage) -> NDArray[Any]:
     if keyframe.photometric == PHOTOMETRIC.PALETTE and keyframe.colormap is not None and values.ndim == 3:
         return rgb8(np.moveaxis(keyframe.colormap, 0, -1)[values])
     if values.ndim == 4:
@@ -188,4 +188,4 @@ def _ratio(keyframe: TiffPage, name: str) -> float:
     tag = keyframe.tags.get(name)
     if tag is None or not isinstance(tag.value, tuple) or not tag.value[1]:
         return 0.0
-    return tag.value[0] / tag.value[1]
+    return float(tag.value[0] / tag.value[1])
