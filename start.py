@@ -121,7 +121,7 @@ def _installed(package: str, pin: str) -> bool:
 
 def _has_nvidia() -> bool:
     program = shutil.which("nvidia-smi")
-    return bool(program) and subprocess.run([program, "-L"], capture_output=True).returncode == 0
+    return program is not None and subprocess.run([program, "-L"], capture_output=True).returncode == 0
 
 
 def _reachable(url: str) -> bool:
@@ -136,15 +136,15 @@ def _reachable(url: str) -> bool:
 def _pip(*arguments: str) -> None:
     """Without pip's own compiling, which takes one core a minute; `_compile` takes all of them."""
     options = ("--disable-pip-version-check", "--no-compile")
-    subprocess.run([PYTHON, "-m", "pip", "install", *options, *arguments], check=True)
+    subprocess.run([str(PYTHON), "-m", "pip", "install", *options, *arguments], check=True)
 
 
 def _compile() -> None:
     """What pip leaves out: else every start of a read-only or a bytecode-less Python would do it again."""
-    asked = [PYTHON, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
+    asked = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
     folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     # no check: some packages carry files for other Pythons, which do not compile in this one
-    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", "-x", TESTS, folder], check=False)
+    subprocess.run([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", "-x", TESTS, folder], check=False)
 
 
 def _can_be_root() -> bool:

@@ -37,7 +37,7 @@ def seeds_of(image: NDArray[np.uint8], prompts: Prompts, crop: tuple[int, int, i
     r0, c0, r1, c1 = crop
     scale = min(1.0, WORKING / max(r1 - r0, c1 - c0))
     size = max(1, round((c1 - c0) * scale)), max(1, round((r1 - r0) * scale))
-    small = cv2.resize(image[r0:r1, c0:c1], size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image[r0:r1, c0:c1], size, interpolation=cv2.INTER_AREA), np.uint8)
     known = np.full(small.shape[:2], 255, np.uint8)
     place = lambda p: (int((p[1] - c0 + 0.5) * scale), int((p[0] - r0 + 0.5) * scale))  # noqa: E731
     if prompts.box is not None:
@@ -62,9 +62,10 @@ def grabcut(seeds: Seeds) -> NDArray[np.bool_]:
     near = cv2.dilate((seeds.known == 1).astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
     state[near & (state == cv2.GC_PR_BGD)] = cv2.GC_PR_FGD
     cv2.setRNGSeed(0)
-    empty = np.zeros((1, 65)), np.zeros((1, 65))
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    no_box = (0, 0, 0, 0)  # not looked at where the mask says where to start
     try:
-        state, _, _ = cv2.grabCut(seeds.image, state, None, *empty, 5, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(seeds.image, state, no_box, *models, 5, cv2.GC_INIT_WITH_MASK)  # in place
     except cv2.error:  # too few samples for its colour mixtures
         return seeds.known == 1
     return (state == cv2.GC_FGD) | (state == cv2.GC_PR_FGD)

@@ -33,7 +33,8 @@ def _counted(mask: NDArray[np.bool_], case: PromptCase) -> NDArray[np.bool_]:
 def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(H, W) distance of every pixel to the outside of the region; beyond the picture is outside."""
     padded = np.pad(region.astype(np.uint8), 1)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    found = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(found[1:-1, 1:-1], np.float32)
 
 
 def next_click(

@@ -213,9 +213,9 @@ def sampled_clicks(
             mask = model.predict(embedding, correcting(prompts, mask)).mask
             scores.append(iou(mask, case))
         runs.append(scores)
-    for k, scores in enumerate(zip(*runs, strict=True), 1):
-        values[f"sampled@{k}"].append(float(np.mean(scores)))
-        values[f"worst@{k}"].append(min(scores))
+    for k, repeats in enumerate(zip(*runs, strict=True), 1):
+        values[f"sampled@{k}"].append(float(np.mean(repeats)))
+        values[f"worst@{k}"].append(min(repeats))
 
 
 def strokes(

@@ -14,7 +14,7 @@ from benchmarks.common import choosing
 from benchmarks.prompt_cases import SETS, Draw
 from models.builtin import BuiltIn
 from models.clicknet.model import ClickNet
-from models.prompt import Prompts, tighter
+from models.prompt import PromptModel, Prompts, tighter
 
 OUTSIDE = (-0.05, 0.0, 0.05, 0.1, 0.2, 0.3)
 SEED = 377  # of cases that no other benchmark draws
@@ -23,7 +23,10 @@ SEED = 377  # of cases that no other benchmark draws
 def main() -> None:
     options = choosing((__doc__ or "").splitlines()[0], cases=16).parse_args()
     cv2.setNumThreads(1)
-    models = {"network alone": ClickNet(options.weights), "built-in": BuiltIn(options.weights)}
+    models: dict[str, PromptModel] = {
+        "network alone": ClickNet(options.weights),
+        "built-in": BuiltIn(options.weights),
+    }
     found: dict[tuple[str, float], list[float]] = {}
     for name in SETS:
         seen: dict[tuple[str, float], list[float]] = {}

@@ -62,9 +62,9 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     if pixels is None:
         raise ValueError(f"{path.name} cannot be read as an image")
     if pixels.ndim == 3:
-        return cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB)
+        return np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB), np.uint8)
     if pixels.dtype == np.uint8:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     return windowed(pixels, *np.percentile(pixels, (0.5, 99.5)))
 
 

@@ -24,7 +24,7 @@ from benchmarks.prompt_cases import SETS, Draw, PromptCase, windowed
 from models.builtin import DOUBT, LEAD, OPEN_CLICKS
 from models.clicknet.model import ClickNet
 from models.graphcut.model import GraphCut
-from models.prompt import Prompts
+from models.prompt import PromptModel, Prompts
 
 DOUBTS = (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 1.0)
 LEADS = (-0.1, 0.0, 0.05, 0.1, 0.2)
@@ -35,8 +35,8 @@ SEED = 100  # of cases that no other benchmark draws
 def speckled(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fully developed speckle of a few pixels, log-compressed as ultrasound shows it."""
     rng = np.random.default_rng(SEED)
-    parts = (cv2.GaussianBlur(rng.normal(size=grey.shape), (0, 0), 1.2) for _ in range(2))
-    power = sum(part * part for part in parts)
+    real, imaginary = (cv2.GaussianBlur(rng.normal(size=grey.shape), (0, 0), 1.2) for _ in range(2))
+    power = real * real + imaginary * imaginary
     return np.asarray(np.log1p((grey + 10) * power / power.mean()), np.float32)
 
 
@@ -92,7 +92,7 @@ def main() -> None:
 
 def asked(options: argparse.Namespace) -> Iterator[Both]:
     """Every second object is clicked on as the network leaves it, the others as the graph cut does."""
-    models = ClickNet(options.weights), GraphCut()
+    models: tuple[PromptModel, PromptModel] = ClickNet(options.weights), GraphCut()
     for name, draw in SETS.items():
         for n, case in enumerate(draw(Draw(options.data, options.split, options.cases, SEED))):
             case = seen_as(case, options.look) if options.look else case

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -184,15 +185,15 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
     axis = axis_of(cases)
     shots = shots_of(cases, (), axis)
     sight = sight_of(shots, BuiltInFeatures(), plan, inputs.mirror, axis)
-    base = dict(class_ids=inputs.class_ids, late_ids=inputs.late_ids, axis=axis, joined=plan.dims == 3)
+    base = FitOptions(inputs.class_ids, late_ids=inputs.late_ids, axis=axis, joined=plan.dims == 3)
     variants = {
-        "without the prompt model": FitOptions(**base),
+        "without the prompt model": base,
     }
     if parts:
         variants |= {
-            "without the gate": FitOptions(**base, gated=False, prompt_model=BuiltIn()),
-            "aligned, no steps": FitOptions(**base, aligned=True, steps=0, prompt_model=BuiltIn()),
-            "aligned": FitOptions(**base, aligned=True, prompt_model=BuiltIn()),
+            "without the gate": replace(base, gated=False, prompt_model=BuiltIn()),
+            "aligned, no steps": replace(base, aligned=True, steps=0, prompt_model=BuiltIn()),
+            "aligned": replace(base, aligned=True, prompt_model=BuiltIn()),
         }
     yield from maker.rows(person, "copied mask", _copied(person, min(person.masks)), 0.0)
     unaligned: Maps = {}
@@ -212,12 +213,16 @@ def _variants(person: Annotator, maker: "_Rows", *, parts: bool) -> Iterator[Row
         yield from maker.rows(person, name, maps, time.perf_counter() - started)
         if name == "without the prompt model":
             for own, method in ((False, "one threshold for all, without it"), (True, "one each, without it")):
-                changed = _each(found, lambda view, own=own: replace(view, seen=_with(view, own=own)))
+                changed = _each(found, partial(_threshold, own=own))
                 maps = {c.example.image_id: class_map(changed, c, plan, classes) for c in targets}
                 yield from maker.rows(person, method, maps, 0.0)
             near = _each(found, lambda view: Nearest(view.sight, view.scaling, _with(view, gate=-np.inf)))
             maps = {c.example.image_id: class_map(near, c, plan, classes) for c in targets}
             yield from maker.rows(person, "nearest prototype", maps, 0.0)
+
+
+def _threshold(view: View, *, own: bool) -> View:
+    return replace(view, seen=_with(view, own=own))
 
 
 def _each(found: Reference, change: Callable[[View], View]) -> Reference:

@@ -8,7 +8,7 @@ one Gaussian blur of the volume. Minutes are simulated: 6 s to open a slice and 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import nibabel
@@ -138,7 +138,7 @@ def rules(
     first = first_place(subject, seed)
     most = max(counts) if not quick else min(6, max(counts))
     choosers: dict[str, Callable[[SparseSubject, FilledVolume, list[SlicePlace]], SlicePlace | None]] = {
-        name: lambda s, f, at, name=name: _proposed(s, f, at, name) for name in SLICE_RULES
+        name: partial(_proposed, rule=name) for name in SLICE_RULES
     }
     choosers[ORACLE] = _oracle
     usual = [*SLICE_RULES] if quick else [*choosers]
@@ -221,10 +221,10 @@ def dice(subject: SparseSubject, classes: NDArray[np.uint8]) -> float:
 
 def read_subject(kind: str, image: Path, label: Path, keep: tuple[int, ...] | None = None) -> SparseSubject:
     """A volume with its truth; `keep`: the values to take, as 1, 2, ..."""
-    scan = nibabel.load(image)
+    scan = nibabel.Nifti1Image.from_filename(image)
     x, y, z = (float(mm) for mm in scan.header.get_zooms()[:3])
     pixels = np.asarray(scan.dataobj)
-    values = np.asarray(nibabel.load(label).dataobj).astype(np.int32).T
+    values = np.asarray(nibabel.Nifti1Image.from_filename(label).dataobj).astype(np.int32).T
     truth = np.zeros(values.shape, np.uint8)
     for n, value in enumerate(keep or sorted(set(np.unique(values).tolist()) - {0}), 1):
         truth[values == value] = n

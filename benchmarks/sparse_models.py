@@ -14,8 +14,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.sparse import DEFAULT, SparseSubject, case_of, first_place, read_subject
@@ -137,7 +139,7 @@ def prepare(folder: Path, number: int, subject: SparseSubject, seed: int) -> Pre
     at.append((proposal.axis, proposal.index))
     case = case_of(subject, at)
     filled = fill(DEFAULT, case, RunControl())
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "pixels": subject.image,
         "known": case.known,
         "fill": filled.classes,

@@ -115,7 +115,7 @@ def piece_at(chance: NDArray[np.float32], crop: XYBox, at: tuple[int, int]) -> S
     mask = (pieces == number) if number else np.zeros(chance.shape, bool)
     if not number:
         return SuperPiece(mask, 0.0)
-    firm, loose = np.count_nonzero(mask & (chance > 0.7)), np.count_nonzero(chance > 0.3)
+    firm, loose = int(np.count_nonzero(mask & (chance > 0.7))), int(np.count_nonzero(chance > 0.3))
     part = mask[crop[0] : crop[2], crop[1] : crop[3]]
     rim = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
     return SuperPiece(mask, firm / max(loose, 1) * (1 - min(1.0, 3 * float(rim.mean()))))

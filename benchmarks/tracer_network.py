@@ -129,7 +129,7 @@ class Conv(nn.Module):
     def __init__(self, before: int, after: int, kernel: int | tuple[int, int] = 1, dilation: int = 1) -> None:
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = [dilation * (side // 2) for side in sides]
+        padding = dilation * (sides[0] // 2), dilation * (sides[1] // 2)
         self.conv = nn.Conv2d(before, after, kernel, padding=padding, dilation=dilation, bias=False)
         self.bn = nn.BatchNorm2d(after)
 
@@ -165,6 +165,11 @@ class SeparableConv(nn.Module):
 class Branches(nn.Module):
     """Four depthwise views of different reach beside the features themselves."""
 
+    DWConv1: nn.Module
+    DWConv2: nn.Module
+    DWConv3: nn.Module
+    DWConv4: nn.Module
+
     def __init__(self, before: int, width: int) -> None:
         super().__init__()
         self.DWSConv = SeparableConv(before, width)
@@ -196,6 +201,10 @@ class FrequencyEdges(Branches):
 
 
 class ReceptiveField(nn.Module):
+    branch1: nn.Module
+    branch2: nn.Module
+    branch3: nn.Module
+
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.branch0 = nn.Sequential(Conv(before, after))
@@ -211,6 +220,11 @@ class ReceptiveField(nn.Module):
 
 
 class ChannelAttention(nn.Module):
+    channel_q: nn.Module
+    channel_k: nn.Module
+    channel_v: nn.Module
+    fc: nn.Module
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.bn = nn.BatchNorm2d(width)
@@ -228,6 +242,10 @@ class ChannelAttention(nn.Module):
 
 class UnionAttention(ChannelAttention):
     """Attention over channels, then over places, without the channels that matter least."""
+
+    spatial_q: nn.Module
+    spatial_k: nn.Module
+    spatial_v: nn.Module
 
     def __init__(self, width: int) -> None:
         super().__init__(width)

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from annotator.protocol.frames import encode_runs, pack, unpack
 
@@ -22,7 +23,9 @@ class SocketClient:
         cookies = "; ".join(f"{c.name}={c.value}" for c in self.http.cookies.jar)
         url = address.replace("http", "ws", 1) + "/api/live"
         headers = {"cookie": cookies}
-        link = connect(url, additional_headers=headers, origin=address, max_size=None, open_timeout=30)
+        link = connect(
+            url, additional_headers=headers, origin=Origin(address), max_size=None, open_timeout=30
+        )
         self._open = contextlib.ExitStack()
         self.socket: ClientConnection = self._open.enter_context(link)
         self.user = self.wait("hello")[0]["user"]
@@ -34,7 +37,9 @@ class SocketClient:
         """The next message of a kind with these fields; what comes before it is dropped."""
         until = time.monotonic() + timeout
         while True:
-            message, payload = unpack(self.socket.recv(timeout=max(0.01, until - time.monotonic())))
+            frame = self.socket.recv(timeout=max(0.01, until - time.monotonic()))
+            assert isinstance(frame, bytes), frame
+            message, payload = unpack(frame)
             if message["t"] == kind and all(message.get(key) == value for key, value in fields.items()):
                 return message, payload
             assert message["t"] != "refused" or kind == "refused", message
