@@ -57,7 +57,7 @@ def test_a_job_reports_and_ends_with_what_it_made(jobs: Jobs, heard: Heard) -> N
 
 def test_one_job_of_a_kind_runs_at_a_time(jobs: Jobs, heard: Heard) -> None:
     gate = threading.Event()
-    first = jobs.start("import", lambda job: gate.wait(SECONDS) and None)
+    first = jobs.start("import", lambda job: None if gate.wait(SECONDS) else "the gate stayed shut")
     with pytest.raises(Busy, match="import is under way"):
         jobs.start("import", lambda job: None)
     jobs.start("export", lambda job: None)
@@ -145,7 +145,7 @@ def test_progress_is_told_now_and_then_but_the_end_always() -> None:
 
 def test_a_late_comer_sees_what_runs_and_finds_what_is_done(jobs: Jobs, heard: Heard) -> None:
     gate = threading.Event()
-    job = jobs.start("import", lambda job: gate.wait(SECONDS) and None)
+    job = jobs.start("import", lambda job: None if gate.wait(SECONDS) else "the gate stayed shut")
     assert [j.id for j in jobs.running()] == [job.id]
     gate.set()
     assert heard.ended.wait(SECONDS)

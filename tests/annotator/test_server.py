@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from annotator.protocol.frames import MAX_FRAME, encode_runs, pack, unpack
 from annotator.server import App, _listen, _Server
@@ -53,7 +54,15 @@ def signed_in(address: str) -> ClientConnection:
     http.get("/")
     cookies = "; ".join(f"{c.name}={c.value}" for c in http.cookies.jar)
     url = address.replace("http", "ws", 1) + "/api/live"
-    return connect(url, additional_headers={"cookie": cookies}, origin=address, max_size=None)
+    headers = {"cookie": cookies}
+    return connect(url, additional_headers=headers, origin=Origin(address), max_size=None)
+
+
+def heard(tab: ClientConnection, seconds: float) -> str:
+    """The kind of the next message."""
+    frame = tab.recv(seconds)
+    assert isinstance(frame, bytes)
+    return unpack(frame)[0]["t"]
 
 
 def test_a_taken_port_moves_to_the_next(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,13 +86,13 @@ def test_the_server_says_where_it_is_and_stops_at_once_with_pages_open(
     with running(small_app(workflow)) as (server, address):
         assert f"Slicewise is ready at {address}/" in capsys.readouterr().out
         socket_ = signed_in(address)
-        assert unpack(socket_.recv(5))[0]["t"] == "hello"
+        assert heard(socket_, 5) == "hello"
         server.handle_exit(15, None)
         began = time.monotonic()
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 socket_.recv(10)
-        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
     assert time.monotonic() - began < 3
 
 
@@ -113,7 +122,7 @@ def test_a_page_that_does_not_read_is_dropped_and_holds_up_nobody(
             loop.call_soon_threadsafe(app.parts.floor.hub.broadcast, {"t": "project"}, bytes(1 << 20))
             began = time.monotonic()
             quick.send(pack({"t": "ping", "n": 1}))
-            while unpack(quick.recv(5))[0]["t"] != "pong":
+            while heard(quick, 5) != "pong":
                 pass
             assert time.monotonic() - began < 5
         assert len(app.parts.floor.hub) == 1
@@ -129,11 +138,11 @@ def test_a_commit_under_way_is_finished_when_the_server_stops(workflow: Workflow
             tab.send(pack(label_message(1, 0, index, ones), encode_runs(ones)))
         acks = 0
         while not acks:
-            acks += unpack(tab.recv(10))[0]["t"] == "ack"
+            acks += heard(tab, 10) == "ack"
         server.handle_exit(15, None)
         try:
             while True:
-                acks += unpack(tab.recv(10))[0]["t"] == "ack"
+                acks += heard(tab, 10) == "ack"
         except ConnectionClosed:
             pass
     assert len(workflow.store.labels(1)) >= acks

@@ -2,11 +2,13 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
@@ -40,6 +42,7 @@ def network(norm: str = "batch", classes: int = 2, dims: int = 2) -> UNet:
     torch.manual_seed(1)
     out = UNet(NetworkSpec(dims, 1, classes, (8, 16), ((2,) * dims,), norm))
     for norm_layer in batch_norms(out):
+        assert norm_layer.running_mean is not None and norm_layer.running_var is not None
         norm_layer.running_mean.normal_(0, 0.3)
         norm_layer.running_var.uniform_(0.5, 1.5)
     return out.eval()
@@ -179,13 +182,12 @@ def test_groups_are_found_where_images_differ_and_none_where_they_do_not(tmp_pat
     rng = np.random.default_rng(0)
     dark = [rng.normal(60, 10, (1, 40, 40)).clip(0, 255).astype(np.uint8) for _ in range(5)]
     wide = [(rng.gamma(0.4, 9000, (1, 40, 40))).astype(np.float32) for _ in range(4)]
-    rows = np.stack([signature(p) for p in [*dark, *wide]])
+    pictures: list[NDArray[Any]] = [*dark, *wide]
+    rows = np.stack([signature(p) for p in pictures])
     labels = found_groups(rows)
     assert len(set(labels[:5])) == 1 and len(set(labels[5:])) == 1 and labels[0] != labels[-1]
     assert len(set(found_groups(np.stack([signature(p) for p in dark])))) == 1
-    cases = [
-        ImageReader(example(tmp_path, i, p, None), Classes((1,)), 1) for i, p in enumerate([*dark, *wide])
-    ]
+    cases = [ImageReader(example(tmp_path, i, p, None), Classes((1,)), 1) for i, p in enumerate(pictures)]
     assert set(groups_of(cases).values()) == {"kind 1", "kind 2"}
     assert groups_of(cases, {0: "Bern", 1: "Bern"})[0] == "Bern", "what people say counts more"
 
@@ -198,6 +200,7 @@ def test_only_what_does_better_on_held_out_labels_is_kept(tmp_path: Path):
     torch.manual_seed(0)
     net = UNet(plan.network).eval()
     with torch.no_grad():
+        assert net.head.bias is not None
         net.head.bias.copy_(torch.tensor([9.0, -9.0]))  # says background everywhere: nothing can be worse
     nothing = adapt_groups(net, cases, plan, classes, "prior")
     assert nothing.by_image == {} and nothing.notes == ()
@@ -217,6 +220,7 @@ def test_an_adaptation_that_mends_the_network_is_kept_for_its_group_and_told(tmp
     good = Evaluator(cases, plan, classes)(trained).dice
     spoiled = copy.deepcopy(trained)
     for layer in batch_norms(spoiled):
+        assert layer.running_mean is not None and layer.running_var is not None
         layer.running_mean.add_(2 * layer.running_var.sqrt())
     bad = Evaluator(cases, plan, classes)(spoiled).dice
     adapted = adapt_groups(spoiled, cases, plan, classes)

@@ -70,7 +70,9 @@ def nuclei(data: Path, folder: Path, held: int = 2) -> list[Example]:
     examples = []
     for i, name in enumerate(names[:8], start=1):
         pixels = cv2.imread(str(data / "dsb2018-nuclei" / "images" / name), cv2.IMREAD_GRAYSCALE)
-        truth = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED) > 0
+        label = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None and label is not None
+        truth = np.asarray(label > 0)
         examples.append(example(folder, i, pixels[None], truth[None].astype(np.uint8), all_held=i > 8 - held))
     return examples
 
@@ -86,10 +88,10 @@ def discs(folder: Path, count: int, *, labelled: int, held: int = 2, side: int =
             far = np.hypot(rows - r, columns - c)
             pixels[(far < 6) if kind % 2 else (far < 7) & (far > 5)] = 160
             truth[far < 6] = kind % 2
-        pixels = np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255).astype(np.uint8)[None]
+        noisy = np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255).astype(np.uint8)[None]
         is_held = i > count - held
         known = truth[None] if is_held or i <= labelled else None
-        examples.append(example(folder, i, pixels, known, all_held=is_held))
+        examples.append(example(folder, i, noisy, known, all_held=is_held))
     return examples
 
 

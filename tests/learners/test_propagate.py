@@ -47,7 +47,7 @@ def scene(
     reach = min(n * mm for n, mm in zip(shape, spacing)) * 0.36
     middle = [0.45 * shape[0] * spacing[0], 0.4 * shape[1] * spacing[1], 0.35 * shape[2] * spacing[2]]
     away = [(axis * mm - m) ** 2 for axis, mm, m in zip((z, y, x), spacing, middle)]
-    truth = (sum(away) < reach**2).astype(np.uint8)
+    truth = (away[0] + away[1] + away[2] < reach**2).astype(np.uint8)
     beside = away[0] + away[1] + (x * spacing[2] - middle[2] - 1.4 * reach) ** 2
     truth[(beside < (0.75 * reach) ** 2) & (truth == 0)] = 2
     noise = np.random.default_rng(seed).normal(0, 6, shape)

@@ -11,7 +11,7 @@ from tests.learners.test_propagate import dice, labelled, nearest
 
 
 def volume(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
-    image, label = (nibabel.load(folder / kind / name) for kind in ("images", "labels"))
+    image, label = (nibabel.Nifti1Image.from_filename(folder / kind / name) for kind in ("images", "labels"))
     x, y, z = (float(mm) for mm in image.header.get_zooms()[:3])
     truth = (np.asarray(label.dataobj) > 0).T.astype(np.uint8)
     return np.asarray(image.dataobj).T.astype(np.float32), truth, (z, y, x)

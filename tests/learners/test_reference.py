@@ -3,11 +3,13 @@
 import csv
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
@@ -206,6 +208,7 @@ class Boxed:
         return Embedding(self.model_id, image.shape[:2], {})
 
     def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
+        assert prompts.box is not None
         self.asked.append(prompts.box)
         row0, column0, row1, column1 = (round(side) for side in prompts.box)
         mask = np.zeros(embedding.shape, bool)
@@ -423,10 +426,8 @@ def test_one_reference_of_nuclei_beats_its_copied_mask_and_the_nearest_prototype
     """Three pictures of another part of the set; the built-in model itself was trained on the first part."""
     with open(shared_data / "dsb2018-nuclei" / "split.csv") as file:
         rows = [r for r in csv.DictReader(file) if r["domain"] == "fluo256"]
-    first, *targets = (
-        nucleus(shared_data, next(r["file"] for r in rows if r["split"] == "train")),
-        *(nucleus(shared_data, r["file"]) for r in [r for r in rows if r["split"] == "val"][:3]),
-    )
+    first = nucleus(shared_data, next(r["file"] for r in rows if r["split"] == "train"))
+    targets = [nucleus(shared_data, r["file"]) for r in [r for r in rows if r["split"] == "val"][:3]]
     found = learn(
         [first], FeatureExtractor(dense, diameter_of([first])), FitOptions((1,), prompt_model=BuiltIn())
     )
@@ -505,17 +506,22 @@ def _people(data: Path) -> list[ReferenceSlice]:
                 values.setdefault(row["file"], []).append(int(row["value"]))
     out = []
     for n, (name, which) in enumerate(sorted(values.items())):
-        pixels = cv2.imread(str(data / "coco-cc" / "images" / name), cv2.IMREAD_COLOR_RGB)
-        label = data / "coco-cc" / "labels" / f"{Path(name).stem}.png"
-        truth = np.isin(cv2.imread(str(label), cv2.IMREAD_UNCHANGED), which)
-        out.append(ReferenceSlice(n, pixels, truth.astype(np.uint8)))
+        pixels = _read(data / "coco-cc" / "images" / name, cv2.IMREAD_COLOR_RGB)
+        label = _read(data / "coco-cc" / "labels" / f"{Path(name).stem}.png", cv2.IMREAD_UNCHANGED)
+        out.append(ReferenceSlice(n, pixels, np.isin(label, which).astype(np.uint8)))
     return out
 
 
 def nucleus(data: Path, name: str) -> ReferenceSlice:
-    pixels = cv2.imread(str(data / "dsb2018-nuclei" / "images" / name), cv2.IMREAD_COLOR_RGB)
-    truth = cv2.imread(str(data / "dsb2018-nuclei" / "labels" / name), cv2.IMREAD_UNCHANGED) > 0
-    return ReferenceSlice(1, pixels, truth.astype(np.uint8))
+    pixels = _read(data / "dsb2018-nuclei" / "images" / name, cv2.IMREAD_COLOR_RGB)
+    label = _read(data / "dsb2018-nuclei" / "labels" / name, cv2.IMREAD_UNCHANGED)
+    return ReferenceSlice(1, pixels, np.asarray(label > 0, np.uint8))
+
+
+def _read(path: Path, flags: int) -> NDArray[Any]:
+    found = cv2.imread(str(path), flags)
+    assert found is not None, path
+    return found
 
 
 def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(tmp_path: Path):
@@ -537,6 +543,7 @@ def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(t
         assert [r.status for r in scheduler.rounds.of("reference")] == ["done"], "one round is enough"
         for image_id in (2, 3):
             row = store.predictions.newest(image_id, "reference")
+            assert row is not None
             assert dice(open_npy(row.classes_path)[0] == 1, picture(image_id)[1] == 1) > 0.65
             assert np.unique(open_npy(row.confidence_path)).size > 5
         assert len(scheduler.pool("reference").refs) == 3, "what to label next is told from it"

@@ -171,7 +171,9 @@ def test_hippocampus_at_twice_the_spacing_is_found_as_well(shared_data, tmp_path
 
     def dice(factor: float, **changes) -> float:
         volumes = [replace(volume(n, number, factor, all_held=True), **changes) for n, number in judged]
-        return Evaluator([ImageReader(v, classes, 1) for v in volumes], plan, classes)(network).dice
+        found = Evaluator([ImageReader(v, classes, 1) for v in volumes], plan, classes)(network).dice
+        assert found is not None
+        return found
 
     usual, coarse, untold = dice(1.0), dice(0.5), dice(0.5, spacing_mm=None)
     assert usual > 0.4 and coarse > usual - 0.06 and untold < coarse - 0.1, (usual, coarse, untold)

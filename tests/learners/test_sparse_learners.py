@@ -64,7 +64,9 @@ def job_of(
     examples = (ball(folder, 1, **more), ball(folder, 2, labelled=False))
     spec = RoundSpec(learner, (1,), examples, folder, steps=steps, device="cpu")
     plan = plan_of(spec)
-    recipe = LEARNERS[learner].make()
+    make = LEARNERS[learner].make
+    assert make is not None
+    recipe = make()
     cases = [ImageReader(e, CLASSES, 1) for e in examples]
     pools = Pools(cases, CLASSES, plan, np.random.default_rng(0))
     gate = Gate(recipe.good_teacher, recipe.ramp, recipe.weight, pools.foreground_share())

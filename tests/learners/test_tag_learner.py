@@ -265,6 +265,7 @@ def found_in(spec: RoundSpec, masks: np.ndarray) -> tuple[float, float]:
         if not mask.any():
             assert (guess == BACKGROUND).all()
             continue
+        assert spec.cache is not None
         kept = next(spec.cache.glob(f"{number}-0-0.*.features.npz"))
         cam = at_side(maps_of(head, np.load(kept)["features"])[0], SIDE)[0]
         guesses.append(dice(guess == 1, mask[0]))

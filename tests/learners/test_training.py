@@ -43,6 +43,7 @@ def painted(count: int = 4, sides: tuple[int, ...] = (12, 16), start: int = 0) -
 
 
 def agrees(sample: Sample) -> bool:
+    assert sample.src is not None
     return bool(
         torch.allclose(sample.x[:, 0] * 10, sample.src.float())
         and (sample.y == sample.src % 3)[sample.w > 0].all()

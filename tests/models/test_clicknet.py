@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.clicknet import model as clicknet
+from models.clicknet.adapter import WEIGHTS
 from models.clicknet.frames import cut, paste, place, upright
 from models.clicknet.inputs import standardise
-from models.clicknet.model import WEIGHTS, ClickNet
+from models.clicknet.model import ClickNet
 from models.prompt import Embedding, Prompts, Scribble
 
 SHAPE = (150, 210)

@@ -27,7 +27,7 @@ def disc_image(shape: tuple[int, int], centre: tuple[float, float], radius: floa
 
 
 def iou(a: NDArray, b: NDArray) -> float:
-    return np.count_nonzero(a & b) / max(np.count_nonzero(a | b), 1)
+    return np.count_nonzero(a & b) / max(int(np.count_nonzero(a | b)), 1)
 
 
 @pytest.fixture(

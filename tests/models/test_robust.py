@@ -140,7 +140,7 @@ def test_a_huge_picture_is_answered_around_the_click(model):
     assert prediction.masks.nbytes < 1e9  # more than a few candidates would not fit into a laptop
 
 
-PIXELS = {
+PIXELS: dict[str, tuple[type[np.generic], list[float]]] = {
     "16 bit with hot pixels": (np.int16, [-32768, 32767]),
     "unsigned 16 bit": (np.uint16, [65535]),
     "32 bit": (np.int32, [2**31 - 1, -(2**31)]),

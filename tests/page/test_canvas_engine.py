@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,9 +48,14 @@ class SentEvent:
         """What it says about the whole slice, UNLABELLED where nothing."""
         r0, c0, r1, c1 = self.message["box"]
         whole = np.full((rows, cols), UNLABELLED, np.uint8)
-        assert self.classes is not None
-        whole[r0:r1, c0:c1] = self.classes
+        whole[r0:r1, c0:c1] = self.patch
         return whole
+
+    @property
+    def patch(self) -> NDArray[np.uint8]:
+        """Its classes, (rows, columns), of a message that has some."""
+        assert self.classes is not None
+        return self.classes
 
 
 class Canvas:
@@ -69,7 +75,8 @@ class Canvas:
         """A fault of the page that the test provokes."""
         self.faults[:] = [fault for fault in self.faults if part not in fault]
 
-    def run(self, script: str, argument: object = None) -> object:
+    def run(self, script: str, argument: object = None) -> Any:
+        """What the script answers, as JSON has it."""
         return self.page.evaluate(script, argument)
 
     def at(self, row: float, col: float, axis: int = 0) -> tuple[float, float]:
@@ -166,7 +173,7 @@ def harness(server: tuple[ThreadingHTTPServer, Fake]) -> Iterator[tuple]:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda line: line.type == "error" and faults.append(line.text))
+        page.on("console", lambda line: faults.extend([line.text] if line.type == "error" else []))
         page.goto(f"http://127.0.0.1:{server[0].server_address[1]}/")
         page.wait_for_selector("body[data-harness]", timeout=20_000)
         yield page, faults
@@ -188,7 +195,7 @@ def capsule(
 ) -> NDArray[np.bool_]:
     """Pixels within the radius (rows, columns) of the line between two points."""
     scale = np.array(radius)
-    points = np.stack(np.indices(shape), -1) / scale
+    points = np.moveaxis(np.indices(shape), 0, -1) / scale
     a, b = (np.array(end) / scale for end in ends)
     along = b - a
     t = np.clip(((points - a) @ along) / max(along @ along, 1e-12), 0, 1)
@@ -251,7 +258,7 @@ def test_the_eraser_says_erased_only_where_something_was(canvas: Canvas) -> None
 def test_a_background_stroke_is_class_zero(canvas: Canvas) -> None:
     canvas.open(2).run("app.setTool('brush'); app.setClass(0); app.setBrushRadius(2)")
     canvas.click(10, 10)
-    assert set(np.unique(canvas.events()[0].classes)) == {0, UNLABELLED}
+    assert set(np.unique(canvas.events()[0].patch)) == {0, UNLABELLED}
 
 
 def test_a_polygon_takes_the_pixels_whose_centres_it_holds(canvas: Canvas) -> None:
@@ -299,7 +306,7 @@ def test_fill_holes_fills_what_is_enclosed_and_nothing_else(canvas: Canvas) -> N
     canvas.open(2).run("app.setTool('fill'); app.setClass(1)")
     canvas.click(25, 25)
     (event,) = canvas.events()
-    assert event.message["box"] == [15, 15, 20, 20] and (event.classes == 1).all()
+    assert event.message["box"] == [15, 15, 20, 20] and (event.patch == 1).all()
     canvas.run("app.undo()")
     canvas.click(17, 17)  # in the hole itself
     assert canvas.events()[-1].message["box"] == [15, 15, 20, 20]
@@ -536,7 +543,7 @@ def test_masks_accepted_ahead_of_their_coming_have_the_class_of_that_moment(canv
     canvas.run("app.setClass(2)")
     for seq, (row, col) in enumerate(((30, 40), (50, 60), (70, 80)), start=1):
         canvas.answer((row - 5, col - 5, row + 5, col + 5), seq=seq)
-    assert [set(np.unique(event.classes)) for event in canvas.events()] == [{1}, {2}, {1}]
+    assert [set(np.unique(event.patch)) for event in canvas.events()] == [{1}, {2}, {1}]
 
 
 def test_an_accept_whose_mask_comes_late_is_kept_on_the_slice_it_was_meant_for(canvas: Canvas) -> None:
@@ -1062,7 +1069,7 @@ def test_without_proposals_accepting_says_what_to_do(canvas: Canvas) -> None:
 def test_rejecting_says_background_where_something_is_proposed_and_nowhere_else(canvas: Canvas) -> None:
     proposing(canvas).run("app.setMinConfidence(0.8); app.rejectSlice()")
     (event,) = canvas.events()
-    assert event.message["box"] == [10, 12, 30, 26] and (event.classes == 0).all()
+    assert event.message["box"] == [10, 12, 30, 26] and (event.patch == 0).all()
     assert event.message["prompts"]["rejected"] == {"producer": "walker", "id": 5}
 
 
@@ -1078,7 +1085,7 @@ def test_shift_click_on_a_proposal_makes_it_a_box_a_point_and_a_mask_for_the_mod
     canvas.page.keyboard.press("Enter")
     (event,) = canvas.events()
     assert event.message["source"] == "refined"
-    assert event.message["box"] == [11, 13, 29, 39] and (event.classes == 2).all()
+    assert event.message["box"] == [11, 13, 29, 39] and (event.patch == 2).all()
 
 
 def test_the_next_slice_is_marked_and_one_call_away_in_any_plane(canvas: Canvas) -> None:

@@ -44,12 +44,12 @@ def people(browser: Browser) -> Iterator[Browser]:  # noqa: F811
 
 def test_a_label_goes_from_a_click_to_a_nifti_in_the_same_place_of_the_world(people: Browser, folder: Path):
     kidney = brightest_organ()
-    deep = np.unravel_index(
-        int(ndimage.distance_transform_edt(kidney, sampling=(2, 1, 1)).argmax()), kidney.shape
-    )
+    deepest = int(ndimage.distance_transform_edt(kidney, sampling=(2, 1, 1)).argmax())
+    z, y, x = (int(v) for v in np.unravel_index(deepest, kidney.shape))
+    deep = (z, y, x)
     server = start_server(folder)
     page, watch = fresh_page(people, server)
-    point_at(page, tuple(int(v) for v in deep))
+    point_at(page, deep)
     drawn = {axis: click_and_accept(page, axis, deep) for axis in (0, 1, 2)}
     page.keyboard.press("Control+z")
     eventually(lambda: labelled(page), [[0, deep[0]], [1, deep[1]]])
@@ -108,7 +108,7 @@ def hover(page: Page, axis: int, row: int, col: int) -> None:
     page.mouse.move(at["x"], at["y"])
 
 
-def click_and_accept(page: Page, axis: int, voxel: tuple[np.intp, ...]) -> int:
+def click_and_accept(page: Page, axis: int, voxel: tuple[int, int, int]) -> int:
     """Click the voxel in one plane, accept the mask; how many voxels are labelled then."""
     row, col = (int(v) for i, v in enumerate(voxel) if i != axis)
     at = page.evaluate(ON_SCREEN, {"axis": axis, "row": row, "col": col})
@@ -164,7 +164,7 @@ def label_volume(archive: zipfile.ZipFile, name: str) -> tuple[NDArray[np.uint8]
 
 
 def plane_in_world(
-    volume: NDArray[np.uint8], affine: NDArray[np.float64], axis: int, voxel: tuple[np.intp, ...]
+    volume: NDArray[np.uint8], affine: NDArray[np.float64], axis: int, voxel: tuple[int, int, int]
 ) -> NDArray[np.bool_]:
     """The exported labels at the world positions of a slice of the phantom, (rows, columns)."""
     scan, _ = phantom()
@@ -175,7 +175,7 @@ def plane_in_world(
     return volume[ijk[..., 0], ijk[..., 1], ijk[..., 2]] == 1
 
 
-def truth_plane(kidney: NDArray[np.bool_], axis: int, voxel: tuple[np.intp, ...]) -> NDArray[np.bool_]:
+def truth_plane(kidney: NDArray[np.bool_], axis: int, voxel: tuple[int, int, int]) -> NDArray[np.bool_]:
     """The truth of the object that was clicked: its component on the slice."""
     cut = np.take(kidney, int(voxel[axis]), axis)
     row, column = (int(v) for i, v in enumerate(voxel) if i != axis)

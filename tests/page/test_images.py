@@ -66,7 +66,7 @@ def names(page: Page) -> list[str]:
     """What is listed, from above."""
     rows = page.get_by_role("listbox", name="Images").get_by_role("option")
     found = [
-        (int(row.get_attribute("aria-posinset")), row.locator(".sw-image-name").inner_text())
+        (int(row.get_attribute("aria-posinset") or 0), row.locator(".sw-image-name").inner_text())
         for row in rows.all()
     ]
     return [name for _, name in sorted(found)]

@@ -73,9 +73,8 @@ def test_both_learners_are_drawn_against_labels_and_minutes(page: Page) -> None:
         "img", name=re.compile("Held-out Dice of Supervised from 0")
     )
     expect(picture).to_be_visible(timeout=30_000)
-    assert (
-        "Held-out Dice of UniMatch (weak to strong) from 0.45 at 1 labelled slices to 0.75 at 3"
-        in picture.get_attribute("aria-label")
+    assert "Held-out Dice of UniMatch (weak to strong) from 0.45 at 1 labelled slices to 0.75 at 3" in (
+        picture.get_attribute("aria-label") or ""
     )
     expect(page.get_by_role("list", name="Learners in the plot").get_by_role("listitem")).to_have_count(2)
     page.get_by_role("button", name="Minutes", exact=True).click()

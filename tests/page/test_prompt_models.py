@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -33,7 +34,7 @@ SIZE = CATALOGUE["mobile_sam"].size or 0
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[dict]:
     """A file server with a file of MobileSAM's length that takes long to come."""
-    told = {"asked": [], "status": 200}
+    told: dict[str, Any] = {"asked": [], "status": 200}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -304,7 +304,7 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
     tab(page, "Learn")
     expect(page.locator(".sw-learner")).to_have_count(1)
     asked: list[str] = []
-    page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
+    page.on("request", lambda request: asked.extend([request.url] if request.method == "POST" else []))
     running = ROUND | {
         "state": "running",
         "phase": "training",

@@ -101,6 +101,7 @@ def rows_of(folder, drawn_events) -> list[LabelRow]:
 def voxel_by_voxel(rows: list[LabelRow]) -> np.ndarray:
     volume = np.full(SHAPE, UNLABELLED, np.uint8)
     for row in rows:
+        assert row.path is not None and row.box is not None
         classes = np.load(row.path)["classes"]
         cut = plane(volume, row.axis, row.index)
         for (r, c), value in np.ndenumerate(classes):

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -141,7 +142,11 @@ def test_a_stack_that_was_cut_short_never_loses_pages_silently(tmp_path_factory,
     path = tmp_path_factory.mktemp("cut") / "a.tif"
     values = volume("uint8", (5, 40, 50))
     pages = [Image.fromarray(page) for page in values]
-    options = {"imagej": {"imagej": True}, "tiles": {"tile": (16, 16)}, "bigtiff": {"bigtiff": True}}
+    options: dict[str, dict[str, Any]] = {
+        "imagej": {"imagej": True},
+        "tiles": {"tile": (16, 16)},
+        "bigtiff": {"bigtiff": True},
+    }
     if kind in options:
         tifffile.imwrite(path, values, **options[kind])
     else:
@@ -193,9 +198,9 @@ def test_any_orientation_is_shown_head_up_and_comes_back_at_the_same_place(tmp_p
         step[0][2] < 0 and step[1][1] < 0 and step[2][0] < 0
     )  # to the feet, the back and the patient's left
     nifti.write_labels(folder / "b.nii.gz", scan.pixels, grid_from_json(scan.geometry))
-    again = nib.load(folder / "b.nii.gz")
+    again = nib.Nifti1Image.from_filename(folder / "b.nii.gz")
     assert np.array_equal(np.asarray(again.dataobj), values)
-    assert np.array_equal(again.affine, nib.load(folder / "a.nii").affine)
+    assert np.array_equal(again.affine, nib.Nifti1Image.from_filename(folder / "a.nii").affine)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,10 @@ def test_header_fields_come_back_bit_for_bit(tmp_path: Path):
     nib.save(image, tmp_path / "a.nii")
     scan = formats.read(tmp_path / "a.nii")
     nifti.write_labels(tmp_path / "b.nii.gz", scan.pixels, grid_from_json(scan.geometry))
-    first, second = nib.load(tmp_path / "a.nii").header, nib.load(tmp_path / "b.nii.gz").header
+    first, second = (
+        nib.Nifti1Image.from_filename(tmp_path / "a.nii").header,
+        nib.Nifti1Image.from_filename(tmp_path / "b.nii.gz").header,
+    )
     names = "qform_code sform_code quatern_b quatern_c quatern_d qoffset_x qoffset_y qoffset_z srow_x srow_y srow_z"
     for name in (*names.split(), "xyzt_units", "pixdim"):
         assert np.array_equal(first[name], second[name]), name
@@ -479,7 +487,7 @@ def test_real_scans_of_odd_orientations_are_shown_head_up(shared_data: Path):
         *(shared_data / "spinal-cord/images").iterdir(),
     ):
         scan = formats.read(path)
-        image = nib.load(path)
+        image = nib.Nifti1Image.from_filename(path)
         canonical = np.asarray(nib.as_closest_canonical(image).dataobj)[::-1, ::-1, ::-1].transpose(2, 1, 0)
         assert scan.marks == (("S", "I"), ("A", "P"), ("R", "L"))
         assert np.array_equal(scan.pixels, canonical)
@@ -489,7 +497,10 @@ def test_real_masks_come_back_bit_for_bit(shared_data: Path, tmp_path: Path):
     for name in ("brain-aseg/labels/brain_001.nii.gz", "spinal-cord/labels/t2_iso.nii.gz"):
         labels, grid = formats.read_labels(shared_data / name)
         nifti.write_labels(tmp_path / "a.nii.gz", labels, grid)
-        first, second = nib.load(shared_data / name), nib.load(tmp_path / "a.nii.gz")
+        first, second = (
+            nib.Nifti1Image.from_filename(shared_data / name),
+            nib.Nifti1Image.from_filename(tmp_path / "a.nii.gz"),
+        )
         assert np.array_equal(np.asarray(first.dataobj), np.asarray(second.dataobj))
         assert np.array_equal(first.affine, second.affine)
 

@@ -42,7 +42,7 @@ def dataset(pixels: np.ndarray, **fields: Any) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    data = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     values: dict[str, Any] = {
         "SOPClassUID": CTImageStorage,
         "SOPInstanceUID": generate_uid(),
@@ -166,7 +166,11 @@ def test_echoes_become_volumes_of_their_own_and_unexplained_repeats_are_refused(
 
 
 def test_monochrome1_is_turned_round(tmp_path: Path):
-    fields = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": None, "RescaleIntercept": None}
+    fields: dict[str, Any] = {
+        "PhotometricInterpretation": "MONOCHROME1",
+        "RescaleSlope": None,
+        "RescaleIntercept": None,
+    }
     scan = one(*save_series(tmp_path, **fields))
     assert np.array_equal(scan.pixels, 4095 - volume().astype(np.int32))
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,8 @@ MEMORY = {
 }  # fmt: skip
 
 
-def small_sam(seed: int = 7):
-    """The genuine classes at 128 pixels: two blocks of 32 channels, decoder at full width."""
+def small_sam(seed: int = 7) -> Any:
+    """A `Sam` of the genuine, untyped classes at 128 pixels: two blocks of 32 channels, decoder at full width."""
     ensure_torchvision()
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
@@ -88,8 +89,8 @@ class GatedModel:
         raise NotImplementedError
 
 
-def small_sam2():
-    """SAM 2.1 of `transformers`; needs that package."""
+def small_sam2() -> Any:
+    """The `Sam2Model` of `transformers`, which is loaded by name; needs that package."""
     from models.sam.sam2 import ensure_transformers, transformers_class
 
     ensure_transformers()

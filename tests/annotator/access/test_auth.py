@@ -65,7 +65,7 @@ def test_a_password_is_kept_only_as_a_salted_hash(tmp_path: Path) -> None:
     accounts.add_user("bob", PASSWORD)
     files = [path.read_text() for path in (tmp_path / "users").iterdir()]
     assert len(files) == 2 and not any(PASSWORD in text for text in files)
-    first, second = (accounts.user(name).password for name in ("ann", "bob"))
+    first, second = (user.password for name in ("ann", "bob") if (user := accounts.user(name)))
     assert first != second
     assert accounts.check_password("ann", PASSWORD) and not accounts.check_password("ann", PASSWORD + "x")
 
@@ -108,7 +108,7 @@ def test_a_link_works_once_and_only_its_hash_is_kept(tmp_path: Path) -> None:
     token = accounts.make_link("bob")
     assert token not in next((tmp_path / "links").iterdir()).read_text()
     assert accounts.holder(token) == "bob"
-    assert accounts.spend_link(token).name == "bob"
+    assert (user := accounts.spend_link(token)) and user.name == "bob"
     assert accounts.spend_link(token) is None and accounts.holder(token) is None
 
 
@@ -133,7 +133,7 @@ def test_a_session_is_read_back_and_a_changed_one_is_not(tmp_path: Path) -> None
     sessions = Sessions(tmp_path, ServerSettings())
     user = sessions.accounts.add_user("ann", PASSWORD)
     cookie = sessions.issue(user).partition(";")[0]
-    assert sessions.read(cookie).user == "ann"
+    assert (read := sessions.read(cookie)) and read.user == "ann"
     for at in range(len(sessions.cookie_name) + 1, len(cookie)):
         other = "A" if cookie[at] != "A" else "B"
         changed = cookie[:at] + other + cookie[at + 1 :]
@@ -160,12 +160,12 @@ def test_sessions_outlive_a_restart_but_not_their_key(tmp_path: Path) -> None:
 def test_an_old_session_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(tmp_path, ServerSettings())
     cookie = sessions.issue(None)
-    assert cookie_of(sessions, cookie) and not cookie_of(sessions, cookie).stale
+    assert (fresh := cookie_of(sessions, cookie)) and not fresh.stale
     import time
 
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 8 * 86400)
-    assert cookie_of(sessions, cookie).stale
+    assert (old := cookie_of(sessions, cookie)) and old.stale
     monkeypatch.setattr(time, "time", lambda: now + 15 * 86400)
     assert cookie_of(sessions, cookie) is None
 

@@ -1,7 +1,7 @@
 """One guard in front of every route: ours, Gradio's, and the websocket."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -301,7 +301,7 @@ def got_in(whole: App, path: str, headers: list[tuple[bytes, bytes]], method: st
     """Call the application as a server would, with bytes that an honest client library never sends."""
     import anyio
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "method": method,
         "path": path,
@@ -318,11 +318,11 @@ def got_in(whole: App, path: str, headers: list[tuple[bytes, bytes]], method: st
     }
     scope["server"] = ("127.0.0.1", 7860)
 
-    async def receive() -> dict:
+    async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: dict) -> None:
-        sent.append(message)
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
 
     anyio.run(whole.guard, scope, receive, send)
 

@@ -79,7 +79,7 @@ def test_good_files_come_in_and_each_bad_one_costs_a_line(store: Store, tmp_path
 def test_a_name_that_is_no_text_is_refused_and_the_rest_comes_in(store: Store, tmp_path: Path):
     picture(tmp_path / "in" / "good.png")
     bad = os.fsencode(tmp_path / "in") + b"/b\xff\xfed.png"
-    shutil.copy(tmp_path / "in" / "good.png", bad)
+    shutil.copy(os.fsencode(tmp_path / "in" / "good.png"), bad)
     report = run(store, tmp_path / "in")
     assert len(report.added) == 1
     assert len(report.refused) == 1 and "rename it" in report.refused[0]
@@ -139,7 +139,12 @@ def test_cancelling_keeps_what_was_finished(store: Store, tmp_path: Path):
 def _unhurried(store: Store, path: Path, job: Job) -> ImportReport:
     """With every report told, so that the listener sees each file."""
     tell = job.report
-    job.report = lambda *a, **k: (setattr(job, "_told_at", float("-inf")), tell(*a, **k))[1]  # type: ignore[method-assign]
+
+    def report(phase: str, done: int, total: int, message: str = "") -> None:
+        job._told_at = float("-inf")
+        tell(phase, done, total, message)
+
+    job.report = report  # type: ignore[method-assign]
     return import_path(store, path, job)
 
 
@@ -209,6 +214,7 @@ def test_tables_name_the_values_and_the_objects(store: Store, tmp_path: Path):
     (image_id,) = run(store, tmp_path).added
     labels = folded(store, image_id)
     names = class_names(store)
+    assert labels.instances is not None
     at = {name: labels.instances[0][labels.classes[0] == class_id] for class_id, name in names.items()}
     assert {name: set(numbers.tolist()) for name, numbers in at.items()} == {"cat": {1, 3}, "dog": {2}}
 
@@ -418,12 +424,16 @@ def test_a_set_of_real_volumes_comes_in_with_its_masks(store: Store, shared_data
     for image_id, name in zip(report.added, names):
         known = folded(store, image_id).known()
         source = formats.grid_from_json(store.image(image_id).geometry).to_source(known)
-        assert np.array_equal(source, np.asarray(nib.load(tmp_path / "labels" / name).dataobj))
+        assert np.array_equal(
+            source, np.asarray(nib.Nifti1Image.from_filename(tmp_path / "labels" / name).dataobj)
+        )
 
 
 def test_values_with_gaps_become_consecutive_classes_under_their_names(store: Store, shared_data: Path):
     (image_id,) = run(store, shared_data / "brain-aseg").added
-    truth = np.asarray(nib.load(shared_data / "brain-aseg/labels/brain_001.nii.gz").dataobj)
+    truth = np.asarray(
+        nib.Nifti1Image.from_filename(shared_data / "brain-aseg/labels/brain_001.nii.gz").dataobj
+    )
     known = formats.grid_from_json(store.image(image_id).geometry).to_source(folded(store, image_id).known())
     names = class_names(store)
     assert sorted(names) == list(range(1, len(np.unique(truth))))

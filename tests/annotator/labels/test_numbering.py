@@ -78,6 +78,7 @@ def test_nuclei_that_touch_are_found_one_by_one(shared_data: Path):
         names = [row["file"] for row in csv.DictReader(file) if row["domain"] == "fluo320"]
     for name in names[:4]:
         picture = cv2.imread(str(folder / "labels" / f"{Path(name).stem}.png"), cv2.IMREAD_UNCHANGED)
+        assert picture is not None
         truth = np.unique(picture, return_inverse=True)[1].reshape(picture.shape)
         union = (truth > 0).astype(np.uint8)[None]
         there += int(truth.max())

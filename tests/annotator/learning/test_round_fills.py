@@ -69,7 +69,8 @@ def test_what_a_label_says_is_trusted_and_what_was_propagated_less(store, tmp_pa
     filled(store, image, 1)
     (example,) = RoundInputs(store, store.rounds).build("propagated", 0).examples
     case = ImageReader(example, Classes((1,)), 1)
-    whole = tuple(slice(0, n) for n in example.shape)
+    z, y, x = (slice(0, n) for n in example.shape)
+    whole = (z, y, x)
     target = case.target(whole, lambda rounds: trust_at(rounds))
     said = case.target(whole)
     assert (target.w[said.w == 1] == 1).all() and target.w[said.w == 0].min() > 0

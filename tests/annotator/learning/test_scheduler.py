@@ -21,6 +21,7 @@ from learners import LEARNERS
 from learners.engines import ProcessExecutor, SerialExecutor
 from learners.prediction.evaluation import Evaluation
 from learners.rounds import train as torch_loaded_once  # noqa: F401  so that no test's clock pays for it
+from learners.spec import RoundSpec
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
@@ -47,7 +48,8 @@ class GatedExecutor(Executor):
     """Runs the real round in a thread, but only once the gate is open."""
 
     def __init__(self) -> None:
-        self.gate, self.submitted = threading.Event(), []
+        self.gate = threading.Event()
+        self.submitted: list[RoundSpec] = []
         self._threads = ThreadPoolExecutor(1)
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
@@ -67,7 +69,8 @@ class Dying(SerialExecutor):
     """Its worker dies the first few times, as the memory killer would have it."""
 
     def __init__(self, deaths: int) -> None:
-        self.deaths, self.smaller = deaths, []
+        self.deaths = deaths
+        self.smaller: list[int] = []
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
         self.smaller.append(args[0].smaller)

@@ -80,10 +80,12 @@ class Scripted(SerialExecutor):
     """Hands out the given results instead of training; a result that is kept leaves a real adapter."""
 
     def __init__(self, *results) -> None:
-        self.results, self.specs = list(results), []
+        self.results = list(results)
+        self.specs: list[TuneSpec] = []
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
-        spec, result, future = args[0], self.results.pop(0), Future()
+        spec, result = args[0], self.results.pop(0)
+        future: Future[TuneResult] = Future()
         self.specs.append(spec)
         if isinstance(result, Exception):
             future.set_exception(result)
@@ -116,7 +118,8 @@ def masks_of(prompting: PromptService, image_id: int = 1) -> np.ndarray:
 def test_tuning_saves_clicks_on_objects_that_only_this_project_knows(project: Store):
     tuned = tuner_of(project).run_until_idle()
     assert tuned.before is not None and tuned.after is not None and tuned.after <= tuned.before - 0.05, tuned
-    assert tuned.objects == 30 and adapter_of(project).stat().st_size < 5e6
+    assert tuned.objects == 30
+    assert (adapter := adapter_of(project)) and adapter.stat().st_size < 5e6
     prompting = PromptService(project)
     assert prompting.answering()["name"] == TUNED  # at the next start too
     prompting.close()
@@ -188,7 +191,8 @@ def test_it_waits_for_learning_rounds_gives_way_to_them_and_goes_on(project: Sto
     class Threaded(SerialExecutor):
         """A worker that notices the stop file, as the real one does between two steps."""
 
-        def submit(self, fn, /, spec, **kwargs) -> Future:
+        def submit(self, fn, /, *args, **kwargs) -> Future:
+            (spec,) = args
             future: Future = Future()
 
             def work() -> None:
@@ -226,7 +230,7 @@ def test_a_dead_worker_costs_a_few_steps_and_three_dead_ones_the_round(project: 
     tuner = tuner_of(project, other)
     tuner.ask()
     assert "worker died" in tuner.run_until_idle().message
-    assert adapter_of(project).is_file()  # what was in use stays in use
+    assert (adapter := adapter_of(project)) and adapter.is_file()  # what was in use stays in use
 
 
 @pytest.mark.slow
@@ -238,6 +242,7 @@ def test_a_killed_worker_process_is_survived(project: Store):
         while tuner.reconcile():
             if not killed and tuner.phase():
                 pool = executor._pool
+                assert pool is not None
                 next(iter(pool._processes.values())).kill()
                 killed = True
             threading.Event().wait(0.05)
@@ -316,8 +321,9 @@ def test_layers_of_another_version_are_refused_and_not_offered(project: Store, t
     with pytest.raises(ValueError, match="no tuned layers"):
         ClickNet(adapter=stranger)
     tuner_of(project, Scripted(KEPT)).run_until_idle()
-    assert belongs(adapter_of(project))
-    adapter_of(project).write_bytes(b"torn")
+    adapter = adapter_of(project)
+    assert adapter is not None and belongs(adapter)
+    adapter.write_bytes(b"torn")
     prompting = PromptService(project)
     assert TUNED not in [entry["name"] for entry in prompting.models()]
     assert masks_of(prompting).any()

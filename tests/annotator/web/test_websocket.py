@@ -67,6 +67,7 @@ class GatedWorkflow(Workflow):
 @pytest.fixture
 def workflow(tmp_path: Path) -> Iterator[GatedWorkflow]:
     with small_workflow(tmp_path, GatedWorkflow) as workflow:
+        assert isinstance(workflow, GatedWorkflow)
         yield workflow
 
 
@@ -490,7 +491,7 @@ def test_a_label_that_is_slightly_wrong_is_refused_or_taken_and_never_sticks(
         )
     )
     box = data.draw(st.none() | st.lists(number, min_size=4, max_size=4))
-    said, runs = label(**change, **({} if box is None else {"box": box}))
+    said, runs = label(**(change if box is None else {**change, "box": box}))
     runs = data.draw(st.just(runs) | st.binary(max_size=24))
     with live(client) as tab:
         tab.send(said, runs)
