@@ -4,7 +4,7 @@ Encoding does nothing, so an answer never waits for it. All work is done in smal
 the cost independent of the size of the slice; the edge of the mask is found at up to `FINE` pixels across the object.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clicks import Clicks, clicks_of
+from models.graphcut.candidates import CandidateRegion, agreement, bounds, distinct, moved, overlap
 from models.graphcut.frame import OBJECT, UNKNOWN, WorkFrame, drawn, frame_around
 from models.graphcut.random_walker import HELD, PixelPrior, walk
 from models.graphcut.regions import (
@@ -41,15 +42,6 @@ MAX_SEEDS = 64  # seeds that speak for their surroundings; every one is kept exa
 LIKE = 20.0  # Lab distance within which colours count as alike
 CONTINUITY = 0.1  # by how much better another region must look to replace the one that is being corrected
 CORRECTIONS = 8  # clicks of each kind that correct one
-
-
-@dataclass(frozen=True)
-class CandidateRegion:
-    """A candidate in its frame, with how good the ranking believes it is."""
-
-    frame: WorkFrame
-    mask: NDArray[np.uint8]  # (h, w) 0/1
-    score: float
 
 
 class GraphCut:
@@ -203,48 +195,6 @@ def small_discs(image: NDArray[np.uint8], clicks: Clicks) -> CandidateRegion:
     return CandidateRegion(frame, mask, 0.0)
 
 
-def distinct(found: list[CandidateRegion], count: int) -> list[CandidateRegion]:
-    """The best regions that differ from one another by more than a little in extent."""
-    heads: list[CandidateRegion] = []
-    for region in found:
-        if all(overlap(region, head) < 0.7 for head in heads):
-            heads.append(region)
-        if len(heads) == count:
-            break
-    return heads
-
-
-def overlap(a: CandidateRegion, b: CandidateRegion) -> float:
-    """IoU of two regions, judged in the frame of the first."""
-    there = moved(b, a.frame) > 0.5
-    here = a.mask > 0
-    outside = max(covered(b) - covered_within(there, a.frame), 0.0)
-    union = covered_within(there | here, a.frame) + outside
-    return covered_within(there & here, a.frame) / max(union, 1e-6)
-
-
-def covered(region: CandidateRegion) -> float:
-    """Slice pixels of a region."""
-    return float(region.mask.sum() / np.prod(region.frame.zoom))
-
-
-def covered_within(mask: NDArray[np.bool_], frame: WorkFrame) -> float:
-    return float(np.count_nonzero(mask) / np.prod(frame.zoom))
-
-
-def moved(region: CandidateRegion, frame: WorkFrame) -> NDArray[np.float32]:
-    """(h, w) the region as another frame sees it, soft at the edge, 0 outside."""
-    (zy, zx), (fy, fx) = region.frame.zoom, frame.zoom
-    down, across = zy / fy, zx / fx
-    shift = np.array([
-        [across, 0, (frame.c0 - region.frame.c0) * zx + (across - 1) / 2],
-        [0, down, (frame.r0 - region.frame.r0) * zy + (down - 1) / 2],
-    ])  # fmt: skip
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(region.mask.astype(np.float32), shift, (frame.w, frame.h), flags=flags)
-    return np.asarray(seen, np.float32)
-
-
 def refined(
     image: NDArray[np.uint8],
     clicks: Clicks,
@@ -264,24 +214,6 @@ def refined(
     total = sum(weight for weight, _ in scored)
     prior = sum(weight * vote for weight, vote in scored) / max(total, 1e-6) if total > 0 else main
     return refined_mask(image, clicks, frame, np.asarray(prior, np.float32), limit)
-
-
-def agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Soft IoU, nothing below a half."""
-    iou = float(np.minimum(a, b).sum() / max(np.maximum(a, b).sum(), 1e-6))
-    return iou if iou > 0.5 else 0.0
-
-
-def bounds(region: CandidateRegion) -> FloatBox:
-    """The region's bounding box on the slice."""
-    rows, columns = np.flatnonzero(region.mask.any(1)), np.flatnonzero(region.mask.any(0))
-    (zy, zx), f = region.frame.zoom, region.frame
-    return (
-        f.r0 + rows[0] / zy,
-        f.c0 + columns[0] / zx,
-        f.r0 + (rows[-1] + 1) / zy,
-        f.c0 + (columns[-1] + 1) / zx,
-    )
 
 
 def close_frame(shape: tuple[int, int], clicks: Clicks, box: FloatBox, most: int = FINE) -> WorkFrame:
