@@ -4,7 +4,8 @@
     python3 start.py                          open the app on the demo project
     python3 start.py DATA --project FOLDER    open it on your own file or folder
     python3 start.py test [pytest options]    run the tests
-    python3 start.py setup                    only set up
+    python3 start.py check                    check style and types (.ci/check; needs bash, and Node.js for the page)
+    python3 start.py setup [--dev]            only set up; --dev: with what tests and checks need
     python3 start.py COMMAND --help           any other command of app.py: import, export, status, ...
 
 Needs Python 3.11 or newer and nothing else. Safe to run again: what is there is kept.
@@ -35,11 +36,16 @@ def main() -> int:
         print("Slicewise needs Python 3.11 or newer; this is " + sys.version.split()[0], file=sys.stderr)
         return 2
     arguments = sys.argv[1:]
+    if arguments[:1] == ["check"]:
+        return subprocess.call(["bash", str(ROOT / ".ci" / "check")])
     testing = arguments[:1] == ["test"]
+    developing = arguments == ["setup", "--dev"]
     try:
-        set_up("requirements-dev.txt" if testing else "requirements.txt")
+        set_up("requirements-dev.txt" if testing or developing else "requirements.txt")
         if testing:
             os.environ["CHROMIUM"] = browser()
+        if developing:
+            node()
     except subprocess.CalledProcessError as error:
         print(
             f"set-up stopped: {' '.join(map(str, error.cmd))} failed; mend it and run this again",
@@ -85,6 +91,18 @@ def browser() -> str:
     say("fetching a Chromium for the browser tests")
     subprocess.run([PYTHON, "-m", "playwright", "install", "chromium"], check=True)
     return ""
+
+
+def node() -> None:
+    """On a machine that checks for others, the npm that the page's checks need; elsewhere people choose their own."""
+    if (
+        os.environ.get("CI") == "true"
+        and not shutil.which("npm")
+        and shutil.which("apt-get")
+        and _can_be_root()
+    ):
+        say("installing Debian's npm for the checks of the page's scripts")
+        _apt("npm")
 
 
 def say(line: str) -> None:

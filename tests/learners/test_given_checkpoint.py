@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from annotator.learning.scheduler import Scheduler
+from annotator.learning.round_inputs import RoundInputs
+from annotator.learning.round_spec import RoundNeeds, make_spec
 from annotator.learning.settings import LearnSettings
 from annotator.prompting.selection import prompt_choice
 from annotator.prompting.service import PromptService
-from learners.engines import SerialExecutor
 from learners.methods.reference.checkpoint import CARD
 from learners.methods.reference.round import run as reference_work
 from learners.methods.sfr import sam_here
@@ -160,10 +160,8 @@ def test_name_and_path_travel_from_the_command_line_to_a_round(store: Store, giv
     prompting = PromptService(store, checkpoint=given)
     prompting.close()
     assert prompt_choice(store) == PromptChoice(GIVEN, given)
-    scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("reference",)))
-    row = scheduler.rounds.start("reference", 0)
-    spec = scheduler._spec(row, scheduler._inputs.build("reference", 0), 1.0, 0)
-    scheduler.close()
+    needs = RoundNeeds(RoundInputs(store, store.rounds).build("reference", 0), seconds=1.0, open_image=None)
+    spec = make_spec(store, store.rounds.start("reference", 0), LearnSettings(learners=("reference",)), needs)
     assert spec.prompts == PromptChoice(GIVEN, given)
     PromptService(store).close()  # without the option the built-in one is home again
     assert prompt_choice(store) == PromptChoice("builtin")

@@ -1,0 +1,31 @@
+# The everyday commands. `make` alone checks and tests; python3 start.py does the same without make.
+
+PYTHON := $(or $(SLICEWISE_VENV),.venv)/bin/python
+
+.PHONY: all run test check format bench docs setup
+
+all: check test
+
+run: # open the app on the demo project
+	python3 start.py
+
+test: # all tests, those in a real browser too
+	python3 start.py test
+
+check: # ruff, mypy, and prettier and eslint over the page's scripts
+	python3 start.py check
+
+format: setup # lay out Python, scripts and styles anew
+	$(PYTHON) -m ruff check --fix --select I .
+	$(PYTHON) -m ruff format .
+	npm ci --no-audit --no-fund
+	npm run --silent format
+
+bench: setup # speed of the page; docs/measured names every other benchmark
+	$(PYTHON) -m benchmarks.latency
+
+docs: setup # links, commands and sentence lengths of the documents
+	$(PYTHON) -m pytest tests/project/test_docs.py tests/project/test_prose.py
+
+setup:
+	python3 start.py setup --dev
