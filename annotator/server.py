@@ -174,9 +174,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return _error_response(
-        ErrorReply(f"The {where} of this request is wrong: {first['msg']}; reload the page.", 422)
-    )
+    why = first["msg"].removeprefix("Value error, ")  # pydantic's word for a sentence of ours
+    return _error_response(ErrorReply(f"The {where} of this request is wrong: {why}; reload the page.", 422))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

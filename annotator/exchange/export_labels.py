@@ -8,26 +8,23 @@ import re
 import shutil
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from annotator.exchange.export_report import ExportedImage, provenance, readme
+from annotator.exchange.writers import WRITERS, check_formats, formats_for
+from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.jobs import Job
 from learners.text import count_of
-from storage.arrays import BACKGROUND, UNLABELLED, sync_directory, write_bytes
+from storage.arrays import sync_directory, write_bytes
 from storage.database import full_disk_told
 from storage.fold import fold
-from storage.formats import coco, grid_of_image, stem
-from storage.formats.nifti import write_labels
+from storage.formats import grid_of_image, stem
 from storage.rows import ClassRow, ImageRow, LabelRow
 from storage.store import Store
 from storage.tags import TagRow
 
-FORMATS = ("nifti", "png", "coco")
 STORED = (".gz", ".png")  # packed already
 NOTHING = "nothing that was chosen is labelled yet; label a slice first"
 
@@ -36,32 +33,14 @@ NOTHING = "nothing that was chosen is labelled yet; label a slice first"
 class ExportRequest:
     """What to write. Raises ValueError for what nobody can write."""
 
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = field(default_factory=lambda: tuple(WRITERS))
     ignore: int | None = None  # written where nobody labelled; None writes 0
     images: tuple[int, ...] | None = None  # None: all
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.formats) - set(FORMATS))
-        if unknown or not self.formats:
-            raise ValueError(f"export formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
+        check_formats(self.formats)
         if self.ignore is not None and not 0 <= self.ignore <= 65535:
             raise ValueError(f"the value for unlabelled voxels lies between 0 and 65535, got {self.ignore}")
-
-
-@dataclass(frozen=True)
-class Voxels:
-    """What is known about an image: (Z, Y, X) classes, UNLABELLED where nothing is, and object numbers."""
-
-    known: NDArray[np.uint8]
-    instances: NDArray[np.uint16] | None
-
-    @property
-    def present(self) -> tuple[int, ...]:
-        return tuple(v for v in np.unique(self.known).tolist() if v not in (BACKGROUND, UNLABELLED))
-
-    @property
-    def share_known(self) -> float:
-        return 1.0 - float(np.count_nonzero(self.known == UNLABELLED)) / self.known.size
 
 
 @dataclass
@@ -70,11 +49,26 @@ class Writing:
 
     folder: Path
     request: ExportRequest
-    classes: list[ClassRow]
+    project: str
     names: set[str] = field(default_factory=set)
     exported: list[ExportedImage] = field(default_factory=list)
-    coco_images: list[dict[str, Any]] = field(default_factory=list)
-    coco_objects: list[dict[str, Any]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # formats that wrote something
+
+    @cached_property
+    def writers(self) -> dict[str, Writer]:
+        """Of the chosen formats, in the order of the registry."""
+        return {
+            name: entry.make(ExportFolder(self.folder / name, name, self.project))
+            for name, entry in WRITERS.items()
+            if name in self.request.formats
+        }
+
+    def write(self, image: LabelledImage) -> None:
+        """In every chosen format that fits it."""
+        for name, writer in self.writers.items():
+            if image.kind in WRITERS[name].fits:
+                writer.write(image)
+                self.used.add(name)
 
     def free_name(self, image: ImageRow) -> str:
         """A file name for an image, unlike the others whatever the file system thinks of case."""
@@ -83,11 +77,6 @@ class Writing:
             name = f"{name}_{image.id}"
         self.names.add(name.casefold())
         return name
-
-    def place(self, kind: str, name: str) -> tuple[Path, str]:
-        """The path of a file to write, its folder made, and how the report names it."""
-        (self.folder / kind).mkdir(exist_ok=True)
-        return self.folder / kind / name, f"{kind}/{name}"
 
 
 def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path:
@@ -106,7 +95,7 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
     try:
         with full_disk_told("free some space and export again"):
             partial.mkdir()
-            _write_all(store, Writing(partial, request, store.classes()), images, job)
+            _write_all(store, Writing(partial, request, store.root.name), images, job)
             _zip(partial, target) if as_zip else _move(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -140,91 +129,49 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
         raise ValueError(NOTHING)
     if not any(one.files for one in writing.exported):
         raise ValueError(
-            "the chosen formats fit none of the labelled images; volumes need nifti, pictures png or coco"
+            "the chosen formats fit none of the labelled images; "
+            f"volumes need {formats_for('volume')}, pictures {formats_for('picture')}"
         )
-    writing.classes = store.classes()  # again: a class may have come while the images were written
+    classes = store.classes()  # now: one may have come while the images were written
+    for name, writer in writing.writers.items():
+        if name in writing.used:
+            writer.finish(classes)
     tags = store.tags.of([image.id for image in images])
-    _write_reports(writing, store.root.name, left_out, tags)
+    _write_reports(writing, classes, left_out, tags)
     job.report("exporting", len(images), len(images), f"{count_of(len(writing.exported), 'image')} exported")
 
 
 def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...], job: Job) -> None:
     folded = fold(image.shape, labels)
-    voxels = Voxels(folded.known(), folded.instances)
-    grid = grid_of_image(image.geometry, image.shape, image.spacing_mm)
-    one = ExportedImage(image, grid, labels, voxels.present, voxels.share_known, tuple(folded.problems))
+    labelled = LabelledImage(
+        row=image,
+        grid=grid_of_image(image.geometry, image.shape, image.spacing_mm),
+        name=writing.free_name(image),
+        known=folded.known(),
+        instances=folded.instances,
+        unknown=writing.request.ignore or 0,
+    )
     for problem in folded.problems:
         job.refuse(f"{image.name}: {problem}")
-    name = writing.free_name(image)
-    if "nifti" in writing.request.formats and (image.is_volume or grid.oriented):
-        _write_nifti(writing, one, voxels, name)
-    if "png" in writing.request.formats and not image.is_volume:
-        _write_png(writing, one, voxels, name)
-    if "coco" in writing.request.formats and not image.is_volume:
-        _add_to_coco(writing, one, voxels)
-    writing.exported.append(one)
-
-
-def _write_nifti(writing: Writing, one: ExportedImage, voxels: Voxels, name: str) -> None:
-    path, shown = writing.place("nifti", f"{name}.nii.gz")
-    write_labels(path, _filled(voxels.known, writing.request.ignore), one.grid)
-    one.files.append(shown)
-    if voxels.instances is not None:
-        path, shown = writing.place("nifti", f"{name}_instances.nii.gz")
-        write_labels(path, voxels.instances, one.grid)
-        one.files.append(shown)
-
-
-def _write_png(writing: Writing, one: ExportedImage, voxels: Voxels, name: str) -> None:
-    path, shown = writing.place("png", f"{name}.png")
-    write_bytes(path, _png(_filled(voxels.known, writing.request.ignore)[0]))
-    one.files.append(shown)
-    if voxels.instances is not None:
-        path, shown = writing.place("png", f"{name}_instances.png")
-        write_bytes(path, _png(voxels.instances[0]))
-        one.files.append(shown)
-
-
-def _add_to_coco(writing: Writing, one: ExportedImage, voxels: Voxels) -> None:
-    image = one.image
-    _, height, width = image.shape
-    entry = {"id": image.id, "file_name": image.source or image.name, "width": width, "height": height}
-    writing.coco_images.append(entry)
-    writing.coco_objects += coco.annotations(
-        voxels.known[0],
-        None if voxels.instances is None else voxels.instances[0],
-        image_id=image.id,
-        first_id=len(writing.coco_objects) + 1,
+    writing.write(labelled)
+    writing.exported.append(
+        ExportedImage(
+            image=image,
+            grid=labelled.grid,
+            labels=labels,
+            present=labelled.present,
+            share_known=labelled.share_known,
+            problems=tuple(folded.problems),
+            files=labelled.files,
+        )
     )
-    one.files.append("coco/annotations.json")
 
 
-def _filled(known: NDArray[np.uint8], ignore: int | None) -> NDArray:
-    """Class values with the unknown written as `ignore`, or 0: uint8 where it fits."""
-    value = ignore or 0
-    wide = known if value <= 255 else known.astype(np.uint16)
-    return np.where(known == UNLABELLED, wide.dtype.type(value), wide)
-
-
-def _png(values: NDArray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(values)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _write_reports(writing: Writing, project: str, left_out: int, tags: list[TagRow]) -> None:
+def _write_reports(writing: Writing, classes: list[ClassRow], left_out: int, tags: list[TagRow]) -> None:
     ignore = writing.request.ignore
-    if writing.coco_images:
-        content = {
-            "info": {"description": f"{project}, labelled with Slicewise"},
-            "images": writing.coco_images,
-            "annotations": writing.coco_objects,
-            "categories": coco.categories([(c.id, c.name) for c in writing.classes]),
-        }
-        _write_json(writing.place("coco", "annotations.json")[0], content)
-    record = provenance(project, writing.exported, writing.classes, ignore, tags)
+    record = provenance(writing.project, writing.exported, classes, ignore, tags)
     _write_json(writing.folder / "provenance.json", record)
-    write_bytes(writing.folder / "labels.csv", _class_table(writing.classes).encode())
+    write_bytes(writing.folder / "labels.csv", _class_table(classes).encode())
     write_bytes(writing.folder / "README.txt", readme(writing.exported, ignore, left_out).encode())
 
 

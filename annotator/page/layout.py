@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
+from annotator.exchange.writers import WRITERS
 from annotator.page.components import STATIC, STYLES, canvas, panel
 from annotator.page.gradio_import import gr
 from annotator.workflow import Workflow
@@ -127,8 +128,8 @@ def _data_tab() -> None:
         panel("panels/data.js", "mountJobs")
         gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
-            [("NIfTI volumes", "nifti"), ("PNG masks", "png"), ("COCO JSON", "coco")],
-            value=["nifti", "png", "coco"],
+            [(entry.title, name) for name, entry in WRITERS.items()],
+            value=list(WRITERS),
             label="Formats",
             elem_id="export-formats",
         )

@@ -12,10 +12,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi import Path as InPath
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
 
 from annotator.access.sessions import Sessions, user_of
+from annotator.exchange.writers import check_formats
 from annotator.jobs import Job, Jobs
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import MAX_ID, MAX_INDEX
@@ -83,7 +84,7 @@ class MarkBody(RequestBody):
 
 
 class ExportBody(RequestBody):
-    formats: Annotated[list[Literal["nifti", "png", "coco"]], Field(min_length=1, max_length=3)]
+    formats: Annotated[list[Name], Field(max_length=100), AfterValidator(check_formats)]
     ignore: Annotated[int, Field(ge=0, le=65535)] | None = None
     images: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=100_000)] | None = None
 
@@ -302,7 +303,7 @@ def _export(parts: Parts, body: ExportBody, job: Job) -> str:
     from annotator.exchange.export_labels import ExportRequest, export  # as above
 
     images = None if body.images is None else tuple(body.images)
-    request = ExportRequest(tuple(dict.fromkeys(body.formats)), body.ignore, images)
+    request = ExportRequest(tuple(body.formats), body.ignore, images)
     for old in sorted(parts.exports.glob("*.zip"), key=lambda p: p.stat().st_mtime)[: -KEPT_EXPORTS + 1]:
         old.unlink(missing_ok=True)
     export(parts.workflow.store, parts.exports / f"{job.id}.zip", request, job)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import app
+from annotator.exchange.writers import WRITERS
 from annotator.protocol.incoming import COMMITS
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
@@ -110,6 +111,7 @@ def test_every_message_to_the_server_is_in_the_protocol():
         ("docs/guide/fills.md", [*PROPAGATORS, *SLICE_RULES]),
         ("docs/guide/learning.md", [*LEARNERS, *RANKERS, *ADAPTERS, *ENGINES]),
         ("docs/guide/formats.md", [suffix for reader in READERS.values() for suffix in reader.suffixes]),
+        ("docs/guide/formats.md", [f"`{name}/" for name in WRITERS]),
     ],
 )
 def test_every_part_that_can_be_chosen_is_described(paper: str, names: list[str]):

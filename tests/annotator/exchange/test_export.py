@@ -254,7 +254,7 @@ def test_a_failed_export_keeps_the_old_zip(store: Store, labelled: int, tmp_path
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("annotator.exchange.export_labels.write_labels", full)
+    monkeypatch.setattr("annotator.exchange.writers.nifti.write_labels", full)
     with pytest.raises(OSError, match="the disk is full"):
         run(store, tmp_path / "out.zip")
     assert (tmp_path / "out.zip").read_bytes() == before

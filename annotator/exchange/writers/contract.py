@@ -1,0 +1,78 @@
+"""What the writer of a format is given: images one by one, and the folder of its files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.exchange.writers import ImageKind
+from storage.arrays import BACKGROUND, UNLABELLED
+from storage.formats import Grid
+from storage.rows import ClassRow, ImageRow
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image with everything that is known about it; alive while it is written."""
+
+    row: ImageRow
+    grid: Grid  # where its voxels lie, in the file that it came from
+    name: str  # for its files, without a suffix; no other image of the export has it
+    known: NDArray[np.uint8]  # (Z, Y, X) classes in display order, UNLABELLED where nothing is known
+    instances: NDArray[np.uint16] | None  # (Z, Y, X) object numbers, 0 where none is; None: no objects
+    unknown: int  # what is written where nobody labelled
+    files: list[str] = field(default_factory=list)  # that hold its labels, as the report names them
+
+    @property
+    def kind(self) -> ImageKind:
+        if self.row.is_volume:
+            return "volume"
+        return "slice" if self.grid.oriented else "picture"
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The classes with at least one voxel."""
+        return tuple(v for v in np.unique(self.known).tolist() if v not in (BACKGROUND, UNLABELLED))
+
+    @property
+    def share_known(self) -> float:
+        return 1.0 - float(np.count_nonzero(self.known == UNLABELLED)) / self.known.size
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """(Z, Y, X) what to write: classes, and `unknown` where nobody labelled. uint8 where it fits, else uint16."""
+        wide = self.known if self.unknown <= 255 else self.known.astype(np.uint16)
+        return np.where(self.known == UNLABELLED, wide.dtype.type(self.unknown), wide)
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """The folder of one format within an export."""
+
+    path: Path
+    kind: str  # its key in WRITERS, which is its name too
+    project: str
+
+    def place(self, name: str, image: LabelledImage) -> Path:
+        """The path of a file to write. The reports will say that it holds labels of this image."""
+        self.path.mkdir(exist_ok=True)
+        image.files.append(f"{self.kind}/{name}")
+        return self.path / name
+
+
+class Writer:
+    """One format of one export: `write` for each image that it fits, then `finish`."""
+
+    def __init__(self, folder: ExportFolder) -> None:
+        self.folder = folder
+
+    def write(self, image: LabelledImage) -> None:
+        """Write an image, or keep what `finish` needs of it. Paths come from `self.folder.place`."""
+        raise NotImplementedError
+
+    def finish(self, classes: Sequence[ClassRow]) -> None:
+        """After the last image, where there was one: write what is about all of them."""
