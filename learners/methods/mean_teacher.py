@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from learners.methods.supervised import labelled_part
+from learners.methods.supervised import mix
 from learners.training.losses import Sample
-from learners.training.trainer import Part, Recipe, StepContext
+from learners.training.trainer import Recipe, StepContext
 
 
 def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> Sample:
@@ -19,14 +19,7 @@ def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> S
     return replace(unlabelled, y=probabilities.argmax(1), w=unlabelled.v, soft=probabilities)
 
 
-def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
-    parts = [labelled_part(labelled, context)]
-    if unlabelled is not None:
-        parts.append(Part(context.views.strong(unlabelled, context.rng), context.weight))
-    return parts
-
-
-def consistency(logits: Tensor, sample: Sample) -> Tensor:
+def consistency(logits: Tensor, sample: Sample, context: StepContext) -> Tensor:
     """Mean squared difference of the probabilities over the voxels that count, summed over classes."""
     assert sample.soft is not None
     apart = (logits.float().softmax(1) - sample.soft).square().sum(1)
@@ -34,4 +27,4 @@ def consistency(logits: Tensor, sample: Sample) -> Tensor:
 
 
 def make() -> Recipe:
-    return Recipe(mix=mix, select=select, soft_loss=consistency, weight=1.0)
+    return Recipe(mix=mix, select=select, unlabelled_term=consistency, weight=1.0)

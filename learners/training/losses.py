@@ -24,7 +24,7 @@ class Sample:
     box: Tensor | None = (
         None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
     )
-    soft: Tensor | None = None  # (B, K, *S) probabilities to agree with, instead of y
+    soft: Tensor | None = None  # (B, K, *S) probabilities of a teacher, for terms that agree with them
     region: Tensor | None = None  # (B, *S) parts whose losses are normalised apart, None: one part
 
     def __len__(self) -> int:

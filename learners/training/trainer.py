@@ -45,14 +45,13 @@ class Part:
     sample: Sample
     factor: float = 1.0
     stream: int = 0  # which strong stream it is, for feature noise; 0: none
+    loss: "ExtraLoss | None" = None  # in place of the loss of labels
 
 
 Selector = Callable[[Sample, Tensor, StepContext], Sample]  # (unlabelled, probabilities) -> with y and w
 Mixer = Callable[[Sample, Sample | None, StepContext], list[Part]]
 NoiseMaker = Callable[[list[Part], Generator], Noise | None]
-ExtraLoss = Callable[
-    [Tensor, Sample, StepContext], Tensor
-]  # (logits of the first part, that part, now) -> loss
+ExtraLoss = Callable[[Tensor, Sample, StepContext], Tensor]  # (logits of a part, that part, now) -> loss
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,10 @@ class Recipe:
     """A method: what it puts into each slot of the loop."""
 
     mix: Mixer | None = None
-    select: Selector | None = None  # None: unlabelled images are not used
+    select: Selector | None = None  # None: no teacher is asked about unlabelled images
     noise: NoiseMaker | None = None
-    extras: tuple[ExtraLoss, ...] = ()
-    soft_loss: Callable[[Tensor, Sample], Tensor] | None = None  # for samples with soft targets
+    extras: tuple[ExtraLoss, ...] = ()  # on the first part
+    unlabelled_term: ExtraLoss | None = None  # on a strong view of unlabelled patches, as `select` left them
     weight: float = 0.5  # of unlabelled parts at most
     ramp: float = 0.2  # the share of the first such job over which it grows
     average: float = 0.99
@@ -81,7 +80,7 @@ class Recipe:
     @property
     def asks_teacher(self) -> bool:
         """Whether it learns from images without labels, as far as its teacher is good."""
-        return self.select is not None or self.together is not None
+        return any(slot is not None for slot in (self.select, self.unlabelled_term, self.together))
 
 
 @dataclass
@@ -220,7 +219,8 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
 
 def _check(job: TrainingJob, state: TrainingState) -> None:
     """Only a method that needs a good teacher pays for asking how good it is."""
-    if job.judge is not None and job.recipe.select is not None and not job.budget.stopped:
+    needs = job.recipe.asks_teacher and job.recipe.together is None
+    if job.judge is not None and needs and not job.budget.stopped:
         quality = job.judge(state.teacher)
         job.gate.quality = quality if quality is not None else job.gate.quality
 
@@ -249,18 +249,22 @@ def _alone(job: TrainingJob, state: TrainingState, context: StepContext) -> Tens
     unlabelled = _unlabelled(job, state, context) if context.weight > 0 else None
     assert recipe.mix is not None
     parts = recipe.mix(labelled, unlabelled, context)
+    if recipe.unlabelled_term is not None and unlabelled is not None:
+        seen = context.views.strong(unlabelled, context.rng)
+        parts = [*parts, Part(seen, context.weight, loss=recipe.unlabelled_term)]
     noise = recipe.noise(parts, context.rng) if recipe.noise else None
     logits = forward_logits(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
     return _loss(job, parts, logits, context)
 
 
 def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) -> Sample | None:
-    """What the teacher says about unlabelled patches, as targets with trust."""
-    assert job.recipe.select is not None
+    """Unlabelled patches; with `select` what the teacher says about them, as targets with trust."""
     if job.recipe.source == "pseudo":
         drawn = job.pools.pseudo(job.plan.batch, job.reliable)
         return None if drawn is None else job.views.weak(drawn, context.rng)
     drawn = job.views.weak(job.pools.unlabelled(job.plan.batch), context.rng)
+    if job.recipe.select is None:
+        return drawn
     with torch.no_grad():
         probabilities = forward_logits(state.teacher, drawn.x, job.plan).softmax(1)
     chosen = job.recipe.select(drawn, probabilities, context)
@@ -273,9 +277,8 @@ def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepCont
     for part in parts:
         rows = logits[start : start + len(part.sample)]
         start += len(part.sample)
-        loss = job.loss if part.sample.soft is None else job.recipe.soft_loss
-        assert loss is not None
-        total = total + part.factor * loss(rows, part.sample)
+        loss = part.loss(rows, part.sample, context) if part.loss else job.loss(rows, part.sample)
+        total = total + part.factor * loss
     first = parts[0].sample
     for extra in job.recipe.extras:
         total = total + extra(logits[: len(first)], first, context)

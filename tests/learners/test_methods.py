@@ -1,18 +1,21 @@
 """Laws of the methods' papers that hold in the real loop: who gets a gradient, what a closed or broken teacher does."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from learners import LEARNERS
-from learners.methods import bcp, unimatch
+from learners.methods import bcp, mean_teacher, supervised, unimatch
 from learners.rounds.train import run
+from learners.spec import RoundSpec
+from learners.training import trainer
 from learners.training.augment import Views
 from learners.training.checkpoint import load_state, read_card
 from learners.training.losses import CEDice, Sample
 from learners.training.mix import cutmix, paste
-from learners.training.trainer import Recipe, StepContext, TrainingState
+from learners.training.trainer import Part, Recipe, StepContext, TrainingState
 from models.networks import UNet
 from tests.learners.test_learning import discs, spec_of
 from tests.learners.test_training import SPEC2, agrees, painted, rng
@@ -135,6 +138,70 @@ def test_a_teacher_that_says_background_everywhere_is_dropped_and_does_no_harm(t
     result = run(spec_of(tmp_path, examples, learner="unimatch", parent=first.model, steps=40))
     assert any("drifted away from the labels" in note for note in result.notes)
     assert result.child_dice > first.dice - 0.15 and result.dice >= first.dice
+
+
+def losses_of(spec: RoundSpec, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Those of every step of a round by this recipe."""
+    losses: list[float] = []
+
+    def step(*given: Any) -> float:
+        losses.append(real(*given))
+        return losses[-1]
+
+    real = trainer._step
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "_step", step)
+        patched.setitem(LEARNERS, spec.learner, replace(LEARNERS[spec.learner], make=lambda: recipe))
+        run(spec)
+    return losses
+
+
+def test_a_term_on_unlabelled_patches_needs_no_teacher_and_sees_nothing_that_is_labelled(
+    tmp_path, monkeypatch
+):
+    """A recipe of two slots: the supervised mix, and a term that pulls unlabelled patches to be certain."""
+    seen: list[Sample] = []
+
+    def certain(logits: torch.Tensor, sample: Sample, context: StepContext) -> torch.Tensor:
+        seen.append(sample)
+        assert logits.shape == (len(sample), context.classes, *sample.y.shape[1:])
+        return -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+
+    examples = discs(tmp_path, 10, labelled=4)
+    plain = losses_of(spec_of(tmp_path, examples, steps=6), supervised.make(), monkeypatch)
+    recipe = Recipe(mix=supervised.mix, unlabelled_term=certain, good_teacher=0.0, ramp=0.0)
+    with_term = losses_of(spec_of(tmp_path, examples, steps=6), recipe, monkeypatch)
+    assert len(seen) == 6 and len(with_term) == 6
+    assert all(not sample.w.any() and sample.v.any() for sample in seen)
+    assert with_term[0] > plain[0] and with_term[1:] != plain[1:]
+
+
+def test_a_term_on_unlabelled_patches_waits_for_a_good_teacher_where_its_recipe_asks_for_one(
+    tmp_path, monkeypatch
+):
+    def never(logits: torch.Tensor, sample: Sample, context: StepContext) -> torch.Tensor:
+        raise AssertionError("no network is that good after two steps")
+
+    examples = discs(tmp_path, 10, labelled=4)
+    recipe = Recipe(mix=supervised.mix, unlabelled_term=never)
+    assert len(losses_of(spec_of(tmp_path, examples, steps=2), recipe, monkeypatch)) == 2
+
+
+def test_mean_teacher_draws_and_loses_the_same_in_its_slot_as_by_a_mix_of_its_own(tmp_path, monkeypatch):
+    def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> list[Part]:
+        parts = supervised.mix(labelled, unlabelled, context)
+        if unlabelled is None:
+            return parts
+        strong = context.views.strong(unlabelled, context.rng)
+        return [*parts, Part(strong, context.weight, loss=mean_teacher.consistency)]
+
+    recipe = replace(mean_teacher.make(), good_teacher=0.0)  # from the first step on
+    examples = discs(tmp_path, 10, labelled=4)
+    by_hand = replace(recipe, mix=mix, unlabelled_term=None)
+    pair = [losses_of(spec_of(tmp_path, examples, steps=5), each, monkeypatch) for each in (recipe, by_hand)]
+    assert pair[0] == pair[1]
+    labels_alone = losses_of(spec_of(tmp_path, examples, steps=5), supervised.make(), monkeypatch)
+    assert pair[0] != labels_alone
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

@@ -256,9 +256,10 @@ def test_bcps_regions_are_normalised_apart_and_alpha_scales_the_unlabelled_pull_
 def test_a_mean_teacher_that_agrees_pulls_nowhere():
     logits = torch.randn(2, 3, 6, 6, generator=rng(), requires_grad=True)
     sample = mean_teacher.select(painted(2, (6, 6)), logits.detach().softmax(1), StepContext(rng()))
-    loss = mean_teacher.consistency(logits, sample)
+    now = StepContext(rng())
+    loss = mean_teacher.consistency(logits, sample, now)
     assert loss.item() == pytest.approx(0, abs=1e-9)
-    assert mean_teacher.consistency(logits + torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), sample) > 0
+    assert mean_teacher.consistency(logits + torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), sample, now) > 0
 
 
 def test_stability_is_that_of_st_plus_plus_without_the_background():
