@@ -7,10 +7,8 @@ about the same frame: where no atlas resembles a volume, background is proposed 
 """
 
 import heapq
-import json
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,18 +16,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from learners.methods.registration import Brightness, correlation, way_between
-from learners.prediction.evaluation import Evaluator
 from learners.prediction.predict import Tile
-from learners.prediction.predict_images import BatchPredictor
-from learners.progress import STOP_FILE, ProgressReport
 from learners.propagate.voxel_graph import coarse_mean
+from learners.rounds.own_round import OwnRound
 from learners.spec import RoundResult, RoundSpec, Unready
-from learners.training.data import ImageReader, open_readers
-from learners.training.plan import plan_of
+from learners.training.data import ImageReader
 from learners.training.round_cache import round_cache
 from learners.training.targets import OPEN_BACKGROUND, Classes, without_slices
 from storage.array_cache import ArrayCache
-from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
+from storage.arrays import BACKGROUND, UNLABELLED, open_npy
 
 SIDE = 64  # voxels of the grid on which volumes are laid over each other
 MAX_ATLASES = 5  # atlases for one volume: those that resemble it most as they lie
@@ -124,30 +119,20 @@ def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
 
 def run(spec: RoundSpec) -> RoundResult:
     """A round: of its own it leaves only which volumes were atlases. Raises Unready, or what went wrong."""
-    report, started = ProgressReport(spec.directory), time.monotonic()
-    classes, plan = Classes(spec.class_ids), plan_of(spec)
-    notes: list[str] = []
-    cases = open_readers(spec.examples, classes, plan.network.channels, notes)
-    labelled = [c for c in cases if c.example.known is not None and not c.example.all_held]
+    round_ = OwnRound(spec)
+    labelled = [c for c in round_.cases if c.example.known is not None and not c.example.all_held]
     volumes = [c for c in labelled if c.example.shape[0] > 1]
     chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes
     if not chosen:
         raise Unready("atlases are for volumes: label one, some slices and their fill are enough")
     atlases: list[Atlas] = []
     for case in chosen:
-        if (spec.directory / STOP_FILE).exists():
-            raise Unready("the round was stopped before it had read its atlases")
-        report.say("reading atlases", step=len(atlases))
-        atlases.append(atlas_of(case, classes))
-    predictor = Atlases(atlases, round_cache(spec))
-    write_bytes(spec.directory / CARD, json.dumps({"atlases": [a.image_id for a in atlases]}).encode())
-    seconds = round(time.monotonic() - started, 2)
-    report.say("comparing")
-    judged = Evaluator(cases, plan, classes)(predictor)
-    predicted, remaining = BatchPredictor(spec, plan, classes, predictor).run(cases, report, judged.dice)
-    notes.append(f"laid {len(atlases)} labelled volume{'s' if len(atlases) > 1 else ''} over the others")
-    result = RoundResult(spec.directory, predicted, 1, seconds, dice=judged.dice, child_dice=judged.dice)
-    return replace(result, per_class=judged.per_class, remaining=remaining, notes=tuple(notes))
+        round_.check_stop()
+        round_.report.say("reading atlases", step=len(atlases))
+        atlases.append(atlas_of(case, round_.classes))
+    round_.write_card(CARD, {"atlases": [a.image_id for a in atlases]})
+    note = f"laid {len(atlases)} labelled volume{'s' if len(atlases) > 1 else ''} over the others"
+    return round_.finish(Atlases(atlases, round_cache(spec)), note)
 
 
 def resized(volume: NDArray, shape: tuple[int, ...]) -> Brightness:

@@ -17,7 +17,7 @@ from models.sam.sam2 import (
     squared,
     transformers_class,
 )
-from tests.support.small_models import CPU, GRIDS, MEMORY, SIDE, TINY, small_sam2
+from tests.support.small_models import CPU, GRIDS, SIDE, small_sam2, small_tracker
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def propagator() -> Propagator:
-    ensure_transformers()
-    torch.manual_seed(4)
-    config = transformers_class("Sam2VideoConfig")(**TINY, **MEMORY)
-    network = transformers_class("Sam2VideoModel")(config).eval()
-    with torch.no_grad():  # or a random network would say that the object is nowhere
-        network.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(20)
-    return Propagator(network, transformers_class("Sam2VideoInferenceSession"), CPU)
+    return small_tracker()
 
 
 @pytest.fixture(scope="module")

@@ -96,3 +96,16 @@ def small_sam2() -> Any:
     ensure_transformers()
     torch.manual_seed(3)
     return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
+
+
+def small_tracker():
+    """SAM 2.1 for video, as a tracker that says of every object that it is there; needs `transformers`."""
+    from models.sam.sam2 import Propagator, ensure_transformers, transformers_class
+
+    ensure_transformers()
+    torch.manual_seed(4)
+    config = transformers_class("Sam2VideoConfig")(**TINY, **MEMORY)
+    network = transformers_class("Sam2VideoModel")(config).eval()
+    with torch.no_grad():  # or a random network would say that the object is nowhere
+        network.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(20)
+    return Propagator(network, transformers_class("Sam2VideoInferenceSession"), CPU)

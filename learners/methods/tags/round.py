@@ -23,7 +23,7 @@ from learners.methods.tags.features import Places
 from learners.methods.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.methods.tags.needs import missing_tags, teachable, usable
 from learners.progress import STOP_FILE, ProgressReport
-from learners.rounds.train import run as train_network
+from learners.rounds.own_round import Prepared, train_prepared
 from learners.spec import Example, RoundResult, RoundSpec, Unready, WeakLabels
 from learners.training.budget import Budget
 from learners.training.data import ImageReader
@@ -61,22 +61,10 @@ class Spot:
 
 def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
-    if spec.seconds == 0:
-        return train_network(spec)
-    ready = guessed(spec)
-    result = train_network(ready.spec)
-    return replace(result, notes=(*ready.notes, *result.notes))
+    return train_prepared(spec, guessed)
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A round whose guesses are made."""
-
-    spec: RoundSpec
-    notes: tuple[str, ...]  # sentences for the person
-
-
-def guessed(spec: RoundSpec) -> Ready:
+def guessed(spec: RoundSpec) -> Prepared:
     """The same round with a guess for every tagged slice that there was time for, and the seconds that are left."""
     report = ProgressReport(spec.directory)
     taught = teachable(spec.examples, spec.class_ids)
@@ -90,7 +78,7 @@ def guessed(spec: RoundSpec) -> Ready:
     guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
     seconds = max(spec.seconds - reader.spent, spec.seconds * TRAINING)
-    return Ready(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
+    return Prepared(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
 
 
 class TagReader:
