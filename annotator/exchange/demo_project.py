@@ -139,7 +139,8 @@ def _ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, fl
 def _bias() -> NDArray[np.float32]:
     """A slow drift of brightness, as coils and beams leave one: at most 25 HU."""
     z, y, x = np.ogrid[tuple(slice(-1, 1, complex(0, n)) for n in PHANTOM_SHAPE)]
-    return (10 * z + 8 * y * x + 7 * np.cos(2 * x)).astype(np.float32)
+    drift: NDArray[np.float32] = (10 * z + 8 * y * x + 7 * np.cos(2 * x)).astype(np.float32)
+    return drift
 
 
 def _phantom_scan(pixels: NDArray[np.int16]) -> Scan:

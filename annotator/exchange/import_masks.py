@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def import_mask(store: Store, image: ImageRow, path: Path, shown: str, *, object
 
 
 def _as_classes(
-    store: Store, values: NDArray, path: Path, image: ImageRow, *, objects: bool | None
+    store: Store, values: NDArray[Any], path: Path, image: ImageRow, *, objects: bool | None
 ) -> ImportedMask:
     present = [int(v) for v in np.unique(values) if v]
     names = _names_near(path)
@@ -77,7 +78,7 @@ def _as_classes(
     return ImportedMask(_mapped(values, _class_ids(store, named)), None)
 
 
-def _look_like_objects(present: list[int], values: NDArray) -> bool:
+def _look_like_objects(present: list[int], values: NDArray[Any]) -> bool:
     """16-bit masks number objects; so do more than MANY consecutive values."""
     consecutive = bool(present) and present == list(range(1, len(present) + 1))
     return bool(present) and (values.dtype.itemsize > 1 or (consecutive and len(present) > MANY))
@@ -99,11 +100,12 @@ def _class_ids(store: Store, named: dict[int, str]) -> dict[int, int]:
     return {value: known[_clean(name)] for value, name in named.items()}
 
 
-def _mapped(values: NDArray, ids: dict[int, int]) -> NDArray[np.uint8]:
+def _mapped(values: NDArray[Any], ids: dict[int, int]) -> NDArray[np.uint8]:
     table = np.zeros(65536, np.uint8)
     for value, class_id in ids.items():
         table[value] = class_id
-    return table[values]
+    mapped: NDArray[np.uint8] = table[values]
+    return mapped
 
 
 def _events(image: ImageRow, mask: ImportedMask, key: str, shown: str) -> Iterable[NewLabel]:
@@ -167,7 +169,7 @@ def _names_in(tables: tuple[tuple[Path, int], ...]) -> Names:
     return Names({v: n for v, n in classes.items() if n}, {k: n for k, n in objects.items() if n})
 
 
-def _from_dataset_json(content: dict) -> dict[int, str]:
+def _from_dataset_json(content: dict[str, Any]) -> dict[int, str]:
     """{"1": "liver"} as the Medical Segmentation Decathlon has it, or {"liver": 1} as nnU-Net has."""
     named = {}
     for key, value in content.get("labels", {}).items():

@@ -29,7 +29,8 @@ class RankRequest:
     @property
     def beta(self) -> float:
         """How sharply scores decide: exponentially from 1 to 100 over the first five rounds."""
-        return FIRST_BETA * (LAST_BETA / FIRST_BETA) ** (min(self.loop, LOOPS - 1) / (LOOPS - 1))
+        grown = min(self.loop, LOOPS - 1) / (LOOPS - 1)
+        return float(FIRST_BETA * (LAST_BETA / FIRST_BETA) ** grown)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def describe_all(images: Sequence[Described], out: Path, seconds: float) -> int:
     return len(pools)
 
 
-def describe(pixels: NDArray) -> NDArray[np.float32]:
+def describe(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """(FEATURES,) thumbnail, histogram of intensities and of steps between neighbours, and how bright and varied."""
     middle = np.asarray(pixels[pixels.shape[0] // 2], np.float32)
     grey = np.nan_to_num(middle.mean(-1) if middle.ndim == 3 else middle)

@@ -35,7 +35,7 @@ class Pool:
         """Whether a model predicted these images; what they look like has no entropy."""
         return bool((self.entropy > 0).any())
 
-    def of(self, rows: NDArray) -> "Pool":
+    def of(self, rows: "NDArray[np.intp] | NDArray[np.bool_]") -> "Pool":
         parts: dict[str, Any] = {f.name: getattr(self, f.name)[rows] for f in fields(self)}
         return Pool(**parts)
 

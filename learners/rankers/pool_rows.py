@@ -14,13 +14,15 @@ def images_of(pool: Pool) -> tuple[NDArray[np.int64], list[NDArray[np.intp]], ND
     return images, rows, unit(pool.features[start])
 
 
-def inside(pool: Pool) -> NDArray[np.float64]:
+def inside(pool: Pool) -> NDArray[np.floating]:
     """0..1: which slice of an image to take, by what is uncertain or, before any model, the middle one."""
     if pool.entropy.max() > 0:
-        return pool.entropy / pool.entropy.max()
+        share: NDArray[np.float32] = pool.entropy / pool.entropy.max()
+        return share
     depth = depths(pool)
     middle = np.array([depth[int(i), int(a)] / 2 for i, a, _ in pool.refs])
-    return 1 / (1 + np.abs(pool.refs[:, 2] - middle) + (pool.refs[:, 1] > 0))
+    near: NDArray[np.float64] = 1 / (1 + np.abs(pool.refs[:, 2] - middle) + (pool.refs[:, 1] > 0))
+    return near
 
 
 def depths(pool: Pool) -> dict[tuple[int, int], int]:
@@ -32,8 +34,9 @@ def depths(pool: Pool) -> dict[tuple[int, int], int]:
     return {(int(k // 4), int(k % 4)): int(d) + 1 for k, d in zip(keys, deepest)}
 
 
-def unit(features: NDArray) -> NDArray[np.float32]:
+def unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows about their mean, of length 1."""
     values = features.astype(np.float32)
     values = values - values.mean(0) if len(values) > 2 else values
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    units: NDArray[np.float32] = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    return units

@@ -102,6 +102,6 @@ def _in_turn(
     return np.array(rows, np.intp), np.array(source, np.intp)
 
 
-def _times(words: str, values: NDArray) -> Callable[[int], str]:
+def _times(words: str, values: NDArray[np.floating]) -> Callable[[int], str]:
     usual = float(np.median(values)) + 1e-9
     return lambda row: f"{words}, {min(values[row] / usual, 99):.1f} times as much as usual"
