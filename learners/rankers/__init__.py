@@ -4,36 +4,67 @@ import numpy as np
 
 from learners.rankers.batch_selection import choose, expected_seconds
 from learners.rankers.contract import Pick, RankerEntry, RankRequest, rankable
-from learners.rankers.coverage import examine, max_herding, typiclust
 from learners.rankers.pool import Pool
-from learners.rankers.random_order import foreground_random, random_order
-from learners.rankers.uncertainty import bald, clasp, entropy, instability, margin
+from models.lazy import LazyFunction
 
 RANKERS: dict[str, RankerEntry] = {
     "clasp": RankerEntry(
-        "Uncertain, class by class", "several classes, or small ones; learns most from each slice", clasp
+        title="Uncertain, class by class",
+        good_at="several classes, or small ones; learns most from each slice",
+        score=LazyFunction("learners.rankers.uncertainty:clasp"),
     ),
-    "entropy": RankerEntry("Uncertain", "one class, late in a project", entropy),
-    "margin": RankerEntry("Torn between classes", "classes that are easily taken for one another", margin),
+    "entropy": RankerEntry(
+        title="Uncertain",
+        good_at="one class, late in a project",
+        score=LazyFunction("learners.rankers.uncertainty:entropy"),
+    ),
+    "margin": RankerEntry(
+        title="Torn between classes",
+        good_at="classes that are easily taken for one another",
+        score=LazyFunction("learners.rankers.uncertainty:margin"),
+    ),
     "stability": RankerEntry(
-        "Unsettled", "finding images on which the model keeps changing its mind", instability
+        title="Unsettled",
+        good_at="finding images on which the model keeps changing its mind",
+        score=LazyFunction("learners.rankers.uncertainty:instability"),
     ),
     "bald": RankerEntry(
-        "Where its stages disagree",
-        "what a label can settle, not what is blurred for good; predicting takes three times as long",
-        bald,
+        title="Where its stages disagree",
+        good_at="what a label can settle, not what is blurred for good; predicting takes three times as long",
+        score=LazyFunction("learners.rankers.uncertainty:bald"),
         needs_members=True,
     ),
     "foreground": RankerEntry(
-        "Random where something is", "a baseline that is hard to beat", foreground_random, needs_model=True
+        title="Random where something is",
+        good_at="a baseline that is hard to beat",
+        score=LazyFunction("learners.rankers.random_order:foreground_random"),
     ),
-    "random": RankerEntry("Random", "an honest sample", random_order, needs_model=False),
-    "typiclust": RankerEntry("Typical", "the first ten labels", typiclust, needs_model=False, by_image=True),
+    "random": RankerEntry(
+        title="Random",
+        good_at="an honest sample",
+        score=LazyFunction("learners.rankers.random_order:random_order"),
+        needs_model=False,
+    ),
+    "typiclust": RankerEntry(
+        title="Typical",
+        good_at="the first ten labels",
+        score=LazyFunction("learners.rankers.coverage:typiclust"),
+        needs_model=False,
+        by_image=True,
+    ),
     "coverage": RankerEntry(
-        "Unlike what was labelled", "many kinds of images", max_herding, needs_model=False, by_image=True
+        title="Unlike what was labelled",
+        good_at="many kinds of images",
+        score=LazyFunction("learners.rankers.coverage:max_herding"),
+        needs_model=False,
+        by_image=True,
     ),
     "examine": RankerEntry(
-        "Telling", "leaving out blank and broken images", examine, needs_model=False, by_image=True
+        title="Telling",
+        good_at="leaving out blank and broken images",
+        score=LazyFunction("learners.rankers.coverage:examine"),
+        needs_model=False,
+        by_image=True,
     ),
 }
 # Before and after the first model; the latter until another is measured to be better.

@@ -1,6 +1,7 @@
 """The arrows between packages, checked."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,28 @@ def test_gradio_is_imported_without_reading_its_own_source_for_stubs():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "click True"
+
+
+LISTS = ("index.js", "toolbox.js")
+TOOLS = sorted((ROOT / "annotator" / "page" / "static" / "engine" / "tools").glob("*.js"))
+
+
+@pytest.mark.parametrize("path", [p for p in TOOLS if p.name not in LISTS], ids=lambda path: path.name)
+def test_a_tool_needs_nothing_that_waits_for_the_list_of_tools(path: Path):
+    """The list waits until every tool is loaded: a tool that waited for it would hang the page."""
+    assert not set(LISTS) & {p.name for p in scripts_of(path) if p.parent == path.parent}
+
+
+def scripts_of(path: Path) -> set[Path]:
+    """The scripts that a script imports, and those that they import."""
+    found, left = set(), [path]
+    while left:
+        now = left.pop()
+        names = re.findall(r'(?:from|^import) "(\..+?)"', now.read_text(encoding="utf-8"), re.MULTILINE)
+        new = {(now.parent / name).resolve() for name in names} - found
+        found |= new
+        left += new
+    return found
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -216,7 +216,7 @@ function toolEntry([name, { title, about = title, key }]) {
   return { keys: keyName(key), codes: [key], text: about, run: ({ app }) => app.pickTool(name) };
 }
 
-/** "Q" for the key "q": as it is printed on the keyboard. */
+/** "Q" for the key "q", "Shift+S" for "Shift+s": as they are printed on the keyboard. */
 export function keyName(key) {
-  return key.toUpperCase();
+  return key.replace(/[^+]$/, (letter) => letter.toUpperCase());
 }
