@@ -71,12 +71,14 @@ class RunningServer:
             return -1
 
 
-def start_server(folder: Path, *more: str, port: int = 0, learn: bool = False) -> RunningServer:
+def start_server(
+    folder: Path, *more: str, port: int = 0, learn: bool = False, tree: Path = ROOT
+) -> RunningServer:
     """Start `app.py open` in a folder and wait until it says where it is; the caller stops it.
 
-    Without further arguments it opens the demo, in `folder/slicewise-projects/demo`.
+    Without further arguments it opens the demo, in `folder/slicewise-projects/demo`. `tree` holds the program.
     """
-    command = [sys.executable, str(ROOT / "app.py"), "open", "--no-browser", "--port", str(port), *more]
+    command = [sys.executable, str(tree / "app.py"), "open", "--no-browser", "--port", str(port), *more]
     command += [] if learn else ["--no-learn"]
     process = subprocess.Popen(
         command,

@@ -51,9 +51,7 @@ def coco_values(path: Path) -> np.ndarray:
     return values
 
 
-READ: dict[str, Callable[[Path], np.ndarray]] = {
-    "nifti": image_values,
-    "png": image_values,
+READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours knows
     "coco": coco_values,
 }
 KINDS = ("volume", "slice", "picture")
@@ -100,7 +98,7 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
     (image,) = json.loads((out / "provenance.json").read_text("utf-8"))["images"]
     assert image["files"] and all(file.startswith(f"{name}/") for file in image["files"])
     assert all((out / file).is_file() for file in image["files"])
-    assert np.array_equal(READ[name](out / image["files"][0]), truth)
+    assert np.array_equal(READ.get(name, image_values)(out / image["files"][0]), truth)
 
 
 @pytest.mark.parametrize("kind", KINDS)
