@@ -125,9 +125,10 @@ def stopping(done: Callable[..., None], stop_file: Path) -> Callable[..., None]:
 def test_the_result_says_what_was_made_and_how_good_it_is(ended: Ended):
     result, spec = ended.result, ended.spec
     assert result.model == spec.directory and result.parent_dice is None
-    assert result.steps >= 1 and 0 <= result.trained_seconds <= spec.seconds
+    assert result.steps >= 1 and result.trained_seconds >= 0
     assert tuple(score.image_id for score in result.predicted) == WANTED and result.remaining == 0
-    assert result.dice == result.child_dice and 0 <= result.dice <= 1, "an image is held out"
+    assert result.dice == result.child_dice, "an image is held out"
+    assert result.dice is not None and 0 <= result.dice <= 1
     assert set(result.per_class) <= set(spec.class_ids)
     assert all(isinstance(note, str) and note for note in result.notes)
     for score in result.predicted:

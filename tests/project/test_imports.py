@@ -87,7 +87,8 @@ def test_a_tool_needs_nothing_that_waits_for_the_list_of_tools(path: Path):
 
 def scripts_of(path: Path) -> set[Path]:
     """The scripts that a script imports, and those that they import."""
-    found, left = set(), [path]
+    found: set[Path] = set()
+    left = [path]
     while left:
         now = left.pop()
         names = re.findall(r'(?:from|^import) "(\..+?)"', now.read_text(encoding="utf-8"), re.MULTILINE)

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from models.prompt import Embedding, MaskPrediction, Prompts
 from models.sam.model import DevicePrecision, SamModel
 from models.sam.torchvision_cpu import ensure_torchvision
+
+if TYPE_CHECKING:
+    from models.sam.sam2 import Propagator
 
 CPU = DevicePrecision(torch.device("cpu"), torch.float32)
 SIDE = 128
@@ -98,7 +101,7 @@ def small_sam2() -> Any:
     return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
 
 
-def small_tracker():
+def small_tracker() -> "Propagator":
     """SAM 2.1 for video, as a tracker that says of every object that it is there; needs `transformers`."""
     from models.sam.sam2 import Propagator, ensure_transformers, transformers_class
 

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 import app
 from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.import_images import import_path
-from annotator.exchange.writers import WRITERS, WriterEntry, formats_for
+from annotator.exchange.writers import WRITERS, ImageKind, WriterEntry, formats_for
 from annotator.exchange.writers.contract import LabelledImage, Writer
 from annotator.jobs import Job
 from storage import formats
@@ -54,7 +54,7 @@ def coco_values(path: Path) -> np.ndarray:
 READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours knows
     "coco": coco_values,
 }
-KINDS = ("volume", "slice", "picture")
+KINDS: tuple[ImageKind, ...] = ("volume", "slice", "picture")
 
 
 def image_file(folder: Path, kind: str) -> Path:
@@ -102,7 +102,7 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_image_fits_some_format_and_every_format_some_image(kind: str):
+def test_every_image_fits_some_format_and_every_format_some_image(kind: ImageKind):
     assert formats_for(kind)
     assert all(entry.title and set(entry.fits) <= set(KINDS) and entry.fits for entry in WRITERS.values())
 
