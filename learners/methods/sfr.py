@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from learners.methods.stpp import select
 from learners.methods.supervised import labelled_part
 from learners.progress import STOP_FILE, ProgressReport
-from learners.rounds.own_round import Prepared, train_prepared
+from learners.rounds.own_round import PreparedRound, train_prepared
 from learners.spec import Example, Pseudo, RoundResult, RoundSpec, Unready
 from learners.training.augment import strong_look
 from learners.training.budget import Budget
@@ -57,7 +57,7 @@ class Page:
 
 def run(spec: RoundSpec) -> RoundResult:
     """Raises Unready, or what went wrong."""
-    return train_prepared(spec, lambda asked: Prepared(proposed(asked, *sam_here(asked.prompts))))
+    return train_prepared(spec, lambda asked: PreparedRound(proposed(asked, *sam_here(asked.prompts))))
 
 
 def sam_here(prompts: PromptChoice) -> tuple[Any, str]:

@@ -74,14 +74,14 @@ class OwnRound:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRound:
     """A round for the training loop, with what was found out beforehand and the seconds that are left."""
 
     spec: RoundSpec
     notes: tuple[str, ...] = ()  # sentences for the person
 
 
-def train_prepared(spec: RoundSpec, prepare: Callable[[RoundSpec], Prepared]) -> RoundResult:
+def train_prepared(spec: RoundSpec, prepare: Callable[[RoundSpec], PreparedRound]) -> RoundResult:
     """Prepare a round and let the training loop run it; one that only predicts needs no preparation."""
     if spec.seconds == 0:
         return train_network(spec)

@@ -23,7 +23,7 @@ from learners.methods.tags.features import Places
 from learners.methods.tags.masks import SliceGuess, at_size, guess_of, nothing_there, prompted
 from learners.methods.tags.needs import missing_tags, teachable, usable
 from learners.progress import STOP_FILE, ProgressReport
-from learners.rounds.own_round import Prepared, train_prepared
+from learners.rounds.own_round import PreparedRound, train_prepared
 from learners.spec import Example, RoundResult, RoundSpec, Unready, WeakLabels
 from learners.training.budget import Budget
 from learners.training.data import ImageReader
@@ -64,7 +64,7 @@ def run(spec: RoundSpec) -> RoundResult:
     return train_prepared(spec, guessed)
 
 
-def guessed(spec: RoundSpec) -> Prepared:
+def guessed(spec: RoundSpec) -> PreparedRound:
     """The same round with a guess for every tagged slice that there was time for, and the seconds that are left."""
     report = ProgressReport(spec.directory)
     taught = teachable(spec.examples, spec.class_ids)
@@ -78,7 +78,7 @@ def guessed(spec: RoundSpec) -> Prepared:
     guesses = reader.guess(head, spots, found.model)
     examples = tuple(_with_guess(spec, e, guesses.get(e.image_id, [])) for e in spec.examples)
     seconds = max(spec.seconds - reader.spent, spec.seconds * TRAINING)
-    return Prepared(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
+    return PreparedRound(replace(spec, examples=examples, seconds=seconds), (found.why,) if found.why else ())
 
 
 class TagReader:
