@@ -24,18 +24,17 @@ from starlette.types import Scope
 
 from annotator.access.guard import Guard
 from annotator.access.sessions import Sessions, user_of
-from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.jobs import Busy, Job, Jobs, Listen
 from annotator.prompting import auto_download
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.protocol.frames import MAX_FRAME
 from annotator.server_settings import ServerSettings
-from annotator.web.api_project import Parts, empty_folder, make_router, run_import
-from annotator.web.api_tags import make_router as make_tags
+from annotator.web.api_jobs import run_import
+from annotator.web.context import AppContext, empty_folder
 from annotator.web.errors import ErrorReply, describe_error
 from annotator.web.hub import Hub
+from annotator.web.router import make_background_router, make_router
 from annotator.web.uploads import Uploads
-from annotator.web.websocket import Floor
 from annotator.workflow import Refused, Workflow
 
 log = logging.getLogger(__name__)
@@ -52,18 +51,16 @@ class App:
 
     guard: Guard
     api: FastAPI
-    parts: Parts
+    context: AppContext
 
 
 def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = True) -> App:
     """Everything behind one guard: the page, our routes, the websocket. `with_page=False`: no Gradio, for tests."""
-    parts = _parts(workflow, settings)
-    api = FastAPI(lifespan=_lifespan(parts), docs_url=None, redoc_url=None, openapi_url=None)
-    api.include_router(make_sign_in(parts.sessions))
-    api.include_router(make_router(parts))
-    api.include_router(make_tags(parts))
+    context = _make_context(workflow, settings)
+    api = FastAPI(lifespan=_lifespan(context), docs_url=None, redoc_url=None, openapi_url=None)
+    api.include_router(make_router(context))
     if settings.fill:
-        _add_background(api, workflow, parts, settings)
+        _add_background(api, context, settings)
     api.mount("/ui", _Static(directory=STATIC))
     for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused):
         api.add_exception_handler(kind, _on_error)
@@ -73,21 +70,16 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
         from annotator.page.layout import mount  # Gradio takes seconds to import
 
         api = mount(api, workflow, user_of)
-    return App(Guard(api, parts.sessions, settings), api, parts)
+    return App(Guard(api, context.sessions, settings), api, context)
 
 
-def _add_background(api: FastAPI, workflow: Workflow, parts: Parts, settings: ServerSettings) -> None:
+def _add_background(api: FastAPI, context: AppContext, settings: ServerSettings) -> None:
     """What proposes labels while people work, and its routes."""
-    from annotator.web import api_learning as learn_routes
-    from annotator.web import api_models as model_routes  # bring the learners along
-    from annotator.web import api_proposals as fill_routes
-    from learners.engines import make_engine
+    from learners.engines import make_engine  # brings the learners along
 
     engine = make_engine(settings.engine, settings.ray_address)
-    background = workflow.start_background(parts.floor.hub.post, engine, learn=settings.learn)
-    api.include_router(fill_routes.make_router(parts, background))
-    api.include_router(learn_routes.make_router(background.scheduler))
-    api.include_router(model_routes.make_router(parts, background.scheduler))
+    background = context.workflow.start_background(context.hub.post, engine, learn=settings.learn)
+    api.include_router(make_background_router(context, background))
 
 
 def serve(
@@ -95,19 +87,19 @@ def serve(
 ) -> None:
     """Run until somebody stops us. `data` is imported as soon as the page is there. Raises OSError, ValueError."""
     app = assemble(workflow, settings)
-    _check_exposed(app.parts.sessions, settings)
+    _check_exposed(app.context.sessions, settings)
     listener = _listen(settings)
 
     def first_jobs() -> None:
         if data is not None:
-            app.parts.jobs.start("import", lambda job: run_import(app.parts.floor, data, job, labels))
+            app.context.jobs.start("import", lambda job: run_import(app.context, data, job, labels))
         if settings.download:
-            auto_download.begin(app.parts.jobs, workflow.prompting)
+            auto_download.begin(app.context.jobs, workflow.prompting)
 
     _Server(app, settings, listener, first_jobs).run(sockets=[listener])
 
 
-def _parts(workflow: Workflow, settings: ServerSettings) -> Parts:
+def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
     root = workflow.store.root
     hub = Hub()
     workflow.prompting.subscribe(
@@ -117,7 +109,7 @@ def _parts(workflow: Workflow, settings: ServerSettings) -> Parts:
     jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
     sessions = Sessions(root / "private", settings)
     uploads = Uploads(root / "uploads", settings)
-    return Parts(Floor(workflow, hub, jobs), sessions, uploads, empty_folder(root / "exports"))
+    return AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(root / "exports"))
 
 
 def _tell_embedding(hub: Hub, workflow: Workflow, work: EmbeddingProgress) -> None:
@@ -144,15 +136,15 @@ def _teller(hub: Hub) -> Listen:
     return tell
 
 
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(context: AppContext) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts.floor.hub.start(asyncio.get_running_loop())
+        context.hub.start(asyncio.get_running_loop())
         try:
             yield
         finally:
-            parts.floor.hub.close()
-            await asyncio.to_thread(parts.jobs.close)
+            context.hub.close()
+            await asyncio.to_thread(context.jobs.close)
 
     return lifespan
 
@@ -246,10 +238,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):  # on a full disk the project still opens
-            self._app.parts.workflow.store.note_address(self._address())
+            self._app.context.workflow.store.note_address(self._address())
         await super().startup(sockets)
         print(f"Slicewise is ready at {self._address()}", flush=True)
-        if not self._settings.private_to_this_computer or self._app.parts.sessions.accounts.defined:
+        if not self._settings.private_to_this_computer or self._app.context.sessions.accounts.defined:
             print("People sign in with their name and password or a one-time link.", flush=True)
         if self._settings.open_browser:
             threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
@@ -263,7 +255,7 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._end_streams)
 
     def _end_streams(self) -> None:
-        self._app.parts.floor.hub.close()
+        self._app.context.hub.close()
         for route in self._app.api.routes:
             stop = getattr(getattr(route, "app", None), "stop_event", None)
             if stop is not None:

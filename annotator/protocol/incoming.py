@@ -12,10 +12,13 @@ MAX_ID = (1 << 53) - 1  # what a browser counts exactly
 MAX_POINTS = 10_000
 MAX_NOTE = 256 << 10  # bytes of JSON about how a label came to be
 
+Axis = Annotated[int, Field(ge=0, le=2)]
 Index = Annotated[int, Field(ge=0, le=MAX_INDEX)]
+Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 ImageId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Seconds = Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)]  # that a person worked
 Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Points = Annotated[list[Point], Field(max_length=MAX_POINTS)]
 Sign = Annotated[int, Field(ge=0, le=1)]
@@ -52,7 +55,7 @@ class IncomingMessage(BaseModel):
 
 class SliceMessage(IncomingMessage):
     image: ImageId
-    axis: Annotated[int, Field(ge=0, le=2)]
+    axis: Axis
     index: Index
 
 
@@ -74,7 +77,7 @@ class ScribbleMessage(IncomingMessage):
 
 class PredictMessage(SliceMessage):
     t: Literal["predict"]
-    seq: Annotated[int, Field(ge=0, le=MAX_ID)]
+    seq: Count
     window: Window
     points: Points = []
     labels: Annotated[list[Sign], Field(max_length=MAX_POINTS)] = []
@@ -89,10 +92,10 @@ class LabelMessage(SliceMessage):
     id: ClientId
     box: PixelBox
     source: Literal["drawn", "prompted", "refined", "accepted"]
-    base_rev: Annotated[int, Field(ge=0, le=MAX_ID)]
+    base_rev: Count
     instance: Annotated[int, Field(ge=-1, le=65535)] = 0
     prompts: Note = {}
-    seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
+    seconds: Seconds = 0
 
 
 class CompleteMessage(SliceMessage):
@@ -104,15 +107,15 @@ class CompleteMessage(SliceMessage):
 class AcceptMessage(IncomingMessage):
     t: Literal["accept"]
     id: ClientId
-    image: Annotated[int, Field(ge=1, le=MAX_ID)]
-    axis: Annotated[int, Field(ge=0, le=2)]
-    lo: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+    image: ImageId
+    axis: Axis
+    lo: Index
     hi: Annotated[int, Field(ge=1, le=MAX_INDEX)]
     min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
     producer: Annotated[str, Field(max_length=200)] | None = None
     prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
     number: bool = False
-    seconds: Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)] = 0
+    seconds: Seconds = 0
 
 
 class UndoMessage(IncomingMessage):

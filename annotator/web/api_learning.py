@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from annotator.learning.label_queue import CHOSEN, LabelQueue
 from annotator.learning.scheduler import Scheduler
-from annotator.protocol.incoming import MAX_ID, MAX_INDEX
+from annotator.protocol.incoming import Axis, ImageId, Index
+from annotator.web.bodies import RequestBody, Search, ShortName
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.rankers import RANKERS
@@ -17,30 +18,26 @@ from learners.rankers import RANKERS
 Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
 
 
-class RequestBody(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
 class LearnSettingsBody(RequestBody):
     """What is left out stays as it is. An empty list of learners lets the app choose."""
 
-    learners: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=2)] | None = None
+    learners: Annotated[list[ShortName], Field(max_length=2)] | None = None
     seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
     settle_seconds: Annotated[float, Field(ge=0, le=604800)] | None = None
     device: Literal["auto", "cpu", "cuda"] | None = None
-    adapt: Annotated[str, Field(max_length=40)] | None = None  # an adapter, "auto", or "" for none
-    references: Annotated[list[Annotated[int, Field(ge=1, le=MAX_ID)]], Field(max_length=64)] | None = None
+    adapt: ShortName | None = None  # an adapter, "auto", or "" for none
+    references: Annotated[list[ImageId], Field(max_length=64)] | None = None
 
 
-class Skip(RequestBody):
-    image: Annotated[int, Field(ge=1, le=MAX_ID)]
-    axis: Annotated[int, Field(ge=0, le=2)]
-    index: Annotated[int, Field(ge=0, le=MAX_INDEX)]
+class SkipBody(RequestBody):
+    image: ImageId
+    axis: Axis
+    index: Index
     on: bool = True
 
 
 class RankerBody(RequestBody):
-    name: Annotated[str, Field(max_length=40)]  # empty: the app chooses
+    name: ShortName  # empty: the app chooses
 
 
 def make_router(scheduler: Scheduler) -> APIRouter:
@@ -56,8 +53,8 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         return await run_sync(overview, scheduler)
 
     @router.post("/learn/settings")
-    async def settings(wish: LearnSettingsBody) -> Any:
-        changes: dict[str, Any] = wish.model_dump(exclude_none=True)
+    async def settings(body: LearnSettingsBody) -> Any:
+        changes: dict[str, Any] = body.model_dump(exclude_none=True)
         if "learners" in changes:
             changes["learners"] = tuple(dict.fromkeys(changes["learners"]))
         if "references" in changes:
@@ -88,20 +85,20 @@ def _add_queue(router: APIRouter, queue: LabelQueue) -> None:
     @router.get("/queue")
     async def next_items(
         count: Annotated[int, Query(ge=1, le=500)] = 20,
-        ranker: Annotated[str | None, Query(max_length=40)] = None,
+        ranker: ShortName | None = None,
         images: bool = False,
-        search: Annotated[str, Query(max_length=200)] = "",
+        search: Search = "",
     ) -> Any:
         return await run_sync(lambda: queue.next(count, ranker, whole_images=images, search=search))
 
     @router.post("/queue/ranker")
-    async def choose(wish: RankerBody) -> Any:
-        await run_sync(queue.choose, wish.name)
+    async def choose(body: RankerBody) -> Any:
+        await run_sync(queue.choose, body.name)
         return {}
 
     @router.post("/queue/skip")
-    async def skip(wish: Skip) -> Any:
-        await run_sync(queue.skip, (wish.image, wish.axis, wish.index), wish.on)
+    async def skip(body: SkipBody) -> Any:
+        await run_sync(queue.skip, (body.image, body.axis, body.index), body.on)
         return {}
 
 

@@ -9,21 +9,19 @@ from starlette.responses import Response
 from annotator.background import Background
 from annotator.filling.guided_start import guide
 from annotator.filling.proposals import VolumeProposals
-from annotator.protocol.incoming import MAX_INDEX
-from annotator.web import compression as slabs
-from annotator.web.api_project import ImageId, Name, Parts, RequestBody
+from annotator.protocol.incoming import Axis, ImageId, Index
+from annotator.web.bodies import Name, RequestBody, ShortName
+from annotator.web.compression import compressed_response, deflate
+from annotator.web.context import AppContext
 from learners.propagate.next_slice import DEFAULT_RULE
-
-SliceEdge = Annotated[int | None, Query(ge=0, le=MAX_INDEX)]
-Producer = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
 class PropagatorBody(RequestBody):
     name: Name
-    image: Annotated[int, Query(ge=1)] | None = None
+    image: ImageId | None = None
 
 
-def make_router(parts: Parts, background: Background) -> APIRouter:
+def make_router(context: AppContext, background: Background) -> APIRouter:
     fills, proposals = background.fills, background.proposals
     router = APIRouter(prefix="/api")
 
@@ -31,38 +29,40 @@ def make_router(parts: Parts, background: Background) -> APIRouter:
     async def prediction(
         request: Request,
         image_id: ImageId,
-        z0: SliceEdge = None,
-        z1: SliceEdge = None,
-        producer: Producer = None,
+        z0: Index | None = None,
+        z1: Index | None = None,
+        producer: Name | None = None,
     ) -> Any:
         if z0 is None or z1 is None:
             await run_sync(fills.catch_up, image_id)
             return await run_sync(proposals.describe, image_id)
-        return await run_sync(_slab, request, proposals, (image_id, z0, z1, producer), limiter=parts.reading)
+        return await run_sync(
+            _slab, request, proposals, (image_id, z0, z1, producer), limiter=context.reading
+        )
 
     @router.get("/images/{image_id}/trust")
     async def trust(
         request: Request,
         image_id: ImageId,
-        axis: Annotated[int, Query(ge=0, le=2)],
-        index: Annotated[int, Query(ge=0, le=MAX_INDEX)],
+        axis: Axis,
+        index: Index,
     ) -> Response:
         def answer() -> Response:
             array = background.trust.slice(image_id, axis, index)
-            return slabs.compressed_response(request, slabs.deflate(array), {"cache-control": "no-store"})
+            return compressed_response(request, deflate(array), {"cache-control": "no-store"})
 
-        return await run_sync(answer, limiter=parts.reading)
+        return await run_sync(answer, limiter=context.reading)
 
     @router.get("/images/{image_id}/guide")
     async def begin(image_id: ImageId, planes: Annotated[int, Query(ge=2, le=3)] = 2) -> Any:
-        workflow = parts.workflow
+        workflow = context.workflow
         return await run_sync(guide, workflow.store, workflow.folds, image_id, planes)
 
     @router.get("/images/{image_id}/next-slice")
     async def next_slice(
         image_id: ImageId,
-        rule: Annotated[str, Query(max_length=40)] = DEFAULT_RULE,
-        producer: Producer = None,
+        rule: ShortName = DEFAULT_RULE,
+        producer: Name | None = None,
     ) -> Any:
         return await run_sync(proposals.next_slice, image_id, rule, producer)
 
@@ -82,4 +82,4 @@ def _slab(request: Request, proposals: VolumeProposals, which: tuple[int, int, i
         return Response(status_code=204)  # its labels were taken back meanwhile; a `fill` message says so too
     array, prediction = proposals.slab(*which)
     headers = {"x-prediction": str(prediction), "cache-control": "no-store"}
-    return slabs.compressed_response(request, slabs.deflate(array), headers)
+    return compressed_response(request, deflate(array), headers)

@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from annotator.access.rate_limits import Bucket, Rate
-from annotator.jobs import Jobs
 from annotator.protocol.frames import BadFrame, split
 from annotator.protocol.incoming import COMMITS, BadMessage, message_key, parse_message
+from annotator.web.context import AppContext
 from annotator.web.errors import describe_error
-from annotator.web.hub import TOO_SLOW, Hub, Message, Tab
-from annotator.workflow import Workflow
+from annotator.web.hub import TOO_SLOW, Message, Tab
 
 PROTOCOL = 1
 BROKEN, SIGNED_OUT = 1008, 4401
@@ -51,34 +49,23 @@ class Newest(Generic[Value]):
         return self._value
 
 
-@dataclass
-class Floor:
-    """What all tabs share. Lock order: none of the two is taken while the other is held."""
-
-    workflow: Workflow
-    hub: Hub
-    jobs: Jobs
-    # One commit after another, and its regions leave before the next: a tab never sees an older state last.
-    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # One prediction at a time; waiting tabs take turns, each with its newest prompt only.
-    predicting: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-async def serve_tab(socket: WebSocket, floor: Floor, user: str, may_stay: Callable[[], bool]) -> None:
+async def serve_tab(socket: WebSocket, context: AppContext, user: str, may_stay: Callable[[], bool]) -> None:
     """Run one websocket from handshake to end. `may_stay` says whether its session still holds."""
     await socket.accept()
     tab = Tab(user)
-    visit = TabConnection(socket, floor, tab, may_stay)
-    floor.hub.add(tab)
+    visit = TabConnection(socket, context, tab, may_stay)
+    context.hub.add(tab)
     try:
         await visit.run()
     finally:
-        floor.hub.remove(tab)
+        context.hub.remove(tab)
 
 
 class TabConnection:
-    def __init__(self, socket: WebSocket, floor: Floor, tab: Tab, may_stay: Callable[[], bool]) -> None:
-        self._socket, self._floor, self._tab, self._may_stay = socket, floor, tab, may_stay
+    def __init__(
+        self, socket: WebSocket, context: AppContext, tab: Tab, may_stay: Callable[[], bool]
+    ) -> None:
+        self._socket, self._context, self._tab, self._may_stay = socket, context, tab, may_stay
         self._commits: asyncio.Queue[Spoken | None] = asyncio.Queue(COMMITS_WAITING)
         self._prompts: Newest[Spoken] = Newest()
         self._looks: Newest[Message] = Newest()
@@ -102,8 +89,8 @@ class TabConnection:
 
     def _greet(self) -> None:
         self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})
-        self._tab.say(self._floor.workflow.answering())
-        for job in self._floor.jobs.visible_jobs():
+        self._tab.say(self._context.workflow.answering())
+        for job in self._context.jobs.visible_jobs():
             self._tab.say(job.as_message())
 
     async def _read(self) -> None:
@@ -145,7 +132,7 @@ class TabConnection:
         elif kind == "look":
             self._looks.put(said)
         elif kind == "open":
-            self._floor.hub.open(self._tab, said["image"])
+            self._context.hub.open(self._tab, said["image"])
         else:
             self._tab.say({"t": "pong", "n": said["n"]})
 
@@ -178,13 +165,13 @@ class TabConnection:
                 self._refuse({"id": said["id"]}, WAITING, retry=True)
                 continue
             self._first_waiting = None
-            async with self._floor.committing:
+            async with self._context.committing:
                 await self._commit(said, payload)
 
     async def _commit(self, said: Message, payload: bytes) -> None:
         try:
             outcome = await anyio.to_thread.run_sync(
-                self._floor.workflow.commit, self._tab.user, said, payload
+                self._context.workflow.commit, self._tab.user, said, payload
             )
         except Exception as error:
             fault = describe_error(error)
@@ -193,12 +180,12 @@ class TabConnection:
             return
         self._tab.say(outcome.ack)
         for message, content in outcome.broadcasts:
-            self._floor.hub.broadcast(message, content, image=message["image"])
+            self._context.hub.broadcast(message, content, image=message["image"])
 
     async def _predict_newest(self) -> None:
         while True:
             said, payload = await self._prompts.take()
-            async with self._floor.predicting:
+            async with self._context.predicting:
                 if self._prompts.waiting:
                     continue
                 answer = await self._answer(said, payload)
@@ -207,7 +194,7 @@ class TabConnection:
 
     async def _answer(self, said: Message, payload: bytes) -> Spoken:
         try:
-            return await anyio.to_thread.run_sync(self._floor.workflow.predict, said, payload)
+            return await anyio.to_thread.run_sync(self._context.workflow.predict, said, payload)
         except Exception as error:
             fault = describe_error(error)
             return {"t": "refused", "seq": said["seq"], "message": fault.line, "retry": fault.retry}, b""
@@ -216,7 +203,7 @@ class TabConnection:
         while True:
             said = await self._looks.take()
             try:
-                await anyio.to_thread.run_sync(self._floor.workflow.look, said)
+                await anyio.to_thread.run_sync(self._context.workflow.look, said)
             except Exception as error:
                 describe_error(error)  # logged where it was not foreseen; nobody waits for an answer
 

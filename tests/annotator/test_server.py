@@ -118,14 +118,14 @@ def test_a_page_that_does_not_read_is_dropped_and_holds_up_nobody(
         loop = server._loop
         assert loop is not None
         until = time.monotonic() + 20
-        while len(app.parts.floor.hub) > 1 and time.monotonic() < until:
-            loop.call_soon_threadsafe(app.parts.floor.hub.broadcast, {"t": "project"}, bytes(1 << 20))
+        while len(app.context.hub) > 1 and time.monotonic() < until:
+            loop.call_soon_threadsafe(app.context.hub.broadcast, {"t": "project"}, bytes(1 << 20))
             began = time.monotonic()
             quick.send(pack({"t": "ping", "n": 1}))
             while heard(quick, 5) != "pong":
                 pass
             assert time.monotonic() - began < 5
-        assert len(app.parts.floor.hub) == 1
+        assert len(app.context.hub) == 1
         slow.socket.close()
         quick.close()
 

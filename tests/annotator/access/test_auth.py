@@ -31,10 +31,10 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
 def app(workflow: Workflow) -> Iterator[App]:
     """A server with one user, ann."""
     app = small_app(workflow, require_sign_in=True)
-    app.parts.sessions.accounts.add_user("ann", PASSWORD)
+    app.context.sessions.accounts.add_user("ann", PASSWORD)
     yield app
-    for name in app.parts.sessions.accounts.names():
-        app.parts.sessions.accounts.remove_user(name)
+    for name in app.context.sessions.accounts.names():
+        app.context.sessions.accounts.remove_user(name)
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_guessing_is_slowed_down(client: TestClient) -> None:
 
 
 def test_a_link_shows_a_button_and_signs_in_once(app: App, client: TestClient) -> None:
-    token = app.parts.sessions.accounts.make_link("bob")
+    token = app.context.sessions.accounts.make_link("bob")
     for _ in range(2):  # looking does not use it up
         assert "Welcome, bob" in client.get("/login", params={"token": token}).text
     assert sign_in(client, link=token) == 303
@@ -332,7 +332,7 @@ def test_a_server_for_others_does_not_start_before_somebody_can_sign_in(workflow
 
     app = small_app(workflow, host="0.0.0.0")
     with pytest.raises(ValueError, match="python app.py user add NAME"):
-        _check_exposed(app.parts.sessions, ServerSettings(host="0.0.0.0"))
-    app.parts.sessions.accounts.make_link("ann")
-    _check_exposed(app.parts.sessions, ServerSettings(host="0.0.0.0"))
-    app.parts.sessions.accounts.remove_user("ann")
+        _check_exposed(app.context.sessions, ServerSettings(host="0.0.0.0"))
+    app.context.sessions.accounts.make_link("ann")
+    _check_exposed(app.context.sessions, ServerSettings(host="0.0.0.0"))
+    app.context.sessions.accounts.remove_user("ann")

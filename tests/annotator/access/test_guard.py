@@ -347,7 +347,7 @@ def test_an_open_websocket_ends_with_its_session(workflow: Workflow, monkeypatch
     app = small_app(workflow)
     with visit(app) as client, live(client) as tab:
         tab.wait("hello")
-        monkeypatch.setattr(app.parts.sessions, "read", lambda cookies: None)
+        monkeypatch.setattr(app.context.sessions, "read", lambda cookies: None)
         tab.send({"t": "ping", "n": 1})
         with pytest.raises(WebSocketDisconnect) as ended:
             while True:

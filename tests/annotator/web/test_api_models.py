@@ -26,7 +26,7 @@ def served(tmp_path):
 def finished(client, app, answer):
     """The job that an answer names, once it is over."""
     assert answer.status_code == 200, answer.text
-    job = app.parts.jobs.get(answer.json()["job"])
+    job = app.context.jobs.get(answer.json()["job"])
     until = time.monotonic() + 60
     while job.state == "running":
         assert time.monotonic() < until
@@ -80,7 +80,7 @@ def test_what_is_no_model_is_refused_in_words(served, name, content, line):
     batch = upload(client, name, content)
     job = finished(client, app, client.post("/api/models/unimatch/import", json={"batch": batch}))
     assert job.state == "failed" and line in job.progress.message
-    assert not any(app.parts.uploads._folder.iterdir())
+    assert not any(app.context.uploads._folder.iterdir())
 
 
 def test_a_learner_without_a_model_says_so_and_strangers_get_nothing(served):

@@ -58,10 +58,10 @@ def png(seed: int = 0) -> bytes:
 def wait_for(client: TestClient, app: App, job_id: str) -> dict[str, Any]:
     """What a job said last."""
     until = time.monotonic() + 20
-    while app.parts.jobs.get(job_id).state == "running":
+    while app.context.jobs.get(job_id).state == "running":
         assert time.monotonic() < until
         time.sleep(0.01)
-    return app.parts.jobs.get(job_id).as_message()
+    return app.context.jobs.get(job_id).as_message()
 
 
 # facts and pixels
@@ -69,7 +69,7 @@ def wait_for(client: TestClient, app: App, job_id: str) -> dict[str, Any]:
 
 def test_the_project_says_which_it_is(client: TestClient, app: App) -> None:
     project = client.get("/api/project").json()
-    assert project["id"] == app.parts.sessions.project_id and len(project["id"]) == 16
+    assert project["id"] == app.context.sessions.project_id and len(project["id"]) == 16
     assert project["images_total"] == 1 and project["classes"][0]["name"] == "one"
 
 
@@ -280,7 +280,7 @@ def test_an_upload_becomes_images(client: TestClient, app: App) -> None:
         tab.wait("project")
     assert said["state"] == "done" and len(said["refused"]) == 1 and "notes" in said["refused"][0]
     assert client.get("/api/images").json()["total"] == 3
-    assert list((app.parts.workflow.store.root / "uploads").iterdir()) == []
+    assert list((app.context.workflow.store.root / "uploads").iterdir()) == []
     assert client.post(f"/api/upload/{batch}/finish").status_code == 404
 
 
@@ -310,7 +310,7 @@ NASTY = [
 
 @pytest.mark.parametrize("name", NASTY, ids=range(len(NASTY)))
 def test_a_nasty_name_stays_inside_its_upload(client: TestClient, app: App, name: str) -> None:
-    root = app.parts.workflow.store.root
+    root = app.context.workflow.store.root
     before = {p for p in root.parent.rglob("*") if "uploads" not in p.parts}
     batch = begin(client)
     assert put(client, batch, 0, name, b"data") == 200
@@ -347,7 +347,7 @@ def test_two_files_of_one_name_are_two_files_and_a_repeat_replaces(client: TestC
     for number, data in ((0, b"first"), (1, b"second"), (0, b"first again")):
         assert put(client, batch, number, "a.png", data) == 200
     assert put(client, batch, 2, "a.png/inside.png", b"third") == 200
-    files = (app.parts.workflow.store.root / "uploads" / batch / "files").rglob("*")
+    files = (app.context.workflow.store.root / "uploads" / batch / "files").rglob("*")
     assert sorted(p.read_bytes() for p in files if p.is_file()) == [b"first again", b"second", b"third"]
 
 
@@ -360,7 +360,7 @@ def test_a_file_or_an_upload_over_the_limit_is_refused_and_leaves_nothing(
     assert client.put(f"/api/upload/{batch}/0?name=big.png", content=chunks).status_code == 413
     codes = [put(client, batch, n, f"{n}.png", b"x" * (1 << 20)) for n in range(4)]
     assert codes == [200, 200, 200, 400]
-    folder = app.parts.workflow.store.root / "uploads" / batch
+    folder = app.context.workflow.store.root / "uploads" / batch
     assert len([p for p in folder.rglob("*") if p.is_file()]) == 3
 
 

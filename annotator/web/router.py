@@ -1,0 +1,40 @@
+"""All routes of the server put together."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, WebSocket
+
+from annotator.access.sign_in_page import make_router as make_sign_in
+from annotator.web import api_jobs, api_pixels, api_project, api_tags
+from annotator.web.context import AppContext, person
+from annotator.web.websocket import serve_tab
+
+if TYPE_CHECKING:
+    from annotator.background import Background
+
+
+def make_router(context: AppContext) -> APIRouter:
+    """What there is in every server."""
+    router = APIRouter()
+    router.include_router(make_sign_in(context.sessions))
+    for part in (api_project, api_pixels, api_jobs, api_tags):
+        router.include_router(part.make_router(context))
+
+    @router.websocket("/api/live")
+    async def live(socket: WebSocket) -> None:
+        cookies = socket.headers.get("cookie", "")
+        sessions = context.sessions
+        await serve_tab(socket, context, person(socket), lambda: sessions.read(cookies) is not None)
+
+    return router
+
+
+def make_background_router(context: AppContext, background: "Background") -> APIRouter:
+    """Of what proposes labels while people work."""
+    from annotator.web import api_learning, api_models, api_proposals  # bring the learners along
+
+    router = APIRouter()
+    router.include_router(api_proposals.make_router(context, background))
+    router.include_router(api_learning.make_router(background.scheduler))
+    router.include_router(api_models.make_router(context, background.scheduler))
+    return router
