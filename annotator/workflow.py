@@ -13,10 +13,16 @@ from annotator.labels.accept import Accepting, without_members
 from annotator.labels.commit import Commits, Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
 from annotator.prompting.service import PromptService
-from annotator.protocol.frames import unpack_bits
-from annotator.windowing import for_wire, pack_candidates, wire_dtype
-from models.prompt import Prompts, Scribble
-from storage.arrays import Box, SliceRef, TornFile, plane, slice_shape
+from annotator.protocol.arrays import for_wire, pack_candidates, wire_dtype
+from annotator.protocol.incoming import (
+    AcceptMessage,
+    CommitMessage,
+    LookMessage,
+    PredictMessage,
+    UndoMessage,
+)
+from annotator.protocol.prompts import prompts_of
+from storage.arrays import SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
 from storage.image_states import ImageQuery, Trait
 from storage.predictions import PredictionRow
@@ -156,7 +162,7 @@ class Workflow:
 
     # say
 
-    def commit(self, user: str, message: Message, payload: bytes) -> Outcome:
+    def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Take a label, complete, accept, undo or redo message. Durable when it returns; raises Refused."""
         try:
             outcome = self._take(user, message, payload)
@@ -167,10 +173,10 @@ class Workflow:
         except (LookupError, ValueError) as error:
             raise Refused(str(error)) from error
 
-    def _take(self, user: str, message: Message, payload: bytes) -> Outcome:
-        if message["t"] == "accept":
+    def _take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
+        if isinstance(message, AcceptMessage):
             return self._accepting.accept(user, message)
-        if message["t"] in ("undo", "redo") and self._accepting.is_group(message["target"]):
+        if isinstance(message, UndoMessage) and self._accepting.is_group(message.target):
             return self._accepting.take_back(user, message)
         return self._commits.take(user, message, payload)
 
@@ -202,28 +208,28 @@ class Workflow:
 
     # prompt
 
-    def predict(self, message: Message, payload: bytes) -> tuple[Message, bytes]:
+    def predict(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
         """The mask message for a predict message, and its packed candidates."""
-        ref = SliceRef(message["image"], message["axis"], message["index"])
+        ref = SliceRef(message.image, message.axis, message.index)
         try:
             shape = self.store.image(ref.image_id).shape
             check_ref(shape, ref)
-            prompts = _prompts(message, payload, slice_shape(shape, ref.axis))
+            prompts = prompts_of(message, payload, slice_shape(shape, ref.axis))
             started = time.perf_counter()
-            answer = self.prompting.predict(ref, _window(message), prompts)
+            answer = self.prompting.predict(ref, message.window, prompts)
         except (LookupError, ValueError, TornFile) as error:
             raise Refused(str(error)) from error
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         candidates, bits = pack_candidates(answer.prediction)
-        head = {"t": "mask", "seq": message["seq"], "model": answer.model, "ms": milliseconds}
+        head = {"t": "mask", "seq": message.seq, "model": answer.model, "ms": milliseconds}
         head["why"] = answer.why
         return {**head, "candidates": candidates}, bits
 
-    def look(self, message: Message) -> None:
+    def look(self, message: LookMessage) -> None:
         """This slice is open now: get its embedding ready, then its neighbours'."""
-        ref = SliceRef(message["image"], message["axis"], message["index"])
+        ref = SliceRef(message.image, message.axis, message.index)
         check_ref(self.store.image(ref.image_id).shape, ref)
-        self.prompting.look(ref, _window(message), message["direction"])
+        self.prompting.look(ref, message.window, message.direction)
         if self.background is not None:
             self.background.look(ref.image_id)
 
@@ -266,40 +272,6 @@ def _event(event: Any) -> Message:
         "axis": event.ref.axis,
         "index": event.ref.index,
     }
-
-
-def _window(message: Message) -> tuple[float, float]:
-    low, high = message["window"]
-    return float(low), float(high)
-
-
-def _prompts(message: Message, payload: bytes, shape: tuple[int, int]) -> Prompts:
-    mask = None
-    if message.get("mask_box"):
-        box = Box(*message["mask_box"])
-        if box.r1 > shape[0] or box.c1 > shape[1]:
-            raise ValueError("the mask to refine reaches outside its slice; click again")
-        mask = np.zeros(shape, np.bool_)
-        mask[box.r0 : box.r1, box.c0 : box.c1] = unpack_bits(payload, box.shape)
-    return Prompts(
-        points_rc=tuple((float(r), float(c)) for r, c in message["points"]),
-        labels=tuple(message["labels"]),
-        box=_four(message.get("box")),
-        scribbles=tuple(_scribble(s) for s in message.get("scribbles") or ()),
-        mask=mask,
-        view=_four(message.get("view")),
-    )
-
-
-def _scribble(value: Message) -> Scribble:
-    return Scribble(value["label"], tuple((float(r), float(c)) for r, c in value["points"]))
-
-
-def _four(values: Any) -> tuple[float, float, float, float] | None:
-    if not values:
-        return None
-    r0, c0, r1, c1 = (float(v) for v in values)
-    return r0, c0, r1, c1
 
 
 def _check_slab(shape: tuple[int, ...], z0: int, z1: int) -> None:

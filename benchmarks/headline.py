@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from annotator.jobs import Job
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.model_export import export_model
 from annotator.learning.settings import LearnSettings
+from annotator.protocol.incoming import AcceptMessage
 from benchmarks.common import Row, finish
 from benchmarks.simulated import USER, Annotator, Subject, project, test_dice, truth_of
 from learners import LEARNERS
@@ -155,8 +157,9 @@ def accept_fills(person: Annotator) -> None:
     """What is proposed becomes labels, so that whole masks are exported; nothing trains on them any more."""
     for image_id in sorted(person.masks):
         slices = person.workflow.store.image(image_id).shape[0]
-        message = {"t": "accept", "id": uuid.uuid4().hex, "image": image_id, "axis": 0, "lo": 0, "hi": slices}
-        person.workflow.commit(USER, {**message, "min_confidence": 0.0, "producer": DEFAULT}, b"")
+        place: dict[str, Any] = {"image": image_id, "axis": 0, "lo": 0, "hi": slices}
+        message = AcceptMessage(t="accept", id=uuid.uuid4().hex, **place, producer=DEFAULT)
+        person.workflow.commit(USER, message, b"")
 
 
 def refill(fills: FillWorker, folds: LabelCache, image_id: int) -> None:

@@ -17,6 +17,7 @@ from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
+from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
 from storage.arrays import SliceRef, plane
@@ -79,17 +80,18 @@ class Annotator:
     def label_slice(self, ref: SliceRef) -> None:
         """Draw the truth of a slice and say that it is complete, as the page would send it."""
         truth = np.ascontiguousarray(plane(self.truth(ref.image_id), ref.axis, ref.index))
-        place = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
+        place: dict[str, Any] = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
         took = OPEN_SECONDS + SLICE_SECONDS
         rows, columns = np.nonzero(truth)
         if len(rows):
             box = [int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1]
             part = truth[box[0] : box[2], box[1] : box[3]]
             took += DRAW_SECONDS + DRAW_PER_PIXEL * contour(truth)
-            message = {"t": "label", "id": uuid.uuid4().hex, **place, "box": box, "source": "drawn"}
-            rest = {"base_rev": 0, "instance": 0, "prompts": {}, "seconds": took}
-            self.workflow.commit(USER, {**message, **rest}, encode_runs(part))
-        self.workflow.commit(USER, {"t": "complete", "id": uuid.uuid4().hex, **place, "on": True}, b"")
+            said: dict[str, Any] = {"box": tuple(box), "source": "drawn", "base_rev": 0, "seconds": took}
+            message = LabelMessage(t="label", id=uuid.uuid4().hex, **place, **said)
+            self.workflow.commit(USER, message, encode_runs(part))
+        complete = CompleteMessage(t="complete", id=uuid.uuid4().hex, **place, on=True)
+        self.workflow.commit(USER, complete, b"")
         self.seconds += took
         self.drawn += 1
 

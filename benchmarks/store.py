@@ -11,11 +11,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
+from annotator.protocol.incoming import LabelMessage
 from annotator.workflow import Workflow
 from benchmarks.common import ROOT, Row, finish, parser, percentile
 from storage.image_states import ImageQuery
@@ -116,15 +118,21 @@ def _workflow(folder: Path, shape: tuple[int, int, int]) -> Workflow:
     return Workflow(store, PromptService(store))
 
 
-def _label(n: int) -> tuple[dict, bytes]:
+def _label(n: int) -> tuple[LabelMessage, bytes]:
     rng = np.random.default_rng(n)
     row, column = (int(v) for v in rng.integers(90, 420, 2))
     rows, columns = np.ogrid[-80:80, -80:80]
     radius = 60 + 15 * np.sin(6 * np.arctan2(rows, columns) + n)
     classes = np.where(rows**2 + columns**2 < radius**2, 1, 255).astype(np.uint8)
-    message = {"t": "label", "id": uuid.uuid4().hex, "image": 1, "axis": 0, "index": n % 64}
-    message |= {"box": [row - 80, column - 80, row + 80, column + 80], "source": "prompted", "base_rev": n}
-    message |= {"instance": 0, "prompts": {"points": [[row, column]], "labels": [1]}, "seconds": 3.0}
+    place: dict[str, Any] = {
+        "image": 1,
+        "axis": 0,
+        "index": n % 64,
+        "box": (row - 80, column - 80, row + 80, column + 80),
+    }
+    prompts = {"points": [[row, column]], "labels": [1]}
+    said: dict[str, Any] = {"source": "prompted", "base_rev": n, "prompts": prompts, "seconds": 3.0}
+    message = LabelMessage(t="label", id=uuid.uuid4().hex, **place, **said)
     return message, encode_runs(classes)
 
 

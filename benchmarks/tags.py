@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
+from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.workflow import Workflow
 from benchmarks.clicks import depth
 from benchmarks.common import Row, finish, parser
@@ -230,21 +232,21 @@ def _draw_all(project: Project, every: int) -> None:
 
 
 def _commit(project: Project, ref: SliceRef, classes: NDArray[np.uint8], seconds: float) -> None:
-    place = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
-    message = {
-        "t": "label",
-        "id": uuid.uuid4().hex,
-        **place,
-        "box": [0, 0, *classes.shape],
+    place: dict[str, Any] = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
+    said: dict[str, Any] = {
+        "box": (0, 0, *classes.shape),
         "source": "prompted",
+        "base_rev": 0,
+        "seconds": seconds,
     }
-    rest = {"base_rev": 0, "instance": 0, "prompts": {}, "seconds": seconds}
-    project.workflow.commit("simulated", {**message, **rest}, encode_runs(np.ascontiguousarray(classes)))
+    message = LabelMessage(t="label", id=uuid.uuid4().hex, **place, **said)
+    project.workflow.commit("simulated", message, encode_runs(np.ascontiguousarray(classes)))
 
 
 def _complete(project: Project, ref: SliceRef) -> None:
-    place = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
-    project.workflow.commit("simulated", {"t": "complete", "id": uuid.uuid4().hex, **place, "on": True}, b"")
+    place: dict[str, Any] = {"image": ref.image_id, "axis": ref.axis, "index": ref.index}
+    message = CompleteMessage(t="complete", id=uuid.uuid4().hex, **place, on=True)
+    project.workflow.commit("simulated", message, b"")
 
 
 # what it comes to

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from annotator.labels.commit import Outcome, Refused
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.numbering import MAX_OBJECTS, number_patches
+from annotator.protocol.incoming import AcceptMessage, UndoMessage
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef, plane
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
@@ -24,121 +24,87 @@ MEMBER = re.compile(r"^(.+)--\d+$")
 REGION_BYTES = 16 << 20  # of one region message
 
 
-@dataclass(frozen=True)
-class Wish:
-    """An `accept` message."""
-
-    id: str
-    image_id: int
-    axis: int
-    lo: int  # half-open range of slices along the axis
-    hi: int
-    min_confidence: float  # 0..1
-    producer: str | None
-    prediction: int | None  # the one that the person saw
-    seconds: float
-    number: bool  # every object gets a number of its own
-
-    @classmethod
-    def of(cls, message: Message) -> "Wish":
-        """Raises Refused."""
-        wish = cls(
-            message["id"],
-            message["image"],
-            message["axis"],
-            message["lo"],
-            message["hi"],
-            float(message.get("min_confidence") or 0.0),
-            message.get("producer"),
-            message.get("prediction"),
-            float(message.get("seconds") or 0.0),
-            bool(message.get("number")),
-        )
-        if len(wish.id) > MAX_ID:
-            raise Refused(f"the id of an acceptance has at most {MAX_ID} characters; reload the page")
-        if not 0 <= wish.min_confidence <= 1:
-            raise Refused("the least confidence lies between 0 and 1; choose another")
-        return wish
-
-
 class Accepting:
     """Thread-safe; commits on the same project wait meanwhile."""
 
     def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
-    def accept(self, user: str, message: Message) -> Outcome:
+    def accept(self, user: str, message: AcceptMessage) -> Outcome:
         """Take an `accept` message; durable when it returns, and the same again changes nothing. Raises Refused."""
-        wish = Wish.of(message)
-        row = self._row(wish)
+        if len(message.id) > MAX_ID:
+            raise Refused(f"the id of an acceptance has at most {MAX_ID} characters; reload the page")
+        row = self._row(message)
         with self._folds.lock:
-            if self._store.find_label(wish.id) is not None:
-                return Outcome(self._ack(message, 0, 0))
-            patches = self._patches(wish, row)
+            if self._store.find_label(message.id) is not None:
+                return Outcome(self._ack(message.id, message.image, 0, 0))
+            patches = self._patches(message, row)
             if not patches:
                 raise Refused("nothing unlabelled there is as certain as that; lower the limit or label more")
-            if wish.number:
-                patches = self._numbered(wish, patches)
-            labels = self._labels(user, wish, row, patches)
+            if message.number:
+                patches = self._numbered(message, patches)
+            labels = self._labels(user, message, row, patches)
             for stored, new in zip(self._store.add_labels(labels), labels, strict=True):
                 folded = self._folds.add(stored, new.patch)
             voxels = sum(int((p.classes != UNLABELLED).sum()) for _, p in patches)
-            ack = {**self._ack(message, len(patches), voxels), "objects": len(_numbers(patches))}
-            return Outcome(ack, self._news(wish.image_id, folded, self._box(wish), user))
+            ack = {
+                **self._ack(message.id, message.image, len(patches), voxels),
+                "objects": len(_numbers(patches)),
+            }
+            return Outcome(ack, self._news(message.image, folded, self._box(message), user))
 
     def is_group(self, target: str) -> bool:
         """Whether an undo of this event means a whole acceptance."""
         return self._store.find_label(f"{target}--1") is not None
 
-    def take_back(self, user: str, message: Message) -> Outcome:
+    def take_back(self, user: str, message: UndoMessage) -> Outcome:
         """Undo or redo a whole acceptance; a repeat after a crash finishes what is left. Raises LookupError."""
-        change = self._store.revoke if message["t"] == "undo" else self._store.restore
+        change = self._store.revoke if message.t == "undo" else self._store.restore
         with self._folds.lock:
             count = 0
-            while self._store.find_label(f"{message['target']}--{count + 1}") is not None:
+            while self._store.find_label(f"{message.target}--{count + 1}") is not None:
                 count += 1
                 with contextlib.suppress(LookupError):  # this slice alone was taken back before
-                    change(
-                        f"{message['target']}--{count}", client_id=f"{message['id']}--{count}", author=user
-                    )
-            row = change(message["target"], client_id=message["id"], author=user)
+                    change(f"{message.target}--{count}", client_id=f"{message.id}--{count}", author=user)
+            row = change(message.target, client_id=message.id, author=user)
             low, high = row.prompts["accepted"]["range"]
             shape = self._store.image(row.image_id).shape
             box = _slab(shape, row.axis, low, high)
             folded = self._folds.redo(row.image_id, box)
-            return Outcome(self._ack(message, count + 1, 0), self._news(row.image_id, folded, box, user))
+            ack = self._ack(message.id, row.image_id, count + 1, 0)
+            return Outcome(ack, self._news(row.image_id, folded, box, user))
 
-    def _row(self, wish: Wish) -> PredictionRow:
-        row = self._store.predictions.newest(wish.image_id, wish.producer)
-        shape = self._store.image(wish.image_id).shape
-        if not (0 <= wish.axis <= 2 and 0 <= wish.lo < wish.hi <= shape[wish.axis]):
+    def _row(self, message: AcceptMessage) -> PredictionRow:
+        row = self._store.predictions.newest(message.image, message.producer)
+        shape = self._store.image(message.image).shape
+        if not (0 <= message.axis <= 2 and 0 <= message.lo < message.hi <= shape[message.axis]):
             raise Refused("the range to accept lies outside the volume; choose it again")
         if row is None:
             raise Refused("there is nothing to accept yet; label an object on one slice first")
-        if wish.prediction not in (None, row.id):
+        if message.prediction not in (None, row.id):
             raise Refused("the fill was renewed since you saw it; look at it once more and accept again")
         return row
 
-    def _patches(self, wish: Wish, row: PredictionRow) -> list[tuple[int, Patch]]:
+    def _patches(self, message: AcceptMessage, row: PredictionRow) -> list[tuple[int, Patch]]:
         """Per slice with something to accept: its index and what is accepted there."""
-        folded, classes, confidence = self._folds.get(wish.image_id), row.classes(), row.confidence()
-        shape = self._store.image(wish.image_id).shape
+        folded, classes, confidence = self._folds.get(message.image), row.classes(), row.confidence()
+        shape = self._store.image(message.image).shape
         found = []
-        for k in range(wish.lo, wish.hi):
-            known = folded.region(slice_region(shape, wish.axis, k)).squeeze(wish.axis)
-            sure = plane(confidence, wish.axis, k) >= wish.min_confidence * 255
-            taken = np.where((known == UNLABELLED) & sure, plane(classes, wish.axis, k), UNLABELLED)
+        for k in range(message.lo, message.hi):
+            known = folded.region(slice_region(shape, message.axis, k)).squeeze(message.axis)
+            sure = plane(confidence, message.axis, k) >= message.min_confidence * 255
+            taken = np.where((known == UNLABELLED) & sure, plane(classes, message.axis, k), UNLABELLED)
             if (taken != UNLABELLED).any():
                 found.append((k, _patch(taken.astype(np.uint8))))
         return found
 
-    def _numbered(self, wish: Wish, patches: list[tuple[int, Patch]]) -> list[tuple[int, Patch]]:
+    def _numbered(self, message: AcceptMessage, patches: list[tuple[int, Patch]]) -> list[tuple[int, Patch]]:
         """The same with a number for every object."""
-        image, first = self._store.image(wish.image_id), self._store.next_instance(wish.image_id)
+        image, first = self._store.image(message.image), self._store.next_instance(message.image)
         spacing = image.spacing_mm or (1.0, 1.0, 1.0)
-        across = [mm for n, mm in enumerate(spacing) if n != wish.axis]
+        across = [mm for n, mm in enumerate(spacing) if n != message.axis]
         found = number_patches(
-            patches, (spacing[wish.axis], *across), first, lambda *at: self._numbers_at(wish, *at)
+            patches, (spacing[message.axis], *across), first, lambda *at: self._numbers_at(message, *at)
         )
         if found is None:
             raise Refused(
@@ -147,32 +113,32 @@ class Accepting:
         return found
 
     def _numbers_at(
-        self, wish: Wish, index: int, box: Box, classes: NDArray[np.uint8]
+        self, message: AcceptMessage, index: int, box: Box, classes: NDArray[np.uint8]
     ) -> NDArray[np.uint16] | None:
         """(h, w) numbers of objects of the same classes on another slice; None where there is none."""
-        folded, shape = self._folds.get(wish.image_id), self._store.image(wish.image_id).shape
-        if folded.instances is None or not 0 <= index < shape[wish.axis]:
+        folded, shape = self._folds.get(message.image), self._store.image(message.image).shape
+        if folded.instances is None or not 0 <= index < shape[message.axis]:
             return None
         window = np.s_[box.r0 : box.r1, box.c0 : box.c1]
-        known = folded.region(slice_region(shape, wish.axis, index)).squeeze(wish.axis)[window]
-        return np.where(known == classes, plane(folded.instances, wish.axis, index)[window], np.uint16(0))
+        known = folded.region(slice_region(shape, message.axis, index)).squeeze(message.axis)[window]
+        return np.where(known == classes, plane(folded.instances, message.axis, index)[window], np.uint16(0))
 
     def _labels(
-        self, user: str, wish: Wish, row: PredictionRow, patches: list[tuple[int, Patch]]
+        self, user: str, message: AcceptMessage, row: PredictionRow, patches: list[tuple[int, Patch]]
     ) -> list[NewLabel]:
         """The event that undo names comes last: it is the newest in the history."""
         note = {
             "producer": row.producer,
             "prediction": row.id,
             "seen_label": row.seen_label,
-            "min_confidence": wish.min_confidence,
-            "range": [wish.lo, wish.hi],
+            "min_confidence": message.min_confidence,
+            "range": [message.lo, message.hi],
         }
-        ids = [f"{wish.id}--{n}" for n in range(1, len(patches))] + [wish.id]
-        seconds = wish.seconds / len(patches)
+        ids = [f"{message.id}--{n}" for n in range(1, len(patches))] + [message.id]
+        seconds = message.seconds / len(patches)
         return [
             NewLabel(
-                SliceRef(wish.image_id, wish.axis, k),
+                SliceRef(message.image, message.axis, k),
                 patch,
                 each,
                 user,
@@ -183,15 +149,13 @@ class Accepting:
             for (k, patch), each in zip(patches, ids, strict=True)
         ]
 
-    def _box(self, wish: Wish) -> Region:
-        return _slab(self._store.image(wish.image_id).shape, wish.axis, wish.lo, wish.hi)
+    def _box(self, message: AcceptMessage) -> Region:
+        return _slab(self._store.image(message.image).shape, message.axis, message.lo, message.hi)
 
-    def _ack(self, message: Message, slices: int, voxels: int) -> Message:
+    def _ack(self, id: str, image_id: int, slices: int, voxels: int) -> Message:
         """As any acknowledgement, and how much it was."""
-        label = self._store.find_label(message["id"])
-        image = message.get("image")
-        rev = self._store.newest_label(image)
-        ack = {"t": "ack", "id": message["id"], "label": label, "rev": rev, "instance": 0, "conflict": None}
+        label, rev = self._store.find_label(id), self._store.newest_label(image_id)
+        ack = {"t": "ack", "id": id, "label": label, "rev": rev, "instance": 0, "conflict": None}
         return {**ack, "slices": slices, "voxels": voxels}
 
     def _news(

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.frames import decode_runs
+from annotator.protocol.incoming import CompleteMessage, LabelMessage, UndoMessage
 from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
-from storage.rows import LabelRow, NewLabel
+from storage.rows import NewLabel
 from storage.store import Store
 
 Message = dict[str, Any]
+VolumeShape = tuple[int, int, int]
 
 
 class Refused(Exception):
@@ -44,63 +46,56 @@ class Commits:
     def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
-    def take(self, user: str, message: Message, payload: bytes) -> Outcome:
+    def take(
+        self, user: str, message: LabelMessage | CompleteMessage | UndoMessage, payload: bytes
+    ) -> Outcome:
         """Durable when it returns; the same message again gives the same answer. Raises Refused, LookupError."""
-        ref = self._ref(message)
-        act = {"label": self._label, "complete": self._complete, "undo": self._undo, "redo": self._undo}
         with self._folds.lock:  # one commit at a time: conflicts are judged against what is on disk
-            return act[message["t"]](user, ref, message, payload)
+            if isinstance(message, UndoMessage):
+                return self._undo(user, message)
+            image = self._store.image(message.image)
+            ref = SliceRef(message.image, message.axis, message.index)
+            check_ref(image.shape, ref)
+            label = self._store.find_label(message.id)
+            if label is not None:  # taken before, for instance when the acknowledgement was lost
+                return Outcome(_ack(message.id, label, self._store.newest_label(image.id)))
+            if isinstance(message, CompleteMessage):
+                return self._complete(user, message, slice_region(image.shape, ref.axis, ref.index))
+            return self._label(user, image.shape, message, payload)
 
-    def _label(self, user: str, ref: SliceRef | None, message: Message, payload: bytes) -> Outcome:
-        assert ref is not None
-        if self._store.find_label(message["id"]) is not None:
-            return self._again(message, ref.image_id)
-        box = self._box(ref, message["box"])
+    def _label(self, user: str, shape: VolumeShape, message: LabelMessage, payload: bytes) -> Outcome:
+        box = _box(message, slice_shape(shape, message.axis))
         classes = self._classes(payload, box)
-        classes, conflict = self._without_conflicts(user, ref, box, classes, message["base_rev"])
-        instance = self._instance(ref, message["instance"], classes)
+        region = region_of(message.axis, message.index, box)
+        theirs = self._said_meanwhile(user, shape, message, region)
+        classes, conflict = _without_conflict(classes, theirs)
+        instance = self._instance(message, classes)
         patch = Patch(box, classes, _instances(classes, instance))
-        row = self._store.add_label(_new_label(user, ref, patch, message, instance))
+        row = self._store.add_label(_new_label(user, message, patch, instance))
         folded = self._folds.add(row, patch)
-        region = region_of(ref.axis, ref.index, box)
-        return self._outcome(message, folded, region, row, conflict=conflict, by=user)
+        ack = _ack(message.id, row.id, folded.rev, row.instance, conflict)
+        return self._outcome(ack, row.image_id, folded, region, by=user)
 
-    def _complete(self, user: str, ref: SliceRef | None, message: Message, payload: bytes) -> Outcome:
-        assert ref is not None
-        if self._store.find_label(message["id"]) is not None:
-            return self._again(message, ref.image_id)
+    def _complete(self, user: str, message: CompleteMessage, region: Region) -> Outcome:
+        ref = SliceRef(message.image, message.axis, message.index)
         is_complete = (ref.axis, ref.index, "complete") in self._store.slice_states(ref.image_id)
-        if message["on"] and not is_complete:
-            self._store.add_label(NewLabel(ref, None, message["id"], user))
-        if not message["on"] and is_complete:
-            self._store.reopen_slice(ref, client_id=message["id"], author=user)
-        region = slice_region(self._store.image(ref.image_id).shape, ref.axis, ref.index)
+        if message.on and not is_complete:
+            self._store.add_label(NewLabel(ref, None, message.id, user))
+        if not message.on and is_complete:
+            self._store.reopen_slice(ref, client_id=message.id, author=user)
         folded = self._folds.redo(ref.image_id, region)
-        return self._outcome(message, folded, region, None, image_id=ref.image_id, by=user)
+        return self._outcome(_ack(message.id, None, folded.rev), ref.image_id, folded, region, by=user)
 
-    def _undo(self, user: str, ref: SliceRef | None, message: Message, payload: bytes) -> Outcome:
-        change = self._store.revoke if message["t"] == "undo" else self._store.restore
-        row = change(message["target"], client_id=message["id"], author=user)
-        shape = self._store.image(row.image_id).shape
-        whole = slice_region(shape, row.axis, row.index)
-        region = whole if row.box is None else region_of(row.axis, row.index, row.box)
+    def _undo(self, user: str, message: UndoMessage) -> Outcome:
+        change = self._store.revoke if message.t == "undo" else self._store.restore
+        row = change(message.target, client_id=message.id, author=user)
+        if row.box is None:
+            region = slice_region(self._store.image(row.image_id).shape, row.axis, row.index)
+        else:
+            region = region_of(row.axis, row.index, row.box)
         folded = self._folds.redo(row.image_id, region)
-        return self._outcome(message, folded, region, row, by=user)
-
-    def _ref(self, message: Message) -> SliceRef | None:
-        """The slice a label or complete message is about, checked against its image; None for undo and redo."""
-        if message["t"] in ("undo", "redo"):
-            return None
-        ref = SliceRef(message["image"], message["axis"], message["index"])
-        check_ref(self._store.image(ref.image_id).shape, ref)
-        return ref
-
-    def _box(self, ref: SliceRef, values: list[int]) -> Box:
-        rows, columns = slice_shape(self._store.image(ref.image_id).shape, ref.axis)
-        box = Box(*values)
-        if box.r1 > rows or box.c1 > columns:
-            raise Refused(f"the label reaches outside its slice of {rows} x {columns} pixels; draw it again")
-        return box
+        ack = _ack(message.id, row.id, folded.rev, row.instance)
+        return self._outcome(ack, row.image_id, folded, region, by=user)
 
     def _classes(self, payload: bytes, box: Box) -> NDArray[np.uint8]:
         classes = decode_runs(payload, box.shape)
@@ -110,58 +105,33 @@ class Commits:
             raise Refused(f"class {unknown[0]} is not in this project; reload the page")
         return classes
 
-    def _without_conflicts(
-        self, user: str, ref: SliceRef, box: Box, classes: NDArray[np.uint8], base_rev: int
-    ) -> tuple[NDArray[np.uint8], Conflict | None]:
-        """Where somebody else spoke after this person last looked, theirs stands and the sender is told."""
-        region = region_of(ref.axis, ref.index, box)
+    def _said_meanwhile(
+        self, user: str, shape: VolumeShape, message: LabelMessage, region: Region
+    ) -> tuple[str, NDArray[np.uint8]] | None:
+        """What somebody else said here after this person last looked: who (the newest), and (h, w) classes."""
         others = [
             row
-            for row in self._store.labels_since(ref.image_id, base_rev, user)
+            for row in self._store.labels_since(message.image, message.base_rev, user)
             if row.box and overlap(region_of(row.axis, row.index, row.box), region)
         ]
         if not others:
-            return classes, None
-        theirs = said(others, self._store.image(ref.image_id).shape, region).reshape(box.shape)
-        contested = (theirs != UNLABELLED) & (classes != UNLABELLED) & (theirs != classes)
-        if not contested.any():
-            return classes, None
-        kept = np.where(contested, np.uint8(UNLABELLED), classes)
-        return kept, Conflict(others[-1].author, int(contested.sum()))
+            return None
+        return others[-1].author, said(others, shape, region).squeeze(message.axis)
 
-    def _instance(self, ref: SliceRef, wanted: int, classes: NDArray[np.uint8]) -> int:
+    def _instance(self, message: LabelMessage, classes: NDArray[np.uint8]) -> int:
         """The object number asked for; -1 asks for the next free one, which only an object needs."""
-        if wanted >= 0:
-            return wanted
+        if message.instance >= 0:
+            return message.instance
         has_object = ((classes > 0) & (classes < ERASED)).any()
-        return self._store.next_instance(ref.image_id) if has_object else 0
+        return self._store.next_instance(message.image) if has_object else 0
 
-    def _again(self, message: Message, image_id: int) -> Outcome:
-        """The answer to a message that was taken before, for instance when the acknowledgement was lost."""
-        label = self._store.find_label(message["id"])
-        return Outcome(_ack(message, label, self._store.newest_label(image_id), 0, None))
-
-    def _outcome(
-        self,
-        message: Message,
-        folded: Folded,
-        region: Region,
-        row: LabelRow | None,
-        *,
-        by: str,
-        image_id: int | None = None,
-        conflict: Conflict | None = None,
-    ) -> Outcome:
-        image_id = row.image_id if row else image_id
-        assert image_id is not None
-        label, instance = (row.id, row.instance) if row else (None, 0)
-        ack = _ack(message, label, folded.rev, instance, conflict)
+    def _outcome(self, ack: Message, image_id: int, folded: Folded, region: Region, *, by: str) -> Outcome:
         states = [list(state) for state in self._store.slice_states(image_id)]
         slices = {"t": "slices", "image": image_id, "rev": folded.rev, "slices": states}
         return Outcome(ack, (_region_message(folded, region, image_id, by), (slices, b"")))
 
 
-def check_ref(shape: tuple[int, int, int], ref: SliceRef) -> None:
+def check_ref(shape: VolumeShape, ref: SliceRef) -> None:
     """Raises LookupError where the image has no such slice."""
     if ref.index >= shape[ref.axis]:
         raise LookupError(
@@ -169,15 +139,35 @@ def check_ref(shape: tuple[int, int, int], ref: SliceRef) -> None:
         )
 
 
-def _new_label(user: str, ref: SliceRef, patch: Patch, message: Message, instance: int) -> NewLabel:
+def _box(message: LabelMessage, size: tuple[int, int]) -> Box:
+    box, (rows, columns) = Box(*message.box), size
+    if box.r1 > rows or box.c1 > columns:
+        raise Refused(f"the label reaches outside its slice of {rows} x {columns} pixels; draw it again")
+    return box
+
+
+def _without_conflict(
+    classes: NDArray[np.uint8], meanwhile: tuple[str, NDArray[np.uint8]] | None
+) -> tuple[NDArray[np.uint8], Conflict | None]:
+    """Where somebody else spoke meanwhile, theirs stands and the sender is told."""
+    if meanwhile is None:
+        return classes, None
+    by, theirs = meanwhile
+    contested = (theirs != UNLABELLED) & (classes != UNLABELLED) & (theirs != classes)
+    if not contested.any():
+        return classes, None
+    return np.where(contested, np.uint8(UNLABELLED), classes), Conflict(by, int(contested.sum()))
+
+
+def _new_label(user: str, message: LabelMessage, patch: Patch, instance: int) -> NewLabel:
     return NewLabel(
-        ref=ref,
+        ref=SliceRef(message.image, message.axis, message.index),
         patch=patch,
-        client_id=message["id"],
+        client_id=message.id,
         author=user,
-        source=message["source"],
-        seconds=message["seconds"],
-        prompts=message["prompts"],
+        source=message.source,
+        seconds=message.seconds,
+        prompts=message.prompts,
         instance=instance,
     )
 
@@ -199,7 +189,9 @@ def _region_message(folded: Folded, region: Region, image_id: int, by: str) -> t
     return {**head, "instances": folded.instances is not None}, payload
 
 
-def _ack(message: Message, label: int | None, rev: int, instance: int, conflict: Conflict | None) -> Message:
+def _ack(
+    id: str, label: int | None, rev: int, instance: int = 0, conflict: Conflict | None = None
+) -> Message:
     told = {"by": conflict.by, "pixels": conflict.pixels} if conflict else None
-    ack = {"t": "ack", "id": message["id"], "label": label, "rev": rev, "instance": instance}
+    ack = {"t": "ack", "id": id, "label": label, "rev": rev, "instance": instance}
     return {**ack, "conflict": told}

@@ -19,19 +19,19 @@ ImageId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Seconds = Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)]  # that a person worked
-Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
-Points = Annotated[list[Point], Field(max_length=MAX_POINTS)]
+Point = tuple[Number, Number]  # row, column
+Points = Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS)]
 Sign = Annotated[int, Field(ge=0, le=1)]
-BoxNumbers = Annotated[list[Number], Field(min_length=4, max_length=4)]
+BoxNumbers = tuple[Number, Number, Number, Number]
 
 
-def _half_open(box: list[int]) -> list[int]:
+def _half_open(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     if not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError("a box needs r0 < r1 and c0 < c1")
     return box
 
 
-def _ordered(window: list[float]) -> list[float]:
+def _ordered(window: tuple[float, float]) -> tuple[float, float]:
     if window[0] > window[1]:
         raise ValueError("a window needs its low end first")
     return window
@@ -44,12 +44,14 @@ def _small(note: dict[str, Any]) -> dict[str, Any]:
     return note
 
 
-PixelBox = Annotated[list[Index], Field(min_length=4, max_length=4), AfterValidator(_half_open)]
-Window = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+PixelBox = Annotated[tuple[Index, Index, Index, Index], AfterValidator(_half_open)]
+Window = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 Note = Annotated[dict[str, Any], AfterValidator(_small)]
 
 
 class IncomingMessage(BaseModel):
+    """What the page says, checked. Fields that we do not know are left out."""
+
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
@@ -79,10 +81,10 @@ class PredictMessage(SliceMessage):
     t: Literal["predict"]
     seq: Count
     window: Window
-    points: Points = []
-    labels: Annotated[list[Sign], Field(max_length=MAX_POINTS)] = []
+    points: Points = ()
+    labels: Annotated[tuple[Sign, ...], Field(max_length=MAX_POINTS)] = ()
     box: BoxNumbers | None = None
-    scribbles: Annotated[list[ScribbleMessage], Field(max_length=1000)] = []
+    scribbles: Annotated[tuple[ScribbleMessage, ...], Field(max_length=1000)] = ()
     view: BoxNumbers | None = None
     mask_box: PixelBox | None = None
 
@@ -95,7 +97,7 @@ class LabelMessage(SliceMessage):
     base_rev: Count
     instance: Annotated[int, Field(ge=-1, le=65535)] = 0
     prompts: Note = {}
-    seconds: Seconds = 0
+    seconds: Seconds = 0.0
 
 
 class CompleteMessage(SliceMessage):
@@ -111,11 +113,11 @@ class AcceptMessage(IncomingMessage):
     axis: Axis
     lo: Index
     hi: Annotated[int, Field(ge=1, le=MAX_INDEX)]
-    min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
+    min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
     producer: Annotated[str, Field(max_length=200)] | None = None
     prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
     number: bool = False
-    seconds: Seconds = 0
+    seconds: Seconds = 0.0
 
 
 class UndoMessage(IncomingMessage):
@@ -129,19 +131,9 @@ class PingMessage(IncomingMessage):
     n: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
-_Any = Annotated[
-    OpenMessage
-    | LookMessage
-    | PredictMessage
-    | LabelMessage
-    | CompleteMessage
-    | AcceptMessage
-    | UndoMessage
-    | PingMessage,
-    Field(discriminator="t"),
-]
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(_Any)
-COMMITS = ("label", "complete", "accept", "undo", "redo")
+CommitMessage = LabelMessage | CompleteMessage | AcceptMessage | UndoMessage  # what changes labels
+AnyMessage = OpenMessage | LookMessage | PredictMessage | CommitMessage | PingMessage
+_ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="t")])
 
 
 class BadMessage(ValueError):
@@ -152,13 +144,13 @@ class BadMessage(ValueError):
         self.about = message_key
 
 
-def parse_message(text: bytes) -> dict[str, Any]:
-    """The message as a dict with nothing but checked fields.
+def parse_message(text: bytes) -> AnyMessage:
+    """The message with all its fields checked.
 
     Raises BadFrame where it is no JSON object with a `t` that we know, BadMessage where a field is wrong.
     """
     try:
-        return _ADAPTER.validate_json(text).model_dump()
+        return _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if len(first["loc"]) < 2:

@@ -9,7 +9,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from annotator.access.rate_limits import Bucket, Rate
 from annotator.protocol.frames import BadFrame, split
-from annotator.protocol.incoming import COMMITS, BadMessage, message_key, parse_message
+from annotator.protocol.incoming import (
+    AnyMessage,
+    BadMessage,
+    CommitMessage,
+    LookMessage,
+    OpenMessage,
+    PingMessage,
+    PredictMessage,
+    message_key,
+    parse_message,
+)
 from annotator.web.context import AppContext
 from annotator.web.errors import describe_error
 from annotator.web.hub import TOO_SLOW, Message, Tab
@@ -24,7 +34,6 @@ CHECK_SECONDS = 5.0  # how soon a revoked session loses its open socket
 WAITING = "An earlier change is not saved yet; this one waits for it."
 
 Value = TypeVar("Value")
-Spoken = tuple[Message, bytes]
 
 
 class Newest(Generic[Value]):
@@ -66,9 +75,9 @@ class TabConnection:
         self, socket: WebSocket, context: AppContext, tab: Tab, may_stay: Callable[[], bool]
     ) -> None:
         self._socket, self._context, self._tab, self._may_stay = socket, context, tab, may_stay
-        self._commits: asyncio.Queue[Spoken | None] = asyncio.Queue(COMMITS_WAITING)
-        self._prompts: Newest[Spoken] = Newest()
-        self._looks: Newest[Message] = Newest()
+        self._commits: asyncio.Queue[tuple[CommitMessage, bytes] | None] = asyncio.Queue(COMMITS_WAITING)
+        self._prompts: Newest[tuple[PredictMessage, bytes]] = Newest()
+        self._looks: Newest[LookMessage] = Newest()
         self._bucket = Bucket(MESSAGES)
         self._first_waiting: str | None = None  # the id of the change that must be saved before any other
 
@@ -113,28 +122,28 @@ class TabConnection:
         text = b""
         try:
             text, payload = split(frame or b"")
-            said = parse_message(text)
+            message = parse_message(text)
         except BadMessage as error:
             self._refuse(error.about, str(error))
             return True
         except BadFrame as error:
             self._refuse(message_key(text), str(error))
             return False
-        await self._dispatch(said, payload)
+        await self._dispatch(message, payload)
         return True
 
-    async def _dispatch(self, said: Message, payload: bytes) -> None:
-        kind = said["t"]
-        if kind in COMMITS:
-            await self._commits.put((said, payload))
-        elif kind == "predict":
-            self._prompts.put((said, payload))
-        elif kind == "look":
-            self._looks.put(said)
-        elif kind == "open":
-            self._context.hub.open(self._tab, said["image"])
-        else:
-            self._tab.say({"t": "pong", "n": said["n"]})
+    async def _dispatch(self, message: AnyMessage, payload: bytes) -> None:
+        match message:
+            case PredictMessage():
+                self._prompts.put((message, payload))
+            case LookMessage():
+                self._looks.put(message)
+            case OpenMessage():
+                self._context.hub.open(self._tab, message.image)
+            case PingMessage():
+                self._tab.say({"t": "pong", "n": message.n})
+            case _:
+                await self._commits.put((message, payload))
 
     async def _write(self) -> None:
         while (frame := await self._tab.next_frame()) is not None:
@@ -160,50 +169,50 @@ class TabConnection:
 
     async def _commit_in_order(self) -> None:
         while (item := await self._commits.get()) is not None:
-            said, payload = item
-            if self._first_waiting not in (None, said["id"]):
-                self._refuse({"id": said["id"]}, WAITING, retry=True)
+            message, payload = item
+            if self._first_waiting not in (None, message.id):
+                self._refuse({"id": message.id}, WAITING, retry=True)
                 continue
             self._first_waiting = None
             async with self._context.committing:
-                await self._commit(said, payload)
+                await self._commit(message, payload)
 
-    async def _commit(self, said: Message, payload: bytes) -> None:
+    async def _commit(self, message: CommitMessage, payload: bytes) -> None:
         try:
             outcome = await anyio.to_thread.run_sync(
-                self._context.workflow.commit, self._tab.user, said, payload
+                self._context.workflow.commit, self._tab.user, message, payload
             )
         except Exception as error:
             fault = describe_error(error)
-            self._first_waiting = said["id"] if fault.retry else None
-            self._refuse({"id": said["id"]}, fault.line, retry=fault.retry)
+            self._first_waiting = message.id if fault.retry else None
+            self._refuse({"id": message.id}, fault.line, retry=fault.retry)
             return
         self._tab.say(outcome.ack)
-        for message, content in outcome.broadcasts:
-            self._context.hub.broadcast(message, content, image=message["image"])
+        for news, content in outcome.broadcasts:
+            self._context.hub.broadcast(news, content, image=news["image"])
 
     async def _predict_newest(self) -> None:
         while True:
-            said, payload = await self._prompts.take()
+            message, payload = await self._prompts.take()
             async with self._context.predicting:
                 if self._prompts.waiting:
                     continue
-                answer = await self._answer(said, payload)
+                answer = await self._answer(message, payload)
             if not self._prompts.waiting:
                 self._tab.say(*answer)
 
-    async def _answer(self, said: Message, payload: bytes) -> Spoken:
+    async def _answer(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
         try:
-            return await anyio.to_thread.run_sync(self._context.workflow.predict, said, payload)
+            return await anyio.to_thread.run_sync(self._context.workflow.predict, message, payload)
         except Exception as error:
             fault = describe_error(error)
-            return {"t": "refused", "seq": said["seq"], "message": fault.line, "retry": fault.retry}, b""
+            return {"t": "refused", "seq": message.seq, "message": fault.line, "retry": fault.retry}, b""
 
     async def _look_newest(self) -> None:
         while True:
-            said = await self._looks.take()
+            message = await self._looks.take()
             try:
-                await anyio.to_thread.run_sync(self._context.workflow.look, said)
+                await anyio.to_thread.run_sync(self._context.workflow.look, message)
             except Exception as error:
                 describe_error(error)  # logged where it was not foreseen; nobody waits for an answer
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from annotator.labels.commit import Refused
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs, pack_bits, unpack_bits
+from annotator.protocol.incoming import CompleteMessage, LabelMessage, PredictMessage, UndoMessage
 from annotator.workflow import Workflow
 from storage.arrays import ERASED, UNLABELLED, SliceRef, plane
 from storage.store import Store
@@ -29,19 +30,19 @@ def workflow(store: Store) -> Iterator[Workflow]:
 
 def label(
     classes: NDArray[np.uint8], *, axis: int = 0, index: int = 4, at: tuple[int, int] = (0, 0), **more: Any
-) -> tuple[dict[str, Any], bytes]:
-    box = [at[0], at[1], at[0] + classes.shape[0], at[1] + classes.shape[1]]
-    message = {"t": "label", "id": uuid.uuid4().hex, "image": 1, "axis": axis, "index": index, "box": box}
-    rest = {"source": "drawn", "base_rev": 0, "instance": 0, "prompts": {}, "seconds": 1.5}
-    return {**message, **rest, **more}, encode_runs(classes)
+) -> tuple[LabelMessage, bytes]:
+    box = (at[0], at[1], at[0] + classes.shape[0], at[1] + classes.shape[1])
+    place: dict[str, Any] = {"image": 1, "axis": axis, "index": index, "box": box}
+    rest: dict[str, Any] = {"source": "drawn", "base_rev": 0, "seconds": 1.5}
+    return LabelMessage(t="label", id=uuid.uuid4().hex, **{**place, **rest, **more}), encode_runs(classes)
 
 
-def step(kind: str, target: str) -> dict[str, Any]:
-    return {"t": kind, "id": uuid.uuid4().hex, "target": target}
+def step(kind: Literal["undo", "redo"], target: str) -> UndoMessage:
+    return UndoMessage(t=kind, id=uuid.uuid4().hex, target=target)
 
 
-def complete(index: int, on: bool = True) -> dict[str, Any]:
-    return {"t": "complete", "id": uuid.uuid4().hex, "image": 1, "axis": 0, "index": index, "on": on}
+def complete(index: int, on: bool = True) -> CompleteMessage:
+    return CompleteMessage(t="complete", id=uuid.uuid4().hex, image=1, axis=0, index=index, on=on)
 
 
 def region(outcome: Any) -> tuple[dict[str, Any], NDArray[np.uint8]]:
@@ -74,9 +75,9 @@ def test_undo_brings_back_what_was_beneath_and_redo_lays_it_on_again(workflow):
     workflow.commit("ann", *label(np.ones((2, 2), np.uint8)))
     message, payload = label(TWOS)
     workflow.commit("ann", message, payload)
-    _, classes = region(workflow.commit("ann", step("undo", message["id"]), b""))
+    _, classes = region(workflow.commit("ann", step("undo", message.id), b""))
     assert classes[0].tolist() == [[1, 1, UNLABELLED], [1, 1, UNLABELLED]]
-    _, classes = region(workflow.commit("ann", step("redo", message["id"]), b""))
+    _, classes = region(workflow.commit("ann", step("redo", message.id), b""))
     assert (classes == 2).all()
 
 
@@ -132,15 +133,15 @@ def test_each_accepted_object_gets_the_next_free_number(workflow):
     [
         ({"image": 9}, "there is no image 9"),
         ({"index": 9}, "9 slices along axis 0, no 9"),
-        ({"box": [16, 0, 18, 3]}, "reaches outside its slice of 17 x 23"),
-        ({"box": [0, 0, 2, 4]}, "the runs cover 6 pixels, the box has 8"),
+        ({"box": (16, 0, 18, 3)}, "reaches outside its slice of 17 x 23"),
+        ({"box": (0, 0, 2, 4)}, "the runs cover 6 pixels, the box has 8"),
         ({"source": "guessed"}, "a label's source is one of"),
     ],
 )
 def test_a_label_that_does_not_fit_is_refused_in_one_sentence(workflow, change, sentence):
     message, payload = label(TWOS)
     with pytest.raises(Refused, match=sentence) as refusal:
-        workflow.commit("ann", {**message, **change}, payload)
+        workflow.commit("ann", message.model_copy(update=change), payload)
     assert not refusal.value.retry and workflow.store.newest_label() == 0
 
 
@@ -152,9 +153,9 @@ def test_a_class_that_never_was_is_refused(workflow):
 def test_the_history_tells_what_one_can_take_back_after_a_restart(workflow):
     message, payload = label(TWOS)
     workflow.commit("ann", message, payload)
-    assert workflow.history("ann")["undo"] == [{"id": message["id"], "image": 1, "axis": 0, "index": 4}]
-    workflow.commit("ann", step("undo", message["id"]), b"")
-    assert [e["id"] for e in workflow.history("ann")["redo"]] == [message["id"]]
+    assert workflow.history("ann")["undo"] == [{"id": message.id, "image": 1, "axis": 0, "index": 4}]
+    workflow.commit("ann", step("undo", message.id), b"")
+    assert [e["id"] for e in workflow.history("ann")["redo"]] == [message.id]
     assert workflow.history("bob") == {"undo": [], "redo": []}
 
 
@@ -168,23 +169,15 @@ def test_pixels_and_slices_are_those_of_the_volume(workflow):
             workflow.pixels(1, z0, z1)
 
 
-def predict(**more: Any) -> dict[str, Any]:
-    message = {"t": "predict", "seq": 3, "image": 1, "axis": 0, "index": 4, "window": [0, 255]}
-    return {
-        **message,
-        "points": [[7.0, 9.0]],
-        "labels": [1],
-        "box": None,
-        "scribbles": [],
-        "view": None,
-        **more,
-    }
+def predict(**more: Any) -> PredictMessage:
+    place: dict[str, Any] = {"image": 1, "axis": 0, "index": 4, "window": (0, 255)}
+    return PredictMessage(t="predict", seq=3, **{**place, "points": ((7.0, 9.0),), "labels": (1,), **more})
 
 
 def test_a_click_finds_the_object_in_each_plane(workflow):
     truth = ball()[1]
-    for axis, index, point in ((0, 4, [7, 9]), (1, 7, [4, 9]), (2, 9, [4, 7])):
-        message, payload = workflow.predict(predict(axis=axis, index=index, points=[point]), b"")
+    for axis, index, point in ((0, 4, (7, 9)), (1, 7, (4, 9)), (2, 9, (4, 7))):
+        message, payload = workflow.predict(predict(axis=axis, index=index, points=(point,)), b"")
         first = message["candidates"][0]
         r0, c0, r1, c1 = first["box"]
         mask = np.zeros(plane(truth, axis, index).shape, bool)
@@ -197,10 +190,10 @@ def test_a_click_finds_the_object_in_each_plane(workflow):
 
 def test_a_mask_to_refine_must_fit_its_slice(workflow):
     mask = np.ones((4, 5), bool)
-    message, _ = workflow.predict(predict(mask_box=[5, 7, 9, 12]), pack_bits(mask))
+    message, _ = workflow.predict(predict(mask_box=(5, 7, 9, 12)), pack_bits(mask))
     assert message["candidates"]
     with pytest.raises(Refused, match="reaches outside its slice"):
-        workflow.predict(predict(mask_box=[15, 7, 19, 12]), pack_bits(mask))
+        workflow.predict(predict(mask_box=(15, 7, 19, 12)), pack_bits(mask))
 
 
 def test_a_volume_whose_file_is_gone_is_refused_not_fatal(workflow):

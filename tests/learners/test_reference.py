@@ -19,6 +19,7 @@ from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
+from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.workflow import Workflow
 from learners.engines import SerialExecutor
 from learners.methods.reference.align import STEPS, align, alignment_loss, fresh_neck, likeness, prototype
@@ -535,10 +536,10 @@ def test_it_runs_as_any_learner_does_and_says_that_it_has_no_network_to_export(t
             cv2.imwrite(str(tmp_path / f"{i}.png"), picture(i)[0])
             import_path(store, tmp_path / f"{i}.png", Job("import"))
         truth = picture(1)[1]
-        place = {"image": 1, "axis": 0, "index": 0}
-        said = {"box": [0, 0, *truth.shape], "source": "drawn", "base_rev": 0, "instance": 0, "prompts": {}}
-        workflow.commit("me", {"t": "label", "id": "a", **place, **said, "seconds": 9.0}, encode_runs(truth))
-        workflow.commit("me", {"t": "complete", "id": "b", **place, "on": True}, b"")
+        place: dict[str, Any] = {"image": 1, "axis": 0, "index": 0}
+        said: dict[str, Any] = {"box": (0, 0, *truth.shape), "source": "drawn", "base_rev": 0, "seconds": 9.0}
+        workflow.commit("me", LabelMessage(t="label", id="a", **place, **said), encode_runs(truth))
+        workflow.commit("me", CompleteMessage(t="complete", id="b", **place, on=True), b"")
         scheduler.run_until_idle()
         assert [r.status for r in scheduler.rounds.of("reference")] == ["done"], "one round is enough"
         for image_id in (2, 3):

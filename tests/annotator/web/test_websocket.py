@@ -30,7 +30,14 @@ from annotator.protocol.frames import (
     unpack,
     unpack_bits,
 )
-from annotator.protocol.incoming import BadMessage, message_key, parse_message
+from annotator.protocol.incoming import (
+    BadMessage,
+    CommitMessage,
+    PredictMessage,
+    UndoMessage,
+    message_key,
+    parse_message,
+)
 from annotator.server import App
 from annotator.web import hub
 from annotator.web import websocket as live_module
@@ -52,13 +59,13 @@ class GatedWorkflow(Workflow):
         self.predicted: list[int] = []
         self.fails: Exception | None = None
 
-    def predict(self, message: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        self.predicted.append(message["seq"])
+    def predict(self, message: PredictMessage, payload: bytes) -> tuple[dict[str, Any], bytes]:
+        self.predicted.append(message.seq)
         self.started.set()
         assert self.gate.wait(20)
         return super().predict(message, payload)
 
-    def commit(self, user: str, message: dict[str, Any], payload: bytes) -> Outcome:
+    def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         if self.fails is not None:
             raise self.fails
         return super().commit(user, message, payload)
@@ -193,7 +200,7 @@ SAID = st.builds(lambda kind, rest: {**rest, "t": kind}, KINDS, st.dictionaries(
 def test_any_json_is_understood_or_refused(said: Any) -> None:
     try:
         understood = parse_message(json.dumps(said).encode())
-        json.dumps(understood, allow_nan=False)
+        json.dumps(understood.model_dump(), allow_nan=False)
     except (BadFrame, BadMessage) as error:
         assert str(error).strip() and "\n" not in str(error)
 
@@ -233,6 +240,23 @@ def test_a_field_out_of_range_is_refused_by_name(change: dict[str, Any]) -> None
         parse_message(json.dumps(said).encode())
     assert next(iter(change)) in str(refused.value) and len(str(refused.value)) < 200
     assert message_key(json.dumps(said).encode()) == {"id": said["id"]}
+
+
+@pytest.mark.parametrize(
+    "change", [{"min_confidence": 2}, {"lo": -1}, {"hi": 0}, {"prediction": 0}, {"number": 1}], ids=str
+)
+def test_a_range_to_accept_that_cannot_be_is_refused_by_name(change: dict[str, Any]) -> None:
+    said = {"t": "accept", "id": "a", "image": 1, "axis": 0, "lo": 0, "hi": 9, **change}
+    with pytest.raises(BadMessage, match=next(iter(change))):
+        parse_message(json.dumps(said).encode())
+
+
+def test_a_message_arrives_as_the_type_of_its_kind() -> None:
+    said = {**prompt(3), "scribbles": [{"label": 0, "points": [[1, 2], [3, 4]]}], "new": "unknown"}
+    understood = parse_message(json.dumps(said).encode())
+    assert isinstance(understood, PredictMessage) and understood.points == ((7, 9),)
+    assert understood.scribbles[0].points == ((1, 2), (3, 4)) and understood.box is None
+    assert isinstance(parse_message(b'{"t":"redo","id":"a","target":"b"}'), UndoMessage)
 
 
 # commits
