@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
 
 from annotator.filling.fill_worker import FillWorker
 from annotator.filling.proposals import VolumeProposals
@@ -11,10 +10,9 @@ from annotator.labels.label_cache import LabelCache
 from annotator.learning.label_queue import LabelQueue
 from annotator.learning.scheduler import Scheduler
 from annotator.prompting.tuner import Tuner
+from annotator.protocol.outgoing import Message
 from storage.arrays import SliceRef
 from storage.store import Store
-
-Message = dict[str, Any]
 
 
 class Background:

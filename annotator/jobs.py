@@ -7,11 +7,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+
+from annotator.protocol import outgoing
+from annotator.protocol.outgoing import JobState, Message
 
 log = logging.getLogger(__name__)
 
-JobState = Literal["running", "done", "failed", "cancelled"]
 Listen = Callable[["Job"], None]
 MAX_REFUSED = 300  # lines kept; the rest is counted
 MAX_LINE = 300
@@ -87,22 +88,21 @@ class Job:
             more = (f"and {self._left_out} more",) if self._left_out else ()
             return (*self._refused, *more)
 
-    def as_message(self) -> dict[str, Any]:
+    def as_message(self) -> Message:
         """The `job` message of docs/protocol.md."""
         progress = self.progress
-        message = {
-            "t": "job",
-            "id": self.id,
-            "kind": self.kind,
-            "phase": progress.phase,
-            "done": progress.done,
-            "total": progress.total,
-            "message": progress.message,
-            "refused": list(self.refused),
-            "state": self.state,
+        return outgoing.job(
+            self.id,
+            kind=self.kind,
+            phase=progress.phase,
+            done=progress.done,
+            total=progress.total,
+            message=progress.message,
+            state=self.state,
+            refused=self.refused,
+            url=self.url,
             **self.details,
-        }
-        return message if self.url is None else {**message, "url": self.url}
+        )
 
     def run(self, work: "JobWork", explain: Explain = str) -> None:
         """Do the work in this thread and note how it ended; never raises."""

@@ -27,6 +27,7 @@ from annotator.access.sessions import Sessions, user_of
 from annotator.jobs import Busy, Job, Jobs, Listen
 from annotator.prompting import auto_download
 from annotator.prompting.embedding_state import EmbeddingProgress
+from annotator.protocol import outgoing
 from annotator.protocol.frames import MAX_FRAME
 from annotator.server_settings import ServerSettings
 from annotator.web.api_jobs import run_import
@@ -104,7 +105,7 @@ def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
     hub = Hub()
     workflow.prompting.subscribe(
         on_progress=lambda progress: _tell_embedding(hub, workflow, progress),
-        on_speed=lambda: hub.post({"t": "project"}),
+        on_speed=lambda: hub.post(outgoing.project()),
     )
     jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
     sessions = Sessions(root / "private", settings)
@@ -114,10 +115,19 @@ def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
 
 def _tell_embedding(hub: Hub, workflow: Workflow, work: EmbeddingProgress) -> None:
     """How far the chosen model is with the slices around the open one, and who answers meanwhile."""
-    state = {"idle": "done", "failed": "failed"}.get(work.phase, "running")
-    facts = {"id": "embed", "kind": "embed", "refused": [], "state": state}
-    told = {"phase": work.phase, "done": work.done, "total": work.total, "message": work.message}
-    hub.post({"t": "job", **facts, **told})
+    states: dict[str, outgoing.JobState] = {"idle": "done", "failed": "failed"}
+    state = states.get(work.phase, "running")
+    hub.post(
+        outgoing.job(
+            "embed",
+            kind="embed",
+            phase=work.phase,
+            done=work.done,
+            total=work.total,
+            message=work.message,
+            state=state,
+        )
+    )
     hub.post(workflow.answering())
 
 
@@ -131,7 +141,7 @@ def _teller(hub: Hub) -> Listen:
         due = job.state != "running" or time.monotonic() - told_at > NEWS_SECONDS
         if job.kind in ("import", "download") and due:
             told_at = time.monotonic()
-            hub.post({"t": "project"})
+            hub.post(outgoing.project())
 
     return tell
 

@@ -13,6 +13,7 @@ from annotator.labels.accept import Accepting, without_members
 from annotator.labels.commit import Commits, Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
 from annotator.prompting.service import PromptService
+from annotator.protocol import outgoing
 from annotator.protocol.arrays import for_wire, pack_candidates, wire_dtype
 from annotator.protocol.incoming import (
     AcceptMessage,
@@ -21,6 +22,7 @@ from annotator.protocol.incoming import (
     PredictMessage,
     UndoMessage,
 )
+from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import prompts_of
 from storage.arrays import SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageFull
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Refused", "Workflow"]
 
-Message = dict[str, Any]
 TRAITS = {"flag": "flagged", "first": "first", "skip": "skipped"}  # as the list of images names them
 
 
@@ -55,7 +56,7 @@ class Workflow:
 
         def use_tuned_layers() -> None:
             self.prompting.use_tuned_layers()
-            publish({"t": "project"})
+            publish(outgoing.project())
             publish(self.answering())
 
         self.background = Background(
@@ -107,7 +108,7 @@ class Workflow:
         """Flag an image, put it first or leave it out of the queue; the message for every page. Raises LookupError."""
         self.store.image(image_id)
         self.store.image_states.set_trait(image_id, trait, on, user)
-        return {"t": "mark", "image": image_id, "mark": TRAITS[trait], "on": on, "by": user}
+        return outgoing.mark(image_id, TRAITS[trait], on, user)
 
     def image(self, image_id: int) -> Message:
         image = self.store.image(image_id)
@@ -221,9 +222,10 @@ class Workflow:
             raise Refused(str(error)) from error
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         candidates, bits = pack_candidates(answer.prediction)
-        head = {"t": "mask", "seq": message.seq, "model": answer.model, "ms": milliseconds}
-        head["why"] = answer.why
-        return {**head, "candidates": candidates}, bits
+        told = outgoing.mask(
+            message.seq, model=answer.model, ms=milliseconds, why=answer.why, candidates=candidates
+        )
+        return told, bits
 
     def look(self, message: LookMessage) -> None:
         """This slice is open now: get its embedding ready, then its neighbours'."""
@@ -243,7 +245,7 @@ class Workflow:
 
     def answering(self) -> Message:
         """Which model answers, and why."""
-        return {"t": "model", **self.prompting.answering()}
+        return outgoing.model(**self.prompting.answering())
 
 
 def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:

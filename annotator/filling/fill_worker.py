@@ -13,6 +13,8 @@ import numpy as np
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.labelled_slices import labelled_slices
 from annotator.prompting.selection import prompt_choice
+from annotator.protocol import outgoing
+from annotator.protocol.outgoing import FillState, Message
 from annotator.text import error_sentence
 from learners.propagate import PROPAGATORS, PropagationCancelled
 from learners.propagate.contract import LabelledSlice
@@ -26,7 +28,6 @@ from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
 DEFAULT = "random_walker"
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
@@ -237,8 +238,8 @@ class FillWorker:
             if row.kind == "propagated" and row.producer != keep:
                 self._store.predictions.remove(image_id, row.producer)
 
-    def _announce(self, image_id: int, state: str, **details: Any) -> None:
-        self._publish({"t": "fill", "image": image_id, "state": state, **details})
+    def _announce(self, image_id: int, state: FillState, **details: Any) -> None:
+        self._publish(outgoing.fill(image_id, state, **details))
 
 
 def _write_known(path: Path, folded: Folded) -> None:

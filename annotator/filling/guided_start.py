@@ -1,15 +1,15 @@
 """The guided start of a volume: which orthogonal slices to label first, for the page."""
 
 from dataclasses import asdict
-from typing import Any
 
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.labelled_slices import labelled_slices
+from annotator.protocol.outgoing import Message
 from learners.propagate.first_slices import steps
 from storage.store import Store
 
 
-def guide(store: Store, folds: LabelCache, image_id: int, planes: int) -> dict[str, Any]:
+def guide(store: Store, folds: LabelCache, image_id: int, planes: int) -> Message:
     """`{steps, now}`: `now` is the step to label next, null where the start is made or there is nothing to guide in.
     Raises LookupError, ValueError."""
     image = store.image(image_id)

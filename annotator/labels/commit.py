@@ -1,20 +1,20 @@
 """What a person says about voxels, made durable: label, complete, undo and redo messages of docs/protocol.md."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.labels.broadcasts import Broadcast, Change, broadcasts
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import CompleteMessage, LabelMessage, UndoMessage
+from annotator.protocol.outgoing import Message, ack, conflict
 from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
 from storage.rows import NewLabel
 from storage.store import Store
 
-Message = dict[str, Any]
 VolumeShape = tuple[int, int, int]
 
 
@@ -31,15 +31,7 @@ class Outcome:
     """The sender's acknowledgement, and what everybody on that image gets to see."""
 
     ack: Message
-    broadcasts: tuple[tuple[Message, bytes], ...] = ()
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Pixels on which somebody else's newer label was kept."""
-
-    by: str
-    pixels: int
+    broadcasts: tuple[Broadcast, ...] = ()
 
 
 class Commits:
@@ -58,7 +50,7 @@ class Commits:
             check_ref(image.shape, ref)
             label = self._store.find_label(message.id)
             if label is not None:  # taken before, for instance when the acknowledgement was lost
-                return Outcome(_ack(message.id, label, self._store.newest_label(image.id)))
+                return Outcome(ack(message.id, label=label, rev=self._store.newest_label(image.id)))
             if isinstance(message, CompleteMessage):
                 return self._complete(user, message, slice_region(image.shape, ref.axis, ref.index))
             return self._label(user, image.shape, message, payload)
@@ -68,13 +60,13 @@ class Commits:
         classes = self._classes(payload, box)
         region = region_of(message.axis, message.index, box)
         theirs = self._said_meanwhile(user, shape, message, region)
-        classes, conflict = _without_conflict(classes, theirs)
+        classes, lost = _without_conflict(classes, theirs)
         instance = self._instance(message, classes)
         patch = Patch(box, classes, _instances(classes, instance))
         row = self._store.add_label(_new_label(user, message, patch, instance))
         folded = self._folds.add(row, patch)
-        ack = _ack(message.id, row.id, folded.rev, row.instance, conflict)
-        return self._outcome(ack, row.image_id, folded, region, by=user)
+        reply = ack(message.id, label=row.id, rev=folded.rev, instance=row.instance, conflict=lost)
+        return self._outcome(reply, Change(row.image_id, region, user), folded)
 
     def _complete(self, user: str, message: CompleteMessage, region: Region) -> Outcome:
         ref = SliceRef(message.image, message.axis, message.index)
@@ -84,7 +76,8 @@ class Commits:
         if not message.on and is_complete:
             self._store.reopen_slice(ref, client_id=message.id, author=user)
         folded = self._folds.redo(ref.image_id, region)
-        return self._outcome(_ack(message.id, None, folded.rev), ref.image_id, folded, region, by=user)
+        reply = ack(message.id, label=None, rev=folded.rev)
+        return self._outcome(reply, Change(ref.image_id, region, user), folded)
 
     def _undo(self, user: str, message: UndoMessage) -> Outcome:
         change = self._store.revoke if message.t == "undo" else self._store.restore
@@ -94,8 +87,8 @@ class Commits:
         else:
             region = region_of(row.axis, row.index, row.box)
         folded = self._folds.redo(row.image_id, region)
-        ack = _ack(message.id, row.id, folded.rev, row.instance)
-        return self._outcome(ack, row.image_id, folded, region, by=user)
+        reply = ack(message.id, label=row.id, rev=folded.rev, instance=row.instance)
+        return self._outcome(reply, Change(row.image_id, region, user), folded)
 
     def _classes(self, payload: bytes, box: Box) -> NDArray[np.uint8]:
         classes = decode_runs(payload, box.shape)
@@ -125,10 +118,8 @@ class Commits:
         has_object = ((classes > 0) & (classes < ERASED)).any()
         return self._store.next_instance(message.image) if has_object else 0
 
-    def _outcome(self, ack: Message, image_id: int, folded: Folded, region: Region, *, by: str) -> Outcome:
-        states = [list(state) for state in self._store.slice_states(image_id)]
-        slices = {"t": "slices", "image": image_id, "rev": folded.rev, "slices": states}
-        return Outcome(ack, (_region_message(folded, region, image_id, by), (slices, b"")))
+    def _outcome(self, reply: Message, change: Change, folded: Folded) -> Outcome:
+        return Outcome(reply, broadcasts(change, folded, self._store.slice_states(change.image)))
 
 
 def check_ref(shape: VolumeShape, ref: SliceRef) -> None:
@@ -148,7 +139,7 @@ def _box(message: LabelMessage, size: tuple[int, int]) -> Box:
 
 def _without_conflict(
     classes: NDArray[np.uint8], meanwhile: tuple[str, NDArray[np.uint8]] | None
-) -> tuple[NDArray[np.uint8], Conflict | None]:
+) -> tuple[NDArray[np.uint8], Message | None]:
     """Where somebody else spoke meanwhile, theirs stands and the sender is told."""
     if meanwhile is None:
         return classes, None
@@ -156,7 +147,7 @@ def _without_conflict(
     contested = (theirs != UNLABELLED) & (classes != UNLABELLED) & (theirs != classes)
     if not contested.any():
         return classes, None
-    return np.where(contested, np.uint8(UNLABELLED), classes), Conflict(by, int(contested.sum()))
+    return np.where(contested, np.uint8(UNLABELLED), classes), conflict(by, int(contested.sum()))
 
 
 def _new_label(user: str, message: LabelMessage, patch: Patch, instance: int) -> NewLabel:
@@ -177,21 +168,3 @@ def _instances(classes: NDArray[np.uint8], instance: int) -> NDArray[np.uint16] 
         return None
     objects = (classes > 0) & (classes < ERASED)
     return np.where(objects, np.uint16(instance), np.uint16(0)).astype(np.uint16)
-
-
-def _region_message(folded: Folded, region: Region, image_id: int, by: str) -> tuple[Message, bytes]:
-    payload = folded.region(region).tobytes()
-    if folded.instances is not None:
-        window = tuple(slice(a, b) for a, b in zip(region[::2], region[1::2]))
-        numbers = folded.instances[window].astype("<u2").tobytes()
-        payload += b"\0" * (len(payload) % 2) + numbers
-    head = {"t": "region", "image": image_id, "rev": folded.rev, "by": by, "box": list(region)}
-    return {**head, "instances": folded.instances is not None}, payload
-
-
-def _ack(
-    id: str, label: int | None, rev: int, instance: int = 0, conflict: Conflict | None = None
-) -> Message:
-    told = {"by": conflict.by, "pixels": conflict.pixels} if conflict else None
-    ack = {"t": "ack", "id": id, "label": label, "rev": rev, "instance": instance}
-    return {**ack, "conflict": told}

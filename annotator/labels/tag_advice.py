@@ -1,7 +1,6 @@
 """What the page says about tagging in this project; from what was measured, docs/measured/tags.md."""
 
-from typing import Any
-
+from annotator.protocol.outgoing import Message
 from storage.store import Store
 
 DRAWN = 4  # images with masks from which on they teach more than tags
@@ -10,7 +9,7 @@ DRAWN = 4  # images with masks from which on they teach more than tags
 SUGGESTED = False
 
 
-def advice(store: Store) -> dict[str, Any]:
+def advice(store: Store) -> Message:
     """{"suggest", "why"}: a sentence for the person."""
     total, rows = store.images(limit=-1)
     if len(store.rounds.labelled_images()) >= DRAWN:

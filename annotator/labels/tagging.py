@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.protocol.outgoing import Message
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, SliceRef, plane
 from storage.fold import fold
 from storage.rows import ImageRow, LabelRow
@@ -16,7 +16,6 @@ from storage.tags import NewTag, TagBatch
 
 AXIS = 0  # tags are given on pictures and on the slices that a volume is stored in
 SliceKey = tuple[int, int, int]  # image, axis, index
-Message = dict[str, Any]
 
 
 @dataclass

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from annotator.learning.label_queue import LabelQueue
 from annotator.learning.model_export import ExportedModel, export_model
 from annotator.learning.model_import import import_model
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import RANKER, LearnSettings
+from annotator.protocol.outgoing import Message
 from learners import LEARNERS
 from learners.engines import SerialExecutor
 from storage.store import Store
 
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[Message], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainOptions:
 class Ranking:
     """The `queue` message, and what it came from."""
 
-    queue: dict[str, Any]
+    queue: Message
     asked: str | None  # the ranker that somebody asked for or chose for the project
     learner: str | None  # whose predictions were ranked; None: no model has predicted anything yet
 
@@ -44,9 +44,7 @@ class Ranking:
         return str(self.queue["ranker"])
 
 
-def train(
-    project: Path, options: TrainOptions, tell: Tell, engine: Executor | None = None
-) -> list[dict[str, Any]]:
+def train(project: Path, options: TrainOptions, tell: Tell, engine: Executor | None = None) -> list[Message]:
     """Train on all labels for about so long, predict every image; the learners' states. Raises LookupError."""
     settings = LearnSettings(
         learners=(options.learner,) if options.learner else (),
@@ -64,14 +62,12 @@ def train(
         return scheduler.status()
 
 
-def predict(
-    project: Path, learner: str | None, tell: Tell, engine: Executor | None = None
-) -> list[dict[str, Any]]:
+def predict(project: Path, learner: str | None, tell: Tell, engine: Executor | None = None) -> list[Message]:
     """Every image that the learner's model (without a name, the newest) has not predicted; the `proposal` messages
     with the images' names. Raises LookupError where there is no model, RuntimeError with the round's reason."""
-    proposals: list[dict[str, Any]] = []
+    proposals: list[Message] = []
 
-    def listen(message: dict[str, Any]) -> None:
+    def listen(message: Message) -> None:
         if message["t"] == "proposal":
             proposals.append(message)
         tell(message)

@@ -1,14 +1,14 @@
 """The order in which a person is asked to label: the chosen ranker over the newest evidence."""
 
-from typing import Any
-
 import numpy as np
 
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import RANKER
+from annotator.protocol.outgoing import Message, queue
 from learners.rankers import COLD, RANKERS, WARM, rank
 from learners.rankers.contract import Pick, RankRequest, Ref
 from learners.rankers.pool import Pool
+from storage.rows import ImageRow
 
 SKIPPED, CHOSEN = "skipped", RANKER
 
@@ -24,7 +24,7 @@ class LabelQueue:
 
     def next(
         self, count: int = 20, ranker: str | None = None, *, whole_images: bool = False, search: str = ""
-    ) -> dict[str, Any]:
+    ) -> Message:
         """The `queue` message: images that people put first, then what the ranker says; images that they left out, or
         whose names do not contain `search`, are not asked for. Raises LookupError for an unknown ranker."""
         learner = self._scheduler.ranked_learner()
@@ -33,23 +33,8 @@ class LabelQueue:
         first, pool = self._chosen_by_people(pool, search)
         picks = [*first, *rank(name, pool, self._ask(count, learner, whole_images))][:count]
         images = {p.image: self._store.image(p.image) for p in picks}
-        return {
-            "t": "queue",
-            "ranker": name,
-            "why": RANKERS[name].good_at,
-            "items": [
-                {
-                    "image": p.image,
-                    "name": images[p.image].name,
-                    "kind": "volume" if images[p.image].is_volume else "image",
-                    "axis": p.axis,
-                    "index": p.index,
-                    "score": round(p.score, 4),
-                    "why": p.why,
-                }
-                for p in picks
-            ],
-        }
+        items = [_item(pick, images[pick.image]) for pick in picks]
+        return queue(name, why=RANKERS[name].good_at, items=items)
 
     def choose(self, ranker: str) -> None:
         """For the project; an empty name lets the app choose. Raises LookupError."""
@@ -118,3 +103,15 @@ class LabelQueue:
             image, axis, index = (int(n) for n in part.split(","))
             found.add((image, axis, index))
         return found
+
+
+def _item(pick: Pick, image: ImageRow) -> Message:
+    return {
+        "image": image.id,
+        "name": image.name,
+        "kind": "volume" if image.is_volume else "image",
+        "axis": pick.axis,
+        "index": pick.index,
+        "score": round(pick.score, 4),
+        "why": pick.why,
+    }

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from annotator.learning.prediction_publisher import RunningRound
+from annotator.protocol.outgoing import Message, RoundState, round_progress, round_status
 from learners import LEARNERS
 from learners.progress import RoundProgress, read_progress
 from storage.rounds import RoundRow
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,25 +26,18 @@ class LearnerStatus:
     def message(self) -> Message:
         """The `round` message."""
         running, last, done = self.running, self.last, self.done
-        message = {
-            "t": "round",
-            "learner": self.name,
-            "title": LEARNERS[self.name].title,
-            "state": self._state(),
-            "round": running.row.id if running else (last.id if last else None),
-            "dice": None if done is None or done.dice is None else round(done.dice, 4),
-            "behind": self.newest_label > (done.seen_label if done else 0),
-            "message": self._words(),
-        }
-        if running is not None:
-            found = read_progress(running.spec.directory)
-            progress = found or RoundProgress("waiting for its turn")
-            message |= {"begun": found is not None, "phase": progress.phase}
-            message |= {"step": progress.step, "loss": progress.loss}
-            message["seconds_left"] = progress.seconds_left
-        return message
+        return round_status(
+            self.name,
+            title=LEARNERS[self.name].title,
+            state=self._state(),
+            round=running.row.id if running else (last.id if last else None),
+            dice=None if done is None or done.dice is None else round(done.dice, 4),
+            behind=self.newest_label > (done.seen_label if done else 0),
+            message=self._words(),
+            progress=None if running is None else _progress(running),
+        )
 
-    def _state(self) -> str:
+    def _state(self) -> RoundState:
         if self.running is not None:
             return "running"
         if self.paused:
@@ -64,6 +55,14 @@ class LearnerStatus:
         if last.status in ("failed", "lost"):
             return f"The last round {'failed' if last.status == 'failed' else 'was lost'}: {last.error}."
         return " ".join(f"{note[:1].upper()}{note[1:]}." for note in last.metrics.get("notes", ()))
+
+
+def _progress(running: RunningRound) -> Message:
+    found = read_progress(running.spec.directory)
+    at = found or RoundProgress("waiting for its turn")
+    return round_progress(
+        found is not None, phase=at.phase, step=at.step, loss=at.loss, seconds_left=at.seconds_left
+    )
 
 
 def history(rows: Sequence[RoundRow]) -> list[Message]:

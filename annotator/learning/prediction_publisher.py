@@ -3,16 +3,14 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from annotator.learning.corrections import Corrections
+from annotator.protocol.outgoing import Message, proposal
 from learners.progress import classes_file, confidence_file, read_progress
 from learners.spec import RoundSpec
 from storage.predictions import NewPrediction
 from storage.rounds import RoundRow
 from storage.store import Store
-
-Message = dict[str, Any]
 
 
 @dataclass
@@ -60,13 +58,7 @@ class PredictionPublisher:
             expected_dice=expected,
         )
         row = self.store.predictions.add(new)
+        shown = None if expected is None else round(expected, 3)
         self.publish(
-            {
-                "t": "proposal",
-                "image": image_id,
-                "producer": name,
-                "round": running.row.id,
-                "seen": row.seen_label,
-                "expected_dice": None if expected is None else round(expected, 3),
-            }
+            proposal(image_id, producer=name, round=running.row.id, seen=row.seen_label, expected_dice=shown)
         )

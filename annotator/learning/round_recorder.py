@@ -4,18 +4,16 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
-from typing import Any
 
 from annotator.learning.next_step import TRIES
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.ranking_pools import PoolStore
+from annotator.protocol.outgoing import Message, queue_changed
 from learners.spec import RoundResult, Unready
 from storage.arrays import TornFile
 from storage.rounds import Finished, Rounds
 
 log = logging.getLogger(__name__)
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class RoundRecorder:
             int(result.model.name), result.dice, result.child_dice, result.parent_dice, metrics
         )
         if self.pools.keep(row.learner, running.spec.directory / "pool.npz"):
-            self.publish({"t": "queue", "learner": row.learner})
+            self.publish(queue_changed(row.learner))
         self.rounds.finish(row.id, finished)
         log.info("round %d of %s done: %d steps, Dice %s", row.id, row.learner, result.steps, result.dice)
 

@@ -22,6 +22,7 @@ from annotator.learning.round_inputs import RoundInputs, missing
 from annotator.learning.round_recorder import RoundRecorder
 from annotator.learning.round_spec import RoundNeeds, make_spec
 from annotator.learning.settings import LearnSettings, keep_settings, read_settings
+from annotator.protocol.outgoing import Message
 from learners import LEARNERS
 from learners.choice import Choice, choose
 from learners.progress import STOP_FILE
@@ -31,7 +32,6 @@ from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
 TICK_SECONDS = 0.5
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.protocol.frames import pack_bits
+from annotator.protocol.outgoing import Message
 from models.prompt import MaskPrediction
 
 WIRE_TYPES = {"int32": np.float32, "float64": np.float32}  # browsers slice these; the rest goes as it is
@@ -22,9 +23,17 @@ def for_wire(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(pixels, dtype=dtype)
 
 
-def pack_candidates(prediction: MaskPrediction) -> tuple[list[dict[str, Any]], bytes]:
+def pack_labels(classes: NDArray[np.uint8], numbers: NDArray[np.uint16] | None) -> bytes:
+    """The payload of a `region` message: classes, then (on an even byte) object numbers where there are some."""
+    payload = classes.tobytes()
+    if numbers is not None:
+        payload += b"\0" * (len(payload) % 2) + numbers.astype("<u2").tobytes()
+    return payload
+
+
+def pack_candidates(prediction: MaskPrediction) -> tuple[list[Message], bytes]:
     """Each mask as its bounding box and packed rows (little bit order), best first; see docs/protocol.md."""
-    entries: list[dict[str, Any]] = []
+    entries: list[Message] = []
     payload = bytearray()
     for mask, score in zip(prediction.masks, prediction.scores, strict=True):
         box = bounding_box(mask)

@@ -17,7 +17,7 @@ class BadFrame(ValueError):
     """A frame that breaks the protocol's form."""
 
 
-def pack(message: dict, payload: bytes | memoryview = b"") -> bytes:
+def pack(message: dict[str, Any], payload: bytes | memoryview = b"") -> bytes:
     """One frame: u32 length, JSON padded with spaces so that the payload starts on a multiple of 4."""
     text = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-(len(text) + _LENGTH.size) % 4)
@@ -35,7 +35,7 @@ def split(frame: bytes) -> tuple[bytes, bytes]:
     return bytes(frame[_LENGTH.size : end]), bytes(frame[end:])
 
 
-def unpack(frame: bytes) -> tuple[dict, bytes]:
+def unpack(frame: bytes) -> tuple[dict[str, Any], bytes]:
     """The message and the payload of a frame; raises BadFrame."""
     text, payload = split(frame)
     try:

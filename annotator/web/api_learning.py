@@ -10,6 +10,7 @@ from pydantic import Field
 from annotator.learning.label_queue import CHOSEN, LabelQueue
 from annotator.learning.scheduler import Scheduler
 from annotator.protocol.incoming import Axis, ImageId, Index
+from annotator.protocol.outgoing import Message
 from annotator.web.bodies import RequestBody, Search, ShortName
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
@@ -102,7 +103,7 @@ def _add_queue(router: APIRouter, queue: LabelQueue) -> None:
         return {}
 
 
-def overview(scheduler: Scheduler) -> dict[str, Any]:
+def overview(scheduler: Scheduler) -> Message:
     """What can be chosen, what is chosen and why, and how the rounds stand."""
     choice, settings = scheduler.choice(), scheduler.settings
     return {
@@ -134,7 +135,7 @@ def overview(scheduler: Scheduler) -> dict[str, Any]:
     }
 
 
-def corrections(scheduler: Scheduler, learner: str) -> list[dict[str, Any]]:
+def corrections(scheduler: Scheduler, learner: str) -> list[Message]:
     """How much people changed proposals over the project's life: 1 is nothing. Oldest first."""
     return [
         {

@@ -12,6 +12,7 @@ from annotator.jobs import Job
 from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model, model_folder
 from annotator.learning.scheduler import Scheduler
+from annotator.protocol import outgoing
 from annotator.web.api_learning import Learner
 from annotator.web.bodies import BatchId, JobId, RequestBody
 from annotator.web.context import AppContext, person
@@ -105,7 +106,7 @@ def _take_in(context: AppContext, scheduler: Scheduler, learner: str, batch: Upl
         )
     finally:
         context.uploads.discard(batch)
-    context.hub.post({"t": "project"})  # its classes may be new
+    context.hub.post(outgoing.project())  # its classes may be new
     scheduler.propose(learner)
 
 

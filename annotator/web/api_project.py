@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from pydantic import Field
 
 from annotator.jobs import Job
+from annotator.protocol import outgoing
 from annotator.protocol.incoming import ImageId, Index
 from annotator.web.bodies import ClassId, Name, RequestBody, Search
 from annotator.web.context import AppContext, person
@@ -83,14 +84,14 @@ def _add_changes(router: APIRouter, context: AppContext) -> None:
         if missing := [name for name in wanted if getattr(change, name) is None]:
             raise ValueError(f"to {change.op} a class say its {' and its '.join(missing)}")
         answer = await run_sync(workflow.edit_classes, change.model_dump(exclude_none=True))
-        context.hub.broadcast({"t": "project"})
+        context.hub.broadcast(outgoing.project())
         return answer
 
     @router.post("/model")
     async def model(choice: ModelBody) -> Any:
         await run_sync(workflow.choose_model, choice.name)
         context.hub.broadcast(workflow.answering())
-        context.hub.broadcast({"t": "project"})
+        context.hub.broadcast(outgoing.project())
         return {}
 
     @router.post("/model/{name}/download")

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from annotator.labels.tag_advice import advice
 from annotator.labels.tagging import Tagging
 from annotator.protocol.incoming import Axis, ImageId, Index, Seconds
+from annotator.protocol.outgoing import Message
 from annotator.web.bodies import ClassId, RequestBody
 from annotator.web.context import AppContext, cache_control, person
 from annotator.web.thumbnails import thumbnail
@@ -43,7 +44,7 @@ def make_router(context: AppContext) -> APIRouter:
     router, workflow = APIRouter(prefix="/api"), context.workflow
     tagging = Tagging(workflow.store)
 
-    def changed(items: list[dict[str, Any]]) -> dict[str, Any]:
+    def changed(items: list[Message]) -> Message:
         if workflow.background is not None:
             workflow.background.scheduler.notify()
         return {"items": items}

@@ -4,6 +4,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from typing import Any
 
 from numpy.typing import NDArray
 from starlette.requests import Request
@@ -27,7 +28,7 @@ class CompressedCache:
         self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable, make: Callable[[], NDArray]) -> bytes | NDArray:
+    def get(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> bytes | NDArray[Any]:
         """The compressed array; the array itself where it is too large to be compressed in one go."""
         with self._lock:
             if key in self._kept:
@@ -49,12 +50,12 @@ class CompressedCache:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
-def deflate(array: NDArray) -> bytes | NDArray:
+def deflate(array: NDArray[Any]) -> bytes | NDArray[Any]:
     """As `CompressedCache.get`, for what changes too often to be kept."""
     return array if array.nbytes > WHOLE_BYTES else zlib.compress(_bytes_of(array), LEVEL)
 
 
-def compressed_response(request: Request, content: bytes | NDArray, headers: dict[str, str]) -> Response:
+def compressed_response(request: Request, content: bytes | NDArray[Any], headers: dict[str, str]) -> Response:
     """Compressed where the client understands it, which every browser does."""
     accepts = "deflate" in request.headers.get("accept-encoding", "")
     headers = headers | {"vary": "accept-encoding"} | ({"content-encoding": "deflate"} if accepts else {})
@@ -64,17 +65,17 @@ def compressed_response(request: Request, content: bytes | NDArray, headers: dic
     return StreamingResponse(blocks, headers=headers, media_type=BINARY)
 
 
-def _bytes_of(array: NDArray) -> memoryview:
+def _bytes_of(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view("u1").data
 
 
-def _blocks(array: NDArray) -> Iterator[bytes]:
+def _blocks(array: NDArray[Any]) -> Iterator[bytes]:
     view = _bytes_of(array)
     for start in range(0, len(view), BLOCK_BYTES):
         yield bytes(view[start : start + BLOCK_BYTES])
 
 
-def _deflated(array: NDArray) -> Iterator[bytes]:
+def _deflated(array: NDArray[Any]) -> Iterator[bytes]:
     press = zlib.compressobj(LEVEL)
     for block in _blocks(array):
         if data := press.compress(block):

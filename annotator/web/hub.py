@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from annotator.protocol.frames import pack
+from annotator.protocol.outgoing import Message, presence
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
 QUEUE_FRAMES, QUEUE_BYTES = (
     2000,
     128 << 20,
@@ -121,7 +120,7 @@ class Hub:
     def _tell_presence(self, image: int | None) -> None:
         if image is not None:
             users = _unique(tab.user for tab in self._watching(image))
-            self.broadcast({"t": "presence", "image": image, "users": users}, image=image)
+            self.broadcast(presence(image, users), image=image)
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from annotator.access.rate_limits import Bucket, Rate
+from annotator.protocol import outgoing
 from annotator.protocol.frames import BadFrame, split
 from annotator.protocol.incoming import (
     AnyMessage,
@@ -20,11 +21,11 @@ from annotator.protocol.incoming import (
     message_key,
     parse_message,
 )
+from annotator.protocol.outgoing import Message
 from annotator.web.context import AppContext
 from annotator.web.errors import describe_error
-from annotator.web.hub import TOO_SLOW, Message, Tab
+from annotator.web.hub import TOO_SLOW, Tab
 
-PROTOCOL = 1
 BROKEN, SIGNED_OUT = 1008, 4401
 MESSAGES = Rate(per_second=400, burst=4000)  # faster ones wait; nothing is thrown away for being fast
 COMMITS_WAITING = 32
@@ -97,7 +98,7 @@ class TabConnection:
             committing.cancel()
 
     def _greet(self) -> None:
-        self._tab.say({"t": "hello", "user": self._tab.user, "protocol": PROTOCOL})
+        self._tab.say(outgoing.hello(self._tab.user))
         self._tab.say(self._context.workflow.answering())
         for job in self._context.jobs.visible_jobs():
             self._tab.say(job.as_message())
@@ -141,7 +142,7 @@ class TabConnection:
             case OpenMessage():
                 self._context.hub.open(self._tab, message.image)
             case PingMessage():
-                self._tab.say({"t": "pong", "n": message.n})
+                self._tab.say(outgoing.pong(message.n))
             case _:
                 await self._commits.put((message, payload))
 
@@ -206,7 +207,7 @@ class TabConnection:
             return await anyio.to_thread.run_sync(self._context.workflow.predict, message, payload)
         except Exception as error:
             fault = describe_error(error)
-            return {"t": "refused", "seq": message.seq, "message": fault.line, "retry": fault.retry}, b""
+            return outgoing.refused(fault.line, retry=fault.retry, seq=message.seq), b""
 
     async def _look_newest(self) -> None:
         while True:
@@ -216,8 +217,9 @@ class TabConnection:
             except Exception as error:
                 describe_error(error)  # logged where it was not foreseen; nobody waits for an answer
 
-    def _refuse(self, of: dict[str, Any], line: str, *, retry: bool = False) -> None:
-        self._tab.say({"t": "refused", **of, "message": line, "retry": retry})
+    def _refuse(self, about: Message, line: str, *, retry: bool = False) -> None:
+        """`about`: the id or seq of what is refused, where that is known."""
+        self._tab.say(outgoing.refused(line, retry=retry, **about))
 
     async def _close(self) -> None:
         try:

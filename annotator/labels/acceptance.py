@@ -1,0 +1,125 @@
+"""What one acceptance is about, read from the store once: the image, what is proposed for it, and the range."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.labels.commit import Refused
+from annotator.labels.numbering import MAX_OBJECTS, number_patches
+from annotator.protocol.incoming import AcceptMessage
+from storage.arrays import UNLABELLED, Box, Patch, SliceRef, plane
+from storage.fold import Folded, Region, slice_region
+from storage.predictions import PredictionRow
+from storage.rows import ImageRow, NewLabel
+from storage.store import Store
+
+MAX_ID = 54  # characters; the other slices' events append a number to it
+
+SlicePatch = tuple[int, Patch]  # the index of a slice along the axis, and what is accepted there
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """An `accept` message, its image, and the newest proposal of the producer that it names."""
+
+    message: AcceptMessage
+    image: ImageRow
+    prediction: PredictionRow
+
+    @classmethod
+    def read(cls, store: Store, message: AcceptMessage) -> "Acceptance":
+        """Raises Refused, and LookupError for an unknown image."""
+        if len(message.id) > MAX_ID:
+            raise Refused(f"the id of an acceptance has at most {MAX_ID} characters; reload the page")
+        image = store.image(message.image)
+        prediction = store.predictions.newest(message.image, message.producer)
+        if not message.lo < message.hi <= image.shape[message.axis]:
+            raise Refused("the range to accept lies outside the volume; choose it again")
+        if prediction is None:
+            raise Refused("there is nothing to accept yet; label an object on one slice first")
+        if message.prediction not in (None, prediction.id):
+            raise Refused("the fill was renewed since you saw it; look at it once more and accept again")
+        return cls(message, image, prediction)
+
+    @property
+    def region(self) -> Region:
+        return slab(self.image.shape, self.message.axis, self.message.lo, self.message.hi)
+
+    def patches(self, folded: Folded) -> list[SlicePatch]:
+        """Each slice on which something is accepted: unlabelled voxels of which the proposal is certain enough."""
+        axis, limit = self.message.axis, self.message.min_confidence * 255
+        classes, confidence = self.prediction.classes(), self.prediction.confidence()
+        found = []
+        for k in range(self.message.lo, self.message.hi):
+            sure = plane(confidence, axis, k) >= limit
+            free = self._known(folded, k) == UNLABELLED
+            taken = np.where(free & sure, plane(classes, axis, k), UNLABELLED)
+            if (taken != UNLABELLED).any():
+                found.append((k, _patch(taken.astype(np.uint8))))
+        return found
+
+    def numbered(self, patches: list[SlicePatch], folded: Folded, first: int) -> list[SlicePatch]:
+        """The same with a number for every object, from `first` on. Raises Refused where numbers run out."""
+        axis = self.message.axis
+        spacing = self.image.spacing_mm or (1.0, 1.0, 1.0)
+        across = [mm for n, mm in enumerate(spacing) if n != axis]
+
+        def numbers_at(index: int, box: Box, classes: NDArray[np.uint8]) -> NDArray[np.uint16] | None:
+            """(h, w) numbers of objects of the same classes on another slice; None where there is none."""
+            if folded.instances is None or not 0 <= index < self.image.shape[axis]:
+                return None
+            window = np.s_[box.r0 : box.r1, box.c0 : box.c1]
+            same = self._known(folded, index)[window] == classes
+            return np.where(same, plane(folded.instances, axis, index)[window], np.uint16(0))
+
+        found = number_patches(patches, (spacing[axis], *across), first, numbers_at)
+        if found is None:
+            raise Refused(
+                f"an image has at most {MAX_OBJECTS:,} numbered objects; accept without numbering them"
+            )
+        return found
+
+    def labels(self, user: str, patches: list[SlicePatch]) -> list[NewLabel]:
+        """One event a slice. The event that undo names comes last: it is the newest in the history."""
+        message = self.message
+        note = {
+            "producer": self.prediction.producer,
+            "prediction": self.prediction.id,
+            "seen_label": self.prediction.seen_label,
+            "min_confidence": message.min_confidence,
+            "range": [message.lo, message.hi],
+        }
+        ids = [f"{message.id}--{n}" for n in range(1, len(patches))] + [message.id]
+        return [
+            NewLabel(
+                ref=SliceRef(self.image.id, message.axis, k),
+                patch=patch,
+                client_id=each,
+                author=user,
+                source="accepted",
+                seconds=message.seconds / len(patches),
+                prompts={"accepted": note},
+            )
+            for (k, patch), each in zip(patches, ids, strict=True)
+        ]
+
+    def _known(self, folded: Folded, index: int) -> NDArray[np.uint8]:
+        """(rows, columns) of a slice."""
+        region = slice_region(self.image.shape, self.message.axis, index)
+        return folded.region(region).squeeze(self.message.axis)
+
+
+def slab(shape: tuple[int, int, int], axis: int, lo: int, hi: int) -> Region:
+    """Slices `lo` to `hi` along an axis as a box of the volume."""
+    bounds = [(0, n) for n in shape]
+    bounds[axis] = (lo, hi)
+    (z0, z1), (y0, y1), (x0, x1) = bounds
+    return z0, z1, y0, y1, x0, x1
+
+
+def _patch(taken: NDArray[np.uint8]) -> Patch:
+    """As small a rectangle as holds everything that is said."""
+    rows, columns = (np.flatnonzero((taken != UNLABELLED).any(axis)) for axis in (1, 0))
+    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    return Patch(box, np.ascontiguousarray(taken[box.r0 : box.r1, box.c0 : box.c1]))

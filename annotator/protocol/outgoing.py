@@ -1,0 +1,169 @@
+"""Every message that the server sends, one function each; the fields are those of docs/protocol.md."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from storage.fold import Region
+
+Message = dict[str, Any]  # what goes over the wire as JSON
+
+PROTOCOL = 1
+
+JobState = Literal["running", "done", "failed", "cancelled"]
+FillState = Literal["running", "done", "failed", "none"]
+RoundState = Literal["waiting", "running", "idle", "paused", "failed"]
+SliceState = tuple[int, int, str]  # axis, index, "labelled" or "complete"
+
+
+def hello(user: str) -> Message:
+    return {"t": "hello", "user": user, "protocol": PROTOCOL}
+
+
+def pong(n: float) -> Message:
+    return {"t": "pong", "n": n}
+
+
+def refused(message: str, *, retry: bool = False, id: str | None = None, seq: int | None = None) -> Message:
+    """`id` of the change or `seq` of the question, where that is known."""
+    return {"t": "refused", **_given(id=id, seq=seq), "message": message, "retry": retry}
+
+
+# labels
+
+
+def ack(
+    id: str,
+    *,
+    label: int | None,
+    rev: int,
+    instance: int = 0,
+    conflict: Message | None = None,
+    slices: int | None = None,
+    voxels: int | None = None,
+    objects: int | None = None,
+) -> Message:
+    """The last three are said of acceptances."""
+    told = {"label": label, "rev": rev, "instance": instance, "conflict": conflict}
+    return {"t": "ack", "id": id, **told, **_given(slices=slices, voxels=voxels, objects=objects)}
+
+
+def conflict(by: str, pixels: int) -> Message:
+    """Of an `ack`: pixels on which somebody else's newer label was kept."""
+    return {"by": by, "pixels": pixels}
+
+
+def region(image: int, rev: int, by: str, box: Region, *, instances: bool) -> Message:
+    told = {"image": image, "rev": rev, "by": by, "box": list(box)}
+    return {"t": "region", **told, "instances": instances}
+
+
+def slices(image: int, rev: int, states: Sequence[SliceState]) -> Message:
+    return {"t": "slices", "image": image, "rev": rev, "slices": [list(state) for state in states]}
+
+
+# prompts
+
+
+def mask(seq: int, *, model: str, ms: float, why: str, candidates: list[Message]) -> Message:
+    return {"t": "mask", "seq": seq, "model": model, "ms": ms, "why": why, "candidates": candidates}
+
+
+def model(name: str, *, answering: str, why: str) -> Message:
+    return {"t": "model", "name": name, "answering": answering, "why": why}
+
+
+# the project
+
+
+def project() -> Message:
+    return {"t": "project"}
+
+
+def mark(image: int, mark: str, on: bool, by: str) -> Message:
+    return {"t": "mark", "image": image, "mark": mark, "on": on, "by": by}
+
+
+def presence(image: int, users: list[str]) -> Message:
+    return {"t": "presence", "image": image, "users": users}
+
+
+def job(
+    id: str,
+    *,
+    kind: str,
+    phase: str,
+    done: int,
+    total: int,
+    message: str,
+    state: JobState,
+    refused: Sequence[str] = (),
+    model: str | None = None,
+    learner: str | None = None,
+    url: str | None = None,
+) -> Message:
+    """`model`, `learner`: which one a job is about."""
+    progress = {"phase": phase, "done": done, "total": total, "message": message}
+    about = _given(model=model, learner=learner, url=url)
+    return {"t": "job", "id": id, "kind": kind, **progress, "refused": list(refused), "state": state, **about}
+
+
+# pseudo-labels and learning
+
+
+def fill(
+    image: int,
+    state: FillState,
+    *,
+    producer: str | None = None,
+    progress: float | None = None,
+    seconds: float | None = None,
+    finished: bool | None = None,
+    rev: int | None = None,
+    prediction: int | None = None,
+    message: str | None = None,
+) -> Message:
+    found = _given(producer=producer, progress=progress, seconds=seconds, finished=finished)
+    found |= _given(rev=rev, prediction=prediction, message=message)
+    return {"t": "fill", "image": image, "state": state, **found}
+
+
+def proposal(image: int, *, producer: str, round: int, seen: int, expected_dice: float | None) -> Message:
+    told = {"producer": producer, "round": round, "seen": seen, "expected_dice": expected_dice}
+    return {"t": "proposal", "image": image, **told}
+
+
+def round_status(
+    learner: str,
+    *,
+    title: str,
+    state: RoundState,
+    round: int | None,
+    dice: float | None,
+    behind: bool,
+    message: str,
+    progress: Message | None = None,
+) -> Message:
+    """How a learner stands; `progress` while its round runs."""
+    told = {"title": title, "state": state, "round": round, "dice": dice, "behind": behind}
+    return {"t": "round", "learner": learner, **told, "message": message, **(progress or {})}
+
+
+def round_progress(
+    begun: bool, *, phase: str, step: int, loss: float | None, seconds_left: float | None
+) -> Message:
+    """Of a `round` message: where the round is."""
+    return {"begun": begun, "phase": phase, "step": step, "loss": loss, "seconds_left": seconds_left}
+
+
+def queue_changed(learner: str) -> Message:
+    return {"t": "queue", "learner": learner}
+
+
+def queue(ranker: str, *, why: str, items: list[Message]) -> Message:
+    """The answer to `GET /api/queue`."""
+    return {"t": "queue", "ranker": ranker, "why": why, "items": items}
+
+
+def _given(**fields: Any) -> Message:
+    """Those that are not None: the others are left out of the message."""
+    return {name: value for name, value in fields.items() if value is not None}
