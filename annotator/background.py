@@ -37,7 +37,7 @@ class Background:
 
     def open(self) -> None:
         if not self._learn:
-            self.scheduler.off = "Learning is switched off; start without --no-learn to train here."
+            self.scheduler.off = "Learning is switched off; restart the server without --no-learn."
         else:
             self.scheduler.open()
             self.scheduler.notify()

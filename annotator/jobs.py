@@ -140,7 +140,7 @@ class Jobs:
         job = Job(kind, self._listen, **details)
         with self._lock:
             if self._closed or any(j.kind == kind and j.state == "running" for j in self._jobs.values()):
-                raise Busy(f"Another {kind} is under way; wait until it is done or stop it.")
+                raise Busy(f"Another {kind} is running; wait for it, or stop it.")
             self._jobs[job.id] = job
             self._forget_old()
             thread = threading.Thread(

@@ -42,14 +42,14 @@ def choose(summary: ProjectSummary) -> Choice:
     (docs/measured/few_slices.md).
     """
     if summary.tags and not summary.drawn and not summary.complete_slices:
-        return Choice("tags", "nothing is drawn yet; tags are all there is to learn from")
+        return Choice("tags", "nothing is drawn yet, so it learns from tags")
     kind = "volumes" if summary.volumes * 2 > summary.images else "images"
     if summary.boxes * 2 > summary.drawn:
         return Choice("weak", "most labels are boxes, which say nothing about single pixels")
     if summary.drawn and not summary.complete_slices:
         return Choice(
             "weak",
-            "no slice is said to be complete, so what was drawn is taken as scribbles; the rest is unknown",
+            "no slice is complete, so labels count as scribbles and the rest is unknown",
         )
     unlabelled = summary.images - summary.labelled
     good = summary.dice is not None and summary.dice >= GOOD
@@ -62,7 +62,7 @@ def choose(summary: ProjectSummary) -> Choice:
     if kind == "volumes" and summary.alike and summary.labelled <= ATLASES:
         return Choice(
             "atlas",
-            "the volumes look alike, so the labels of a few can be carried to the others without training",
+            "the volumes look alike, so labels carry over from a few to the others without training",
         )
     if not summary.labelled:
         learner = "propagated" if kind == "volumes" else "supervised"
@@ -72,11 +72,11 @@ def choose(summary: ProjectSummary) -> Choice:
             "propagated",
             f"{count_of(summary.complete_slices, 'complete slice')} in "
             f"{count_of(summary.labelled, 'labelled volume')}: "
-            "what is filled in between them teaches more than the slices alone",
+            "their fills teach more than the slices alone",
         )
     where = "a GPU" if summary.has_gpu else "this processor"
     return Choice(
         "supervised",
         f"{count_of(summary.labelled, f'labelled {kind[:-1]}')} on {where}: "
-        "supervised training done well is the one to beat",
+        "well-done supervised training is hard to beat",
     )

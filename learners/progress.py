@@ -43,7 +43,7 @@ class ProgressReport:
         """What is left out stays as it was, but for the seconds. Raises FloatingPointError for a broken loss."""
         if loss is not None and not math.isfinite(loss):
             raise FloatingPointError(
-                "the loss is no number any more; take back labels that contradict, or start anew"
+                "the loss is not a number any more; undo labels that contradict each other, or start over"
             )
         now = self._progress
         self._progress = replace(

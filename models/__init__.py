@@ -41,19 +41,19 @@ load_sam2 = LazyFunction("models.sam.sam2:load_sam2")
 PROMPT_MODELS: dict[str, PromptModelEntry] = {
     "builtin": PromptModelEntry(
         title="Built-in",
-        good_at="cells, nuclei, organs, surfaces and objects at once: our own small network beside the graph cut",
+        good_at="cells, nuclei, organs, surfaces and everyday objects; answers at once, on any machine",
         factory=load_builtin,
         instant=True,
     ),
     "graphcut": PromptModelEntry(
         title="Graph cut (nothing to download)",
-        good_at="blobs, cells, organs and phases that differ from what surrounds them",
+        good_at="blobs, cells, organs and phases that differ from their surroundings",
         factory=load_graphcut,
         instant=True,
     ),
     "mobile_sam": PromptModelEntry(
         title="MobileSAM (41 MB)",
-        good_at="objects in photographs and clear structures; the quickest SAM on a laptop",
+        good_at="objects in photographs and clear structures; the fastest SAM on a laptop",
         factory=load_sam,
         weights="mobile_sam",
     ),
@@ -65,13 +65,13 @@ PROMPT_MODELS: dict[str, PromptModelEntry] = {
     ),
     "sam_vit_l": PromptModelEntry(
         title="SAM ViT-L (1.2 GB)",
-        good_at="objects in photographs; wants a GPU",
+        good_at="objects in photographs; best with a GPU",
         factory=load_sam,
         weights="sam_vit_l",
     ),
     "sam_vit_h": PromptModelEntry(
         title="SAM ViT-H (2.6 GB)",
-        good_at="objects in photographs, the best of the first SAM; wants a GPU",
+        good_at="objects in photographs; the most accurate SAM 1; best with a GPU",
         factory=load_sam,
         weights="sam_vit_h",
     ),
@@ -89,14 +89,14 @@ PROMPT_MODELS: dict[str, PromptModelEntry] = {
     ),
     "sam2.1_tiny": PromptModelEntry(
         title="SAM 2.1 tiny (your folder)",
-        good_at="objects in photographs; not tried with trained weights yet",
+        good_at="objects in photographs; not tested with trained weights",
         factory=load_sam2,
         weights="sam2.1_tiny",
         packages=("transformers",),
     ),
     "edgetam": PromptModelEntry(
         title="EdgeTAM (your folder)",
-        good_at="objects in photographs, quicker than SAM 2.1; not tried with trained weights yet",
+        good_at="objects in photographs, faster than SAM 2.1; not tested with trained weights",
         factory=load_sam2,
         weights="edgetam",
         packages=("transformers", "timm"),
@@ -123,7 +123,7 @@ def on_this_machine(choice: PromptChoice) -> AnsweringModel:
         return AnsweringModel(choice.name, opened(choice))
     except (OSError, ValueError, LookupError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        why = f"{reason}, so the built-in prompt model was asked"
+        why = f"{reason}, so the built-in model answered"
         return AnsweringModel(BUILT_IN, PROMPT_MODELS[BUILT_IN].factory(None), why)
 
 

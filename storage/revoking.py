@@ -13,7 +13,7 @@ def sent_before(tables: Tables, client_id: str) -> bool:
 def insert_revoke(tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
     """Take a `labels` row back, inside the caller's transaction. Raises LookupError where it is taken back already."""
     if not row["live"]:
-        raise LookupError("that step is taken back already")
+        raise LookupError("that step is undone already")
     keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
     new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
     tables.table("labels").insert({**new, "revokes": row["id"]})

@@ -396,7 +396,7 @@ def _own_event(tables: Tables, client_id: str, author: str) -> dict[str, Any]:
     sql = "select * from labels where client_id = ? and author = ? and kind != 'revoke'"
     event = next(tables.query(sql, [client_id, author]), None)
     if event is None:
-        raise LookupError("there is no such step of yours to take back")
+        raise LookupError("there is no such step of yours to undo")
     return event
 
 

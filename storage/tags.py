@@ -96,7 +96,7 @@ class Tags:
             )
             row = next(tables.query(newest + " limit 1", [author]), None)
             if row is None:
-                raise LookupError("there is no tag of yours to take back")
+                raise LookupError("you have no tag to undo")
             if sent_before(tables, client_id):
                 return []
             batch = MEMBER.sub("", row["client_id"])

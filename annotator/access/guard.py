@@ -96,7 +96,7 @@ class Guard:
             if not getattr(error, "logged", False):
                 log.error("an error nobody expected", exc_info=error)
             if not started and not visit.is_socket:
-                line = "Something went wrong here; try again, and look into the server's log if it stays."
+                line = "Something went wrong; try again, or see the server's log."
                 await _refusal_of(500, line)(visit.scope, receive, send)
 
     def _refusal(self, visit: RequestInfo, session: Session | None) -> Response | None:
@@ -104,9 +104,7 @@ class Guard:
         if line := self._odd(visit):
             return _refusal_of(400, line)
         if not self._knows_host(visit.hostname):
-            return _refusal_of(
-                421, f"This server does not go by that name; start it with --name {visit.hostname}."
-            )
+            return _refusal_of(421, f"This server has another name; start it with --name {visit.hostname}.")
         if line := self._foreign(visit):
             return _refusal_of(403, line)
         bucket, key = (self._by_session, session.key) if session else (self._by_address, visit.address)

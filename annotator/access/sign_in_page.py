@@ -55,7 +55,7 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-FAILED = "That name and password do not fit together; try again."
+FAILED = "Wrong name or password; try again."
 USED = "This link was used already or has expired; ask for a new one."
 
 

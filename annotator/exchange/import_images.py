@@ -27,7 +27,7 @@ from storage.store import Store
 
 NAMED = 3  # files that are no images, in the one line about an import
 EMPTY = "it is empty (0 bytes)"
-UNKNOWN_KIND = "it is of a kind that is not read here; convert it to PNG, TIFF, NIfTI or NRRD"
+UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
 SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
 
 
@@ -161,7 +161,7 @@ def _refuse_what_waited(run: ImportRun) -> None:
         shown = f"file {run.identities.pseudonym(name)}" if hidden else name
         run.refuse(f"{shown}: its name cannot be read as text; rename it")
     for folder in run.found.closed:
-        run.refuse(f"{run.shown(folder)}: this folder may not be opened; ask for the right to read it")
+        run.refuse(f"{run.shown(folder)}: you may not open this folder; ask for permission")
     for path, reason in run.later:
         run.refuse(f"{run.shown(path)}: {reason}")
 
@@ -277,7 +277,9 @@ def _key(run: ImportRun, unit: ImportItem) -> Key:
 def _report_lonely_masks(run: ImportRun) -> None:
     for mask in sorted(run.masks.files - run.used):
         if formats.kind_of(mask) is not None:
-            run.refuse(f"{run.shown(mask)}: no image of that name was imported for this mask")
+            run.refuse(
+                f"{run.shown(mask)}: no imported image has the name of this mask; rename it or import the image"
+            )
 
 
 def _salt(store: Store) -> str:

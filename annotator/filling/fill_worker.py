@@ -159,7 +159,7 @@ class FillWorker:
             return {"state": "failed", "message": error_sentence(error)}
         except Exception:
             log.exception("a fill failed")
-            return {"state": "failed", "message": "The fill failed; the server's log says more."}
+            return {"state": "failed", "message": "The fill failed; see the server's log."}
 
     def _take(self) -> int | None:
         """The image to fill next; None when closing."""

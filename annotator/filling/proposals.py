@@ -16,7 +16,7 @@ from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
 
-SOON = "The rest of the volume is being proposed from your labels; then the next slice is known."
+SOON = "The app is filling the volume from your labels; try again when the fill is there."
 MAX_SLAB_BYTES = 256 << 20
 
 
@@ -85,7 +85,7 @@ class VolumeProposals:
         volume = Volume(classes, confidence, slices, image.spacing_mm or (1.0, 1.0, 1.0))
         proposal = next_slice(volume, rule)
         if proposal is None:
-            return _nowhere("Nothing here is in doubt: look through the fill and accept it.")
+            return _nowhere("Nothing is in doubt; look through the fill and accept it.")
         return asdict(proposal)
 
     def _arrays(
@@ -128,5 +128,5 @@ def _first_slice(image: ImageRow) -> dict[str, Any]:
     """Where to begin: the middle of the plane with the finest pixels."""
     spacing = image.spacing_mm or (1.0, 1.0, 1.0)
     axis = max(range(3), key=lambda a: (spacing[a], -a))
-    reason = "Nothing is labelled yet: begin with a slice through the middle of your object."
+    reason = "Nothing is labelled yet; start with a slice through the middle of your object."
     return {"axis": axis, "index": image.shape[axis] // 2, "gain": 0.0, "seconds": 0.0, "reason": reason}

@@ -13,12 +13,12 @@ def advice(store: Store) -> Message:
     """{"suggest", "why"}: a sentence for the person."""
     total, rows = store.images(limit=-1)
     if len(store.rounds.labelled_images()) >= DRAWN:
-        why = "There are masks to learn from already; correcting proposals is worth more than tags."
+        why = "You have masks already; correct proposals instead of tagging."
     elif total and sum(row.is_volume for row in rows) * 2 >= total:
-        why = "On slices of volumes a few clicks are worth more than as many seconds of tags."
+        why = "On slices of volumes, clicks teach more than tags in the same time."
     else:
         why = (
-            "Say which classes are on an image, a second each, and masks are proposed from that alone. Whoever can "
-            "click on objects gets better masks for the same minutes."
+            "Say which classes are on an image, a second each; the app proposes masks from that. "
+            "If you can click on the objects, clicks give better masks in the same time."
         )
     return {"suggest": SUGGESTED, "why": why}

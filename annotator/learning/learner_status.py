@@ -51,7 +51,7 @@ class LearnerStatus:
         if self.off or self.waiting is not None:
             return self.off or self.waiting or ""
         if last is None:
-            return "Label something; training starts by itself."
+            return "Label a slice; training starts by itself."
         if last.status in ("failed", "lost"):
             return f"The last round {'failed' if last.status == 'failed' else 'was lost'}: {last.error}."
         return " ".join(f"{note[:1].upper()}{note[1:]}." for note in last.metrics.get("notes", ()))

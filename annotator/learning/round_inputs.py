@@ -39,7 +39,7 @@ def missing(inputs: Inputs) -> str | None:
     if inputs.reads_tags:
         return missing_tags(inputs.examples, inputs.class_ids)
     if not inputs.class_ids:
-        return "Label one object, then say that the slice is complete (or paint some background)."
+        return "Label one object, then press K (slice complete) or paint some background."
     if not any(e.known is not None for e in inputs.examples):
         return "Label one slice; training starts by itself."
     return None if inputs.negatives else NO_NEGATIVES

@@ -62,8 +62,8 @@ class RoundRecorder:
         else:
             self.rounds.fail(
                 row.id,
-                f"the worker died {dead + 1} times, probably for want of memory; close other programs or choose "
-                "a smaller network, then update now",
+                f"the worker died {dead + 1} times, probably because memory ran out; close other programs "
+                "or choose a smaller network, then press Update now",
             )
 
 

@@ -166,7 +166,7 @@ class Scheduler:
         """One round, also where nothing is new or the last one failed. Raises Busy-like ValueError while one runs."""
         with self._lock:
             if _known(learner) in self._running:
-                raise ValueError("a round of this learner is running already; stop it or wait")
+                raise ValueError("a round of this learner is running; wait for it, or stop it")
             self._asked[learner] = NextStep("train", self._settings.seconds)
         self.notify()
 

@@ -93,11 +93,11 @@ def _label_tab(workspace: gr.HTML) -> None:
         controls: dict[str, Any] = {
             "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
             "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
-            "unknown": gr.Checkbox(False, label="Show what is still unknown", elem_id="unknown"),
+            "unknown": gr.Checkbox(False, label="Show unknown pixels", elem_id="unknown"),
             "style": gr.Radio(
                 [("Both", "both"), ("Fill", "fill"), ("Outline", "outline")],
                 value="both",
-                label="Labels as",
+                label="Show labels as",
                 elem_id="style",
                 elem_classes="sw-segmented",
             ),
@@ -123,10 +123,10 @@ def _images_tab() -> None:
 
 def _data_tab() -> None:
     with gr.Tab("Data", id="data", elem_id="tab-data", render_children=True):
-        gr.HTML("<h2>Bring images in</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>Import images</h2>", elem_classes="sw-heading")
         panel("panels/data.js", "mountImport")
         panel("panels/data.js", "mountJobs")
-        gr.HTML("<h2>Take labels out</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>Export labels</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
             [(entry.title, name) for name, entry in WRITERS.items()],
             value=list(WRITERS),
@@ -136,14 +136,14 @@ def _data_tab() -> None:
         which = gr.Radio(
             [("All images", "all"), ("Open image", "open")],
             value="all",
-            label="Which",
+            label="Images to export",
             elem_id="export-which",
             elem_classes="sw-segmented",
         )
         unknown = gr.Radio(
             [("Background (0)", "zero"), ("Ignore (255)", "ignore")],
             value="zero",
-            label="What nobody labelled becomes",
+            label="Write unlabelled pixels as",
             elem_id="export-unknown",
             elem_classes="sw-segmented",
         )
@@ -157,13 +157,13 @@ def _data_tab() -> None:
 
 def _model_tab() -> None:
     with gr.Tab("Model", id="model", elem_id="tab-model", render_children=True):
-        gr.HTML("<h2>Who answers your prompts</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>Prompt models</h2>", elem_classes="sw-heading")
         panel("panels/prompt_models.js")
 
 
 def _learn_tab() -> None:
     with gr.Tab("Learn", id="learn", elem_id="tab-learn", render_children=True):
-        gr.HTML("<h2>What learns from your labels</h2>", elem_classes="sw-heading")
+        gr.HTML("<h2>Learners</h2>", elem_classes="sw-heading")
         panel("panels/learn/panel.js")
         panel("panels/learn/choice.js", "mountLearners")
         gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")

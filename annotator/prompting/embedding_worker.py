@@ -110,8 +110,8 @@ class EmbeddingWorker:
             return state.problem
         if state.model is None:
             loads = state.chosen.load is not None
-            return f"{title} is being loaded; the built-in model answers until then" if loads else ""
-        return f"{title} is still looking at this slice; the built-in model answers until then"
+            return f"{title} is loading; the built-in model answers until then" if loads else ""
+        return f"{title} is still encoding this slice; the built-in model answers until then"
 
     def _run(self) -> None:
         lower_thread_priority()

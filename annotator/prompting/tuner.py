@@ -194,7 +194,7 @@ class Tuner:
         else:
             log.warning("tuning failed", exc_info=error)
             known = isinstance(error, (Unready, ValueError, OSError, FloatingPointError))
-            why = str(error).rstrip(".") if known else "its worker died, probably for want of memory"
+            why = str(error).rstrip(".") if known else "its worker died, probably because memory ran out"
             self._ended(self._objects, f"The built-in model was not tuned: {why}.")
 
     def _finish(self, result: TuneResult) -> None:

@@ -49,7 +49,7 @@ ADAPTERS: dict[str, AdapterEntry] = {
     ),
     "ada_mix": AdapterEntry(
         title="Mixed statistics (AdaMixBN)",
-        good_at="a scanner or stain that is only a little different, for networks with batch norm",
+        good_at="a slightly different scanner or stain, for networks with batch norm",
         adapt=LazyFunction("learners.adapt.statistics:ada_mix"),
         batch_norm=True,
     ),
@@ -60,7 +60,7 @@ ADAPTERS: dict[str, AdapterEntry] = {
     ),
     "domain_adaptor": AdapterEntry(
         title="DomainAdaptor (mixed statistics, generalised entropy)",
-        good_at="as TENT, gentler where the network is sure; without batch norm it only tunes affine weights",
+        good_at="as TENT, but gentler where the network is sure; without batch norm it only tunes affine weights",
         adapt=LazyFunction("learners.adapt.entropy:domain_adaptor"),
     ),
     "prior": AdapterEntry(

@@ -124,7 +124,7 @@ def run(spec: RoundSpec) -> RoundResult:
     volumes = [c for c in labelled if c.example.shape[0] > 1]
     chosen = [c for c in volumes if c.example.image_id in spec.references] or volumes
     if not chosen:
-        raise Unready("atlases are for volumes: label one, some slices and their fill are enough")
+        raise Unready("atlases need a labelled volume; label some slices of one")
     atlases: list[Atlas] = []
     for case in chosen:
         round_.check_stop()

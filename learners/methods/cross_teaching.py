@@ -98,9 +98,7 @@ def planes_of(planes: tuple[int, ...]) -> tuple[int, int]:
 def flat_networks(plan: Plan, pools: Pools) -> dict[str, NetworkSpec]:
     """The 3D network's shape without the axis across each plane. Raises Unready for pictures."""
     if plan.dims != 3:
-        raise Unready(
-            "cross-teaching needs volumes whose slices lie close together; choose another way to learn here"
-        )
+        raise Unready("cross-teaching needs volumes whose slices lie close together; choose another learner")
     axes = dict(zip((FIRST, SECOND), planes_of(pools.planes()), strict=True))
     return {name: without_axis(plan.network, axis) for name, axis in axes.items()}
 

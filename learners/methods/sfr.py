@@ -77,7 +77,7 @@ def sam_here(prompts: PromptChoice) -> tuple[Any, str]:
             found = open_checkpoint(path)
             return sam_network(found, path.name), found.digest
     raise Unready(
-        f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B under Models, "
+        f"SFR needs SAM's weights in {weights_folder()}; download SAM ViT-B in the Model tab, "
         "give a checkpoint with --checkpoint, or choose another learner"
     )
 

@@ -72,7 +72,7 @@ def _tracked(case: PropagationInput, run: RunControl) -> PropagationResult:
 PROPAGATORS: dict[str, PropagatorEntry] = {
     "random_walker": PropagatorEntry(
         title="Random walker",
-        good_at="nearly everything: follows edges where the image has them, outlines where it has none",
+        good_at="nearly everything; follows edges, and outlines where there are no edges",
         method=LazyFunction("learners.propagate.random_walker:walk"),
     ),
     "shape": PropagatorEntry(
@@ -82,7 +82,7 @@ PROPAGATORS: dict[str, PropagatorEntry] = {
     ),
     "walks": PropagatorEntry(
         title="Weighted random walks",
-        good_at="evenly bright objects from one or two slices; wants a GPU for large volumes",
+        good_at="evenly bright objects from one or two slices; use a GPU for large volumes",
         method=LazyFunction("learners.propagate.random_walks:vote"),
     ),
     "flow": PropagatorEntry(
@@ -92,17 +92,17 @@ PROPAGATORS: dict[str, PropagatorEntry] = {
     ),
     "demons": PropagatorEntry(
         title="Deformable registration",
-        good_at="as optical flow, smoother and slower",
+        good_at="the same as optical flow, but smoother and slower",
         method=LazyFunction("learners.propagate.registration:demons"),
     ),
     "prompted": PropagatorEntry(
         title="Prompt model from slice to slice",
-        good_at="objects with clear outlines whose shape changes along the volume; asks the model that answers clicks",
+        good_at="objects with clear outlines and a changing shape; uses the model that answers your clicks",
         method=_prompted,
     ),
     "tracked": PropagatorEntry(
         title="SAM 2 or EdgeTAM, as a film",
-        good_at="objects that a video model follows; wants a GPU; not tried with trained weights yet",
+        good_at="objects that a video model can follow; best with a GPU; not tested with trained weights",
         method=_tracked,
         weights=VIDEO_WEIGHTS,
     ),

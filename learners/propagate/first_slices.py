@@ -57,7 +57,7 @@ def _drawable(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) ->
 def _done(axis: int, slices: tuple[LabelledSlice, ...]) -> GuideStep | None:
     """A slice across this axis on which an object was drawn, if there is one."""
     drawn = [s.index for s in slices if s.axis == axis and s.classes]
-    return GuideStep(axis, drawn[0], True, "An object is labelled on it.") if drawn else None
+    return GuideStep(axis, drawn[0], True, "An object is labelled on this slice.") if drawn else None
 
 
 def _middle(
@@ -65,9 +65,9 @@ def _middle(
 ) -> list[GuideStep]:
     """Nothing is known yet: the finest pixels first, each in the middle."""
     reasons = [
-        "Its pixels are the finest. Go to where your object is large, and label all of it there.",
-        "It crosses the first slice at a right angle and shows how far the object reaches.",
-        "It crosses both others.",
+        "This plane has the finest pixels. Go to where your object is large, and label all of it.",
+        "This slice crosses the first one at a right angle and shows how far the object reaches.",
+        "This slice crosses both others.",
     ]
     order = sorted(axes, key=lambda axis: (-spacing_mm[axis], axis))
     return [GuideStep(axis, shape[axis] // 2, False, reason) for axis, reason in zip(order, reasons)]
@@ -93,6 +93,6 @@ def _around(
 
 def _reason(length_mm: float) -> str:
     return (
-        f"What you labelled is widest here, {length_mm:.3g} mm: "
-        "this slice crosses it at a right angle and shows how far it reaches."
+        f"Your object is widest here ({length_mm:.3g} mm). "
+        "This slice crosses it at a right angle and shows how far it reaches."
     )

@@ -186,10 +186,8 @@ def _reason(volume: Volume, axis: int, index: int) -> str:
     """One sentence for a person."""
     unsure = int((plane(volume.doubt, axis, index) > 0).sum())
     share = volume.along[axis][index] / max(sum(float(a.sum()) for a in volume.along) / 3, 1e-6)
-    where = f"{unsure:,} uncertain voxels, {share:.0%} of all doubt in this volume, lie on it"
+    here = f"This slice has {unsure:,} uncertain voxels, {share:.0%} of all doubt in the volume."
     if not volume.labelled(axis):
-        return f"No {PLANES[axis]} slice is labelled yet, and {where}."
+        return f"{here} No {PLANES[axis]} slice is labelled yet."
     distance = min(abs(index - k) for k in volume.labelled(axis)) * volume.spacing_mm[axis]
-    return (
-        f"The fill is least sure here: {where}, {distance:.3g} mm from the next labelled slice of this plane."
-    )
+    return f"{here} The next labelled slice of this plane is {distance:.3g} mm away."

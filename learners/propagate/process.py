@@ -110,7 +110,7 @@ class ProcessFiller:
             return self._heard(pipe, cancelled, progress)
         except (EOFError, OSError) as error:
             self.close()
-            raise FillFailed("the fill stopped unexpectedly; it starts again with your next label") from error
+            raise FillFailed("the fill stopped unexpectedly; label once more to start it again") from error
 
     def close(self) -> None:
         """End the process; the next fill starts another."""

@@ -24,7 +24,7 @@ def still_open(choice: PromptChoice) -> PromptModel:
     try:
         return opened(choice)
     except (OSError, ValueError, LookupError, ImportError) as error:
-        raise ValueError(f"{error}; choose another way to fill, or another prompt model") from error
+        raise ValueError(f"{error}; choose another propagator or prompt model") from error
 
 
 def prompted(load: Callable[[], PromptModel]) -> Method:

@@ -52,7 +52,7 @@ def tracker_on_this_machine(names: tuple[str, ...], chosen: str = "") -> Tracker
             return load_propagator(folder)
     wanted = " or ".join(CATALOGUE[name].file for name in names)
     raise ValueError(
-        f"following objects by SAM 2 needs the folder {wanted} in {weights_folder()}: "
+        f"tracking with SAM 2 needs the folder {wanted} in {weights_folder()}: "
         f"get it from {CATALOGUE[names[0]].source}"
     )
 

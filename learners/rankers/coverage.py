@@ -29,7 +29,7 @@ def typiclust(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
             alike = f"typical of {len(members)} images that look alike"
             said.update({int(r): alike if len(members) > 1 else "unlike every other image" for r in rows})
     value = value + 1e-6 * inside(pool)
-    return Scored(value, lambda row: said.get(row, "one of a group that has been seen"))
+    return Scored(value, lambda row: said.get(row, "resembles an image that comes before it"))
 
 
 def max_herding(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
@@ -46,7 +46,7 @@ def max_herding(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Score
         value[first[best]] = 2 - place / ask.count
         covered, free[best] = np.maximum(covered, kernel[:, best]), False
     value = value + 1e-6 * inside(pool)
-    return Scored(value, lambda row: "stands for many images that are unlike those labelled so far")
+    return Scored(value, lambda row: "stands for many images unlike those labelled so far")
 
 
 def examine(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
@@ -62,7 +62,7 @@ def examine(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
         members = np.flatnonzero(group == g)
         best = members[np.argmax(drop[members])]
         value[first[best]] = np.exp(drop[best] - drop.max())
-    return Scored(value + 1e-6 * inside(pool), lambda row: "among the most telling images of its kind")
+    return Scored(value + 1e-6 * inside(pool), lambda row: "one of the most informative images of its kind")
 
 
 def _labelled_groups(group: NDArray[np.intp], images: NDArray[np.int64], ask: RankRequest) -> set[int]:

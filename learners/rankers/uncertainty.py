@@ -26,8 +26,8 @@ def bald(pool: Pool, ask: RankRequest, rng: np.random.Generator) -> Scored:
     known = np.isfinite(pool.information)
     information = np.nan_to_num(pool.information.astype(np.float64))
     unsure = pool.entropy / (pool.entropy.max() + 1e-9)
-    said = _times("stages of the training disagree here", information)
-    wait = "the model is unsure here; how far its stages disagree is known after its next round"
+    said = _times("training stages disagree here", information)
+    wait = "the model is unsure here; its next round tells more"
     return Scored(information + 1e-6 * unsure + 1e-9, lambda row: said(row) if known[row] else wait)
 
 
@@ -104,4 +104,4 @@ def _in_turn(
 
 def _times(words: str, values: NDArray[np.floating]) -> Callable[[int], str]:
     usual = float(np.median(values)) + 1e-9
-    return lambda row: f"{words}, {min(values[row] / usual, 99):.1f} times as much as usual"
+    return lambda row: f"{words}, {min(values[row] / usual, 99):.1f} times the usual"

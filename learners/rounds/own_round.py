@@ -40,7 +40,7 @@ class OwnRound:
     def check_stop(self) -> None:
         """To be asked while it learns. Raises Unready where somebody asked the round to end."""
         if (self.spec.directory / STOP_FILE).exists():
-            raise Unready("the round was stopped before it had learned anything")
+            raise Unready("the round stopped before it learned anything")
 
     def write_card(self, name: str, content: dict[str, Any]) -> None:
         """The model's card, in the round's directory: written last, so that a directory with a card is whole."""

@@ -36,7 +36,7 @@ def run(spec: RoundSpec) -> RoundResult:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _out_of_memory(error) or attempt == TRIES - 1:
                 raise
-            notes = [f"the memory did not suffice, so the round was made smaller ({attempt + 1} times)"]
+            notes = [f"memory ran out, so the round was made smaller ({attempt + 1} times)"]
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
     raise AssertionError("unreachable")
@@ -73,7 +73,7 @@ class _Round:
     def run(self) -> RoundResult:
         parent = self._state(self.spec.parent)
         if parent is None and self.spec.parent is not None:
-            self.notes.append("the images or classes changed so much that training began anew")
+            self.notes.append("the images or classes changed so much that training started over")
         before = None if parent is None else self.judge(parent.teacher)
         if self.spec.seconds > 0:
             return self._train(parent, before)
@@ -103,7 +103,7 @@ class _Round:
         if job.gate.collapsed:
             self.notes.append("the pseudo-labels drifted away from the labels, so the round left them out")
         if budget.step == 0:
-            raise Unready("the round was stopped before its first step")
+            raise Unready("the round stopped before its first step")
         self.report.say("comparing")
         after = kept = self.judge(state.teacher)
         model = spec.directory
@@ -143,9 +143,7 @@ class _Round:
             return network
         self.report.say("adapting to groups of images")
         adapted = adapt_groups(network, self.cases, self.plan, self.classes, self.spec.adapt)
-        self.notes += adapted.notes or [
-            "no adaptation to a group of images did better on its held-out labels"
-        ]
+        self.notes += adapted.notes or ["no adapter improved the held-out Dice of a group of images"]
         return adapted if adapted.by_image else network
 
     def _peers(self, job: TrainingJob) -> dict[str, UNet]:
@@ -187,7 +185,7 @@ class _Round:
         recipe = self.recipe
         pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
         if not pools.has_labels:
-            raise Unready("every label is held out for checking; label one more image")
+            raise Unready("every label is held out; label one more image")
         channels = self.classes.to_channels()
         gate = Gate(
             good=recipe.good_teacher,

@@ -119,7 +119,7 @@ def device_of(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("this machine has no GPU that torch can use; choose the device auto or cpu")
+        raise ValueError("torch finds no GPU on this machine; choose the device auto or cpu")
     return wanted
 
 

@@ -102,7 +102,7 @@ def _known_kind(path: Path) -> str:
     except OSError as error:
         raise FileRefused(f"it cannot be opened ({error.strerror or 'no reason given'})") from None
     if kind is None:
-        raise FileRefused("it is of a kind that is not read here; convert it to PNG, TIFF, NIfTI or NRRD")
+        raise FileRefused("its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD")
     return kind
 
 

@@ -78,16 +78,18 @@ def test_both_learners_are_drawn_against_labels_and_minutes(page: Page) -> None:
     )
     expect(page.get_by_role("list", name="Learners in the plot").get_by_role("listitem")).to_have_count(2)
     page.get_by_role("button", name="Minutes", exact=True).click()
-    expect(page.get_by_role("img", name=re.compile("annotator minutes"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("minutes of labelling"))).to_be_visible()
     page.get_by_text("As a table").click()
-    expect(page.get_by_role("region", name="The plot as a table").get_by_role("row")).to_have_count(8)
+    expect(
+        page.get_by_role("region", name="Dice of the learners as a table").get_by_role("row")
+    ).to_have_count(8)
 
 
 def test_how_much_people_left_of_the_proposals_is_drawn_too(page: Page) -> None:
-    page.get_by_role("button", name="Left alone").click()
-    picture = page.get_by_role("img", name=re.compile("Dice of proposals after correction"))
+    page.get_by_role("button", name="Corrective").click()
+    picture = page.get_by_role("img", name=re.compile("Corrective Dice"))
     expect(picture).to_have_attribute("aria-label", re.compile("from 0.80 at 1 labelled slices to 1.00 at 3"))
-    expect(page.get_by_text("The line is the mean of the last 5.")).to_be_visible()
+    expect(page.get_by_text("The line is the mean of the last 5 corrections.")).to_be_visible()
 
 
 def test_two_learners_stand_side_by_side(page: Page) -> None:
@@ -124,7 +126,7 @@ def settings(page: Page) -> dict:
 
 def test_references_and_adaptation_are_chosen_and_a_wrong_number_is_said(page: Page) -> None:
     page.get_by_text("Choose others").click()
-    page.get_by_label("Adapt to each kind of image").select_option("auto")
+    page.get_by_label("Adapt to groups of images").select_option("auto")
     until(lambda: settings(page)["adapt"] == "auto")
     page.get_by_role("button", name="Add the open image").click()
     references = page.get_by_role("textbox", name="References")
@@ -135,7 +137,7 @@ def test_references_and_adaptation_are_chosen_and_a_wrong_number_is_said(page: P
     assert references.evaluate("(input) => input.validity.patternMismatch")
     references.fill("")
     references.press("Tab")
-    page.get_by_label("Adapt to each kind of image").select_option("")
+    page.get_by_label("Adapt to groups of images").select_option("")
     until(lambda: settings(page)["references"] == [] and not settings(page)["adapt"])
 
 

@@ -117,7 +117,7 @@ def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
     label_one(page)
     axis, index = (state(page)[k] for k in ("axis", "index"))
     page.keyboard.press("ArrowDown")
-    slider = page.get_by_role("slider", name="Least confidence of proposals")
+    slider = page.get_by_role("slider", name="Minimum confidence of proposals")
     slider.fill("90")
     wait_state(page, "state.minConfidence === 0.9")
     page.locator("canvas[role=application]").first.focus()
@@ -264,9 +264,9 @@ def test_a_guided_start_leads_to_two_slices_at_right_angles_and_then_to_the_next
     proposed(page)
     page.keyboard.press("j")
     expect(
-        page.locator(".sw-toast", has_text=re.compile("slice \\d+: The fill is least sure here"))
+        page.locator(".sw-toast", has_text=re.compile("slice \\d+: This slice has [\\d,]+ uncertain voxels"))
     ).to_be_visible()
-    guide.get_by_role("combobox", name="How many slices to begin with").select_option("3")
+    guide.get_by_role("combobox", name="Number of first slices").select_option("3")
     expect(guide.get_by_role("listitem")).to_have_count(3)
     page.locator("canvas[role=application]").first.focus()
     take_back_all(page)
@@ -295,7 +295,7 @@ def deliver(page: Page, message: dict) -> None:
 def test_the_learn_tab_says_who_learns_and_why_and_what_is_missing(page: Page) -> None:
     tab(page, "Learn")
     panel = page.locator("#tab-learn")
-    expect(panel.get_by_text(re.compile("learns here: "))).to_be_visible()
+    expect(panel.get_by_text(re.compile("The app chose "))).to_be_visible()
     expect(panel.get_by_text("No held-out Dice yet")).to_be_visible()
     expect(panel.locator(".sw-learner .sw-badge")).to_have_text("waiting")
 
@@ -355,7 +355,7 @@ def test_pausing_and_choosing_learners_holds_on_the_server(page: Page) -> None:
     page.get_by_role("checkbox", name=re.compile("^Mean Teacher")).check()
     expect(page.get_by_text(re.compile("You chose Mean Teacher"))).to_be_visible()
     page.get_by_role("checkbox", name="Let the app choose").check()
-    expect(page.get_by_text(re.compile("learns here: "))).to_be_visible()
+    expect(page.get_by_text(re.compile("The app chose "))).to_be_visible()
 
 
 def test_another_propagator_fills_the_open_volume_again(page: Page) -> None:
@@ -365,7 +365,7 @@ def test_another_propagator_fills_the_open_volume_again(page: Page) -> None:
     page.wait_for_function(
         "() => window.__slicewise.state.proposal.shown?.producer === 'shape'", timeout=FILL_MS
     )
-    expect(page.get_by_role("combobox", name="Whose proposals")).to_have_value("shape")
+    expect(page.get_by_role("combobox", name="Source of the proposals")).to_have_value("shape")
     page.get_by_role("radio", name=re.compile("^Random walker")).check()
     proposed(page)
     page.locator("canvas[role=application]").first.focus()

@@ -111,9 +111,9 @@ def test_only_untagged_ones_leave_as_they_are_done(grid: Page) -> None:
     for _ in range(3):
         grid.keyboard.press("x")
     expect(grid.get_by_text("3 of 17 tagged")).to_be_visible()
-    grid.get_by_label("only untagged").check()
+    grid.get_by_label("untagged only").check()
     expect(grid.locator(".sw-tag-tile")).to_have_count(14)
-    grid.get_by_label("only untagged").uncheck()
+    grid.get_by_label("untagged only").uncheck()
     expect(grid.locator(".sw-tag-tile")).to_have_count(17)
     for _ in range(3):
         grid.keyboard.press("u")

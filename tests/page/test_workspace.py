@@ -158,7 +158,7 @@ def test_the_sheet_shows_every_key_and_closes_with_escape(page: Page) -> None:
     page.keyboard.press("Shift+?")
     sheet = page.get_by_role("dialog", name="Keys and mouse")
     expect(sheet).to_be_visible()
-    for text in ("Brush", "Undo", "Next / previous image", "Slice complete: the rest is background"):
+    for text in ("Brush", "Undo", "Next / previous image", "Complete or reopen the slice"):
         expect(sheet.get_by_text(text, exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
@@ -372,7 +372,7 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(
     context = new_context(browser, color_scheme="dark")
     page = open_page(context.new_page(), server.address)
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
-    page.get_by_role("button", name="Dark or light").click()
+    page.get_by_role("button", name="Switch between dark and light").click()
     assert page.evaluate("() => document.documentElement.dataset.theme") == "light"
     assert not page.evaluate("() => document.body.classList.contains('dark')")
     page.reload()
@@ -390,7 +390,7 @@ def test_a_dropped_file_is_imported_and_a_bad_one_is_listed(page: Page, tmp_path
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").last.click()
     chooser.value.set_files([good, bad, notes])
-    expect(page.get_by_text("1 file was not taken")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("1 file was not imported")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("1 imported, 1 left out, 1 no image: notes.txt")).to_be_visible()
     tab(page, "Images")
     page.get_by_role("searchbox", name="Search images").fill("dropped picture")
@@ -511,6 +511,8 @@ def test_a_server_that_proposes_nothing_is_asked_for_no_proposal(browser: Browse
     expect(page.locator("#tab-learn").get_by_text("Nothing is learned or proposed here")).to_be_visible()
     page.keyboard.press("n")
     page.keyboard.press("j")
-    expect(page.get_by_text("This server proposes nothing; start it without --no-fill.")).to_be_visible()
+    expect(
+        page.get_by_text("Proposals are switched off; restart the server without --no-fill.")
+    ).to_be_visible()
     context.close()
     watch.check()

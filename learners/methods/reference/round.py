@@ -58,7 +58,7 @@ class _ReferenceRound(OwnRound):
             and not spec.references  # those that a person chose are taken at their word
             and after.worse_than(earlier)
         ):
-            self.notes.append("the references of before did better on the held-out labels and stay")
+            self.notes.append("the earlier references did better on held-out labels and stay in use")
             return self.propose(before, replace(result, model=spec.parent), earlier)
         self.notes.append(_told(found, shots))
         return self.propose(found, result, after)
@@ -73,7 +73,7 @@ class _ReferenceRound(OwnRound):
         axis = axis_of(self.cases)
         shots = shots_of(self.cases, spec.references, axis)
         if not shots:
-            raise Unready("every label is held out for checking; label one more image")
+            raise Unready("every label is held out; label one more image")
         options = FitOptions(
             class_ids=spec.class_ids,
             late_ids=spec.late_ids,
@@ -112,7 +112,7 @@ def _told(reference: Reference, shots: Sequence[ReferenceSlice]) -> str:
     unseen = f"; no reference shows class {', '.join(missing)} beside background" if missing else ""
     name = reference.views[0].sight.dense.name
     doubted = (
-        "; what it shows looks too varied to stand for others, a second one helps"
+        "; its objects look too varied, so add a second reference"
         if reference.doubted
         else ""
     )

@@ -233,7 +233,7 @@ def test_provenance_says_who_tagged_what_and_when(store, project, tmp_path):
 def test_the_page_says_what_tags_are_worth_here_and_pushes_nobody(store, project):
     assert advice(store) == {
         "suggest": False,
-        "why": "On slices of volumes a few clicks are worth more than as many seconds of tags.",
+        "why": "On slices of volumes, clicks teach more than tags in the same time.",
     }
     for number in range(2):
         store.add_image(replace(ball((1, 17, 23))[0], name=f"flat {number}"))

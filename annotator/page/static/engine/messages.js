@@ -34,7 +34,7 @@ function acknowledged({ notices }, { conflict }) {
   if (conflict)
     notices.say(
       "warn",
-      `${conflict.by} drew there meanwhile: ${conflict.pixels} pixels keep the newer label.`,
+      `${conflict.by} labelled there meanwhile; ${conflict.pixels} pixels keep that label.`,
     );
 }
 
@@ -60,6 +60,6 @@ function reload({ session }, notices, work) {
   work(session).catch(
     (error) =>
       session.abort.signal.aborted ||
-      notices.say("warn", `The labels could not be read again: ${error.message}`),
+      notices.say("warn", `The labels could not be reloaded: ${error.message}`),
   );
 }

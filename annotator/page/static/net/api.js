@@ -48,7 +48,7 @@ async function ask(path, options) {
 function refusal(status, sentence) {
   const usual = {
     401: "You are signed out; sign in again in another tab, then try once more.",
-    413: "That is larger than the server accepts.",
+    413: "That is larger than the server accepts; send less at once.",
     429: "Too many requests at once; wait a moment and try again.",
   };
   const error = new Error(

@@ -95,17 +95,17 @@ export class Link extends EventTarget {
       return show(
         "stranger",
         "Reload the page",
-        "The server changed: another project, person or version.",
+        "The project, user or version changed on the server.",
       );
     if (this.#signedOut)
-      return show("offline", "Signed out", `Sign in again in another tab; ${changes} kept here.`);
-    if (!this.online && !this.#heard) return show("connecting", "Connecting…");
-    if (!this.online)
       return show(
         "offline",
-        pending ? `Offline, ${changes} kept` : "Offline",
-        "Trying to connect again.",
+        "Signed out",
+        `Sign in again in another tab; this browser keeps ${changes}.`,
       );
+    if (!this.online && !this.#heard) return show("connecting", "Connecting…");
+    if (!this.online)
+      return show("offline", pending ? `Offline, ${changes} kept` : "Offline", "Reconnecting…");
     if (this.#held) return show("held", `${changes} waiting`, this.#held);
     return pending ? show("saving", `Saving ${pending}…`) : show("saved", "Saved");
   }

@@ -122,7 +122,7 @@ export class Outbox {
       const request = work(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request?.result);
       transaction.onabort = () =>
-        reject(transaction.error ?? new Error("the browser gave up writing"));
+        reject(transaction.error ?? new Error("the browser stopped writing"));
     });
   }
 
@@ -149,7 +149,7 @@ export function newId() {
 
 function troubleOf({ message }) {
   return (
-    `This browser cannot keep changes (${message}); ` + "leave the page open until all is saved."
+    `This browser cannot keep changes (${message}); ` + "keep this page open until it says Saved."
   );
 }
 

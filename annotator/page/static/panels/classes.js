@@ -35,7 +35,7 @@ export async function mount(node) {
 /** Something is to be labelled and there is no class: ask for its name. */
 export async function askForClass() {
   document.querySelector("#tab-label-button")?.click();
-  toast("First name what you label; then go on.", "info");
+  toast("Add a class first: type its name and press Enter.", "info");
   // Gradio shows the tab first, and a click on Accept gives the canvas the focus
   await new Promise(requestAnimationFrame);
   startAdding(document.querySelector(".sw-classes"));
@@ -72,7 +72,7 @@ function classRow(one) {
       "aria-pressed": "false",
       dataset: { control: "name" },
       title: fixed
-        ? "Say that something is none of the classes (0)"
+        ? "Label as background (0)"
         : `Label as ${one.name}${one.key && ` (${one.key})`}`,
       onclick: () => session.app?.setClass(one.id),
       ondblclick: (event) => !fixed && startRenaming(event.currentTarget.closest("li"), one),
@@ -119,11 +119,11 @@ function flagButton(one, flag) {
   button.title =
     flag === "hidden"
       ? on
-        ? "Hidden: show it"
-        : "Shown: hide it"
+        ? "Show this class"
+        : "Hide this class"
       : on
-        ? "Locked: no tool changes it"
-        : "Lock: no tool shall change it";
+        ? "Unlock this class"
+        : "Lock this class: no tool changes it";
   return button;
 }
 

@@ -15,7 +15,7 @@ export async function mountImport(node) {
     "div.sw-drop",
     {},
     icon("upload", 26),
-    element("p", {}, "Drop images, scans or folders anywhere on this page"),
+    element("p", {}, "Drop images or folders anywhere on this page"),
     element(
       "div.sw-row",
       {},
@@ -26,7 +26,7 @@ export async function mountImport(node) {
       "small",
       {},
       "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. " +
-        "A folder “labels” beside “images” comes in as labels.",
+        "Masks in a folder “labels” beside “images” become labels.",
     ),
   );
   root.replaceChildren(zone, uploadCard());
@@ -63,7 +63,7 @@ export async function startExport(formats, unknown, which) {
   const images = which === "open" ? [session.image?.id] : null;
   if (!formats.length) return toast("Choose at least one format.", "warn");
   if (which === "open" && !session.image)
-    return toast("No image is open; choose all images instead.", "warn");
+    return toast("No image is open; open one, or choose All images.", "warn");
   try {
     await call("/api/export", { formats, ignore: unknown === "ignore" ? 255 : null, images });
   } catch (error) {

@@ -6,10 +6,15 @@ import { producerTitle } from "../state/producers.js";
 import { session } from "../state/session.js";
 import { element, icon, setText } from "../ui/dom.js";
 
-const TRAITS = { held_out: "held out", flagged: "flagged", first: "first", skipped: "left out" };
+const TRAITS = {
+  held_out: "held out",
+  flagged: "flagged",
+  first: "put first",
+  skipped: "left out",
+};
 const STATES = {
   untouched: "nothing yet",
-  proposed: "pseudo-labelled",
+  proposed: "proposed",
   labelled: "labelled",
   accepted: "accepted",
   complete: "complete",
@@ -43,7 +48,7 @@ export function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   setText(name, item.name);
   name.title = item.name;
   setText(facts, why && !wide ? why : describe(item));
-  facts.title = why ? `${describe(item)}. Why it is worth labelling: ${why}` : describe(item);
+  facts.title = why ? `${describe(item)}. Why to label it next: ${why}` : describe(item);
   const now = stateOf(item, proposal);
   setText(
     state,

@@ -15,12 +15,12 @@ import { drawRow, emptyRow } from "./image_rows.js";
 
 const ROW_PX = 48;
 const WIDE_ROW_PX = 30;
-const ABOUT_SORTS = { expected: "the Dice expected of the proposals" };
+const ABOUT_SORTS = { expected: "expected Dice" };
 const TYPING_MS = 150;
 const FILTERS = {
   "": "All images",
   untouched: "Nothing yet",
-  proposed: "Pseudo-labelled",
+  proposed: "Proposed",
   labelled: "Labelled",
   accepted: "Accepted",
   complete: "Complete",
@@ -30,11 +30,11 @@ const FILTERS = {
   skipped: "Left out of the queue",
 };
 const SORTS = {
-  added: "As they came",
+  added: "As added",
   name: "Name",
   state: "State",
   model: "Model",
-  expected: "Expected",
+  expected: "Expected Dice",
 };
 
 /** Fill the element that Gradio gives us. */
@@ -104,7 +104,7 @@ function searchField(list, again) {
 function filterSelect(again) {
   const select = element(
     "select.sw-select",
-    { "aria-label": "Which images", onchange: () => again({ state: select.value }) },
+    { "aria-label": "Filter the images", onchange: () => again({ state: select.value }) },
     Object.entries(FILTERS).map(([value, text]) => element("option", { value }, text)),
   );
   return select;
@@ -122,7 +122,7 @@ function columnHeads(wish, again) {
   const select = element(
     "select.sw-select.sw-order",
     {
-      "aria-label": "Order of the images",
+      "aria-label": "Sort the images",
       onchange: () => order(select.value, select.value === "expected"),
     },
     Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)),
@@ -137,7 +137,7 @@ function columnHeads(wish, again) {
         "aria-pressed": here,
         "data-down": here && down,
         title: here
-          ? "Turn the order around"
+          ? "Reverse the order"
           : `Sort by ${ABOUT_SORTS[button.dataset.name] ?? button.dataset.name}`,
       });
     }
@@ -154,7 +154,7 @@ function tableButton(list) {
       type: "button",
       "aria-pressed": "false",
       "aria-keyshortcuts": "T",
-      title: "All images as a table (T)",
+      title: "Show all images as a table (T)",
       onclick: () => session.setView("table", !session.view.table),
     },
     "Table",
@@ -188,9 +188,9 @@ function traitButtons() {
     return { button, show: () => setAttributes(button, { "aria-pressed": on() }) };
   };
   const buttons = [
-    make("flag", "flagged", "Flag", "Look at the open image again later (M)"),
-    make("first", "first", "Put first", "Put the open image first in the queue"),
-    make("skip", "skipped", "Leave out", "Do not ask for the open image in the queue"),
+    make("flag", "flagged", "Flag", "Flag or unflag the open image (M)"),
+    make("first", "first", "Put first", "Move the open image to the front of the queue, or back"),
+    make("skip", "skipped", "Leave out", "Take the open image out of the queue, or put it back"),
   ];
   const node = element(
     "div.sw-row.sw-traits",
@@ -211,7 +211,7 @@ async function refresh({ list, count, all }, { search, state }) {
   await list.reload();
   const { total } = list;
   all.hidden = total > 0 || !(search || state);
-  setText(count, total ? counted(total) : search || state ? "None fits" : "No images yet");
+  setText(count, total ? counted(total) : search || state ? "No image matches" : "No images yet");
 }
 
 function counted(total) {

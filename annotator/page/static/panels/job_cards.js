@@ -12,8 +12,8 @@ const KINDS = {
   import: "Import",
   export: "Export",
   download: "Download",
-  "model-export": "Model out",
-  "model-import": "Model in",
+  "model-export": "Model export",
+  "model-import": "Model import",
 };
 
 /** A list of the jobs of some kinds, newest first, that keeps itself up to date. */
@@ -107,7 +107,7 @@ function showRefused({ details, summary, refused }, lines) {
   if (refused.children.length === lines.length) return;
   setText(
     summary,
-    lines.length === 1 ? "1 file was not taken" : `${lines.length} files were not taken`,
+    lines.length === 1 ? "1 file was not imported" : `${lines.length} files were not imported`,
   );
   refused.replaceChildren(...lines.map((line) => element("li", {}, line)));
 }

@@ -20,17 +20,17 @@ export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   const list = element("ol.sw-upnext", { "aria-label": "Most useful next" });
   const why = element("p.sw-count", { role: "status" });
-  const ranker = element("select.sw-select", { "aria-label": "Who orders the queue" });
+  const ranker = element("select.sw-select", { "aria-label": "Order of the queue" });
   const ask = element("button.sw-button.small", { type: "button" }, "Suggest");
   const search = element("input.sw-select.sw-queue-search", {
     type: "search",
-    placeholder: "Only names with…",
+    placeholder: "Search by name",
     "aria-label": "Search the queue",
   });
   const back = element(
     "button.sw-button.small",
     { type: "button", hidden: true },
-    "Take back what was left out last",
+    "Put back what you left out last",
   );
   root.replaceChildren(element("div.sw-row", {}, ranker, ask), search, why, back, list);
   let asked = false;
@@ -45,7 +45,7 @@ export async function mount(node) {
         why,
         queue.items.length
           ? `This order is good for: ${queue.why}.`
-          : "Nothing is waiting for labels.",
+          : "No image is waiting for labels.",
       );
       list.replaceChildren(...queue.items.map((item) => itemRow(item, leaveOut)));
     } catch (error) {

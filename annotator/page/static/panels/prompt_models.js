@@ -11,7 +11,7 @@ import { progressBar } from "./job_cards.js";
 
 const STATES = {
   ready: "ready",
-  missing: "to download",
+  missing: "not downloaded",
   extra: "needs a package",
   file: "needs your file",
 };
@@ -90,12 +90,12 @@ function modelCard(name) {
 
 function fetchText({ arrived, bytes }) {
   if (!arrived) return "Download";
-  return `Continue the download (${megabytes(arrived)} of ${megabytes(bytes)} are here)`;
+  return `Continue the download (${megabytes(arrived)} of ${megabytes(bytes)} done)`;
 }
 
 /** "First click 210 ms, next 80 ms on this machine": medians on a slice of 512 x 512. */
 function speedText({ speed }) {
-  if (!speed) return "Speed not measured yet: that happens by itself once it is in use.";
+  if (!speed) return "Speed not measured yet; the app measures it after the first use.";
   return `First click ${time(speed.first_ms)}, next ${time(speed.next_ms)} on this machine.`;
 }
 

@@ -30,7 +30,11 @@ export function tagDialog(acts) {
 /** Of volumes not every slice at first: neighbours look alike. */
 function stepSelect() {
   const options = STEPS.map((n) =>
-    element("option", { value: n }, n === 1 ? "every slice" : `every ${n}th`),
+    element(
+      "option",
+      { value: n },
+      n === 1 ? "every slice" : `every ${n === 2 ? "2nd" : `${n}th`}`,
+    ),
   );
   const select = element("select.sw-select", { "aria-label": "Slices of a volume" }, options);
   select.value = session.image?.kind === "volume" ? "4" : "1";
@@ -44,7 +48,7 @@ function head({ node, progress, every, untagged }) {
     element("h2", { id: "sw-tags-title" }, "Which classes are here?"),
     progress,
     element("label.sw-tag-choice", {}, "Volumes: ", every),
-    element("label.sw-tag-choice", {}, untagged, " only untagged"),
+    element("label.sw-tag-choice", {}, untagged, " untagged only"),
     iconButton("close", "Close", { keys: "Esc", onclick: () => node.close() }),
   );
 }
@@ -67,9 +71,9 @@ function foot({ grid, legend, where }, { none, rest, undo, turn }) {
       button("None here", "0", none),
       button("These and no others", "Enter", rest),
       button("Undo", "U", undo),
-      button("Earlier", "PgUp", () => turn(-1)),
+      button("Previous", "PgUp", () => turn(-1)),
       where,
-      button("Later", "PgDn", () => turn(1)),
+      button("Next", "PgDn", () => turn(1)),
     ),
   );
 }

@@ -128,8 +128,8 @@ class TagGrid {
   }
 
   async #turn(by) {
-    if (by > 0 && !this.#more) return toast("These are the last ones.", "info");
-    if (by < 0 && !this.#offset) return toast("These are the first ones.", "info");
+    if (by > 0 && !this.#more) return toast("These are the last tiles.", "info");
+    if (by < 0 && !this.#offset) return toast("These are the first tiles.", "info");
     const offset =
       by > 0 ? (this.untagged.checked ? 0 : this.#offset + PAGE) : Math.max(0, this.#offset - PAGE);
     await this.#list(offset, by < 0);
@@ -150,7 +150,8 @@ class TagGrid {
 
   #toggle(number) {
     const one = this.#facts.classes[number];
-    if (!one) return toast("There is no such class; add classes in the Label tab.", "info");
+    if (!one)
+      return toast("There is no class with that number; add classes in the Label tab.", "info");
     const there = this.#chosen.every((item) => item.present.includes(one.id));
     this.#say(there ? { absent: [one.id] } : { present: [one.id] });
     if (this.#facts.classes.length === 1) this.#next();
@@ -211,7 +212,7 @@ class TagGrid {
 
   #replace(item, goThere) {
     const at = this.#items.findIndex((one) => keyOf(one) === keyOf(item));
-    if (at < 0) return goThere && toast(`Taken back on ${titleOf(item)}.`, "info");
+    if (at < 0) return goThere && toast(`Undone on ${titleOf(item)}.`, "info");
     this.#items[at] = item;
     if (goThere) this.#move(at);
   }
@@ -246,7 +247,9 @@ class TagGrid {
           element(
             "p",
             { role: "option", "aria-selected": "false" },
-            this.untagged.checked ? "Everything is tagged." : "There are no images yet.",
+            this.untagged.checked
+              ? "Everything is tagged."
+              : "No images yet; import some in the Data tab.",
           ),
         );
       this.#drawLegend();

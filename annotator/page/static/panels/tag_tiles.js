@@ -50,7 +50,7 @@ export function drawTile(tile, item, classes) {
   const words = [
     ...there.map((one) => one.name),
     ...(none ? ["none"] : []),
-    ...(unknown.length ? [`not said: ${unknown.map((one) => one.name).join(", ")}`] : []),
+    ...(unknown.length ? [`unknown: ${unknown.map((one) => one.name).join(", ")}`] : []),
   ];
   const drawn = item.drawn.length ? ", from its mask" : "";
   const said = `${titleOf(item)}: ${words.join(", ")}${drawn}`;

@@ -26,7 +26,7 @@ export async function stepImage(step) {
 /** Open the image that the ranker thinks most useful to label, and say why. */
 export async function openMostUseful() {
   try {
-    toast("Looking for what is most useful to label…", "info");
+    toast("Looking for the most useful image…", "info");
     const { items } = await call("/api/queue?count=2&images=true");
     const item = items.find((one) => one.image !== session.image?.id);
     if (!item) return toast("No other image is waiting for labels.", "info");

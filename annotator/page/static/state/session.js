@@ -84,10 +84,10 @@ class Session extends EventTarget {
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
     this.link.addEventListener("dropped", (event) =>
-      toast(`A change was not taken: ${event.detail.message}`, "error"),
+      toast(`A change was not saved: ${event.detail.message}`, "error"),
     );
     on("stranger", () =>
-      toast("The server changed (another project, person or version); reload the page.", "error"),
+      toast("The project, user or version changed on the server; reload the page.", "error"),
     );
   }
 

@@ -78,7 +78,7 @@ async function walk(entry, found) {
 /** Upload and import; one at a time. */
 async function upload(files) {
   if (!files.length) return;
-  if (running) return toast("An upload is under way; wait for it or cancel it first.", "warn");
+  if (running) return toast("An upload is running; wait for it, or cancel it first.", "warn");
   running = new AbortController();
   const progress = {
     done: 0,

@@ -48,7 +48,7 @@ export const actions = {
   chooseClass(key) {
     const one = session.classes.find((each) => each.key === key);
     if (!one) {
-      toast(`There is no class ${key} yet; add one under Label.`, "info");
+      toast(`There is no class ${key} yet; add one in the Label tab.`, "info");
       return;
     }
     session.app.setClass(one.id);
@@ -67,9 +67,9 @@ export const actions = {
   /** Begin the guided start of the open volume with two slices, or end it. */
   guide() {
     if (session.image?.kind !== "volume")
-      return toast("The guided start is for volumes; this is a picture.", "info");
+      return toast("The guided start needs a volume; open one first.", "info");
     if (!session.project.proposes)
-      return toast("This server proposes nothing; start it without --no-fill.", "info");
+      return toast("Proposals are switched off; restart the server without --no-fill.", "info");
     session.setView("guide", session.view.guide ? 0 : 2);
   },
 

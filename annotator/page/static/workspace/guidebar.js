@@ -25,7 +25,7 @@ export function guidebar(focusCanvas) {
   const planes = element(
     "select.sw-select",
     {
-      "aria-label": "How many slices to begin with",
+      "aria-label": "Number of first slices",
       onchange: () => session.setView("guide", Number(planes.value)),
     },
     PLANES.map((n) => element("option", { value: n }, `${n} slices`)),
@@ -56,7 +56,7 @@ export function guidebar(focusCanvas) {
     setText(
       hint,
       plan.now === null
-        ? "The start is made: J goes to the slice that tells most now."
+        ? "The guided start is done; press J for the most useful slice."
         : plan.steps[plan.now].reason,
     );
     hint.title = hint.textContent;

@@ -28,7 +28,7 @@ export function promptbar(focusCanvas) {
       mask
         ? maskText(mask)
         : accepting
-          ? "Accepted when it comes…"
+          ? "Accepting when it arrives…"
           : waiting
             ? "Waiting for the mask…"
             : "No mask there",

@@ -11,7 +11,7 @@ import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js"
 import { toast } from "../ui/toasts.js";
 import { actions } from "./actions.js";
 
-const BEHIND = "Made before your newest labels on this image";
+const BEHIND = "Older than your newest labels on this image";
 
 /** The proposal bar: {node, update(state), openRange()}. */
 export function proposalbar(focusCanvas) {
@@ -48,7 +48,7 @@ function nextButton() {
   );
   const update = ({ proposal }) => {
     setText(text, session.image?.kind === "image" ? "Next image" : "Next slice");
-    node.title = proposal.next?.reason ?? "What is most worth labelling next (J)";
+    node.title = proposal.next?.reason ?? "Go to what is most worth labelling next (J)";
   };
   return { node, update };
 }
@@ -59,7 +59,7 @@ function guideButton() {
     {
       type: "button",
       "aria-keyshortcuts": "Z",
-      title: "Guided start: two slices at right angles first (Z)",
+      title: "Start with two slices at right angles (Z)",
       onclick: () => actions.guide(),
     },
     element("span", {}, "Guide me"),
@@ -76,8 +76,8 @@ function guideButton() {
 
 function sourceSelect() {
   const node = element("select.sw-select.sw-source", {
-    "aria-label": "Whose proposals",
-    title: "Whose proposals are shown",
+    "aria-label": "Source of the proposals",
+    title: "Choose whose proposals to show",
     hidden: true,
   });
   node.addEventListener("change", () => session.app.proposals.show(node.value));
@@ -111,14 +111,14 @@ function limitSlider() {
     min: 0,
     max: 100,
     step: 1,
-    "aria-label": "Least confidence of proposals",
+    "aria-label": "Minimum confidence of proposals",
     "aria-keyshortcuts": ", .",
   });
   slider.addEventListener("input", () => session.setView("sure", Number(slider.value)));
   const node = element(
     "label.sw-limit",
-    { title: "Only proposals as sure as this are shown and accepted (, and .)", hidden: true },
-    element("span", {}, "Sure"),
+    { title: "Show and accept only proposals at least this certain (, and .)", hidden: true },
+    element("span", {}, "Confidence"),
     slider,
     value,
   );
@@ -133,17 +133,17 @@ function limitSlider() {
 }
 
 function layerButtons() {
-  const doubt = iconButton("doubt", "Show where the proposals are in doubt", {
+  const doubt = iconButton("doubt", "Show where the proposal is in doubt", {
     keys: "U",
     onclick: () => actions.doubt(),
   });
-  const shown = iconButton("eye", "Show the proposals", {
+  const shown = iconButton("eye", "Hide or show proposals", {
     keys: "H",
     onclick: () => actions.proposals(),
   });
   const trust = iconButton(
     "trust",
-    "Show how far the app trusts what is known: people green, fills blue, models violet",
+    "Show how far voxels count in training: people green, fills blue, models violet",
     { keys: "Shift+U", onclick: () => actions.trust() },
   );
   const node = element(
@@ -174,17 +174,17 @@ function facts() {
 function factsText({ shown, running }) {
   if (!session.image) return "";
   if (!session.project.proposes)
-    return "Nothing is proposed here: the server was started with --no-fill.";
-  if (!shown && running) return "The rest of the volume is being proposed…";
+    return "Proposals are switched off; restart the server without --no-fill.";
+  if (!shown && running) return "The app is filling the volume…";
   if (!shown && session.image.kind === "volume" && anyLabelled())
-    return "The rest of the volume is proposed in a moment.";
+    return "The app fills the volume in a moment.";
   if (!shown && session.image.kind === "volume")
     return "Label an object on one slice; the app proposes the rest.";
-  if (!shown) return "Proposals come when the app has learned from some labels.";
+  if (!shown) return "Label a few images; the app proposes the rest.";
   const parts = [];
   if (typeof shown.expected_dice === "number")
     parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
-  if (shown.behind) parts.push(running ? "being renewed" : "outdated");
+  if (shown.behind) parts.push(running ? "updating" : "outdated");
   return parts.join(" · ");
 }
 
@@ -194,12 +194,12 @@ function anyLabelled() {
 
 function acceptButtons(focusCanvas) {
   const slice = acceptButton("Accept slice", "Y", () => actions.acceptSlice());
-  const whole = acceptButton("All", "Shift+Y", () => actions.acceptAll());
+  const whole = acceptButton("Accept all", "Shift+Y", () => actions.acceptAll());
   const reject = acceptButton("Reject", "R", () => actions.rejectSlice());
   slice.classList.add("primary");
-  reject.title = "What is proposed on this slice is background (R)";
+  reject.title = "Reject: what is proposed on this slice is background (R)";
   const range = rangeForm(focusCanvas);
-  const open = acceptButton("Range", "I", () => range.toggle());
+  const open = acceptButton("Accept range", "I", () => range.toggle());
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
   const node = element(
@@ -222,7 +222,7 @@ function acceptButtons(focusCanvas) {
     slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
     setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
     whole.hidden = open.hidden = !volume;
-    whole.title = "Accept what is proposed in the whole volume (Shift+Y)";
+    whole.title = "Accept the whole volume (Shift+Y)";
     if (!volume) range.close();
   };
   return { node, update };
@@ -248,7 +248,7 @@ function rangeForm(focusCanvas) {
     element("span", { "aria-hidden": "true" }, "–"),
     to,
     element("button.sw-button.small.primary", { type: "submit" }, "Accept"),
-    iconButton("close", "Do not accept a range", { onclick: () => close() }),
+    iconButton("close", "Close without accepting", { onclick: () => close() }),
   );
   const close = () => (node.hidden = true);
   const open = () => {

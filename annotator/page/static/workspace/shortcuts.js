@@ -27,24 +27,24 @@ export const GROUPS = [
     title: "Prompts and masks",
     keys: [
       { keys: "Left click", text: "Add to the object" },
-      { keys: "Right click", text: "Take away from the object (also Alt+click)" },
-      { keys: "Shift+click", text: "On a label or proposal: refine it" },
+      { keys: "Right click", text: "Remove from the object (also Alt+click)" },
+      { keys: "Shift+click", text: "Refine a label or a proposal" },
       {
         keys: "Enter  A",
         codes: ["Enter", "a"],
-        text: "Accept the mask, close a polygon",
+        text: "Accept the mask or close the polygon",
         run: ({ actions, event }) => actions.accept(event),
       },
       {
         keys: "Esc",
         codes: ["Escape"],
-        text: "Clear the prompts, cancel a polygon",
+        text: "Clear the prompts or cancel the polygon",
         run: ({ actions, event }) => actions.escape(event),
       },
       {
         keys: "Tab",
         codes: ["Tab"],
-        text: "Next candidate mask (while one is shown)",
+        text: "Show the next candidate mask",
         run: ({ actions }) => actions.candidate(),
       },
       {
@@ -67,13 +67,13 @@ export const GROUPS = [
       {
         keys: "0",
         codes: ["0"],
-        text: "Background (said to be nothing)",
+        text: "Choose background",
         run: ({ actions }) => actions.chooseClass("0"),
       },
       {
         keys: "K",
         codes: ["k"],
-        text: "Slice complete: the rest is background",
+        text: "Complete or reopen the slice",
         run: ({ actions }) => actions.complete(),
       },
       {
@@ -85,7 +85,7 @@ export const GROUPS = [
       {
         keys: "O",
         codes: ["o"],
-        text: "Fill, outline or both",
+        text: "Show labels as areas, outlines or both",
         run: ({ actions }) => actions.style(),
       },
       { keys: "Ctrl+Z", codes: ["Ctrl+z"], text: "Undo", run: ({ app }) => app.undo() },
@@ -103,19 +103,19 @@ export const GROUPS = [
       {
         keys: "J",
         codes: ["j"],
-        text: "The slice (or image) most worth labelling next",
+        text: "Go to what is most worth labelling next",
         run: ({ actions }) => void actions.nextProposed(),
       },
       {
         keys: "Z",
         codes: ["z"],
-        text: "Guided start: two slices at right angles first",
+        text: "Start or end the guided start",
         run: ({ actions }) => void actions.guide(),
       },
       {
         keys: "Y",
         codes: ["y"],
-        text: "Accept what is proposed on this slice",
+        text: "Accept the slice",
         run: ({ actions }) => actions.acceptSlice(),
       },
       {
@@ -139,14 +139,19 @@ export const GROUPS = [
       {
         keys: ",  .",
         codes: [",", "."],
-        text: "Show and accept less / more certain ones only",
+        text: "Show and accept less certain, or only more certain, proposals",
         run: ({ actions, event }) => actions.sure(event.key),
       },
-      { keys: "U", codes: ["u"], text: "Show the doubt", run: ({ actions }) => actions.doubt() },
+      {
+        keys: "U",
+        codes: ["u"],
+        text: "Show where the proposal is in doubt",
+        run: ({ actions }) => actions.doubt(),
+      },
       {
         keys: "Shift+U",
         codes: ["Shift+u"],
-        text: "Show how far the app trusts what is known",
+        text: "Show how far voxels count in training",
         run: ({ actions }) => actions.trust(),
       },
       {
@@ -181,11 +186,11 @@ export const GROUPS = [
         run: offerToCanvas,
       },
       { keys: "Home  End", codes: ["Home", "End"], text: "First / last slice", run: offerToCanvas },
-      { keys: "Shift+move", text: "Crosshair follows the pointer" },
+      { keys: "Shift+move", text: "Move the crosshair with the pointer" },
       {
         keys: "Alt+1 … Alt+4",
         codes: ["Alt+1", "Alt+2", "Alt+3", "Alt+4"],
-        text: "Three planes, axial, coronal, sagittal",
+        text: "Show three planes or one",
         run: ({ actions, event }) => actions.layout(event),
       },
       {
@@ -197,16 +202,21 @@ export const GROUPS = [
       {
         keys: "T",
         codes: ["t"],
-        text: "All images as a table",
+        text: "Show all images as a table",
         run: ({ actions }) => actions.table(),
       },
       {
         keys: "M",
         codes: ["m"],
-        text: "Flag this image, or no longer",
+        text: "Flag or unflag this image",
         run: ({ actions }) => actions.flag(),
       },
-      { keys: "?", codes: ["?"], text: "This sheet", run: ({ actions }) => actions.sheet() },
+      {
+        keys: "?",
+        codes: ["?"],
+        text: "Show or hide this sheet",
+        run: ({ actions }) => actions.sheet(),
+      },
     ],
   },
 ];

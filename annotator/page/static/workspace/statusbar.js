@@ -29,7 +29,7 @@ function hoverReadout() {
   const name = element("span.sw-hover-class");
   const value = element("span");
   const place = element("span", {
-    title: "Rows, columns and slices are counted from 1; exported arrays count from 0",
+    title: "Counted from 1; exported arrays count from 0",
   });
   const node = element(
     "div.sw-hover",
@@ -80,7 +80,7 @@ function placeText({ position, mm }) {
 function fillChip() {
   const node = element("span.sw-chip.sw-job-chip", {
     role: "status",
-    title: "The rest of the volume is being proposed from your labels",
+    title: "The app is filling the volume from your labels",
     hidden: true,
   });
   session.addEventListener("change", ({ detail: { proposal } }) => {
@@ -124,7 +124,7 @@ function personChip() {
   const name = element("span");
   const node = element(
     "button.sw-person",
-    { type: "button", title: "Who you are here", onclick: signOut },
+    { type: "button", title: "Your name in this project", onclick: signOut },
     icon("person", 14),
     name,
   );
@@ -139,7 +139,7 @@ function personChip() {
 
 async function signOut() {
   const { user, name } = session.project;
-  if (!(await confirmed(`You are ${user} in the project “${name}”.`, "Sign out"))) return;
+  if (!(await confirmed(`You are ${user} in the project “${name}”. Sign out?`, "Sign out"))) return;
   await fetch("/logout", { method: "POST" });
   location.assign("/login");
 }

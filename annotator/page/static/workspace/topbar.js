@@ -183,7 +183,7 @@ function completeSwitch() {
       type: "button",
       "aria-pressed": "false",
       "aria-keyshortcuts": "K",
-      title: "Everything not labelled on this slice is background (K)",
+      title: "Complete: everything unlabelled on this slice is background (K)",
       hidden: true,
       onclick: () => actions.complete(),
     },
@@ -210,7 +210,7 @@ function completeSwitch() {
 }
 
 function corner() {
-  const theme = iconButton("sun", "Dark or light", {
+  const theme = iconButton("sun", "Switch between dark and light", {
     onclick: () => {
       toggleTheme();
       drawn();

@@ -10,8 +10,8 @@ import { element, icon, iconButton } from "../ui/dom.js";
 const SEEN = "slicewise-first-steps";
 const STEPS = [
   ["Choose a class", "or press its number"],
-  ["Click an object", "right-click takes away"],
-  ["Press Enter", "Ctrl+Z takes it back"],
+  ["Click an object", "right-click removes"],
+  ["Press Enter", "Ctrl+Z undoes it"],
 ];
 
 const ADD_FIRST = ["Add a class", "what you want to label"]; // where the project has none yet
@@ -26,8 +26,7 @@ export function welcome() {
     element(
       "p",
       {},
-      "Drop pictures, scans or a folder anywhere on this page: " +
-        "PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM.",
+      "Drop images or folders anywhere on this page: PNG, JPEG, TIFF, NIfTI, NRRD, MHA or DICOM.",
     ),
     element(
       "div.sw-row",

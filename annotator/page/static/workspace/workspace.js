@@ -92,7 +92,7 @@ function tellAccepted({ slices, voxels, objects }) {
   const where = slices === 1 ? "1 slice" : `${slices} slices`;
   const what = session.image?.kind === "image" ? "pixels" : `voxels on ${where}`;
   const how = objects ? `, ${objects} numbered ${objects === 1 ? "object" : "objects"}` : "";
-  toast(`Accepted ${voxels.toLocaleString("en")} ${what}${how}; Ctrl+Z takes them back.`, "info");
+  toast(`Accepted ${voxels.toLocaleString("en")} ${what}${how}; press Ctrl+Z to undo.`, "info");
 }
 
 function bindKeys(app, signal) {

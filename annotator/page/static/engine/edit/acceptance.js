@@ -17,7 +17,7 @@ export class Acceptance {
     if (editable && proposed?.any && !isOpen(active))
       return this.notices.say(
         "info",
-        "What is proposed here is labelled already, or less sure than you ask.",
+        "Nothing to accept: this is labelled already, or below your confidence limit (, and .).",
       );
     this.#accept({ axis, lo: index, hi: index + 1 });
   }

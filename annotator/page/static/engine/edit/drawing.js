@@ -4,7 +4,7 @@
 export function mayDraw({ settings, notices }, view) {
   if (!view.editable) notices.say("info", "This slice is still loading; try again in a moment.");
   else if (!settings.visible)
-    notices.say("info", "The labels are hidden; show them before drawing.");
+    notices.say("info", "The labels are hidden; press X to show them, then draw.");
   else return hasClass({ settings, notices });
   return false;
 }

@@ -33,7 +33,7 @@ export class Editor {
     if (!tight) {
       this.notices.say(
         "info",
-        "Nothing changed: every voxel there is protected, locked or empty already.",
+        "Nothing changed: those pixels are empty, locked or protected; see the Label tab.",
       );
       return false;
     }

@@ -110,7 +110,7 @@ export class PromptStore {
       if (!this.warned)
         this.notices.say(
           "warn",
-          "No connection: masks need the server. Brush, lasso and polygon work meanwhile.",
+          "The server cannot be reached; use the brush, lasso or polygon until it is back.",
         );
       this.warned = true;
       return;

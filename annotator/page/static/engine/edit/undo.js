@@ -17,7 +17,7 @@ export class UndoRedo {
   #step(entry, direction) {
     const { history, local } = this.editor;
     if (!entry) {
-      const nothing = direction === "undo" ? "Nothing left to undo." : "Nothing to redo.";
+      const nothing = direction === "undo" ? "Nothing to undo." : "Nothing to redo.";
       return this.notices.say("info", nothing);
     }
     if (entry.image !== this.state.image.id) return this.#stepElsewhere(entry, direction);
@@ -34,8 +34,7 @@ export class UndoRedo {
     else
       this.notices.say(
         "warn",
-        `The next change to ${direction} is on another image, ` +
-          "which opens when the connection is back.",
+        `The next change to ${direction} is on another image; try again when the connection is back.`,
       );
   }
 

@@ -45,9 +45,7 @@ export class Proposals {
   /** Why nothing can be accepted or rejected now; null where something can. */
   get obstacle() {
     if (!this.shown) return nothingProposed(this.state.image);
-    return this.late
-      ? "The newest proposals are on their way; look at them, then do that again."
-      : null;
+    return this.late ? "Newer proposals are coming; look at them, then try again." : null;
   }
 
   /** For the page: what can be shown, what is, and how the fill stands. */
@@ -116,16 +114,18 @@ export class Proposals {
   /** The slice worth labelling next, {axis, index, reason}; null (and says why) without one. */
   async nextStep() {
     if (!this.proposes)
-      return this.#none("This server proposes nothing; start it without --no-fill.");
+      return this.#none("Proposals are switched off; restart the server without --no-fill.");
     const step = this.guide?.steps[this.guide.now];
     if (step) return step;
     try {
       await this.#askNext(this.state.session.abort.signal);
     } catch (error) {
-      return this.#none(`The next slice is not known: ${error.message}`, "warn");
+      return this.#none(`The next slice could not be found: ${error.message}`, "warn");
     }
     const { axis = null, reason } = this.next ?? {};
-    return axis === null ? this.#none(reason ?? "There is nothing to propose here.") : this.next;
+    return axis === null
+      ? this.#none(reason ?? "No next slice to propose; look through the volume.")
+      : this.next;
   }
 
   #none(why, level = "info") {
@@ -203,12 +203,6 @@ export function isOpen({ labels, proposed, settings }) {
 /** Why there is nothing to accept or reject, and what brings something. */
 export function nothingProposed({ kind }) {
   if (kind === "image")
-    return (
-      "Nothing is proposed on this image yet; " +
-      "that begins when the app has learned from some labels."
-    );
-  return (
-    "Nothing is proposed on this slice; " +
-    "label an object on one slice, and the rest is proposed."
-  );
+    return "There is no proposal for this image yet; label a few images, and the app proposes the rest.";
+  return "There is no proposal on this slice; label an object on one slice, and the app proposes the rest.";
 }

@@ -48,10 +48,7 @@ export class FillTool {
     const { mask, box } = component(size, seed, (i) => labels[i] !== classId);
     const open = box.r0 === 0 || box.c0 === 0 || box.r1 === size.rows || box.c1 === size.cols;
     if (open)
-      return notices.say(
-        "info",
-        "Nothing to fill here: the current class does not enclose this place.",
-      );
+      return notices.say("info", "Nothing to fill; click inside an outline of the current class.");
     const instance = instanceBeside(settings, view, seed);
     this.#commit(view, { mask: cut(mask, size.cols, box), box, instance });
   }
@@ -69,7 +66,7 @@ export class FillTool {
   #commitHoles(view, { mask, box, instance }) {
     const gaps = holes(mask, { rows: box.r1 - box.r0, cols: box.c1 - box.c0 });
     if (gaps.includes(1)) this.#commit(view, { mask: gaps, box, instance });
-    else this.kit.notices.say("info", "There is no hole to fill.");
+    else this.kit.notices.say("info", "This object has no hole to fill.");
   }
 
   /** `mask` (1 = fill) over `box`. */

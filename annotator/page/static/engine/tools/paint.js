@@ -144,7 +144,7 @@ export class BrushTool extends PaintTool {
 
 export class EraserTool extends PaintTool {
   static title = "Eraser";
-  static about = "Eraser (unknown again)";
+  static about = "Eraser: make pixels unknown again";
   static key = "e";
   static group = "draw";
   static icon =

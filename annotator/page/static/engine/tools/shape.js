@@ -18,7 +18,7 @@ function commitOutline({ editor, notices }, view, outline, { value, instance }) 
     spans.push([row, c0, c1]);
     box = union(box, { r0: row, c0, r1: row + 1, c1 });
   });
-  if (!box) return notices.say("info", "The outline holds no pixel; draw a larger one.");
+  if (!box) return notices.say("info", "The outline contains no pixel; draw a larger one.");
   const width = box.c1 - box.c0;
   const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);
   for (const [row, c0, c1] of spans) {

@@ -10,7 +10,7 @@ export class Tag {
     this.title = element("button", {
       class: "cv-plane",
       type: "button",
-      title: "Double click: this plane alone, or all three",
+      title: "Double-click to show this plane alone, or all three (Alt+1 to Alt+4)",
     });
     this.where = element("span", { class: "cv-where" });
     this.zoom = element("span", { class: "cv-zoom" });

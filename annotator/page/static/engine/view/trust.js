@@ -45,10 +45,7 @@ export class Trust {
       this.trust = both.subarray(both.length / 2);
     } catch (error) {
       if (!signal.aborted)
-        view.notices.say(
-          "warn",
-          `How far this slice is trusted could not be read: ${error.message}`,
-        );
+        view.notices.say("warn", `The trust layer could not be read: ${error.message}`);
     }
     if (!signal.aborted) this.#changed();
   }

@@ -10,7 +10,7 @@ import { element } from "../../ui/dom.js";
 import { toast } from "../../ui/toasts.js";
 
 const MAX_LEARNERS = 2; // learners side by side
-const DEVICES = { auto: "The fastest there is", cpu: "CPU", cuda: "GPU (CUDA)" };
+const DEVICES = { auto: "Fastest available", cpu: "CPU", cuda: "GPU (CUDA)" };
 
 /** Fill the element with the choice of learners, time and device. */
 export async function mountLearners(node) {
@@ -18,7 +18,7 @@ export async function mountLearners(node) {
   const learners = element(
     "fieldset.sw-choices",
     {},
-    element("legend", {}, "Who learns (at most two)"),
+    element("legend", {}, "Learners (at most two)"),
   );
   const times = element("fieldset.sw-choices", {}, element("legend", {}, "Time and device"));
   root.replaceChildren(
@@ -71,7 +71,7 @@ function learnerBoxes() {
       onchange: () => toggle(one.name, box),
     });
     const about = one.needs
-      ? `${sentence(one.good_at)} Wants ${one.needs}.`
+      ? `${sentence(one.good_at)} Needs ${one.needs}.`
       : sentence(one.good_at);
     return element(
       "label.sw-choice",
@@ -95,7 +95,7 @@ function toggle(name, box) {
   const now = chosen().filter((one) => one !== name);
   if (box.checked && now.length >= MAX_LEARNERS) {
     box.checked = false;
-    return toast("Two learners can work side by side; take one away first.", "info");
+    return toast("At most two learners run side by side; untick one first.", "info");
   }
   learning.change({ learners: box.checked ? [...now, name] : now });
 }
@@ -120,8 +120,8 @@ function timeFields() {
   );
   device.value = settings.device;
   return [
-    number("seconds", "Seconds of a round after a new label", 1),
-    number("settle_seconds", "Seconds to go on with the same labels", 0),
+    number("seconds", "Seconds per round after a new label", 1),
+    number("settle_seconds", "Seconds in all on the same labels", 0),
     element("label.sw-field", {}, "Train on", device),
     adaptField(),
     referenceField(),
@@ -135,8 +135,8 @@ function timeFields() {
 function adaptField() {
   const { settings, adapters } = learning.overview;
   const options = [
-    ["", "Not at all"],
-    ["auto", "Whatever helps"],
+    ["", "Do not adapt"],
+    ["auto", "Choose what helps most"],
     ...adapters.map((one) => [one.name, one.title]),
   ];
   const select = element(
@@ -148,11 +148,9 @@ function adaptField() {
   return element(
     "label.sw-field",
     {
-      title:
-        "Tried on each group of images that look alike, " +
-        "kept where held-out labels say that it helps",
+      title: "Adapts the model to images that look alike. Kept where held-out Dice improves.",
     },
-    "Adapt to each kind of image",
+    "Adapt to groups of images",
     select,
   );
 }
@@ -166,14 +164,14 @@ function referenceField() {
     type: "text",
     inputMode: "numeric",
     pattern: "[0-9, ]*",
-    placeholder: "typical ones",
-    title: "Numbers of images that are completely labelled, or nothing for the most typical ones",
+    placeholder: "most typical",
+    title: "Numbers of labelled images to learn from. Leave it empty to use the most typical ones.",
     value: learning.overview.settings.references.join(", "),
     onchange: () => input.reportValidity() && learning.change({ references: numbers(input.value) }),
   });
   const add = element(
     "button.sw-button.small",
-    { type: "button", title: "Learn from the image that is open", onclick: addOpen },
+    { type: "button", title: "Use the open image as a reference", onclick: addOpen },
     "Add the open image",
   );
   return element("div.sw-references", {}, element("label.sw-field", {}, "References", input), add);
@@ -194,15 +192,11 @@ function addOpen() {
 export async function mountPropagators(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
-  const list = element(
-    "fieldset.sw-choices",
-    {},
-    element("legend.sw-hidden", {}, "What fills volumes from labelled slices"),
-  );
+  const list = element("fieldset.sw-choices", {}, element("legend.sw-hidden", {}, "Propagator"));
   const none = element(
     "p.sw-count",
     {},
-    "Open an image to choose how labels are carried from some slices of a volume to the rest.",
+    "Open an image to choose how the app fills a volume from a few labelled slices.",
   );
   root.replaceChildren(none, list);
   let drawn = "";

@@ -11,12 +11,12 @@ const LAST = 5; // corrections that are averaged
 /** {node, show(learners)}; as the plot's. Hidden where there are not two to compare. */
 export function comparison() {
   const body = element("tbody");
-  const columns = ["Learner", "Held out", "Left", "Rounds", ""];
+  const columns = ["Learner", "Held out", "Corrective", "Rounds", ""];
   const titles = [
     "",
-    "Dice on held-out labels, of the model that people see",
-    `Dice between its last ${LAST} corrected proposals and what people made of them`,
-    "Rounds of training that ended well",
+    "Overlap (Dice) with held-out labels: 0 none, 1 identical",
+    `Overlap (Dice) of its last ${LAST} corrected proposals with what people made of them`,
+    "Rounds that finished",
     "",
   ];
   const head = columns.map((text, at) =>
@@ -62,7 +62,7 @@ function cell(values, at) {
     values.filter((one) => one === value).length === 1;
   return element(
     "td",
-    { class: best ? "best" : null, title: best ? "the best of these" : null },
+    { class: best ? "best" : null, title: best ? "Best of these learners" : null },
     value.toFixed(3),
     best && element("span.sw-hidden", {}, " (best)"),
   );

@@ -14,7 +14,7 @@ export function modelButtons(name) {
     "button.sw-button.small",
     {
       type: "button",
-      title: "Weights, ONNX, a card and a script that predicts with them, as a zip",
+      title: "Export a zip: weights, ONNX, a model card and a script that predicts",
       onclick: () => takeOut(name),
     },
     icon("download", 14),
@@ -34,7 +34,7 @@ export function modelButtons(name) {
     "button.sw-button.small",
     {
       type: "button",
-      title: "Show what this learner proposes for the open image",
+      title: "Show this learner's proposal on the open image",
       onclick: () => session.app?.proposals.show(name),
     },
     icon("eye", 14),
@@ -57,7 +57,7 @@ export function exportIcon(name, title) {
 }
 
 export function showIcon(name, title) {
-  return iconButton("eye", `Show what ${title} proposes`, {
+  return iconButton("eye", `Show the proposal of ${title}`, {
     onclick: () => showProposals(name, title),
   });
 }
@@ -65,7 +65,7 @@ export function showIcon(name, title) {
 function showProposals(name, title) {
   const { sources = [] } = session.app?.state.proposal ?? {};
   if (!sources.some((one) => one.producer === name))
-    return toast(`${title} proposes nothing for this image yet.`, "info");
+    return toast(`${title} has no proposal for this image yet; wait for its next round.`, "info");
   session.app.proposals.show(name);
 }
 
@@ -75,7 +75,7 @@ export function modelJobs() {
     "jobs",
     ({ detail: job }) => job?.kind === "model-import" && job.state === "done" && learning.read(),
   );
-  return jobList("Models in and out", ["model-export", "model-import"]);
+  return jobList("Model exports and imports", ["model-export", "model-import"]);
 }
 
 async function takeOut(name) {

@@ -21,7 +21,7 @@ const WORDS = {
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
-  const why = element("p.sw-why", { role: "status" }, "Reading how the learners stand…");
+  const why = element("p.sw-why", { role: "status" }, "Loading the learners…");
   const cards = element("div.sw-learners");
   const curve = plot();
   const side = comparison();
@@ -50,13 +50,13 @@ export async function mount(node) {
 
 function whyText(overview) {
   if (!overview)
-    return "Nothing is learned or proposed here: the server was started with --no-fill.";
+    return "Learning and proposals are switched off; restart the server without --no-fill.";
   const { choice, learners } = overview;
   const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
-  if (choice.automatic) return `${title(choice.learner)} learns here: ${choice.why}.`;
+  if (choice.automatic) return `The app chose ${title(choice.learner)}: ${choice.why}.`;
   const chosen = learners.filter((one) => one.active).map((one) => one.title);
   const yours = `You chose ${chosen.join(" and ")}.`;
-  return `${yours} The app would take ${title(choice.learner)}: ${choice.why}.`;
+  return `${yours} The app would choose ${title(choice.learner)}: ${choice.why}.`;
 }
 
 function learnerCard(name) {
@@ -70,9 +70,7 @@ function learnerCard(name) {
   );
   const progress = element("p.sw-progress", { "aria-live": "off", hidden: true });
   const dice = element("p.sw-dice", {
-    title:
-      "How well what it draws covers labels that were kept out of its training: " +
-      "0 not at all, 1 exactly",
+    title: "Overlap (Dice) with held-out labels: 0 none, 1 identical.",
   });
   const buttons = buttonRow(name);
   const models = modelButtons(name);
@@ -110,14 +108,10 @@ function buttonRow(name) {
       { type: "button", title, onclick: () => learning.act(name, what) },
       text,
     );
-  const update = make("Update now", "update", "Train one more round, also where nothing is new");
-  const stop = make(
-    "Stop",
-    "stop",
-    "End this round now; what it learned is kept where it is better",
-  );
-  const pause = make("Pause", "pause", "Start no more rounds");
-  const resume = make("Resume", "resume", "Train again after each label");
+  const update = make("Update now", "update", "Train one more round now, even without new labels");
+  const stop = make("Stop", "stop", "End this round now; keep what it learned if it is better");
+  const pause = make("Pause", "pause", "Pause this learner: no new round starts");
+  const resume = make("Resume", "resume", "Resume this learner: it trains after each label");
   const node = element("div.sw-row", {}, update, stop, pause, resume);
   const show = ({ state }) => {
     const had = node.contains(document.activeElement) ? document.activeElement : null;

@@ -15,17 +15,16 @@ const MEAN_OF = 5; // corrections that a point of the line stands for
 const MEASURES = {
   held: {
     title: "Held-out",
-    about: "Dice on labels that no model was ever trained on",
+    about: "Overlap (Dice) with held-out labels: 0 none, 1 identical",
     name: "Held-out Dice",
   },
   left: {
-    title: "Left alone",
-    about:
-      "Dice between what was proposed and what people made of it: 1 means that nothing was changed",
-    name: "Dice of proposals after correction",
+    title: "Corrective",
+    about: "Overlap (Dice) of proposals with what people made of them: 1 means unchanged",
+    name: "Corrective Dice",
   },
 };
-const ALONG = { slices: "labelled slices", minutes: "annotator minutes" };
+const ALONG = { slices: "labelled slices", minutes: "minutes of labelling" };
 
 /** {node, show(learners)}; learners: [{name, title, history: {rounds, corrections}}]. */
 export function plot() {
@@ -36,7 +35,7 @@ export function plot() {
   const head = element("tr");
   const scroll = element(
     "div",
-    { tabindex: 0, role: "region", "aria-label": "The plot as a table" },
+    { tabindex: 0, role: "region", "aria-label": "Dice of the learners as a table" },
     element("table", {}, element("thead", {}, head), body),
   );
   const table = element("details.sw-plot-table", {}, element("summary", {}, "As a table"), scroll);
@@ -66,7 +65,7 @@ export function plot() {
     table.hidden = !series.length;
   };
   const measures = switcher(
-    "What is drawn",
+    "Measure",
     Object.entries(MEASURES).map(([name, { title, about }]) => [name, title, about]),
     (name) => {
       chosen.measure = name;
@@ -74,7 +73,7 @@ export function plot() {
     },
   );
   const alongs = switcher(
-    "Along",
+    "Horizontal axis",
     Object.entries(ALONG).map(([name, about]) => [
       name,
       name === "slices" ? "Slices" : "Minutes",
@@ -87,7 +86,7 @@ export function plot() {
   );
   const node = element(
     "figure.sw-plot",
-    { hidden: true, "aria-label": "How good the learners became" },
+    { hidden: true, "aria-label": "Dice of the learners over time" },
     element("div.sw-plot-head", {}, measures, alongs),
     picture,
     legend,
@@ -124,14 +123,14 @@ function smoothed(points) {
 function noteOf(measure) {
   return measure === "held"
     ? `${MEASURES.held.about}.`
-    : `${MEASURES.left.about}. The line is the mean of the last ${MEAN_OF}.`;
+    : `${MEASURES.left.about}. The line is the mean of the last ${MEAN_OF} corrections.`;
 }
 
 function nothing(measure) {
   const why =
     measure === "held"
-      ? "No held-out Dice yet: it comes with the fourth labelled image or slice."
-      : "Nobody has corrected a proposal yet.";
+      ? "No held-out Dice yet; label a fourth image or slice to get one."
+      : "No corrective Dice yet; correct and accept a proposal to get one.";
   return element("p.sw-plot-empty", {}, why);
 }
 
