@@ -78,5 +78,5 @@ def choose(summary: ProjectSummary) -> Choice:
     return Choice(
         "supervised",
         f"{count_of(summary.labelled, f'labelled {kind[:-1]}')} on {where}: "
-        "well-done supervised training is hard to beat",
+        "supervised training is hard to beat here",
     )

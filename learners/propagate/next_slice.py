@@ -190,4 +190,4 @@ def _reason(volume: Volume, axis: int, index: int) -> str:
     if not volume.labelled(axis):
         return f"{here} No {PLANES[axis]} slice is labelled yet."
     distance = min(abs(index - k) for k in volume.labelled(axis)) * volume.spacing_mm[axis]
-    return f"{here} The next labelled slice of this plane is {distance:.3g} mm away."
+    return f"{here} The nearest labelled slice of this plane is {distance:.3g} mm away."

@@ -27,7 +27,7 @@ def test_the_plane_with_most_doubt_is_chosen_and_the_reason_says_so():
     assert (proposal.axis, proposal.index) == (0, 6)  # a slice across z holds 7 x 11 of the doubtful voxels
     assert (
         "77 uncertain voxels" in proposal.reason
-        and "The next labelled slice of this plane is 8 mm away." in proposal.reason
+        and "The nearest labelled slice of this plane is 8 mm away." in proposal.reason
     )
     assert proposal.gain > 0 and proposal.seconds > 6
 

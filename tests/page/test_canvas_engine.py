@@ -311,7 +311,7 @@ def test_fill_holes_fills_what_is_enclosed_and_nothing_else(canvas: Canvas) -> N
     canvas.click(17, 17)  # in the hole itself
     assert canvas.events()[-1].message["box"] == [15, 15, 20, 20]
     canvas.click(70, 70)
-    assert "does not enclose" in canvas.messages()[-1]
+    assert "click inside an outline" in canvas.messages()[-1]
 
 
 def test_a_stroke_ends_on_the_slice_it_began_on(canvas: Canvas) -> None:
@@ -686,7 +686,7 @@ def test_another_model_is_asked_for_a_mask_of_its_own(canvas: Canvas) -> None:
 def test_offline_prompts_are_asked_again_when_the_connection_is_back(canvas: Canvas) -> None:
     canvas.open(2).run("link.online = false")
     canvas.click(30, 40)
-    assert "No connection" in canvas.messages()[-1] and canvas.sent("predict") == []
+    assert "The server cannot be reached" in canvas.messages()[-1] and canvas.sent("predict") == []
     canvas.run("link.online = true; link.dispatchEvent(new CustomEvent('up'))")
     assert canvas.sent("predict")[-1]["points"] == [[30, 40]]
 
@@ -1058,7 +1058,7 @@ def test_background_is_veiled_only_while_some_of_the_slice_is_unknown(canvas: Ca
 
 def test_where_nothing_is_left_to_accept_nothing_is_sent(canvas: Canvas) -> None:
     proposing(canvas).run("app.layout('axial'); app.setMinConfidence(1); app.acceptSlice()")
-    assert canvas.events() == [] and "less sure than you ask" in canvas.messages()[-1]
+    assert canvas.events() == [] and "below your confidence limit" in canvas.messages()[-1]
 
 
 def test_without_proposals_accepting_says_what_to_do(canvas: Canvas) -> None:

@@ -87,7 +87,7 @@ def test_the_first_start_fetches_mobile_sam_visibly_and_a_click_stops_it(page: P
     expect(mobile.get_by_role("progressbar")).to_be_visible()
     mobile.get_by_role("button", name="Cancel").click()
     again = mobile.get_by_role(
-        "button", name=re.compile(r"Continue the download \(\d+(\.\d)? MB of 41 MB are here\)")
+        "button", name=re.compile(r"Continue the download \(\d+(\.\d)? MB of 41 MB done\)")
     )
     expect(again).to_be_visible()
     mirror["status"] = 503

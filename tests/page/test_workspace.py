@@ -332,7 +332,7 @@ def test_the_status_bar_says_what_is_under_the_pointer(page: Page) -> None:
     place = page.locator(".sw-hover span").last
     slice_number = page.evaluate("() => window.__slicewise.views[0].index + 1")  # as the plane's title counts
     expect(place).to_have_text(re.compile(rf"z {slice_number} "))
-    expect(place).to_have_attribute("title", re.compile("counted from 1; exported arrays count from 0"))
+    expect(place).to_have_attribute("title", re.compile("Counted from 1; exported arrays count from 0"))
 
 
 def test_where_nobody_signs_in_nobody_is_offered_to_sign_out(page: Page) -> None:
@@ -508,11 +508,10 @@ def test_a_server_that_proposes_nothing_is_asked_for_no_proposal(browser: Browse
     watch.follow(page)
     open_page(page, running.address)
     tab(page, "Learn")
-    expect(page.locator("#tab-learn").get_by_text("Nothing is learned or proposed here")).to_be_visible()
+    expect(page.locator("#tab-learn").get_by_text("Learning and proposals are switched off")).to_be_visible()
     page.keyboard.press("n")
     page.keyboard.press("j")
-    expect(
-        page.get_by_text("Proposals are switched off; restart the server without --no-fill.")
-    ).to_be_visible()
+    off = "Proposals are switched off; restart the server without --no-fill."
+    expect(page.locator(".sw-toast", has_text=off)).to_be_visible()
     context.close()
     watch.check()

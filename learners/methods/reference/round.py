@@ -111,9 +111,5 @@ def _told(reference: Reference, shots: Sequence[ReferenceSlice]) -> str:
     missing = [str(c) for c in reference.class_ids if reference.gate(c) is None]
     unseen = f"; no reference shows class {', '.join(missing)} beside background" if missing else ""
     name = reference.views[0].sight.dense.name
-    doubted = (
-        "; its objects look too varied, so add a second reference"
-        if reference.doubted
-        else ""
-    )
+    doubted = "; its objects look too varied, so add a second reference" if reference.doubted else ""
     return f"learned from {count_of(len(images), 'image')} ({some}) by {name}, {asks}{unseen}{doubted}"

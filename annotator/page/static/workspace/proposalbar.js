@@ -118,7 +118,7 @@ function limitSlider() {
   const node = element(
     "label.sw-limit",
     { title: "Show and accept only proposals at least this certain (, and .)", hidden: true },
-    element("span", {}, "Confidence"),
+    element("span", {}, "Sure"),
     slider,
     value,
   );
@@ -194,12 +194,12 @@ function anyLabelled() {
 
 function acceptButtons(focusCanvas) {
   const slice = acceptButton("Accept slice", "Y", () => actions.acceptSlice());
-  const whole = acceptButton("Accept all", "Shift+Y", () => actions.acceptAll());
+  const whole = acceptButton("All", "Shift+Y", () => actions.acceptAll());
   const reject = acceptButton("Reject", "R", () => actions.rejectSlice());
   slice.classList.add("primary");
   reject.title = "Reject: what is proposed on this slice is background (R)";
   const range = rangeForm(focusCanvas);
-  const open = acceptButton("Accept range", "I", () => range.toggle());
+  const open = acceptButton("Range", "I", () => range.toggle());
   open.dataset.keep = "1";
   open.title = "Accept a range of slices of this plane (I)";
   const node = element(
