@@ -58,7 +58,7 @@ def test_a_job_reports_and_ends_with_what_it_made(jobs: Jobs, heard: Heard) -> N
 def test_one_job_of_a_kind_runs_at_a_time(jobs: Jobs, heard: Heard) -> None:
     gate = threading.Event()
     first = jobs.start("import", lambda job: None if gate.wait(SECONDS) else "the gate stayed shut")
-    with pytest.raises(Busy, match="import is under way"):
+    with pytest.raises(Busy, match="import is running"):
         jobs.start("import", lambda job: None)
     jobs.start("export", lambda job: None)
     assert heard.ended.wait(SECONDS) and first.state == "running"

@@ -186,7 +186,7 @@ def test_other_settings_and_the_other_way_round_are_another_registration(monkeyp
 
 def test_pictures_have_no_atlases(tmp_path: Path):
     pixels, truth = (a[:1] for a in body(0))
-    with pytest.raises(Unready, match="for volumes"):
+    with pytest.raises(Unready, match="need a labelled volume"):
         run(spec_of(tmp_path, [example(tmp_path, 1, pixels, truth)], learner="atlas", class_ids=(1, 2)))
 
 

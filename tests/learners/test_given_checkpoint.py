@@ -105,7 +105,7 @@ def test_what_cannot_be_opened_is_said_and_the_built_in_model_answers(
         file.write_bytes(content)
     found = on_this_machine(PromptChoice(name, file))
     assert isinstance(found.model, BuiltIn) and found.name == "builtin"
-    assert reason in found.why and found.why.endswith("the built-in prompt model was asked")
+    assert reason in found.why and found.why.endswith("the built-in model answered")
 
 
 def test_references_are_learned_from_the_given_checkpoint(tmp_path: Path, given: Path):

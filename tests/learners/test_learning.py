@@ -351,7 +351,7 @@ def test_memory_that_does_not_suffice_makes_the_round_smaller_and_says_so(tmp_pa
 
     monkeypatch.setattr(module, "train", greedy)
     result = run(spec_of(tmp_path, discs(tmp_path, 4, labelled=3, held=1), steps=2))
-    assert [p.batch for p in plans] == [4, 2, 1] and "memory did not suffice" in result.notes[0]
+    assert [p.batch for p in plans] == [4, 2, 1] and "memory ran out" in result.notes[0]
 
 
 def test_a_stop_file_ends_training_and_the_round_still_proposes(tmp_path):

@@ -527,7 +527,7 @@ def test_the_prompt_model_of_the_project_is_asked():
 def test_a_prompt_model_that_is_not_here_fills_nothing_and_says_so(tmp_path):
     image, truth = scene()
     absent = PromptChoice(GIVEN, tmp_path / "mine.pth")
-    with pytest.raises(ValueError, match="mine.pth is not on this machine; choose another way to fill"):
+    with pytest.raises(ValueError, match="mine.pth is not on this machine; choose another propagator"):
         fill("prompted", labelled(image, truth, [(0, 6)]), RunControl(prompts=absent))
 
 

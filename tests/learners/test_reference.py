@@ -378,12 +378,12 @@ def test_a_round_says_when_its_only_reference_tells_little_of_others(tmp_path: P
     examples = [
         example(tmp_path, i, picture(i)[0][None], picture(i)[1][None] if i == 1 else None) for i in (1, 2)
     ]
-    assert "a second one helps" not in run(spec_of(tmp_path, examples, learner="reference")).notes[0]
+    assert "add a second reference" not in run(spec_of(tmp_path, examples, learner="reference")).notes[0]
     monkeypatch.setattr("learners.methods.reference.fit.trusted", lambda x, cells: False)
     doubted = spec_of(tmp_path, examples, learner="reference")
-    assert run(doubted).notes[0].endswith("a second one helps")
+    assert run(doubted).notes[0].endswith("add a second reference")
     aligned = spec_of(tmp_path, examples, learner="reference")
-    assert "a second one helps" not in run_aligned(aligned).notes[0], "a neck asks no discriminant"
+    assert "add a second reference" not in run_aligned(aligned).notes[0], "a neck asks no discriminant"
 
 
 def test_a_volume_is_learned_from_one_of_its_slices(tmp_path: Path):

@@ -43,7 +43,7 @@ def test_an_act_is_taken_back_as_a_whole_and_the_same_act_twice_is_one(store):
     assert store.tags.take_back("undo-1", "ann") == [SliceRef(image, 0, 5)]
     assert len(store.tags.take_back("undo-2", "ann")) == 3
     assert store.tags.of() == [] and store.tags.seconds() == 4.0
-    with pytest.raises(LookupError, match="no tag of yours"):
+    with pytest.raises(LookupError, match="you have no tag to undo"):
         store.tags.take_back("undo-3", "ann")
 
 

@@ -216,7 +216,8 @@ def test_the_next_slice_comes_with_a_reason_before_and_after_the_first(bench: Be
     bench.label(0, 4)
     bench.filled()
     then = bench.proposals.next_slice(bench.image)
-    assert (then["axis"], then["index"]) == (0, 2) and "4 mm from the next labelled slice" in then["reason"]
+    assert (then["axis"], then["index"]) == (0, 2)
+    assert "nearest labelled slice of this plane is 4 mm away" in then["reason"]
     with pytest.raises(ValueError, match="there are"):
         bench.proposals.next_slice(bench.image, "dice")
 
@@ -225,7 +226,7 @@ def test_while_the_first_fill_runs_nobody_is_told_that_nothing_is_labelled(bench
     bench.filler.gate.clear()
     bench.label(0, 4)
     now = bench.proposals.next_slice(bench.image)
-    assert now["axis"] is None and "being proposed" in now["reason"]
+    assert now["axis"] is None and "is filling the volume" in now["reason"]
     bench.filler.gate.set()
     bench.filled()
 

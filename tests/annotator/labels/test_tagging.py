@@ -237,4 +237,4 @@ def test_the_page_says_what_tags_are_worth_here_and_pushes_nobody(store, project
     }
     for number in range(2):
         store.add_image(replace(ball((1, 17, 23))[0], name=f"flat {number}"))
-    assert "for the same minutes" in advice(store)["why"] and not advice(store)["suggest"]
+    assert "in the same time" in advice(store)["why"] and not advice(store)["suggest"]

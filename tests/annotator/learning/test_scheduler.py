@@ -98,7 +98,7 @@ def test_nothing_runs_before_somebody_labelled_something(project):
     scheduler = scheduler_of(store)
     scheduler.run_until_idle(5)
     (status,) = scheduler.status()
-    assert status["state"] == "waiting" and "Label something" in status["message"]
+    assert status["state"] == "waiting" and "Label a slice" in status["message"]
     assert scheduler.rounds.newest("supervised") is None
 
 
