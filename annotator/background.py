@@ -29,9 +29,10 @@ class Background:
         use_tuned_layers: Callable[[], None] = lambda: None,
     ) -> None:
         """`use_tuned_layers` is called from a thread of its own when the project has other tuned layers."""
+        self._publish = publish
         self.fills = FillWorker(store, folds, publish=publish)
         self.proposals, self.trust = VolumeProposals(store, self.fills), TrustView(store, folds)
-        self.scheduler = Scheduler(store, engine, publish=publish)
+        self.scheduler = Scheduler(store, engine, publish=self.tell)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
         self._learn = learn
 
@@ -47,6 +48,12 @@ class Background:
         """The labels of this image changed."""
         self.fills.refresh(image_id)
         self.notify()
+
+    def tell(self, message: Message) -> None:
+        """A learner's news, to the pages. A proposal for a labelled image is corrected by what people said."""
+        self._publish(message)
+        if message["t"] == "proposal" and self.fills.knows_labels(message["image"]):
+            self.fills.refresh(message["image"])
 
     def notify(self) -> None:
         """Labels changed somewhere."""

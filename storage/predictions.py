@@ -1,5 +1,7 @@
 """Pseudo-labels on disk: class and confidence of every voxel of an image, files first and then the row."""
 
+import os
+import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +29,13 @@ class PredictionRow:
     created_at: str
     classes_path: Path  # 0 background, 1..253 classes, 255 where it proposes nothing
     confidence_path: Path  # 0 a guess .. 255 certain
+    prior: str | None = None  # the producer whose proposal a fill started from
+
+    @property
+    def uncorrected(self) -> tuple[Path, Path]:
+        """Classes and confidence as the producer made them, before people's labels were laid over them."""
+        classes, confidence = (_before(path) for path in (self.classes_path, self.confidence_path))
+        return (classes, confidence) if classes.exists() else (self.classes_path, self.confidence_path)
 
     def classes(self) -> NDArray[np.uint8]:
         """Memory-mapped and read-only; raises TornFile."""
@@ -49,6 +58,7 @@ class NewPrediction:
     confidence: NDArray[np.uint8] | Path
     round_id: int | None = None
     expected_dice: float | None = None
+    prior: str | None = None
 
 
 class Predictions:
@@ -71,6 +81,7 @@ class Predictions:
             "round_id": new.round_id,
             "seen_label": new.seen_label,
             "expected_dice": new.expected_dice,
+            "prior": new.prior,
         }
         with self._db.transaction() as tables:
             sql = "select * from predictions where image_id = ? and producer = ?"
@@ -83,6 +94,42 @@ class Predictions:
         newest = self.newest(new.image_id, new.producer)
         assert newest is not None
         return newest
+
+    def correct(self, row: PredictionRow, classes: Path, confidence: Path) -> PredictionRow | None:
+        """Put arrays that know people's labels in place of a row's, and keep those as `uncorrected`. None where the
+        producer has made another proposal meanwhile. Durable when it returns. Raises StorageFull."""
+        uid, kept = uuid.uuid4().hex, row.uncorrected
+        try:
+            with full_disk_told():
+                for source, name, was in zip(
+                    (classes, confidence), ("classes", "confidence"), kept, strict=True
+                ):
+                    _put(source, self._path(uid, name))
+                    _link(was, _before(self._path(uid, name)))
+        except FileNotFoundError:
+            self._remove_files(uid)
+            return None
+        return self._swapped(row, uid)
+
+    def restore(self, row: PredictionRow) -> PredictionRow | None:
+        """The proposal as its producer made it: no label speaks about it any more."""
+        if row.uncorrected[0] == row.classes_path:
+            return row
+        uid = uuid.uuid4().hex
+        for name, was in zip(("classes", "confidence"), row.uncorrected, strict=True):
+            _link(was, self._path(uid, name))
+        return self._swapped(row, uid)
+
+    def _swapped(self, row: PredictionRow, uid: str) -> PredictionRow | None:
+        """The same row with other files, as the newest."""
+        with self._db.transaction() as tables:
+            found = list(tables.query("select * from predictions where id = ?", [row.id]))
+            if found:
+                tables.execute("delete from predictions where id = ?", [row.id])
+                kept = {name: value for name, value in found[0].items() if name != "id"}
+                tables.table("predictions").insert({**kept, "uid": uid})
+        self._remove_files(found[0]["uid"] if found else uid)
+        return self.newest(row.image_id, row.producer) if found else None
 
     def newest(self, image_id: int, producer: str | None = None) -> PredictionRow | None:
         """The newest proposal for an image, of one producer or of any."""
@@ -131,6 +178,7 @@ class Predictions:
             created_at=row["created_at"],
             classes_path=self._path(row["uid"], "classes"),
             confidence_path=self._path(row["uid"], "confidence"),
+            prior=row["prior"],
         )
 
     def _path(self, uid: str, name: str) -> Path:
@@ -139,6 +187,22 @@ class Predictions:
     def _remove_files(self, uid: str) -> None:
         for name in ("classes", "confidence"):
             self._path(uid, name).unlink(missing_ok=True)
+            _before(self._path(uid, name)).unlink(missing_ok=True)
+
+
+def _before(path: Path) -> Path:
+    """Where an array is kept as it was before labels corrected it."""
+    uid, name, end = path.name.split(".")
+    return path.with_name(f"{uid}.uncorrected-{name}.{end}")
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copyfile(source, path)
 
 
 def _put(source: NDArray[np.uint8] | Path, path: Path) -> None:

@@ -146,3 +146,9 @@ def m005_image_marks(db: Database) -> None:
             primary key (image_id, mark)
         );
     """)
+
+
+@migration()
+def m006_prior(db: Database) -> None:
+    """Which producer's proposal a fill started from; null where it started from labels alone."""
+    db.execute("alter table predictions add column prior text")

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,17 +19,19 @@ from annotator.protocol.outgoing import FillState, Message
 from annotator.text import error_sentence
 from learners.propagate import PROPAGATORS, PropagationCancelled
 from learners.propagate.contract import LabelledSlice
-from learners.propagate.process import FillDone, FillFailed, FillSpec, ProcessFiller
+from learners.propagate.fused import TRUST
+from learners.propagate.process import FillDone, FillFailed, FillSpec, PriorFiles, ProcessFiller
 from storage.arrays import BACKGROUND, UNLABELLED, TornFile, plane
 from storage.database import StorageFull
 from storage.fold import Folded
-from storage.predictions import NewPrediction
+from storage.predictions import NewPrediction, PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 DEFAULT = "random_walker"
+LEAST_TRUST = 0.2  # in a proposal that is expected to be worthless
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
 SLAB = 16  # slices
@@ -95,7 +98,7 @@ class FillWorker:
 
     def refresh(self, image_id: int) -> None:
         """The labels of this image changed: fill it if it is a volume. Returns at once. Raises LookupError."""
-        if not self._store.image(image_id).is_volume:
+        if not self._store.image(image_id).is_volume and not priors_of(self._store, image_id):
             return
         with self._changed:
             if self._closed:
@@ -119,8 +122,13 @@ class FillWorker:
         with self._changed:
             under_way = self._is_under_way(image_id)
             tried = self._tried.get(image_id) == (newest, producer)
-        if newest and not under_way and not tried and (row is None or row.seen_label < newest):
+        behind = row is None or row.seen_label < newest or not _corrected(priors_of(self._store, image_id))
+        if newest and not under_way and not tried and behind:
             self.refresh(image_id)
+
+    def knows_labels(self, image_id: int) -> bool:
+        """Whether anybody labelled this image."""
+        return self._store.newest_label(image_id, tags=False) > 0
 
     def idle(self, seconds: float) -> bool:
         """Wait until nothing is left to fill; False where that takes longer."""
@@ -180,20 +188,36 @@ class FillWorker:
             with self._changed:  # before anything can fail: what failed is not tried again by every page
                 self._tried[image_id] = newest, producer
             spec = self._spec(image, producer, labelled_slices(labels))
-            drawn = _shows_object(folded, spec.slices)
-            if drawn:
+            drawn = image.is_volume and _shows_object(folded, spec.slices)
+            rows = priors_of(self._store, image_id)
+            priors = tuple(self._prior(row) for row in rows) if spec.slices else ()
+            last = self._store.predictions.newest(image_id, producer)
+            alone = last is not None and last.prior is None
+            spec = replace(spec, priors=priors, fills=drawn, alone=alone)
+            if drawn or spec.priors:
                 _write_known(spec.known, folded)
         if not drawn:
             self._remove_others(image_id, None)  # no object is labelled any more: nothing holds the fill up
+        if not (drawn or spec.priors):
+            for row in rows:
+                self._store.predictions.restore(row)
             return {"state": "none"}
         try:
             done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
-            new = NewPrediction(image_id, producer, "propagated", rev, spec.classes_to, spec.confidence_to)
+            for row, files in zip(rows, spec.priors, strict=True):
+                if files.confidence_to.exists():
+                    self._store.predictions.correct(row, files.classes_to, files.confidence_to)
+            if not drawn:
+                return {"state": "none"}
+            prior = next((row.producer for row, p in zip(rows, spec.priors) if p == done.prior), None)
+            new = NewPrediction(
+                image_id, producer, "propagated", rev, spec.classes_to, spec.confidence_to, prior=prior
+            )
             row = self._store.predictions.add(new)
         finally:
-            spec.known.unlink(missing_ok=True)
-            spec.classes_to.unlink(missing_ok=True)
-            spec.confidence_to.unlink(missing_ok=True)
+            written = [path for files in spec.priors for path in (files.classes_to, files.confidence_to)]
+            for path in (spec.known, spec.classes_to, spec.confidence_to, *written):
+                path.unlink(missing_ok=True)
         log.info("image %s filled by %s in %.2f s", image_id, producer, done.seconds)
         self._remove_others(image_id, producer)
         return {
@@ -222,6 +246,17 @@ class FillWorker:
             prompts=prompt_choice(self._store),
         )
 
+    def _prior(self, row: PredictionRow) -> PriorFiles:
+        folder, uid = self._store.predictions.directory, uuid.uuid4().hex
+        classes, confidence = row.uncorrected
+        return PriorFiles(
+            classes,
+            confidence,
+            trust=TRUST if row.expected_dice is None else max(LEAST_TRUST, row.expected_dice),
+            classes_to=folder / f"{uid}.classes.new.npy",
+            confidence_to=folder / f"{uid}.confidence.new.npy",
+        )
+
     def _progress(self, image_id: int, producer: str) -> Callable[[float], None]:
         told_at = time.monotonic()
 
@@ -240,6 +275,15 @@ class FillWorker:
 
     def _announce(self, image_id: int, state: FillState, **details: Any) -> None:
         self._publish(outgoing.fill(image_id, state, **details))
+
+
+def priors_of(store: Store, image_id: int) -> list[PredictionRow]:
+    """What learners propose for an image, oldest first: what labels correct, and what a fill starts from."""
+    return [row for row in store.predictions.of(image_id) if row.kind == "predicted"]
+
+
+def _corrected(rows: Iterable[PredictionRow]) -> bool:
+    return all(row.uncorrected[0] != row.classes_path for row in rows)
 
 
 def _write_known(path: Path, folded: Folded) -> None:

@@ -89,6 +89,7 @@ class Acceptance:
             "seen_label": self.prediction.seen_label,
             "min_confidence": message.min_confidence,
             "range": [message.lo, message.hi],
+            **({"prior": self.prediction.prior} if self.prediction.prior else {}),
         }
         ids = [f"{message.id}--{n}" for n in range(1, len(patches))] + [message.id]
         return [

@@ -27,7 +27,7 @@ class Corrections:
             if row is None or self._rounds.has_correction(row.image_id, learner, row.seen_label):
                 continue
             newer = [label for label in self._store.labels(row.image_id) if label.id > row.seen_label]
-            dice = proposal_dice(example.shape, newer, row.classes_path, inputs.class_ids)
+            dice = proposal_dice(example.shape, newer, row.uncorrected[0], inputs.class_ids)
             if dice is not None:
                 new = Correction(row.image_id, learner, row.seen_label, row.expected_dice, dice)
                 self._rounds.add_correction(new)

@@ -30,7 +30,7 @@ LOOK = 0.5  # power of what brightness says, against 1 for the proposal
 DOUBT = 0.1  # of the proposal's class, for brightness to have a say
 IMPLIED = 242  # confidence at most, where nobody said it
 TRUST = 0.75  # of a proposal nobody has measured
-Window = tuple[slice, ...]
+CropSlices = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -182,13 +182,13 @@ def _with_looks(
     return (odds / (1 + odds.sum(1, keepdims=True))).astype(np.float32)
 
 
-def _part(case: PropagationInput, window: Window, values: tuple[int, ...]) -> PropagationInput:
+def _part(case: PropagationInput, window: CropSlices, values: tuple[int, ...]) -> PropagationInput:
     """What is known in the window, its brightness normalised."""
     image = normalised(grey(np.asarray(case.image[window]), case.window))
     return PropagationInput(image, case.known[window], (), case.spacing_mm, named=values)
 
 
-def _around(mask: NDArray[np.bool_], grow: list[int]) -> Window:
+def _around(mask: NDArray[np.bool_], grow: list[int]) -> CropSlices:
     """The box of a mask, grown by so many voxels an axis."""
     out = []
     for axis, more in enumerate(grow):

@@ -31,7 +31,7 @@ def labels_suffice(
     wrong = []  # per judge, of labels alone and of the corrected proposal
     for judge in _spread(case.slices):
         left = without(case, judge)
-        if not left.classes or run.late:
+        if not left.classes or run.out_of_time:
             return before
         truth = plane(case.known, judge.axis, judge.index)
         asked = (plane(left.known, judge.axis, judge.index) == UNLABELLED) & (truth != UNLABELLED)

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from learners.propagate import (
     RunControl,
     fill,
 )
+from learners.propagate.fused import Prior, fuse
+from learners.propagate.labels_alone import labels_suffice
 from models import PromptChoice
-from storage.arrays import open_npy, write_npy
+from storage.arrays import TornFile, open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
 IDLE_SECONDS = 600.0  # after which a process gives its memory back
@@ -33,8 +36,19 @@ ReportShare = Callable[[float], None]
 
 
 @dataclass(frozen=True)
+class PriorFiles:
+    """A producer's proposal, to be corrected by the labels: .npy files to read and to write."""
+
+    classes: Path
+    confidence: Path
+    trust: float  # as in `Prior`
+    classes_to: Path
+    confidence_to: Path
+
+
+@dataclass(frozen=True)
 class FillSpec:
-    """What to fill. Picklable and small: paths, no arrays."""
+    """What to fill. Picklable and small: paths, no arrays. With proposals the last of them, corrected, is the fill."""
 
     image_id: int
     propagator: str
@@ -47,12 +61,16 @@ class FillSpec:
     classes_to: Path  # .npy files to write
     confidence_to: Path
     prompts: PromptChoice = PromptChoice()  # as in `RunControl`
+    priors: tuple[PriorFiles, ...] = ()
+    fills: bool = True  # False: only the proposals are to be corrected
+    alone: bool = False  # the fill before came from labels alone
 
 
 @dataclass(frozen=True)
 class FillDone:
     seconds: float
     finished: bool
+    prior: PriorFiles | None = None  # the proposal that it started from
 
 
 class FillFailed(RuntimeError):
@@ -67,7 +85,7 @@ class Filler:
 
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
-        key = (spec.image_id, spec.propagator)
+        started, key = time.monotonic(), (spec.image_id, spec.propagator)
         known = np.array(open_npy(spec.known))
         case = PropagationInput(
             open_npy(spec.pixels), known, spec.slices, spec.spacing_mm, window=spec.window
@@ -75,11 +93,15 @@ class Filler:
         run = RunControl(
             time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts
         )
-        filled = fill(spec.propagator, case, run)
-        self._remember(key, filled)
+        filled, prior = _corrected(spec, case, run)
+        if not spec.fills:
+            return FillDone(time.monotonic() - started, filled is None or filled.finished, prior)
+        if filled is None:
+            filled = fill(spec.propagator, case, run)
+            self._remember(key, filled)
         write_npy(spec.classes_to, filled.classes)
         write_npy(spec.confidence_to, filled.confidence)
-        return FillDone(filled.seconds, filled.finished)
+        return FillDone(time.monotonic() - started, filled.finished, prior)
 
     def close(self) -> None:
         self._last.clear()
@@ -90,6 +112,29 @@ class Filler:
         self._last.move_to_end(key)
         while len(self._last) > KEPT:
             self._last.popitem(last=False)
+
+
+def _corrected(
+    spec: FillSpec, case: PropagationInput, run: RunControl
+) -> tuple[FilledVolume | None, PriorFiles | None]:
+    """Correct every proposal that is still there; the last one, and where it came from. None where the labels alone
+    have come to say more."""
+    filled: FilledVolume | None = None
+    start: Prior | None = None
+    last: PriorFiles | None = None
+    for files in spec.priors:
+        try:
+            start, last = Prior(open_npy(files.classes), open_npy(files.confidence), files.trust), files
+            filled = fuse(case, start, run)
+        except (FileNotFoundError, TornFile):  # its producer has just made a newer one
+            continue
+        write_npy(files.classes_to, filled.classes)
+        write_npy(files.confidence_to, filled.confidence)
+    if spec.fills and start is not None:
+        alone = partial(fill, spec.propagator)
+        if labels_suffice(case, start, alone, run, before=spec.alone):
+            return None, None
+    return filled, last
 
 
 class ProcessFiller:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from storage.arrays import TornFile
+from storage.arrays import TornFile, open_npy, write_npy
 from storage.predictions import NewPrediction
 from storage.store import Store
 from tests.conftest import ball
@@ -54,3 +54,36 @@ def test_leftovers_go_and_a_torn_one_is_named(tmp_path):
     store.predictions.remove(1, "walker")
     assert store.predictions.newest(1) is None and not list((tmp_path / "predictions").iterdir())
     store.close()
+
+
+def test_a_corrected_proposal_keeps_what_it_was_until_it_is_restored_or_made_anew(store):
+    image = store.add_image(ball()[0])
+    shape, predictions = ball()[1].shape, store.predictions
+    first, second, third = (np.full(shape, value, np.uint8) for value in (1, 2, 3))
+    made = predictions.add(NewPrediction(image, "atlas", "predicted", 4, first, first, 7, 0.8))
+    assert made.uncorrected == (made.classes_path, made.confidence_path)
+    row = made
+    for values in (second, third):  # each starts from the proposal as it was made
+        files = [predictions.directory / f"x{n}.new.npy" for n in range(2)]
+        for path in files:
+            write_npy(path, values)
+        row = predictions.correct(row, *files)
+        assert (row.classes() == values).all() and (open_npy(row.uncorrected[0]) == first).all()
+    assert (row.seen_label, row.round_id, row.expected_dice) == (4, 7, 0.8) and row.id > made.id
+    predictions.sweep()
+    assert (open_npy(row.uncorrected[1]) == first).all(), "what a row needs is no leftover"
+    assert predictions.correct(made, *_files(predictions, second)) is None, "it is not the newest any more"
+    predictions.sweep()  # what it did not take
+    back = predictions.restore(row)
+    assert (back.classes() == first).all() and back.uncorrected[0] == back.classes_path
+    assert len(list(predictions.directory.iterdir())) == 2
+    row = predictions.correct(back, *_files(predictions, second))
+    predictions.add(NewPrediction(image, "atlas", "predicted", 5, third, third))
+    assert len(list(predictions.directory.iterdir())) == 2
+
+
+def _files(predictions, values):
+    files = [predictions.directory / f"y{n}.new.npy" for n in range(2)]
+    for path in files:
+        write_npy(path, values)
+    return files
