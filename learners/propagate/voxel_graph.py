@@ -175,6 +175,6 @@ def _descend(
         rest -= alpha * image
         np.divide(rest, diagonal, out=z)
         before, size = size, float(rest @ z)
-        direction *= np.float32(size / before)
+        direction *= np.float32(size / max(before, 1e-30))  # 0 where nothing is left to solve
         direction += z
     return MAX_STEPS

@@ -77,7 +77,7 @@ def test_bald_asks_where_stages_disagree_and_by_entropy_where_that_is_not_known(
     assert picks[0].image == 1 + int(np.argmax(pool.information)) and "disagree" in picks[0].why
     unknown = replace(pool, information=np.full(30, np.nan, np.float32))
     picks = rank("bald", unknown, RankRequest(5))
-    assert picks[0].image == 1 + int(np.argmax(pool.entropy)) and "after its next round" in picks[0].why
+    assert picks[0].image == 1 + int(np.argmax(pool.entropy)) and "its next round tells more" in picks[0].why
 
 
 def test_a_pool_of_an_older_project_is_read_and_says_nothing_about_stages(tmp_path):

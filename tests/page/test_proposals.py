@@ -142,7 +142,7 @@ def test_nothing_is_accepted_before_it_was_seen(page: Page) -> None:
     wait_state(page, "state.proposal.shown && state.proposal.late", FILL_MS)
     axis, index = (state(page)[k] for k in ("axis", "index"))
     page.keyboard.press("ArrowDown")
-    said = page.locator(".sw-toast", has_text="on their way; look at them, then do that again")
+    said = page.locator(".sw-toast", has_text="look at them, then try again")
     for key in "yr":  # neither accepted nor rejected
         page.keyboard.press(key)
         expect(said).to_be_visible()
