@@ -260,7 +260,7 @@ def test_a_guided_start_leads_to_two_slices_at_right_angles_and_then_to_the_next
         page, f"state.axis === {step['axis']} && state.index === {step['index']} && state.proposal.here"
     )
     page.keyboard.press("y")
-    expect(guide.get_by_role("status")).to_contain_text("The start is made")
+    expect(guide.get_by_role("status")).to_contain_text("The guided start is done")
     proposed(page)
     page.keyboard.press("j")
     expect(
