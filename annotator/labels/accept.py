@@ -27,10 +27,12 @@ class Accepting:
 
     def accept(self, user: str, message: AcceptMessage) -> Outcome:
         """Take an `accept` message; durable when it returns, and the same again changes nothing. Raises Refused."""
-        acceptance = Acceptance.read(self._store, message)
         with self._folds.lock:
-            if self._store.find_label(message.id) is not None:
+            if (
+                self._store.find_label(message.id) is not None
+            ):  # first: its proposal may be another one by now
                 return Outcome(self._ack(message.id, message.image, 0, 0))
+            acceptance = Acceptance.read(self._store, message)
             folded = self._folds.get(message.image)
             patches = self._patches(acceptance, folded)
             labels = acceptance.labels(user, patches)

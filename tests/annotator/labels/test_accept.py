@@ -44,6 +44,9 @@ def test_an_acceptance_reads_its_image_row_once(store: Store, asked: Counter[int
     outcome = accepting.accept("ann", message)
     assert outcome.ack["slices"] == (4 if axis == 0 else 5) and outcome.ack["objects"] >= 1
     assert asked == {image: 1}
+    store.predictions.add(NewPrediction(image, "x", "predicted", 1, truth.astype(np.uint8), sure))
+    again = accepting.accept("ann", message.model_copy(update={"prediction": 1}))
+    assert again.ack["label"] == outcome.ack["label"], "what was accepted is no longer proposed, and stands"
     asked.clear()
     accepting.take_back("ann", UndoMessage(t="undo", id="u", target="all"))
     assert asked == {image: 1}
