@@ -175,6 +175,8 @@ def _descend(
         rest -= alpha * image
         np.divide(rest, diagonal, out=z)
         before, size = size, float(rest @ z)
-        direction *= np.float32(size / max(before, 1e-30))  # 0 where nothing is left to solve
+        if size == 0:  # nothing is left to solve, and the next direction would be 0 / 0
+            return step + 1
+        direction *= np.float32(size / before)
         direction += z
     return MAX_STEPS
