@@ -31,7 +31,7 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 DEFAULT = "random_walker"
-LEAST_TRUST = 0.2  # in a proposal that is expected to be worthless
+MIN_TRUST = 0.2  # in a proposal that is expected to be worthless
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
 SLAB = 16  # slices
@@ -252,7 +252,7 @@ class FillWorker:
         return PriorFiles(
             classes,
             confidence,
-            trust=TRUST if row.expected_dice is None else max(LEAST_TRUST, row.expected_dice),
+            trust=TRUST if row.expected_dice is None else max(MIN_TRUST, row.expected_dice),
             classes_to=folder / f"{uid}.classes.new.npy",
             confidence_to=folder / f"{uid}.confidence.new.npy",
         )

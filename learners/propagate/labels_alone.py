@@ -10,7 +10,7 @@ from learners.propagate.contract import FilledVolume, LabelledSlice, Propagation
 from learners.propagate.fused import Prior, fuse
 from storage.arrays import UNLABELLED, plane
 
-LEAST = 3  # labelled slices: with fewer a fill from the labels alone cannot be judged
+MIN_SLICES = 3  # labelled slices: with fewer a fill from the labels alone cannot be judged
 JUDGES = 3  # slices that are left out, one at a time; all must agree
 BETTER = 0.8  # of the other's wrong pixels, on each of them: less is chance
 FillAlone = Callable[[PropagationInput, RunControl], FilledVolume]
@@ -24,7 +24,7 @@ def labels_suffice(
     `before` is the last answer, which holds where the slices disagree. Costs as many fills and corrections as there
     are judges, and half of the time at most. Raises PropagationCancelled.
     """
-    if len(case.slices) < LEAST:
+    if len(case.slices) < MIN_SLICES:
         return False
     now = time.monotonic()
     run = replace(run, deadline=now + (run.deadline - now) / 2)  # the rest is for the fill itself

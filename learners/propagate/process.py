@@ -124,10 +124,11 @@ def _corrected(
     last: PriorFiles | None = None
     for files in spec.priors:
         try:
-            start, last = Prior(open_npy(files.classes), open_npy(files.confidence), files.trust), files
-            filled = fuse(case, start, run)
+            prior = Prior(open_npy(files.classes), open_npy(files.confidence), files.trust)
+            filled = fuse(case, prior, run)
         except (FileNotFoundError, TornFile):  # its producer has just made a newer one
             continue
+        start, last = prior, files
         write_npy(files.classes_to, filled.classes)
         write_npy(files.confidence_to, filled.confidence)
     if spec.fills and start is not None:

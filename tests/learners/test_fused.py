@@ -152,6 +152,8 @@ def test_the_same_labels_twice_change_nothing_and_every_run_is_the_same():
     image, truth = phantom()
     case, start = case_of(truth, image, [(0, 8), (1, 14)]), prior(bent(truth, 6))
     once, again = fuse(case, start), fuse(case, start)
+    kept = (once.classes == start.classes) & (case.known == UNLABELLED)
+    assert (once.confidence[kept] == start.confidence[kept]).all(), "also near a correction"
     assert (once.classes == again.classes).all() and (once.confidence == again.confidence).all()
     twice = fuse(case, Prior(once.classes, once.confidence))
     assert (twice.classes == once.classes).all() and (twice.confidence == once.confidence).all()

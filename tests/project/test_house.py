@@ -13,9 +13,9 @@ from tests.conftest import ROOT
 PRODUCT = ("annotator", "learners", "models", "storage")
 CODE = {".py", ".js", ".css", ".html"}
 GIVEN = (ROOT / "tests" / "support" / "vendor",)  # written by others
-MOST_FILES = 20
-MOST_TESTS = 22  # in a folder of tests: one for each learner, and __init__
-MOST_LINES = {".py": 450, ".js": 450, ".css": 300}
+MAX_FILES = 20
+MAX_TESTS = 22  # in a folder of tests: one for each learner, and __init__
+MAX_LINES = {".py": 450, ".js": 450, ".css": 300}
 
 LONG = {  # to be split
     "tests/annotator/web/test_websocket.py",
@@ -47,7 +47,7 @@ def test_no_folder_holds_more_files_than_a_reader_takes_in():
     full = {
         named(folder): count
         for folder, count in counts.items()
-        if count > (MOST_TESTS if named(folder).startswith("tests/") else MOST_FILES)
+        if count > (MAX_TESTS if named(folder).startswith("tests/") else MAX_FILES)
     }
     assert not full
 
@@ -78,7 +78,7 @@ def test_the_first_line_of_a_script_says_what_it_is():
 def test_a_file_holds_one_idea_and_so_few_lines():
     code = [*files(*PRODUCT, "benchmarks", "tests"), ROOT / "app.py", ROOT / "start.py"]
     lines = {named(p): (len(p.read_text(encoding="utf-8").splitlines()), p.suffix) for p in code}
-    long = {name for name, (count, suffix) in lines.items() if count > MOST_LINES.get(suffix, count)}
+    long = {name for name, (count, suffix) in lines.items() if count > MAX_LINES.get(suffix, count)}
     assert not long - LONG, "too long; look for the second idea"
     assert not LONG - long, "no longer too long: take it off the list"
 

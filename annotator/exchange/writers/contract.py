@@ -1,5 +1,6 @@
 """What the writer of a format is given: images one by one, and the folder of its files."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,15 +65,15 @@ class ExportFolder:
         return self.path / name
 
 
-class Writer:
+class Writer(ABC):
     """One format of one export: `write` for each image that it fits, then `finish`."""
 
     def __init__(self, folder: ExportFolder) -> None:
         self.folder = folder
 
+    @abstractmethod
     def write(self, image: LabelledImage) -> None:
         """Write an image, or keep what `finish` needs of it. Paths come from `self.folder.place`."""
-        raise NotImplementedError
 
-    def finish(self, classes: Sequence[ClassRow]) -> None:
+    def finish(self, classes: Sequence[ClassRow]) -> None:  # noqa: B027  most formats have nothing to add
         """After the last image, where there was one: write what is about all of them."""

@@ -12,11 +12,13 @@ from annotator.background import Background
 from annotator.filling.fill_worker import FillWorker
 from annotator.labels.accept import Accepting
 from annotator.labels.label_cache import LabelCache
-from annotator.learning.corrections import proposal_dice
+from annotator.learning.corrections import Corrections, proposal_dice
+from annotator.learning.round_inputs import Inputs
 from annotator.protocol.incoming import AcceptMessage
 from annotator.protocol.outgoing import Message
 from learners.engines import SerialExecutor
 from learners.propagate.process import Filler
+from learners.spec import Example
 from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, plane
 from storage.predictions import NewPrediction, PredictionRow
 from storage.rows import NewLabel
@@ -186,8 +188,11 @@ def test_what_people_changed_is_measured_on_the_proposal_as_it_was_made(project:
     assert row.seen_label == made.seen_label
     labels = project.store.labels(project.image)
     assert proposal_dice(SHAPE, labels, row.classes_path, (1, 2)) == 1.0
-    judged = proposal_dice(SHAPE, labels, row.uncorrected[0], (1, 2))
-    assert judged is not None and 0.6 < judged < 0.95
+    rounds, image = project.store.rounds, project.store.image(project.image)
+    example = Example(image.id, image.path, SHAPE, 1, SPACING, fresh=True)
+    Corrections(project.store, rounds).note("atlas", Inputs((example,), (1, 2), (), ()))
+    noted = rounds.corrections("atlas")
+    assert len(noted) == 1 and 0.6 < noted[0].dice < 0.95
 
 
 def test_in_a_picture_a_label_corrects_the_object_and_leaves_the_others(project: Project):
