@@ -62,10 +62,6 @@ def test_every_page_of_the_guide_and_of_what_was_measured_is_listed():
         assert pages <= listed, f"{index} does not list {sorted(map(named, pages - listed))}"
 
 
-@pytest.mark.skipif(
-    not all((ROOT / "annotator" / name).exists() for name in ("filling/proposals.py", "cli/data.py")),
-    reason="the documents name files by their new places",
-)
 @pytest.mark.parametrize("paper", PAPERS, ids=named)
 def test_a_file_that_a_document_names_is_there(paper: Path):
     files = [f"/{named(path)}" for part in PACKAGES for path in (ROOT / part).rglob("*.*")]
