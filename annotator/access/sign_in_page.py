@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+from collections import OrderedDict
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -12,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from annotator.access.accounts import User
-from annotator.access.rate_limits import Buckets, Rate
-from annotator.access.sessions import Sessions
+from annotator.access.rate_limits import MAX_KEYS, Buckets, Rate
+from annotator.access.sessions import USER_KEY, Sessions
 
-ATTEMPTS = Rate(per_second=1 / 6, burst=10)
+ATTEMPTS = Rate(per_second=1 / 6, burst=10)  # at one name from one address
+AN_ADDRESS = Rate(per_second=1, burst=60)  # a laboratory behind one address is many people
+A_NAME = Rate(per_second=1, burst=100)  # from everywhere: guessers on many addresses
 CONCURRENT_GUESSES = 2  # each guess takes 32 MB and 0.1 s of a core
 
 CSS = """
@@ -66,14 +69,34 @@ class Form:
     link: str = ""
 
 
+class Attempts:
+    """Who has to wait before the next guess. Guessers elsewhere never keep a person out who was here before."""
+
+    def __init__(self) -> None:
+        self._by_address, self._by_name = Buckets(AN_ADDRESS), Buckets(A_NAME)
+        self._by_both = Buckets(ATTEMPTS)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # address and name that signed in
+
+    def wait(self, address: str, name: str) -> int:
+        """Whole seconds, 0 where the attempt may be made. `name` is empty for a link, which nobody guesses."""
+        if wait := self._by_address.take(address):
+            return wait
+        if not name:
+            return 0
+        wait = self._by_both.take((address, name))
+        return wait if wait or (address, name) in self._known else self._by_name.take(name)
+
+    def succeeded(self, address: str, name: str) -> None:
+        """Remember where this person signs in."""
+        self._known[address, name] = None
+        self._known.move_to_end((address, name))
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
+
+
 def make_router(sessions: Sessions) -> APIRouter:
     """GET and POST /login, POST /logout."""
-    router = APIRouter()
-    by_address, by_name, slots = (
-        Buckets(ATTEMPTS),
-        Buckets(ATTEMPTS),
-        anyio.CapacityLimiter(CONCURRENT_GUESSES),
-    )
+    router, attempts, slots = APIRouter(), Attempts(), anyio.CapacityLimiter(CONCURRENT_GUESSES)
 
     @router.get("/login")
     async def show(token: str = "") -> Response:
@@ -88,12 +111,14 @@ def make_router(sessions: Sessions) -> APIRouter:
     async def sign_in(request: Request) -> Response:
         form = _read(await request.body())
         address = request.client.host if request.client else ""
-        if wait := by_address.take(address) or (form.name and by_name.take(form.name.strip().casefold())):
+        name = form.name.strip().casefold()
+        if wait := 0 if request.scope.get(USER_KEY) else attempts.wait(address, "" if form.link else name):
             line = f"Too many attempts; wait {wait} seconds and try again."
             return _answer(_password_form(line, form.name), 429, {"retry-after": str(wait)})
         user = await anyio.to_thread.run_sync(_check, sessions, form, limiter=slots)
         if user is None:
             return _answer(_password_form(USED if form.link else FAILED, form.name), 403)
+        attempts.succeeded(address, user.name.casefold())
         return RedirectResponse("/", 303, {"set-cookie": sessions.issue(user)})
 
     @router.post("/logout")

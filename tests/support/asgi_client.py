@@ -38,9 +38,9 @@ def small_app(workflow: Workflow, **settings: Any) -> App:
     return assemble(workflow, ServerSettings(**{"fill": False, "learn": False, **settings}), with_page=False)
 
 
-def client_of(app: App, base: str = BASE) -> TestClient:
-    """A stranger at this computer."""
-    return TestClient(app.guard, base_url=base, client=("127.0.0.1", 50000), follow_redirects=False)
+def client_of(app: App, base: str = BASE, address: str = "127.0.0.1") -> TestClient:
+    """A stranger, at this computer where no other address is given."""
+    return TestClient(app.guard, base_url=base, client=(address, 50000), follow_redirects=False)
 
 
 @contextmanager

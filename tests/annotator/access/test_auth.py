@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from annotator.access.accounts import Accounts, clean_name, local_user
 from annotator.access.sessions import Session, Sessions
+from annotator.access.sign_in_page import Attempts
 from annotator.server import App
 from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
@@ -252,6 +253,28 @@ def test_guessing_is_slowed_down(client: TestClient) -> None:
     assert [a.status_code for a in answers[:10]] == [403] * 10
     assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) >= 1
     assert sign_in(client, name="ann", password=PASSWORD) == 429
+
+
+def test_guessers_on_other_addresses_do_not_keep_a_person_out(app: App, client: TestClient) -> None:
+    for n in range(20):
+        with client_of(app, address=f"10.0.0.{n}") as guesser:
+            assert sign_in(guesser, name="ann", password="guess") == 403
+    assert sign_in(client, name="ann", password=PASSWORD) == 303
+
+
+def test_all_guesses_at_a_name_share_a_slower_limit_that_spares_known_addresses_and_links() -> None:
+    attempts = Attempts()
+    assert attempts.wait("home", "ann") == 0
+    attempts.succeeded("home", "ann")
+    waits = [attempts.wait(f"10.0.{n}.1", "ann") for n in range(120)]
+    assert waits[:99] == [0] * 99 and waits[-1] >= 1
+    assert attempts.wait("home", "ann") == 0
+    assert attempts.wait("elsewhere", "") == 0, "a link is no guess"
+
+
+def test_somebody_who_is_signed_in_is_never_told_to_wait(client: TestClient) -> None:
+    assert sign_in(client, name="ann", password=PASSWORD) == 303
+    assert [sign_in(client, name="ann", password=PASSWORD) for _ in range(12)] == [303] * 12
 
 
 def test_a_link_shows_a_button_and_signs_in_once(app: App, client: TestClient) -> None:
