@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from annotator.protocol.frames import pack
 from annotator.protocol.outgoing import Message, presence
+from annotator.web.news import News
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Hub:
     def __init__(self) -> None:
         self._tabs: set[Tab] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = News(self.broadcast)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -95,8 +97,8 @@ class Hub:
                 tab.send(frame)
 
     def post(self, message: Message) -> None:
-        """As `broadcast`, from any thread; silent while the server starts and stops."""
-        self._soon(lambda: self.broadcast(message))
+        """News for every tab that they concern, from any thread; silent while the server starts and stops."""
+        self._soon(lambda: self._news.tell(message))
 
     def reconnect(self, images: frozenset[int]) -> None:
         """From any thread: tabs on these images connect anew and read their labels, which came another way."""
