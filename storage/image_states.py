@@ -109,8 +109,8 @@ class ImageStates:
                 tables.execute("delete from image_marks where image_id = ? and mark = ?", [image_id, trait])
 
     def with_trait(self, trait: Trait) -> list[int]:
-        """Images with this trait, oldest first."""
-        sql = "select image_id from image_marks where mark = ? order by created_at, rowid"
+        """Images with this trait, in the order in which people said so, whatever the clock showed."""
+        sql = "select image_id from image_marks where mark = ? order by rowid"
         return [row["image_id"] for row in self._db.rows(sql, [trait])]
 
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ USER_KEY = "slicewise.user"  # where the guard notes in the scope who it is
 class Session:
     user: str
     expires: float  # seconds since 1970
-    key: str  # tells sessions apart for rate limits
+    key: str  # tells sessions apart
 
     @property
     def stale(self) -> bool:
@@ -42,6 +43,9 @@ class Sessions:
         self._key = _secret(private / "session.key")
         tag = hashlib.sha256(b"cookie name" + self._key).hexdigest()[:8]
         self.project_id = hashlib.sha256(b"project id" + self._key).hexdigest()[:16]
+        self._ended_file = private / "ended-sessions.json"
+        self._lock = threading.Lock()  # protects _ended and its file
+        self._ended = _ended(self._ended_file)  # key of a session -> when its cookie expires
         # Cookies ignore the port: two projects open on one computer need two names.
         self.cookie_name = f"{'__Host-' if settings.secure else ''}slicewise-{tag}"
 
@@ -50,18 +54,27 @@ class Sessions:
         """A person at this computer needs no account."""
         return self._settings.private_to_this_computer and not self.accounts.defined
 
-    def issue(self, user: User | None) -> str:
-        """The Set-Cookie header for a user, or for the person at this computer where None."""
+    def issue(self, user: User | None, key: str | None = None) -> str:
+        """The Set-Cookie header for a user, or for the person at this computer where None. `key`: of a session that
+        goes on."""
         name, stamp = (user.name, user.stamp) if user else (local_user(), LOCAL)
         expires = int(time.time()) + SESSION_DAYS * 86400
-        body = json.dumps([name, stamp, expires, secrets.token_hex(8)]).encode()
+        body = json.dumps([name, stamp, expires, key or secrets.token_hex(8)]).encode()
         return self._cookie(f"{_encode(body)}.{_encode(self._sign(body))}", SESSION_DAYS * 86400)
 
     def renew(self, session: Session) -> str:
-        return self.issue(self.accounts.user(session.user) if self.accounts.defined else None)
+        """The Set-Cookie header of the same session for as long again."""
+        user = self.accounts.user(session.user) if self.accounts.defined else None
+        return self.issue(user, session.key)
 
-    def clear(self) -> str:
-        """The Set-Cookie header that signs out."""
+    def end(self, session: Session | None) -> str:
+        """Sign out: copies of the cookie are worth nothing from now on either. The Set-Cookie header."""
+        if session is not None:
+            with self._lock:
+                now = time.time()
+                left = {key: expires for key, expires in self._ended.items() if expires > now}
+                self._ended = {**left, session.key: session.expires}
+                write_private(self._ended_file, json.dumps(self._ended).encode())
         return self._cookie("", 0)
 
     def read(self, cookies: str) -> Session | None:
@@ -71,7 +84,8 @@ class Sessions:
         if not body or not hmac.compare_digest(self._sign(body), signature):
             return None
         name, stamp, expires, key = json.loads(body)
-        return Session(name, expires, key) if expires > time.time() and self._holds(name, stamp) else None
+        holds = expires > time.time() and key not in self._ended and self._holds(name, stamp)
+        return Session(name, expires, key) if holds else None
 
     def _holds(self, name: str, stamp: str) -> bool:
         if stamp == LOCAL:
@@ -90,6 +104,15 @@ class Sessions:
 def user_of(request: HTTPConnection) -> str | None:
     """Who makes this request, as the guard found out."""
     return request.scope.get(USER_KEY)
+
+
+def _ended(path: Path) -> dict[str, float]:
+    """Sessions that people ended. Raises ValueError where the file is damaged: nobody is to come back by that."""
+    try:
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        line = f"{path} is damaged; delete it and session.key beside it, and everybody signs in again"
+        raise ValueError(line) from error
 
 
 def _secret(path: Path) -> bytes:

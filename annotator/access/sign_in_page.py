@@ -122,8 +122,10 @@ def make_router(sessions: Sessions) -> APIRouter:
         return RedirectResponse("/", 303, {"set-cookie": sessions.issue(user)})
 
     @router.post("/logout")
-    async def sign_out() -> Response:
-        return RedirectResponse("/login", 303, {"set-cookie": sessions.clear()})
+    async def sign_out(request: Request) -> Response:
+        session = sessions.read(request.headers.get("cookie", ""))
+        cookie = await anyio.to_thread.run_sync(sessions.end, session)
+        return RedirectResponse("/login", 303, {"set-cookie": cookie})
 
     return router
 

@@ -76,6 +76,14 @@ def test_marks_are_set_once_and_taken_back(filled):
     assert ids(filled, state="flagged") == []
 
 
+def test_marks_stay_in_the_order_in_which_they_were_set_when_the_clock_goes_back(filled):
+    for image in (3, 1):
+        filled.image_states.set_trait(image, "first", True, "ann")
+    with filled._db.transaction() as tables:
+        tables.execute("update image_marks set created_at = '1999-01-01' where image_id = 1")
+    assert filled.image_states.with_trait("first") == [3, 1]
+
+
 def test_ten_thousand_images_are_listed_in_no_time(store):
     with store._db.transaction() as tables:
         tables.execute(

@@ -307,6 +307,29 @@ def test_any_form_gets_an_answer(app: App, body: bytes) -> None:
         assert client.post("/login", content=body, headers=kind).status_code in (403, 429)
 
 
+def test_signing_out_ends_copies_of_the_cookie_too_and_after_a_restart(
+    app: App, client: TestClient, workflow: Workflow
+) -> None:
+    sign_in(client, name="ann", password=PASSWORD)
+    copied = dict(client.cookies)
+    assert client.post("/logout", headers=OWN).status_code == 303
+    for server in (app, small_app(workflow, require_sign_in=True)):
+        with client_of(server) as thief:
+            thief.cookies.update(copied)
+            assert thief.get("/api/project").status_code == 401
+    with client_of(app) as other:
+        assert sign_in(other, name="ann", password=PASSWORD) == 303
+        assert other.get("/api/project").status_code == 200
+
+
+def test_a_damaged_list_of_ended_sessions_lets_nobody_back_in(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, ServerSettings())
+    sessions.end(Session("ann", 2e9, "key"))
+    (tmp_path / "ended-sessions.json").write_text("[7")
+    with pytest.raises(ValueError, match="delete it and session.key"):
+        Sessions(tmp_path, ServerSettings())
+
+
 # without accounts
 
 
