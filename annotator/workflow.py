@@ -9,23 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.jobs import Job
-from annotator.labels.accept import Accepting, without_members
-from annotator.labels.commit import Commits, Outcome, Refused, check_ref
+from annotator.labels.changes import Changes
+from annotator.labels.commit import Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.undoing import without_members
 from annotator.prompting.service import PromptService
 from annotator.protocol import outgoing
 from annotator.protocol.arrays import for_wire, pack_candidates, wire_dtype
 from annotator.protocol.incoming import (
-    AcceptMessage,
     CommitMessage,
     LookMessage,
     PredictMessage,
-    UndoMessage,
 )
 from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import prompts_of
 from storage.arrays import SliceRef, TornFile, plane, slice_shape
-from storage.database import StorageFull
+from storage.database import StorageBusy, StorageFull
 from storage.image_states import ImageQuery, Trait
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
@@ -46,7 +45,7 @@ class Workflow:
         self.store, self.prompting = store, prompting
         self.folds = LabelCache(store)
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
-        self._commits, self._accepting = Commits(store, self.folds), Accepting(store, self.folds)
+        self._changes = Changes(store, self.folds)
 
     def start_background(
         self, publish: Callable[[Message], None], engine: Executor, *, learn: bool
@@ -166,20 +165,13 @@ class Workflow:
     def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Take a label, complete, accept, undo or redo message. Durable when it returns; raises Refused."""
         try:
-            outcome = self._take(user, message, payload)
+            outcome = self._changes.take(user, message, payload)
             self._labels_changed(outcome)
             return outcome
-        except (StorageFull, TornFile) as error:
+        except (StorageFull, StorageBusy) as error:
             raise Refused(str(error), retry=True) from error
-        except (LookupError, ValueError) as error:
+        except (LookupError, ValueError, TornFile) as error:  # waiting does not mend them
             raise Refused(str(error)) from error
-
-    def _take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
-        if isinstance(message, AcceptMessage):
-            return self._accepting.accept(user, message)
-        if isinstance(message, UndoMessage) and self._accepting.is_group(message.target):
-            return self._accepting.take_back(user, message)
-        return self._commits.take(user, message, payload)
 
     def _labels_changed(self, outcome: Outcome) -> None:
         if self.background is not None:

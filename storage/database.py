@@ -17,6 +17,10 @@ class StorageFull(OSError):
     """The disk is full: nothing was written, the old state stands."""
 
 
+class StorageBusy(OSError):
+    """Another program holds the project's database: nothing was written, waiting helps."""
+
+
 class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         # Protects the connection. It is a leaf: nobody takes another lock while holding it.
@@ -36,6 +40,10 @@ class Database:
             except sqlite3.OperationalError as error:
                 if "full" in str(error):
                     raise StorageFull("the disk is full; free some space, nothing was lost") from error
+                if "locked" in str(error):
+                    raise StorageBusy(
+                        "another program uses the project's database; this waits for it"
+                    ) from error
                 raise
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -88,12 +88,16 @@ def refold(folded: Folded, region: Region, labels: Sequence[LabelRow]) -> None:
 
 
 def said(labels: Iterable[LabelRow], shape: tuple[int, int, int], region: Region) -> NDArray[np.uint8]:
-    """What these patches say about a box: as their files, ERASED included, UNLABELLED where they are silent."""
+    """What these patches say about a box: as their files, ERASED included, UNLABELLED where they are silent. A torn
+    file says nothing."""
     out = np.full(tuple(s.stop - s.start for s in _window(region)), UNLABELLED, np.uint8)
     for label in labels:
         assert label.box is not None
         here, there = _shared(region, region_of(label.axis, label.index, label.box))
-        source = np.expand_dims(_load(shape, label).classes, label.axis)[there]
+        try:
+            source = np.expand_dims(_load(shape, label).classes, label.axis)[there]
+        except TornFile:  # it is lost, and whoever labels anew there is right to
+            continue
         out[here] = np.where(source == UNLABELLED, out[here], source)
     return out
 

@@ -1,8 +1,20 @@
-"""Taking an event back: a row of its own, so that nothing that was said is ever lost."""
+"""Taking events back: rows of their own, so that nothing that was said is ever lost.
 
+An event lives while no living row revokes it. `live` says so in every row and is kept in step here alone.
+"""
+
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlite_utils import Database as Tables
+
+FURTHER = re.compile(r"^(.+)--\d+$")  # of an act's id: its first event has the id itself
+
+
+def member(client_id: str, number: int) -> str:
+    """The id of an act's event: several events may come of one message."""
+    return client_id if number == 0 else f"{client_id}--{number}"
 
 
 def sent_before(tables: Tables, client_id: str) -> bool:
@@ -10,13 +22,33 @@ def sent_before(tables: Tables, client_id: str) -> bool:
     return next(tables.query("select 1 from labels where client_id = ?", [client_id]), None) is not None
 
 
-def insert_revoke(tables: Tables, row: dict[str, Any], client_id: str, author: str) -> None:
-    """Take a `labels` row back, inside the caller's transaction. Raises LookupError where it is taken back already."""
-    if not row["live"]:
-        raise LookupError("that step is undone already")
-    keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
-    new = {"client_id": client_id, "kind": "revoke", "source": row["source"], "author": author, **keep}
-    tables.table("labels").insert({**new, "revokes": row["id"]})
-    tables.table("labels").update(row["id"], {"live": 0})
-    if row["revokes"]:
-        tables.table("labels").update(row["revokes"], {"live": 1})
+def events_of(tables: Tables, client_id: str, author: str) -> list[dict[str, Any]]:
+    """The rows that this person's act made, oldest first."""
+    sql = """select * from labels where author = ?2 and (client_id = ?1 or
+             (client_id > ?1 || '--' and client_id < ?1 || '-.')) order by id"""  # "." comes after "-"
+    rows = tables.query(sql, [client_id, author])
+    return [row for row in rows if row["client_id"] == client_id or FURTHER.match(row["client_id"])]
+
+
+def insert_revokes(tables: Tables, rows: Sequence[dict[str, Any]], client_id: str, author: str) -> None:
+    """Take `labels` rows back, inside the caller's transaction."""
+    for number, row in enumerate(rows):
+        keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
+        new = {"client_id": member(client_id, number), "kind": "revoke", "source": row["source"]}
+        tables.table("labels").insert({**new, "author": author, **keep, "revokes": row["id"]})
+        _settle(tables, row["id"])
+
+
+def revokers_of(tables: Tables, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The living rows that take these back."""
+    ids = ",".join(str(int(row["id"])) for row in rows)
+    return list(tables.query(f"select * from labels where live and revokes in ({ids}) order by id"))
+
+
+def _settle(tables: Tables, label_id: int | None) -> None:
+    """Set `live` of an event, and of what it revokes, and so on down the chain."""
+    while label_id is not None:
+        taken_back = "exists (select 1 from labels r where r.revokes = ?1 and r.live)"
+        sql = f"update labels set live = not {taken_back} where id = ?1"
+        tables.execute(sql, [label_id])
+        label_id = tables.execute("select revokes from labels where id = ?", [label_id]).fetchone()[0]

@@ -152,3 +152,12 @@ def m005_image_marks(db: Database) -> None:
 def m006_prior(db: Database) -> None:
     """Which producer's proposal a fill started from; null where it started from labels alone."""
     db.execute("alter table predictions add column prior text")
+
+
+@migration()
+def m007_answers(db: Database) -> None:
+    """What was answered to each change, so that a repeat gets the same; a way from an event to what revokes it."""
+    db.executescript("""
+        create table answers (client_id text primary key, answer text not null) without rowid;
+        create index labels_revokes on labels(revokes) where revokes is not null;
+    """)

@@ -3,19 +3,21 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
+from storage.answers import Answers
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
 from storage.database import Database, full_disk_told
 from storage.image_states import ImageStates
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
-from storage.revoking import insert_revoke, sent_before
+from storage.revoking import events_of, insert_revokes, revokers_of, sent_before
 from storage.rounds import Rounds
 from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
@@ -57,6 +59,7 @@ class Store:
         """What has rows of its own and shares the connection."""
         self.predictions, self.tags = Predictions(self.root / "predictions", self._db), Tags(self._db)
         self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
+        self.answers = Answers(self._db)
 
     def note_address(self, address: str) -> None:
         """For whoever finds the project open: where its page is. Raises OSError."""
@@ -67,6 +70,12 @@ class Store:
         self._db.close()
         if self._lock:
             self._lock.release()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is there as a whole or not at all; durable when it ends. Raises StorageFull."""
+        with self._db.transaction():
+            yield
 
     # images
 
@@ -166,35 +175,36 @@ class Store:
             ids = [self._insert_label(tables, uid, label) for uid, label in zip(uids, new, strict=True)]
         return [self._label(self._label_row(label_id)) for label_id in ids]
 
-    def revoke(self, target: str, *, client_id: str, author: str) -> LabelRow:
-        """Take an event of one's own back; answers with that event. The same client id again changes nothing."""
+    def revoke(self, target: str, *, client_id: str, author: str) -> list[LabelRow]:
+        """Take an act of one's own back; answers with its events. The same client id again changes nothing."""
         with self._db.transaction() as tables:
-            event = _own_event(tables, target, author)
+            events = _own_events(tables, target, author)
             if not sent_before(tables, client_id):
-                insert_revoke(tables, event, client_id, author)
-        return self._label(event)
+                living = [event for event in events if event["live"]]
+                if not living:
+                    raise LookupError("that step is undone already")
+                insert_revokes(tables, living, client_id, author)
+        return [self._label(event) for event in events]
 
-    def restore(self, target: str, *, client_id: str, author: str) -> LabelRow:
-        """Take the taking-back of an event back; answers with that event."""
+    def restore(self, target: str, *, client_id: str, author: str) -> list[LabelRow]:
+        """Take the taking-back of an act back; answers with its events."""
         with self._db.transaction() as tables:
-            event = _own_event(tables, target, author)
+            events = _own_events(tables, target, author)
             if not sent_before(tables, client_id):
-                revocation = next(
-                    tables.query("select * from labels where revokes = ? and live", [event["id"]]), None
-                )
-                if revocation is None:
+                revocations = revokers_of(tables, events)
+                if not revocations:
                     raise LookupError("that step stands already; there is nothing to redo")
-                insert_revoke(tables, revocation, client_id, author)
-        return self._label(event)
+                insert_revokes(tables, revocations, client_id, author)
+        return [self._label(event) for event in events]
 
     def reopen_slice(self, ref: SliceRef, *, client_id: str, author: str) -> None:
-        """Take back that a slice is complete, whoever said so."""
+        """Take back that a slice is complete, whoever said so, and however many."""
         sql = """select * from labels where image_id = ? and axis = ? and slice = ?
-                 and kind = 'complete' and live"""
+                 and kind = 'complete' and live order by id"""
         with self._db.transaction() as tables:
             if not sent_before(tables, client_id):
-                for event in list(tables.query(sql, [ref.image_id, ref.axis, ref.index])):
-                    insert_revoke(tables, event, client_id, author)
+                events = list(tables.query(sql, [ref.image_id, ref.axis, ref.index]))
+                insert_revokes(tables, events, client_id, author)
 
     def find_label(self, client_id: str) -> int | None:
         """The id of the event with this client id, live or not."""
@@ -251,7 +261,7 @@ class Store:
                    where author = ? and live and {MASKS} order by id desc limit ?"""
         redo = f"""select e.client_id, e.image_id, e.axis, e.slice
                    from labels r join labels e on r.revokes = e.id
-                   where r.author = ?1 and r.live and e.kind in ('patch', 'complete')
+                   where r.author = ?1 and e.author = ?1 and r.live and e.kind in ('patch', 'complete')
                    and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and {MASKS})
                    order by r.id desc limit ?2"""
         return self._events(undo, author), self._events(redo, author)
@@ -392,12 +402,12 @@ def _image_row(scan: Scan) -> dict[str, Any]:
     return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}
 
 
-def _own_event(tables: Tables, client_id: str, author: str) -> dict[str, Any]:
-    sql = "select * from labels where client_id = ? and author = ? and kind != 'revoke'"
-    event = next(tables.query(sql, [client_id, author]), None)
-    if event is None:
-        raise LookupError("there is no such step of yours to undo")
-    return event
+def _own_events(tables: Tables, client_id: str, author: str) -> list[dict[str, Any]]:
+    """What an act of this person made of masks. Raises LookupError."""
+    events = [event for event in events_of(tables, client_id, author) if event["present"] is None]
+    if not events:
+        raise LookupError("there is no such step of yours; somebody else made it, or it never came here")
+    return events
 
 
 def _ref(row: dict[str, Any]) -> SliceRef:

@@ -1,18 +1,18 @@
 """Tags: which classes are on a slice, said without drawing. Label events like any other, on the same clock."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlite_utils import Database as Tables
+
 from storage.arrays import MAX_CLASS, SliceRef
 from storage.database import Database
-from storage.revoking import insert_revoke, sent_before
+from storage.revoking import FURTHER, events_of, insert_revokes, member, sent_before
 
 SOURCES = ("tagged", "imported")
 MAX_ID = 54  # characters of an act's id; its further events append a number to it
-MEMBER = re.compile(r"--\d+$")
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,18 @@ class Tags:
         ]
 
     def take_back(self, client_id: str, author: str) -> list[SliceRef]:
-        """Revoke this author's newest act; the slices it was about. Raises LookupError where there is none."""
+        """Revoke this author's newest act; the slices it was about. The same client id again changes nothing and gives
+        the same answer. Raises LookupError where there is none."""
         with self._db.transaction() as tables:
-            newest = (
-                "select client_id from labels where kind = 'tag' and live and author = ? order by id desc"
-            )
-            row = next(tables.query(newest + " limit 1", [author]), None)
+            if sent_before(tables, client_id):
+                return _revoked_by(tables, client_id, author)
+            newest = "select client_id from labels where kind = 'tag' and live and author = ?"
+            row = next(tables.query(newest + " order by id desc limit 1", [author]), None)
             if row is None:
                 raise LookupError("you have no tag to undo")
-            if sent_before(tables, client_id):
-                return []
-            batch = MEMBER.sub("", row["client_id"])
-            sql = """select * from labels where kind = 'tag' and live and author = ?
-                     and (client_id = ? or substr(client_id, 1, ?) = ?) order by id"""
-            events = list(tables.query(sql, [author, batch, len(batch) + 2, f"{batch}--"]))
-            for number, event in enumerate(events):
-                insert_revoke(tables, event, _member(client_id, number), author)
+            act = FURTHER.sub(r"\1", row["client_id"])
+            events = [e for e in events_of(tables, act, author) if e["kind"] == "tag" and e["live"]]
+            insert_revokes(tables, events, client_id, author)
         return [_tag(event).ref for event in events]
 
     def seconds(self) -> float:
@@ -118,7 +114,7 @@ class Tags:
 
 def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:
     return {
-        "client_id": _member(by.batch, number),
+        "client_id": member(by.batch, number),
         "image_id": tag.ref.image_id,
         "kind": "tag",
         "axis": tag.ref.axis,
@@ -131,8 +127,9 @@ def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:
     }
 
 
-def _member(batch: str, number: int) -> str:
-    return batch if number == 0 else f"{batch}--{number}"
+def _revoked_by(tables: Tables, client_id: str, author: str) -> list[SliceRef]:
+    revocations = events_of(tables, client_id, author)
+    return [SliceRef(row["image_id"], row["axis"], row["slice"]) for row in revocations]
 
 
 def _tag(row: dict[str, Any]) -> TagRow:

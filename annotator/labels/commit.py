@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from annotator.labels.broadcasts import Broadcast, Change, broadcasts
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.frames import decode_runs
-from annotator.protocol.incoming import CompleteMessage, LabelMessage, UndoMessage
+from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.protocol.outgoing import Message, ack, conflict
 from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
@@ -35,25 +35,19 @@ class Outcome:
 
 
 class Commits:
+    """The caller holds the lock of the folds."""
+
     def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
-    def take(
-        self, user: str, message: LabelMessage | CompleteMessage | UndoMessage, payload: bytes
-    ) -> Outcome:
-        """Durable when it returns; the same message again gives the same answer. Raises Refused, LookupError."""
-        with self._folds.lock:  # one commit at a time: conflicts are judged against what is on disk
-            if isinstance(message, UndoMessage):
-                return self._undo(user, message)
-            image = self._store.image(message.image)
-            ref = SliceRef(message.image, message.axis, message.index)
-            check_ref(image.shape, ref)
-            label = self._store.find_label(message.id)
-            if label is not None:  # taken before, for instance when the acknowledgement was lost
-                return Outcome(ack(message.id, label=label, rev=self._store.newest_label(image.id)))
-            if isinstance(message, CompleteMessage):
-                return self._complete(user, message, slice_region(image.shape, ref.axis, ref.index))
-            return self._label(user, image.shape, message, payload)
+    def take(self, user: str, message: LabelMessage | CompleteMessage, payload: bytes) -> Outcome:
+        """Durable when it returns. Raises Refused, LookupError."""
+        image = self._store.image(message.image)
+        ref = SliceRef(message.image, message.axis, message.index)
+        check_ref(image.shape, ref)
+        if isinstance(message, CompleteMessage):
+            return self._complete(user, message, slice_region(image.shape, ref.axis, ref.index))
+        return self._label(user, image.shape, message, payload)
 
     def _label(self, user: str, shape: VolumeShape, message: LabelMessage, payload: bytes) -> Outcome:
         box = _box(message, slice_shape(shape, message.axis))
@@ -63,32 +57,25 @@ class Commits:
         classes, lost = _without_conflict(classes, theirs)
         instance = self._instance(message, classes)
         patch = Patch(box, classes, _instances(classes, instance))
-        row = self._store.add_label(_new_label(user, message, patch, instance))
+        with self._store.together():
+            row = self._store.add_label(_new_label(user, message, patch, instance))
+            reply = ack(message.id, label=row.id, rev=row.id, instance=row.instance, conflict=lost)
+            self._store.answers.keep(message.id, reply)
         folded = self._folds.add(row, patch)
-        reply = ack(message.id, label=row.id, rev=folded.rev, instance=row.instance, conflict=lost)
         return self._outcome(reply, Change(row.image_id, region, user), folded)
 
     def _complete(self, user: str, message: CompleteMessage, region: Region) -> Outcome:
         ref = SliceRef(message.image, message.axis, message.index)
         is_complete = (ref.axis, ref.index, "complete") in self._store.slice_states(ref.image_id)
-        if message.on and not is_complete:
-            self._store.add_label(NewLabel(ref, None, message.id, user))
-        if not message.on and is_complete:
-            self._store.reopen_slice(ref, client_id=message.id, author=user)
+        with self._store.together():
+            if message.on and not is_complete:
+                self._store.add_label(NewLabel(ref, None, message.id, user))
+            if not message.on and is_complete:
+                self._store.reopen_slice(ref, client_id=message.id, author=user)
+            reply = ack(message.id, label=None, rev=self._store.newest_label(ref.image_id))
+            self._store.answers.keep(message.id, reply)
         folded = self._folds.redo(ref.image_id, region)
-        reply = ack(message.id, label=None, rev=folded.rev)
         return self._outcome(reply, Change(ref.image_id, region, user), folded)
-
-    def _undo(self, user: str, message: UndoMessage) -> Outcome:
-        change = self._store.revoke if message.t == "undo" else self._store.restore
-        row = change(message.target, client_id=message.id, author=user)
-        if row.box is None:
-            region = slice_region(self._store.image(row.image_id).shape, row.axis, row.index)
-        else:
-            region = region_of(row.axis, row.index, row.box)
-        folded = self._folds.redo(row.image_id, region)
-        reply = ack(message.id, label=row.id, rev=folded.rev, instance=row.instance)
-        return self._outcome(reply, Change(row.image_id, region, user), folded)
 
     def _classes(self, payload: bytes, box: Box) -> NDArray[np.uint8]:
         classes = decode_runs(payload, box.shape)

@@ -53,6 +53,11 @@ class LabelCache:
         with self.lock:
             self._cache.pop(image_id, None)
 
+    def forget_all(self) -> None:
+        """After a change that failed half-way."""
+        with self.lock:
+            self._cache.clear()
+
     def _shrink(self) -> None:
         while len(self._cache) > 1 and sum(_bytes(f) for f in self._cache.values()) > self._keep_bytes:
             self._cache.popitem(last=False)

@@ -10,10 +10,11 @@ from annotator.protocol.frames import BadFrame
 from annotator.text import sentence
 from models.weights import DownloadFailed
 from storage.arrays import TornFile
-from storage.database import StorageFull
+from storage.database import StorageBusy, StorageFull
 
 log = logging.getLogger(__name__)
 
+PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 FULL = "The disk is full; free some space and try again, nothing that was saved is lost."
 
 
@@ -21,7 +22,7 @@ FULL = "The disk is full; free some space and try again, nothing that was saved 
 class ErrorReply:
     line: str
     status: int  # for HTTP
-    retry: bool = False  # the same request may succeed later
+    retry: bool = False  # waiting helps: the same request may succeed later
 
 
 def describe_error(error: BaseException) -> ErrorReply:
@@ -30,8 +31,10 @@ def describe_error(error: BaseException) -> ErrorReply:
         return ErrorReply(sentence(error.message), 503 if error.retry else 409, error.retry)
     if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return ErrorReply(FULL, 507, retry=True)
+    if isinstance(error, StorageBusy):
+        return ErrorReply(sentence(str(error)), 503, retry=True)
     if isinstance(error, TornFile):
-        return ErrorReply(sentence(str(error)), 500, retry=True)
+        return ErrorReply(sentence(str(error)), 500)
     if isinstance(error, DownloadFailed):
         return ErrorReply(sentence(str(error)), 502, retry=True)
     if isinstance(error, Busy):
@@ -48,10 +51,7 @@ def _unforeseen(error: BaseException) -> ErrorReply:
     error.logged = True  # type: ignore[attr-defined]
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
-        return ErrorReply(
-            f"A file of the project cannot be used ({reason}); check the disk and try again.", 500, True
-        )
-    # sqlite3 stays inside storage; its errors pass (the database is locked, the disk fails), a defect of ours does not
-    passes = isinstance(error, MemoryError) or type(error).__module__ == "sqlite3"
+        line = f"A file of the project cannot be used ({reason}); check the disk and try again."
+        return ErrorReply(line, 500, retry=error.errno in PASSING)
     line = f"Something went wrong here ({type(error).__name__}); the server's log says more."
-    return ErrorReply(line, 500, retry=passes)
+    return ErrorReply(line, 500, retry=isinstance(error, MemoryError))

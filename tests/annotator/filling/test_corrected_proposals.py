@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from annotator.background import Background
 from annotator.filling.fill_worker import FillWorker
-from annotator.labels.accept import Accepting
+from annotator.labels.changes import Changes
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.corrections import Corrections, proposal_dice
 from annotator.learning.round_inputs import Inputs
@@ -164,7 +164,7 @@ def test_a_fill_names_the_proposal_that_it_started_from_and_so_do_labels_accepte
     assert project.of("random_walker").prior == "atlas"
     where = {"image": project.image, "axis": 0, "lo": 2, "hi": 4}
     message = AcceptMessage.model_validate({"t": "accept", "id": "all", **where, "producer": "random_walker"})
-    Accepting(project.store, project.folds).accept("ann", message)
+    Changes(project.store, project.folds).take("ann", message, b"")
     last = project.store.labels(project.image)[-1]
     assert last.prompts["accepted"]["prior"] == "atlas"
 

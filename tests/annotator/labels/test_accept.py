@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from annotator.labels.accept import Accepting
+from annotator.labels.changes import Changes
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.incoming import AcceptMessage, UndoMessage
 from storage.arrays import SliceRef, plane
@@ -38,15 +38,15 @@ def test_an_acceptance_reads_its_image_row_once(store: Store, asked: Counter[int
     folds.add(store.add_label(new), new.patch)
     sure = np.full(truth.shape, 255, np.uint8)
     store.predictions.add(NewPrediction(image, "x", "predicted", 1, truth.astype(np.uint8), sure))
-    accepting = Accepting(store, folds)
+    changes = Changes(store, folds)
     asked.clear()
     message = AcceptMessage(t="accept", id="all", image=image, axis=axis, lo=2, hi=7, number=True)
-    outcome = accepting.accept("ann", message)
+    outcome = changes.take("ann", message, b"")
     assert outcome.ack["slices"] == (4 if axis == 0 else 5) and outcome.ack["objects"] >= 1
     assert asked == {image: 1}
     store.predictions.add(NewPrediction(image, "x", "predicted", 1, truth.astype(np.uint8), sure))
-    again = accepting.accept("ann", message.model_copy(update={"prediction": 1}))
-    assert again.ack["label"] == outcome.ack["label"], "what was accepted is no longer proposed, and stands"
+    again = changes.take("ann", message.model_copy(update={"prediction": 1}), b"")
+    assert again.ack == outcome.ack, "what was accepted is no longer proposed, and stands"
     asked.clear()
-    accepting.take_back("ann", UndoMessage(t="undo", id="u", target="all"))
+    changes.take("ann", UndoMessage(t="undo", id="u", target="all"), b"")
     assert asked == {image: 1}

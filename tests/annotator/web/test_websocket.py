@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from sqlite3 import IntegrityError
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ from annotator.web import hub
 from annotator.web import websocket as live_module
 from annotator.workflow import Outcome, Workflow
 from storage.arrays import UNLABELLED, TornFile
-from storage.database import StorageFull
+from storage.database import StorageBusy, StorageFull
 from tests.support.asgi_client import Live, live, small_app, small_workflow, visit
 
 ONE = np.ones((2, 3), np.uint8)
@@ -335,8 +336,10 @@ def test_what_arrived_before_the_connection_broke_is_still_saved(
     [
         (StorageFull("the disk is full"), True, "disk is full"),
         (OSError(28, "No space left on device"), True, "disk is full"),
-        (TornFile("the label file 7.npz cannot be read (cut short)"), True, "7.npz"),
-        (PermissionError(13, "Permission denied", "/secret/place"), True, "Permission denied"),
+        (StorageBusy("another program uses the database"), True, "nother program"),
+        (TornFile("the label file 7.npz cannot be read (cut short)"), False, "7.npz"),
+        (PermissionError(13, "Permission denied", "/secret/place"), False, "Permission denied"),
+        (IntegrityError("UNIQUE constraint failed: labels.client_id"), False, "went wrong"),
         (MemoryError(), True, "went wrong"),
         (ValueError("there is no class 9"), False, "There is no class 9."),
         (LookupError("there is no image 9"), False, "There is no image 9."),

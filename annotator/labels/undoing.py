@@ -1,0 +1,58 @@
+"""Undo and redo of one act of a person: a label, that a slice is complete or no longer, a whole acceptance."""
+
+from annotator.labels.broadcasts import Change, broadcasts
+from annotator.labels.commit import Outcome
+from annotator.labels.label_cache import LabelCache
+from annotator.protocol.incoming import UndoMessage
+from annotator.protocol.outgoing import ack
+from storage.fold import Region, region_of, slice_region
+from storage.revoking import FURTHER
+from storage.rows import Event, LabelRow
+from storage.store import Store
+
+
+class Undoing:
+    """The caller holds the lock of the folds."""
+
+    def __init__(self, store: Store, folds: LabelCache) -> None:
+        self._store, self._folds = store, folds
+
+    def take(self, user: str, message: UndoMessage) -> Outcome:
+        """All events of the act or none. Raises LookupError where there is nothing to take back."""
+        change = self._store.revoke if message.t == "undo" else self._store.restore
+        with self._store.together():
+            rows = change(message.target, client_id=message.id, author=user)
+            last = rows[-1]
+            slices = len(rows) if len(rows) > 1 else None
+            reply = ack(
+                message.id,
+                label=last.id,
+                rev=self._store.newest_label(last.image_id),
+                instance=last.instance,
+                slices=slices,
+                voxels=None if slices is None else 0,
+            )
+            self._store.answers.keep(message.id, reply)
+        shape = self._store.image(last.image_id).shape
+        region = _around([_region(shape, row) for row in rows])
+        folded = self._folds.redo(last.image_id, region)
+        states = self._store.slice_states(last.image_id)
+        return Outcome(reply, broadcasts(Change(last.image_id, region, user), folded, states))
+
+
+def without_members(events: list[Event]) -> list[Event]:
+    """History events with each act as one: what takes the whole of it back."""
+    return [event for event in events if not FURTHER.match(event.client_id)]
+
+
+def _region(shape: tuple[int, int, int], row: LabelRow) -> Region:
+    if row.box is None:
+        return slice_region(shape, row.axis, row.index)
+    return region_of(row.axis, row.index, row.box)
+
+
+def _around(regions: list[Region]) -> Region:
+    """The smallest box that holds them all."""
+    z0, y0, x0 = (min(region[i] for region in regions) for i in (0, 2, 4))
+    z1, y1, x1 = (max(region[i] for region in regions) for i in (1, 3, 5))
+    return z0, z1, y0, y1, x0, x1

@@ -1,0 +1,244 @@
+"""Two people in four tabs label, complete, accept, undo, redo and send again, in any order, against a simple model.
+
+No sequence may fail, block, answer a repeat otherwise than at first, or leave the labels in memory, the labels on disk
+and the model apart.
+"""
+
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from numpy.typing import NDArray
+
+from annotator.prompting.service import PromptService
+from annotator.protocol.frames import encode_runs
+from annotator.protocol.incoming import (
+    AcceptMessage,
+    CommitMessage,
+    CompleteMessage,
+    LabelMessage,
+    UndoMessage,
+)
+from annotator.workflow import Refused, Workflow
+from storage.arrays import BACKGROUND, ERASED, UNLABELLED, plane, slice_shape
+from storage.fold import fold
+from storage.predictions import NewPrediction
+from storage.scan import Scan
+from storage.store import Store
+
+SHAPE = (2, 3, 4)
+IMAGE = 1
+TABS = ("ann", "ann", "bob", "bob")
+VALUES = st.sampled_from([BACKGROUND, 1, 2, ERASED, UNLABELLED])
+
+
+@dataclass
+class Said:
+    """One event of the model: what it says on a slice (None: that it is complete), and how often it is taken back."""
+
+    id: int
+    axis: int
+    index: int
+    classes: NDArray[np.uint8] | None
+    revokers: list["Said"] = field(default_factory=list)
+
+    @property
+    def live(self) -> bool:
+        return not any(revoker.live for revoker in self.revokers)
+
+
+@dataclass
+class Act:
+    client_id: str
+    author: str
+    events: list[Said]
+
+
+class Sequences(RuleBasedStateMachine):
+    @initialize()
+    def open(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = Store(Path(self.folder.name) / "project")
+        for name in ("one", "two"):
+            self.store.add_class(name)
+        pixels = np.random.default_rng(0).integers(0, 255, SHAPE, np.uint8)
+        self.store.add_image(Scan("small", pixels, None, None))
+        self.proposed = np.random.default_rng(1).integers(0, 3, SHAPE).astype(np.uint8)
+        sure = np.full(SHAPE, 255, np.uint8)
+        self.store.predictions.add(NewPrediction(IMAGE, "x", "predicted", 1, self.proposed, sure))
+        self.workflow = Workflow(self.store, PromptService(self.store))
+        self.acts: list[Act] = []
+        self.said: list[Said] = []
+        self.answers: list[tuple[str, CommitMessage, bytes, dict[str, Any]]] = []
+        self.seen = [0] * len(TABS)  # the revision that each tab has seen
+
+    def teardown(self) -> None:
+        if hasattr(self, "workflow"):
+            self.workflow.close()
+            self.folder.cleanup()
+
+    # what people do
+
+    @rule(tab=st.integers(0, 3), axis=st.integers(0, 2), data=st.data())
+    def label(self, tab: int, axis: int, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, SHAPE[axis] - 1))
+        rows, columns = slice_shape(SHAPE, axis)
+        flat = data.draw(st.lists(VALUES, min_size=rows * columns, max_size=rows * columns))
+        classes = np.array(flat, np.uint8).reshape(rows, columns)
+        message = LabelMessage(
+            **self._about(axis, index),
+            t="label",
+            box=(0, 0, rows, columns),
+            source="drawn",
+            base_rev=self.seen[tab],
+        )
+        said = self._without_conflict(tab, axis, index, classes)
+        ack = self._send(tab, message, encode_runs(classes))
+        assert ack is not None
+        self._keep(message.id, tab, [Said(ack["label"], axis, index, said)])
+
+    @rule(tab=st.integers(0, 3), axis=st.integers(0, 2), on=st.booleans(), data=st.data())
+    def complete(self, tab: int, axis: int, on: bool, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, SHAPE[axis] - 1))
+        message = CompleteMessage(**self._about(axis, index), t="complete", on=on)
+        standing = [
+            e for e in self.said if e.live and e.classes is None and (e.axis, e.index) == (axis, index)
+        ]
+        ack = self._send(tab, message)
+        assert ack is not None
+        if on and not standing:
+            self._keep(message.id, tab, [Said(self.store.find_label(message.id) or 0, axis, index, None)])
+        if not on and standing:
+            self._revoke(standing, self._keep_revocation(message.id, tab, standing))
+
+    @rule(tab=st.integers(0, 3), axis=st.integers(0, 2))
+    def accept(self, tab: int, axis: int) -> None:
+        message = AcceptMessage(id=uuid.uuid4().hex, t="accept", image=IMAGE, axis=axis, lo=0, hi=SHAPE[axis])
+        taken = np.where(self._known() == UNLABELLED, self.proposed, np.uint8(UNLABELLED))
+        indices = [k for k in range(SHAPE[axis]) if (plane(taken, axis, k) != UNLABELLED).any()]
+        ack = self._send(tab, message, expect=bool(indices))
+        if ack is not None:
+            first = ack["label"] - len(indices) + 1
+            events = [Said(first + n, axis, k, plane(taken, axis, k).copy()) for n, k in enumerate(indices)]
+            self._keep(message.id, tab, events)
+
+    @precondition(lambda self: self.acts)
+    @rule(tab=st.integers(0, 3), data=st.data())
+    def undo(self, tab: int, data: st.DataObject) -> None:
+        act = data.draw(st.sampled_from(self.acts))
+        message = UndoMessage(t="undo", id=uuid.uuid4().hex, target=act.client_id)
+        living = [event for event in act.events if event.live]
+        if self._send(tab, message, expect=bool(living) and act.author == TABS[tab]) is not None:
+            self._revoke(living)
+
+    @precondition(lambda self: self.acts)
+    @rule(tab=st.integers(0, 3), data=st.data())
+    def redo(self, tab: int, data: st.DataObject) -> None:
+        act = data.draw(st.sampled_from(self.acts))
+        message = UndoMessage(t="redo", id=uuid.uuid4().hex, target=act.client_id)
+        revokers = [revoker for event in act.events for revoker in event.revokers if revoker.live]
+        if self._send(tab, message, expect=bool(revokers) and act.author == TABS[tab]) is not None:
+            self._revoke(revokers)
+
+    @precondition(lambda self: self.answers)
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        """After a lost answer, also much later."""
+        user, message, payload, answer = data.draw(st.sampled_from(self.answers))
+        clock = self.store.newest_label()
+        assert self.workflow.commit(user, message, payload).ack == answer
+        assert self.store.newest_label() == clock
+
+    @rule(tab=st.integers(0, 3))
+    def look(self, tab: int) -> None:
+        self.seen[tab] = self.store.newest_label(IMAGE)
+
+    @rule()
+    def restart(self) -> None:
+        self.workflow.close()
+        self.store = Store(self.store.root)
+        self.workflow = Workflow(self.store, PromptService(self.store))
+
+    # what must hold
+
+    @invariant()
+    def memory_disk_and_model_agree(self) -> None:
+        if not hasattr(self, "workflow"):
+            return
+        on_disk = fold(SHAPE, self.store.labels(IMAGE)).known()
+        in_memory, _ = self.workflow.labels(IMAGE, 0, SHAPE[0])
+        assert np.array_equal(on_disk, self._known()) and np.array_equal(in_memory, on_disk)
+
+    # the model
+
+    def _about(self, axis: int, index: int) -> dict[str, Any]:
+        return {"id": uuid.uuid4().hex, "image": IMAGE, "axis": axis, "index": index}
+
+    def _send(
+        self, tab: int, message: CommitMessage, payload: bytes = b"", *, expect: bool = True
+    ) -> dict[str, Any] | None:
+        """The acknowledgement; None where it is refused for good, which must be `expect`ed."""
+        try:
+            ack = self.workflow.commit(TABS[tab], message, payload).ack
+        except Refused as refusal:
+            assert not expect and not refusal.retry, refusal.message
+            return None
+        assert expect, "it was taken although there was nothing to take"
+        self.answers.append((TABS[tab], message, payload, ack))
+        return ack
+
+    def _keep(self, client_id: str, tab: int, events: list[Said]) -> None:
+        self.said += events
+        self.acts.append(Act(client_id, TABS[tab], events))
+
+    def _keep_revocation(self, client_id: str, tab: int, standing: list[Said]) -> list[Said]:
+        """That slices are complete no longer can be undone like any act: its events are the revocations."""
+        made = [Said(0, event.axis, event.index, None) for event in standing]
+        self.acts.append(Act(client_id, TABS[tab], made))
+        return made
+
+    def _revoke(self, events: list[Said], by: list[Said] | None = None) -> None:
+        by = by or [Said(0, event.axis, event.index, None) for event in events]
+        for event, revoker in zip(events, by, strict=True):
+            event.revokers.append(revoker)
+
+    def _known(self) -> NDArray[np.uint8]:
+        known = np.full(SHAPE, UNLABELLED, np.uint8)
+        living = [event for event in self.said if event.live]
+        for event in sorted(living, key=lambda event: event.id):
+            if event.classes is not None:
+                here = plane(known, event.axis, event.index)
+                spoken = event.classes != UNLABELLED
+                here[spoken] = np.where(event.classes == ERASED, UNLABELLED, event.classes)[spoken]
+        for event in living:
+            if event.classes is None:
+                here = plane(known, event.axis, event.index)
+                here[here == UNLABELLED] = BACKGROUND
+        return known
+
+    def _without_conflict(
+        self, tab: int, axis: int, index: int, classes: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Where somebody else spoke since this tab looked, theirs stands."""
+        authors = {id(event): act.author for act in self.acts for event in act.events}
+        theirs = np.full(SHAPE, UNLABELLED, np.uint8)
+        for event in sorted(self.said, key=lambda event: event.id):
+            others = authors[id(event)] != TABS[tab] and event.id > self.seen[tab]
+            if others and event.live and event.classes is not None:
+                here = plane(theirs, event.axis, event.index)
+                here[:] = np.where(event.classes == UNLABELLED, here, event.classes)
+        there = plane(theirs, axis, index)
+        contested = (there != UNLABELLED) & (classes != UNLABELLED) & (there != classes)
+        return np.where(contested, np.uint8(UNLABELLED), classes)
+
+
+TestSequences = Sequences.TestCase
+TestSequences.settings = settings(
+    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
