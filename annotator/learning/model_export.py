@@ -1,7 +1,6 @@
 """A trained model as a folder for use elsewhere: weights, ONNX checked against PyTorch, a card and a script."""
 
 import json
-import logging
 import platform
 import shutil
 import time
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annotator.learning.exporting.onnx_file import write_onnx
+from annotator.learning.exporting.packing import pack_program
 from learners.spec import CARD
 from storage.arrays import write_bytes
 from storage.rounds import RoundRow, Rounds
@@ -17,16 +18,9 @@ from storage.store import Store
 
 if TYPE_CHECKING:
     from learners.training.checkpoint import Card
-    from models.networks import UNet
-
-log = logging.getLogger(__name__)
 
 ONNX = "model.onnx"
-CLOSE = 1e-3  # logits of the two runtimes may differ by this much
-OPSET = 17
 LICENCE = "yours to decide; the model was trained on this project's images and labels alone"
-
-SCRIPT = Path(__file__).parent / "exported" / "predict.py"  # copied as it is, never imported
 
 
 @dataclass(frozen=True)
@@ -57,59 +51,11 @@ def export_model(
     card, network = read_card(source), load_network(source)
     shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
     tell("writing ONNX and comparing it with PyTorch")
-    difference, note = _write_onnx(network, folder / ONNX)
+    difference, note = write_onnx(network, folder / ONNX)
     about = _about(store, card, row, difference, note)
     write_bytes(folder / CARD, json.dumps(about, indent=1).encode())
-    shutil.copyfile(SCRIPT, folder / SCRIPT.name)
+    pack_program(folder)
     return ExportedModel(folder, difference)
-
-
-def _write_onnx(network: "UNet", path: Path) -> tuple[float | None, str]:
-    """The largest difference to PyTorch on another size than it was traced with, or why there is no file."""
-    import numpy as np
-    import torch
-
-    spec = network.spec
-    sides = [4 * m for m in spec.multiple]
-    names = {0: "batch", **{i + 2: f"side{i}" for i in range(spec.dims)}}
-    traced = torch.rand(1, spec.channels, *sides)
-    try:
-        _quietly_export(network, traced, path, {"image": names, "logits": names})
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        other = torch.rand(2, spec.channels, *(n + m for n, m in zip(sides, spec.multiple)))
-        with torch.inference_mode():
-            wanted = network(other).numpy()
-        difference = float(np.abs(session.run(None, {"image": other.numpy()})[0] - wanted).max())
-    except Exception as error:  # torch.onnx and onnxruntime raise types of their own
-        path.unlink(missing_ok=True)
-        log.warning("no ONNX file", exc_info=error)
-        return None, f"ONNX could not be written ({type(error).__name__}); use the safetensors weights"
-    if difference > CLOSE:
-        path.unlink(missing_ok=True)
-        return None, f"the ONNX file answered differently (by {difference:.2g}) and was left out"
-    return difference, ""
-
-
-def _quietly_export(network: "UNet", traced: Any, path: Path, axes: dict[str, dict[int, str]]) -> None:
-    """The tracing exporter: it takes two seconds, the newer one half a minute and another package."""
-    import warnings
-
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (traced,),
-            str(path),
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
 
 
 def _about(store: Store, card: "Card", row: RoundRow, difference: float | None, note: str) -> dict[str, Any]:

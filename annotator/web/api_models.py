@@ -88,8 +88,8 @@ class Out:
 def _pack(folder: Path, target: Path) -> None:
     """Weights do not shrink, so they are stored as they are."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.iterdir()):
-            archive.write(path, f"{folder.name}/{path.name}")
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
 
 
 def _take_in(context: AppContext, scheduler: Scheduler, learner: str, batch: UploadBatch, job: Job) -> None:

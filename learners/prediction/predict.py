@@ -133,10 +133,19 @@ def class_map(
     network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
 ) -> NDArray[np.uint8]:
     """(Z, Y, X) label values, in memory."""
-    out, values = np.zeros(case.example.shape, np.uint8), classes.to_values()
-    for core, p, _ in probabilities(network, case, plan):
-        out[core] = values[p.argmax(0)]
+    out = np.zeros(case.example.shape, np.uint8)
+    for core, values in class_tiles(network, case, plan, classes):
+        out[core] = values
     return out
+
+
+def class_tiles(
+    network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
+) -> Iterator[tuple[Box3, NDArray[np.uint8]]]:
+    """Tiles that cover the image once: where, and (z, y, x) label values."""
+    values = classes.to_values()
+    for core, p, _ in probabilities(network, case, plan):
+        yield core, values[p.argmax(0)]
 
 
 def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:

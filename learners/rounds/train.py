@@ -55,7 +55,8 @@ def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
         return spec, plan_of(spec)
     card = read_card(spec.parent)
     spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
-    return spec, plan_to_predict(spec, card.network, card.spacing_mm if card.spacing_known else None)
+    network = replace(card.network, classes=len(spec.class_ids) + 1)
+    return spec, plan_to_predict(network, card.brought_to_mm, spec.device)
 
 
 class _Round:

@@ -36,6 +36,11 @@ class Card:
     rounds: int = 0  # of training
     spacing_known: bool = False  # images of another spacing are brought to it
 
+    @property
+    def brought_to_mm(self) -> tuple[float, ...] | None:
+        """The spacing that images are brought to; None where they stay as they are."""
+        return self.spacing_mm if self.spacing_known else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "version": VERSION,

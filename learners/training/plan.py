@@ -68,11 +68,12 @@ def plan_of(spec: RoundSpec) -> Plan:
     return plan
 
 
-def plan_to_predict(spec: RoundSpec, network: NetworkSpec, spacing_mm: tuple[float, ...] | None) -> Plan:
-    """For a model as it is, whatever the images of today would be planned for. `spacing_mm` None: not known."""
-    device = device_of(spec.device)
+def plan_to_predict(network: NetworkSpec, spacing_mm: tuple[float, ...] | None, wanted: str) -> Plan:
+    """For a model as it is, whatever the images of today would be planned for. `spacing_mm` None: not known.
+    Raises ValueError where the wanted device is not on this machine."""
+    device = device_of(wanted)
     return Plan(
-        network=replace(network, classes=len(spec.class_ids) + 1),
+        network=network,
         patch=network.multiple,
         batch=1,
         device=device,

@@ -1,5 +1,6 @@
 """PNG, JPEG and BMP pictures, through Pillow."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from storage.arrays import write_bytes
 from storage.formats.base import FileRefused, check_size, label_values, shown_name, to_pixel_type
 from storage.formats.grid import Grid
 from storage.scan import Scan, robust_window, value_range
@@ -29,6 +31,13 @@ def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
         values = values[..., :-1]
     labels = label_values(values[None])
     return labels, _grid(labels)
+
+
+def write_labels(path: Path, labels: NDArray[np.unsignedinteger]) -> None:
+    """Label numbers (1, Y, X) as a grey PNG, uint8 or uint16 as they are."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(labels[0])).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
 
 
 def picture(name: str, pixels: NDArray[Any]) -> Scan:

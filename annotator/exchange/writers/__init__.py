@@ -8,9 +8,16 @@ from models.lazy import LazyFunction
 
 if TYPE_CHECKING:
     from annotator.exchange.writers.contract import ExportFolder, Writer
+    from storage.formats import Grid
 
 # A volume; one slice whose file says where it lies in the body; a picture.
 ImageKind = Literal["volume", "slice", "picture"]
+
+
+def kind_of_image(slices: int, grid: "Grid") -> ImageKind:
+    if slices > 1:
+        return "volume"
+    return "slice" if grid.oriented else "picture"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.exchange.writers import ImageKind
+from annotator.exchange.writers import ImageKind, kind_of_image
 from storage.arrays import BACKGROUND, UNLABELLED
 from storage.formats import Grid
 from storage.rows import ClassRow, ImageRow
@@ -30,9 +30,7 @@ class LabelledImage:
 
     @property
     def kind(self) -> ImageKind:
-        if self.row.is_volume:
-            return "volume"
-        return "slice" if self.grid.oriented else "picture"
+        return kind_of_image(self.row.shape[0], self.grid)
 
     @property
     def present(self) -> tuple[int, ...]:

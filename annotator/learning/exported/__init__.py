@@ -1,1 +1,1 @@
-"""What leaves with an exported model, copied as it is. The app imports nothing from here."""
+"""What leaves with an exported model and predicts there. The launcher is copied, the rest packed with its imports."""

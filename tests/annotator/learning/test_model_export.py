@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.learning.model_export import SCRIPT, export_model
+from annotator.learning.exporting.packing import LAUNCHER
+from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model
 from learners.training.checkpoint import Card, load_network, read_card, save_model
 from learners.training.data import normalised, percentiles
@@ -36,8 +37,8 @@ def trained(store, dims: int, channels: int = 1):
     return rounds
 
 
-def run(folder, source, out):
-    command = [sys.executable, str(folder / "predict.py"), str(source), str(out)]
+def run(folder, *given):
+    command = [sys.executable, "-I", str(folder / "predict.py"), *map(str, given)]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=100)
 
 
@@ -63,8 +64,8 @@ def test_an_exported_model_predicts_a_picture_in_a_fresh_process(store, tmp_path
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (30, 45) if channels == 1 else (30, 45, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "new.png")
-    run(exported.folder, tmp_path / "new.png", tmp_path / "mask.png")
-    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    run(exported.folder, tmp_path / "new.png", tmp_path / "masks")
+    mask = np.asarray(Image.open(tmp_path / "masks" / "new.png"))
     assert (
         mask.shape == (30, 45)
         and (mask == expected(exported.folder, picture[None], channels)[0]).mean() > 0.99
@@ -79,16 +80,18 @@ def test_an_exported_model_predicts_a_volume_whatever_its_orientation(store, tmp
     affine[0, 0] = -1.0
     first = nibabel.Nifti1Image(shown.T, affine)
     turned = nibabel.as_closest_canonical(first)
-    masks = []
-    for name, image in (("a", first), ("b", turned)):
+    turned_images = {"a": first, "b": turned}
+    for name, image in turned_images.items():
         nibabel.save(image, tmp_path / f"{name}.nii.gz")
-        run(folder, tmp_path / f"{name}.nii.gz", tmp_path / f"{name}-mask.nii.gz")
-        mask = nibabel.load(tmp_path / f"{name}-mask.nii.gz")
+    run(folder, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", tmp_path / "masks")
+    masks = []
+    for name, image in turned_images.items():
+        mask = nibabel.load(tmp_path / "masks" / f"{name}.nii.gz")
         assert np.allclose(mask.affine, image.affine)
         masks.append(np.asarray(nibabel.as_closest_canonical(mask).dataobj))
     assert (masks[0] == masks[1]).all() and len(np.unique(masks[0])) > 1
     wanted = expected(folder, shown, 1)
-    own = np.asarray(nibabel.load(tmp_path / "a-mask.nii.gz").dataobj).T
+    own = np.asarray(nibabel.load(tmp_path / "masks" / "a.nii.gz").dataobj).T
     assert (own == wanted).mean() > 0.99
 
 
@@ -98,7 +101,7 @@ def test_the_card_says_what_the_model_knows_and_saw(store, tmp_path):
     assert [c["name"] for c in card["classes"]] == ["cell", "wall"] and card["held_out_dice"] == 0.8
     assert card["per_class"] == {"1": 0.9, "2": 0.7} and card["normalisation"]["percentiles"] == [0.5, 99.5]
     assert {"labels_seen", "licence", "torch", "onnx", "input"} <= set(card)
-    assert (folder / "predict.py").read_bytes() == SCRIPT.read_bytes()
+    assert (folder / "predict.py").read_bytes() == LAUNCHER.read_bytes()
 
 
 def test_a_model_can_be_taken_in_again_as_a_start(store, tmp_path):

@@ -1,0 +1,111 @@
+"""What a person wants predicted: files, and everything below folders, each with the name that its mask will have."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from annotator.exchange.import_files import FileListing, companion, find_files
+from storage import formats
+from storage.formats import FileRefused, dicom
+from storage.formats.privacy import Identities
+from storage.scan import Scan
+
+Refuse = Callable[[str], None]  # takes one sentence about one file
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or one DICOM series."""
+
+    name: str  # of its masks below the output folder, without a suffix; no other source has it
+    shown: str
+    file: Path
+    series: dicom.Series | None = None
+
+    def read(self) -> list[Scan]:
+        """As the app reads it; a series that mixes echoes or times gives several. Raises FileRefused."""
+        if self.series is None:
+            return [formats.read(self.file)]
+        return [scan for scan, _ in formats.read_series(self.series)]
+
+
+@dataclass
+class Sources:
+    """Finds them. `out` is passed over where it lies inside a folder that is searched."""
+
+    out: Path
+    refuse: Refuse
+    _names: set[str] = field(default_factory=set)
+
+    def of(self, paths: Sequence[Path]) -> list[Source]:
+        return [source for path in paths for source in self._below(path)]
+
+    def free_name(self, wanted: str) -> str:
+        """Unlike every other, whatever the file system thinks of case."""
+        name, number = wanted, 2
+        while name.casefold() in self._names:
+            name, number = f"{wanted}_{number}", number + 1
+        self._names.add(name.casefold())
+        return name
+
+    def _below(self, path: Path) -> Iterator[Source]:
+        if not path.exists():
+            self.refuse(f"{path}: there is no such file or folder")
+            return
+        found = find_files(path.resolve(), apart_from=self.out.resolve())
+        for name in (*found.unreadable, *map(str, found.closed)):
+            self.refuse(f"{name}: it cannot be opened or its name is no text")
+        kinds = dict(self._kinds(found, alone=path.is_file()))
+        series = self._series(found, [file for file, kind in kinds.items() if kind == "dicom"])
+        for file, kind in kinds.items():
+            if kind != "dicom":
+                yield Source(self._named(found, file), found.shown(file), file)
+            for one in series.get(file, ()):
+                place = _place(one)
+                shown = found.root.name if place == found.root else found.shown(place)
+                yield Source(self._named(found, place), shown, file, one)
+
+    def _kinds(self, found: FileListing, *, alone: bool) -> Iterator[tuple[Path, str]]:
+        for file in found.files:
+            try:
+                kind = formats.kind_of(file)
+            except OSError as error:
+                self.refuse(f"{found.shown(file)}: it cannot be opened ({error.strerror})")
+                continue
+            if kind is not None:
+                yield file, kind
+            elif alone or not companion(file):
+                sentence = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
+                self.refuse(f"{found.shown(file)}: {sentence}")
+
+    def _series(self, found: FileListing, files: Sequence[Path]) -> dict[Path, list[dicom.Series]]:
+        """By their first file."""
+        collector = dicom.Collector(Identities(salt=""))
+        for file in files:
+            try:
+                collector.add(file)
+            except FileRefused as refusal:
+                self.refuse(f"{found.shown(file)}: {refusal}")
+        series: dict[Path, list[dicom.Series]] = defaultdict(list)
+        for one in collector.series():
+            series[one.slices[0].path].append(one)
+        return series
+
+    def _named(self, found: FileListing, place: Path) -> str:
+        if place == found.root:
+            return self.free_name(place.name or "series")
+        below = PurePosixPath(found.shown(place))
+        last = formats.stem(place) if place.is_file() else place.name
+        return self.free_name((below.parent / last).as_posix())
+
+
+def _place(series: dicom.Series) -> Path:
+    """Its one file; else the nearest folder that holds all of them."""
+    files = {s.path for s in series.slices}
+    if len(files) == 1:
+        return files.pop()
+    folder = series.slices[0].path.parent
+    while not all(f.is_relative_to(folder) for f in files):
+        folder = folder.parent
+    return folder
