@@ -81,7 +81,8 @@ class Atlases:
             way = way_between(picture, moving, self.cache)
             if way.likeness >= ALIKE:
                 parts = np.stack([resized(part, picture.shape) for part in atlas.labels])
-                total += way.likeness**SHARPNESS * way.moved(parts)
+                # Its border goes on: else the rim of a volume is in doubt, and people are led to empty slices.
+                total += way.likeness**SHARPNESS * way.moved(parts, on=True)
         prior = np.full(count, 1e-3, np.float32)  # where no atlas says anything: background, hardly certain
         prior[0] *= 2
         total += prior[:, None, None, None]

@@ -28,10 +28,11 @@ class Deformation:
     bend: NDArray[np.float16]  # (z, y, x, 3) before the affine map; x first, in voxels, to a hundredth
     likeness: float  # -1..1, of the volumes once they are laid over each other
 
-    def moved(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(K, z, y, x) of the other volume where they lie in this one; 0 beyond its border."""
+    def moved(self, parts: NDArray[np.float32], *, on: bool = False) -> NDArray[np.float32]:
+        """(K, z, y, x) of the other volume where they lie in this one; beyond its border 0, or its border goes `on`."""
         image = sitk.GetImageFromArray(np.moveaxis(parts, 0, -1), isVector=True)
-        there = sitk.Resample(image, image, self._transform(), sitk.sitkLinear)
+        how = sitk.sitkLinear, 0.0, image.GetPixelID(), on
+        there = sitk.Resample(image, image, self._transform(), *how)
         moved = sitk.GetArrayFromImage(there).reshape(
             *parts.shape[1:], len(parts)
         )  # it drops an axis of one part

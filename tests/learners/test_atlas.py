@@ -11,9 +11,10 @@ from learners.choice import ProjectSummary, choose
 from learners.methods import registration
 from learners.methods.atlas import resized, run
 from learners.progress import classes_file, confidence_file
+from learners.propagate.next_slice import Volume, next_slice
 from learners.spec import Example, Unready
 from storage.array_cache import read_arrays
-from storage.arrays import UNLABELLED, open_npy
+from storage.arrays import UNLABELLED, open_npy, plane
 from storage.formats import read, read_labels
 from tests.learners.test_learning import example, spec_of
 
@@ -62,6 +63,21 @@ def test_one_labelled_volume_proposes_both_organs_where_they_moved_to(tmp_path: 
     assert dice(truth, there) < 0.65 and dice(found, there) > 0.85
     assert {s.image_id for s in result.predicted} == {1, 2} and "1 labelled volume over" in result.notes[-1]
     assert certainty[found == there].mean() > certainty[found != there].mean()
+
+
+def test_the_rim_of_a_moved_volume_is_not_in_doubt_and_nobody_is_led_there(tmp_path: Path):
+    pixels, truth = body(0)
+    moved = body(1, shift=0.3)[0]
+    examples = [example(tmp_path, 1, pixels, truth), example(tmp_path, 2, moved, None)]
+    spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2))
+    run(spec)
+    found, certainty = proposed(spec, 2)
+    asked = next_slice(Volume(found, certainty))
+    assert asked is not None
+    assert (plane(found, asked.axis, asked.index) > 0).any(), "an empty slice at the rim says nothing"
+    for axis in range(3):
+        for rim in (0, -1):
+            assert plane(certainty, axis, rim % SHAPE[axis]).mean() > 240
 
 
 def test_a_labelled_volume_is_proposed_by_the_others_and_held_out_ones_judge(tmp_path: Path):
