@@ -35,6 +35,9 @@ class Scan:
     value_range: tuple[float, float] = (0.0, 255.0)  # least and greatest finite value
     presets: tuple[Preset, ...] = ()  # (name, low, high) windows to choose from
     source: str = ""  # path below what was imported; "" where it could identify a patient
+    remarks: tuple[
+        str, ...
+    ] = ()  # what the file holds and the scan lost, each a sentence that starts with "its"
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)

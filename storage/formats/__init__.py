@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.formats import dicom, itk, nifti, pictures, tiff
+from storage.formats import dicom, itk, nifti, pictures
 from storage.formats.base import FileRefused, label_values
 from storage.formats.dicom_headers import is_dicom
 from storage.formats.grid import Grid, grid_from_json, grid_of, grid_of_image, lay_on
+from storage.formats.tiff import picture as tiff
 from storage.scan import Scan
 
 __all__ = [

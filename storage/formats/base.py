@@ -13,10 +13,15 @@ from storage.scan import MAX_PIXELS_2D, MAX_VOXELS, PIXEL_TYPES
 
 DEFLATE_RATIO = 1032  # deflate cannot pack more than this many bytes into one
 LABEL_LIMIT = 65535
+DEEP_COLOUR = "its colours have more than 8 bits, of which the upper 8 are kept; grey values keep all"
 
 
 class FileRefused(ValueError):
     """A file that cannot be taken in; the message is one sentence for the person who chose it."""
+
+
+class PartOfAnother(FileRefused):
+    """A file whose pixels come in with another one, such as one of the files of an OME-TIFF."""
 
 
 def check_size(shape: Sequence[int], bytes_per_voxel: int = 4) -> None:
@@ -87,17 +92,23 @@ def integer_type(low: int, high: int) -> np.dtype:
     raise FileRefused(f"its values run from {low} to {high}, which is more than 32 bits hold")
 
 
-def rgb8(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """(..., 3) RGB of any depth as 8 bit: integers divided by the least usual depth that holds them, floats 0..1."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:
+def rgb8(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
+    """(..., 3) RGB as 8 bit: the upper 8 of the bits that the file says it uses, floats of 0..1 times 255.
+
+    `bits`: how many of an integer's bits the file uses, None for all. Never judged by the values: two pictures of one
+    camera must stay comparable, whatever the brightest speck of each.
+    """
+    if values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1:
         return np.asarray(np.rint(values * 255), np.uint8)
-    if values.dtype.kind not in "ui" or values.min() < 0:
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
         raise FileRefused(f"its colours are {values.dtype}; save it as 8 or 16 bit RGB")
-    top = int(values.max())
-    bits = next((b for b in (8, 10, 12, 14, 16, 32) if top < 2**b), 64)
-    return (values >> (bits - 8)).astype(np.uint8)
+    bits = bits or 8 * values.dtype.itemsize
+    if bits == 8 and values.dtype == np.uint8:
+        return values
+    if int(values.max(initial=0)) >= 2**bits:
+        raise FileRefused(f"it says that it uses {bits} bits and holds larger values; save it as 16 bit RGB")
+    wide = values.astype(np.uint32)
+    return np.asarray(wide * 255 // (2**bits - 1) if bits <= 8 else wide >> (bits - 8), np.uint8)
 
 
 def label_values(values: NDArray[Any]) -> NDArray[np.unsignedinteger]:

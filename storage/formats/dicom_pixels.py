@@ -32,6 +32,7 @@ class Frames:
     header: Dataset
     scaled: bool  # the decoder applied slope and intercept already
     inverted: bool  # MONOCHROME1: low values are bright
+    bits: int  # of each sample that count, by the header or the palette
 
 
 def decode(path: Path) -> Frames:
@@ -39,6 +40,7 @@ def decode(path: Path) -> Frames:
     try:
         header = pydicom.dcmread(path, force=True)
         _check_plausible(path, header)
+        _check_bits(header)
         values, scaled = _decoded(path, header, _syntax(header))
     except FileRefused:
         raise
@@ -51,14 +53,17 @@ def decode(path: Path) -> Frames:
     colour = int(header.get("SamplesPerPixel", 1)) == 3 or header.PhotometricInterpretation == "PALETTE COLOR"
     frames = values if values.ndim == (4 if colour else 3) else values[None]
     inverted = header.PhotometricInterpretation == "MONOCHROME1"
-    return Frames(frames, header, scaled, inverted)
+    bits = int(header.BitsStored)
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        bits = 8 * values.dtype.itemsize  # pydicom takes it from the palette's own descriptor
+    return Frames(frames, header, scaled, inverted, bits)
 
 
 def frame_scaling(frames: Frames, number: int) -> NDArray[Any]:
     """One frame in real-world units: (rows, columns) or (rows, columns, 3) uint8."""
     values = frames.values[number]
     if values.ndim == 3:
-        return rgb8(values)
+        return rgb8(values, min(frames.bits, 8 * values.dtype.itemsize))
     if "ModalityLUTSequence" in frames.header:
         values = apply_modality_lut(values, frames.header)
     elif not frames.scaled:
@@ -71,6 +76,11 @@ def _check_plausible(path: Path, header: Dataset) -> None:
     voxels = header.Rows * header.Columns * int(header.get("NumberOfFrames") or 1)
     if voxels > path.stat().st_size * MAX_PIXELS_PER_BYTE:
         raise FileRefused("it is cut short: its header declares more pixels than it holds; copy it again")
+
+
+def _check_bits(header: Dataset) -> None:
+    if int(header.get("HighBit") or header.BitsStored - 1) != header.BitsStored - 1:
+        raise FileRefused("its values are not in the lowest bits of its pixels; export it again")
 
 
 def _syntax(header: Dataset) -> str:

@@ -143,7 +143,7 @@ def test_a_stack_that_was_cut_short_never_loses_pages_silently(tmp_path_factory,
     values = volume("uint8", (5, 40, 50))
     pages = [Image.fromarray(page) for page in values]
     options: dict[str, dict[str, Any]] = {
-        "imagej": {"imagej": True},
+        "imagej": {"imagej": True, "metadata": {"axes": "ZYX"}},
         "tiles": {"tile": (16, 16)},
         "bigtiff": {"bigtiff": True},
     }

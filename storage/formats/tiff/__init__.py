@@ -1,0 +1,1 @@
+"""TIFF: `picture` reads one, by its `pages`, their `colour` and what `ome` says."""

@@ -1,0 +1,120 @@
+"""TIFF: one picture, or a stack of pages as a volume; spacing from ImageJ, OME or resolution tags."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+
+from storage.formats.base import DEEP_COLOUR, FileRefused, label_values, shown_name, to_pixel_type
+from storage.formats.grid import Grid, grid_of
+from storage.formats.tiff.colour import grey_or_rgb, label_numbers, unexplained_band
+from storage.formats.tiff.ome import significant_bits, spacing_of
+from storage.formats.tiff.pages import MANY, Planes, planes_of
+from storage.formats.turning import TAG, swaps_sides, turned
+from storage.formats.units import millimetres
+from storage.scan import Scan, robust_window, value_range
+
+warnings.filterwarnings(
+    "ignore", module=r"tifffile\b", message=".*closed file"
+)  # of an image in several files
+RESOLUTION_UNIT_MM = {2: 25.4, 3: 10.0}  # the tag's own codes: inch, centimetre
+SCREEN_DPI = (1, 72, 96)  # what programs write when they know nothing
+FOURTH_BAND = "its fourth band, of which it does not say what it is, is left out"
+
+Spacing = tuple[float, float, float]
+
+
+def read(path: Path) -> Scan:
+    """(Z, Y, X) or (Z, Y, X, 3); pages are slices, top page first."""
+    with TiffFile(path) as tiff:
+        planes = planes_of(tiff, path)
+        bits = significant_bits(tiff.ome_metadata)
+        volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
+        grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
+        remarks = _remarks(planes.first)
+    pixels = np.ascontiguousarray(volume if volume.ndim == 4 else to_pixel_type(volume))
+    return Scan(
+        name=shown_name(path),
+        pixels=pixels,
+        spacing_mm=grid.spacing_mm,
+        marks=None,
+        geometry=grid.json(),
+        window=robust_window(pixels),
+        value_range=value_range(pixels),
+        remarks=remarks,
+    )
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
+    """Label numbers (Z, Y, X), palette indices as they are."""
+    with TiffFile(path) as tiff:
+        planes = planes_of(tiff, path)
+        volume = _stacked((turned(label_numbers(p), _orientation(p.page)) for p in planes), planes)
+        labels = label_values(volume)
+        return labels, _grid(labels.shape, _spacing_mm(tiff, planes.first))
+
+
+def _remarks(page: TiffPage) -> tuple[str, ...]:
+    deep = page.photometric != PHOTOMETRIC.PALETTE and page.samplesperpixel > 2 and page.bitspersample != 8
+    return ((FOURTH_BAND,) if unexplained_band(page) else ()) + ((DEEP_COLOUR,) if deep else ())
+
+
+def _stacked(pages: Iterable[NDArray[Any]], planes: Planes) -> NDArray[Any]:
+    """(Z, Y, X[, 3]); pages that came out unlike one another are refused."""
+    volume: NDArray[Any] | None = None
+    for number, page in enumerate(pages):
+        if volume is None:
+            volume = np.empty((len(planes), *page.shape), page.dtype)
+        if page.shape != volume.shape[1:] or page.dtype != volume.dtype:
+            raise FileRefused(MANY)
+        volume[number] = page
+    assert volume is not None
+    return np.moveaxis(volume, 0, -1)[None] if planes.channels == 3 else volume
+
+
+def _orientation(page: TiffPage) -> int:
+    tag = page.tags.get(TAG)
+    return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+
+
+def _grid(shape: tuple[int, ...], spacing_mm: Spacing | None) -> Grid:
+    z, y, x = shape[:3]
+    affine = None if spacing_mm is None else np.diag([*spacing_mm[::-1], 1.0])
+    return grid_of("tiff", (x, y, z), affine, oriented=False)
+
+
+def _spacing_mm(tiff: TiffFile, page: TiffPage) -> Spacing | None:
+    """(z, y, x); a z that the file does not say is taken to be y."""
+    spacing = spacing_of(tiff.ome_metadata) or _tag_spacing(tiff.imagej_metadata, page)
+    if spacing is None or not all(math.isfinite(v) and v > 0 for v in spacing):
+        return None
+    z, y, x = spacing
+    return (z, x, y) if swaps_sides(_orientation(page)) else spacing
+
+
+def _tag_spacing(imagej: dict[str, Any] | None, page: TiffPage) -> Spacing | None:
+    """Pixels per unit in the resolution tags; the unit is ImageJ's where it wrote one."""
+    per_unit = [_ratio(page, tag) for tag in ("YResolution", "XResolution")]
+    if imagej:
+        mm = millimetres(str(imagej.get("unit", "")))
+    else:
+        tag = page.tags.get("ResolutionUnit")
+        mm = RESOLUTION_UNIT_MM.get(int(tag.value)) if tag else None
+        mm = None if all(v in SCREEN_DPI for v in per_unit) else mm
+    if mm is None or not all(per_unit):
+        return None
+    y, x = (mm / v for v in per_unit)
+    depth = (imagej or {}).get("spacing")
+    return abs(float(depth)) * mm if isinstance(depth, int | float) else y, y, x
+
+
+def _ratio(page: TiffPage, name: str) -> float:
+    tag = page.tags.get(name)
+    if tag is None or not isinstance(tag.value, tuple) or not tag.value[1]:
+        return 0.0
+    return float(tag.value[0] / tag.value[1])
