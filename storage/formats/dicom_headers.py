@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from storage.formats.base import FileRefused, check_size
 from storage.formats.privacy import IDENTIFYING
@@ -34,17 +35,27 @@ HEADER = [
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
-    "EchoNumbers", "EchoTime", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "TriggerTime",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence",
+    "DimensionIndexSequence",
 ]  # fmt: skip
+# What tells two pictures of one place apart, the plainest first; inside enhanced files they lie with each frame.
+# Times of day come last: a slice of its own time is no volume of its own (`dicom_parts`).
 SPLITS = (
-    "EchoNumbers",
-    "EchoTime",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "AcquisitionNumber",
-    "ImageType",
-)
+    "EchoNumbers", "EchoTime", "EffectiveEchoTime", "TemporalPositionIdentifier", "TemporalPositionIndex",
+    "TemporalPositionTimeOffset", "TriggerTime", "NominalCardiacTriggerDelayTime", "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase", "FrameReferenceTime", "PhaseNumber", "DiffusionBValue",
+    "DiffusionGradientOrientation", "ComplexImageComponent", "ImageType",
+    "FrameType", "InversionTime", "InversionTimes", "FlipAngle", "RepetitionTime", "SequenceName", "KVP",
+    "ConvolutionKernel", "ContrastBolusAgent", "DimensionIndexValues", "StackID", "AcquisitionNumber",
+    "FrameAcquisitionNumber", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime", "ContentTime",
+)  # fmt: skip
+PRIVATE_SPLITS = (  # b-values of Siemens, GE and Philips, and directions of Siemens and GE
+    (0x0019, 0x100C), (0x0043, 0x1039), (0x2001, 0x1003), (0x0019, 0x100E), (0x0019, 0x10BB),
+)  # fmt: skip
+WHERE = (  # dimensions of an enhanced file that say where a frame lies, not which picture of a place it is
+    (0x0020, 0x0032), (0x0020, 0x9057), (0x0020, 0x1041), (0x0020, 0x9301), (0x0020, 0x9113),
+)  # fmt: skip
+TAGS: list[BaseTag] = [*(Tag(name) for name in (*HEADER, *SPLITS)), *(Tag(pair) for pair in PRIVATE_SPLITS)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Slice:
     spacing: tuple[float, float] | None  # mm between rows, between columns
     thickness: float
     window: tuple[float, float] | None
-    traits: tuple[str, ...]  # by SPLITS: what tells two pictures of the same place apart
+    traits: tuple[str, ...] = ()  # by SPLITS: what tells two pictures of the same place apart
 
 
 class Nameless(FileRefused):
@@ -84,7 +95,7 @@ def is_dicom(path: Path) -> bool:
 
 def read_header(path: Path) -> Dataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER))
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=TAGS)
     except Exception:  # a damaged header can raise anything, and the message may quote it
         raise Nameless("its DICOM header is damaged or cut short; copy it again") from None
 
@@ -113,15 +124,22 @@ def slices_of(path: Path, header: Dataset) -> Iterable[Slice]:
     frames = number_of(header, "NumberOfFrames") or 1
     shared = _first(header, "SharedFunctionalGroupsSequence")
     groups = header.get("PerFrameFunctionalGroupsSequence") or []
-    plain = _slice(path, 0, header, [header])
+    said = _traits(header)
+    plain = replace(_slice(path, 0, header, [header]), traits=_in_turn(said, header))
     if frames == 1 and not groups:
         return [plain]
     if not groups:  # frames without places: a film, shown as a stack
         step = _float(header, "SpacingBetweenSlices")
         spacing = plain.spacing if step else None
-        stack = replace(plain, position=None, orientation=None, spacing=spacing, thickness=step or 1.0)
+        stack = replace(
+            plain, position=None, orientation=None, spacing=spacing, thickness=step or plain.thickness
+        )
         return [replace(stack, frame=n) for n in range(frames)]
-    return [_slice(path, n, header, [groups[n], shared, header]) for n in range(min(frames, len(groups)))]
+    if len(groups) < frames:
+        raise FileRefused("it says of some of its frames only where they lie; export it again")
+    common = {**said, **_traits(shared)}
+    slices = (_slice(path, n, header, [groups[n], shared, header]) for n in range(frames))
+    return [replace(s, traits=_in_turn({**common, **_traits(groups[s.frame])}, header)) for s in slices]
 
 
 def _slice(path: Path, frame: int, header: Dataset, places: Sequence[Dataset | None]) -> Slice:
@@ -142,10 +160,43 @@ def _slice(path: Path, frame: int, header: Dataset, places: Sequence[Dataset | N
         position=_find(places, "PlanePositionSequence", "ImagePositionPatient", 3),
         orientation=_unit_axes(_find(places, "PlaneOrientationSequence", "ImageOrientationPatient", 6)),
         spacing=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
-        thickness=abs(thickness[0]) if thickness and thickness[0] else 1.0,
+        thickness=abs(thickness[0])
+        if thickness and thickness[0]
+        else (spacing[0] if spacing else 1.0) or 1.0,
         window=_window(center, width),
-        traits=tuple(text_of(header, keyword) or "" for keyword in SPLITS),
     )
+
+
+def _traits(data: Dataset | None) -> dict[str, str]:
+    """What is said of `SPLITS` here and in the first items of its sequences; the functional groups of frames apart."""
+    found: dict[str, str] = {}
+    for element in data if data is not None else ():
+        try:
+            name = element.keyword or str(element.tag)
+            if element.VR != "SQ":
+                if name in SPLITS or element.tag in PRIVATE_SPLITS:
+                    found[name] = str(element.value)
+            elif element.value and not name.endswith("FunctionalGroupsSequence"):
+                found |= _traits(element.value[0])
+        except Exception:  # as in text_of
+            continue
+    return found
+
+
+def _in_turn(found: dict[str, str], header: Dataset) -> tuple[str, ...]:
+    """In the order of `SPLITS`, then the private ones; of an enhanced file's dimensions those that say no place."""
+    if "DimensionIndexValues" in found:
+        found = {**found, "DimensionIndexValues": _without_places(found["DimensionIndexValues"], header)}
+    names = (*SPLITS, *(str(Tag(tag)) for tag in PRIVATE_SPLITS))
+    return tuple(found.get(name, "") for name in names)
+
+
+def _without_places(values: str, header: Dataset) -> str:
+    pointers = [item.get("DimensionIndexPointer") for item in header.get("DimensionIndexSequence") or []]
+    numbers = values.strip("[]").split(",")
+    if len(pointers) != len(numbers):
+        return ""
+    return ",".join(n for n, pointer in zip(numbers, pointers, strict=True) if pointer not in map(Tag, WHERE))
 
 
 def _find(

@@ -1,6 +1,8 @@
 """NRRD and MetaImage (.mha, .mhd), through SimpleITK."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.formats.base import (
+    DEEP_COLOUR,
     FileRefused,
     check_size,
     check_stored,
@@ -17,20 +20,21 @@ from storage.formats.base import (
     to_pixel_type,
 )
 from storage.formats.grid import Grid, grid_of
+from storage.formats.itk_header import data_file, header_fields, openable
 from storage.formats.simple_itk import simple_itk
+from storage.formats.units import millimetres
 from storage.scan import Scan, robust_window, value_range
 
 if TYPE_CHECKING:
     from SimpleITK import Image
 
-HEADER_BYTES = 65536
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-INLINE = ("local", "internal")
+UNKNOWN_UNIT = "its unit of length is none that is known here, so its sizes are taken as millimetres"
 
 
 def read(path: Path) -> Scan:
     """One volume or picture, nearest to the canonical orientation."""
-    values, grid = _load(path)
+    values, grid, remarks = _load(path)
     pixels = grid.to_display(rgb8(values) if values.ndim == 4 else to_pixel_type(values))
     return Scan(
         name=shown_name(path),
@@ -40,65 +44,75 @@ def read(path: Path) -> Scan:
         geometry=grid.json(),
         window=robust_window(pixels),
         value_range=value_range(pixels),
+        remarks=(*remarks, DEEP_COLOUR) if values.ndim == 4 and values.dtype != np.uint8 else remarks,
     )
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
-    values, grid = _load(path)
+    values, grid, _ = _load(path)
     return label_values(grid.to_display(values)), grid
 
 
-def _load(path: Path) -> tuple[NDArray[Any], Grid]:
-    """Values (i, j, k[, 3]) and their grid."""
-    fields = _header_fields(path)
-    data = _data_file(path, fields)
-    reader = simple_itk().ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    size, channels = reader.GetSize(), reader.GetNumberOfComponents()
-    if sum(n > 1 for n in size[3:]) or channels not in (1, 3, 4):
-        raise FileRefused(
-            f"it is {len(size)}-D with {channels} values a voxel; save one volume of grey values a file"
-        )
-    check_size(size, 8)
-    item = np.dtype(_numpy_name(reader.GetPixelID())).itemsize
-    packed = data != path or any(fields.get(k, "").lower() not in ("", "raw", "false") for k in PACKING)
-    check_stored(data, int(np.prod(size)) * channels * item, compressed=packed)
-    image = reader.Execute()
-    return _source_order(image), _grid(image, _says_orientation(fields))
+def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
+    """Values (i, j, k[, 3]), their grid, and what of the header was lost."""
+    fields = header_fields(path)
+    data = data_file(path, fields)
+    with openable(path, data) as file, _flat_told():
+        reader = simple_itk().ImageFileReader()
+        reader.SetFileName(str(file))
+        reader.ReadImageInformation()
+        size, channels = reader.GetSize(), reader.GetNumberOfComponents()
+        if sum(n > 1 for n in size[3:]) or channels not in (1, 3, 4):
+            raise FileRefused(
+                f"it is {len(size)}-D with {channels} values a voxel; save one volume of grey values a file"
+            )
+        check_size(size, 8)
+        item = np.dtype(_numpy_name(reader.GetPixelID())).itemsize
+        packed = data != path or any(fields.get(k, "").lower() not in ("", "raw", "false") for k in PACKING)
+        check_stored(data, int(np.prod(size)) * channels * item, compressed=packed)
+        image = reader.Execute()
+    if channels > 1:
+        _check_colours(fields, channels)
+    scale, remarks = _units(fields)
+    return _source_order(image), _grid(image, fields, scale), remarks
 
 
 PACKING = ("encoding", "compresseddata")
 
 
-def _header_fields(path: Path) -> dict[str, str]:
-    """The text header as lower-case keys; both formats write "key: value" or "key = value" lines."""
-    with open(path, "rb") as file:
-        text = file.read(HEADER_BYTES).split(b"\n\n")[0].decode("latin-1")
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        match = re.match(r"([A-Za-z][A-Za-z ]*?)\s*(?::=|[:=])\s*(.*)", line)
-        if match:
-            fields.setdefault(match[1].lower().replace(" ", ""), match[2].strip())
-        if match and match[1].lower() == "elementdatafile":
-            break
-    return fields
+@contextmanager
+def _flat_told() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "spacing" in str(error) or "direction" in str(error):
+            raise FileRefused("its spacing is zero or its directions are flat; mend its header") from None
+        raise
 
 
-def _data_file(path: Path, fields: dict[str, str]) -> Path:
-    """Where the pixels are: the file itself or one beside it. A header may not point anywhere else."""
-    name = fields.get("elementdatafile") or fields.get("datafile") or "local"
-    if name.lower() in INLINE:
-        return path
-    if not re.fullmatch(r"[\w() +,.-]+", name) or name.upper().startswith("LIST") or "%" in name:
-        raise FileRefused(
-            "its pixels are in files elsewhere; save header and pixels as one .mha or .nrrd file"
-        )
-    data = path.with_name(name)
-    if data.is_symlink() or not data.is_file():
-        raise FileRefused("its file of pixels is not beside it; copy both, or save it as one file")
-    return data
+def _check_colours(fields: dict[str, str], channels: int) -> None:
+    """Three or four values a voxel are colours where NRRD says so, or says nothing against it."""
+    kind = next(
+        (k for k in fields.get("kinds", "").lower().split() if k not in ("domain", "space", "none")), ""
+    )
+    if kind and "color" not in kind and kind not in ("vector", "???"):
+        raise FileRefused(f"its {channels} values a voxel are no colours ({kind}); save one a file")
+    if channels == 4 and kind and "rgba" not in kind and kind not in ("4-color", "vector"):
+        raise FileRefused(f"its four values a voxel are no RGB ({kind}); save it as RGB")
+
+
+def _units(fields: dict[str, str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Millimetres in one unit of each axis: of space where directions are given, of the array otherwise."""
+    names = [
+        a or b for a, b in re.findall(r'"([^"]*)"|(\S+)', fields.get("spaceunits") or fields.get("units", ""))
+    ]
+    names = names[:3] if "spaceunits" in fields else names[-3:]
+    names = [fields["distanceunits"]] * 3 if "distanceunits" in fields else names
+    found = [millimetres(name) for name in names]
+    odd = [n for n, mm in zip(names, found, strict=True) if mm is None and n not in ("", "???", "none")]
+    scale = np.array([*(mm or 1.0 for mm in found), 1.0, 1.0, 1.0][:3])
+    return scale, (UNKNOWN_UNIT,) if odd else ()
 
 
 def _numpy_name(pixel_id: int) -> str:
@@ -126,15 +140,29 @@ def _source_order(image: "Image") -> NDArray[Any]:
     return values.reshape((-1, *values.shape[-2:])).T
 
 
-def _grid(image: "Image", oriented: bool) -> Grid:
+def _grid(image: "Image", fields: dict[str, str], scale: NDArray[np.float64]) -> Grid:
+    """`scale`: millimetres in one unit of each axis."""
     i, j, k = (*image.GetSize(), 1)[:3]
     if image.GetDimension() == 2:
-        affine = np.diag([*image.GetSpacing(), 1.0, 1.0])
-        return grid_of("itk", (i, j, k), affine, oriented=False)
+        x, y = np.array(image.GetSpacing()) * scale[:2]
+        affine = np.diag([x, y, y, 1.0])  # as elsewhere, the depth of a picture is taken to be that of a row
+        return grid_of("itk", (i, j, k), affine if _says_spacing(fields) else None, oriented=False)
     direction = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3]
+    oriented = _says_orientation(fields)
     affine = np.eye(4)
     affine[:3, :3] = LPS_TO_RAS @ direction * image.GetSpacing()[:3]
     affine[:3, 3] = LPS_TO_RAS @ image.GetOrigin()[:3]
+    affine[:3] *= scale[:, None]
     if not oriented:
-        affine = np.diag([*image.GetSpacing()[:3], 1.0])
-    return grid_of("itk", (i, j, k), affine, oriented=oriented)
+        affine = np.diag([*np.linalg.norm(affine[:3, :3], axis=0), 1.0])
+    return grid_of("itk", (i, j, k), affine if oriented or _says_spacing(fields) else None, oriented=oriented)
+
+
+def _says_spacing(fields: dict[str, str]) -> bool:
+    """Whether there is a number for every axis; ITK takes 1 for those that are missing."""
+    said = [
+        fields[key]
+        for key in ("spacings", "spacedirections", "elementspacing", "elementsize")
+        if key in fields
+    ]
+    return bool(said) and "nan" not in said[0].lower().split()

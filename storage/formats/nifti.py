@@ -3,6 +3,7 @@
 import gzip
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
+from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
 from storage.arrays import write_bytes
@@ -22,7 +24,7 @@ from storage.formats.base import (
     rgb8,
     shown_name,
 )
-from storage.formats.grid import Grid, grid_of
+from storage.formats.grid import Grid, grid_of, usable
 from storage.scan import Scan, robust_window, value_range
 
 nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints every header that it mends
@@ -30,6 +32,20 @@ UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes for metre, millimetre, 
 NUMBERS = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 VECTORS = ("srow_x", "srow_y", "srow_z", "pixdim")
 CODES = ("qform_code", "sform_code", "xyzt_units")
+SFORM_LOST = "its sform is all zero or flat, so its qform says where it lies"
+PLACE_LOST = (
+    "its sform and qform are all zero or flat, so nothing says how it lies and where left and right are"
+)
+UNKNOWN_UNIT = "its unit of length is none that NIfTI knows, so its sizes are taken as millimetres"
+
+
+@dataclass(frozen=True)
+class Place:
+    """How the voxels lie, as far as a header says it in numbers that can be used."""
+
+    affine: NDArray[np.float64] | None  # voxel -> mm
+    oriented: bool
+    remarks: tuple[str, ...]
 
 
 def read(path: Path) -> Scan:
@@ -39,7 +55,7 @@ def read(path: Path) -> Scan:
 
 def read_volume(path: Path, number: int | None) -> Scan:
     """As `read`; `number` chooses one volume of a 4-D file."""
-    values, grid = _load(path, number)
+    values, grid, remarks = _load(path, number)
     pixels = grid.to_display(values)
     return Scan(
         name=shown_name(path),
@@ -49,12 +65,13 @@ def read_volume(path: Path, number: int | None) -> Scan:
         geometry=grid.json(),
         window=robust_window(pixels),
         value_range=value_range(pixels),
+        remarks=remarks,
     )
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
-    values, grid = _load(path, None)
+    values, grid, _ = _load(path, None)
     return label_values(grid.to_display(values)), grid
 
 
@@ -75,8 +92,8 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
     write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
-def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid]:
-    """Values (i, j, k[, 3]) with the file's scaling applied, and their grid."""
+def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
+    """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
     image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
     if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
         raise FileRefused("it is not a NIfTI file")
@@ -87,13 +104,34 @@ def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid]:
     needed = int(header["vox_offset"]) + math.prod(image.shape) * itemsize
     check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
     values = _values(image, shape, number or 0)
-    affine = np.array(image.affine, float)
-    scale = UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    oriented = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-    if not oriented:
-        affine = np.diag([*_zooms(header), 1.0])
-    affine[:3] *= scale
-    return values, grid_of("nifti", shape, affine, oriented=oriented, header=_header_facts(header))
+    place = _place(path, header)
+    grid = grid_of("nifti", shape, place.affine, oriented=place.oriented, header=_header_facts(header))
+    return values, grid, place.remarks
+
+
+def _place(path: Path, header: Nifti1Header) -> Place:
+    """By the sform, the qform where that is unusable, the voxel size where both are; always in millimetres."""
+    unit = int(header["xyzt_units"]) & 7
+    remarks = [UNKNOWN_UNIT] if unit not in (0, *UNIT_MM) else []
+    forms = [_form(header, name) for name in ("sform", "qform") if header[f"{name}_code"] > 0]
+    found = next((form for form in forms if form is not None), None)
+    if forms and found is None:
+        remarks.append(PLACE_LOST)
+    elif forms and forms[0] is None:
+        remarks.append(SFORM_LOST)
+    affine = _by_zooms(path, header) if found is None else found
+    if affine is not None:
+        affine[:3] *= UNIT_MM.get(unit, 1.0)
+    return Place(affine, found is not None, tuple(remarks))
+
+
+def _form(header: Nifti1Header, name: str) -> NDArray[np.float64] | None:
+    """(4, 4); None where an axis collapses, or the quaternion is longer than 1."""
+    try:
+        form = np.array(header.get_sform() if name == "sform" else header.get_qform(), float)
+    except ValueError:
+        return None
+    return form if usable(form) else None
 
 
 def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int, int]:
@@ -118,9 +156,14 @@ def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDA
     return rescale(stored, float(proxy.slope), float(proxy.inter))
 
 
-def _zooms(header: Nifti1Header) -> list[float]:
-    zooms = [abs(float(v)) for v in header["pixdim"][1:4]]
-    return [v if math.isfinite(v) and v > 0 else 1.0 for v in zooms]
+def _by_zooms(path: Path, header: Nifti1Header) -> NDArray[np.float64] | None:
+    """Voxel sizes alone; one that is missing is taken to be the largest of the others, None where all are."""
+    with ImageOpener(str(path)) as file:
+        raw = type(header).from_fileobj(file, check=False)  # nibabel mends a size of 0 into 1
+    zooms = [abs(float(v)) if math.isfinite(v) else 0.0 for v in raw["pixdim"][1:4]]
+    if not any(zooms):
+        return None
+    return np.diag([*(v or max(zooms) for v in zooms), 1.0])
 
 
 def _header_facts(header: Nifti1Header) -> dict[str, Any]:
