@@ -133,6 +133,22 @@ def test_a_label_during_a_fill_ends_it_and_only_the_newest_state_lands(bench: Be
     assert len(list(bench.store.predictions.directory.iterdir())) == 2, "classes and confidence, nothing else"
 
 
+def test_a_volume_of_which_everything_is_said_is_filled_no_more_until_that_is_taken_back(bench: Bench):
+    bench.label(0, 4)
+    bench.filled()
+    outcome = bench.accept()
+    runs = bench.filler.runs
+    bench.fills.refresh(bench.image)
+    bench.filled()
+    assert bench.filler.runs == runs and bench.said[-1]["state"] == "none"
+    assert not bench.store.predictions.of(bench.image)
+    undo = UndoMessage(t="undo", id=uuid.uuid4().hex, target=outcome.ack["id"])
+    bench.changes.take("ann", undo, b"")
+    bench.fills.refresh(bench.image)
+    bench.filled()
+    assert bench.filler.runs == runs + 1 and bench.proposals.available(bench.image)
+
+
 def test_commits_do_not_wait_for_a_fill(bench: Bench):
     bench.filler.gate.clear()
     bench.label(0, 4)
