@@ -15,15 +15,14 @@ from annotator.cli.common import Command, HelpText
 from annotator.cli.data import (
     fill_export,
     fill_groups,
-    fill_import,
     fill_status,
     fill_tag,
     run_export,
     run_groups,
-    run_import,
     run_status,
     run_tag,
 )
+from annotator.cli.imports import fill_import, run_import
 from annotator.cli.learn import (
     fill_model,
     fill_predict,

@@ -30,9 +30,11 @@ def events_of(tables: Tables, client_id: str, author: str) -> list[dict[str, Any
     return [row for row in rows if row["client_id"] == client_id or FURTHER.match(row["client_id"])]
 
 
-def insert_revokes(tables: Tables, rows: Sequence[dict[str, Any]], client_id: str, author: str) -> None:
-    """Take `labels` rows back, inside the caller's transaction."""
-    for number, row in enumerate(rows):
+def insert_revokes(
+    tables: Tables, rows: Sequence[dict[str, Any]], client_id: str, author: str, *, start: int = 0
+) -> None:
+    """Take `labels` rows back, inside the caller's transaction. `start`: how many events the act has already."""
+    for number, row in enumerate(rows, start):
         keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
         new = {"client_id": member(client_id, number), "kind": "revoke", "source": row["source"]}
         tables.table("labels").insert({**new, "author": author, **keep, "revokes": row["id"]})

@@ -161,3 +161,14 @@ def m007_answers(db: Database) -> None:
         create table answers (client_id text primary key, answer text not null) without rowid;
         create index labels_revokes on labels(revokes) where revokes is not null;
     """)
+
+
+@migration()
+def m008_class_values(db: Database) -> None:
+    """The values that a data set fixes for classes: what was 5 in its masks is 5 in exports."""
+    db.executescript("""
+        create table class_values (
+            class_id integer primary key references classes(id),
+            value integer not null unique
+        );
+    """)

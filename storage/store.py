@@ -13,7 +13,9 @@ from sqlite_utils import Database as Tables
 
 from storage.answers import Answers
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
+from storage.class_values import ClassValues
 from storage.database import Database, full_disk_told
+from storage.image_sources import ImageSources
 from storage.image_states import ImageStates
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
@@ -60,6 +62,7 @@ class Store:
         self.predictions, self.tags = Predictions(self.root / "predictions", self._db), Tags(self._db)
         self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
         self.answers = Answers(self._db)
+        self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
 
     def note_address(self, address: str) -> None:
         """For whoever finds the project open: where its page is. Raises OSError."""
@@ -174,6 +177,13 @@ class Store:
         with self._db.transaction() as tables:
             ids = [self._insert_label(tables, uid, label) for uid, label in zip(uids, new, strict=True)]
         return [self._label(self._label_row(label_id)) for label_id in ids]
+
+    def replace_labels(self, old: Sequence[LabelRow], new: Sequence[NewLabel], *, act: str) -> None:
+        """Take live events back and add others in one transaction: both or neither. All of it is one act, `act`."""
+        with self._db.transaction() as tables:
+            self.add_labels(new)
+            rows = [self._label_row(label.id) for label in old]
+            insert_revokes(tables, rows, act, new[0].author, start=len(new))
 
     def revoke(self, target: str, *, client_id: str, author: str) -> list[LabelRow]:
         """Take an act of one's own back; answers with its events. The same client id again changes nothing."""

@@ -1,47 +1,19 @@
-"""`import`, `tag`, `groups`, `export` and `status`: what goes into a project, and what comes out."""
+"""`tag`, `groups`, `export` and `status`: what is said about images, and what comes out of a project."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.cli.common import (
     Options,
     Parser,
-    add_data,
-    check_data,
     print_refused,
-    project_of,
     require_project,
     terminal_job,
 )
 
 if TYPE_CHECKING:
     from storage.store import Store
-
-
-def fill_import(command: Parser) -> None:
-    add_data(command, required=True)
-    command.add_argument(
-        "--objects", action="store_true", help="mask values number the objects of one class, not classes"
-    )
-
-
-def run_import(options: Options) -> int:
-    """Import images, and masks as labels. Bad files are skipped; each gets a line that says why."""
-    from annotator.exchange.import_images import import_path
-    from storage.store import Store
-
-    check_data(options.data)
-    job, store = terminal_job("import"), Store(project_of(options))
-    try:
-        report = import_path(store, options.data, job, labels=options.labels, objects=options.objects or None)
-    finally:
-        store.close()
-    print(file=sys.stderr)  # ends the line of progress
-    print_refused(report.refused)
-    print(f"{len(report.added)} imported into {store.root}, {len(report.refused)} refused")
-    return 0 if report.added or not report.refused else 1
 
 
 def fill_tag(command: Parser) -> None:

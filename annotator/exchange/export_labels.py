@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from annotator.exchange.export_report import ExportedImage, provenance, readme
+from annotator.exchange.export_names import reserve_names
+from annotator.exchange.export_report import ExportedClasses, ExportedImage, provenance, readme
 from annotator.exchange.writers import WRITERS, check_formats, formats_for
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.jobs import Job
@@ -20,7 +20,7 @@ from learners.text import count_of
 from storage.arrays import sync_directory, write_bytes
 from storage.database import full_disk_told
 from storage.fold import fold
-from storage.formats import grid_of_image, stem
+from storage.formats import grid_of_image
 from storage.rows import ClassRow, ImageRow, LabelRow
 from storage.store import Store
 from storage.tags import TagRow
@@ -50,7 +50,8 @@ class Writing:
     folder: Path
     request: ExportRequest
     project: str
-    names: set[str] = field(default_factory=set)
+    names: dict[int, str]  # image -> what its files are called
+    numbers: dict[int, int]  # class -> its value in files
     exported: list[ExportedImage] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # formats that wrote something
 
@@ -70,14 +71,6 @@ class Writing:
                 writer.write(image)
                 self.used.add(name)
 
-    def free_name(self, image: ImageRow) -> str:
-        """A file name for an image, unlike the others whatever the file system thinks of case."""
-        name = re.sub(r"[^\w.-]+", "_", stem(Path(image.name))).strip("._")[:100] or "image"
-        if name.casefold() in self.names:
-            name = f"{name}_{image.id}"
-        self.names.add(name.casefold())
-        return name
-
 
 def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path:
     """Write `target`, a new folder or a .zip file, all or nothing; returns it.
@@ -95,7 +88,10 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
     try:
         with full_disk_told("free some space and export again"):
             partial.mkdir()
-            _write_all(store, Writing(partial, request, store.root.name), images, job)
+            names = reserve_names(store.images(limit=-1)[1])
+            numbers = store.class_values.of(store.classes())
+            writing = Writing(partial, request, store.root.name, names, numbers)
+            _write_all(store, writing, images, job)
             _zip(partial, target) if as_zip else _move(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -110,9 +106,14 @@ def _chosen(store: Store, request: ExportRequest) -> list[ImageRow]:
 
 
 def _check_ignore(store: Store, request: ExportRequest) -> None:
-    named = next((c.name for c in store.classes() if c.id == request.ignore), None)
+    classes = store.classes()
+    numbers = store.class_values.of(classes)
+    named = next((c.name for c in classes if numbers[c.id] == request.ignore), None)
     if named is not None:
-        raise ValueError(f"{request.ignore} is the number of class {named!r}; take 255 for unlabelled voxels")
+        free = next(v for v in (255, *range(254, 0, -1), 65535) if v not in numbers.values())
+        raise ValueError(
+            f"{request.ignore} is the value of class {named!r}; take {free} for unlabelled voxels"
+        )
 
 
 def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job) -> None:
@@ -132,7 +133,9 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
             "the chosen formats fit none of the labelled images; "
             f"volumes need {formats_for('volume')}, pictures {formats_for('picture')}"
         )
-    classes = store.classes()  # now: one may have come while the images were written
+    classes = [
+        c for c in store.classes() if c.id in writing.numbers
+    ]  # others came meanwhile, and are nowhere
     for name, writer in writing.writers.items():
         if name in writing.used:
             writer.finish(classes)
@@ -146,10 +149,11 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
     labelled = LabelledImage(
         row=image,
         grid=grid_of_image(image.geometry, image.shape, image.spacing_mm),
-        name=writing.free_name(image),
+        name=writing.names[image.id],
         known=folded.known(),
         instances=folded.instances,
         unknown=writing.request.ignore or 0,
+        numbers=writing.numbers,
     )
     for problem in folded.problems:
         job.refuse(f"{image.name}: {problem}")
@@ -169,9 +173,10 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
 
 def _write_reports(writing: Writing, classes: list[ClassRow], left_out: int, tags: list[TagRow]) -> None:
     ignore = writing.request.ignore
-    record = provenance(writing.project, writing.exported, classes, ignore, tags)
+    told = ExportedClasses(classes, writing.numbers)
+    record = provenance(writing.project, writing.exported, told, ignore, tags)
     _write_json(writing.folder / "provenance.json", record)
-    write_bytes(writing.folder / "labels.csv", _class_table(classes).encode())
+    write_bytes(writing.folder / "labels.csv", _class_table(told).encode())
     write_bytes(writing.folder / "README.txt", readme(writing.exported, ignore, left_out).encode())
 
 
@@ -179,11 +184,11 @@ def _write_json(path: Path, content: Any) -> None:
     write_bytes(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
 
 
-def _class_table(classes: list[ClassRow]) -> str:
+def _class_table(told: ExportedClasses) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["value", "name", "color"])
-    rows.writerows([(0, "background", ""), *((c.id, c.name, c.color) for c in classes)])
+    rows.writerows([(0, "background", ""), *((told.values[c.id], c.name, c.color) for c in told.classes)])
     return text.getvalue()
 
 

@@ -1,7 +1,7 @@
 """What goes along with exported masks: provenance for programs, a README for people."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,14 @@ from storage.tags import TagRow
 PLANES = ("z", "y", "x")
 FILE_AXES = ("i", "j", "k")
 MAX_TEXT = 200
+
+
+@dataclass(frozen=True)
+class ExportedClasses:
+    """The classes, and the value of each in the files."""
+
+    classes: Sequence[ClassRow]
+    values: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def version() -> str:
 def provenance(
     project: str,
     exported: list[ExportedImage],
-    classes: list[ClassRow],
+    told: ExportedClasses,
     ignore: int | None,
     tags: Sequence[TagRow] = (),
 ) -> dict[str, Any]:
@@ -62,7 +70,9 @@ def provenance(
         "project": project,
         "unknown_value": 0 if ignore is None else ignore,
         "unknown_is_background": ignore is None,
-        "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in classes],
+        "classes": [
+            {"id": c.id, "value": told.values[c.id], "name": c.name, "color": c.color} for c in told.classes
+        ],
         "images": [_image(one) for one in exported],
         "tags": [_tag(tag) for tag in tags],
     }

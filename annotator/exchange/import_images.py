@@ -1,34 +1,22 @@
 """Folders and files into a project: images first, then the masks that belong to them. Bad files cost one line each."""
 
 import secrets
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotator.exchange.import_files import (
-    FileListing,
-    Key,
-    MaskFiles,
-    companion,
-    find_files,
-    image_key,
-    masks_beside,
-    masks_given,
-)
-from annotator.exchange.import_masks import import_mask
+from annotator.exchange.changed_header import difference, turned
+from annotator.exchange.import_items import ImportItem, named_scans
+from annotator.exchange.import_masks import MaskSource, import_mask
+from annotator.exchange.import_plan import ImportPlan, ImportRequest, plan_import, refuse_masks
+from annotator.exchange.mask_meaning import ValueChoices
 from annotator.jobs import Job
-from storage import formats
-from storage.formats import FileRefused, dicom
-from storage.formats.dicom_headers import Nameless
-from storage.formats.privacy import Identities
+from storage.formats import FileRefused
+from storage.rows import ImageRow
 from storage.scan import Scan
 from storage.store import Store
 
 NAMED = 3  # files that are no images, in the one line about an import
-EMPTY = "it is empty (0 bytes)"
-UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
-SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
+SEVERAL = "its series holds {count} images and it fits one; import them apart"
 
 
 @dataclass(frozen=True)
@@ -40,13 +28,24 @@ class ImportReport:
     known: int = 0  # images that were there already
     labelled: tuple[int, ...] = ()  # images that got labels from masks, new or not
     passed: tuple[str, ...] = ()  # files that go with images and are none, such as notes and tables
+    notes: tuple[str, ...] = ()  # what was decided and is worth a line
+    replaced: int = 0  # images whose labels of an earlier import were taken back for newer ones
+    changed: tuple[int, ...] = ()  # images that took a new header
 
     @property
     def message(self) -> str:
-        known = f", {self.known} there already" if self.known else ""
-        masks = f", {len(self.labelled)} masks as labels" if self.labelled else ""
-        refused = f", {len(self.refused)} left out" if self.refused else ""
-        return f"{len(self.added)} imported{masks}{known}{refused}{self._passed}"
+        parts = [f"{len(self.added)} imported"]
+        if self.labelled:
+            parts.append(f"{len(self.labelled)} masks as labels")
+        if self.replaced:
+            parts.append(f"{self.replaced} of them in place of earlier ones")
+        if self.known:
+            parts.append(f"{self.known} there already")
+        if self.changed:
+            parts.append(f"{len(self.changed)} with a new header")
+        if self.refused:
+            parts.append(f"{len(self.refused)} left out")
+        return ", ".join(parts) + self._passed
 
     @property
     def _passed(self) -> str:
@@ -56,42 +55,21 @@ class ImportReport:
         return f", {len(self.passed)} no image: {', '.join(self.passed[:NAMED])}{more}"
 
 
-@dataclass(frozen=True)
-class ImportItem:
-    """What becomes one image (or several, where a series mixes echoes): a file or a DICOM series."""
-
-    files: tuple[Path, ...]
-    series: dicom.Series | None = None
-
-
 @dataclass
 class ImportRun:
     """One import under way; thrown away at its end."""
 
     store: Store
-    job: Job
-    found: FileListing
-    identities: Identities
-    objects: bool | None
-    masks: MaskFiles = field(default_factory=MaskFiles)
-    used: set[Path] = field(default_factory=set)
+    plan: ImportPlan
+    batch: str = field(default_factory=lambda: secrets.token_hex(8))  # its name in the labels that it makes
     added: list[int] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
-    passed: list[Path] = field(default_factory=list)
     known: int = 0
     labelled: list[int] = field(default_factory=list)
+    replaced: int = 0
+    changed: list[int] = field(default_factory=list)
 
     def refuse(self, line: str) -> None:
-        self.refused.append(line)
-        self.job.refuse(line)
-
-    def shown(self, path: Path) -> str:
-        """The path for messages; a stand-in where it names a person of a DICOM header."""
-        shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
-        if self.identities.in_path(shown):
-            return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
-        return "".join(c if c.isprintable() else "_" for c in shown)
+        self.plan.sight.refuse(line)
 
 
 def import_path(
@@ -102,187 +80,95 @@ def import_path(
     Masks: those in a folder `labels` beside `images`, or `labels`, a file or folder. `objects` says whether mask
     values number objects (True) or name classes (False); None decides by the values. Raises StorageFull.
     """
-    path = path.resolve()
-    job.report("looking", 0, 0, "looking for images")
-    found = find_files(path, apart_from=store.root.resolve())
-    run = ImportRun(store, job, found, Identities(_salt(store)), objects)
-    run.masks = masks_given(labels.resolve()) if labels else masks_beside(found)
-    units = list(_units(run))
-    for done, unit in enumerate(units):
+    values = ValueChoices(objects)
+    request = ImportRequest(path.resolve(), labels.resolve() if labels else None, values)
+    return carry_out(store, plan_import(store, request, job))
+
+
+def carry_out(store: Store, plan: ImportPlan) -> ImportReport:
+    """Do what was planned. Raises StorageFull."""
+    run, job, items = ImportRun(store, plan), plan.sight.job, plan.items
+    for done, item in enumerate(items):
         if job.cancelled:
             break
-        job.report("importing", done, len(units), run.shown(unit.files[0]))
-        _import_unit(run, unit)
+        job.report("importing", done, len(items), plan.sight.shown(item.files[0]))
+        _import_item(run, done, item)
     if not job.cancelled:
-        _report_lonely_masks(run)
-    passed = tuple(run.shown(path) for path in run.passed)
-    report = ImportReport(tuple(run.added), tuple(run.refused), run.known, tuple(run.labelled), passed)
-    job.report("importing", len(units), len(units), report.message)
+        refuse_masks(plan)
+    report = _report(run)
+    job.report("importing", len(items), len(items), report.message)
     return report
 
 
-def _units(run: ImportRun) -> Iterator[ImportItem]:
-    """Files and series in the order of their first files. Reads every DICOM header, then says what it refused."""
-    kinds = dict(_kinds(run))
-    series: dict[Path, list[dicom.Series]] = defaultdict(list)
-    for one in _collect(run, [path for path, kind in kinds.items() if kind == "dicom"]):
-        series[one.slices[0].path].append(one)
-    _refuse_what_waited(run)
-    for path, kind in kinds.items():
-        if kind != "dicom":
-            yield ImportItem((path,))
-        for one in series.get(path, []):
-            yield ImportItem(tuple(dict.fromkeys(s.path for s in one.slices)), one)
-
-
-def _kinds(run: ImportRun) -> Iterator[tuple[Path, str]]:
-    """The files that are images, with their kind; others are passed over or refused."""
-    alone = len(run.found.files) == 1
-    masks = run.masks.files
-    for path in run.found.files:
-        if path in masks:
-            continue
-        try:
-            kind = formats.kind_of(path) if path.stat().st_size else "empty"
-        except OSError as error:
-            run.later.append((path, f"it cannot be opened ({error.strerror})"))
-            continue
-        if kind and kind != "empty":
-            yield path, kind
-        elif alone or not companion(path):
-            run.later.append((path, EMPTY if kind == "empty" else UNKNOWN_KIND))
-        else:
-            run.passed.append(path)
-
-
-def _refuse_what_waited(run: ImportRun) -> None:
-    for name in run.found.unreadable:
-        hidden = run.identities.in_path(name)
-        shown = f"file {run.identities.pseudonym(name)}" if hidden else name
-        run.refuse(f"{shown}: its name cannot be read as text; rename it")
-    for folder in run.found.closed:
-        run.refuse(f"{run.shown(folder)}: you may not open this folder; ask for permission")
-    for path, reason in run.later:
-        run.refuse(f"{run.shown(path)}: {reason}")
-
-
-def _collect(run: ImportRun, paths: list[Path]) -> list[dicom.Series]:
-    """All series of these files. Only when every header was read is it known whom a path names."""
-    collector = dicom.Collector(run.identities)
-    refused: list[tuple[int, Path, FileRefused]] = []
-    for number, path in enumerate(paths, start=1):
-        if run.job.cancelled:
-            return []
-        run.job.report("reading DICOM headers", number, len(paths))
-        try:
-            collector.add(path)
-        except FileRefused as refusal:
-            refused.append((number, path, refusal))
-    for number, path, reason in refused:
-        nameless = isinstance(reason, Nameless)
-        shown = f"DICOM file {number} of {len(paths)} by name" if nameless else run.shown(path)
-        run.refuse(f"{shown}: {reason}")
-    return collector.series()
-
-
-def _import_unit(run: ImportRun, unit: ImportItem) -> None:
-    try:
-        scans = _named(run, unit)
-    except FileRefused as refusal:
-        run.refuse(f"{_unit_shown(run, unit)}: {refusal}")
-        return
-    for scan in scans:
-        image_id = run.store.find_image(scan)
-        if image_id is None:
-            image_id = run.store.add_image(scan)
-            run.added.append(image_id)
-        else:
-            run.known += 1
-        _import_mask(run, unit, image_id)
-
-
-def _import_mask(run: ImportRun, unit: ImportItem, image_id: int) -> None:
-    mask = run.masks.of(_key(run, unit))
-    if mask is None or (run.masks.only and mask in run.used):
-        return
-    run.used.add(mask)
-    shown = run.shown(mask)
-    try:
-        if import_mask(run.store, run.store.image(image_id), mask, shown, objects=run.objects):
-            run.labelled.append(image_id)
-    except FileRefused as refusal:
-        run.refuse(f"{shown}: {refusal}")
-
-
-def _named(run: ImportRun, unit: ImportItem) -> list[Scan]:
-    """The unit's scans under names and sources that identify nobody."""
-    if unit.series is None:
-        scan = formats.read(unit.files[0])
-        source = run.found.shown(unit.files[0])
-        if run.identities.in_path(source):
-            return [replace(scan, name=f"image {run.identities.pseudonym(source)}", source="")]
-        return [replace(scan, source=source)]
-    place = _place(unit)
-    source = run.found.shown(place) if place != run.found.root else ""
-    name, source = _series_name(run, unit, place, source)
-    scans = []
-    for scan, note in formats.read_series(unit.series):
-        scans.append(replace(scan, name=name, source=source))
-        if note:
-            run.refuse(f"{_unit_shown(run, unit)}: {note}")
-    return scans
-
-
-def _series_name(run: ImportRun, unit: ImportItem, place: Path, source: str) -> tuple[str, str]:
-    assert unit.series is not None
-    modality = unit.series.modality if (unit.series.modality or "").isalnum() else None
-    title = formats.stem(place) if place.is_file() else place.name
-    # the folder that was chosen may carry the patient's name although it is no part of `source`
-    if not title or run.identities.in_path(f"{title}/{source}"):
-        return f"{modality or 'DICOM'} {run.identities.pseudonym(unit.series.key)}", ""
-    printable = "".join(c if c.isprintable() else "_" for c in title)
-    return f"{printable} {modality or 'DICOM'}", source
-
-
-def _place(unit: ImportItem) -> Path:
-    """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
-    if len(unit.files) == 1:
-        return unit.files[0]
-    folder = unit.files[0].parent
-    while not all(f.is_relative_to(folder) for f in unit.files):
-        folder = folder.parent
-    return folder
-
-
-def _unit_shown(run: ImportRun, unit: ImportItem) -> str:
-    if unit.series is None:
-        return run.shown(unit.files[0])
-    place = _place(unit)
-    source = run.found.shown(place) if place != run.found.root else ""
-    name, source = _series_name(run, unit, place, source)
-    return f"series {name}" + (f" in {source}" if source else "")
-
-
-def _key(run: ImportRun, unit: ImportItem) -> Key:
-    place = _place(unit)
-    if place == run.found.root:
-        return (place.name,)
-    return (
-        image_key(run.found, place)
-        if unit.series is None
-        else (*image_key(run.found, place)[:-1], place.stem)
+def _report(run: ImportRun) -> ImportReport:
+    sight = run.plan.sight
+    return ImportReport(
+        added=tuple(run.added),
+        refused=tuple(sight.refused),
+        known=run.known,
+        labelled=tuple(run.labelled),
+        passed=tuple(sight.shown(path) for path in sight.passed),
+        notes=tuple(run.plan.notes),
+        replaced=run.replaced,
+        changed=tuple(run.changed),
     )
 
 
-def _report_lonely_masks(run: ImportRun) -> None:
-    for mask in sorted(run.masks.files - run.used):
-        if formats.kind_of(mask) is not None:
+def _import_item(run: ImportRun, number: int, item: ImportItem) -> None:
+    try:
+        scans = named_scans(run.plan.sight, item)
+    except FileRefused as refusal:
+        run.refuse(f"{run.plan.sight.shown_item(item)}: {refusal}")
+        return
+    images = [image for scan in scans if (image := _image_of(run, item, scan)) is not None]
+    choice = run.plan.masks.by_item.get(number)
+    if choice is None or not images:
+        return
+    if len(scans) > 1:
+        run.refuse(f"{run.plan.sight.shown(choice.mask.path)}: {SEVERAL.format(count=len(scans))}")
+        return
+    _import_mask(run, number, images[0])
+
+
+def _image_of(run: ImportRun, item: ImportItem, scan: Scan) -> int | None:
+    """The scan's image, new or not; None where it cannot be told whether it is there."""
+    image_id = run.store.find_image(scan)
+    if image_id is None:
+        if turned(scan, _images_from(run.store, scan.source)):
             run.refuse(
-                f"{run.shown(mask)}: no imported image has the name of this mask; rename it or import the image"
+                f"{run.plan.sight.shown_item(item)}: its header turns it another way now; "
+                "delete the image and import it again"
             )
+            return None
+        image_id = run.store.add_image(scan)
+        run.added.append(image_id)
+        return image_id
+    run.known += 1
+    if change := difference(run.store.image(image_id), scan):
+        if run.plan.request.take_headers:
+            run.store.sources.take_header(image_id, scan)
+            run.changed.append(image_id)
+        else:
+            run.refuse(f"{run.plan.sight.shown_item(item)}: {change}; take it with --take-headers")
+    return image_id
 
 
-def _salt(store: Store) -> str:
-    if (salt := store.setting(SALT)) is None:
-        store.set_setting(SALT, salt := secrets.token_hex(16))
-    return salt
+def _images_from(store: Store, source: str) -> list[ImageRow]:
+    return store.images_of(store.sources.images_from(source)) if source else []
+
+
+def _import_mask(run: ImportRun, number: int, image_id: int) -> None:
+    mask = run.plan.masks.by_item[number].mask
+    meaning = run.plan.meanings.get(mask.path)
+    if meaning is None:  # a line said why
+        return
+    shown = run.plan.sight.shown(mask.path)
+    source = MaskSource(mask.path, shown, run.batch, mask.objects)
+    try:
+        outcome = import_mask(run.store, run.store.image(image_id), source, meaning)
+    except FileRefused as refusal:
+        run.refuse(f"{shown}: {refusal}")
+        return
+    if outcome.events:
+        run.labelled.append(image_id)
+        run.replaced += outcome.replaced

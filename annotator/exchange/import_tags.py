@@ -1,17 +1,17 @@
 """Tags from a CSV file: image,class,present and, for volumes, slice."""
 
-import csv
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annotator.exchange.matching import NameIndex, image_names
+from annotator.exchange.tables import Column, read_table
 from storage.arrays import SliceRef
-from storage.formats import stem
 from storage.rows import ImageRow
 from storage.store import Store
 from storage.tags import NewTag, TagBatch
 
-NEEDED = ("image", "class", "present")
+COLUMNS = (Column("image", ("file",)), Column("class"), Column("present"), Column("slice", needed=False))
 YES, NO = {"1", "yes", "true", "y", "present"}, {"0", "no", "false", "n", "absent"}
 AUTHOR = "import"
 
@@ -33,37 +33,22 @@ def import_tags(store: Store, path: Path) -> TagReport:
     """All rows that make sense, in one transaction; classes that are not there yet are added. Raises ValueError."""
     report, rows = TagReport(), []
     _, images = store.images(limit=-1)
-    by_name = {key: row for row in reversed(images) for key in (row.name, stem(Path(row.name)))}
-    for number, line in _lines(path):
+    by_id, names = {image.id: image for image in images}, image_names(images)
+    for row in read_table(path, COLUMNS):
         try:
-            rows.append(_row(line, by_name))
+            rows.append(_row(row.cells, names, by_id))
         except (LookupError, ValueError) as error:
-            report.refused.append(f"{path.name}, line {number}: {error.args[0]}")
+            report.refused.append(f"{path.name}, line {row.line}: {error.args[0]}")
     if rows:
         report.tagged = _add(store, rows)
     return report
 
 
-def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line of the file, its cells) with column names in small letters."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-            if missing := [name for name in NEEDED if name not in names]:
-                raise ValueError(
-                    f"{path.name} has no column {missing[0]!r}; its first line names image,class,present"
-                )
-            reader.fieldnames = names
-            return [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path.name} is not a CSV file in UTF-8 ({error}); save it as one") from error
-
-
-def _row(line: dict[str, str], by_name: dict[str, ImageRow]) -> _Row:
-    image = by_name.get(line["image"]) or by_name.get(stem(Path(line["image"])))
-    if image is None:
+def _row(line: dict[str, str], names: NameIndex[int], images: dict[int, ImageRow]) -> _Row:
+    image_id = names.one(line["image"])
+    if image_id is None:
         raise LookupError(f"there is no image {line['image']!r} in this project")
+    image = images[image_id]
     said = line["present"].lower()
     if said not in YES | NO:
         raise ValueError(f"present is 1 or 0, got {line['present']!r}")

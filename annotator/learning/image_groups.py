@@ -1,11 +1,11 @@
 """Which site, stain or scanner an image comes from: a column of a CSV file, kept as a setting of the project."""
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.formats import stem
+from annotator.exchange.matching import image_names
+from annotator.exchange.tables import Column, read_table
 from storage.store import Store
 
 SETTING = "groups"
@@ -21,10 +21,14 @@ class GroupReport:
 def import_groups(store: Store, path: Path, column: str = "group") -> GroupReport:
     """Rows of image and group; what earlier files said of other images stays. Raises ValueError."""
     _, images = store.images(limit=-1)
-    ids = {key: row.id for row in reversed(images) for key in (row.name, stem(Path(row.name)))}
-    groups, refused, said = read_groups(store), [], 0
-    for number, name, group in _rows(path, column):
-        image_id = ids.get(name) or ids.get(stem(Path(name)))
+    names, groups, refused, said = image_names(images), read_groups(store), [], 0
+    for row in read_table(path, (Column("image", ("file",)), Column(column))):
+        number, name, group = row.line, row.cells["image"], row.cells[column]
+        try:
+            image_id = names.one(name)
+        except LookupError as error:
+            refused.append(f"{path.name}, line {number}: {error.args[0]}")
+            continue
         if image_id is None:
             refused.append(f"{path.name}, line {number}: there is no image {name!r} in this project")
         elif not group or len(group) > LONGEST:
@@ -42,23 +46,3 @@ def read_groups(store: Store) -> dict[int, str]:
         return {int(key): str(value) for key, value in json.loads(store.setting(SETTING) or "{}").items()}
     except (ValueError, AttributeError):
         return {}
-
-
-def _rows(path: Path, column: str) -> list[tuple[int, str, str]]:
-    """(line, image, group); the image's column is called image or file."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = names
-            image = next((name for name in ("image", "file") if name in names), None)
-            if image is None or column not in names:
-                raise ValueError(
-                    f"{path.name} needs a column image (or file) and one called {column!r}; "
-                    f"its first line names: {', '.join(names) or 'nothing'}"
-                )
-            return [
-                (reader.line_num, (row[image] or "").strip(), (row[column] or "").strip()) for row in reader
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path.name} is not a CSV file in UTF-8 ({error}); save it as one") from error

@@ -1,5 +1,6 @@
 """Files on their way in: staged under names of our own making until the import has read them."""
 
+import hashlib
 import re
 import secrets
 import shutil
@@ -18,7 +19,8 @@ from storage.database import StorageFull
 BATCHES_PER_PERSON = 4  # uploads that one person may have under way
 IDLE_SECONDS = 120.0  # an upload that nobody continued makes room for another
 MAX_FILES = 100_000
-MAX_DEPTH, MAX_NAME = 12, 100  # folders and bytes in a staged name
+MAX_DEPTH, MAX_NAME = 12, 240  # folders and bytes in a staged name; file systems take 255
+MAX_ENDING = 16  # bytes; what is longer is part of the name
 BLOCK = 1 << 20
 RESERVE = GIGABYTE // 4  # disk that labels can still be saved on
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
@@ -166,16 +168,20 @@ def _safe_part(part: str) -> str:
 
 
 def _shortened(part: str) -> str:
-    """At most MAX_NAME bytes; the ending stays, because it says what the file is."""
+    """At most MAX_NAME bytes. The ending stays, because it says what the file is; a hash of all before it stands for
+    what is cut, so that names stay apart and an image and its mask stay alike."""
     if len(part.encode()) <= MAX_NAME:
         return part
-    stem, dot, ending = part.partition(".") if part.count(".") == 1 else part.rpartition(".")
-    if not dot or len(ending.encode()) > 16:
-        stem, dot, ending = part, "", ""
-    if ending == "gz" and stem.endswith(".nii"):
-        stem, ending = stem.removesuffix(".nii"), "nii.gz"
-    room = MAX_NAME - len(ending.encode()) - len(dot)
-    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + dot + ending
+    from annotator.exchange.matching import bare_name  # the readers take a second to load
+
+    stem = bare_name(part)
+    ending = part[len(stem) :]
+    if not ending:
+        stem, dot, ending = part.rpartition(".")
+        stem, ending = (stem, dot + ending) if dot and len(ending.encode()) <= MAX_ENDING else (part, "")
+    mark = "~" + hashlib.blake2b(stem.encode(), digest_size=4).hexdigest()
+    room = MAX_NAME - max(MAX_ENDING, len(ending.encode())) - len(mark)
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + mark + ending
 
 
 def _free_place(root: Path, parts: list[str]) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def read_series(series: dicom.Series) -> list[tuple[Scan, str]]:
         return dicom.read_series(series)
 
 
-def stem(path: Path) -> str:
+def stem(path: PurePath) -> str:
     """The name without the suffix of its format: scan.nii.gz -> scan."""
     suffixes = sorted((s for r in READERS.values() for s in r.suffixes), key=len, reverse=True)
     found = next((s for s in suffixes if path.name.lower().endswith(s)), "")

@@ -259,7 +259,7 @@ def test_groups_come_from_a_column_and_rows_that_make_no_sense_are_said(tmp_path
         report = import_groups(store, tmp_path / "sites.csv", "site")
         assert report.said == 2 and len(report.refused) == 2 and "ghost.png" in report.refused[0]
         assert sorted(read_groups(store).values()) == ["Bern", "Graz"]
-        with pytest.raises(ValueError, match="needs a column"):
+        with pytest.raises(ValueError, match="has no column"):
             import_groups(store, tmp_path / "sites.csv", "stain")
         inputs = RoundInputs(store, store.rounds)
         inputs._rounds.sweep()

@@ -1,7 +1,8 @@
 """What the writer of a format is given: images one by one, and the folder of its files."""
 
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ class LabelledImage:
     known: NDArray[np.uint8]  # (Z, Y, X) classes in display order, UNLABELLED where nothing is known
     instances: NDArray[np.uint16] | None  # (Z, Y, X) object numbers, 0 where none is; None: no objects
     unknown: int  # what is written where nobody labelled
+    numbers: Mapping[int, int]  # class -> its value in files; a data set may have fixed it
     files: list[str] = field(default_factory=list)  # that hold its labels, as the report names them
 
     @property
@@ -43,9 +45,14 @@ class LabelledImage:
 
     @cached_property
     def values(self) -> NDArray[Any]:
-        """(Z, Y, X) what to write: classes, and `unknown` where nobody labelled. uint8 where it fits, else uint16."""
-        wide = self.known if self.unknown <= 255 else self.known.astype(np.uint16)
-        return np.where(self.known == UNLABELLED, wide.dtype.type(self.unknown), wide)
+        """(Z, Y, X) what to write: the values of classes, and `unknown` where nobody labelled. uint8 where all of them
+        fit, else uint16."""
+        table = np.zeros(256, np.uint16)
+        for class_id, value in self.numbers.items():
+            table[class_id] = value
+        table[UNLABELLED] = self.unknown
+        wide = max([self.unknown, *self.numbers.values()]) > 255
+        return (table if wide else table.astype(np.uint8))[self.known]
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,19 @@ class ExportFolder:
     path: Path
     kind: str  # its key in WRITERS, which is its name too
     project: str
+    taken: set[str] = field(default_factory=set)  # names in use, in one spelling
 
     def place(self, name: str, image: LabelledImage) -> Path:
-        """The path of a file to write. The reports will say that it holds labels of this image."""
+        """The path of a file to write about one image: `image.name` and an ending. The reports will say that it holds
+        its labels. Raises ValueError rather than let it replace another."""
+        key = unicodedata.normalize("NFC", name.casefold())
+        if key in self.taken:
+            raise ValueError(f"{name} would be written twice; rename image {image.row.name!r}")
+        self.taken.add(key)
+        return self.share(name, image)
+
+    def share(self, name: str, image: LabelledImage) -> Path:
+        """As `place`, of a file that holds the labels of all images."""
         self.path.mkdir(exist_ok=True)
         image.files.append(f"{self.kind}/{name}")
         return self.path / name

@@ -117,7 +117,7 @@ def test_provenance_records_every_event_but_no_long_prompts(store: Store, tmp_pa
         2.5,
         [1, 2, 3, 5],
     )
-    assert record["classes"] == [{"id": 1, "name": "liver", "color": store.classes()[0].color}]
+    assert record["classes"] == [{"id": 1, "value": 1, "name": "liver", "color": store.classes()[0].color}]
     assert record["tool"] == "Slicewise" and record["unknown_is_background"]
 
 
@@ -275,7 +275,7 @@ def test_wishes_that_cannot_be_met_are_refused_in_a_sentence(store: Store, tmp_p
         run(store, tmp_path / "out")
     store.add_class("liver")
     label(store, image_id, 0, 1)
-    with pytest.raises(ValueError, match="number of class 'liver'"):
+    with pytest.raises(ValueError, match="value of class 'liver'"):
         run(store, tmp_path / "out", ignore=1)
     with pytest.raises(ValueError, match="volumes need nifti"):
         run(store, tmp_path / "out", formats=("coco",))

@@ -206,7 +206,7 @@ def test_a_file_that_is_no_table_is_refused_in_words(store, tmp_path):
     with pytest.raises(ValueError, match="no column 'image'"):
         import_tags(store, path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not a CSV file in UTF-8"):
+    with pytest.raises(ValueError, match="neither UTF-8 nor UTF-16"):
         import_tags(store, path)
 
 

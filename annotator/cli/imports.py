@@ -1,0 +1,90 @@
+"""`import`: images into a project, and masks as labels; or only a look at what would become what."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from annotator.cli.common import (
+    Options,
+    Parser,
+    add_data,
+    check_data,
+    print_refused,
+    project_of,
+    terminal_job,
+)
+
+if TYPE_CHECKING:
+    from annotator.exchange.import_plan import ImportRequest
+    from annotator.exchange.mask_meaning import Meaning
+
+
+def fill_import(command: Parser) -> None:
+    add_data(command, required=True)
+    kinds = command.add_mutually_exclusive_group()
+    kinds.add_argument("--objects", action="store_true", help="mask values number objects, not classes")
+    kinds.add_argument("--classes", action="store_true", help="mask values are classes, however many")
+    command.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        type=value_meaning,
+        metavar="NUMBER=NAME",
+        help="what a mask value means: a class, void (nobody knows) or background; may be repeated",
+    )
+    command.add_argument(
+        "--take-headers",
+        action="store_true",
+        help="give images that are there already the spacing and place that their files say now",
+    )
+
+
+def value_meaning(text: str) -> "tuple[int, Meaning]":
+    """5=liver, 255=void or 0=background."""
+    from annotator.exchange.mask_meaning import Meaning
+    from annotator.exchange.value_names import clean_name
+
+    number, _, name = text.partition("=")
+    name = clean_name(name)
+    if not (number.isdecimal() and int(number) <= 65535 and name):
+        raise argparse.ArgumentTypeError(f"write NUMBER=NAME with a number up to 65535, got {text!r}")
+    if name in ("void", "background"):
+        return int(number), Meaning("void" if name == "void" else "background")
+    return int(number), Meaning("class", name)
+
+
+def run_import(options: Options) -> int:
+    """Import images, and masks as labels. Bad files are skipped; each gets a line that says why."""
+    from annotator.exchange.import_images import carry_out
+    from annotator.exchange.import_plan import plan_import
+    from learners.text import count_of
+    from storage.store import Store
+
+    check_data(options.data)
+    check_data(options.labels)
+    job, store = terminal_job("import"), Store(project_of(options))
+    try:
+        report = carry_out(store, plan_import(store, _request(options), job))
+    finally:
+        store.close()
+    print(file=sys.stderr)  # ends the line of progress
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print_refused(report.refused)
+    masks = f" with {count_of(len(report.labelled), 'mask')}" if report.labelled else ""
+    again = f" ({report.replaced} in place of earlier ones)" if report.replaced else ""
+    print(f"{len(report.added)} imported into {store.root}{masks}{again}, {len(report.refused)} refused")
+    return 0 if report.added or not report.refused else 1
+
+
+def _request(options: Options) -> "ImportRequest":
+    from annotator.exchange.import_plan import ImportRequest
+    from annotator.exchange.mask_meaning import ValueChoices
+
+    objects = True if options.objects else False if options.classes else None
+    return ImportRequest(
+        path=options.data.resolve(),
+        labels=options.labels.resolve() if options.labels else None,
+        values=ValueChoices(objects, dict(options.value)),
+        take_headers=options.take_headers,
+    )

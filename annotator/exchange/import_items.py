@@ -1,0 +1,174 @@
+"""What an import takes up: files and DICOM series as images to be, and the lines about all else."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from annotator.exchange.import_files import FileListing, companion
+from annotator.exchange.mask_files import ItemPlace
+from annotator.jobs import Job
+from storage import formats
+from storage.formats import FileRefused, dicom
+from storage.formats.dicom_headers import Nameless
+from storage.formats.privacy import Identities
+from storage.scan import Scan
+from storage.store import Store
+
+EMPTY = "it is empty (0 bytes)"
+UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
+SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
+
+
+@dataclass(frozen=True)
+class ImportItem:
+    """What becomes one image (or several, where a series mixes echoes): a file or a DICOM series."""
+
+    files: tuple[Path, ...]
+    kind: str
+    series: dicom.Series | None = None
+
+    @property
+    def place(self) -> ItemPlace:
+        """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
+        if len(self.files) == 1:
+            return ItemPlace(self.files[0])
+        folder = self.files[0].parent
+        while not all(f.is_relative_to(folder) for f in self.files):
+            folder = folder.parent
+        return ItemPlace(folder, is_folder=True)
+
+
+@dataclass
+class ImportSight:
+    """What is seen of an import: its files, and how they are called."""
+
+    job: Job
+    found: FileListing
+    identities: Identities
+    masks: set[Path] = field(default_factory=set)  # files that are no images because of their place
+    refused: list[str] = field(default_factory=list)
+    passed: list[Path] = field(default_factory=list)
+    later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
+
+    def refuse(self, line: str) -> None:
+        self.refused.append(line)
+        self.job.refuse(line)
+
+    def shown(self, path: Path) -> str:
+        """The path for messages; a stand-in where it names a person of a DICOM header."""
+        shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
+        if self.identities.in_path(shown):
+            return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
+        return "".join(c if c.isprintable() else "_" for c in shown)
+
+    def shown_item(self, item: ImportItem) -> str:
+        if item.series is None:
+            return self.shown(item.files[0])
+        name, source = series_name(self, item)
+        return f"series {name}" + (f" in {source}" if source else "")
+
+
+def name_salt(store: Store) -> str:
+    if (salt := store.setting(SALT)) is None:
+        store.set_setting(SALT, salt := secrets.token_hex(16))
+    return salt
+
+
+def find_items(sight: ImportSight) -> list[ImportItem]:
+    """Files and series in the order of their first files. Reads every DICOM header, then says what it refused."""
+    return list(_items(sight))
+
+
+def named_scans(sight: ImportSight, item: ImportItem) -> list[Scan]:
+    """The item's scans under names and sources that identify nobody. Raises FileRefused."""
+    if item.series is None:
+        scan = formats.read(item.files[0])
+        source = sight.found.shown(item.files[0])
+        if sight.identities.in_path(source):
+            return [replace(scan, name=f"image {sight.identities.pseudonym(source)}", source="")]
+        return [replace(scan, source=source)]
+    name, source = series_name(sight, item)
+    scans = []
+    for scan, note in formats.read_series(item.series):
+        scans.append(replace(scan, name=name, source=source))
+        if note:
+            sight.refuse(f"{sight.shown_item(item)}: {note}")
+    return scans
+
+
+def series_name(sight: ImportSight, item: ImportItem) -> tuple[str, str]:
+    """Name and source of a series; neither says who it is."""
+    assert item.series is not None
+    place, root = item.place.path, sight.found.root
+    source = sight.found.shown(place) if place != root else ""
+    modality = item.series.modality if (item.series.modality or "").isalnum() else None
+    title = formats.stem(place) if place.is_file() else place.name
+    # the folder that was chosen may carry the patient's name although it is no part of `source`
+    if not title or sight.identities.in_path(f"{title}/{source}"):
+        return f"{modality or 'DICOM'} {sight.identities.pseudonym(item.series.key)}", ""
+    printable = "".join(c if c.isprintable() else "_" for c in title)
+    return f"{printable} {modality or 'DICOM'}", source
+
+
+def _items(sight: ImportSight) -> Iterator[ImportItem]:
+    kinds = dict(_kinds(sight))
+    series: dict[Path, list[dicom.Series]] = defaultdict(list)
+    for one in _collect(sight, [path for path, kind in kinds.items() if kind == "dicom"]):
+        series[one.slices[0].path].append(one)
+    _refuse_what_waited(sight)
+    for path, kind in kinds.items():
+        if kind != "dicom":
+            yield ImportItem((path,), kind)
+        for one in series.get(path, []):
+            yield ImportItem(tuple(dict.fromkeys(s.path for s in one.slices)), kind, one)
+
+
+def _kinds(sight: ImportSight) -> Iterator[tuple[Path, str]]:
+    """The files that are images, with their kind; others are passed over or refused."""
+    alone = len(sight.found.files) == 1
+    for path in sight.found.files:
+        if path in sight.masks:
+            continue
+        try:
+            kind = formats.kind_of(path) if path.stat().st_size else "empty"
+        except OSError as error:
+            sight.later.append((path, f"it cannot be opened ({error.strerror})"))
+            continue
+        if kind and kind != "empty":
+            yield path, kind
+        elif alone or not companion(path):
+            sight.later.append((path, EMPTY if kind == "empty" else UNKNOWN_KIND))
+        else:
+            sight.passed.append(path)
+
+
+def _refuse_what_waited(sight: ImportSight) -> None:
+    for name in sight.found.unreadable:
+        hidden = sight.identities.in_path(name)
+        shown = f"file {sight.identities.pseudonym(name)}" if hidden else name
+        sight.refuse(f"{shown}: its name cannot be read as text; rename it")
+    for folder in sight.found.closed:
+        sight.refuse(f"{sight.shown(folder)}: you may not open this folder; ask for permission")
+    for path, reason in sight.later:
+        sight.refuse(f"{sight.shown(path)}: {reason}")
+
+
+def _collect(sight: ImportSight, paths: list[Path]) -> list[dicom.Series]:
+    """All series of these files. Only when every header was read is it known whom a path names."""
+    collector = dicom.Collector(sight.identities)
+    refused: list[tuple[int, Path, FileRefused]] = []
+    for number, path in enumerate(paths, start=1):
+        if sight.job.cancelled:
+            return []
+        sight.job.report("reading DICOM headers", number, len(paths))
+        try:
+            collector.add(path)
+        except FileRefused as refusal:
+            refused.append((number, path, refusal))
+    for number, path, reason in refused:
+        nameless = isinstance(reason, Nameless)
+        shown = f"DICOM file {number} of {len(paths)} by name" if nameless else sight.shown(path)
+        sight.refuse(f"{shown}: {reason}")
+    return collector.series()

@@ -1,0 +1,171 @@
+"""Which files are masks, and which image each of them belongs to. Opens nothing."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from annotator.exchange.import_files import FileListing, companion, find_files
+from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
+
+IMAGE_FOLDERS = {"labels": "images", "masks": "images", "labelstr": "imagestr", "labelsts": "imagests"}
+OBJECTS = "_instances"  # our own exports write object numbers beside the classes
+LONELY = "no imported image has the name of this mask; rename it or import the image"
+TWO_MASKS = "its image has another mask, {other}; keep one of them"
+TWO_IMAGES = "it could belong to {first} or {second}; keep masks in the same folders as their images"
+
+
+@dataclass(frozen=True)
+class ItemPlace:
+    """Where an image of an import comes from: a file, or the folder of a series."""
+
+    path: Path
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask, and where it lies below its folder of masks: that is compared with the images' places."""
+
+    path: Path
+    below: str
+    images: Path | None = None  # the folder whose images it may belong to; None: of all images
+    objects: Path | None = None  # a second file with the numbers of its objects
+
+
+@dataclass(frozen=True)
+class MaskChoice:
+    """The mask of an image, and why it is this one."""
+
+    mask: MaskFile
+    why: str
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How an import calls its files. `shown` hides what would name a person."""
+
+    root: Path
+    shown: Callable[[Path], str]
+
+
+@dataclass
+class MaskAssignment:
+    """The masks of an import."""
+
+    by_item: dict[int, MaskChoice] = field(default_factory=dict)  # by the number of the image in the import
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def mask_files(found: FileListing, labels: Path | None) -> tuple[list[MaskFile], set[Path]]:
+    """The masks given, else those beside their images; and every file that is no image because of its place."""
+    beside = list(_beside(found))
+    files = {mask.path for mask in beside}
+    if labels is None:
+        return _paired([mask for mask in beside if not companion(mask.path)]), files
+    given = [labels] if labels.is_file() else find_files(labels).files
+    root = labels.parent if labels.is_file() else labels
+    masks = [MaskFile(f, f.relative_to(root).as_posix()) for f in given if not companion(f)]
+    return _paired(masks), files | set(given)
+
+
+def assign_masks(
+    masks: Sequence[MaskFile], places: Sequence[ItemPlace], names: Naming, *, alone: bool
+) -> MaskAssignment:
+    """Each mask to its image. `alone`: one mask was named, so that it belongs to the only image whatever its name."""
+    assignment = MaskAssignment()
+    if alone and len(places) == 1 and len(masks) == 1:
+        assignment.by_item[0] = MaskChoice(masks[0], "the only mask for the only image")
+        return assignment
+    wanted: dict[int, list[_Rival]] = defaultdict(list)
+    indices = {base: _index(names.root, places, base) for base in {mask.images for mask in masks}}
+    for mask in masks:
+        try:
+            match = indices[mask.images].find(mask.below)
+        except AmbiguousName as error:
+            first, second = (names.shown(places[int(str(item))].path) for item in error.items)
+            assignment.left_out.append((mask.path, TWO_IMAGES.format(first=first, second=second)))
+            continue
+        if match is None:
+            assignment.left_out.append((mask.path, LONELY))
+            continue
+        for item in match.items:
+            wanted[item].append(_Rival(match, mask))
+    for item, rivals in wanted.items():
+        _choose(assignment, item, rivals, names)
+    return assignment
+
+
+def _choose(assignment: MaskAssignment, item: int, rivals: list["_Rival"], names: Naming) -> None:
+    """The surest of the masks that want one image; none where two are as sure."""
+    rivals.sort(key=lambda rival: rival.match.rank)
+    best = rivals[0]
+    tied = [rival for rival in rivals if rival.match.rank == best.match.rank]
+    if len(tied) == 1:
+        assignment.by_item[item] = MaskChoice(best.mask, _reason(best.match))
+    for rival in rivals if len(tied) > 1 else rivals[1:]:
+        other = next(r for r in rivals if r is not rival)
+        line = TWO_MASKS.format(other=names.shown(other.mask.path))
+        assignment.left_out.append((rival.mask.path, line))
+
+
+@dataclass(frozen=True)
+class _Rival:
+    match: NameMatch[int]
+    mask: MaskFile
+
+
+def _reason(match: NameMatch[int]) -> str:
+    if len(match.items) > 1:
+        return "every channel of the case"
+    return ("the same path", "the same name", "the case's name")[match.rank % 3]
+
+
+def _index(root: Path, places: Sequence[ItemPlace], base: Path | None) -> NameIndex[int]:
+    root = base or root
+    return NameIndex(
+        NamedItem(_below(root, place.path), number, place.is_folder)
+        for number, place in enumerate(places)
+        if place.path.is_relative_to(root)
+    )
+
+
+def _below(root: Path, path: Path) -> str:
+    """The path below a root; of the root itself, a series, its name."""
+    return path.name if path == root else PurePosixPath(*path.relative_to(root).parts).as_posix()
+
+
+def _beside(found: FileListing) -> Iterator[MaskFile]:
+    """Files in a folder labels (masks, labelsTr) that has a folder images (imagesTr) beside it."""
+    real = _folders(found)
+    for file in found.files:
+        parts = file.parent.relative_to(found.root).parts
+        lowered = tuple(part.lower() for part in parts)
+        for at in reversed(range(len(parts))):
+            images = real.get((*lowered[:at], IMAGE_FOLDERS.get(lowered[at], "")))
+            if images is not None:
+                below = PurePosixPath(*parts[at + 1 :], file.name).as_posix()
+                yield MaskFile(file, below, images=images)
+                break
+
+
+def _folders(found: FileListing) -> dict[tuple[str, ...], Path]:
+    """Every folder that holds something, by its path in small letters."""
+    folders: dict[tuple[str, ...], Path] = {}
+    for folder in {file.parent for file in found.files}:
+        while folder != found.root and folder.is_relative_to(found.root):
+            folders[tuple(part.lower() for part in folder.relative_to(found.root).parts)] = folder
+            folder = folder.parent
+    return folders
+
+
+def _paired(masks: Sequence[MaskFile]) -> list[MaskFile]:
+    """Files of object numbers put with the masks of the same name."""
+    by_name = {(mask.path.parent, bare_name(mask.path.name)): mask for mask in masks}
+    numbers: dict[Path, Path] = {}
+    for (folder, name), mask in by_name.items():
+        classes = by_name.get((folder, name.removesuffix(OBJECTS))) if name.endswith(OBJECTS) else None
+        if classes is not None:
+            numbers[classes.path] = mask.path
+    taken = set(numbers.values())
+    return [replace(m, objects=numbers.get(m.path)) for m in masks if m.path not in taken]

@@ -1,0 +1,157 @@
+"""What the values of masks mean: decided once for all masks that share their tables, before anything is written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from annotator.exchange.mask_survey import WHITE, MaskSurvey
+from annotator.exchange.value_names import ValueNames
+
+OBJECT = "object"  # the class of masks that number objects and name none
+MANY = 20  # more values than this may be object numbers
+MOST_UNNAMED = 30  # more new classes without a name than this are never made unasked
+DENSE = 0.5  # of the numbers up to the highest, object numbers use at least this share
+LABELS_END = 100  # label numbers are small; values above it are grey levels, chosen to be seen
+BLACK_AND_WHITE = ((WHITE,), (65535,))
+
+Kind = Literal["class", "void", "background"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Of one value."""
+
+    kind: Kind
+    name: str = ""  # of a class
+
+
+@dataclass(frozen=True)
+class ValueChoices:
+    """What a person said; the rest is decided by the values and their tables."""
+
+    objects: bool | None = None  # whether values number objects
+    values: Mapping[int, Meaning] = field(default_factory=dict)
+
+
+@dataclass
+class MaskMeaning:
+    """The decision for one family of masks."""
+
+    objects: bool
+    values: dict[int, Meaning]
+    fixed: bool  # whether the data set fixes its values, so that they are written again on export
+    names: ValueNames
+    own: dict[Path, dict[int, str]]  # classes of objects by mask file
+    notes: list[str] = field(default_factory=list)
+    question: str = ""  # why nobody but a person can decide; nothing is imported until then
+
+    def of(self, path: Path, value: int) -> Meaning:
+        """What a value means in a file."""
+        if value == 0 and path.name in self.names.half_known and 0 not in self.values:
+            return Meaning("void")
+        own = self.own.get(path, {})
+        if value in own:
+            return Meaning("class", own[value])
+        return self.values.get(value, Meaning("class", OBJECT) if value else Meaning("background"))
+
+
+def decide(
+    surveys: Sequence[MaskSurvey],
+    names: ValueNames,
+    choices: ValueChoices,
+    *,
+    own: dict[Path, dict[int, str]],
+    classes: Iterable[str],
+) -> MaskMeaning:
+    """One meaning for the values of all these masks. `classes`: names that the project has."""
+    present = sorted({value for one in surveys for value in one.present})
+    objects = _are_objects(surveys, present, names, own) if choices.objects is None else choices.objects
+    meaning = MaskMeaning(objects, {}, True, names, own)
+    for value in [0, *present]:
+        said = choices.values.get(value) or _by_table(value, names)
+        if said is not None:
+            meaning.values[value] = said
+    open_values = [value for value in present if value not in meaning.values]
+    if objects:
+        _number_objects(meaning, open_values, surveys)
+    else:
+        _name_classes(meaning, open_values, present)
+        if choices.objects is None:
+            _ask(meaning, open_values, set(classes))
+    if any(one.softened for one in surveys):
+        meaning.notes.append(
+            "black-and-white masks with soft edges: from the middle grey on, it is the object"
+        )
+    return meaning
+
+
+def _by_table(value: int, names: ValueNames) -> Meaning | None:
+    if value in names.void:
+        return Meaning("void")
+    return Meaning("class", names.classes[value]) if value in names.classes else None
+
+
+def _are_objects(
+    surveys: Sequence[MaskSurvey], present: list[int], names: ValueNames, own: dict[Path, dict[int, str]]
+) -> bool:
+    """16-bit pictures number objects; so do many dense values, of pictures or of 16-bit volumes."""
+    if own:
+        return True
+    if names.classes or not present or tuple(present) in BLACK_AND_WHITE:
+        return False
+    if not all(one.flat for one in surveys):
+        return False
+    pictures = [one for one in surveys if not one.is_volume]
+    if any(one.wide for one in pictures):
+        return True
+    numbers = [value for value in present if value != WHITE or WHITE - 1 in present]
+    many = len(numbers) > MANY and len(numbers) >= DENSE * max(numbers)
+    return many and (bool(pictures) or any(one.wide for one in surveys))
+
+
+def _number_objects(meaning: MaskMeaning, values: list[int], surveys: Sequence[MaskSurvey]) -> None:
+    """Every value is an object of one class; 255 of 8 bits is none unless the numbers reach it."""
+    wide = any(one.wide for one in surveys)
+    for value in values:
+        void = value == WHITE and not wide and WHITE - 1 not in values and len(values) > 1
+        meaning.values[value] = Meaning("void") if void else Meaning("class", OBJECT)
+    count = sum(said.kind == "class" for said in meaning.values.values())
+    meaning.notes.append(f"{count} values are object numbers, not classes")
+
+
+def _name_classes(meaning: MaskMeaning, values: list[int], present: list[int]) -> None:
+    if tuple(present) in BLACK_AND_WHITE and values:
+        meaning.values[values[0]] = Meaning("class", OBJECT)
+        meaning.fixed = False
+        return
+    others = [value for value in present if value != WHITE]
+    for value in values:
+        if value != WHITE or not others:
+            meaning.values[value] = Meaning("class", str(value))
+        elif _are_grey_levels(others):
+            meaning.values[value] = Meaning("class", str(value))
+            meaning.question = "255 may be a class or say that nobody knows"
+        else:
+            meaning.values[value] = Meaning("void")
+            meaning.notes.append("255 beside other values says that nobody knows; it becomes no class")
+    unnamed = [v for v in values if meaning.values[v].kind == "class"]
+    if meaning.names.classes and unnamed:
+        meaning.notes.append(f"no table names {_listed(unnamed)}; the numbers are the names")
+
+
+def _ask(meaning: MaskMeaning, values: list[int], known: set[str]) -> None:
+    """Where the values alone decide nothing."""
+    made = {meaning.values[v].name for v in values if meaning.values[v].kind == "class"} - known
+    if len(made) > MOST_UNNAMED:
+        meaning.question = f"{len(made)} values have no names and would become as many classes"
+
+
+def _are_grey_levels(values: list[int]) -> bool:
+    """Whether values look like greys chosen to be told apart by eye, of which white may be one."""
+    return min(values) > LABELS_END or min(values) >= WHITE // (len(values) + 2)
+
+
+def _listed(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return shown + (f" and {len(values) - 5} more" if len(values) > 5 else "")

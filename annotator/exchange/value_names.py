@@ -1,0 +1,202 @@
+"""What the tables beside masks say about their values: labels.csv, objects.csv, dataset.json, provenance.json."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from annotator.exchange.matching import NameIndex
+from annotator.exchange.tables import Column, TableFault, read_table, read_text
+
+LABELS, OBJECTS = ("labels.csv", "labels.tsv"), ("objects.csv", "objects.tsv")
+DATASET, PROVENANCE = "dataset.json", "provenance.json"
+TABLES = {*LABELS, *OBJECTS, DATASET, PROVENANCE}
+VALUE, NAME = Column("value", ("id", "index", "number", "label")), Column("name", ("class", "label"))
+OBJECT_COLUMNS = (
+    Column("file", ("image",)),
+    Column("value", ("id", "object", "number")),
+    Column("class", ("name",)),
+)
+VOID_NAMES = {"ignore", "void", "unlabelled", "unlabeled"}
+BACKGROUND_NAMES = {"background", "bg", "clear label", "clear", "none", "nothing", "empty", ""}
+FOLDERS_UP = 3  # a table lies in the mask's folder or in one of the two above
+HIGHEST = 65535
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """An object and its class, as objects.csv has it."""
+
+    file: str
+    value: int
+    name: str
+
+
+@dataclass
+class ValueNames:
+    """What a data set says about the values of its masks."""
+
+    tables: tuple[str, ...] = ()  # their names, for people
+    classes: dict[int, str] = field(default_factory=dict)
+    void: set[int] = field(default_factory=set)  # values that say: nobody knows
+    objects: list[ObjectRow] = field(default_factory=list)
+    half_known: set[str] = field(default_factory=set)  # names of our own files in which 0 may be unknown
+    problems: list[str] = field(default_factory=list)  # a line for each table that could not be used
+
+    def objects_of(self, masks: NameIndex[Path]) -> dict[Path, dict[int, str]]:
+        """The classes of objects by mask file; names that fit none or several become problems."""
+        found: dict[Path, dict[int, str]] = {}
+        for row in self.objects:
+            try:
+                mask = masks.one(row.file)
+            except LookupError as error:
+                self.problems.append(f"objects: {error.args[0]}")
+                continue
+            if mask is not None:
+                found.setdefault(mask, {})[row.value] = row.name
+        return found
+
+
+def tables_near(mask: Path) -> tuple[Path, ...]:
+    """The tables of the nearest folder that has any: the mask's own or one of the two above it."""
+    return _tables_of(mask.parent)
+
+
+@lru_cache(maxsize=1024)
+def _tables_of(folder: Path) -> tuple[Path, ...]:
+    for near in [folder, *folder.parents][:FOLDERS_UP]:
+        try:
+            tables = sorted(p for p in near.iterdir() if p.name.lower() in TABLES and p.is_file())
+        except OSError:
+            continue
+        if tables:
+            return tuple(tables)
+    return ()
+
+
+def forget_tables() -> None:
+    """At the start of an import: folders may have changed since the last."""
+    _tables_of.cache_clear()
+
+
+def read_names(tables: Iterable[Path]) -> ValueNames:
+    """What these tables say together; one that cannot be read costs a line."""
+    names = ValueNames(tuple(table.name for table in tables))
+    for table in tables:
+        try:
+            _READERS[table.name.lower()](names, table)
+        except TableFault as error:
+            names.problems.append(f"{error}. Without it values keep their numbers")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            names.problems.append(
+                f"{table.name} is made in another way than expected; values keep their numbers"
+            )
+    for value in [v for v, name in names.classes.items() if name.casefold() in VOID_NAMES]:
+        del names.classes[value]
+        names.void.add(value)
+    if names.classes.get(0, "").casefold() in BACKGROUND_NAMES:
+        names.classes.pop(0, None)
+    _tell_apart(names)
+    return names
+
+
+def _tell_apart(names: ValueNames) -> None:
+    """Two values of one name stay two classes, so that each comes back as the value that it was."""
+    seen: set[str] = set()
+    for value, name in sorted(names.classes.items()):
+        if name in seen:
+            names.classes[value] = f"{name[:70]} {value}"
+            names.problems.append(
+                f"several values are called {name!r}; the later is {names.classes[value]!r}"
+            )
+        seen.add(name)
+
+
+def _read_labels(names: ValueNames, table: Path) -> None:
+    rows = read_table(table, (VALUE, NAME))
+    named = {_value(table, row.line, row.cells["value"]): clean_name(row.cells["name"]) for row in rows}
+    names.classes |= {value: name for value, name in named.items() if name}
+
+
+def _read_objects(names: ValueNames, table: Path) -> None:
+    rows = [row for row in read_table(table, OBJECT_COLUMNS) if row.cells["file"] and row.cells["class"]]
+    names.objects += [
+        ObjectRow(
+            row.cells["file"], _value(table, row.line, row.cells["value"]), clean_name(row.cells["class"])
+        )
+        for row in rows
+    ]
+
+
+def _read_dataset(names: ValueNames, table: Path) -> None:
+    """{"1": "liver"} as the Medical Segmentation Decathlon has it, or {"liver": 1} as nnU-Net has."""
+    labels = _json(table).get("labels")
+    if not isinstance(labels, dict):
+        raise TableFault(f"{table.name} has no 'labels' that name values")
+    regions: list[str] = []
+    single: dict[int, str] = {}
+    for key, said in labels.items():
+        values, name = (said, key) if isinstance(said, int | list | tuple) else (key, said)
+        numbers = [int(v) for v in values] if isinstance(values, list | tuple) else [int(values)]
+        if len(numbers) == 1:
+            single[numbers[0]] = clean_name(str(name))
+        elif str(name).casefold() not in BACKGROUND_NAMES:
+            regions.append(str(name))
+    names.classes |= {value: name for value, name in single.items() if name}
+    if regions:
+        told = ", ".join(regions)
+        names.problems.append(
+            f"{table.name}: regions of several values cannot be classes, so {told} is not used"
+        )
+
+
+def _read_provenance(names: ValueNames, table: Path) -> None:
+    """Of our own exports: which value says that nobody labelled a voxel."""
+    record = _json(table)
+    if record.get("tool") != "Slicewise":
+        return
+    if not record["unknown_is_background"]:
+        names.void.add(int(record["unknown_value"]))
+        return
+    for image in record["images"]:
+        if image["share_known"] < 1:
+            names.half_known.update(Path(file).name for file in image["files"])
+
+
+_READERS = {
+    **dict.fromkeys(LABELS, _read_labels),
+    **dict.fromkeys(OBJECTS, _read_objects),
+    DATASET: _read_dataset,
+    PROVENANCE: _read_provenance,
+}
+
+
+def _json(table: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(table))
+    except json.JSONDecodeError as error:
+        raise TableFault(f"{table.name} is not JSON (line {error.lineno}); mend it") from error
+    if not isinstance(content, dict):
+        raise TableFault(f"{table.name} holds no names; mend it")
+    return content
+
+
+def _value(table: Path, line: int, text: str) -> int:
+    try:
+        value = int(text) if text.lstrip("-").isdigit() else int(float(text))
+        exact = float(text) == value and 0 <= value <= HIGHEST
+    except (ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise TableFault(
+            f"{table.name}, line {line}: a value is a whole number up to {HIGHEST}, got {text!r}"
+        )
+    return value
+
+
+def clean_name(name: str) -> str:
+    """As the store keeps class names; "" where nothing is left."""
+    printable = "".join(c if c.isprintable() else " " for c in name)
+    return " ".join(printable.split())[:80].strip()
