@@ -12,6 +12,7 @@ from annotator.jobs import Job
 from annotator.labels.changes import Changes
 from annotator.labels.commit import Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.progress import Progress
 from annotator.labels.undoing import without_members
 from annotator.prompting.service import PromptService
 from annotator.protocol import outgoing
@@ -46,6 +47,7 @@ class Workflow:
         self.folds = LabelCache(store)
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
         self._changes = Changes(store, self.folds)
+        self.progress = Progress(store, self.folds)
 
     def start_background(
         self, publish: Callable[[Message], None], engine: Executor, *, learn: bool
@@ -87,6 +89,7 @@ class Workflow:
 
     def images(self, offset: int, limit: int, query: ImageQuery) -> Message:
         """A page of the list of images. Half a second for 10,000 images would be felt: all of it is one query."""
+        self.progress.catch_up()
         total, states = self.store.image_states.page(query, offset, limit)
         ids = [state.id for state in states]
         counts, proposals = self.store.slice_counts(ids), self.store.predictions.newest_of(ids)
@@ -95,6 +98,7 @@ class Workflow:
                 **_item(row, *counts.get(row.id, (0, 0, 0))),
                 "proposal": _proposal(proposals.get(row.id)),
                 "state": state.state,
+                "known": state.known,
                 "marks": [
                     name for name in ("held_out", "flagged", "first", "skipped") if getattr(state, name)
                 ],
@@ -113,7 +117,7 @@ class Workflow:
         image = self.store.image(image_id)
         with self.folds.lock:
             folded = self.folds.get(image_id)
-            rev, problems = folded.rev, list(folded.problems)
+            rev, problems, known = folded.rev, list(folded.problems), folded.known_share
         return {
             **_item(image, 0, 0, rev),
             "channels": image.channels,
@@ -125,6 +129,7 @@ class Workflow:
             "presets": [{"name": name, "lo": low, "hi": high} for name, low, high in image.presets],
             "modality": image.modality,
             "slices": self.store.slice_states(image_id),
+            "known": known,
             "problems": problems,
         }
 

@@ -21,6 +21,7 @@ from storage.arrays import (
 from storage.rows import LabelRow
 
 Region = tuple[int, int, int, int, int, int]  # (z0, z1, y0, y1, x0, x1), half-open
+SLAB = 16  # slices that are counted at a time, so that a large volume is never in memory twice
 
 
 @dataclass
@@ -32,6 +33,19 @@ class Folded:
     complete: set[tuple[int, int]] = field(default_factory=set)  # (axis, index)
     problems: list[str] = field(default_factory=list)
     rev: int = 0
+    unsaid: int = 0  # voxels that nobody spoke about; kept by whoever changes it
+
+    @property
+    def known_share(self) -> float:
+        """Of the voxels: 1 where people spoke about every one."""
+        return 1 - self.unsaid / self.classes.size
+
+    def count_unsaid(self, region: Region | None = None) -> int:
+        """Voxels of a box, or of all, that nobody spoke about."""
+        z1, y1, x1 = self.classes.shape
+        whole = region or (0, z1, 0, y1, 0, x1)
+        slabs = ((z, min(z + SLAB, whole[1]), *whole[2:]) for z in range(whole[0], whole[1], SLAB))
+        return sum(int((self.region(slab) == UNLABELLED).sum()) for slab in slabs)
 
     def known(self, z0: int = 0, z1: int | None = None) -> NDArray[np.uint8]:
         """(z1 - z0, Y, X) copy: drawn classes, background where a complete slice leaves a voxel unsaid."""
@@ -108,6 +122,14 @@ def region_of(axis: int, index: int, box: Box) -> Region:
     bounds.insert(axis, (index, index + 1))
     (z0, z1), (y0, y1), (x0, x1) = bounds
     return z0, z1, y0, y1, x0, x1
+
+
+def label_region(folded: Folded, label: LabelRow) -> Region:
+    """The box of the volume that a label speaks about."""
+    if label.box is None:
+        z, y, x = folded.classes.shape
+        return slice_region((z, y, x), label.axis, label.index)
+    return region_of(label.axis, label.index, label.box)
 
 
 def slice_region(shape: tuple[int, int, int], axis: int, index: int) -> Region:

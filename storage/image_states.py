@@ -1,4 +1,4 @@
-"""How far each image is, for lists of any length: labelled, proposed, held out, marked; filtered and sorted in SQL."""
+"""How far each image is, for lists of any length: to do, proposed, in work, done; filtered and sorted in SQL."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,12 +7,14 @@ from storage.database import Database
 
 Trait = Literal["flag", "first", "skip"]  # the table and the wire call it a mark
 
-# The state of an image is the first of these that holds.
-RANKS = ("complete", "accepted", "labelled", "proposed", "untouched")
+# The state of an image is the first of these that holds: people spoke about every voxel, about some, nobody did and
+# something is proposed, or nothing is.
+RANKS = ("done", "work", "proposed", "todo")
 
 FILTERS = {
     "": "1",
     **{state: f"state = {rank}" for rank, state in enumerate(RANKS)},
+    "left": "state > 0",  # all but what is done
     "held_out": "held_out",
     "flagged": "flagged",
     "first": "first",
@@ -28,9 +30,10 @@ SORTS = {
 
 STATES = """
 with said as (
-    select image_id, max(kind = 'complete') as complete, max(kind = 'patch' and source = 'accepted') as accepted,
-           max(kind = 'patch') as drawn
-    from labels where live and kind in ('patch', 'complete') group by image_id
+    select image_id, max(id) as rev, max(live and kind in ('patch', 'complete')) as any
+    from labels where present is null group by image_id
+), counted as (
+    select p.image_id, p.unsaid from image_progress p join said on said.image_id = p.image_id and said.rev = p.rev
 ), newest as (
     select image_id, producer, round_id, expected_dice from predictions
     where id in (select max(id) from predictions group by image_id)
@@ -40,11 +43,13 @@ with said as (
     from image_marks group by image_id
 ), states as (
     select i.id, i.name, newest.producer, newest.round_id, newest.expected_dice,
-           case when said.complete then 0 when said.accepted then 1 when said.drawn then 2
-                when newest.image_id is not null then 3 else 4 end as state,
+           case when said.any and counted.unsaid = 0 then 0 when said.any then 1
+                when newest.image_id is not null then 2 else 3 end as state,
+           iif(said.any, 1.0 - 1.0 * counted.unsaid / (i.z * i.y * i.x), 0.0) as known,
            held.image_id is not null as held_out, coalesce(flagged, 0) as flagged, coalesce(first, 0) as first,
            coalesce(skipped, 0) as skipped
-    from images i left join said on said.image_id = i.id left join newest on newest.image_id = i.id
+    from images i left join said on said.image_id = i.id left join counted on counted.image_id = i.id
+    left join newest on newest.image_id = i.id
     left join held on held.image_id = i.id left join marked on marked.image_id = i.id
 )"""
 
@@ -70,6 +75,7 @@ class ImageQuery:
 class ImageState:
     id: int
     state: str  # one of RANKS
+    known: float | None  # share of its voxels that people spoke about; None while nobody counted
     producer: str | None  # who made the newest proposal
     round_id: int | None
     expected_dice: float | None
@@ -99,6 +105,23 @@ class ImageStates:
             return rows[0]["total"], [_state(row) for row in rows]
         return self._db.value(f"{STATES} select count(*) from states where {where}", [pattern]), []
 
+    def counts(self) -> dict[str, int]:
+        """How many images of the project are in each state."""
+        rows = self._db.rows(f"{STATES} select state, count(*) as n from states group by state")
+        return dict.fromkeys(reversed(RANKS), 0) | {RANKS[row["state"]]: row["n"] for row in rows}
+
+    def uncounted(self) -> list[int]:
+        """Images whose labels are newer than what was counted of them."""
+        sql = """select image_id, max(id) as rev from labels where present is null group by image_id
+                 except select image_id, rev from image_progress"""
+        return [row["image_id"] for row in self._db.rows(sql)]
+
+    def note_counted(self, counted: dict[int, tuple[int, int]]) -> None:
+        """Per image: the newest event when it was counted, and the voxels that nobody spoke about."""
+        rows = [{"image_id": i, "rev": rev, "unsaid": unsaid} for i, (rev, unsaid) in counted.items()]
+        with self._db.transaction() as tables:
+            tables.table("image_progress").upsert_all(rows, pk="image_id")
+
     def set_trait(self, image_id: int, trait: Trait, on: bool, author: str) -> None:
         """Saying it twice changes nothing."""
         with self._db.transaction() as tables:
@@ -116,6 +139,6 @@ class ImageStates:
 
 def _state(row: dict[str, Any]) -> ImageState:
     flags = {name: bool(row[name]) for name in ("held_out", "flagged", "first", "skipped")}
-    keep = {name: row[name] for name in ("id", "producer", "round_id", "expected_dice")}
+    keep = {name: row[name] for name in ("id", "producer", "round_id", "expected_dice", "known")}
     told: dict[str, Any] = keep | flags
     return ImageState(**told, state=RANKS[row["state"]])

@@ -172,3 +172,16 @@ def m008_class_values(db: Database) -> None:
             value integer not null unique
         );
     """)
+
+
+@migration()
+def m009_image_progress(db: Database) -> None:
+    """How many voxels of an image nobody spoke about, as counted at an event. Counted anew wherever it is older than
+    the image's labels, so nothing is lost with it."""
+    db.executescript("""
+        create table image_progress (
+            image_id integer primary key references images(id),
+            rev integer not null,                   -- the newest event on the image's voxels when it was counted
+            unsaid integer not null
+        );
+    """)

@@ -1,14 +1,12 @@
 """Accepting a pseudo-label: voxels that nobody spoke about become label events, one a slice, all or none of them."""
 
-import numpy as np
-
 from annotator.labels.acceptance import Acceptance, SlicePatch
 from annotator.labels.broadcasts import Change, broadcasts
 from annotator.labels.commit import Outcome, Refused
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.numbering import count_accepted
 from annotator.protocol.incoming import AcceptMessage
 from annotator.protocol.outgoing import ack
-from storage.arrays import UNLABELLED
 from storage.fold import Folded
 from storage.store import Store
 
@@ -27,7 +25,7 @@ class Accepting:
         labels = acceptance.labels(user, patches)
         with self._store.together():
             rows = self._store.add_labels(labels)
-            voxels, objects = _voxels(patches), len(_numbers(patches))
+            voxels, objects = count_accepted(patches)
             clock = rows[-1].id
             reply = ack(
                 message.id, label=clock, rev=clock, slices=len(patches), voxels=voxels, objects=objects
@@ -45,13 +43,3 @@ class Accepting:
         if not acceptance.message.number:
             return patches
         return acceptance.numbered(patches, folded, self._store.next_instance(acceptance.image.id))
-
-
-def _voxels(patches: list[SlicePatch]) -> int:
-    return sum(int((patch.classes != UNLABELLED).sum()) for _, patch in patches)
-
-
-def _numbers(patches: list[SlicePatch]) -> set[int]:
-    """Of the objects in them."""
-    numbered = [p.instances for _, p in patches if p.instances is not None]
-    return {int(n) for one in numbered for n in np.unique(one)} - {0}

@@ -23,7 +23,8 @@ class Change:
 
 def broadcasts(change: Change, folded: Folded, states: Sequence[SliceState]) -> tuple[Broadcast, ...]:
     """The labels there now, and the states of the image's slices."""
-    return (*_regions(change, folded), (slices(change.image, folded.rev, states), b""))
+    told = slices(change.image, folded.rev, states, known=folded.known_share)
+    return (*_regions(change, folded), (told, b""))
 
 
 def _regions(change: Change, folded: Folded) -> Iterator[Broadcast]:

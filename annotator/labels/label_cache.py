@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 
 from storage.arrays import Patch
-from storage.fold import Folded, Region, apply, fold, refold
+from storage.fold import Folded, Region, apply, fold, label_region, refold
 from storage.rows import LabelRow
 from storage.store import Store
 
@@ -27,24 +27,37 @@ class LabelCache:
                 image = self._store.image(image_id)
                 folded = fold(image.shape, self._store.labels(image_id))
                 folded.rev = self._store.newest_label(image_id)
+                folded.unsaid = folded.count_unsaid()
                 self._cache[image_id] = folded
                 self._shrink()
             self._cache.move_to_end(image_id)
             return self._cache[image_id]
+
+    def unsaid(self, image_id: int) -> int:
+        """Voxels of an image that nobody spoke about; an image that is not in use does not come into memory for good."""
+        with self.lock:
+            if image_id in self._cache:
+                return self._cache[image_id].unsaid
+            return fold(self._store.image(image_id).shape, self._store.labels(image_id)).count_unsaid()
 
     def add(self, label: LabelRow, patch: Patch | None) -> Folded:
         """Lay a label that was just stored on top."""
         with self.lock:
             folded = self.get(label.image_id)
             if label.id > folded.rev:
+                region = label_region(folded, label)
+                before = folded.count_unsaid(region)
                 apply(folded, label, patch)
+                folded.unsaid += folded.count_unsaid(region) - before
             return folded
 
     def redo(self, image_id: int, region: Region) -> Folded:
         """Work a region out anew after an event was taken back or restored."""
         with self.lock:
             folded = self.get(image_id)
+            before = folded.count_unsaid(region)
             refold(folded, region, self._store.labels(image_id))
+            folded.unsaid += folded.count_unsaid(region) - before
             folded.rev = self._store.newest_label(image_id)
             return folded
 

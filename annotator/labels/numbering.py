@@ -17,6 +17,7 @@ NECK = 0.1  # of an object's depth by which the way to another must be narrower
 MIN_NECK = 0.5  # voxels
 SMOOTH = 1.0  # voxels; the depth of a ragged mask has peaks that are no objects
 MAX_OBJECTS = 65_535  # numbers are kept in two bytes
+COUNTED = 64_000_000  # voxels of the box around what was accepted; in a larger one counting is felt
 MAX_VOXELS = 1_000_000  # of the box around a piece that is still cut; cells are smaller
 
 
@@ -32,11 +33,7 @@ def number_patches(
     it has there: `beside(index, box, classes)` gives the (h, w) numbers that the same classes have on that slice,
     or None. `spacing`: across the slices, then along their rows and columns.
     """
-    low, high = patches[0][0], patches[-1][0] + 1
-    box = _around([patch.box for _, patch in patches])
-    classes = np.full((high - low, *box.shape), UNLABELLED, np.uint8)
-    for index, patch in patches:
-        classes[index - low][_within(patch.box, box)] = patch.classes
+    low, box, classes = _stacked(patches)
     numbers = number_objects(classes, spacing, first)
     kept: dict[int, int] = {}
     for index, _ in patches:
@@ -75,6 +72,21 @@ def number_objects(
     return out
 
 
+def count_accepted(patches: Sequence[tuple[int, Patch]]) -> tuple[int, int | None]:
+    """Voxels that are no background, and how many objects they make: the numbered ones, else connected pieces. No
+    objects are told where counting would take seconds."""
+    numbered = [p.instances for _, p in patches if p.instances is not None]
+    if numbered:
+        objects = {int(n) for one in numbered for n in np.unique(one)} - {0}
+        return sum(int(_is_object(p.classes).sum()) for _, p in patches), len(objects)
+    _, _, classes = _stacked(patches)
+    voxels = int(_is_object(classes).sum())
+    if classes.size > COUNTED:
+        return voxels, None
+    values = [value for value in np.unique(classes) if BACKGROUND < value < ERASED]
+    return voxels, sum(ndimage.label(classes == value, np.ones((3, 3, 3)))[1] for value in values)
+
+
 def continued(face: NDArray[np.uint32], beside: NDArray[np.uint16]) -> dict[int, int]:
     """Which of the (h, w) numbers on a slice go on from the next one, and what they are called there.
 
@@ -101,6 +113,20 @@ def _parts(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.uint
     peaks = h_maxima(depth, max(MIN_NECK, NECK * float(depth.max()))) > 0
     seeds, count = ndimage.label(peaks & mask, np.ones((3, 3, 3)))
     return whole if count < 2 else watershed(-depth, seeds, mask=mask).astype(np.uint32)
+
+
+def _stacked(patches: Sequence[tuple[int, Patch]]) -> tuple[int, Box, NDArray[np.uint8]]:
+    """The first slice, the box around all patches, and their (slices, h, w) classes in it."""
+    low, high = patches[0][0], patches[-1][0] + 1
+    box = _around([patch.box for _, patch in patches])
+    classes = np.full((high - low, *box.shape), UNLABELLED, np.uint8)
+    for index, patch in patches:
+        classes[index - low][_within(patch.box, box)] = patch.classes
+    return low, box, classes
+
+
+def _is_object(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return (classes > BACKGROUND) & (classes < ERASED)
 
 
 def _around(boxes: Sequence[Box]) -> Box:

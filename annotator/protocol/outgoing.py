@@ -42,7 +42,7 @@ def ack(
     voxels: int | None = None,
     objects: int | None = None,
 ) -> Message:
-    """The last three are said of acceptances."""
+    """The last three are said of acceptances; `voxels` and `objects` without background."""
     told = {"label": label, "rev": rev, "instance": instance, "conflict": conflict}
     return {"t": "ack", "id": id, **told, **_given(slices=slices, voxels=voxels, objects=objects)}
 
@@ -57,8 +57,10 @@ def region(image: int, rev: int, by: str, box: Region, *, instances: bool) -> Me
     return {"t": "region", **told, "instances": instances}
 
 
-def slices(image: int, rev: int, states: Sequence[SliceState]) -> Message:
-    return {"t": "slices", "image": image, "rev": rev, "slices": [list(state) for state in states]}
+def slices(image: int, rev: int, states: Sequence[SliceState], *, known: float) -> Message:
+    """`known`: the share of the image's voxels that people spoke about."""
+    listed = [list(state) for state in states]
+    return {"t": "slices", "image": image, "rev": rev, "slices": listed, "known": known}
 
 
 # prompts

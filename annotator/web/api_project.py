@@ -58,6 +58,10 @@ def _add_facts(router: APIRouter, context: AppContext) -> None:
     ) -> Any:
         return await run_sync(workflow.images, offset, limit, ImageQuery(search, state, sort, down))
 
+    @router.get("/progress")
+    async def progress() -> Any:
+        return await run_sync(workflow.progress.counts)
+
     @router.post("/images/{image_id}/mark")
     async def mark(request: Request, image_id: ImageId, body: MarkBody) -> Any:
         told = await run_sync(workflow.mark, person(request), image_id, body.mark, body.on)

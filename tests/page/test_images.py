@@ -88,6 +88,27 @@ def test_the_list_is_filtered_and_searched_by_model(page: Page) -> None:
     expect(page.get_by_role("button", name="Show all")).to_be_hidden()
 
 
+def test_what_is_left_is_counted_and_filtered_while_people_work(page: Page) -> None:
+    text = page.locator(".sw-progress-text")
+    expect(text).to_have_text("0 of 6 done · 1 in work · 3 proposed · 2 to do")
+    page.get_by_role("combobox", name="Filter the images").select_option("todo")
+    expect(page.locator("#tab-images .sw-count")).to_have_text("2 images")
+    page.get_by_role("option", name=re.compile("image 6")).click()
+    chip = page.locator(".sw-top .sw-image-state")
+    expect(chip).to_have_text("to do")
+    page.locator("canvas[role=application]").first.focus()
+    page.keyboard.press("Home")
+    for n in range(9):
+        page.keyboard.press("k")
+        expect(chip).to_have_text(f"in work {100 * (n + 1) // 9} %" if n < 8 else "done")
+        page.keyboard.press("ArrowDown")
+    expect(text).to_have_text("1 of 6 done · 1 in work · 3 proposed · 1 to do")
+    for _ in range(9):
+        page.keyboard.press("Control+z")
+    expect(chip).to_have_text("to do")
+    expect(text).to_have_text("0 of 6 done · 1 in work · 3 proposed · 2 to do")
+
+
 def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
     page.locator("canvas[role=application]").first.focus()
     page.keyboard.press("t")
@@ -95,6 +116,7 @@ def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
     expect(heads.get_by_role("button", name="Expected")).to_be_visible()
     row = page.get_by_role("option", name=re.compile("image 3"))
     expect(row).to_contain_text("proposed")
+    expect(page.get_by_role("option", name=re.compile("image 4"))).to_contain_text("in work 11 %")
     expect(row.locator(".sw-image-model")).to_have_text("UniMatch (weak to strong), round 7")
     expect(row.locator(".sw-image-expected")).to_have_text("0.90")
     heads.get_by_role("button", name="Expected").click()

@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pytest
 
+from annotator.labels.label_cache import LabelCache
+from annotator.labels.progress import Progress
 from storage.arrays import SliceRef
 from storage.image_states import FILTERS, SORTS, ImageQuery
 from storage.predictions import NewPrediction
@@ -20,7 +22,7 @@ def named(name: str, seed: int):
 
 @pytest.fixture
 def filled(store):
-    """Images 1 untouched, 2 proposed, 3 labelled, 4 accepted and held out, 5 complete."""
+    """Images 1 to do, 2 proposed, 3 and 4 in work of which 4 is held out, 5 done."""
     store.add_class("one")
     for n in range(5):
         store.add_image(named(f"image {n + 1}", n))
@@ -33,7 +35,9 @@ def filled(store):
         store.add_label(
             label if image != 4 else NewLabel(label.ref, label.patch, "x", "ann", source="accepted")
         )
-    store.add_label(NewLabel(SliceRef(5, 0, 4), None, "done", "ann"))
+    for z in range(shape[0]):
+        store.add_label(NewLabel(SliceRef(5, 0, z), None, f"done {z}", "ann"))
+    Progress(store, LabelCache(store)).catch_up()
     rounds = store.rounds
     rounds.sweep()
     rounds.hold_out(4)
@@ -46,12 +50,42 @@ def ids(store, **wish):
 
 def test_every_image_is_in_one_state(filled):
     _, page = filled.image_states.page(ImageQuery(), 0, 10)
-    assert [one.state for one in page] == ["untouched", "proposed", "labelled", "accepted", "complete"]
+    assert [one.state for one in page] == ["todo", "proposed", "work", "work", "done"]
+    assert (page[0].known, page[4].known) == (0, 1) and page[2].known == pytest.approx(1 / 9)
+    assert filled.image_states.counts() == {"todo": 1, "proposed": 1, "work": 2, "done": 1}
     assert [one.held_out for one in page] == [False, False, False, True, False]
     assert (page[1].producer, page[1].round_id, page[1].expected_dice) == ("unimatch", 7, 0.6)
 
 
+def test_slices_of_three_planes_count_no_voxel_twice(store):
+    image, folds = store.add_image(ball()[0]), LabelCache(store)
+    depth, rows, columns = ball()[0].pixels.shape
+    progress = Progress(store, folds)
+    for axis, count in enumerate((depth - 1, rows - 1, columns - 1)):
+        for index in range(count):
+            store.add_label(NewLabel(SliceRef(image, axis, index), None, f"{axis} {index}", "ann"))
+    progress.catch_up()
+    one = store.image_states.page(ImageQuery(), 0, 1)[1][0]
+    assert one.state == "work" and one.known == 1 - 1 / (depth * rows * columns)
+    store.add_label(NewLabel(SliceRef(image, 0, depth - 1), None, "last", "ann"))
+    assert store.image_states.page(ImageQuery(), 0, 1)[1][0].known is None, "what is old is not told"
+    assert progress.counts()["done"] == 1
+    store.revoke("last", client_id="u", author="ann")
+    assert progress.counts() == {"todo": 0, "proposed": 0, "work": 1, "done": 0}
+
+
+def test_an_answer_waits_for_no_count_of_a_whole_project(store):
+    for n in range(3):
+        store.add_label(drawn(SliceRef(store.add_image(named(f"image {n}", n)), 0, 4), ball()[1][4]))
+    late = iter(range(0, 1000, 10))
+    progress = Progress(store, LabelCache(store), clock=lambda: next(late))
+    for left in (2, 1, 0):
+        progress.catch_up()
+        assert len(store.image_states.uncounted()) == left
+
+
 def test_the_list_is_filtered_sorted_and_searched(filled):
+    assert ids(filled, state="left") == [1, 2, 3, 4] and ids(filled, state="work") == [3, 4]
     assert ids(filled, state="proposed") == [2] and ids(filled, state="held_out") == [4]
     assert ids(filled, sort="expected") == [2, 4, 3, 1, 5]
     assert ids(filled, sort="expected", down=True) == [3, 4, 2, 1, 5]
@@ -107,7 +141,7 @@ def test_ten_thousand_images_are_listed_in_no_time(store):
 
 def test_the_route_lists_and_a_mark_is_told_to_every_page(tmp_path):
     with small_workflow(tmp_path) as workflow, visit(small_app(workflow)) as client, live(client) as link:
-        answer = client.get("/api/images?state=untouched&sort=name&down=true").json()
+        answer = client.get("/api/images?state=todo&sort=name&down=true").json()
         assert answer["total"] == 1 and answer["items"][0]["marks"] == []
         assert client.post("/api/images/1/mark", json={"mark": "flag", "on": True}).status_code == 200
         assert link.wait("mark")[0] | {"by": ""} == {

@@ -276,7 +276,8 @@ def test_accepting_labels_unknown_voxels_only_and_one_slice_each(bench: Bench):
     after = bench.known()
     assert np.array_equal(after[4], before[4])
     assert np.array_equal(after[[3, 5]], fill[[3, 5]]) and (after[6] == UNLABELLED).all()
-    assert outcome.ack["slices"] == 2 and outcome.ack["voxels"] == 2 * 17 * 23
+    assert outcome.ack["slices"] == 2 and outcome.ack["voxels"] == (fill[[3, 5]] > 0).sum() > 0
+    assert outcome.ack["objects"] == 2, "one on each side of the labelled slice"
     rows = bench.store.labels(bench.image)[1:]
     assert {(r.index, r.source) for r in rows} == {(3, "accepted"), (5, "accepted")}
     region, payload = outcome.broadcasts[0]

@@ -1,6 +1,6 @@
 /** Rows of the Images panel: how an image stands, who proposed for it, what people said of it. */
 
-import { describe } from "../state/image_text.js";
+import { describe, stateOf, stateText } from "../state/image_text.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { producerTitle } from "../state/producers.js";
 import { session } from "../state/session.js";
@@ -11,13 +11,6 @@ const TRAITS = {
   flagged: "flagged",
   first: "put first",
   skipped: "left out",
-};
-const STATES = {
-  untouched: "nothing yet",
-  proposed: "proposed",
-  labelled: "labelled",
-  accepted: "accepted",
-  complete: "complete",
 };
 
 const CELLS = [
@@ -50,13 +43,8 @@ export function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   setText(facts, why && !wide ? why : describe(item));
   facts.title = why ? `${describe(item)}. Why to label it next: ${why}` : describe(item);
   const now = stateOf(item, proposal);
-  setText(
-    state,
-    wide
-      ? wideState(item, now)
-      : [stateText(item), proposalText(proposal)].filter(Boolean).join(" · "),
-  );
-  state.title = proposal ? modelText(proposal) : "";
+  setText(state, now === "proposed" && !wide ? proposalText(proposal) : stateText(now, item.known));
+  state.title = aboutState(item, proposal);
   state.dataset.state = now;
   setText(model, proposal ? modelText(proposal) : "");
   model.title = model.textContent;
@@ -77,16 +65,17 @@ function traitsOf(item) {
   return Object.keys(TRAITS).filter((name) => imageUpdates.hasTrait(item.id, name));
 }
 
-/** What the server said when the list was read, or what happened since. */
-function stateOf(item, proposal) {
-  if (item.slices_complete) return "complete";
-  if (item.slices_labelled) return item.state === "accepted" ? "accepted" : "labelled";
-  return proposal ? "proposed" : "untouched";
+/** What people labelled, and who proposed. Slices of all three planes count, so of no number. */
+function aboutState({ kind, slices_labelled: labelled, slices_complete: complete }, proposal) {
+  const parts = [];
+  if (kind === "volume" && labelled)
+    parts.push(`${slices(labelled)} labelled, ${complete} of them complete`);
+  if (proposal) parts.push(modelText(proposal));
+  return parts.join(" · ");
 }
 
-/** "labelled 3/96" for a volume. */
-function wideState({ kind, shape, slices_labelled: labelled }, state) {
-  return kind === "volume" && labelled ? `${STATES[state]} ${labelled}/${shape[0]}` : STATES[state];
+function slices(count) {
+  return count === 1 ? "1 slice" : `${count} slices`;
 }
 
 /** "Mean Teacher, round 7"; a fill says that it is one. */
@@ -100,14 +89,7 @@ function modelText(proposal) {
 
 /** "proposed 0.84": with the Dice that is expected of it, where the model says one. */
 function proposalText(proposal) {
-  if (!proposal) return "";
   return typeof proposal.expected_dice === "number"
     ? `proposed ${proposal.expected_dice.toFixed(2)}`
     : "proposed";
-}
-
-function stateText({ kind, shape, slices_labelled: labelled, slices_complete: complete }) {
-  if (kind === "image") return complete ? "complete" : labelled ? "labelled" : "";
-  if (complete) return `${complete}/${shape[0]} complete`;
-  return labelled ? `${labelled} labelled` : "";
 }

@@ -12,6 +12,7 @@ import { element, icon, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { VirtualList } from "../ui/virtual_list.js";
 import { drawRow, emptyRow } from "./image_rows.js";
+import { projectProgress } from "./project_progress.js";
 
 const ROW_PX = 48;
 const WIDE_ROW_PX = 30;
@@ -19,11 +20,11 @@ const ABOUT_SORTS = { expected: "expected Dice" };
 const TYPING_MS = 150;
 const FILTERS = {
   "": "All images",
-  untouched: "Nothing yet",
+  left: "Not done yet",
+  todo: "To do",
   proposed: "Proposed",
-  labelled: "Labelled",
-  accepted: "Accepted",
-  complete: "Complete",
+  work: "In work",
+  done: "Done",
   held_out: "Held out",
   flagged: "Flagged",
   first: "Put first",
@@ -72,6 +73,7 @@ export async function mount(node) {
       element("div.sw-search-row", {}, icon("search", 16), search),
       table.node,
     ),
+    projectProgress(),
     element("div.sw-row", {}, filter, columns.select),
     element("div.sw-row.sw-images-count", {}, count, all, traitButtons()),
     columns.node,
@@ -231,6 +233,7 @@ function wireList(list, wish, again) {
   session.link.addEventListener("slices", ({ detail: { message } }) => {
     list.patch((item) => item.id === message.image, {
       ...counts(message.slices),
+      known: message.known,
       rev: message.rev,
     });
   });

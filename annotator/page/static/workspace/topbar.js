@@ -1,6 +1,6 @@
 /** Above the canvas: which image, undo, layout, window, and the "complete" switch of the slice. */
 
-import { describe } from "../state/image_text.js";
+import { describe, stateOf, stateText } from "../state/image_text.js";
 import { session } from "../state/session.js";
 import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
 import { rove } from "../ui/roving.js";
@@ -33,11 +33,12 @@ export function topbar(focusCanvas) {
 function imageName() {
   const name = element("span.sw-name", { title: "" });
   const size = element("span.sw-size");
+  const progress = imageProgress();
   const node = element(
     "div.sw-opened",
     {},
     iconButton("previous", "Previous image", { keys: "Shift+N", onclick: () => actions.step(-1) }),
-    element("div.sw-title", {}, name, size),
+    element("div.sw-title", {}, name, element("div.sw-about", {}, size, progress.node)),
     iconButton("next", "Next image", { keys: "N", onclick: () => actions.step(1) }),
     presence(),
   );
@@ -48,7 +49,31 @@ function imageName() {
     setText(size, describe(image));
     size.title = size.textContent;
   });
-  return { node };
+  return { node, update: progress.update };
+}
+
+/** "in work 12 %": how far the open image is. */
+function imageProgress() {
+  const node = element("span.sw-image-state", { role: "status" });
+  let slices = [];
+  let known = 0;
+  const take = (told) => ({ slices, known } = told);
+  const update = ({ proposal }) => {
+    const state = stateOf({ slices_labelled: slices.length, known }, proposal.shown);
+    node.dataset.state = state;
+    setText(node, session.image ? stateText(state, known) : "");
+  };
+  session.addEventListener("image", () => take(session.image));
+  session.start().then(
+    () =>
+      session.link.addEventListener("slices", ({ detail: { message } }) => {
+        if (message.image !== session.image?.id) return;
+        take(message);
+        if (session.app) update(session.app.state);
+      }),
+    () => {},
+  );
+  return { node, update };
 }
 
 function presence() {

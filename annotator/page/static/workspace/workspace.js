@@ -87,12 +87,14 @@ function wire(app, parts, signal) {
   update();
 }
 
+/** How much was accepted, background left out. */
 function tellAccepted({ slices, voxels, objects }) {
-  if (!voxels) return; // not an acceptance, or one that was taken back
+  if (voxels === undefined) return; // not an acceptance, or one that was taken back
   const where = slices === 1 ? "1 slice" : `${slices} slices`;
   const what = session.image?.kind === "image" ? "pixels" : `voxels on ${where}`;
-  const how = objects ? `, ${objects} numbered ${objects === 1 ? "object" : "objects"}` : "";
-  toast(`Accepted ${voxels.toLocaleString("en")} ${what}${how}; press Ctrl+Z to undo.`, "info");
+  const how = objects ? `, ${objects} ${objects === 1 ? "object" : "objects"}` : "";
+  const much = voxels ? `${voxels.toLocaleString("en")} ${what}${how}` : "background alone";
+  toast(`Accepted ${much}; press Ctrl+Z to undo.`, "info");
 }
 
 function bindKeys(app, signal) {
