@@ -34,7 +34,7 @@ class LabelCache:
             return self._cache[image_id]
 
     def unsaid(self, image_id: int) -> int:
-        """Voxels of an image that nobody spoke about; an image that is not in use does not come into memory for good."""
+        """Voxels of an image that nobody spoke about; one that is not in use does not stay in memory for it."""
         with self.lock:
             if image_id in self._cache:
                 return self._cache[image_id].unsaid

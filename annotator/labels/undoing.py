@@ -23,14 +23,12 @@ class Undoing:
         with self._store.together():
             rows = change(message.target, client_id=message.id, author=user)
             last = rows[-1]
-            slices = len(rows) if len(rows) > 1 else None
             reply = ack(
                 message.id,
                 label=last.id,
                 rev=self._store.newest_label(last.image_id),
                 instance=last.instance,
-                slices=slices,
-                voxels=None if slices is None else 0,
+                slices=len(rows) if len(rows) > 1 else None,
             )
             self._store.answers.keep(message.id, reply)
         shape = self._store.image(last.image_id).shape
