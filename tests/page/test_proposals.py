@@ -98,9 +98,7 @@ def test_a_range_is_accepted_with_its_objects_numbered_and_taken_back_as_one(pag
     page.get_by_role("spinbutton", name="From slice").fill(str(index + 2))
     page.get_by_role("spinbutton", name="To slice").fill(str(index + 4))
     page.keyboard.press("Enter")
-    expect(
-        page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices, 1 object;"))
-    ).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on 3 slices, 1 object;"))).to_be_visible()
     until(
         lambda: all(labelled_voxels(page, axis, index + k) > 100 for k in (1, 2, 3))
     )  # regions follow the answer

@@ -27,4 +27,8 @@ def test_unsaid_voxels_are_counted_along_with_every_change(store: Store) -> None
         if n % 5 == 4:
             store.revoke(str(n), client_id=f"u{n}", author="ann")
             folds.redo(image, slice_region(shape, axis, ref.index))
-        assert folds.get(image).unsaid == folds.get(image).count_unsaid() == (folds.get(image).known() == 255).sum()
+        assert (
+            folds.get(image).unsaid
+            == folds.get(image).count_unsaid()
+            == (folds.get(image).known() == 255).sum()
+        )
