@@ -91,13 +91,13 @@ class Guard:
             await self.app(visit.scope, receive if visit.is_socket else self._limited(visit, receive), noting)
         except HTTPException as error:
             if not started:
-                await _refusal_of(error.status_code, error.detail)(visit.scope, receive, send)
+                await _refuse(visit, _refusal_of(error.status_code, error.detail), receive, send)
         except Exception as error:
             if not getattr(error, "logged", False):
                 log.error("an error nobody expected", exc_info=error)
-            if not started and not visit.is_socket:
+            if not started:  # a handshake too: a server that gives none an answer complains in its log
                 line = "Something went wrong; try again, or see the server's log."
-                await _refusal_of(500, line)(visit.scope, receive, send)
+                await _refuse(visit, _refusal_of(500, line), receive, send)
 
     def _refusal(self, visit: RequestInfo, session: Session | None) -> Response | None:
         """Why this visit ends here, None where it may pass."""

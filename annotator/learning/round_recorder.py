@@ -9,11 +9,14 @@ from annotator.learning.next_step import TRIES
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.ranking_pools import PoolStore
 from annotator.protocol.outgoing import Message, queue_changed
+from annotator.text import error_sentence
 from learners.spec import RoundResult, Unready
 from storage.arrays import TornFile
 from storage.rounds import Finished, Rounds
 
 log = logging.getLogger(__name__)
+
+FORESEEN = (Unready, ValueError, LookupError, FloatingPointError, TornFile)  # their text is for people
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,10 @@ class RoundRecorder:
         elif isinstance(error, BrokenExecutor):
             self._lost(running)
         else:
-            log.warning("round %d of %s failed", row.id, row.learner, exc_info=error)
-            self.rounds.fail(row.id, _reason(error))
+            reason = _reason(error)
+            unforeseen = None if isinstance(error, (*FORESEEN, OSError)) else error
+            log.warning("round %d of %s ended: %s", row.id, row.learner, reason, exc_info=unforeseen)
+            self.rounds.fail(row.id, reason)
 
     def _finish(self, running: RunningRound, result: RoundResult) -> None:
         row = running.row
@@ -75,6 +80,8 @@ def _error_of(future: Future) -> BaseException | None:
 def _reason(error: BaseException) -> str:
     """One sentence without a final stop."""
     text = str(error).strip().split("\n")[0][:300].rstrip(".")
-    if isinstance(error, (Unready, ValueError, LookupError, FloatingPointError, TornFile)) and text:
+    if isinstance(error, FORESEEN) and text:
         return text
+    if isinstance(error, OSError):
+        return error_sentence(error).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.routing import Mount
 from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from annotator.access import guard
@@ -341,6 +342,19 @@ def test_the_websocket_opens_for_our_own_page_only(workflow: Workflow) -> None:
         assert closed_at_handshake(client, "/elsewhere", **OWN) == 404
         with client.websocket_connect(SOCKETS + "/api/live", headers=OWN) as session:
             assert session.receive_bytes()
+
+
+def test_a_handshake_that_runs_into_a_fault_is_answered_too(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = small_app(workflow)
+
+    async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("a defect")
+
+    with visit(app) as client:
+        monkeypatch.setattr(app.guard, "app", faulty)
+        assert closed_at_handshake(client, "/api/live", **OWN) == 500
 
 
 def test_an_open_websocket_ends_with_its_session(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_undo_is_news_too(project):
     assert [r.seen_label for r in scheduler.rounds.of("supervised")] == [4, 5]
 
 
-def test_a_round_that_fails_says_why_and_is_not_tried_again_until_something_changes(project):
+def test_a_round_that_fails_says_why_and_is_not_tried_again_until_something_changes(project, caplog):
     store, ids = project
     label(store, ids[0])
     scheduler = scheduler_of(
@@ -195,6 +195,8 @@ def test_a_round_that_fails_says_why_and_is_not_tried_again_until_something_chan
     scheduler.run_until_idle(30)
     (status,) = scheduler.status()
     assert status["state"] == "failed" and "there is no network 'big'" in status["message"]
+    told = [record for record in caplog.records if "round 1 of supervised ended" in record.getMessage()]
+    assert len(told) == 1 and not told[0].exc_info, "a reason for people is one line of the log"
     assert len(scheduler.rounds.of("supervised")) == 1
     scheduler.change(network="auto", steps=2)
     scheduler.update_now("supervised")
