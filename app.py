@@ -38,6 +38,7 @@ from annotator.cli.learn import (
 )
 from annotator.cli.open import fill_open, run_open
 from annotator.cli.people import fill_link, fill_user, run_link, run_user
+from annotator.cli.repair import fill_repair, run_repair
 
 # Idle torch threads must not spin: beside a learner a click would wait two to three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -49,6 +50,7 @@ COMMANDS = {
     "import": Command(fill_import, run_import, "add images, and masks as labels, to a project"),
     "tag": Command(fill_tag, run_tag, "import tags: which classes are on which images"),
     "groups": Command(fill_groups, run_groups, "say which site, stain or scanner images come from"),
+    "repair": Command(fill_repair, run_repair, "undo an import, delete or rename images, merge classes"),
     "export": Command(fill_export, run_export, "export masks, COCO JSON and provenance"),
     "status": Command(fill_status, run_status, "show what a project holds"),
     "train": Command(fill_train, run_train, "train on the labels and propose the rest"),

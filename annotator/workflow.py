@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from annotator.jobs import Job
 from annotator.labels.changes import Changes
+from annotator.labels.class_edits import ClassEdits, ClassesEdited, class_list
 from annotator.labels.commit import Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.progress import Progress
+from annotator.labels.repair import Repair
 from annotator.labels.undoing import without_members
 from annotator.prompting.service import PromptService
 from annotator.protocol import outgoing
@@ -46,8 +48,9 @@ class Workflow:
         self.store, self.prompting = store, prompting
         self.folds = LabelCache(store)
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
-        self._changes = Changes(store, self.folds)
         self.progress = Progress(store, self.folds)
+        self.repair = Repair(store, self.folds)
+        self._changes, self._class_edits = Changes(store, self.folds), ClassEdits(store, self.folds)
 
     def start_background(
         self, publish: Callable[[Message], None], engine: Executor, *, learn: bool
@@ -76,12 +79,11 @@ class Workflow:
     # see
 
     def project(self, user: str) -> Message:
-        classes = [{"id": c.id, "name": c.name, "color": c.color} for c in self.store.classes()]
         return {
             "name": self.store.root.name,
             "user": user,
             "can_write": True,
-            "classes": classes,
+            "classes": class_list(self.store),
             "models": self.prompting.models(),
             "images_total": self.store.images(limit=0)[0],
             "proposes": self.background is not None,
@@ -190,19 +192,11 @@ class Workflow:
         if self.background is not None:
             self.background.notify()
 
-    def edit_classes(self, change: Message) -> list[Message]:
-        """Add, rename, recolor or remove a class; the new list. Raises ValueError, LookupError."""
-        if change["op"] == "add":
-            self.store.add_class(change["name"], change.get("color"))
-        elif change["op"] == "rename":
-            self.store.rename_class(change["id"], change["name"])
-        elif change["op"] == "recolor":
-            self.store.recolor_class(change["id"], change["color"])
-        elif change["op"] == "remove":
-            self.store.remove_class(change["id"])
-        else:
-            raise ValueError(f"a class can be added, renamed, recolored or removed, not {change['op']!r}")
-        return [{"id": c.id, "name": c.name, "color": c.color} for c in self.store.classes()]
+    def edit_classes(self, user: str, change: Message) -> ClassesEdited:
+        """Add, rename, recolor, remove, merge or delete a class; the new list. Raises ValueError, LookupError."""
+        edited = self._class_edits.edit(user, change)
+        self.imported(set(edited.images))
+        return edited
 
     # prompt
 

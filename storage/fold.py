@@ -18,6 +18,7 @@ from storage.arrays import (
     read_patch,
     slice_shape,
 )
+from storage.events.relabels import patch_now
 from storage.rows import LabelRow
 
 Region = tuple[int, int, int, int, int, int]  # (z0, z1, y0, y1, x0, x1), half-open
@@ -147,7 +148,7 @@ def _load(shape: tuple[int, ...], label: LabelRow) -> Patch:
     rows, columns = slice_shape(shape, label.axis)
     if label.box.r1 > rows or label.box.c1 > columns or label.index >= shape[label.axis]:
         raise TornFile(f"its box {label.box} lies outside the image")
-    return read_patch(label.path, label.box)
+    return patch_now(read_patch(label.path, label.box), label.relabelled)
 
 
 def _lay(folded: Folded, at: Region, label: LabelRow, patch: Patch) -> None:

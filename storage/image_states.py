@@ -50,7 +50,7 @@ with said as (
            coalesce(skipped, 0) as skipped
     from images i left join said on said.image_id = i.id left join counted on counted.image_id = i.id
     left join newest on newest.image_id = i.id
-    left join held on held.image_id = i.id left join marked on marked.image_id = i.id
+    left join held on held.image_id = i.id left join marked on marked.image_id = i.id where i.bin is null
 )"""
 
 
@@ -112,7 +112,8 @@ class ImageStates:
 
     def uncounted(self) -> list[int]:
         """Images whose labels are newer than what was counted of them."""
-        sql = """select image_id, max(id) as rev from labels where present is null group by image_id
+        sql = """select image_id, max(id) as rev from labels where present is null
+                 and image_id in (select id from images where bin is null) group by image_id
                  except select image_id, rev from image_progress"""
         return [row["image_id"] for row in self._db.rows(sql)]
 

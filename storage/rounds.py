@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from storage.arrays import UNLABELLED
 from storage.database import Database
+from storage.events.relabels import class_now, pairs_after, relabels_of
 from storage.rows import MASKS
+
+# SQL: events on the two sides of a relabelling are not alike, even of one class
+RELABELS_BEFORE = """(select count(*) from labels r where r.kind = 'relabel' and r.live
+                      and r.image_id = labels_said.image_id and r.id < labels_said.id)"""
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ class Rounds:
         """Images whose newest proposal of this producer is older than these labels: none at all first."""
         sql = """select i.id from images i
                  left join predictions p on p.image_id = i.id and p.producer = ?1
-                 where p.seen_label is null or p.seen_label < ?2
+                 where i.bin is null and (p.seen_label is null or p.seen_label < ?2)
                  order by coalesce(p.seen_label, -1), i.id"""
         return [row["id"] for row in self._db.rows(sql, [producer, seen_label])]
 
@@ -172,7 +178,9 @@ class Rounds:
 
     def held_out(self) -> set[tuple[int, int, int]]:
         """(image, axis, slice); axis and slice -1 for a whole image."""
-        rows = self._db.rows("select image_id, axis, slice from held_out")
+        rows = self._db.rows(
+            "select image_id, axis, slice from held_out where image_id in (select id from images where bin is null)"
+        )
         return {(r["image_id"], r["axis"], r["slice"]) for r in rows}
 
     def hold_out(self, image_id: int, axis: int = -1, index: int = -1) -> None:
@@ -183,13 +191,19 @@ class Rounds:
 
     def first_use(self) -> dict[int, int]:
         """Class -> the id of the first live label that said it, by drawing or by a tight box."""
-        sql = """select class, min(id) as first from (
-                     select json_each.value as class, labels.id from labels, json_each(labels.classes)
-                     where kind = 'patch' and live
-                     union all select json_extract(prompts, '$.box_of'), id from labels
+        sql = f"""select class, image_id, min(id) as first from (
+                     select json_each.value as class, labels.image_id, labels.id
+                     from labels, json_each(labels.classes) where kind = 'patch' and live
+                     union all select json_extract(prompts, '$.box_of'), image_id, id from labels
                      where kind = 'patch' and live and json_type(prompts, '$.box_of') = 'integer'
-                 ) group by class"""
-        return {int(row["class"]): row["first"] for row in self._db.rows(sql)}
+                 ) labels_said group by class, image_id, {RELABELS_BEFORE} order by first"""
+        relabels = relabels_of(self._db)
+        found: dict[int, int] = {}
+        for row in self._db.rows(sql):
+            pairs = pairs_after(relabels.get(row["image_id"], []), row["first"])
+            found.setdefault(class_now(int(row["class"]), pairs), row["first"])
+        found.pop(UNLABELLED, None)
+        return found
 
     def background_places(self) -> dict[int, set[tuple[int, int]]]:
         """Image -> the (axis, slice) on which somebody said background, by painting it or by completing a slice."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, SliceRef
+from storage.events.relabels import Pairs
 
 SOURCES = ("drawn", "prompted", "accepted", "refined", "imported")
 MASKS = "kind in ('patch', 'complete')"  # SQL: events that say something about voxels; tags do not
@@ -42,6 +43,8 @@ class ClassRow:
     id: int
     name: str
     color: str  # "#rrggbb"
+    since: int = 0  # events up to here meant another class of this number
+    made: int = 0  # grows with every class that gets a number
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class LabelRow:
     instance: int  # the highest object number in it, 0 for none
     created_at: str
     path: Path | None
-    classes: tuple[int, ...] = ()  # the class values it says
+    classes: tuple[int, ...] = ()  # the class values it says, after what was relabelled since
+    relabelled: Pairs = ()  # what its file does not know yet
 
     @property
     def ref(self) -> SliceRef:

@@ -185,3 +185,59 @@ def m009_image_progress(db: Database) -> None:
             unsaid integer not null
         );
     """)
+
+
+@migration()
+def m010_acts(db: Database) -> None:
+    """What is done and taken back as a whole: imports, merged classes, deleted images. A label event may belong to an
+    act; a new kind of event relabels all that was said before it on its image. SQLite cannot change a check, so the
+    table is made anew. `images.bin` names the act that threw an image away, `emptied` that its files are gone."""
+    db.executescript("""
+        create table acts (
+            id integer primary key autoincrement,
+            client_id text not null unique,
+            kind text not null, title text not null, author text not null,
+            facts text not null default '{}',       -- JSON: what undoing needs beside the labels
+            undone integer not null default 0,
+            created_at text not null default current_timestamp
+        );
+        alter table images add column act integer references acts(id);      -- the import that brought it
+        alter table images add column bin integer references acts(id);
+        alter table images add column emptied integer not null default 0;
+        alter table images add column shown_name text;                      -- its name while it is in the bin
+        alter table classes add column since integer not null default 0;    -- events up to here meant another class
+        alter table classes add column made integer not null default 0;     -- grows each time a number gets a class
+    """)
+    db.execute("""
+        create table labels_with_acts (
+            id integer primary key autoincrement,   -- the clock
+            uid text unique, client_id text not null unique,
+            image_id integer not null references images(id),
+            kind text not null check (kind in ('patch', 'complete', 'tag', 'relabel', 'revoke')),
+            axis integer, slice integer,
+            r0 integer, c0 integer, r1 integer, c1 integer,
+            classes text not null default '[]',     -- of a relabelling: [from, to]
+            source text not null, author text not null, seconds real not null default 0,
+            prompts text not null default '{}', instance integer not null default 0,
+            revokes integer references labels_with_acts(id),  -- the last rename below makes it labels
+            live integer not null default 1,
+            created_at text not null default current_timestamp,
+            present integer check ((kind != 'tag' or present is not null) and present in (0, 1)),
+            act integer references acts(id)
+        )
+    """)
+    names = (
+        "id uid client_id image_id kind axis slice r0 c0 r1 c1 classes source author seconds prompts instance"
+    )
+    columns = ", ".join([*names.split(), "revokes", "live", "created_at", "present"])
+    db.execute(f"insert into labels_with_acts ({columns}) select {columns} from labels order by id")
+    db.execute("drop table labels")
+    db.execute("alter table labels_with_acts rename to labels")
+    db.executescript("""
+        create index labels_image on labels(image_id, live, id);
+        create index labels_author on labels(author, live, id);
+        create index labels_tags on labels(image_id, id) where kind = 'tag' and live;
+        create index labels_revokes on labels(revokes) where revokes is not null;
+        create index labels_relabel on labels(image_id, id) where kind = 'relabel' and live;
+        create index labels_act on labels(act) where act is not null;
+    """)

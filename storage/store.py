@@ -11,23 +11,26 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
-from storage.answers import Answers
 from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
+from storage.bin import Bin, free_name
+from storage.class_use import images_naming, use_of
 from storage.class_values import ClassValues
+from storage.classes import ClassRows, clean_name
 from storage.database import Database, full_disk_told
+from storage.events.acts import Acts
+from storage.events.answers import Answers
+from storage.events.current_act import current_act
+from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
+from storage.events.revoking import events_of, insert_revokes, revokers_of, sent_before
 from storage.image_sources import ImageSources
 from storage.image_states import ImageStates
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
-from storage.revoking import events_of, insert_revokes, revokers_of, sent_before
 from storage.rounds import Rounds
 from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
 from storage.tags import Tags
 
-PALETTE = (
-    "#ef5350 #42a5f5 #66bb6a #ffca28 #ab47bc #26c6da #ff7043 #9ccc65 #ec407a #5c6bc0 #8d6e63 #26a69a".split()
-)
 HISTORY = 500  # steps of undo kept within reach
 DIRECTORIES = ("images", "labels")
 
@@ -61,7 +64,8 @@ class Store:
         """What has rows of its own and shares the connection."""
         self.predictions, self.tags = Predictions(self.root / "predictions", self._db), Tags(self._db)
         self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
-        self.answers = Answers(self._db)
+        self.bin = Bin(self.root, self._db)
+        self.answers, self.class_rows, self.acts = Answers(self._db), ClassRows(self._db), Acts(self._db)
         self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
 
     def note_address(self, address: str) -> None:
@@ -91,31 +95,46 @@ class Store:
         with full_disk_told():
             write_npy(self.root / "images" / f"{uid}.npy", scan.pixels)
         with self._db.transaction() as tables:
-            row = {"uid": uid, "digest": digest, "name": self._free_name(scan.name), **_image_row(scan)}
+            row = {
+                "uid": uid,
+                "digest": digest,
+                "act": current_act.get(),
+                "name": free_name(self._db, scan.name),
+                **_image_row(scan),
+            }
             return int(tables.table("images").insert(row).last_pk or 0)
 
     def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
         """The id of the image with this source, name and these pixels, if it was imported before."""
-        sql = "select id from images where digest = ?"
+        sql = "select id from images where digest = ? and bin is null"
         found: int | None = self._db.value(sql, [digest or digest_of(scan)])
         return found
 
     def images(self, offset: int = 0, limit: int = 100, search: str = "") -> tuple[int, list[ImageRow]]:
         """How many images match, and a page of them in the order in which they came."""
         pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        total = self._db.number("select count(*) from images where name like ? escape '\\'", [pattern])
-        sql = "select * from images where name like ? escape '\\' order by id limit ? offset ?"
+        total = self._db.number(
+            "select count(*) from images where bin is null and name like ? escape '\\'", [pattern]
+        )
+        sql = (
+            "select * from images where bin is null and name like ? escape '\\' order by id limit ? offset ?"
+        )
         return total, [self._image(row) for row in self._db.rows(sql, [pattern, limit, offset])]
 
     def images_of(self, ids: Sequence[int]) -> list[ImageRow]:
         """These images, in this order; those that are not there are left out."""
         placeholders = ",".join("?" * len(ids))
-        rows = {r["id"]: r for r in self._db.rows(f"select * from images where id in ({placeholders})", ids)}
+        rows = {
+            r["id"]: r
+            for r in self._db.rows(f"select * from images where bin is null and id in ({placeholders})", ids)
+        }
         return [self._image(rows[image_id]) for image_id in ids if image_id in rows]
 
     def image(self, image_id: int) -> ImageRow:
         rows = self._db.rows("select * from images where id = ?", [image_id])
-        if not rows:
+        if rows and rows[0]["bin"] and not rows[0]["emptied"]:
+            raise LookupError(f"{rows[0]['shown_name']!r} was deleted; bring it back from the bin first")
+        if not rows or rows[0]["bin"]:
             raise LookupError(f"there is no image {image_id} in this project")
         return self._image(rows[0])
 
@@ -123,43 +142,41 @@ class Store:
         """(Z, Y, X[, 3]) memory-mapped, read-only; raises TornFile where the file is damaged or gone."""
         return open_npy(self.image(image_id).path)
 
+    def rename_image(self, image_id: int, name: str) -> None:
+        """Raises ValueError where the name is taken or cannot be read."""
+        name = clean_name(name)
+        if free_name(self._db, name) != name and self.image(image_id).name != name:
+            raise ValueError(f"there is an image {name!r} already; choose another name")
+        with self._db.transaction() as tables:
+            tables.table("images").update(image_id, {"name": name})
+
     # classes
 
     def classes(self) -> list[ClassRow]:
-        rows = self._db.rows("select id, name, color from classes where not removed order by id")
-        return [ClassRow(**row) for row in rows]
-
-    def newest_class(self) -> int:
-        """The highest class id ever given, 0 for none: labels may use any up to here."""
-        return self._db.number("select coalesce(max(id), 0) from classes")
+        return self.class_rows.all()
 
     def add_class(self, name: str, color: str | None = None) -> ClassRow:
         """A new class, or the removed one of that name again. Raises ValueError where the name is taken."""
-        name = _clean_name(name)
-        with self._db.transaction() as tables:
-            old = next(tables.query("select id, removed from classes where name = ?", [name]), None)
-            if old and not old["removed"]:
-                raise ValueError(f"there is a class {name!r} already; choose another name")
-            class_id = old["id"] if old else _next_class(tables)
-            color = color or PALETTE[(class_id - 1) % len(PALETTE)]
-            row = {"id": class_id, "name": name, "color": color, "removed": 0}
-            tables.table("classes").upsert(row, pk="id")
-        return ClassRow(class_id, name, color)
-
-    def rename_class(self, class_id: int, name: str) -> None:
-        self._update_class(class_id, name=_clean_name(name))
-
-    def recolor_class(self, class_id: int, color: str) -> None:
-        self._update_class(class_id, color=color)
+        return self.class_rows.add(name, color)
 
     def remove_class(self, class_id: int) -> None:
-        """Take a class off the list; refused while labels use it, so that no mask loses its name."""
-        used = "select count(*) from labels, json_each(labels.classes) where live and json_each.value = ?"
-        used += " and present is not 0"  # that it is nowhere does not use it
-        if count := self._db.value(used, [class_id]):
-            uses = "1 label uses" if count == 1 else f"{count:,} labels use"
-            raise ValueError(f"{uses} this class; take them back or relabel them first")
-        self._update_class(class_id, removed=1)
+        """Take a class off the list; refused while anything uses it, so that no mask loses its name."""
+        name = self.class_rows.get(class_id).name
+        use = use_of(self._db, self.images(limit=-1)[1], self.labels, class_id)
+        if use is not None:
+            raise ValueError(f"{use}; merge {name!r} into another class, or delete it with its labels")
+        self.class_rows.remove(class_id)
+
+    def relabel(self, before: int, after: int, *, author: str) -> set[int]:
+        """From now on all that was one class is another (or, after UNLABELLED, is not said any more); the images that
+        any event of it is on."""
+        images = images_naming(self._db, before)
+        with self._db.transaction() as tables:
+            for image_id in sorted(images):
+                row = {"client_id": uuid.uuid4().hex, "image_id": image_id, "kind": "relabel"}
+                said = {"classes": json.dumps([before, after]), "source": "relabelled", "author": author}
+                tables.table("labels").insert({**row, **said, "act": current_act.get()})
+        return images
 
     # labels
 
@@ -224,13 +241,13 @@ class Store:
     def labels(self, image_id: int) -> list[LabelRow]:
         """The live events of an image that say something about its voxels, oldest first; tags are in `tags`."""
         sql = f"select * from labels where image_id = ? and live and {MASKS} order by id"
-        return [self._label(row) for row in self._db.rows(sql, [image_id])]
+        return self._labels(self._db.rows(sql, [image_id]))
 
     def labels_since(self, image_id: int, rev: int, not_by: str) -> list[LabelRow]:
         """What others drew on an image after an event, oldest first."""
         sql = """select * from labels where image_id = ? and id > ? and author != ?
                  and live and kind = 'patch' order by id"""
-        return [self._label(row) for row in self._db.rows(sql, [image_id, rev, not_by])]
+        return self._labels(self._db.rows(sql, [image_id, rev, not_by]))
 
     def next_instance(self, image_id: int) -> int:
         """An object number that no label event on this image carries."""
@@ -268,10 +285,11 @@ class Store:
         """What this author can undo, and what redo: newest last. A new label ends what can be redone. Tags have an
         undo of their own, where they are seen."""
         undo = f"""select client_id, image_id, axis, slice from labels
-                   where author = ? and live and {MASKS} order by id desc limit ?"""
+                   where author = ? and live and {MASKS} and act is null order by id desc limit ?"""
         redo = f"""select e.client_id, e.image_id, e.axis, e.slice
                    from labels r join labels e on r.revokes = e.id
-                   where r.author = ?1 and e.author = ?1 and r.live and e.kind in ('patch', 'complete')
+                   where r.author = ?1 and e.author = ?1 and r.live and r.act is null
+                   and e.kind in ('patch', 'complete') and e.image_id in (select id from images where bin is null)
                    and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and {MASKS})
                    order by r.id desc limit ?2"""
         return self._events(undo, author), self._events(redo, author)
@@ -308,22 +326,6 @@ class Store:
             path=self.root / "images" / f"{row['uid']}.npy",
         )
 
-    def _free_name(self, name: str) -> str:
-        taken = {
-            r["name"]
-            for r in self._db.rows("select name from images where substr(name, 1, ?) = ?", [len(name), name])
-        }
-        candidates = (name if n == 1 else f"{name} ({n})" for n in range(1, len(taken) + 2))
-        return next(c for c in candidates if c not in taken)
-
-    def _update_class(self, class_id: int, **changes: Any) -> None:
-        if class_id not in {c.id for c in self.classes()}:
-            raise LookupError(f"there is no class {class_id} in this project")
-        if any(c.name == changes.get("name") and c.id != class_id for c in self.classes()):
-            raise ValueError(f"there is a class {changes['name']!r} already; choose another name")
-        with self._db.transaction() as tables:
-            tables.table("classes").update(class_id, changes)
-
     def _insert_label(self, tables: Tables, uid: str | None, new: NewLabel) -> int:
         old = next(tables.query("select id from labels where client_id = ?", [new.client_id]), None)
         if old:
@@ -345,13 +347,19 @@ class Store:
             "seconds": new.seconds,
             "prompts": json.dumps(new.prompts),
             "instance": new.highest_instance,
+            "act": current_act.get(),
         }
         return int(tables.table("labels").insert(row).last_pk or 0)
 
     def _label_row(self, label_id: int) -> dict[str, Any]:
         return self._db.rows("select * from labels where id = ?", [label_id])[0]
 
-    def _label(self, row: dict[str, Any]) -> LabelRow:
+    def _labels(self, rows: Sequence[dict[str, Any]]) -> list[LabelRow]:
+        """Events of one image in the classes of today."""
+        relabels = relabels_of(self._db, [rows[0]["image_id"]]).get(rows[0]["image_id"], []) if rows else []
+        return [self._label(row, pairs_after(relabels, row["id"])) for row in rows]
+
+    def _label(self, row: dict[str, Any], relabelled: Pairs = ()) -> LabelRow:
         return LabelRow(
             id=row["id"],
             client_id=row["client_id"],
@@ -363,11 +371,12 @@ class Store:
             source=row["source"],
             author=row["author"],
             seconds=row["seconds"],
-            prompts=json.loads(row["prompts"]),
+            prompts=prompts_now(json.loads(row["prompts"]), relabelled),
             instance=row["instance"],
             created_at=row["created_at"],
             path=self._label_path(row["uid"]) if row["uid"] else None,
-            classes=tuple(json.loads(row["classes"])),
+            classes=classes_now(json.loads(row["classes"]), relabelled),
+            relabelled=relabelled,
         )
 
     def _label_path(self, uid: str) -> Path:
@@ -414,7 +423,11 @@ def _image_row(scan: Scan) -> dict[str, Any]:
 
 def _own_events(tables: Tables, client_id: str, author: str) -> list[dict[str, Any]]:
     """What an act of this person made of masks. Raises LookupError."""
-    events = [event for event in events_of(tables, client_id, author) if event["present"] is None]
+    events = [
+        event
+        for event in events_of(tables, client_id, author)
+        if event["present"] is None and event["act"] is None
+    ]
     if not events:
         raise LookupError("there is no such step of yours; somebody else made it, or it never came here")
     return events
@@ -422,17 +435,3 @@ def _own_events(tables: Tables, client_id: str, author: str) -> list[dict[str, A
 
 def _ref(row: dict[str, Any]) -> SliceRef:
     return SliceRef(row["image_id"], row["axis"], row["slice"])
-
-
-def _next_class(tables: Tables) -> int:
-    newest = int(tables.execute("select coalesce(max(id), 0) from classes").fetchone()[0])
-    if newest >= 253:
-        raise ValueError("a project holds at most 253 classes; rename one that is not used")
-    return newest + 1
-
-
-def _clean_name(name: str) -> str:
-    cleaned = " ".join(name.split())
-    if not cleaned or len(cleaned) > 80 or not cleaned.isprintable():
-        raise ValueError("a class name has 1 to 80 printable characters")
-    return cleaned

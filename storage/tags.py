@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlite_utils import Database as Tables
 
 from storage.arrays import MAX_CLASS, SliceRef
 from storage.database import Database
-from storage.revoking import FURTHER, events_of, insert_revokes, member, sent_before
+from storage.events.current_act import current_act
+from storage.events.relabels import Relabel, class_now, classes_now, pairs_after, relabels_of
+from storage.events.revoking import FURTHER, events_of, insert_revokes, member, sent_before
 
 SOURCES = ("tagged", "imported")
 MAX_ID = 54  # characters of an act's id; its further events append a number to it
@@ -78,15 +80,14 @@ class Tags:
         return len(new)
 
     def of(self, image_ids: Sequence[int] | None = None) -> list[TagRow]:
-        """The live tags of these images, or of all, oldest first."""
-        sql = "select * from labels where kind = 'tag' and live"
-        if image_ids is None:
-            return [_tag(row) for row in self._db.rows(sql + " order by id")]
-        placeholders = ",".join("?" * len(image_ids))
-        return [
-            _tag(row)
-            for row in self._db.rows(f"{sql} and image_id in ({placeholders}) order by id", image_ids)
-        ]
+        """The live tags of these images, or of all, oldest first, in the classes of today."""
+        some = "" if image_ids is None else f" and image_id in ({','.join('?' * len(image_ids))})"
+        sql = f"select * from labels where kind = 'tag' and live{some} order by id"
+        relabels = relabels_of(self._db, image_ids)
+        tags = (
+            _now(_tag(row), relabels.get(row["image_id"], [])) for row in self._db.rows(sql, image_ids or [])
+        )
+        return [tag for tag in tags if tag.classes]
 
     def take_back(self, client_id: str, author: str) -> list[SliceRef]:
         """Revoke this author's newest act; the slices it was about. The same client id again changes nothing and gives
@@ -123,6 +124,7 @@ def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:
         "present": int(tag.present),
         "source": by.source,
         "author": by.author,
+        "act": current_act.get(),
         "seconds": by.seconds / count,
     }
 
@@ -130,6 +132,13 @@ def _row(tag: NewTag, by: TagBatch, number: int, count: int) -> dict[str, Any]:
 def _revoked_by(tables: Tables, client_id: str, author: str) -> list[SliceRef]:
     revocations = events_of(tables, client_id, author)
     return [SliceRef(row["image_id"], row["axis"], row["slice"]) for row in revocations]
+
+
+def _now(tag: TagRow, relabels: list[Relabel]) -> TagRow:
+    """That a class is not there says nothing about the one that it became."""
+    pairs = pairs_after(relabels, tag.id)
+    kept = tag.classes if tag.present else [c for c in tag.classes if class_now(c, pairs) == c]
+    return replace(tag, classes=classes_now(kept, pairs)) if pairs else tag
 
 
 def _tag(row: dict[str, Any]) -> TagRow:

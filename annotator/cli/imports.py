@@ -55,6 +55,7 @@ def value_meaning(text: str) -> "tuple[int, Meaning]":
 
 def run_import(options: Options) -> int:
     """Import images, and masks as labels. Bad files are skipped; each gets a line that says why."""
+    from annotator.exchange.import_act import as_one_act
     from annotator.exchange.import_images import carry_out
     from annotator.exchange.import_plan import plan_import
     from learners.text import count_of
@@ -64,7 +65,8 @@ def run_import(options: Options) -> int:
     check_data(options.labels)
     job, store = terminal_job("import"), Store(project_of(options))
     try:
-        report = carry_out(store, plan_import(store, _request(options), job))
+        with as_one_act(store, options.data.name):
+            report = carry_out(store, plan_import(store, _request(options), job))
     finally:
         store.close()
     print(file=sys.stderr)  # ends the line of progress

@@ -39,7 +39,10 @@ class Accepting:
     def _patches(self, acceptance: Acceptance, folded: Folded) -> list[SlicePatch]:
         patches = acceptance.patches(folded)
         if not patches:
-            raise Refused("nothing unlabelled there is as certain as that; lower the limit or label more")
+            raise Refused(
+                "nothing unlabelled there is as certain as that, or its class was removed; "
+                "lower the limit or label more"
+            )
         if not acceptance.message.number:
             return patches
         return acceptance.numbered(patches, folded, self._store.next_instance(acceptance.image.id))

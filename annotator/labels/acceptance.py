@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from annotator.labels.commit import Refused
 from annotator.labels.numbering import MAX_OBJECTS, number_patches
 from annotator.protocol.incoming import AcceptMessage
-from storage.arrays import UNLABELLED, Box, Patch, SliceRef, plane
+from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, plane
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow, NewLabel
@@ -26,6 +26,7 @@ class Acceptance:
     message: AcceptMessage
     image: ImageRow
     prediction: PredictionRow
+    gone: tuple[int, ...]  # classes that are no more, or not what they were when this was proposed
 
     @classmethod
     def read(cls, store: Store, message: AcceptMessage) -> "Acceptance":
@@ -40,21 +41,23 @@ class Acceptance:
             raise Refused("there is nothing to accept yet; label an object on one slice first")
         if message.prediction not in (None, prediction.id):
             raise Refused("the fill was renewed since you saw it; look at it once more and accept again")
-        return cls(message, image, prediction)
+        return cls(message, image, prediction, _gone(store, prediction))
 
     @property
     def region(self) -> Region:
         return slab(self.image.shape, self.message.axis, self.message.lo, self.message.hi)
 
     def patches(self, folded: Folded) -> list[SlicePatch]:
-        """Each slice on which something is accepted: unlabelled voxels of which the proposal is certain enough."""
+        """Each slice on which something is accepted: unlabelled voxels of which the proposal is certain
+        enough. What is of a class that is gone is left out."""
         axis, limit = self.message.axis, self.message.min_confidence * 255
         classes, confidence = self.prediction.classes(), self.prediction.confidence()
         found = []
         for k in range(self.message.lo, self.message.hi):
             sure = plane(confidence, axis, k) >= limit
             free = self._known(folded, k) == UNLABELLED
-            taken = np.where(free & sure, plane(classes, axis, k), UNLABELLED)
+            there = ~np.isin(plane(classes, axis, k), self.gone)
+            taken = np.where(free & sure & there, plane(classes, axis, k), UNLABELLED)
             if (taken != UNLABELLED).any():
                 found.append((k, _patch(taken.astype(np.uint8))))
         return found
@@ -109,6 +112,11 @@ class Acceptance:
         """(rows, columns) of a slice."""
         region = slice_region(self.image.shape, self.message.axis, index)
         return folded.region(region).squeeze(self.message.axis)
+
+
+def _gone(store: Store, prediction: PredictionRow) -> tuple[int, ...]:
+    known = {c.id for c in store.classes() if not c.since or prediction.seen_label > c.since}
+    return tuple(value for value in range(1, MAX_CLASS + 1) if value not in known)
 
 
 def slab(shape: tuple[int, int, int], axis: int, lo: int, hi: int) -> Region:

@@ -10,7 +10,7 @@ from annotator.labels.label_cache import LabelCache
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.protocol.outgoing import Message, ack, conflict
-from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
+from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
 from storage.rows import NewLabel
 from storage.store import Store
@@ -32,6 +32,7 @@ class Outcome:
 
     ack: Message
     broadcasts: tuple[Broadcast, ...] = ()
+    classes_changed: bool = False
 
 
 class Commits:
@@ -51,7 +52,7 @@ class Commits:
 
     def _label(self, user: str, shape: VolumeShape, message: LabelMessage, payload: bytes) -> Outcome:
         box = _box(message, slice_shape(shape, message.axis))
-        classes = self._classes(payload, box)
+        classes = self._classes(payload, box, message.made)
         region = region_of(message.axis, message.index, box)
         theirs = self._said_meanwhile(user, shape, message, region)
         classes, lost = _without_conflict(classes, theirs)
@@ -77,13 +78,24 @@ class Commits:
         folded = self._folds.redo(ref.image_id, region)
         return self._outcome(reply, Change(ref.image_id, region, user), folded)
 
-    def _classes(self, payload: bytes, box: Box) -> NDArray[np.uint8]:
+    def _classes(self, payload: bytes, box: Box, made: int | None) -> NDArray[np.uint8]:
+        """`made`: the newest class that the page knew of; a number may have got another meaning since."""
         classes = decode_runs(payload, box.shape)
-        newest = self._store.newest_class()
-        unknown = np.setdiff1d(classes, [*range(newest + 1), ERASED, UNLABELLED])
-        if len(unknown):
-            raise Refused(f"class {unknown[0]} is not in this project; reload the page")
+        known = {c.id: c for c in self._store.classes()}
+        values = np.unique(classes).tolist()
+        unknown = [v for v in values if v not in {*known, BACKGROUND, ERASED, UNLABELLED}]
+        if unknown:
+            raise Refused(self._gone(unknown[0]))
+        later = [known[v].name for v in values if made is not None and v in known and known[v].made > made]
+        if later:
+            raise Refused(f"this was drawn before there was the class “{later[0]}”; draw it again")
         return classes
+
+    def _gone(self, class_id: int) -> str:
+        name = self._store.class_rows.removed().get(class_id)
+        if name is None:
+            return f"class {class_id} is not in this project; reload the page"
+        return f"the class “{name}” was removed; add it again, or draw this as another class"
 
     def _said_meanwhile(
         self, user: str, shape: VolumeShape, message: LabelMessage, region: Region

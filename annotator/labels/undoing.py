@@ -1,12 +1,17 @@
-"""Undo and redo of one act of a person: a label, that a slice is complete or no longer, a whole acceptance."""
+"""Undo and redo of one act of a person: a label, that a slice is complete or no longer, a whole acceptance.
+
+What comes to light may be of a class that was removed meanwhile; then the class comes back.
+"""
+
+import numpy as np
 
 from annotator.labels.broadcasts import Change, broadcasts
 from annotator.labels.commit import Outcome
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.incoming import UndoMessage
 from annotator.protocol.outgoing import ack
-from storage.fold import Region, region_of, slice_region
-from storage.revoking import FURTHER
+from storage.events.revoking import FURTHER
+from storage.fold import Folded, Region, region_of, slice_region
 from storage.rows import Event, LabelRow
 from storage.store import Store
 
@@ -22,25 +27,34 @@ class Undoing:
         change = self._store.revoke if message.t == "undo" else self._store.restore
         with self._store.together():
             rows = change(message.target, client_id=message.id, author=user)
+            self._store.class_rows.check_meanings()
             last = rows[-1]
+            shape = self._store.image(last.image_id).shape
+            region = _around([_region(shape, row) for row in rows])
+            folded = self._folds.redo(last.image_id, region)
+            back = self._store.class_rows.bring_back(classes_in(folded, region))
             reply = ack(
                 message.id,
                 label=last.id,
-                rev=self._store.newest_label(last.image_id),
+                rev=folded.rev,
                 instance=last.instance,
                 slices=len(rows) if len(rows) > 1 else None,
             )
             self._store.answers.keep(message.id, reply)
-        shape = self._store.image(last.image_id).shape
-        region = _around([_region(shape, row) for row in rows])
-        folded = self._folds.redo(last.image_id, region)
         states = self._store.slice_states(last.image_id)
-        return Outcome(reply, broadcasts(Change(last.image_id, region, user), folded, states))
+        told = broadcasts(Change(last.image_id, region, user), folded, states)
+        return Outcome(reply, told, classes_changed=back)
 
 
 def without_members(events: list[Event]) -> list[Event]:
     """History events with each act as one: what takes the whole of it back."""
     return [event for event in events if not FURTHER.match(event.client_id)]
+
+
+def classes_in(folded: Folded, region: Region) -> set[int]:
+    """Class values of a box of the volume, as drawn."""
+    window = tuple(slice(a, b) for a, b in zip(region[::2], region[1::2], strict=True))
+    return set(np.unique(folded.classes[window]).tolist())
 
 
 def _region(shape: tuple[int, int, int], row: LabelRow) -> Region:

@@ -98,6 +98,7 @@ class LabelMessage(SliceMessage):
     instance: Annotated[int, Field(ge=-1, le=65535)] = 0
     prompts: Note = {}
     seconds: Seconds = 0.0
+    made: Count | None = None
 
 
 class CompleteMessage(SliceMessage):

@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from pydantic import AfterValidator, Field
 from starlette.responses import FileResponse, Response
 
+from annotator.exchange.import_act import as_one_act
 from annotator.exchange.writers import check_formats
 from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
@@ -95,9 +96,16 @@ def run_import(context: AppContext, path: Path, job: Job, labels: Path | None = 
     """Import a file or folder into the open project; the lines it refused are the job's."""
     from annotator.exchange.import_images import import_path  # the readers take a second to load
 
-    report = import_path(context.workflow.store, path, job, labels=labels)
+    with as_one_act(context.workflow.store, _shown(path)):
+        report = import_path(context.workflow.store, path, job, labels=labels)
     context.workflow.imported({*report.added, *report.labelled})
     context.hub.reconnect(frozenset(report.labelled))
+
+
+def _shown(path: Path) -> str:
+    """What was uploaded as people know it: the only folder or file there is, else how many there are."""
+    there = sorted(path.iterdir()) if path.is_dir() else [path]
+    return there[0].name if len(there) == 1 else f"{len(there):,} files"
 
 
 def _export(context: AppContext, body: ExportBody, job: Job) -> str:

@@ -10,15 +10,26 @@ from pydantic import Field
 
 from annotator.jobs import Job
 from annotator.protocol import outgoing
-from annotator.protocol.incoming import ImageId, Index
+from annotator.protocol.incoming import ClientId, ImageId, Index
 from annotator.web.bodies import ClassId, Name, RequestBody, Search
 from annotator.web.context import AppContext, person
 from storage.image_states import ImageQuery, Trait
 
+NEEDED = {
+    "add": ["name"],
+    "rename": ["id", "name"],
+    "recolor": ["id", "color"],
+    "remove": ["id"],
+    "merge": ["id", "into"],
+    "delete": ["id"],
+}
+
 
 class ClassBody(RequestBody):
-    op: Literal["add", "rename", "recolor", "remove"]
+    op: Literal["add", "rename", "recolor", "remove", "merge", "delete"]
     id: ClassId | None = None
+    into: ClassId | None = None
+    key: ClientId | None = None  # of this change: sent again, it gets the same answer
     name: Name | None = None
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
 
@@ -81,15 +92,15 @@ def _add_changes(router: APIRouter, context: AppContext) -> None:
     workflow = context.workflow
 
     @router.post("/classes")
-    async def classes(change: ClassBody) -> Any:
-        wanted = {"add": ["name"], "rename": ["id", "name"], "recolor": ["id", "color"], "remove": ["id"]}[
-            change.op
-        ]
-        if missing := [name for name in wanted if getattr(change, name) is None]:
+    async def classes(request: Request, change: ClassBody) -> Any:
+        if missing := [name for name in NEEDED[change.op] if getattr(change, name) is None]:
             raise ValueError(f"to {change.op} a class say its {' and its '.join(missing)}")
-        answer = await run_sync(workflow.edit_classes, change.model_dump(exclude_none=True))
+        wanted = change.model_dump(exclude_none=True)
+        async with context.committing:
+            edited = await run_sync(workflow.edit_classes, person(request), wanted)
         context.hub.broadcast(outgoing.project())
-        return answer
+        context.hub.reconnect(edited.images)
+        return edited.classes
 
     @router.post("/model")
     async def model(choice: ModelBody) -> Any:

@@ -189,6 +189,8 @@ class TabConnection:
             self._refuse({"id": message.id}, fault.line, retry=fault.retry)
             return
         self._tab.say(outcome.ack)
+        if outcome.classes_changed:
+            self._context.hub.broadcast(outgoing.project())
         for news, content in outcome.broadcasts:
             self._context.hub.broadcast(news, content, image=news["image"])
 

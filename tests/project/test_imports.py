@@ -21,7 +21,17 @@ MAY = {
 ONLY_IN = {  # a library and the files that may know it
     "gradio": {"annotator/page/gradio_import.py"},
     "sqlite3": {"storage/database.py"},
-    "sqlite_utils": {"storage/database.py", "storage/revoking.py", "storage/schema.py", "storage/store.py"},
+    "sqlite_utils": {
+        "storage/bin.py",
+        "storage/classes.py",
+        "storage/database.py",
+        "storage/events/acts.py",
+        "storage/events/revoking.py",
+        "storage/image_sources.py",
+        "storage/schema.py",
+        "storage/store.py",
+        "storage/tags.py",
+    },
     "ray": {
         "learners/engines/ray_cluster.py",
         "learners/engines/ray_encoders.py",

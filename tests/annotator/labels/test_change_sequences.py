@@ -1,4 +1,5 @@
-"""Two people in four tabs label, complete, accept, undo, redo and send again, in any order, against a simple model.
+"""Two people in four tabs label, complete, accept, undo, redo, edit classes and send again, in any order, against a
+simple model.
 
 No sequence may fail, block, answer a repeat otherwise than at first, or leave the labels in memory, the labels on disk
 and the model apart.
@@ -35,7 +36,9 @@ from storage.store import Store
 SHAPE = (2, 3, 4)
 IMAGE = 1
 TABS = ("ann", "ann", "bob", "bob")
-VALUES = st.sampled_from([BACKGROUND, 1, 2, ERASED, UNLABELLED])
+NAMES = ("one", "two", "three")
+CLASSES = st.integers(1, len(NAMES))
+VALUES = st.sampled_from([BACKGROUND, 1, 2, 3, ERASED, UNLABELLED])
 
 
 @dataclass
@@ -65,17 +68,18 @@ class Sequences(RuleBasedStateMachine):
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(Path(self.folder.name) / "project")
-        for name in ("one", "two"):
+        for name in NAMES:
             self.store.add_class(name)
         pixels = np.random.default_rng(0).integers(0, 255, SHAPE, np.uint8)
         self.store.add_image(Scan("small", pixels, None, None))
-        self.proposed = np.random.default_rng(1).integers(0, 3, SHAPE).astype(np.uint8)
+        self.proposed = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.uint8)
         sure = np.full(SHAPE, 255, np.uint8)
         self.store.predictions.add(NewPrediction(IMAGE, "x", "predicted", 1, self.proposed, sure))
         self.workflow = Workflow(self.store, PromptService(self.store))
         self.acts: list[Act] = []
         self.said: list[Said] = []
         self.answers: list[tuple[str, CommitMessage, bytes, dict[str, Any]]] = []
+        self.relabels: list[tuple[int, int, int]] = []  # (event, class before, class after)
         self.seen = [0] * len(TABS)  # the revision that each tab has seen
 
     def teardown(self) -> None:
@@ -99,9 +103,10 @@ class Sequences(RuleBasedStateMachine):
             base_rev=self.seen[tab],
         )
         said = self._without_conflict(tab, axis, index, classes)
-        ack = self._send(tab, message, encode_runs(classes))
-        assert ack is not None
-        self._keep(message.id, tab, [Said(ack["label"], axis, index, said)])
+        gone = {int(v) for v in np.unique(classes) if 0 < v < ERASED} - self._classes()
+        ack = self._send(tab, message, encode_runs(classes), expect=not gone)
+        if ack is not None:
+            self._keep(message.id, tab, [Said(ack["label"], axis, index, said)])
 
     @rule(tab=st.integers(0, 3), axis=st.integers(0, 2), on=st.booleans(), data=st.data())
     def complete(self, tab: int, axis: int, on: bool, data: st.DataObject) -> None:
@@ -120,7 +125,8 @@ class Sequences(RuleBasedStateMachine):
     @rule(tab=st.integers(0, 3), axis=st.integers(0, 2))
     def accept(self, tab: int, axis: int) -> None:
         message = AcceptMessage(id=uuid.uuid4().hex, t="accept", image=IMAGE, axis=axis, lo=0, hi=SHAPE[axis])
-        taken = np.where(self._known() == UNLABELLED, self.proposed, np.uint8(UNLABELLED))
+        there = (self._known() == UNLABELLED) & np.isin(self.proposed, [BACKGROUND, *self._classes()])
+        taken = np.where(there, self.proposed, np.uint8(UNLABELLED))
         indices = [k for k in range(SHAPE[axis]) if (plane(taken, axis, k) != UNLABELLED).any()]
         ack = self._send(tab, message, expect=bool(indices))
         if ack is not None:
@@ -145,6 +151,24 @@ class Sequences(RuleBasedStateMachine):
         revokers = [revoker for event in act.events for revoker in event.revokers if revoker.live]
         if self._send(tab, message, expect=bool(revokers) and act.author == TABS[tab]) is not None:
             self._revoke(revokers)
+
+    @rule(value=CLASSES)
+    def remove_class(self, value: int) -> None:
+        used = bool((self._drawn() == value).any())
+        expect = value in self._classes() and not used
+        self._edit({"op": "remove", "id": value}, expect=expect)
+
+    @rule(value=CLASSES)
+    def add_class_again(self, value: int) -> None:
+        self._edit({"op": "add", "name": NAMES[value - 1]}, expect=value not in self._classes())
+
+    @rule(value=CLASSES, into=st.sampled_from([1, 2, 3, UNLABELLED]))
+    def merge_or_delete_class(self, value: int, into: int) -> None:
+        there = self._classes()
+        change = {"op": "delete"} if into == UNLABELLED else {"op": "merge", "into": into}
+        expect = value in there and into != value and into in {*there, UNLABELLED}
+        if self._edit({"id": value, **change}, expect=expect):
+            self.relabels.append((self.store.newest_label(), value, into))
 
     @precondition(lambda self: self.answers)
     @rule(data=st.data())
@@ -174,8 +198,22 @@ class Sequences(RuleBasedStateMachine):
         on_disk = fold(SHAPE, self.store.labels(IMAGE)).known()
         in_memory, _ = self.workflow.labels(IMAGE, 0, SHAPE[0])
         assert np.array_equal(on_disk, self._known()) and np.array_equal(in_memory, on_disk)
+        named = {int(value) for value in np.unique(on_disk) if 0 < value < ERASED}
+        assert named <= self._classes(), "no label is of a class that is gone"
 
     # the model
+
+    def _classes(self) -> set[int]:
+        return {row.id for row in self.store.classes()}
+
+    def _edit(self, change: dict[str, Any], *, expect: bool) -> bool:
+        try:
+            self.workflow.edit_classes("ann", change)
+        except (ValueError, LookupError) as error:
+            assert not expect, str(error)
+            return False
+        assert expect, f"{change} was taken"
+        return True
 
     def _about(self, axis: int, index: int) -> dict[str, Any]:
         return {"id": uuid.uuid4().hex, "image": IMAGE, "axis": axis, "index": index}
@@ -208,16 +246,28 @@ class Sequences(RuleBasedStateMachine):
         for event, revoker in zip(events, by, strict=True):
             event.revokers.append(revoker)
 
+    def _said(self, event: Said) -> NDArray[np.uint8]:
+        """(rows, columns) of a patch in the classes of today."""
+        assert event.classes is not None
+        classes = event.classes.copy()
+        for at, before, after in self.relabels:
+            if at > event.id:
+                classes[classes == before] = after
+        return classes
+
+    def _drawn(self) -> NDArray[np.uint8]:
+        drawn = np.full(SHAPE, UNLABELLED, np.uint8)
+        for event in sorted(self.said, key=lambda event: event.id):
+            if event.live and event.classes is not None:
+                here, classes = plane(drawn, event.axis, event.index), self._said(event)
+                spoken = classes != UNLABELLED
+                here[spoken] = np.where(classes == ERASED, UNLABELLED, classes)[spoken]
+        return drawn
+
     def _known(self) -> NDArray[np.uint8]:
-        known = np.full(SHAPE, UNLABELLED, np.uint8)
-        living = [event for event in self.said if event.live]
-        for event in sorted(living, key=lambda event: event.id):
-            if event.classes is not None:
-                here = plane(known, event.axis, event.index)
-                spoken = event.classes != UNLABELLED
-                here[spoken] = np.where(event.classes == ERASED, UNLABELLED, event.classes)[spoken]
-        for event in living:
-            if event.classes is None:
+        known = self._drawn()
+        for event in self.said:
+            if event.live and event.classes is None:
                 here = plane(known, event.axis, event.index)
                 here[here == UNLABELLED] = BACKGROUND
         return known
@@ -232,7 +282,8 @@ class Sequences(RuleBasedStateMachine):
             others = authors[id(event)] != TABS[tab] and event.id > self.seen[tab]
             if others and event.live and event.classes is not None:
                 here = plane(theirs, event.axis, event.index)
-                here[:] = np.where(event.classes == UNLABELLED, here, event.classes)
+                said = self._said(event)
+                here[:] = np.where(said == UNLABELLED, here, said)
         there = plane(theirs, axis, index)
         contested = (there != UNLABELLED) & (classes != UNLABELLED) & (there != classes)
         return np.where(contested, np.uint8(UNLABELLED), classes)
@@ -240,5 +291,5 @@ class Sequences(RuleBasedStateMachine):
 
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlite_utils import Database as Tables
 
+from storage.events.current_act import current_act
+
 FURTHER = re.compile(r"^(.+)--\d+$")  # of an act's id: its first event has the id itself
 
 
@@ -37,7 +39,8 @@ def insert_revokes(
     for number, row in enumerate(rows, start):
         keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
         new = {"client_id": member(client_id, number), "kind": "revoke", "source": row["source"]}
-        tables.table("labels").insert({**new, "author": author, **keep, "revokes": row["id"]})
+        by = {"author": author, "act": current_act.get()}
+        tables.table("labels").insert({**new, **by, **keep, "revokes": row["id"]})
         _settle(tables, row["id"])
 
 

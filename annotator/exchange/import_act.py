@@ -1,0 +1,30 @@
+"""An import as one act, which is undone as a whole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from storage.events.acts import NewAct
+from storage.store import Store
+
+AUTHOR = "import"  # not a person: nobody's undo takes an import apart
+
+
+@contextmanager
+def as_one_act(store: Store, shown: str) -> Iterator[None]:
+    """Whatever this thread adds meanwhile; `shown` names what is imported. An import that brings nothing is no act."""
+    before = {c.id for c in store.classes()}
+    with store.acts.doing(NewAct("import", f"Imported {shown}", AUTHOR)) as act:
+        try:
+            yield
+        finally:
+            brought, labelled = len(store.bin.imported_by(act)), len(store.acts.images(act))
+            added = [c.id for c in store.classes() if c.id not in before]
+            if brought or labelled or store.acts.get(act).facts:
+                what = f"{_counted(brought, 'image')}, labels on {labelled}"
+                store.acts.note(act, f"Imported {shown}: {what}", classes=added)
+            else:
+                store.acts.forget(act)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

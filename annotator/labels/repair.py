@@ -1,0 +1,216 @@
+"""Mending a project: whole acts are undone and redone, images deleted and brought back, renamed, given a spacing."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from annotator.labels.label_cache import LabelCache
+from annotator.protocol.outgoing import Message
+from storage.events.acts import ActRow, NewAct
+from storage.formats import grid_of_image
+from storage.formats.respaced import respaced
+from storage.store import Store
+
+SpacingMm = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A line for the person, and the images whose labels are others now."""
+
+    message: str
+    images: frozenset[int] = frozenset()
+
+
+class Repair:
+    """Thread-safe. Whatever it does is there as a whole or not at all. The same `key` again changes nothing and gets
+    the first answer. Raises LookupError and ValueError with a sentence for the person."""
+
+    def __init__(self, store: Store, folds: LabelCache) -> None:
+        self._store, self._folds = store, folds
+
+    def acts(self) -> list[Message]:
+        """What can be undone or redone as a whole, newest first."""
+        rows = self._store.acts.newest()
+        return [
+            {
+                "id": a.id,
+                "kind": a.kind,
+                "title": a.title,
+                "by": a.author,
+                "at": a.created_at,
+                "undone": a.undone,
+            }
+            for a in rows
+            if not self._store.bin.emptied(a.id)
+        ]
+
+    def binned(self) -> list[Message]:
+        return [asdict(image) for image in self._store.bin.images()]
+
+    def undo(self, user: str, act_id: int, key: str = "") -> Repaired:
+        """Take an act back: an import, a merged class, deleted images, a name, a spacing."""
+        return self._once(key, lambda: self._turn(user, act_id, back=True))
+
+    def redo(self, user: str, act_id: int, key: str = "") -> Repaired:
+        return self._once(key, lambda: self._turn(user, act_id, back=False))
+
+    def delete(self, user: str, image_ids: Sequence[int], key: str = "") -> Repaired:
+        """Into the bin, with all labels; nothing learns from them or proposes for them any more."""
+
+        def work() -> Repaired:
+            names = {image_id: self._store.image(image_id).name for image_id in image_ids}
+            if not names:
+                raise ValueError("choose an image to delete first")
+            some = ", ".join(list(names.values())[:3]) + (
+                f" and {len(names) - 3} more" if len(names) > 3 else ""
+            )
+            title = f"Deleted {some}"
+            with self._store.acts.doing(NewAct("delete-images", title, user), images=sorted(names)) as act:
+                self._store.acts.revoke_images(names, user, act)
+                self._store.bin.put(list(names), act)
+            return Repaired(f"{title}; the bin keeps it until it is emptied", frozenset(names))
+
+        return self._once(key, work)
+
+    def bring_back(self, user: str, image_ids: Sequence[int], key: str = "") -> Repaired:
+        """Out of the bin, with all labels that stood."""
+
+        def work() -> Repaired:
+            for image in (known := {i.id: i for i in self._store.bin.images()}).values():
+                if image.id in image_ids:
+                    self._store.acts.bring_image_again(image.id, image.act, user)
+            self._store.bin.take_out(image_ids)
+            self._settle(frozenset(image_ids))
+            return Repaired(
+                f"Brought back {', '.join(known[i].name for i in image_ids)}", frozenset(image_ids)
+            )
+
+        return self._once(key, work)
+
+    def empty_bin(self) -> Repaired:
+        """For good, and without a way back."""
+        with self._folds.lock:
+            count = self._store.bin.empty()
+        return Repaired(f"{count} {'image' if count == 1 else 'images'} deleted for good")
+
+    def rename(self, user: str, image_id: int, name: str, key: str = "") -> Repaired:
+        def work() -> Repaired:
+            before = self._store.image(image_id).name
+            title = f"Renamed {before} to {name.strip()}"
+            with self._store.acts.doing(
+                NewAct("rename-image", title, user), image=image_id, before=before
+            ) as act:
+                self._store.rename_image(image_id, name)
+                self._store.acts.note(act, after=self._store.image(image_id).name)
+            return Repaired(title, frozenset([image_id]))
+
+        return self._once(key, work)
+
+    def set_spacing(self, user: str, image_id: int, spacing_mm: SpacingMm, key: str = "") -> Repaired:
+        """In place of what the image's file said, or did not say: z, y and x in mm."""
+
+        def work() -> Repaired:
+            image = self._store.image(image_id)
+            grid = respaced(grid_of_image(image.geometry, image.shape, image.spacing_mm), spacing_mm)
+            before = self._store.sources.header(image_id)
+            after = {**before, "spacing_mm": list(spacing_mm), "geometry": grid.json()}
+            shown = " x ".join(f"{mm:g}" for mm in spacing_mm)
+            title = f"Gave {image.name} a spacing of {shown} mm"
+            facts = {"image": image_id, "before": before, "after": after}
+            with self._store.acts.doing(NewAct("header", title, user), **facts):
+                self._store.sources.replace_header(image_id, after)
+            return Repaired(title, frozenset([image_id]))
+
+        return self._once(key, work)
+
+    def _once(self, key: str, work: Callable[[], Repaired]) -> Repaired:
+        with self._folds.lock, self._store.together():
+            if key and (kept := self._store.answers.of(key)):
+                return Repaired(kept["message"])
+            try:
+                done = work()
+            except BaseException:
+                self._folds.forget_all()  # they may have looked at what is not written now
+                raise
+            if key:
+                self._store.answers.keep(key, {"message": done.message})
+        for image_id in done.images:
+            self._folds.forget(image_id)
+        return done
+
+    def _turn(self, user: str, act_id: int, *, back: bool) -> Repaired:
+        act = self._store.acts.get(act_id)
+        if self._store.bin.emptied(act_id):
+            raise LookupError("what that step deleted is gone for good")
+        images = self._store.acts.images(act_id)
+        (self._store.acts.take_back if back else self._store.acts.bring_again)(act_id, user)
+        images |= self._turned(act, back=back)
+        self._settle(frozenset(images))
+        return Repaired(f"{'Undid' if back else 'Did again'}: {act.title}", frozenset(images))
+
+    def _turned(self, act: ActRow, *, back: bool) -> set[int]:
+        """What an act did beside label events; the images that this is about."""
+        store, facts = self._store, act.facts
+        if act.kind in ("merge-class", "delete-class"):
+            self._turn_class(facts, back=back)
+        if act.kind == "rename-image":
+            store.rename_image(facts["image"], facts["before" if back else "after"])
+        if act.kind == "header":
+            store.sources.replace_header(facts["image"], facts["before" if back else "after"])
+        if act.kind in ("rename-image", "header"):
+            return {facts["image"]}
+        if act.kind == "delete-images" and back:
+            return self._out_of_bin(act.id)
+        if act.kind == "delete-images":
+            again = {i: "" for i in facts["images"] if store.images_of([i])}
+            store.acts.revoke_images(again, act.author, act.id)
+            store.bin.put(again, act.id)
+            return set(again)
+        return self._turn_import(act, back=back)
+
+    def _turn_class(self, facts: dict[str, Any], *, back: bool) -> None:
+        rows = self._store.class_rows
+        if not back:
+            rows.remove(facts["removed"])
+        elif rows.made(facts["removed"]) == facts["made"]:
+            rows.bring_back({facts["removed"]})
+        else:
+            raise ValueError("the number of that class is another class by now, so it cannot come back")
+
+    def _turn_import(self, act: ActRow, *, back: bool) -> set[int]:
+        """Its labels are turned already. Images on which people worked since stay; classes that it brought go where
+        nothing carries them."""
+        headers = act.facts.get("headers", {})
+        for image_id, header in headers.items():
+            self._store.sources.replace_header(int(image_id), header["before" if back else "after"])
+        images = {int(image_id) for image_id in headers}
+        if not back:
+            return images | self._out_of_bin(act.id)
+        brought = self._store.bin.imported_by(act.id)
+        unlabelled = {i for i in brought if not self._store.slice_states(i) and not self._store.tags.of([i])}
+        self._store.bin.put(unlabelled, act.id)
+        for class_id in act.facts.get("classes", []):
+            with contextlib.suppress(ValueError, LookupError):  # something carries it, or it is gone already
+                self._store.remove_class(class_id)
+        return images | brought
+
+    def _out_of_bin(self, act_id: int) -> set[int]:
+        images = self._store.bin.thrown_by(act_id)
+        self._store.bin.take_out(images)
+        return images
+
+    def _settle(self, images: frozenset[int]) -> None:
+        """Events came back to life: each has its class, which may have been removed meanwhile."""
+        store = self._store
+        store.class_rows.check_meanings()
+        gone = store.class_rows.removed().keys()
+        for image_id in images if gone else ():
+            if not store.images_of([image_id]):
+                continue
+            named = {c for label in store.labels(image_id) for c in label.classes} & gone
+            if named:
+                self._folds.forget(image_id)
+                classes = self._folds.get(image_id).classes
+                store.class_rows.bring_back({c for c in named if (classes == c).any()})

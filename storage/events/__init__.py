@@ -1,0 +1,1 @@
+"""What happens to label events beside being said: taken back, relabelled, answered, gathered into acts."""
