@@ -262,6 +262,11 @@ class Store:
         sql = f"select coalesce(max(id), 0) from labels where image_id = ?{masks}"
         return self._db.number(sql, [image_id])
 
+    def taken_back_since(self, image_id: int, rev: int) -> bool:
+        """Whether anything on an image was taken back, or that undone, after an event."""
+        sql = "select count(*) from labels where image_id = ? and id > ? and kind = 'revoke'"
+        return self._db.number(sql, [image_id, rev]) > 0
+
     def slice_states(self, image_id: int) -> list[tuple[int, int, str]]:
         """(axis, index, "labelled" or "complete") of every slice that somebody worked on."""
         sql = f"""select axis, slice, max(kind = 'complete') as complete from labels

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from annotator.labels.label_cache import LabelCache
-from annotator.labels.labelled_slices import labelled_slices
+from annotator.labels.labelled_slices import labelled_slices, mends
 from annotator.prompting.selection import prompt_choice
 from annotator.protocol import outgoing
 from annotator.protocol.outgoing import FillState, Message
@@ -20,12 +20,13 @@ from annotator.text import error_sentence
 from learners.propagate import PROPAGATORS, PropagationCancelled
 from learners.propagate.contract import LabelledSlice
 from learners.propagate.fused import TRUST
-from learners.propagate.process import FillDone, FillFailed, FillSpec, PriorFiles, ProcessFiller
+from learners.propagate.labels_alone import MIN_SLICES
+from learners.propagate.process import FillBefore, FillDone, FillFailed, FillSpec, PriorFiles, ProcessFiller
 from storage.arrays import BACKGROUND, UNLABELLED, TornFile, plane
 from storage.database import StorageFull
 from storage.fold import Folded
 from storage.predictions import NewPrediction, PredictionRow
-from storage.rows import ImageRow
+from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,14 @@ class FillWorker:
         """`publish` is called from the worker's thread with each `fill` message."""
         self._store, self._folds, self._publish = store, folds, publish
         self._filler: VolumeFiller = filler or ProcessFiller()
-        # Protects the seven below. Taken inside the lock of the label cache; a leaf: no other lock is taken inside it.
+        # Protects the nine below. Taken inside the lock of the label cache; a leaf: no other lock is taken inside it.
         self._changed = threading.Condition()
         self._waiting: list[int] = []  # the one asked for last is filled first
+        self._undecided: list[
+            int
+        ] = []  # filled, and to be asked once nothing waits whether labels alone do better
         self._running: int | None = None
+        self._deciding = False
         self._busy = False  # from the taking of an image until its outcome is published
         self._superseded = False
         self._tried: dict[int, tuple[int, str]] = {}  # image -> newest label and propagator of its last fill
@@ -106,7 +111,7 @@ class FillWorker:
             if image_id in self._waiting:
                 self._waiting.remove(image_id)
             self._waiting.append(image_id)
-            self._superseded = self._superseded or self._running == image_id
+            self._superseded = self._superseded or self._deciding or self._running == image_id
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="fills", daemon=True)
                 self._thread.start()
@@ -133,7 +138,9 @@ class FillWorker:
     def idle(self, seconds: float) -> bool:
         """Wait until nothing is left to fill; False where that takes longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy and not self._waiting, seconds)
+            return self._changed.wait_for(
+                lambda: not (self._busy or self._waiting or self._undecided), seconds
+            )
 
     def under_way(self, image_id: int) -> bool:
         """Whether this image waits to be filled or is being filled."""
@@ -147,21 +154,24 @@ class FillWorker:
     # fill
 
     def _work(self) -> None:
-        while (image_id := self._take()) is not None:
-            outcome = self._outcome(image_id)
+        while (taken := self._take()) is not None:
+            image_id, decides = taken
+            outcome = self._outcome(image_id, decides=decides)
             with self._changed:
                 self._running = None  # before it is published: who hears of it asks for the state at once
             if outcome is not None:
                 self._announce(image_id, **outcome)
             with self._changed:
-                self._busy = False
+                self._busy = self._deciding = False
                 self._changed.notify_all()
 
-    def _outcome(self, image_id: int) -> Message | None:
-        """Fill this volume; what to announce, None where a newer label ended it."""
+    def _outcome(self, image_id: int, *, decides: bool) -> Message | None:
+        """Fill this volume; what to announce, None where a newer label ended it or nothing changed."""
         try:
-            return self._fill(image_id)
+            return self._fill(image_id, decides=decides)
         except PropagationCancelled:
+            if decides:
+                self._decide_later(image_id)
             return None
         except (FillFailed, StorageFull, TornFile, OSError, ValueError, LookupError) as error:
             return {"state": "failed", "message": error_sentence(error)}
@@ -169,16 +179,24 @@ class FillWorker:
             log.exception("a fill failed")
             return {"state": "failed", "message": "The fill failed; see the server's log."}
 
-    def _take(self) -> int | None:
-        """The image to fill next; None when closing."""
+    def _take(self) -> tuple[int, bool] | None:
+        """The image to fill next, or (True) to decide about; None when closing."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._waiting)
+            self._changed.wait_for(lambda: self._closed or self._waiting or self._undecided)
             if self._closed:
                 return None
-            self._running, self._busy, self._superseded = self._waiting.pop(), True, False
-            return self._running
+            self._busy, self._superseded, self._deciding = True, False, not self._waiting
+            if self._deciding:
+                return self._undecided.pop(), True
+            self._running = self._waiting.pop()
+            return self._running, False
 
-    def _fill(self, image_id: int) -> Message:
+    def _decide_later(self, image_id: int) -> None:
+        with self._changed:
+            if image_id not in self._undecided:
+                self._undecided.append(image_id)
+
+    def _fill(self, image_id: int, *, decides: bool) -> Message | None:
         image, producer = self._store.image(image_id), self.propagator
         with self._folds.lock:
             folded = self._folds.get(image_id)
@@ -196,7 +214,9 @@ class FillWorker:
             priors = tuple(self._prior(row) for row in rows) if spec.slices else ()
             last = self._store.predictions.newest(image_id, producer)
             alone = last is not None and last.prior is None
-            spec = replace(spec, priors=priors, fills=drawn, alone=alone)
+            spec = replace(spec, priors=priors, fills=drawn, alone=alone, decides=decides)
+            if last is not None and (alone or not priors):
+                spec = replace(spec, before=self._before(last, labels, spec.slices))
             if drawn or spec.priors:
                 _write_known(spec.known, folded)
         if not drawn:
@@ -207,6 +227,10 @@ class FillWorker:
             return {"state": "none"}
         try:
             done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
+            if done.unchanged:
+                return None
+            if drawn and priors and len(spec.slices) >= MIN_SLICES and not decides:
+                self._decide_later(image_id)
             for row, files in zip(rows, spec.priors, strict=True):
                 if files.confidence_to.exists():
                     self._store.predictions.correct(row, files.classes_to, files.confidence_to)
@@ -252,13 +276,18 @@ class FillWorker:
     def _prior(self, row: PredictionRow) -> PriorFiles:
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
         classes, confidence = row.uncorrected
-        return PriorFiles(
-            classes,
-            confidence,
-            trust=TRUST if row.expected_dice is None else max(MIN_TRUST, row.expected_dice),
-            classes_to=folder / f"{uid}.classes.new.npy",
-            confidence_to=folder / f"{uid}.confidence.new.npy",
-        )
+        classes_to, confidence_to = folder / f"{uid}.classes.new.npy", folder / f"{uid}.confidence.new.npy"
+        return PriorFiles(classes, confidence, trust_in(row), classes_to, confidence_to)
+
+    def _before(
+        self, last: PredictionRow, labels: list[LabelRow], slices: tuple[LabelledSlice, ...]
+    ) -> FillBefore | None:
+        """The fill on screen; None where a label that made it was taken back."""
+        if self._store.taken_back_since(last.image_id, last.seen_label):
+            return None
+        newer = {(row.axis, row.index) for row in labels if row.id > last.seen_label and not mends(row)}
+        found = tuple(s for s in slices if (s.axis, s.index) in newer)
+        return FillBefore(last.classes_path, last.confidence_path, found)
 
     def _progress(self, image_id: int, producer: str) -> Callable[[float], None]:
         told_at = time.monotonic()
@@ -283,6 +312,11 @@ class FillWorker:
 def priors_of(store: Store, image_id: int) -> list[PredictionRow]:
     """What learners propose for an image, oldest first: what labels correct, and what a fill starts from."""
     return [row for row in store.predictions.of(image_id) if row.kind == "predicted"]
+
+
+def trust_in(row: PredictionRow) -> float:
+    """How strongly a proposal pulls against labels."""
+    return TRUST if row.expected_dice is None else max(MIN_TRUST, row.expected_dice)
 
 
 def _corrected(rows: Iterable[PredictionRow]) -> bool:

@@ -1,6 +1,7 @@
 """A process of its own that fills volumes, kept warm: the server's clicks and commits never wait for a fill."""
 
 import contextlib
+import hashlib
 import multiprocessing
 import os
 import time
@@ -22,12 +23,14 @@ from learners.propagate import (
     RunControl,
     fill,
 )
-from learners.propagate.fused import Prior, fuse
-from learners.propagate.labels_alone import labels_suffice
+from learners.propagate.fused import TRUST, Prior, fuse
+from learners.propagate.labels_alone import MIN_SLICES, labels_suffice
+from learners.propagate.renewed import renewed
 from models import PromptChoice
 from storage.arrays import TornFile, open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
+REMEMBERED = 64 << 20  # bytes of earlier fills: what is taken back brings back the fill that was there
 IDLE_SECONDS = 600.0  # after which a process gives its memory back
 CLOSE_SECONDS = 5.0
 TELL_SECONDS = 0.3
@@ -47,8 +50,20 @@ class PriorFiles:
 
 
 @dataclass(frozen=True)
+class FillBefore:
+    """The fill on screen, which every label of today's but the newest has made."""
+
+    classes: Path  # .npy
+    confidence: Path
+    newer: tuple[LabelledSlice, ...]  # labelled since; none where only parts of the fill were mended
+
+
+@dataclass(frozen=True)
 class FillSpec:
-    """What to fill. Picklable and small: paths, no arrays. With proposals the last of them, corrected, is the fill."""
+    """What to fill. Picklable and small: paths, no arrays. With proposals the last of them, corrected, is the fill.
+
+    A check (`decides`) is of its own, since it takes as long as several fills: nobody waits for it.
+    """
 
     image_id: int
     propagator: str
@@ -64,6 +79,10 @@ class FillSpec:
     priors: tuple[PriorFiles, ...] = ()
     fills: bool = True  # False: only the proposals are to be corrected
     alone: bool = False  # the fill before came from labels alone
+    decides: bool = (
+        False  # ask whether labels alone have come to say more; nothing is written where it stays so
+    )
+    before: FillBefore | None = None  # what labels alone are laid over
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,7 @@ class FillDone:
     seconds: float
     finished: bool
     prior: PriorFiles | None = None  # the proposal that it started from
+    unchanged: bool = False  # what was to be decided stays as it is
 
 
 class FillFailed(RuntimeError):
@@ -82,6 +102,7 @@ class Filler:
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[int, str], FilledVolume] = OrderedDict()
+        self._made: OrderedDict[tuple[int, str, bytes], FilledVolume] = OrderedDict()  # by what was known
 
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
@@ -93,18 +114,47 @@ class Filler:
         run = RunControl(
             time.monotonic() + spec.seconds, cancelled, progress, self._last.get(key), spec.prompts
         )
+        alone = _alone(spec, case, run)
+        if spec.decides and alone == spec.alone:
+            return FillDone(time.monotonic() - started, True, unchanged=True)
         filled, prior = _corrected(spec, case, run)
         if not spec.fills:
             return FillDone(time.monotonic() - started, filled is None or filled.finished, prior)
-        if filled is None:
-            filled = fill(spec.propagator, case, run)
-            self._remember(key, filled)
+        if filled is None or alone:
+            filled, prior = self._by_labels(spec, case, run), None
         write_npy(spec.classes_to, filled.classes)
         write_npy(spec.confidence_to, filled.confidence)
         return FillDone(time.monotonic() - started, filled.finished, prior)
 
+    def _by_labels(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:
+        """By the labels alone and the fill before them; the very same where the same labels were filled before."""
+        key = spec.image_id, spec.propagator, hashlib.blake2b(case.known.tobytes()).digest()
+        if key in self._made:
+            return self._made[key]
+        filled = self._over_the_last(spec, case, run)
+        if filled.finished:
+            self._made[key] = filled
+        while sum(2 * each.classes.size for each in self._made.values()) > REMEMBERED:
+            self._made.popitem(last=False)
+        return filled
+
+    def _over_the_last(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:
+        before = None if spec.before is None else _prior_at(spec.before.classes, spec.before.confidence)
+        if before is None or spec.before is None:
+            return self._anew(spec, case, run)
+        corrected = fuse(case, before, run)
+        if not spec.before.newer:
+            return corrected
+        return renewed(case, before.classes, corrected, self._anew(spec, case, run), spec.before.newer)
+
+    def _anew(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:
+        filled = fill(spec.propagator, case, run)
+        self._remember((spec.image_id, spec.propagator), filled)
+        return filled
+
     def close(self) -> None:
         self._last.clear()
+        self._made.clear()
 
     def _remember(self, key: tuple[int, str], filled: FilledVolume) -> None:
         nothing = np.zeros((0, 0, 0), np.uint8)
@@ -117,25 +167,36 @@ class Filler:
 def _corrected(
     spec: FillSpec, case: PropagationInput, run: RunControl
 ) -> tuple[FilledVolume | None, PriorFiles | None]:
-    """Correct every proposal that is still there; the last one, and where it came from. None where the labels alone
-    have come to say more."""
+    """Correct every proposal that is still there; the last one, and where it came from. None without any."""
     filled: FilledVolume | None = None
-    start: Prior | None = None
     last: PriorFiles | None = None
     for files in spec.priors:
-        try:
-            prior = Prior(open_npy(files.classes), open_npy(files.confidence), files.trust)
-            filled = fuse(case, prior, run)
-        except (FileNotFoundError, TornFile):  # its producer has just made a newer one
+        prior = _prior_at(files.classes, files.confidence, files.trust)
+        if prior is None:  # its producer has just made a newer one
             continue
-        start, last = prior, files
+        filled, last = fuse(case, prior, run), files
         write_npy(files.classes_to, filled.classes)
         write_npy(files.confidence_to, filled.confidence)
-    if spec.fills and start is not None:
-        alone = partial(fill, spec.propagator)
-        if labels_suffice(case, start, alone, run, before=spec.alone):
-            return None, None
     return filled, last
+
+
+def _alone(spec: FillSpec, case: PropagationInput, run: RunControl) -> bool:
+    """Whether the labels alone say more than the newest proposal, as it was decided last where nobody asks."""
+    if not spec.decides:
+        return spec.alone and (not spec.priors or len(case.slices) >= MIN_SLICES)
+    found = (_prior_at(files.classes, files.confidence, files.trust) for files in reversed(spec.priors))
+    prior = next((each for each in found if each is not None), None)
+    if prior is None:
+        return spec.alone
+    return labels_suffice(case, prior, partial(fill, spec.propagator), run, before=spec.alone)
+
+
+def _prior_at(classes: Path, confidence: Path, trust: float = TRUST) -> Prior | None:
+    """None where it is gone."""
+    try:
+        return Prior(open_npy(classes), open_npy(confidence), trust)
+    except (FileNotFoundError, TornFile):
+        return None
 
 
 class ProcessFiller:
