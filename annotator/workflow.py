@@ -254,7 +254,11 @@ def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:
 def _proposal(row: PredictionRow | None) -> Message | None:
     if row is None:
         return None
-    facts = {"producer": row.producer, "kind": row.kind, "expected_dice": row.expected_dice}
+    facts = {
+        "producer": row.producer,
+        "kind": row.kind,
+        "expected_dice": outgoing.expected_range(row.expected),
+    }
     return {**facts, "round": row.round_id}
 
 

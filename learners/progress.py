@@ -5,8 +5,9 @@ import math
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from learners.spec import ImageScore
+from learners.spec import ImageScore, JudgedImage, Reliability
 
 STOP_FILE, PROGRESS_FILE = "stop", "progress.json"
 
@@ -21,7 +22,9 @@ class RoundProgress:
     dice: float | None = None
     seconds_left: float | None = None
     done: tuple[int, ...] = ()  # image ids whose files are complete
-    scores: dict[int, float] = field(default_factory=dict)  # their expected Dice
+    claims: dict[int, float] = field(default_factory=dict)  # the Dice that the model expects of itself there
+    judged: tuple[JudgedImage, ...] = ()  # the model that predicts, on held-out images
+    reliability: Reliability = Reliability()
 
 
 class ProgressReport:
@@ -56,13 +59,18 @@ class ProgressReport:
         )
         write_progress(self._directory, self._progress)
 
+    def judged(self, images: tuple[JudgedImage, ...], reliability: Reliability) -> None:
+        """How good the model is that predicts from now on."""
+        self._progress = replace(self._progress, judged=images, reliability=reliability)
+        self.say("predicting")
+
     def done(self, score: ImageScore, dice: float | None, seconds_left: float) -> None:
         """The files of this image are complete."""
-        scores = self._progress.scores
-        if score.expected_dice is not None:
-            scores = {**scores, score.image_id: round(score.expected_dice, 4)}
+        claims = self._progress.claims
+        if score.claimed is not None:
+            claims = {**claims, score.image_id: round(score.claimed, 4)}
         finished = (*self._progress.done, score.image_id)
-        self._progress = replace(self._progress, done=finished, scores=scores)
+        self._progress = replace(self._progress, done=finished, claims=claims)
         self.say("predicting", dice=dice, seconds_left=max(0.0, seconds_left))
 
 
@@ -79,8 +87,12 @@ def read_progress(directory: Path) -> RoundProgress | None:
         values = json.loads((directory / PROGRESS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    scores = {int(key): value for key, value in values.pop("scores").items()}
-    return RoundProgress(**{**values, "done": tuple(values["done"]), "scores": scores})
+    told: dict[str, Any] = {
+        "claims": {int(key): value for key, value in values.pop("claims").items()},
+        "judged": tuple(JudgedImage(**each) for each in values.pop("judged")),
+        "reliability": Reliability(**values.pop("reliability")),
+    }
+    return RoundProgress(**{**values, **told, "done": tuple(values["done"])})
 
 
 def classes_file(directory: Path, image_id: int) -> Path:

@@ -69,6 +69,8 @@ class Example:
     channels: int
     spacing_mm: tuple[float, float, float] | None
     known: Path | None = None  # (Z, Y, X) uint8 target file; None: nobody said anything
+    judge: Path | None = None  # (Z, Y, X) uint8 what held-out labels say; None: what `known` says there
+    core: bool = True  # held-out labels count in the number by which models are compared
     all_held: bool = False  # the whole image is held out
     slices: tuple[tuple[int, int], ...] = ()  # (axis, index) of the slices that people worked on
     held: tuple[tuple[int, int], ...] = ()  # those of them that are held out
@@ -125,8 +127,27 @@ class ImageScore:
     """What a prediction tells about an image."""
 
     image_id: int
-    expected_dice: float | None
+    claimed: float | None  # the Dice that the model expects of itself; true only once calibrated
     stability: float | None  # against the model before; None: no earlier one
+
+
+@dataclass(frozen=True)
+class JudgedImage:
+    """How good a model is on a held-out image, and what it claims to be there."""
+
+    image_id: int
+    dice: float
+    claimed: float | None
+    core: bool  # it counts in the number by which models are compared
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often a model is right about the voxels that it calls an object, by its confidence in ten steps."""
+
+    seen: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+    images: int = 0
 
 
 @dataclass(frozen=True)

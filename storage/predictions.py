@@ -16,6 +16,15 @@ from storage.database import Database, full_disk_told
 
 
 @dataclass(frozen=True)
+class Expected:
+    """The Dice that a proposal will turn out to have, as far as people's labels tell."""
+
+    dice: float
+    low: float  # between these two it lies mostly
+    high: float
+
+
+@dataclass(frozen=True)
 class PredictionRow:
     """What one producer proposes for one image. The arrays are (Z, Y, X) uint8."""
 
@@ -25,11 +34,12 @@ class PredictionRow:
     kind: str  # "propagated" or "predicted"
     round_id: int | None
     seen_label: int
-    expected_dice: float | None
+    expected: Expected | None  # null: nothing calibrates the producer here
     created_at: str
     classes_path: Path  # 0 background, 1..253 classes, 255 where it proposes nothing
     confidence_path: Path  # 0 a guess .. 255 certain
     prior: str | None = None  # the producer whose proposal a fill started from
+    claimed: float | None = None  # the Dice that the producer expects of itself; true only once calibrated
 
     @property
     def uncorrected(self) -> tuple[Path, Path]:
@@ -57,8 +67,9 @@ class NewPrediction:
     classes: NDArray[np.uint8] | Path
     confidence: NDArray[np.uint8] | Path
     round_id: int | None = None
-    expected_dice: float | None = None
+    expected: Expected | None = None
     prior: str | None = None
+    claimed: float | None = None
 
 
 class Predictions:
@@ -80,7 +91,8 @@ class Predictions:
             "kind": new.kind,
             "round_id": new.round_id,
             "seen_label": new.seen_label,
-            "expected_dice": new.expected_dice,
+            "claimed": new.claimed,
+            **_columns(new.expected),
             "prior": new.prior,
         }
         with self._db.transaction() as tables:
@@ -149,6 +161,13 @@ class Predictions:
         sql = f"select * from predictions where image_id in ({placeholders}) order by id"
         return {row["image_id"]: self._row(row) for row in self._db.rows(sql, image_ids)}
 
+    def expected_of(self, producer: str) -> dict[int, float]:
+        """Image -> the Dice that is expected of this producer's proposal, where something calibrates it."""
+        sql = (
+            "select image_id, expected_dice from predictions where producer = ? and expected_dice is not null"
+        )
+        return {row["image_id"]: row["expected_dice"] for row in self._db.rows(sql, [producer])}
+
     def remove(self, image_id: int, producer: str) -> None:
         """A proposal that no longer holds, such as a fill whose last label was taken back."""
         row = self.newest(image_id, producer)
@@ -174,11 +193,12 @@ class Predictions:
             kind=row["kind"],
             round_id=row["round_id"],
             seen_label=row["seen_label"],
-            expected_dice=row["expected_dice"],
+            expected=_expected(row),
             created_at=row["created_at"],
             classes_path=self._path(row["uid"], "classes"),
             confidence_path=self._path(row["uid"], "confidence"),
             prior=row["prior"],
+            claimed=row["claimed"],
         )
 
     def _path(self, uid: str, name: str) -> Path:
@@ -188,6 +208,22 @@ class Predictions:
         for name in ("classes", "confidence"):
             self._path(uid, name).unlink(missing_ok=True)
             _before(self._path(uid, name)).unlink(missing_ok=True)
+
+
+def _columns(expected: Expected | None) -> dict[str, float | None]:
+    if expected is None:
+        return {"expected_dice": None, "expected_low": None, "expected_high": None}
+    return {
+        "expected_dice": expected.dice,
+        "expected_low": expected.low,
+        "expected_high": expected.high,
+    }
+
+
+def _expected(row: dict[str, Any]) -> Expected | None:
+    if row["expected_dice"] is None:
+        return None
+    return Expected(row["expected_dice"], row["expected_low"], row["expected_high"])
 
 
 def _before(path: Path) -> Path:

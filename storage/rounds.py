@@ -16,6 +16,11 @@ from storage.rows import MASKS
 RELABELS_BEFORE = """(select count(*) from labels r where r.kind = 'relabel' and r.live
                       and r.image_id = labels_said.image_id and r.id < labels_said.id)"""
 
+EFFORT = f"""
+select count(distinct iif({MASKS}, image_id * 4000000000 + axis * 1000000000 + slice, null)) as slices,
+       coalesce(sum(seconds), 0) as seconds
+from labels where live and kind != 'revoke'"""
+
 
 @dataclass(frozen=True)
 class RoundRow:
@@ -34,6 +39,7 @@ class RoundRow:
     annotator_seconds: float
     started_at: str
     finished_at: str | None
+    core: int | None = None  # the set of held-out images that judged it
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,9 @@ class Correction:
     image_id: int
     producer: str
     seen_label: int
-    expected: float | None
+    claimed: float | None
     dice: float
+    whole_dice: float | None = None  # on slices that people spoke about wholly: what calibrates
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,6 @@ class Corrected:
     """A correction and how far the project was when it was noted."""
 
     image_id: int
-    expected: float | None
     dice: float
     created_at: str
     labelled_slices: int | None  # null where the round that noted it never began
@@ -86,14 +92,17 @@ class Rounds:
             tables.execute(sql, [reason])
         self.tidy()
 
-    def start(self, learner: str, seen_label: int, kind: str = "train") -> RoundRow:
+    def start(self, learner: str, seen_label: int, kind: str = "train", core: int | None = None) -> RoundRow:
         """A new running round with its directory. `seen_label`: the clock, read before the labels were."""
         with self._db.transaction() as tables:
-            labelled, seconds = tables.execute(
-                f"""select count(distinct iif({MASKS}, image_id * 4000000000 + axis * 1000000000 + slice, null)),
-                    coalesce(sum(seconds), 0) from labels where live and kind != 'revoke'"""
-            ).fetchone()
-            row = {"learner": learner, "kind": kind, "seen_label": seen_label, "status": "running"}
+            labelled, seconds = tables.execute(EFFORT).fetchone()
+            row = {
+                "learner": learner,
+                "kind": kind,
+                "seen_label": seen_label,
+                "status": "running",
+                "core": core,
+            }
             counts = {"labelled_slices": labelled, "annotator_seconds": seconds}
             round_id = int(tables.table("rounds").insert({**row, **counts}).last_pk or 0)
         self.folder(round_id).mkdir(parents=True, exist_ok=True)
@@ -173,6 +182,9 @@ class Rounds:
                  where i.bin is null and (p.seen_label is null or p.seen_label < ?2)
                  order by coalesce(p.seen_label, -1), i.id"""
         return [row["id"] for row in self._db.rows(sql, [producer, seen_label])]
+
+    def labelled_slices(self) -> int:
+        return int(self._db.rows(EFFORT)[0]["slices"])
 
     # held out
 
@@ -254,14 +266,14 @@ class Rounds:
 
     def corrections(self, producer: str, limit: int = 60) -> list[Correction]:
         """The newest, oldest first."""
-        sql = """select image_id, producer, seen_label, expected, dice from corrections
+        sql = """select image_id, producer, seen_label, claimed, dice, whole_dice from corrections
                  where producer = ? order by id desc limit ?"""
         return [Correction(**row) for row in reversed(self._db.rows(sql, [producer, limit]))]
 
     def corrected(self, producer: str, limit: int = 2000) -> list[Corrected]:
         """All of them over the project's life, oldest first. They are noted just before a round starts, which counts
         labels and minutes."""
-        sql = """select c.image_id, c.expected, c.dice, c.created_at, r.labelled_slices, r.annotator_seconds
+        sql = """select c.image_id, c.dice, c.created_at, r.labelled_slices, r.annotator_seconds
                  from corrections c left join rounds r on r.id = (
                      select min(id) from rounds where learner = c.producer and seen_label > c.seen_label)
                  where c.producer = ? order by c.id desc limit ?"""

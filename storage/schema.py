@@ -241,3 +241,33 @@ def m010_acts(db: Database) -> None:
         create index labels_relabel on labels(image_id, id) where kind = 'relabel' and live;
         create index labels_act on labels(act) where act is not null;
     """)
+
+
+@migration()
+def m011_judged(db: Database) -> None:
+    """What held-out images said of each model, on which set of them a round was judged, and what a model claimed of a
+    proposal beside what its calibration makes of that. Numbers that were shown before nothing had calibrated: they are
+    kept as claims."""
+    db.executescript("""
+        create table cores (                        -- sets of held-out images that judge; the newest judges today
+            id integer primary key autoincrement,
+            clock integer not null,                 -- newer labels do not judge
+            places text not null,                   -- JSON: [[image, axis, slice], ..]
+            digest text not null,                   -- of the labels that it judges by
+            created_at text not null default current_timestamp
+        );
+        create table judged (                       -- the model that people see, on each held-out image
+            round_id integer not null references rounds(id),
+            image_id integer not null references images(id),
+            dice real not null, claimed real,       -- null: the model says nothing about itself
+            core integer not null,                  -- 1: of the set that the round was judged by
+            primary key (round_id, image_id)
+        );
+        alter table rounds add column core integer;            -- null: judged before there were sets, or not at all
+        alter table predictions add column claimed real;       -- the Dice that the model expects of itself
+        alter table predictions add column expected_low real;
+        alter table predictions add column expected_high real; -- expected_dice lies between; null: not calibrated
+        update predictions set claimed = expected_dice, expected_dice = null;
+        alter table corrections rename column expected to claimed;
+        alter table corrections add column whole_dice real;    -- on slices that people spoke about wholly
+    """)

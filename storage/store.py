@@ -24,6 +24,7 @@ from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now
 from storage.events.revoking import events_of, insert_revokes, revokers_of, sent_before
 from storage.image_sources import ImageSources
 from storage.image_states import ImageStates
+from storage.judging import Judging
 from storage.lock import ProjectLock
 from storage.predictions import Predictions
 from storage.rounds import Rounds
@@ -67,6 +68,7 @@ class Store:
         self.bin = Bin(self.root, self._db)
         self.answers, self.class_rows, self.acts = Answers(self._db), ClassRows(self._db), Acts(self._db)
         self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
+        self.judging = Judging(self._db)
 
     def note_address(self, address: str) -> None:
         """For whoever finds the project open: where its page is. Raises OSError."""

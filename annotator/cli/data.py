@@ -112,7 +112,9 @@ def run_status(options: Options) -> int:
 
 
 def _status(store: "Store") -> dict[str, Any]:
+    from annotator.learning.quality.model_quality import model_quality
     from annotator.prompting.service import list_models
+    from learners import LEARNERS
 
     total, rows = store.images(limit=-1)
     counts = store.slice_counts([row.id for row in rows])
@@ -124,6 +126,9 @@ def _status(store: "Store") -> dict[str, Any]:
         "images_labelled": sum(1 for labelled, _, _ in counts.values() if labelled),
         "slices_labelled": sum(labelled for labelled, _, _ in counts.values()),
         "slices_complete": sum(complete for _, complete, _ in counts.values()),
+        "held_out_dice": {
+            name: round(quality.dice, 4) for name in LEARNERS if (quality := model_quality(store, name))
+        },
         "models": {m["name"]: m["state"] for m in list_models()},
     }
 

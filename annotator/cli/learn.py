@@ -83,10 +83,15 @@ def run_predict(options: Options) -> int:
     engine = make_engine(options.engine, options.ray_address)
     images = predict(options.project, options.learner, _show_round, engine)
     for image in images:
-        expected = "nothing found" if image["expected_dice"] is None else f"{image['expected_dice']:.2f}"
-        print(f"{image['name']}: expected Dice {expected}")
+        print(f"{image['name']}: {_expected(image['expected_dice'])}")
     print(f"{len(images)} images predicted")
     return 0
+
+
+def _expected(told: list[float] | None) -> str:
+    if told is None:
+        return "predicted; too few images are held out or corrected to say how well"
+    return f"expected Dice {told[0]:.2f} to {told[1]:.2f}"
 
 
 def _show_round(message: dict[str, Any]) -> None:

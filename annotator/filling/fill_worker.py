@@ -316,7 +316,7 @@ def priors_of(store: Store, image_id: int) -> list[PredictionRow]:
 
 def trust_in(row: PredictionRow) -> float:
     """How strongly a proposal pulls against labels."""
-    return TRUST if row.expected_dice is None else max(MIN_TRUST, row.expected_dice)
+    return TRUST if row.expected is None else max(MIN_TRUST, row.expected.dice)
 
 
 def _corrected(rows: Iterable[PredictionRow]) -> bool:

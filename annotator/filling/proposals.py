@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from annotator.filling.fill_worker import FillWorker
 from annotator.labels.labelled_slices import labelled_slices
+from annotator.learning.quality.expectations import voxel_shares
+from annotator.protocol.outgoing import expected_range
 from learners import LEARNERS
 from learners.propagate import PROPAGATORS
 from learners.propagate.next_slice import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
@@ -39,7 +41,10 @@ class VolumeProposals:
             if e.ready
         ]
         return {
-            "predictions": [_describe(row, newest[_reads_tags(row.producer)]) for row in rows],
+            "predictions": [
+                _describe(row, newest[_reads_tags(row.producer)], voxel_shares(self._store, row.producer))
+                for row in rows
+            ],
             "running": under_way,
             "propagators": propagators,
             "rules": list(SLICE_RULES),
@@ -108,14 +113,15 @@ def _reads_tags(producer: str) -> bool:
     return learner is not None and learner.reads_tags
 
 
-def _describe(row: PredictionRow, newest: int) -> dict[str, Any]:
+def _describe(row: PredictionRow, newest: int, shares: list[float] | None) -> dict[str, Any]:
     return {
         "id": row.id,
         "producer": row.producer,
         "kind": row.kind,
         "rev": row.seen_label,
         "behind": row.seen_label < newest,
-        "expected_dice": row.expected_dice,
+        "expected_dice": expected_range(row.expected),
+        "shares": shares,
         "created_at": row.created_at,
     }
 

@@ -1,13 +1,17 @@
 """How a learner stands, in the words and numbers that the page and the command line show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 from annotator.learning.prediction_publisher import RunningRound
+from annotator.learning.quality.model_quality import ModelQuality
 from annotator.protocol.outgoing import Message, RoundState, round_progress, round_status
 from learners import LEARNERS
 from learners.progress import RoundProgress, read_progress
 from storage.rounds import RoundRow
+
+TOLD = 100  # images that wait for a proposal
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class LearnerStatus:
     running: RunningRound | None
     last: RoundRow | None  # its newest round
     done: RoundRow | None  # the newest that ended well
+    quality: ModelQuality | None
     newest_label: int
     paused: bool
     waiting: str | None  # what it waits for, in words
@@ -31,7 +36,7 @@ class LearnerStatus:
             title=LEARNERS[self.name].title,
             state=self._state(),
             round=running.row.id if running else (last.id if last else None),
-            dice=None if done is None or done.dice is None else round(done.dice, 4),
+            dice=None if self.quality is None else round(self.quality.dice, 4),
             behind=self.newest_label > (done.seen_label if done else 0),
             message=self._words(),
             progress=None if running is None else _progress(running),
@@ -60,13 +65,24 @@ class LearnerStatus:
 def _progress(running: RunningRound) -> Message:
     found = read_progress(running.spec.directory)
     at = found or RoundProgress("waiting for its turn")
+    done = set(at.done)
+    coming = (image_id for image_id in running.spec.predict if image_id not in done)
     return round_progress(
-        found is not None, phase=at.phase, step=at.step, loss=at.loss, seconds_left=at.seconds_left
+        found is not None,
+        phase=at.phase,
+        step=at.step,
+        loss=at.loss,
+        seconds_left=at.seconds_left,
+        next_images=tuple(islice(coming, TOLD)),
     )
 
 
-def history(rows: Sequence[RoundRow]) -> list[Message]:
-    """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
+def history(rows: Sequence[RoundRow], core_sizes: Mapping[int, int]) -> list[Message]:
+    """Held-out Dice over the project's life, against labelled slices and annotator minutes: the most there were, for
+    what is taken back was labelled once. Rounds of different `core` are not to be compared."""
+    done = [r for r in rows if r.status == "done" and r.kind == "train"]
+    slices = accumulate((r.labelled_slices for r in done), max)
+    seconds = accumulate((r.annotator_seconds for r in done), max)
     return [
         {
             "round": r.id,
@@ -74,9 +90,10 @@ def history(rows: Sequence[RoundRow]) -> list[Message]:
             "dice": r.dice,
             "child_dice": r.child_dice,
             "parent_dice": r.parent_dice,
-            "slices": r.labelled_slices,
-            "minutes": round(r.annotator_seconds / 60, 2),
+            "core": r.core,
+            "judged_by": None if r.core is None else core_sizes.get(r.core),
+            "slices": labelled,
+            "minutes": round(spent / 60, 2),
         }
-        for r in rows
-        if r.status == "done" and r.kind == "train"
+        for r, labelled, spent in zip(done, slices, seconds, strict=True)
     ]

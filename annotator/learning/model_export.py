@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotator.learning.exporting.onnx_file import write_onnx
 from annotator.learning.exporting.packing import pack_program
+from annotator.learning.quality.model_quality import model_quality
 from learners.spec import CARD
 from storage.arrays import write_bytes
 from storage.rounds import RoundRow, Rounds
@@ -59,13 +60,16 @@ def export_model(
 
 
 def _about(store: Store, card: "Card", row: RoundRow, difference: float | None, note: str) -> dict[str, Any]:
+    quality = model_quality(store, row.learner)
     names = {c.id: {"name": c.name, "color": c.color} for c in store.classes()}
     return {
         **card.as_json(),
         "multiple": card.network.multiple,
         "classes": [{"id": c, **names.get(c, {"name": str(c), "color": "#888888"})} for c in card.class_ids],
         "input": "float32 (batch, channels, " + "z, y, x)"[-3 * card.network.dims :],
-        "held_out_dice": row.dice,
+        "dice": None if quality is None else quality.dice,
+        "held_out_dice": None if quality is None else quality.dice,
+        "per_class": {} if quality is None else {str(c): v for c, v in quality.per_class.items()},
         "labels_seen": {
             "clock": row.seen_label,
             "slices": row.labelled_slices,

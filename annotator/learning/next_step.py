@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from annotator.learning.settings import LearnSettings
 from learners import LEARNERS
 from storage.rounds import Rounds
+from storage.store import Store
 
+MORE = 1.25  # times as many labelled slices, before a learner that proposes nothing trains again
 TRIES = 2  # a round whose worker died is tried again so often, each time smaller
 
 
@@ -26,6 +28,18 @@ def next_step(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -
         dead = rounds.tries(name, last.seen_label)
         return NextStep("train", settings.seconds) if dead <= TRIES else None
     return None if last.status == "failed" else _polish(rounds, settings, name, newest)
+
+
+def next_challenge(store: Store, settings: LearnSettings, name: str, newest: int) -> NextStep | None:
+    """What a learner does that is only compared with the one that proposes: a round when it has none, when another set
+    judges, and when a quarter more is labelled than it knows."""
+    last = store.rounds.newest(name)
+    if last is None or last.status == "lost" or name in settings.paused:
+        return next_step(store.rounds, settings, name, newest)
+    core = store.judging.core()
+    moved = core is not None and core.id != last.core
+    grown = store.rounds.labelled_slices() >= MORE * last.labelled_slices
+    return NextStep("train", settings.seconds) if newest > last.seen_label and (moved or grown) else None
 
 
 def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> NextStep | None:

@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from annotator.learning.corrections import Corrections
-from annotator.protocol.outgoing import Message, proposal
-from learners.progress import classes_file, confidence_file, read_progress
+from annotator.learning.quality.expectations import Expectations
+from annotator.protocol.outgoing import Message, expected_range, proposal
+from learners.progress import RoundProgress, classes_file, confidence_file, read_progress
 from learners.spec import RoundSpec
+from storage.judging import JudgedRow
 from storage.predictions import NewPrediction
 from storage.rounds import RoundRow
 from storage.store import Store
@@ -21,6 +22,7 @@ class RunningRound:
     spec: RoundSpec
     polish: bool  # it trains on labels that an earlier round has seen too
     published: set[int] = field(default_factory=set)
+    judged: bool = False  # how good its model is on held-out images is kept
 
 
 @dataclass(frozen=True)
@@ -28,25 +30,31 @@ class PredictionPublisher:
     """Takes a round's files into the project, each once."""
 
     store: Store
-    corrections: Corrections
+    expectations: Expectations
     publish: Callable[[Message], None]
 
     def publish_ready(self, running: RunningRound) -> None:
         progress = read_progress(running.spec.directory)
         if progress is None:
             return
+        self._keep_judged(running, progress)  # first: it calibrates what the model claims of the others
         for image_id in progress.done:
             if image_id in running.published:
                 continue
             with contextlib.suppress(
                 PermissionError
             ):  # Windows: the worker has it open; the next call gets it
-                self._publish_one(running, image_id, progress.scores.get(image_id))
+                self._publish_one(running, image_id, progress.claims.get(image_id))
                 running.published.add(image_id)
 
-    def _publish_one(self, running: RunningRound, image_id: int, expected: float | None) -> None:
+    def _keep_judged(self, running: RunningRound, progress: RoundProgress) -> None:
+        if progress.judged and not running.judged:
+            rows = [JudgedRow(j.image_id, j.dice, j.claimed, j.core) for j in progress.judged]
+            self.store.judging.add_judged(running.row.id, rows)
+            running.judged = True
+
+    def _publish_one(self, running: RunningRound, image_id: int, claimed: float | None) -> None:
         name, directory = running.spec.learner, running.spec.directory
-        expected = self.corrections.calibrated(name, expected)
         new = NewPrediction(
             image_id=image_id,
             producer=name,
@@ -55,10 +63,11 @@ class PredictionPublisher:
             classes=classes_file(directory, image_id),
             confidence=confidence_file(directory, image_id),
             round_id=running.row.id,
-            expected_dice=expected,
+            claimed=claimed,
+            expected=self.expectations.of(name, image_id, claimed),
         )
         row = self.store.predictions.add(new)
-        shown = None if expected is None else round(expected, 3)
+        shown = expected_range(row.expected)
         self.publish(
             proposal(image_id, producer=name, round=running.row.id, seen=row.seen_label, expected_dice=shown)
         )

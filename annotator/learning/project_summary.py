@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from annotator.learning.quality.model_quality import model_quality
 from annotator.learning.settings import LearnSettings
 from annotator.machine import has_gpu
 from learners import LEARNERS
@@ -21,7 +22,7 @@ ALIKE = 0.4  # median correlation of two volumes as they lie
 def summarize_project(store: Store, rounds: Rounds, settings: LearnSettings) -> ProjectSummary:
     total, rows = store.images(limit=-1)
     kinds = rounds.label_kinds()
-    best = [r.dice for name in LEARNERS if (r := rounds.newest(name, "done")) is not None and r.dice]
+    best = [quality.dice for name in LEARNERS if (quality := model_quality(store, name)) is not None]
     return ProjectSummary(
         images=total,
         volumes=sum(row.is_volume for row in rows),

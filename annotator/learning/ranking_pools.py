@@ -3,7 +3,10 @@
 import contextlib
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from learners import LEARNERS
 from learners.rankers.image_features import Described, describe_all
@@ -41,7 +44,8 @@ class PoolStore:
         """The new rows beside those of images that this round did not predict; whether there were any."""
         with contextlib.suppress(TornFile):
             if path.exists():
-                pool = join([self.pool(learner), read_pool(path)])
+                new = self._calibrated(read_pool(path), learner)
+                pool = join([self.pool(learner), new])
                 write_pool(self._path(learner), pool)
                 with self._lock:
                     self._pools[learner] = pool
@@ -60,6 +64,12 @@ class PoolStore:
         if not path.exists():
             describe_all([Described(r.id, r.path, r.shape) for r in rows], path, DESCRIBE_SECONDS)
         return read_pool(path) if path.exists() else empty_pool()
+
+    def _calibrated(self, pool: Pool, learner: str) -> Pool:
+        """With the Dice that is expected of each image."""
+        known = self._store.predictions.expected_of(learner)
+        expected = [known.get(int(image), np.nan) for image in pool.refs[:, 0]]
+        return replace(pool, expected=np.array(expected, np.float32))
 
     def _read(self, learner: str) -> Pool:
         path = self._path(learner)

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from annotator.labels.tagging import Tagging
-from annotator.learning.held_out import WHOLE, choose_held_out
 from annotator.learning.image_groups import read_groups
+from annotator.learning.quality.core_set import judging_labels, todays_core
+from annotator.learning.quality.held_out import WHOLE, choose_held_out
 from annotator.learning.round_fills import RoundFills
 from annotator.learning.targets import places_of, target_volume, weak_boxes
 from learners import LEARNERS
 from learners.methods.tags.needs import missing_tags
 from learners.spec import Example, Pseudo, Tag
+from learners.training.targets import only_slices
 from storage.arrays import BACKGROUND, write_npy
+from storage.judging import CoreRow
 from storage.rounds import Rounds
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
@@ -31,6 +34,7 @@ class Inputs:
     mirror: tuple[int, ...]  # axes along which a mirrored image means the same
     late_ids: tuple[int, ...]  # classes first used after some slice was complete
     reads_tags: bool = False  # tags suffice: nobody needs to have drawn anything
+    core: int | None = None  # the set of held-out labels that judges
     negatives: bool = True  # somebody said what is not an object, on a slice that may be trained on
 
 
@@ -61,11 +65,11 @@ class RoundInputs:
         first_use = self._rounds.first_use()
         labelled = self._rounds.labelled_images()
         choose_held_out(self._store, self._rounds, labelled)
-        held = self._rounds.held_out()
+        held, core = self._rounds.held_out(), todays_core(self._store)
         _, rows = self._store.images(limit=-1)
         groups = read_groups(self._store)
         examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
-        examples = tuple(replace(e, group=groups.get(e.image_id, "")) for e in examples)
+        examples = tuple(self._judged(replace(e, group=groups.get(e.image_id, "")), core) for e in examples)
         examples = tuple(
             self._filled(replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})), producer)
             for e in examples
@@ -75,7 +79,12 @@ class RoundInputs:
         complete = self._rounds.first_complete()
         late = tuple(c for c in drawn if complete is not None and first_use[c] > complete)
         inputs = Inputs(
-            examples, drawn, self._mirror(rows, labelled), late, negatives=self._negatives(producer, examples)
+            examples,
+            drawn,
+            self._mirror(rows, labelled),
+            late,
+            core=core.id if core else None,
+            negatives=self._negatives(producer, examples),
         )
         return self._with_tags(inputs) if LEARNERS[producer].reads_tags else inputs
 
@@ -118,9 +127,11 @@ class RoundInputs:
         labelled = self._rounds.labelled_images()
         current = {f"{image_id}-{rev}.npy" for image_id, rev in labelled.items()}
         current |= self._fills.names(list(labelled))
+        core = self._store.judging.core()
+        judging = f"-{core.id}.core.npy" if core else ".none"
         if self._directory.is_dir():
             for path in self._directory.iterdir():
-                if path.name not in current:
+                if path.name not in current and not path.name.endswith(judging):
                     with contextlib.suppress(OSError):  # Windows: a worker still has it open
                         path.unlink()
 
@@ -152,6 +163,20 @@ class RoundInputs:
         if not path.exists():
             write_npy(path, target_volume(row.shape, labels, first_use))
         return path
+
+    def _judged(self, example: Example, core: CoreRow | None) -> Example:
+        """With what judges on a held-out image; one that is held out since then does not count yet."""
+        if core is None or example.known is None or not (example.all_held or example.held):
+            return example
+        slices = [(axis, index) for image, axis, index in core.places if image == example.image_id]
+        if not slices:
+            return replace(example, core=False)
+        path = self._directory / f"{example.image_id}-{core.id}.core.npy"
+        if not path.exists():
+            labels = judging_labels(core, self._store.labels(example.image_id))
+            known = target_volume(example.shape, labels, self._rounds.first_use())
+            write_npy(path, only_slices(known, slices))
+        return replace(example, judge=path)
 
     def _filled(self, example: Example, learner: str) -> Example:
         """With the volume's fill, and the slices that the fill came from."""

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from annotator.learning.next_step import TRIES
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.ranking_pools import PoolStore
 from annotator.protocol.outgoing import Message, queue_changed
 from annotator.text import error_sentence
+from learners.progress import read_progress
 from learners.spec import RoundResult, Unready
 from storage.arrays import TornFile
 from storage.rounds import Finished, Rounds
@@ -43,7 +44,9 @@ class RoundRecorder:
     def _finish(self, running: RunningRound, result: RoundResult) -> None:
         row = running.row
         self.publisher.publish_ready(running)
+        progress = read_progress(running.spec.directory)
         metrics = {
+            "reliability": asdict(progress.reliability) if progress else None,
             "steps": result.steps,
             "seconds": result.trained_seconds,
             "per_class": {str(k): round(v, 4) for k, v in result.per_class.items()},

@@ -21,6 +21,7 @@ class RoundNeeds:
     inputs: Inputs
     seconds: float  # of training; 0 where it only predicts
     open_image: int | None  # predicted first
+    silent: bool = False  # it predicts nothing
     smaller: int = 0  # workers that died of this round: each makes the next try smaller
 
 
@@ -34,7 +35,7 @@ def make_spec(store: Store, row: RoundRow, settings: LearnSettings, needs: Round
         parent=parent_of(rounds, row.learner),
         start=_start_of(rounds, row),
         seconds=needs.seconds,
-        predict=_order(rounds, row, needs.open_image),
+        predict=() if needs.silent else _order(rounds, row, needs.open_image),
         predict_seconds=settings.predict_seconds,
         seed=row.id,
         device=settings.device,

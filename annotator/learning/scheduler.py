@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotator.learning.corrections import Corrections
 from annotator.learning.learner_status import LearnerStatus, history
-from annotator.learning.next_step import NextStep, next_step
+from annotator.learning.next_step import NextStep, next_challenge, next_step
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
 from annotator.learning.project_summary import summarize_project
+from annotator.learning.quality.corrections import Corrections
+from annotator.learning.quality.expectations import Expectations
+from annotator.learning.quality.model_quality import model_quality
+from annotator.learning.quality.proposer import Proposer, proposer_of
 from annotator.learning.ranking_pools import PoolStore
 from annotator.learning.round_inputs import RoundInputs, missing
 from annotator.learning.round_recorder import RoundRecorder
@@ -52,7 +55,7 @@ class Scheduler:
         self._inputs = RoundInputs(store, self.rounds)
         self._corrections = Corrections(store, self.rounds)
         self._pools = PoolStore(store, self.rounds)
-        self._publisher = PredictionPublisher(store, self._corrections, publish)
+        self._publisher = PredictionPublisher(store, Expectations(store), publish)
         self._recorder = RoundRecorder(self.rounds, self._pools, self._publisher, publish)
         # Protects everything below. The locks of the pools, of tagging, of the engine and of the store are taken
         # inside it, in this order. Not held while a round runs, except by an engine that runs it in this thread.
@@ -197,9 +200,13 @@ class Scheduler:
         """The learner that the app would take, and why."""
         return choose(summarize_project(self.store, self.rounds, self._settings))
 
+    def proposer(self) -> Proposer:
+        """Who proposes where the app chooses, why, and who trains beside it to be compared."""
+        return proposer_of(self.store, self.choice())
+
     @property
     def active(self) -> tuple[str, ...]:
-        return self._settings.learners or (self.choice().learner,)
+        return self._settings.learners or (self.proposer().learner,)
 
     def status(self) -> list[Message]:
         """A `round` message for each learner that is active or has run."""
@@ -209,16 +216,16 @@ class Scheduler:
 
     def history(self, learner: str) -> list[Message]:
         """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
-        return history(self.rounds.of(_known(learner)))
+        return history(self.rounds.of(_known(learner)), self.store.judging.core_sizes())
 
     def pool(self, learner: str | None = None) -> Pool:
         """What the rankers see: every image that a learner has predicted."""
         return self._pools.pool(learner or self.active[0])
 
     def ranked_learner(self) -> str | None:
-        """Whose predictions the rankers see: those of a learner that people chose, else the newest there are. None
+        """Whose predictions the rankers see: those of the learner that proposes, else the newest there are. None
         where no model has predicted anything."""
-        chosen = (name for name in self._settings.learners if self.pool(name).from_model)
+        chosen = (name for name in self.active if self.pool(name).from_model)
         return next(chosen, None) or self._pools.newest()
 
     def described(self) -> Pool:
@@ -228,17 +235,31 @@ class Scheduler:
     # starting
 
     def _start_behind(self) -> bool:
-        started = False
-        for name in dict.fromkeys((*self.active, *self._asked)) if not self._closed else ():
+        started, challenger = False, self._settle()
+        beside = (challenger,) if challenger else ()
+        for name in dict.fromkeys((*self.active, *self._asked, *beside)) if not self._closed else ():
             running = self._running.get(name)
             if running is not None:
                 if running.polish and self._clock(name) > running.row.seen_label:
                     _touch(running.spec.directory / STOP_FILE)  # people come before polish
                 continue
-            step = self._next(name)
+            step = self._next_challenge(name) if name == challenger else self._next(name)
             if step is not None:
-                started |= self._start(name, step)
+                started |= self._start(name, step, beside=name == challenger)
         return started
+
+    def _settle(self) -> str | None:
+        """Let a learner take over that is better than the one that proposes; who trains beside it now."""
+        if self._settings.learners or self.store.newest_label() == 0:
+            return None
+        proposer = self.proposer()
+        if proposer.keep(self.store) and self.rounds.newest(proposer.learner, "done") is not None:
+            self._asked.setdefault(proposer.learner, NextStep("predict", 0.0))  # it has proposed nothing yet
+        return proposer.challenger
+
+    def _next_challenge(self, name: str) -> NextStep | None:
+        asked = self._asked.get(name)
+        return asked or next_challenge(self.store, self._settings, name, self._clock(name))
 
     def _next(self, name: str) -> NextStep | None:
         asked = self._asked.get(name)
@@ -248,7 +269,8 @@ class Scheduler:
         """The newest event that is news for this learner: tags are for those that read them."""
         return self.store.newest_label(tags=LEARNERS[name].reads_tags)
 
-    def _start(self, name: str, step: NextStep) -> bool:
+    def _start(self, name: str, step: NextStep, *, beside: bool = False) -> bool:
+        """`beside`: it is compared with the learner that proposes, and proposes nothing itself."""
         last = self.rounds.newest(name, "done")
         clock = self._clock(name)  # before the labels are read: what comes later starts another round
         if step.kind == "predict" and last is not None:
@@ -265,10 +287,10 @@ class Scheduler:
         self._waiting.pop(name, None)
         dead = self.rounds.tries(name, clock)
         self._corrections.note(name, inputs)
-        row = self.rounds.start(name, clock, step.kind)
-        needs = RoundNeeds(inputs, step.seconds, self._open_image, smaller=dead)
+        row = self.rounds.start(name, clock, step.kind, inputs.core)
+        needs = RoundNeeds(inputs, step.seconds, self._open_image, smaller=dead, silent=beside)
         spec = make_spec(self.store, row, self._settings, needs)
-        polish = last is not None and last.seen_label == row.seen_label
+        polish = beside or (last is not None and last.seen_label == row.seen_label)
         self._running[name] = RunningRound(row, spec, polish)
         log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
         self._publish(self._status(name))
@@ -308,6 +330,7 @@ class Scheduler:
             running=self._running.get(name),
             last=self.rounds.newest(name),
             done=self.rounds.newest(name, "done"),
+            quality=model_quality(self.store, name),
             newest_label=self._clock(name),
             paused=name in self._settings.paused,
             waiting=self._waiting.get(name),

@@ -165,7 +165,6 @@ def _learn_tab() -> None:
     with gr.Tab("Learn", id="learn", elem_id="tab-learn", render_children=True):
         gr.HTML("<h2>Learners</h2>", elem_classes="sw-heading")
         panel("panels/learn/panel.js")
-        panel("panels/learn/choice.js", "mountLearners")
         gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
         panel("panels/label_queue.js")
         gr.HTML("<h2>Tags instead of drawing</h2>", elem_classes="sw-heading")

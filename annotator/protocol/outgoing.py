@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from storage.fold import Region
+from storage.predictions import Expected
 
 Message = dict[str, Any]  # what goes over the wire as JSON
 
@@ -129,7 +130,14 @@ def fill(
     return {"t": "fill", "image": image, "state": state, **found}
 
 
-def proposal(image: int, *, producer: str, round: int, seen: int, expected_dice: float | None) -> Message:
+def expected_range(expected: Expected | None) -> list[float] | None:
+    """From where to where the Dice of a proposal will be; None where nothing calibrates its producer."""
+    return None if expected is None else [round(expected.low, 2), round(expected.high, 2)]
+
+
+def proposal(
+    image: int, *, producer: str, round: int, seen: int, expected_dice: list[float] | None
+) -> Message:
     told = {"producer": producer, "round": round, "seen": seen, "expected_dice": expected_dice}
     return {"t": "proposal", "image": image, **told}
 
@@ -151,10 +159,17 @@ def round_status(
 
 
 def round_progress(
-    begun: bool, *, phase: str, step: int, loss: float | None, seconds_left: float | None
+    begun: bool,
+    *,
+    phase: str,
+    step: int,
+    loss: float | None,
+    seconds_left: float | None,
+    next_images: Sequence[int] = (),
 ) -> Message:
-    """Of a `round` message: where the round is."""
-    return {"begun": begun, "phase": phase, "step": step, "loss": loss, "seconds_left": seconds_left}
+    """Of a `round` message: where the round is, and which images it will propose for, in this order."""
+    where = {"phase": phase, "step": step, "loss": loss, "seconds_left": seconds_left}
+    return {"begun": begun, **where, "next_images": list(next_images)}
 
 
 def queue_changed(learner: str) -> Message:

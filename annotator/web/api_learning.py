@@ -8,6 +8,7 @@ from fastapi import Path as InPath
 from pydantic import Field
 
 from annotator.learning.label_queue import CHOSEN, LabelQueue
+from annotator.learning.quality.proposer import quality_words, short_title
 from annotator.learning.scheduler import Scheduler
 from annotator.protocol.incoming import Axis, ImageId, Index
 from annotator.protocol.outgoing import Message
@@ -106,6 +107,7 @@ def _add_queue(router: APIRouter, queue: LabelQueue) -> None:
 def overview(scheduler: Scheduler) -> Message:
     """What can be chosen, what is chosen and why, and how the rounds stand."""
     choice, settings = scheduler.choice(), scheduler.settings
+    proposer = scheduler.proposer()
     return {
         "learners": [
             {
@@ -119,6 +121,8 @@ def overview(scheduler: Scheduler) -> Message:
             }
             for name, e in LEARNERS.items()
         ],
+        "proposes": [_proposes(scheduler, name) for name in scheduler.active],
+        "why": proposer.why,
         "choice": {"learner": choice.learner, "why": choice.why, "automatic": not settings.learners},
         "settings": {
             "seconds": settings.seconds,
@@ -135,12 +139,20 @@ def overview(scheduler: Scheduler) -> Message:
     }
 
 
+def _proposes(scheduler: Scheduler, learner: str) -> Message:
+    """Who proposes, and how good that is here, in words."""
+    return {
+        "learner": learner,
+        "title": short_title(learner),
+        "quality": quality_words(scheduler.store, learner),
+    }
+
+
 def corrections(scheduler: Scheduler, learner: str) -> list[Message]:
     """How much people changed proposals over the project's life: 1 is nothing. Oldest first."""
     return [
         {
             "image": c.image_id,
-            "expected": c.expected,
             "dice": round(c.dice, 4),
             "at": c.created_at,
             "slices": c.labelled_slices,

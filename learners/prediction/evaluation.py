@@ -1,18 +1,20 @@
-"""How good a network is on today's held-out labels."""
+"""How good a network is on held-out labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.prediction.calibration import BINS, count_right
 from learners.prediction.metrics import dice_of, mean_dice, overlaps
-from learners.prediction.predict import Predictor, class_map
+from learners.prediction.predict import Predicted, Predictor, predicted
+from learners.spec import JudgedImage, Reliability
 from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
-from storage.arrays import UNLABELLED
+from storage.arrays import BACKGROUND, UNLABELLED
 
 MAX_EVALUATED = 24  # held-out images looked at for one comparison
 
@@ -23,6 +25,8 @@ class Evaluation:
 
     dice: float | None  # None: nothing is held out
     per_class: dict[int, float]
+    images: tuple[JudgedImage, ...] = ()  # those of the core and others
+    reliability: Reliability = Reliability()
 
     def worse_than(self, other: "Evaluation | None") -> bool:
         """Where nothing can be judged the newer one is as good: it has seen more."""
@@ -36,25 +40,59 @@ class Evaluator:
 
     def __init__(self, cases: Sequence[ImageReader], plan: Plan, classes: Classes) -> None:
         self._plan, self._classes = plan, classes
-        held = [(case, case.held_out()) for case in cases]
-        self._held = [(case, known) for case, known in held if known is not None][:MAX_EVALUATED]
+        held = [(case, known) for case in cases if (known := case.held_out()) is not None]
+        held.sort(key=lambda one: not one[0].example.core)  # those that count come first
+        self._held = held[:MAX_EVALUATED]
 
     def __call__(self, network: UNet | Predictor) -> Evaluation:
-        """Dice over held-out labels; per class the mean over the images that have it."""
-        scores = [self._score(network, case, known) for case, known in self._held]
-        if not scores:
+        """Dice over the core's labels; per class the mean over the images that have it."""
+        if not self._held:
             return Evaluation(None, {})
+        bins, core, images = _Bins(), [], []
+        for case, known in self._held:
+            found = predicted(network, case, self._plan, self._classes)
+            scores = self._score(found, known)
+            if case.example.core:
+                core.append(scores)
+            bins.add(found, known, self._where(known))
+            dice = mean_dice([scores])
+            if dice is not None:
+                images.append(JudgedImage(case.example.image_id, dice, found.claimed, case.example.core))
+        return Evaluation(mean_dice(core), self._per_class(core), tuple(images), bins.counted())
+
+    def _per_class(self, scores: Sequence[NDArray[np.float64]]) -> dict[int, float]:
+        if not scores:
+            return {}
         columns = np.array(scores)
-        each = {
+        return {
             c: float(np.nanmean(columns[:, i]))
             for i, c in enumerate(self._classes.ids)
             if not np.isnan(columns[:, i]).all()
         }
-        return Evaluation(mean_dice(scores), each)
 
-    def _score(
-        self, network: UNet | Predictor, case: ImageReader, known: NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
-        proposed = class_map(network, case, self._plan, self._classes)
-        where = (known != UNLABELLED) & np.isin(known, (0, *self._classes.ids))
-        return dice_of(overlaps(proposed, known, self._classes.ids, where))
+    def _score(self, found: Predicted, known: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return dice_of(overlaps(found.values, known, self._classes.ids, self._where(known)))
+
+    def _where(self, known: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(Z, Y, X) where a class or background is said."""
+        where: NDArray[np.bool_] = np.isin(known, (BACKGROUND, *self._classes.ids)) & (known != UNLABELLED)
+        return where
+
+
+@dataclass
+class _Bins:
+    """Judged voxels that a model calls an object, by its confidence."""
+
+    seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    images: int = 0
+
+    def add(self, found: Predicted, known: NDArray[np.uint8], where: NDArray[np.bool_]) -> None:
+        proposed = where & (found.values != BACKGROUND)
+        if proposed.any():
+            right = found.values[proposed] == known[proposed]
+            seen, hits = count_right(found.confidence[proposed], right)
+            self.seen, self.right, self.images = self.seen + seen, self.right + hits, self.images + 1
+
+    def counted(self) -> Reliability:
+        return Reliability(tuple(self.seen.tolist()), tuple(self.right.tolist()), self.images)

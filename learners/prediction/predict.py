@@ -27,6 +27,31 @@ CONCURRENT_SLICES = 8  # slices of a volume that a 2D network sees at once
 
 
 @dataclass
+class Claim:
+    """The Dice that a model expects of its own map, from sums over its tiles."""
+
+    classes: int
+    inside: NDArray[np.float64] = field(init=False)  # (K,) p where it is the class
+    mass: NDArray[np.float64] = field(init=False)  # (K,) p over all voxels
+    sizes: NDArray[np.float64] = field(init=False)  # (K,) voxels
+
+    def __post_init__(self) -> None:
+        self.inside, self.mass, self.sizes = (np.zeros(self.classes) for _ in range(3))
+
+    def add(self, p: NDArray[np.float32], best: NDArray[np.uint8]) -> None:
+        """One tile: (K, z, y, x) probabilities and its class map."""
+        flat = best.reshape(-1)
+        chosen = np.take_along_axis(p.reshape(len(p), -1), flat[None].astype(np.intp), 0)[0]
+        self.inside += np.bincount(flat, chosen, self.classes)
+        self.sizes += np.bincount(flat, minlength=self.classes)
+        self.mass += p.reshape(len(p), -1).sum(1)
+
+    @property
+    def dice(self) -> float | None:
+        return soft_dice(self.inside[1:], self.mass[1:], self.sizes[1:])
+
+
+@dataclass
 class Sums:
     """What rankers and the expected Dice need of one image, without its probabilities. Axes z, y, x."""
 
@@ -37,9 +62,7 @@ class Sums:
     per_class: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n, K): p * entropy
     foreground: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,): voxels
     contour: list[NDArray[np.float64]] = field(default_factory=list)  # per axis (n,): voxels at an edge
-    inside: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) p where it is the class
-    mass: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) p over all voxels
-    sizes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,) voxels
+    claim: Claim = field(init=False)
     features: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (D,) mean of the coarsest
     seen: int = 0
     members: SnapshotEnsemble | None = None  # where snapshots were asked too
@@ -48,7 +71,7 @@ class Sums:
         for name in ("entropy", "doubt", "foreground", "contour"):
             setattr(self, name, [np.zeros(n) for n in self.shape])
         self.per_class = [np.zeros((n, self.classes)) for n in self.shape]
-        self.inside, self.mass, self.sizes = (np.zeros(self.classes) for _ in range(3))
+        self.claim = Claim(self.classes)
 
     def add(self, at: Box3, p: NDArray[np.float32], best: NDArray[np.uint8]) -> None:
         """One tile: (K, z, y, x) probabilities and its class map."""
@@ -65,19 +88,11 @@ class Sums:
             self.foreground[axis][at[axis]] += (best > 0).sum(others)
             self.contour[axis][at[axis]] += edge.sum(others)
             self.per_class[axis][at[axis]] += weighted.sum(tuple(a + 1 for a in others)).T
-        flat = best.reshape(-1)
-        chosen = np.take_along_axis(p.reshape(len(p), -1), flat[None].astype(np.intp), 0)[0]
-        self.inside += np.bincount(flat, chosen, self.classes)
-        self.sizes += np.bincount(flat, minlength=self.classes)
-        self.mass += p.reshape(len(p), -1).sum(1)
+        self.claim.add(p, best)
 
     def add_features(self, mean: NDArray[np.float32]) -> None:
         self.features = mean.astype(np.float64) if not self.seen else self.features + mean
         self.seen += 1
-
-    @property
-    def expected_dice(self) -> float | None:
-        return soft_dice(self.inside[1:], self.mass[1:], self.sizes[1:])
 
 
 Tile = tuple[
@@ -127,6 +142,25 @@ def predict(
     for writer in writers:
         writer.flush()
     return sums
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A whole image, in memory."""
+
+    values: NDArray[np.uint8]  # (Z, Y, X) label values
+    confidence: NDArray[np.float32]  # (Z, Y, X) 0..1
+    claimed: float | None  # the Dice that the model expects of itself
+
+
+def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes) -> Predicted:
+    shape, values, claim = case.example.shape, classes.to_values(), Claim(len(classes))
+    out, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
+    for core, p, _ in probabilities(network, case, plan):
+        best = p.argmax(0).astype(np.uint8)
+        out[core], sure[core] = values[best], p.max(0)
+        claim.add(p, best)
+    return Predicted(out, sure, claim.dice)
 
 
 def class_map(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
 from learners.prediction.predict import Files, Predictor, Sums, predict
 from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file
@@ -30,9 +31,11 @@ class BatchPredictor:
     snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
 
     def run(
-        self, cases: Sequence[ImageReader], report: ProgressReport, dice: float | None
+        self, cases: Sequence[ImageReader], report: ProgressReport, judged: Evaluation
     ) -> tuple[tuple[ImageScore, ...], int]:
-        """Images in the order asked for, until the time is over, the first always; and how many are left."""
+        """Images in the order asked for, until the time is over, the first always; and how many are left. `judged` is
+        of this network."""
+        report.judged(judged.images, judged.reliability)
         by_id = {case.example.image_id: case for case in cases}
         wanted = [by_id[i] for i in self.spec.predict if i in by_id]
         scores: list[ImageScore] = []
@@ -45,7 +48,7 @@ class BatchPredictor:
             score, pool = self._one(case)
             scores.append(score)
             pools.append(pool)
-            report.done(score, dice, left)
+            report.done(score, judged.dice, left)
         if pools:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
@@ -55,7 +58,7 @@ class BatchPredictor:
         files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
         settled = sums.members.stability if sums.members else self._stability(case, open_npy(files.classes))
-        score = ImageScore(image_id, sums.expected_dice, settled)
+        score = ImageScore(image_id, sums.claim.dice, settled)
         return score, pool_of(case, sums, score)
 
     def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:
@@ -90,6 +93,6 @@ def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:
         contour=column(sums.contour),
         information=column(sums.members.information) if sums.members else unknown,
         stability=unknown if score.stability is None else np.full(rows, score.stability, np.float32),
-        expected=unknown if score.expected_dice is None else np.full(rows, score.expected_dice, np.float32),
+        expected=unknown,  # a claim is no expectation; who calibrates it fills it in
         features=np.repeat(features[None], rows, 0),
     )

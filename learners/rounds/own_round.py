@@ -56,7 +56,7 @@ class OwnRound:
     def propose(self, predictor: Predictor, result: RoundResult, judged: Evaluation) -> RoundResult:
         """Predict the images that people want, in their order; `judged` is of this predictor."""
         proposer = BatchPredictor(self.spec, self.plan, self.classes, predictor)
-        predicted, remaining = proposer.run(self.cases, self.report, judged.dice)
+        predicted, remaining = proposer.run(self.cases, self.report, judged)
         return replace(
             result,
             predicted=predicted,

@@ -128,7 +128,7 @@ class _Round:
         if self._asks_snapshots:
             snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
         proposer = BatchPredictor(spec, self.plan, self.classes, self._adapted(network), snapshots)
-        predicted, remaining = proposer.run(self.cases, self.report, kept.dice)
+        predicted, remaining = proposer.run(self.cases, self.report, kept)
         return replace(
             result,
             predicted=predicted,

@@ -67,6 +67,8 @@ class ImageReader:
 
     def held_out(self) -> NDArray[np.uint8] | None:
         """(Z, Y, X) label values to judge by, UNLABELLED elsewhere; None where nothing is held out."""
+        if self.example.judge is not None:
+            return open_npy(self.example.judge)
         if self.example.known is None or not (self.example.all_held or self.example.held):
             return None
         known = open_npy(self.example.known)

@@ -132,7 +132,7 @@ def test_the_result_says_what_was_made_and_how_good_it_is(ended: Ended):
     assert set(result.per_class) <= set(spec.class_ids)
     assert all(isinstance(note, str) and note for note in result.notes)
     for score in result.predicted:
-        assert score.expected_dice is None or 0 <= score.expected_dice <= 1
+        assert score.claimed is None or 0 <= score.claimed <= 1
 
 
 def test_the_models_directory_has_a_card(learner: str, ended: Ended):

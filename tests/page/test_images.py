@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from storage.arrays import SliceRef
-from storage.predictions import NewPrediction
+from storage.predictions import Expected, NewPrediction
 from storage.store import Store
 from tests.conftest import ball, drawn
 from tests.page.test_workspace import AXE, tab
@@ -41,7 +41,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         store.add_image(named(f"image {n + 1}", n))
     for image, expected in ((2, 0.6), (3, 0.9), (4, 0.7), (5, 0.8)):
         array = np.zeros(shape, np.uint8)
-        store.predictions.add(NewPrediction(image, "unimatch", "predicted", 0, array, array, 7, expected))
+        store.predictions.add(
+            NewPrediction(
+                image,
+                "unimatch",
+                "predicted",
+                0,
+                array,
+                array,
+                7,
+                Expected(expected, expected - 0.1, expected + 0.05),
+            )
+        )
     store.add_label(drawn(SliceRef(4, 0, 4), truth[4]))
     rounds = store.rounds
     rounds.sweep()
@@ -118,12 +129,12 @@ def test_a_key_makes_it_a_table_that_is_sorted_by_its_heads(page: Page) -> None:
     expect(row).to_contain_text("proposed")
     expect(page.get_by_role("option", name=re.compile("image 4"))).to_contain_text("in work 11 %")
     expect(row.locator(".sw-image-model")).to_have_text("UniMatch (weak to strong), round 7")
-    expect(row.locator(".sw-image-expected")).to_have_text("0.90")
+    expect(row.locator(".sw-image-expected")).to_have_text("0.80–0.95")
     heads.get_by_role("button", name="Expected").click()
-    expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.90")
+    expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.80–0.95")
     assert names(page)[:4] == ["image 3", "image 5", "image 4", "image 2"]
     heads.get_by_role("button", name="Expected").click()
-    expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.60")
+    expect(page.locator(".sw-image-row").first.locator(".sw-image-expected")).to_have_text("0.50–0.65")
     assert page.evaluate("() => document.documentElement.scrollWidth") == 1440
     row.click()
     accept = page.get_by_role("button", name="Accept slice")

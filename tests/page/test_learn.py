@@ -65,6 +65,7 @@ def page(same_context: BrowserContext, server: RunningServer, watch: PageWatch) 
     with stranger(same_context, watch) as page:
         open_page(page, server.address)
         tab(page, "Learn")
+        page.locator("#tab-learn").get_by_text("More", exact=True).click()
         yield page
 
 
@@ -147,6 +148,7 @@ def test_choices_opened_before_they_are_known_are_filled_in(browser: Browser, se
     page.route("**/api/learn", lambda route: held.append(route))
     open_page(page, server.address)
     tab(page, "Learn")
+    page.locator("#tab-learn").get_by_text("More", exact=True).click()
     page.get_by_text("Choose others").click()
     until(lambda: bool(held))
     for route in held:
@@ -161,6 +163,7 @@ def test_the_plot_is_readable_in_both_themes(browser: Browser, server: RunningSe
     context = new_context(browser, color_scheme=scheme)
     page = open_page(context.new_page(), server.address)
     tab(page, "Learn")
+    page.locator("#tab-learn").get_by_text("More", exact=True).click()
     expect(page.locator(".sw-plot svg").first).to_be_visible(timeout=30_000)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("async () => (await axe.run(document)).violations")

@@ -9,7 +9,7 @@ from annotator.labels.label_cache import LabelCache
 from annotator.labels.progress import Progress
 from storage.arrays import SliceRef
 from storage.image_states import FILTERS, SORTS, ImageQuery
-from storage.predictions import NewPrediction
+from storage.predictions import Expected, NewPrediction
 from storage.rows import NewLabel
 from tests.conftest import ball, drawn
 from tests.support.asgi_client import live, small_app, small_workflow, visit
@@ -29,7 +29,11 @@ def filled(store):
     shape, truth = ball()[0].pixels.shape, ball()[1]
     for image, expected in ((2, 0.6), (3, 0.9), (4, 0.7)):
         array = np.zeros(shape, np.uint8)
-        store.predictions.add(NewPrediction(image, "unimatch", "predicted", 0, array, array, 7, expected))
+        store.predictions.add(
+            NewPrediction(
+                image, "unimatch", "predicted", 0, array, array, 7, Expected(expected, expected, expected)
+            )
+        )
     for image in (3, 4, 5):
         label = drawn(SliceRef(image, 0, 4), truth[4])
         store.add_label(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from storage.arrays import TornFile, open_npy, write_npy
-from storage.predictions import NewPrediction
+from storage.predictions import Expected, NewPrediction
 from storage.store import Store
 from tests.conftest import ball
+
+EXPECTED = Expected(0.8, 0.7, 0.9)
 
 
 def proposal(value: int, producer: str = "walker", image_id: int = 1) -> NewPrediction:
@@ -60,7 +62,7 @@ def test_a_corrected_proposal_keeps_what_it_was_until_it_is_restored_or_made_ane
     image = store.add_image(ball()[0])
     shape, predictions = ball()[1].shape, store.predictions
     first, second, third = (np.full(shape, value, np.uint8) for value in (1, 2, 3))
-    made = predictions.add(NewPrediction(image, "atlas", "predicted", 4, first, first, 7, 0.8))
+    made = predictions.add(NewPrediction(image, "atlas", "predicted", 4, first, first, 7, EXPECTED))
     assert made.uncorrected == (made.classes_path, made.confidence_path)
     row = made
     for values in (second, third):  # each starts from the proposal as it was made
@@ -69,7 +71,7 @@ def test_a_corrected_proposal_keeps_what_it_was_until_it_is_restored_or_made_ane
             write_npy(path, values)
         row = predictions.correct(row, *files)
         assert (row.classes() == values).all() and (open_npy(row.uncorrected[0]) == first).all()
-    assert (row.seen_label, row.round_id, row.expected_dice) == (4, 7, 0.8) and row.id > made.id
+    assert (row.seen_label, row.round_id, row.expected) == (4, 7, EXPECTED) and row.id > made.id
     predictions.sweep()
     assert (open_npy(row.uncorrected[1]) == first).all(), "what a row needs is no leftover"
     assert predictions.correct(made, *_files(predictions, second)) is None, "it is not the newest any more"

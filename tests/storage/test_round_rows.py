@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from annotator.learning.corrections import proposal_dice
+from annotator.learning.quality.corrections import proposal_dice, whole_slices
 from annotator.learning.round_inputs import RoundInputs
 from annotator.learning.targets import target_volume
 from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
+from storage.fold import fold
 from storage.rounds import Correction, Finished
 from storage.rows import NewLabel
 from tests.conftest import ball, drawn
@@ -182,9 +183,17 @@ def test_a_proposal_is_judged_only_where_people_spoke_after_it(store, rounds, tm
     write_npy(tmp_path / "p.npy", proposed)
     store.add_label(drawn(SliceRef(image_id, 0, 4), ONES))
     store.add_label(complete(SliceRef(image_id, 0, 4)))
-    dice = proposal_dice(shape, store.labels(image_id), tmp_path / "p.npy", [1])
-    assert dice == pytest.approx(2 * 4 / (4 + 6))
-    assert proposal_dice(shape, [], tmp_path / "p.npy", [1]) is None
+    stroke = drawn(SliceRef(image_id, 0, 5), ONES)
+    store.add_label(stroke)
+    labels = store.labels(image_id)
+    known = fold(shape, labels).known()
+    dice = proposal_dice(known, tmp_path / "p.npy", [1])
+    assert dice == pytest.approx(2 * 4 / (4 + 12))
+    whole = proposal_dice(whole_slices(known, labels), tmp_path / "p.npy", [1])
+    assert whole == pytest.approx(2 * 4 / (4 + 6)), (
+        "a stroke where something was wrong says nothing about the rest"
+    )
+    assert proposal_dice(fold(shape, []).known(), tmp_path / "p.npy", [1]) is None
     rounds.add_correction(Correction(image_id, "supervised", 3, 0.9, dice))
     rounds.add_correction(Correction(image_id, "supervised", 3, 0.9, 0.1))
     assert [c.dice for c in rounds.corrections("supervised")] == [dice]

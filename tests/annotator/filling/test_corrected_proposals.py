@@ -12,7 +12,7 @@ from annotator.background import Background
 from annotator.filling.fill_worker import FillWorker
 from annotator.labels.changes import Changes
 from annotator.labels.label_cache import LabelCache
-from annotator.learning.corrections import Corrections, proposal_dice
+from annotator.learning.quality.corrections import Corrections, proposal_dice
 from annotator.learning.round_inputs import Inputs
 from annotator.protocol.incoming import AcceptMessage
 from annotator.protocol.outgoing import Message
@@ -20,7 +20,8 @@ from learners.engines import SerialExecutor
 from learners.propagate.process import Filler
 from learners.spec import Example
 from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, plane
-from storage.predictions import NewPrediction, PredictionRow
+from storage.fold import fold
+from storage.predictions import Expected, NewPrediction, PredictionRow
 from storage.rows import NewLabel
 from storage.scan import Scan
 from storage.store import Store
@@ -84,7 +85,7 @@ class Project:
         sure = np.full(classes.shape, 190, np.uint8)
         seen = self.store.newest_label()
         new = NewPrediction(
-            image or self.image, producer, "predicted", seen, classes, sure, expected_dice=0.8
+            image or self.image, producer, "predicted", seen, classes, sure, expected=Expected(0.8, 0.7, 0.9)
         )
         return self.store.predictions.add(new)
 
@@ -187,7 +188,7 @@ def test_what_people_changed_is_measured_on_the_proposal_as_it_was_made(project:
     row = project.of("atlas")
     assert row.seen_label == made.seen_label
     labels = project.store.labels(project.image)
-    assert proposal_dice(SHAPE, labels, row.classes_path, (1, 2)) == 1.0
+    assert proposal_dice(fold(SHAPE, labels).known(), row.classes_path, (1, 2)) == 1.0
     rounds, image = project.store.rounds, project.store.image(project.image)
     example = Example(image.id, image.path, SHAPE, 1, SPACING, fresh=True)
     Corrections(project.store, rounds).note("atlas", Inputs((example,), (1, 2), (), ()))

@@ -33,7 +33,9 @@ def trained(store, dims: int, channels: int = 1):
     row = rounds.start("supervised", 0)
     card = Card(spec, (1, 2), (1.0,) * dims, "supervised", steps=5, dice=0.8, per_class={1: 0.9, 2: 0.7})
     save_model(rounds.folder(row.id), TrainingState.fresh(UNet(spec)), card)
-    rounds.finish(row.id, Finished(row.id, 0.8, 0.8, None, {"seconds": 1.0}))
+    rounds.finish(
+        row.id, Finished(row.id, 0.8, 0.8, None, {"seconds": 1.0, "per_class": {"1": 0.9, "2": 0.7}})
+    )
     return rounds
 
 
@@ -98,7 +100,9 @@ def test_an_exported_model_predicts_a_volume_whatever_its_orientation(store, tmp
 def test_the_card_says_what_the_model_knows_and_saw(store, tmp_path):
     folder = export_model(store, trained(store, 2), "supervised", tmp_path / "model").folder
     card = json.loads((folder / "model.json").read_text())
-    assert [c["name"] for c in card["classes"]] == ["cell", "wall"] and card["held_out_dice"] == 0.8
+    assert [c["name"] for c in card["classes"]] == ["cell", "wall"] and card["held_out_dice"] == card[
+        "dice"
+    ] == 0.8
     assert card["per_class"] == {"1": 0.9, "2": 0.7} and card["normalisation"]["percentiles"] == [0.5, 99.5]
     assert {"labels_seen", "licence", "torch", "onnx", "input"} <= set(card)
     assert (folder / "predict.py").read_bytes() == LAUNCHER.read_bytes()

@@ -1,5 +1,6 @@
 /** Rows of the Images panel: how an image stands, who proposed for it, what people said of it. */
 
+import { rangeText } from "../state/expectations.js";
 import { describe, stateOf, stateText } from "../state/image_text.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { producerTitle } from "../state/producers.js";
@@ -48,10 +49,7 @@ export function drawRow(row, item, { proposal = item.proposal ?? null, why }) {
   state.dataset.state = now;
   setText(model, proposal ? modelText(proposal) : "");
   model.title = model.textContent;
-  setText(
-    expected,
-    typeof proposal?.expected_dice === "number" ? proposal.expected_dice.toFixed(2) : "",
-  );
+  setText(expected, rangeText(proposal?.expected_dice));
   setText(
     traits,
     traitsOf(item)
@@ -87,9 +85,7 @@ function modelText(proposal) {
   return proposal.round ? `${title}, round ${proposal.round}` : title;
 }
 
-/** "proposed 0.84": with the Dice that is expected of it, where the model says one. */
+/** "proposed 0.77–0.84": with the Dice that is expected of it, where something calibrates it. */
 function proposalText(proposal) {
-  return typeof proposal.expected_dice === "number"
-    ? `proposed ${proposal.expected_dice.toFixed(2)}`
-    : "proposed";
+  return ["proposed", rangeText(proposal.expected_dice)].filter(Boolean).join(" ");
 }

@@ -45,6 +45,21 @@ class Learning extends EventTarget {
     }
   }
 
+  /**
+   * "Trains 14 s more; 3 images come before this one." What the open image waits for; "" where no
+   * round runs that will propose anything for it.
+   */
+  waitText(image) {
+    const names = (this.overview?.proposes ?? []).map((one) => one.learner);
+    const round = names
+      .map((name) => this.rounds.get(name))
+      .find((one) => one?.state === "running");
+    if (!round) return "";
+    return [doingText(round), aheadText(round.next_images?.indexOf(image) ?? -1)]
+      .filter(Boolean)
+      .join("; ");
+  }
+
   /** Every learner that has a history, in the order of the registry: [{name, title, history}]. */
   get known() {
     const learners = this.overview?.learners ?? [];
@@ -101,6 +116,18 @@ class Learning extends EventTarget {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.read(), TOGETHER_MS);
   }
+}
+
+function doingText({ begun, phase, seconds_left: left }) {
+  if (begun === false) return "Waits for its turn";
+  if (phase === "training" && left > 0.5) return `Trains ${Math.round(left)} s more`;
+  return `${phase[0].toUpperCase()}${phase.slice(1)} now`;
+}
+
+function aheadText(at) {
+  if (at < 0) return "";
+  if (at === 0) return "this image is next";
+  return at === 1 ? "1 image comes before this one" : `${at} images come before this one`;
 }
 
 export const learning = new Learning();

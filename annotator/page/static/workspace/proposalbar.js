@@ -4,11 +4,13 @@
  */
 
 import { nothingProposed } from "../engine/image/proposals.js";
+import { percentRight, rangeText } from "../state/expectations.js";
 import { learning } from "../state/learning.js";
 import { producerTitle } from "../state/producers.js";
 import { session } from "../state/session.js";
 import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
+import { rangeForm } from "./accept_range.js";
 import { actions } from "./actions.js";
 
 const BEHIND = "Older than your newest labels on this image";
@@ -126,8 +128,10 @@ function limitSlider() {
     node.hidden = !proposal.shown;
     const percent = Math.round(100 * minConfidence);
     if (Number(slider.value) !== percent) slider.value = percent;
-    setText(value, percent ? `≥ ${percent} %` : "all");
-    setAttributes(slider, { "aria-valuetext": percent ? `at least ${percent} %` : "all" });
+    const right = percentRight(minConfidence, proposal.shown?.shares);
+    const least = right === null ? String(percent) : `${right} %`; // a number of its own is no percentage
+    setText(value, percent ? `≥ ${least}` : "all");
+    setAttributes(slider, { "aria-valuetext": percent ? `at least ${least}` : "all" });
   };
   return { node, update };
 }
@@ -166,8 +170,9 @@ function facts() {
   const node = element("span.sw-proposal-facts");
   const update = ({ proposal }) => {
     setText(node, factsText(proposal));
-    node.title = proposal.shown?.behind ? BEHIND : node.textContent;
+    node.title = proposal.shown?.behind ? BEHIND : aboutFacts(proposal.shown, node.textContent);
   };
+  learning.addEventListener("round", () => session.app && update(session.app.state));
   return { node, update };
 }
 
@@ -176,16 +181,25 @@ function factsText({ shown, running }) {
   if (!session.project.proposes)
     return "Proposals are switched off; restart the server without --no-fill.";
   if (!shown && running) return "The app is filling the volume…";
+  const wait = learning.waitText(session.image.id);
+  if (!shown && wait) return `${wait}.`;
   if (!shown && session.image.kind === "volume" && anyLabelled())
     return "The app fills the volume in a moment.";
   if (!shown && session.image.kind === "volume")
     return "Label an object on one slice; the app proposes the rest.";
   if (!shown) return "Label a few images; the app proposes the rest.";
   const parts = [];
-  if (typeof shown.expected_dice === "number")
-    parts.push(`expected Dice ${shown.expected_dice.toFixed(2)}`);
-  if (shown.behind) parts.push(running ? "updating" : "outdated");
+  if (shown.expected_dice) parts.push(`Dice ${rangeText(shown.expected_dice)}`);
+  if (shown.behind) parts.push(running ? "updating" : wait ? lower(wait) : "outdated");
   return parts.join(" · ");
+}
+
+function aboutFacts(shown, text) {
+  return shown?.expected_dice ? `Expected, by what people said of other images: ${text}` : text;
+}
+
+function lower(words) {
+  return words[0].toLowerCase() + words.slice(1);
 }
 
 function anyLabelled() {
@@ -235,62 +249,6 @@ function acceptButton(text, keys, onclick) {
     element("span", {}, text),
     key(keys.replace("Shift+", "⇧")),
   );
-}
-
-/** From slice to slice of the active plane, as people count them: from 1, both ends included. */
-function rangeForm(focusCanvas) {
-  const from = sliceNumber("From slice");
-  const to = sliceNumber("To slice");
-  const node = element(
-    "form.sw-range",
-    { "aria-label": "Range to accept", hidden: true },
-    from,
-    element("span", { "aria-hidden": "true" }, "–"),
-    to,
-    element("button.sw-button.small.primary", { type: "submit" }, "Accept"),
-    iconButton("close", "Close without accepting", { onclick: () => close() }),
-  );
-  const close = () => (node.hidden = true);
-  const open = () => {
-    const { axis, index } = session.app.state;
-    const [low, high] = between(session.app.states.of(axis), index, session.image.shape[axis]);
-    from.max = to.max = session.image.shape[axis];
-    from.value = low + 1;
-    to.value = high + 1;
-    node.hidden = false;
-    from.focus();
-    from.select();
-  };
-  node.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const [low, high] = [from.valueAsNumber, to.valueAsNumber].sort((a, b) => a - b);
-    session.app.acceptRange(low - 1, high);
-    close();
-    focusCanvas();
-  });
-  node.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    close();
-    focusCanvas();
-  });
-  return { node, close, toggle: () => (node.hidden ? open() : close()) };
-}
-
-/** From the labelled slice before the open one to the one after it, or the ends of the volume. */
-function between(states, index, count) {
-  const labelled = states.map((one) => one.index).sort((a, b) => a - b);
-  return [labelled.findLast((k) => k < index) ?? 0, labelled.find((k) => k > index) ?? count - 1];
-}
-
-function sliceNumber(label) {
-  return element("input.sw-number", {
-    type: "number",
-    min: 1,
-    step: 1,
-    required: true,
-    "aria-label": label,
-    title: label,
-  });
 }
 
 function key(text) {

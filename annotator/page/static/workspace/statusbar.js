@@ -3,6 +3,7 @@
  * is saved.
  */
 
+import { percentRight } from "../state/expectations.js";
 import { session } from "../state/session.js";
 import { confirmed } from "../ui/dialogs.js";
 import { element, icon, setText } from "../ui/dom.js";
@@ -51,10 +52,16 @@ function hoverReadout() {
   return { node, show };
 }
 
-/** What is labelled there, else what is proposed and how sure that is. */
+/** What is labelled there, else what is proposed. */
 function hoverText({ className, instance, proposed }) {
-  if (proposed) return `proposed: ${proposed.className}, ${Math.round(100 * proposed.sure)} %`;
+  if (proposed) return proposedText(proposed);
   return className + (instance ? ` #${instance}` : "");
+}
+
+/** With the share of such voxels that were right, where held-out labels tell. */
+function proposedText({ classId, className, sure }) {
+  const right = classId ? percentRight(sure, session.app.state.proposal.shown?.shares) : null;
+  return `proposed: ${className}${right === null ? "" : `, right in ${right} %`}`;
 }
 
 function colourOf(id) {

@@ -13,8 +13,7 @@ const MAX_LEARNERS = 2; // learners side by side
 const DEVICES = { auto: "Fastest available", cpu: "CPU", cuda: "GPU (CUDA)" };
 
 /** Fill the element with the choice of learners, time and device. */
-export async function mountLearners(node) {
-  const root = node.querySelector(".sw-panel");
+export async function mountLearners(root) {
   const learners = element(
     "fieldset.sw-choices",
     {},

@@ -14,7 +14,7 @@ export function comparison() {
   const columns = ["Learner", "Held out", "Corrective", "Rounds", ""];
   const titles = [
     "",
-    "Overlap (Dice) with held-out labels: 0 none, 1 identical",
+    "Overlap (Dice) with the held-out labels of today; –: not judged by these yet",
     `Overlap (Dice) of its last ${LAST} corrected proposals with what people made of them`,
     "Rounds that finished",
     "",
@@ -30,9 +30,12 @@ export function comparison() {
   const show = (learners) => {
     const some = learners.filter(({ history }) => history.rounds.length);
     node.hidden = some.length < 2;
-    const held = some.map(
-      ({ history }) => history.rounds.findLast(({ dice }) => typeof dice === "number")?.dice,
+    const judged = some.map(({ history }) =>
+      history.rounds.findLast(({ dice }) => typeof dice === "number"),
     );
+    const newest = Math.max(...judged.map((round) => round?.core ?? 0));
+    // what other labels judged is not to be compared
+    const held = judged.map((round) => ((round?.core ?? 0) === newest ? round?.dice : null));
     const left = some.map(({ history }) =>
       mean(history.corrections.slice(-LAST).map(({ dice }) => dice)),
     );

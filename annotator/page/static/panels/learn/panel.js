@@ -1,11 +1,12 @@
 /**
- * The Learn panel: which learner works and why, how far it is, how good it became, and the buttons
- * that steer it.
+ * The Learn panel: one line says who proposes and how good that is here, another what it does now.
+ * Why, the curve and the buttons that steer it are behind "More".
  */
 
 import { learning } from "../../state/learning.js";
 import { session } from "../../state/session.js";
 import { element, setText } from "../../ui/dom.js";
+import { mountLearners } from "./choice.js";
 import { comparison } from "./comparison.js";
 import { modelButtons, modelJobs } from "./model_files.js";
 import { plot } from "./plot.js";
@@ -21,26 +22,43 @@ const WORDS = {
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
-  const why = element("p.sw-why", { role: "status" }, "Loading the learners…");
+  const who = element("p.sw-who", { role: "status" }, "Loading the learners…");
+  const now = element("p.sw-now", { "aria-live": "off" });
+  const why = element("p.sw-why");
   const cards = element("div.sw-learners");
   const curve = plot();
   const side = comparison();
-  root.replaceChildren(why, cards, modelJobs(), curve.node, side.node);
+  const choices = element("div.sw-panel");
+  const more = element("details.sw-more.sw-learn-more", {}, element("summary", {}, "More"));
+  more.append(why, cards, modelJobs(), curve.node, side.node, choices);
+  root.replaceChildren(who, now, more);
+  mountLearners(choices);
   const compare = () => [curve, side].forEach((part) => part.show(learning.known));
   const known = new Map();
+  const drawNow = () => {
+    setText(now, nowText(session.image?.id));
+    now.hidden = !now.textContent;
+  };
   const draw = () => {
-    setText(why, whyText(learning.overview));
+    setText(who, whoText(learning.overview));
+    more.hidden = !learning.overview;
+    setText(why, learning.overview ? whyText(learning.overview) : "");
+    drawNow();
     const names = [...learning.rounds.keys()];
     for (const name of names) if (!known.has(name)) known.set(name, learnerCard(name));
     for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
-    const now = names.map((name) => known.get(name).node);
-    if (now.some((one, at) => one !== cards.children[at]) || now.length !== cards.children.length)
-      cards.replaceChildren(...now);
+    const nodes = names.map((name) => known.get(name).node);
+    const same = nodes.every((one, at) => one === cards.children[at]);
+    if (!same || nodes.length !== cards.children.length) cards.replaceChildren(...nodes);
     for (const name of names) known.get(name).show(learning.rounds.get(name));
     compare();
   };
   learning.addEventListener("overview", draw);
-  learning.addEventListener("round", ({ detail }) => known.get(detail.learner)?.show(detail));
+  learning.addEventListener("round", ({ detail }) => {
+    known.get(detail.learner)?.show(detail);
+    drawNow();
+  });
+  session.addEventListener("image", drawNow);
   learning.addEventListener("history", compare);
   // whose proposals are shown
   session.addEventListener("change", () => known.forEach((card) => card.models.show()));
@@ -48,12 +66,25 @@ export async function mount(node) {
   draw();
 }
 
-function whyText(overview) {
+/** "Proposals by Atlases: Dice 0.56 on 4 held-out images." */
+function whoText(overview) {
   if (!overview)
     return "Learning and proposals are switched off; restart the server without --no-fill.";
-  const { choice, learners } = overview;
+  return overview.proposes
+    .map(({ title, quality }) => `Proposals by ${title}: ${quality}`)
+    .join(" ");
+}
+
+/** What the learner does now that proposes; why it does nothing. */
+function nowText(image) {
+  const first = learning.overview?.proposes[0]?.learner;
+  const round = learning.rounds.get(first);
+  return round ? learning.waitText(image) || round.message : "";
+}
+
+function whyText({ choice, learners, proposes, why }) {
   const title = (name) => learners.find((one) => one.name === name)?.title ?? name;
-  if (choice.automatic) return `The app chose ${title(choice.learner)}: ${choice.why}.`;
+  if (choice.automatic) return `The app chose ${title(proposes[0]?.learner)}: ${why}.`;
   const chosen = learners.filter((one) => one.active).map((one) => one.title);
   const yours = `You chose ${chosen.join(" and ")}.`;
   return `${yours} The app would choose ${title(choice.learner)}: ${choice.why}.`;

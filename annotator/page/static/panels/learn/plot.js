@@ -5,12 +5,12 @@
  */
 
 import { element, setAttributes, setText } from "../../ui/dom.js";
+import { MEAN_OF, marksOf, seriesOf } from "./plot_series.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [294, 150];
 const PAD = { left: 30, right: 10, top: 10, bottom: 32 };
 const LOOKS = 4; // colours and dots that the style sheet knows
-const MEAN_OF = 5; // corrections that a point of the line stands for
 
 const MEASURES = {
   held: {
@@ -104,25 +104,9 @@ export function plot() {
   return { node, show };
 }
 
-function seriesOf({ title, history }, { measure, along }) {
-  const rows = measure === "held" ? history.rounds : history.corrections;
-  const points = rows
-    .filter((row) => typeof row.dice === "number" && typeof row[along] === "number")
-    .map((row) => ({ x: row[along], y: row.dice, slices: row.slices, minutes: row.minutes }));
-  return { title, look: 0, points, line: measure === "held" ? points : smoothed(points) };
-}
-
-/** The mean of each point and the four before it. */
-function smoothed(points) {
-  return points.map(({ x }, at) => {
-    const last = points.slice(Math.max(0, at - MEAN_OF + 1), at + 1);
-    return { x, y: last.reduce((sum, { y }) => sum + y, 0) / last.length };
-  });
-}
-
 function noteOf(measure) {
   return measure === "held"
-    ? `${MEASURES.held.about}.`
+    ? `${MEASURES.held.about}. A dashed line: more held-out labels judge from there on.`
     : `${MEASURES.left.about}. The line is the mean of the last ${MEAN_OF} corrections.`;
 }
 
@@ -209,14 +193,27 @@ function drawing(series, { measure, along }) {
       ALONG[along],
     ),
   );
+  for (const mark of measure === "held" ? marksOf(series) : []) {
+    const at = x(mark.x);
+    const line = shape("line", {
+      class: "sw-plot-mark",
+      x1: at,
+      x2: at,
+      y1: PAD.top,
+      y2: HEIGHT - PAD.bottom,
+    });
+    line.append(shape("title", {}, mark.about));
+    picture.append(line);
+  }
   for (const one of series) {
-    picture.append(
-      shape("polyline", {
-        class: "sw-plot-line",
-        "data-look": one.look,
-        points: one.line.map((p) => `${x(p.x)},${y(p.y)}`).join(" "),
-      }),
-    );
+    for (const line of one.lines)
+      picture.append(
+        shape("polyline", {
+          class: "sw-plot-line",
+          "data-look": one.look,
+          points: line.map((p) => `${x(p.x)},${y(p.y)}`).join(" "),
+        }),
+      );
     picture.append(
       ...one.points.map((p) =>
         dot(

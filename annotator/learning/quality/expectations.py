@@ -1,0 +1,50 @@
+"""The Dice that is expected of a proposal: what its model claims, calibrated on images that people labelled."""
+
+from annotator.learning.image_groups import read_groups
+from learners.prediction.calibration import Evidence, calibrate, shares_right
+from storage.predictions import Expected
+from storage.store import Store
+
+
+class Expectations:
+    """Thread-safe; keeps nothing of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, learner: str, image_id: int, claimed: float | None) -> Expected | None:
+        """None where the model claims nothing, or too few of its images were judged for any number to be true."""
+        calibration = calibrate(self.evidence(learner))
+        if claimed is None or calibration is None:
+            return None
+        group = read_groups(self._store).get(image_id, "")
+        middle, low, high = calibration.expected(claimed, group)
+        return Expected(round(middle, 4), round(low, 4), round(high, 4))
+
+    def evidence(self, learner: str) -> list[Evidence]:
+        """An entry for each image: held-out ones as the newest model does on them, then what people made of proposals,
+        the newest of each image."""
+        pairs = {
+            row.image_id: (row.claimed, row.whole_dice)
+            for row in self._store.rounds.corrections(learner)
+            if row.claimed is not None and row.whole_dice is not None
+        }
+        pairs |= {
+            row.image_id: (row.claimed, row.dice)
+            for row in self._store.judging.judged(learner)
+            if row.claimed is not None
+        }
+        groups = read_groups(self._store)
+        return [
+            Evidence(claimed, dice, groups.get(image_id, ""))
+            for image_id, (claimed, dice) in pairs.items()
+            if claimed is not None and dice is not None
+        ]
+
+
+def voxel_shares(store: Store, learner: str) -> list[float] | None:
+    """How many voxels that a learner calls an object were right, for ten steps of its confidence; None where held-out
+    labels do not tell."""
+    row = store.rounds.newest(learner, "done")
+    told = row.metrics.get("reliability") if row else None
+    return shares_right(told["seen"], told["right"], told["images"]) if told else None

@@ -1,0 +1,1 @@
+"""Tests of how good models are: held out, judged, calibrated, compared."""
