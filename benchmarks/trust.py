@@ -1,12 +1,13 @@
 """Can people trust what is proposed? The law: one more correct slice never makes a proposal worse.
 
-    python -m benchmarks.trust [--part law] [--part slices] [--set SET] [--quick] [--seeds N] [--json FILE]
+    python -m benchmarks.trust [--part law|slices|calibration] [--set SET] [--quick] [--seeds N] [--json FILE]
 
 Proposals as atlases, fills and models make them are corrected by true, complete slices, one after another: the first by
 a rule, the second anywhere across the objects. Dice is the mean over classes and the whole volume. `fused` is what the
 app proposes then, `labels alone` a fill that forgets the proposal, `slice alone` the old proposal with the labelled
 slices laid over it. `labels alone` is measured with the first seed only: it is there to be compared with. The part
 `slices` goes on to SLICES slices, each where the app asks for one. `proposed` is which of the two the app takes.
+The part `calibration` compares numbers about proposals with the truth; `benchmarks/trust_calibration.py` says how.
 """
 
 import time
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Row, finish, parser
 from benchmarks.sparse import FILL_SECONDS, SparseSubject, case_of
+from benchmarks.trust_calibration import NAMES as CALIBRATED
+from benchmarks.trust_calibration import calibration
 from benchmarks.trust_cases import (
     RULES,
     SETS,
@@ -36,7 +39,7 @@ from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices")
+PARTS = ("law", "slices", "calibration")
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
 STEPS = 2  # slices, one after another
@@ -48,15 +51,20 @@ Corrector = Callable[[PropagationInput, Prior], NDArray[np.uint8]]
 def main() -> None:
     asked = parser(__doc__.splitlines()[0])
     asked.add_argument("--part", choices=PARTS, action="append", help="default: all")
-    asked.add_argument("--set", choices=SETS, action="append", help="default: all that are there")
+    sets = tuple(dict.fromkeys((*SETS, *CALIBRATED)))
+    asked.add_argument("--set", choices=sets, action="append", help="default: all that are there")
     asked.add_argument("--volumes", type=int, help="of each set; default 8, quick 2")
     options = asked.parse_args()
-    found = volumes(options.data, tuple(options.set or SETS), options.volumes, quick=options.quick)
-    parts, rows = options.part or PARTS, list[Row]()
+    parts, wanted, rows = options.part or PARTS, options.set or sets, list[Row]()
+    laid_over = [name for name in SETS if name in wanted] if {"law", "slices"} & {*parts} else []
+    found = volumes(options.data, tuple(laid_over), options.volumes, quick=options.quick)
     if "law" in parts:
         rows += law(found, 1 if options.quick else options.seeds)
     if "slices" in parts:
         rows += slices(found)
+    if "calibration" in parts:
+        names = [name for name in CALIBRATED if name in wanted]
+        rows += calibration(options.data, names, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)
 
 
