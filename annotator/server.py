@@ -30,7 +30,7 @@ from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.protocol import outgoing
 from annotator.protocol.frames import MAX_FRAME
 from annotator.server_settings import ServerSettings
-from annotator.web.api_jobs import run_import
+from annotator.web.api_uploads import run_import
 from annotator.web.context import AppContext, empty_folder
 from annotator.web.errors import ErrorReply, describe_error
 from annotator.web.hub import Hub

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.cli.common import (
@@ -15,8 +16,8 @@ from annotator.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from annotator.exchange.import_plan import ImportRequest
-    from annotator.exchange.mask_meaning import Meaning
+    from annotator.exchange.import_plan import ImportRequest, ProjectFacts
+    from annotator.exchange.masks.meaning import Meaning
 
 
 def fill_import(command: Parser) -> None:
@@ -37,12 +38,15 @@ def fill_import(command: Parser) -> None:
         action="store_true",
         help="give images that are there already the spacing and place that their files say now",
     )
+    command.add_argument(
+        "--dry-run", action="store_true", help="print what would become what, and import nothing"
+    )
 
 
 def value_meaning(text: str) -> "tuple[int, Meaning]":
     """5=liver, 255=void or 0=background."""
-    from annotator.exchange.mask_meaning import Meaning
-    from annotator.exchange.value_names import clean_name
+    from annotator.exchange.masks.meaning import Meaning
+    from annotator.exchange.masks.value_names import clean_name
 
     number, _, name = text.partition("=")
     name = clean_name(name)
@@ -54,19 +58,24 @@ def value_meaning(text: str) -> "tuple[int, Meaning]":
 
 
 def run_import(options: Options) -> int:
-    """Import images, and masks as labels. Bad files are skipped; each gets a line that says why."""
+    """Import images, and masks as labels. Bad files are skipped; each gets a line that says why. With --dry-run only
+    a plan of it is printed."""
+    check_data(options.data)
+    check_data(options.labels)
+    return _print_plan(options) if options.dry_run else _import(options)
+
+
+def _import(options: Options) -> int:
     from annotator.exchange.import_act import as_one_act
     from annotator.exchange.import_images import carry_out
-    from annotator.exchange.import_plan import plan_import
+    from annotator.exchange.import_plan import facts_of, plan_import
     from learners.text import count_of
     from storage.store import Store
 
-    check_data(options.data)
-    check_data(options.labels)
     job, store = terminal_job("import"), Store(project_of(options))
     try:
         with as_one_act(store, options.data.name):
-            report = carry_out(store, plan_import(store, _request(options), job))
+            report = carry_out(store, plan_import(facts_of(store), _request(options), job))
     finally:
         store.close()
     print(file=sys.stderr)  # ends the line of progress
@@ -79,9 +88,38 @@ def run_import(options: Options) -> int:
     return 0 if report.added or not report.refused else 1
 
 
+def _print_plan(options: Options) -> int:
+    from annotator.exchange.import_look import look_at
+    from annotator.exchange.import_plan import plan_import
+    from annotator.exchange.look_text import lines_of
+
+    job, facts = terminal_job("import"), _facts(project_of(options))
+    look = look_at(plan_import(facts, _request(options), job), facts)
+    print(file=sys.stderr)  # ends the line of progress
+    for line in lines_of(look):
+        print(line)
+    return 0
+
+
+def _facts(root: Path) -> "ProjectFacts":
+    """Of a project that may be open elsewhere, or not made yet; nothing is written."""
+    from annotator.exchange.import_items import SALT
+    from annotator.exchange.import_plan import ProjectFacts
+    from storage.store import Store
+
+    if not (root / "project.db").exists():
+        return ProjectFacts(root)
+    store = Store.read_only(root)
+    try:
+        images = tuple(store.images(limit=-1)[1])
+        return ProjectFacts(root, tuple(store.classes()), store.setting(SALT) or "", images)
+    finally:
+        store.close()
+
+
 def _request(options: Options) -> "ImportRequest":
     from annotator.exchange.import_plan import ImportRequest
-    from annotator.exchange.mask_meaning import ValueChoices
+    from annotator.exchange.masks.meaning import ValueChoices
 
     objects = True if options.objects else False if options.classes else None
     return ImportRequest(

@@ -12,14 +12,13 @@ from storage.scan import Scan
 CLOSE = 1e-5  # relative: headers are float32
 
 
-def difference(image: ImageRow, scan: Scan) -> str:
-    """What a header says anew, in words; "" where it is as before."""
+def difference(image: ImageRow, now: Grid) -> str:
+    """What a header says anew about pixels in the same order, in words; "" where it is as before."""
     before = grid_of_image(image.geometry, image.shape, image.spacing_mm)
-    now = grid_of_image(scan.geometry, scan.shape, scan.spacing_mm)
-    if _same(before, now):
+    if before.shape != now.shape or _same(before, now):
         return ""
-    if image.spacing_mm != scan.spacing_mm and not _close(image.spacing_mm, scan.spacing_mm):
-        return f"its header says {_mm(scan.spacing_mm)} now, and the project has {_mm(image.spacing_mm)}"
+    if not _close(before.spacing_mm, now.spacing_mm):
+        return f"its header says {_mm(now.spacing_mm)} now, and the project has {_mm(before.spacing_mm)}"
     return "its header places it elsewhere in space now"
 
 
@@ -54,7 +53,9 @@ def _same(before: Grid, now: Grid) -> bool:
 
 
 def _close(first: tuple[float, ...] | None, second: tuple[float, ...] | None) -> bool:
-    return first is not None and second is not None and bool(np.allclose(first, second, rtol=CLOSE, atol=0))
+    if first is None or second is None:
+        return first is second
+    return bool(np.allclose(first, second, rtol=CLOSE, atol=0))
 
 
 def _mm(spacing: tuple[float, float, float] | None) -> str:

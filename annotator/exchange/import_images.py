@@ -6,11 +6,11 @@ from pathlib import Path
 
 from annotator.exchange.changed_header import difference, turned
 from annotator.exchange.import_items import ImportItem, named_scans
-from annotator.exchange.import_masks import MaskSource, import_mask
-from annotator.exchange.import_plan import ImportPlan, ImportRequest, plan_import, refuse_masks
-from annotator.exchange.mask_meaning import ValueChoices
+from annotator.exchange.import_plan import ImportPlan, ImportRequest, facts_of, plan_import, refuse_masks
+from annotator.exchange.masks.events import MaskSource, import_mask
+from annotator.exchange.masks.meaning import ValueChoices
 from annotator.jobs import Job
-from storage.formats import FileRefused
+from storage.formats import FileRefused, grid_of_image
 from storage.rows import ImageRow
 from storage.scan import Scan
 from storage.store import Store
@@ -66,6 +66,7 @@ class ImportRun:
     known: int = 0
     labelled: list[int] = field(default_factory=list)
     replaced: int = 0
+    notes: list[str] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
 
     def refuse(self, line: str) -> None:
@@ -82,12 +83,14 @@ def import_path(
     """
     values = ValueChoices(objects)
     request = ImportRequest(path.resolve(), labels.resolve() if labels else None, values)
-    return carry_out(store, plan_import(store, request, job))
+    return carry_out(store, plan_import(facts_of(store), request, job))
 
 
 def carry_out(store: Store, plan: ImportPlan) -> ImportReport:
     """Do what was planned. Raises StorageFull."""
     run, job, items = ImportRun(store, plan), plan.sight.job, plan.items
+    for line in plan.problems:
+        run.refuse(line)
     for done, item in enumerate(items):
         if job.cancelled:
             break
@@ -108,7 +111,7 @@ def _report(run: ImportRun) -> ImportReport:
         known=run.known,
         labelled=tuple(run.labelled),
         passed=tuple(sight.shown(path) for path in sight.passed),
-        notes=tuple(run.plan.notes),
+        notes=(*run.plan.notes, *run.notes),
         replaced=run.replaced,
         changed=tuple(run.changed),
     )
@@ -120,6 +123,8 @@ def _import_item(run: ImportRun, number: int, item: ImportItem) -> None:
     except FileRefused as refusal:
         run.refuse(f"{run.plan.sight.shown_item(item)}: {refusal}")
         return
+    for remark in dict.fromkeys(remark for scan in scans for remark in scan.remarks):
+        run.notes.append(f"{run.plan.sight.shown_item(item)}: {remark}")
     images = [image for scan in scans if (image := _image_of(run, item, scan)) is not None]
     choice = run.plan.masks.by_item.get(number)
     if choice is None or not images:
@@ -144,7 +149,8 @@ def _image_of(run: ImportRun, item: ImportItem, scan: Scan) -> int | None:
         run.added.append(image_id)
         return image_id
     run.known += 1
-    if change := difference(run.store.image(image_id), scan):
+    now = grid_of_image(scan.geometry, scan.shape, scan.spacing_mm)
+    if change := difference(run.store.image(image_id), now):
         if run.plan.request.take_headers:
             run.store.sources.take_header(image_id, scan)
             run.changed.append(image_id)

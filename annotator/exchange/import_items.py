@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.exchange.import_files import FileListing, companion
-from annotator.exchange.mask_files import ItemPlace
+from annotator.exchange.masks.files import ItemPlace
 from annotator.jobs import Job
 from storage import formats
 from storage.formats import FileRefused, dicom
@@ -55,6 +55,12 @@ class ImportSight:
     def refuse(self, line: str) -> None:
         self.refused.append(line)
         self.job.refuse(line)
+
+    def move_to(self, job: Job) -> None:
+        """What was seen in one job is carried out in another, which tells the lines again."""
+        self.job = job
+        for line in self.refused:
+            job.refuse(line)
 
     def shown(self, path: Path) -> str:
         """The path for messages; a stand-in where it names a person of a DICOM header."""

@@ -1,30 +1,41 @@
 """What an import would do, before it does any of it: which images, which masks, what the masks' values mean."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotator.exchange.import_files import find_files
 from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt
-from annotator.exchange.mask_files import (
+from annotator.exchange.masks.files import (
     MaskAssignment,
     MaskChoice,
     Naming,
     assign_masks,
     mask_files,
 )
-from annotator.exchange.mask_meaning import MaskMeaning, ValueChoices, decide
-from annotator.exchange.mask_survey import MaskSurvey, survey
+from annotator.exchange.masks.meaning import MaskMeaning, ValueChoices, decide
+from annotator.exchange.masks.survey import MaskSurvey, survey
+from annotator.exchange.masks.value_names import ValueNames, forget_tables, read_names, tables_near
 from annotator.exchange.matching import NamedItem, NameIndex
-from annotator.exchange.value_names import ValueNames, forget_tables, read_names, tables_near
 from annotator.jobs import Job
-from storage import formats
+from learners.text import count_of
 from storage.formats import FileRefused
 from storage.formats.privacy import Identities
+from storage.rows import ClassRow, ImageRow
 from storage.store import Store
 
 REMEDY = "say --objects, --classes or --value NUMBER=NAME, or name them in a labels.csv"
+
+
+@dataclass(frozen=True)
+class ProjectFacts:
+    """What a plan has to know of the project; there may be none yet."""
+
+    root: Path
+    classes: tuple[ClassRow, ...] = ()
+    salt: str = ""  # makes pseudonyms of series the project's own
+    images: tuple[ImageRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class ImportRequest:
     path: Path
     labels: Path | None = None  # a file or folder of masks; None: those beside their images
     values: ValueChoices = ValueChoices()
+    families: Mapping[int, ValueChoices] = field(default_factory=dict)  # by number; of others `values` holds
     take_headers: bool = False  # whether images that are there already take a header that has changed
 
 
@@ -42,12 +54,14 @@ class MaskFamily:
     """Masks whose values are decided together, because the same tables lie near them."""
 
     surveys: list[MaskSurvey]
+    names: ValueNames
+    own: dict[Path, dict[int, str]]  # classes of objects by mask file
     meaning: MaskMeaning
 
 
 @dataclass
 class ImportPlan:
-    """All that was decided. The lines of refusal are the sight's."""
+    """All that was decided. The lines about files are the sight's."""
 
     request: ImportRequest
     sight: ImportSight
@@ -55,38 +69,53 @@ class ImportPlan:
     masks: MaskAssignment
     families: list[MaskFamily] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # of tables, and what only a person can decide
     meanings: dict[Path, MaskMeaning] = field(default_factory=dict)  # of the masks that can be imported
 
 
-def plan_import(store: Store, request: ImportRequest, job: Job) -> ImportPlan:
+def facts_of(store: Store) -> ProjectFacts:
+    images = tuple(store.images(limit=-1)[1])
+    return ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store), images)
+
+
+def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:
     """Look at everything, write nothing. Files that cannot be used cost a line each."""
     job.report("looking", 0, 0, "looking for images")
     forget_tables()
-    found = find_files(request.path, apart_from=store.root.resolve())
-    sight = ImportSight(job, found, Identities(name_salt(store)))
+    found = find_files(request.path, apart_from=facts.root)
+    sight = ImportSight(job, found, Identities(facts.salt))
     masks, sight.masks = mask_files(found, request.labels)
     items = find_items(sight)
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]
     assignment = assign_masks(masks, places, Naming(found.root, sight.shown), alone=alone)
     plan = ImportPlan(request, sight, items, assignment)
-    _decide_values(plan, [row.name for row in store.classes()])
+    plan.families = list(_families(plan))
+    decide_values(plan, request, facts)
     return plan
+
+
+def decide_values(plan: ImportPlan, request: ImportRequest, facts: ProjectFacts) -> None:
+    """What all values mean, with what a person said in this request."""
+    plan.request, plan.notes, plan.problems, plan.meanings = request, [], [], {}
+    classes = [row.name for row in facts.classes]
+    for number, family in enumerate(plan.families):
+        choices = request.families.get(number, request.values)
+        family.meaning = decide(family.surveys, family.names, choices, own=family.own, classes=classes)
+        _tell(plan, family)
 
 
 def refuse_masks(plan: ImportPlan) -> None:
     """The lines about masks that belong nowhere."""
     for path, reason in sorted(plan.masks.left_out):
-        if formats.kind_of(path) is not None:
-            plan.sight.refuse(f"{plan.sight.shown(path)}: {reason}")
+        plan.sight.refuse(f"{plan.sight.shown(path)}: {reason}")
 
 
-def _decide_values(plan: ImportPlan, classes: Sequence[str]) -> None:
+def _families(plan: ImportPlan) -> Iterator[MaskFamily]:
     chosen: dict[Path, MaskChoice] = {choice.mask.path: choice for choice in plan.masks.by_item.values()}
     surveys: dict[tuple[Path, ...], list[MaskSurvey]] = defaultdict(list)
     for number, path in enumerate(chosen, start=1):
-        if plan.sight.job.cancelled:
-            return
+        plan.sight.job.check()
         plan.sight.job.report("looking at masks", number, len(chosen))
         try:
             surveyed = survey(path)
@@ -96,25 +125,17 @@ def _decide_values(plan: ImportPlan, classes: Sequence[str]) -> None:
             surveys[tables_near(path)].append(surveyed)
     index = NameIndex(NamedItem(choice.mask.below, path) for path, choice in chosen.items())
     for tables, family in surveys.items():
-        _decide_family(plan, family, read_names(tables), index, classes)
+        names = read_names(tables)
+        own = names.objects_of(index)
+        yield MaskFamily(family, names, own, MaskMeaning(False, {}, True, names, own))
 
 
-def _decide_family(
-    plan: ImportPlan,
-    family: list[MaskSurvey],
-    names: ValueNames,
-    index: NameIndex[Path],
-    classes: Sequence[str],
-) -> None:
-    own = names.objects_of(index)
-    meaning = decide(family, names, plan.request.values, own=own, classes=classes)
-    plan.families.append(MaskFamily(family, meaning))
-    for problem in dict.fromkeys(names.problems):
-        plan.sight.refuse(problem)
-    first = plan.sight.shown(family[0].path)
-    shown = first if len(family) == 1 else f"{first} and {len(family) - 1} more masks"
-    plan.notes += [f"{shown}: {note}" for note in meaning.notes]
-    if meaning.question:
-        plan.sight.refuse(f"{shown}: {meaning.question}; {REMEDY}")
+def _tell(plan: ImportPlan, family: MaskFamily) -> None:
+    first, count = plan.sight.shown(family.surveys[0].path), len(family.surveys)
+    shown = first if count == 1 else f"{first} and {count_of(count - 1, 'more mask')}"
+    plan.problems += dict.fromkeys(family.names.problems)
+    plan.notes += [f"{shown}: {note}" for note in family.meaning.notes]
+    if family.meaning.question:
+        plan.problems.append(f"{shown}: {family.meaning.question}; {REMEDY}")
     else:
-        plan.meanings |= {one.path: meaning for one in family}
+        plan.meanings |= {one.path: family.meaning for one in family.surveys}

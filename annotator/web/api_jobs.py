@@ -1,22 +1,18 @@
-"""Work that takes a while over HTTP: uploads and their import, exports, cancel. A handler starts one job."""
+"""Work that takes a while over HTTP: exports, and the end of any job. A handler starts one job."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request
-from fastapi import Path as InPath
+from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 from starlette.responses import FileResponse, Response
 
-from annotator.exchange.import_act import as_one_act
 from annotator.exchange.writers import check_formats
 from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import ImageId
-from annotator.web.bodies import BatchId, JobId, Name, RequestBody
-from annotator.web.context import AppContext, person
-from annotator.web.uploads import UploadBatch
+from annotator.web.bodies import JobId, Name, RequestBody
+from annotator.web.context import AppContext
 
 KEPT_EXPORTS = 5
 
@@ -29,36 +25,8 @@ class ExportBody(RequestBody):
 
 def make_router(context: AppContext) -> APIRouter:
     router = APIRouter(prefix="/api")
-    _add_uploads(router, context)
     _add_jobs(router, context)
     return router
-
-
-def _add_uploads(router: APIRouter, context: AppContext) -> None:
-    uploads = context.uploads
-
-    @router.post("/upload/begin")
-    async def begin(request: Request) -> Any:
-        return {"batch": await run_sync(uploads.begin, person(request))}
-
-    @router.put("/upload/{batch}/{number}")
-    async def put(
-        request: Request,
-        batch: BatchId,
-        number: Annotated[int, InPath(ge=0, le=999_999)],
-        name: Annotated[str, Query(min_length=1, max_length=4096)],
-    ) -> Any:
-        size = await uploads.put(uploads.of(batch, person(request)), number, name, request.stream())
-        return {"bytes": size}
-
-    @router.post("/upload/{batch}/finish")
-    async def finish(request: Request, batch: BatchId) -> Any:
-        taken = uploads.take(batch, person(request))
-        try:
-            return {"job": context.jobs.start("import", lambda job: _import(context, taken, job)).id}
-        except BaseException:
-            uploads.give_back(taken)
-            raise
 
 
 def _add_jobs(router: APIRouter, context: AppContext) -> None:
@@ -82,30 +50,6 @@ def _add_jobs(router: APIRouter, context: AppContext) -> None:
         return FileResponse(
             path, filename=f"{context.workflow.store.root.name}-labels.zip", media_type="application/zip"
         )
-
-
-def _import(context: AppContext, batch: UploadBatch, job: Job) -> None:
-    """Read what was uploaded, then let go of it, whatever happened."""
-    try:
-        run_import(context, batch.files, job)
-    finally:
-        context.uploads.discard(batch)
-
-
-def run_import(context: AppContext, path: Path, job: Job, labels: Path | None = None) -> None:
-    """Import a file or folder into the open project; the lines it refused are the job's."""
-    from annotator.exchange.import_images import import_path  # the readers take a second to load
-
-    with as_one_act(context.workflow.store, _shown(path)):
-        report = import_path(context.workflow.store, path, job, labels=labels)
-    context.workflow.imported({*report.added, *report.labelled})
-    context.hub.reconnect(frozenset(report.labelled))
-
-
-def _shown(path: Path) -> str:
-    """What was uploaded as people know it: the only folder or file there is, else how many there are."""
-    there = sorted(path.iterdir()) if path.is_dir() else [path]
-    return there[0].name if len(there) == 1 else f"{len(there):,} files"
 
 
 def _export(context: AppContext, body: ExportBody, job: Job) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, WebSocket
 
 from annotator.access.sign_in_page import make_router as make_sign_in
-from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags
+from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
 from annotator.web.context import AppContext, person
 from annotator.web.websocket import serve_tab
 
@@ -17,7 +17,7 @@ def make_router(context: AppContext) -> APIRouter:
     """What there is in every server."""
     router = APIRouter()
     router.include_router(make_sign_in(context.sessions))
-    for part in (api_project, api_pixels, api_jobs, api_tags, api_repair):
+    for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
         router.include_router(part.make_router(context))
 
     @router.websocket("/api/live")

@@ -10,11 +10,15 @@ import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
 from annotator.server_settings import GIGABYTE, ServerSettings
 from storage.database import StorageFull
+
+if TYPE_CHECKING:
+    from annotator.exchange.import_look import StagedImport
 
 BATCHES_PER_PERSON = 4  # uploads that one person may have under way
 IDLE_SECONDS = 120.0  # an upload that nobody continued makes room for another
@@ -37,6 +41,14 @@ class UploadBatch:
     paths: dict[int, Path] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     bytes: int = 0
+    staged: "StagedImport | None" = None  # what was seen of its files
+
+    @property
+    def seen(self) -> "StagedImport":
+        """Raises LookupError before there was a look."""
+        if self.staged is None:
+            raise LookupError("these files were not looked at yet; wait a moment")
+        return self.staged
 
     @property
     def files(self) -> Path:

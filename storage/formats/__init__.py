@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from storage.formats import dicom, itk, nifti, pictures
 from storage.formats.base import FileRefused, label_values
 from storage.formats.dicom_headers import is_dicom
-from storage.formats.grid import Grid, grid_from_json, grid_of, grid_of_image, lay_on
+from storage.formats.grid import Grid, Look, grid_from_json, grid_of, grid_of_image, lay_on
 from storage.formats.tiff import picture as tiff
 from storage.scan import Scan
 
@@ -19,11 +19,14 @@ __all__ = [
     "READERS",
     "FileRefused",
     "Grid",
+    "Look",
     "grid_from_json",
     "grid_of",
     "grid_of_image",
     "kind_of",
     "lay_on",
+    "look",
+    "look_at_series",
     "read",
     "read_labels",
     "read_series",
@@ -41,6 +44,9 @@ class Reader:
     suffixes: tuple[str, ...]
     read: Callable[[Path], Scan]
     read_labels: Callable[[Path], Labels]
+    look: Callable[[Path], Look] | None = (
+        None  # without decoding pixels; None: the file has to be read for it
+    )
 
 
 def _dicom_labels(path: Path) -> Labels:
@@ -50,11 +56,17 @@ def _dicom_labels(path: Path) -> Labels:
 
 READERS: dict[str, Reader] = {
     "picture": Reader(
-        "a PNG, JPEG or BMP picture", (".png", ".jpg", ".jpeg", ".bmp"), pictures.read, pictures.read_labels
+        "a PNG, JPEG or BMP picture",
+        (".png", ".jpg", ".jpeg", ".bmp"),
+        pictures.read,
+        pictures.read_labels,
+        pictures.look,
     ),
-    "tiff": Reader("a TIFF", (".tif", ".tiff"), tiff.read, tiff.read_labels),
-    "nifti": Reader("NIfTI", (".nii", ".nii.gz"), nifti.read, nifti.read_labels),
-    "itk": Reader("NRRD or MetaImage", (".nrrd", ".nhdr", ".mha", ".mhd"), itk.read, itk.read_labels),
+    "tiff": Reader("a TIFF", (".tif", ".tiff"), tiff.read, tiff.read_labels, tiff.look),
+    "nifti": Reader("NIfTI", (".nii", ".nii.gz"), nifti.read, nifti.read_labels, nifti.look),
+    "itk": Reader(
+        "NRRD or MetaImage", (".nrrd", ".nhdr", ".mha", ".mhd"), itk.read, itk.read_labels, itk.look
+    ),
     "dicom": Reader("DICOM", (".dcm", ".dicom", ".ima"), dicom.read, _dicom_labels),
 }
 
@@ -80,6 +92,23 @@ def read_labels(path: Path) -> Labels:
     kind = _known_kind(path)
     with _refusing(kind):
         return READERS[kind].read_labels(path)
+
+
+def look(path: Path) -> Look:
+    """What the header of one file says. Raises FileRefused; that it does not is no promise that the pixels can be
+    read."""
+    kind = _known_kind(path)
+    with _refusing(kind):
+        if (header := READERS[kind].look) is not None:
+            return header(path)
+        scan = READERS[kind].read(path)
+        return Look(grid_of_image(scan.geometry, scan.shape, scan.spacing_mm), scan.remarks)
+
+
+def look_at_series(series: dicom.Series) -> list[Look]:
+    """Of each scan that `read_series` would make. Raises FileRefused."""
+    with _refusing("dicom"):
+        return dicom.look(series)
 
 
 def read_series(series: dicom.Series) -> list[tuple[Scan, str]]:

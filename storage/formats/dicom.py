@@ -24,7 +24,7 @@ from storage.formats.dicom_headers import (
 from storage.formats.dicom_parts import split
 from storage.formats.dicom_pixels import decode, frame_scaling
 from storage.formats.dicom_places import check_placed, clustered, same_grid, step
-from storage.formats.grid import grid_of
+from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.privacy import Identities
 from storage.scan import Preset, Scan, robust_window, value_range
 
@@ -87,6 +87,11 @@ def read_series(series: Series) -> list[tuple[Scan, str]]:
     return [(_read_volume(part, series.modality), note) for part in split(unique)]
 
 
+def look(series: Series) -> list[Look]:
+    """Of each scan that `read_series` would make, by headers alone."""
+    return [Look(_grid(*_in_order(part))) for part in split(_without_copies(series.slices))]
+
+
 def read(path: Path) -> Scan:
     """One file on its own; a scan of one slice unless it holds frames."""
     collector = Collector(Identities(salt=""))
@@ -118,11 +123,7 @@ def _without_copies(slices: Sequence[Slice]) -> list[Slice]:
 
 def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
     ordered, affine = _in_order(slices)
-    first = ordered[0]
-    shape = (first.columns, first.rows, len(ordered))
-    check_size(shape, 4)
-    oriented = first.orientation is not None and first.position is not None
-    grid = grid_of("dicom", shape, affine, oriented=oriented)
+    first, grid = ordered[0], _grid(ordered, affine)
     stack = _stack(ordered)
     pixels = grid.to_display(stack.values)
     window = None if stack.inverted else first.window
@@ -138,6 +139,14 @@ def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
         presets=CT_PRESETS if modality == "CT" else (),
         remarks=(DEEP_COLOUR,) if stack.deep_colour else (),
     )
+
+
+def _grid(ordered: list[Slice], affine: NDArray[np.float64] | None) -> Grid:
+    first = ordered[0]
+    shape = (first.columns, first.rows, len(ordered))
+    check_size(shape, 4)
+    oriented = first.orientation is not None and first.position is not None
+    return grid_of("dicom", shape, affine, oriented=oriented)
 
 
 def _in_order(slices: list[Slice]) -> tuple[list[Slice], NDArray[np.float64] | None]:

@@ -93,8 +93,25 @@ class Grid:
         ends = [LETTERS[int(world)][:: int(sign)] for world, sign in io_orientation(affine)]
         return tuple((low, high) for low, high in ends)
 
+    @property
+    def codes(self) -> str:
+        """Where the axes of the file run to, as "LPS" for left, posterior, superior; "" where it does not say."""
+        if self.affine is None or not self.oriented:
+            return ""
+        return "".join(
+            LETTERS[int(world)][int(sign > 0)] for world, sign in io_orientation(np.array(self.affine))
+        )
+
     def json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a header says before any pixel is read."""
+
+    grid: Grid
+    remarks: tuple[str, ...] = ()  # as those of a scan
 
 
 def grid_from_json(geometry: dict[str, Any]) -> Grid:

@@ -19,7 +19,7 @@ from storage.formats.base import (
     shown_name,
     to_pixel_type,
 )
-from storage.formats.grid import Grid, grid_of
+from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.itk_header import data_file, header_fields, openable
 from storage.formats.simple_itk import simple_itk
 from storage.formats.units import millimetres
@@ -52,6 +52,17 @@ def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
     values, grid, _ = _load(path)
     return label_values(grid.to_display(values)), grid
+
+
+def look(path: Path) -> Look:
+    """By the header alone."""
+    fields = header_fields(path)
+    with openable(path, data_file(path, fields)) as file, _flat_told():
+        reader = simple_itk().ImageFileReader()
+        reader.SetFileName(str(file))
+        reader.ReadImageInformation()
+    scale, remarks = _units(fields)
+    return Look(_grid(reader, fields, scale), remarks)
 
 
 def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
@@ -140,8 +151,8 @@ def _source_order(image: "Image") -> NDArray[Any]:
     return values.reshape((-1, *values.shape[-2:])).T
 
 
-def _grid(image: "Image", fields: dict[str, str], scale: NDArray[np.float64]) -> Grid:
-    """`scale`: millimetres in one unit of each axis."""
+def _grid(image: Any, fields: dict[str, str], scale: NDArray[np.float64]) -> Grid:
+    """Of an image, or of a reader that has seen its header. `scale`: millimetres in one unit of each axis."""
     i, j, k = (*image.GetSize(), 1)[:3]
     if image.GetDimension() == 2:
         x, y = np.array(image.GetSpacing()) * scale[:2]

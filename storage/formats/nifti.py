@@ -24,7 +24,7 @@ from storage.formats.base import (
     rgb8,
     shown_name,
 )
-from storage.formats.grid import Grid, grid_of, usable
+from storage.formats.grid import Grid, Look, grid_of, usable
 from storage.scan import Scan, robust_window, value_range
 
 nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints every header that it mends
@@ -94,6 +94,16 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
 
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
     """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
+    image, seen = _opened(path, number)
+    return _values(image, seen.grid.shape, number or 0), seen.grid, seen.remarks
+
+
+def look(path: Path) -> Look:
+    return _opened(path, None)[1]
+
+
+def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
+    """The file, checked, and what its header says; no voxel is read."""
     image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
     if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
         raise FileRefused("it is not a NIfTI file")
@@ -103,10 +113,9 @@ def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str
     check_size(image.shape, itemsize)
     needed = int(header["vox_offset"]) + math.prod(image.shape) * itemsize
     check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
-    values = _values(image, shape, number or 0)
     place = _place(path, header)
     grid = grid_of("nifti", shape, place.affine, oriented=place.oriented, header=_header_facts(header))
-    return values, grid, place.remarks
+    return image, Look(grid, place.remarks)
 
 
 def _place(path: Path, header: Nifti1Header) -> Place:

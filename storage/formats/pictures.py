@@ -20,9 +20,9 @@ from storage.formats.base import (
     shown_name,
     to_pixel_type,
 )
-from storage.formats.grid import Grid
+from storage.formats.grid import Grid, Look
 from storage.formats.tiff import picture as tiff
-from storage.formats.turning import TAG, turned
+from storage.formats.turning import TAG, swaps_sides, turned
 from storage.scan import Scan, robust_window, value_range
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -59,6 +59,18 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger]) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(labels[0])).save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
+
+
+def look(path: Path) -> Look:
+    """By the header alone, but for the PNG that keep their EXIF behind the pixels."""
+    if _is_tiff(path):
+        return tiff.look(path)
+    with _header(path) as image:
+        if image.format == "PNG":
+            image.load()
+        columns, rows = image.size[::-1] if swaps_sides(_orientation(image)) else image.size
+        deep = _png_depth(path) == 16 and image.mode.startswith("RGB")
+    return Look(Grid("picture", (columns, rows, 1)), (DEEP_COLOUR,) if deep else ())
 
 
 def picture(name: str, pixels: NDArray[Any]) -> Scan:
@@ -115,6 +127,12 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _open(path: Path) -> Image.Image:
+    image = _header(path)
+    image.load()  # only then are all of its EXIF and its palette known
+    return image
+
+
+def _header(path: Path) -> Image.Image:
     try:
         image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError:
@@ -124,7 +142,6 @@ def _open(path: Path) -> Image.Image:
     check_size(image.size, bytes_per_voxel=4)
     if image.format in ("PNG", "WEBP") and (frames := getattr(image, "n_frames", 1)) > 1:
         raise FileRefused(f"it is an animation of {frames} pictures; save each as a file")
-    image.load()  # only then are all of its EXIF and its palette known
     return image
 
 

@@ -390,6 +390,8 @@ def test_a_dropped_file_is_imported_and_a_bad_one_is_listed(page: Page, tmp_path
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").last.click()
     chooser.value.set_files([good, bad, notes])
+    expect(page.get_by_role("dialog", name="What will come in")).to_be_visible(timeout=30_000)
+    page.keyboard.press("Enter")
     expect(page.get_by_text("1 file was not imported")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("1 imported, 1 left out, 1 no image: notes.txt")).to_be_visible()
     tab(page, "Images")
@@ -437,6 +439,7 @@ def test_an_empty_project_says_what_to_do_and_a_killed_server_costs_no_stroke(
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").first.click()
     chooser.value.set_files([picture, tmp_path / "notes.txt"])
+    page.get_by_role("button", name="Import Enter").click(timeout=30_000)
     expect(page.locator(".sw-toast", has_text="1 imported, 1 no image: notes.txt.")).to_be_visible(
         timeout=30_000
     )

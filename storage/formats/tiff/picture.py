@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from storage.formats.base import DEEP_COLOUR, FileRefused, label_values, shown_name, to_pixel_type
-from storage.formats.grid import Grid, grid_of
+from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.tiff.colour import grey_or_rgb, label_numbers, unexplained_band
 from storage.formats.tiff.ome import significant_bits, spacing_of
 from storage.formats.tiff.pages import MANY, Planes, planes_of
@@ -57,6 +57,17 @@ def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
         volume = _stacked((turned(label_numbers(p), _orientation(p.page)) for p in planes), planes)
         labels = label_values(volume)
         return labels, _grid(labels.shape, _spacing_mm(tiff, planes.first))
+
+
+def look(path: Path) -> Look:
+    """By the tags alone."""
+    with TiffFile(path) as tiff:
+        planes = planes_of(tiff, path)
+        rows, columns = planes.first.imagelength, planes.first.imagewidth
+        if swaps_sides(_orientation(planes.first)):
+            rows, columns = columns, rows
+        depth = 1 if planes.channels == 3 else len(planes)
+        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), _remarks(planes.first))
 
 
 def _remarks(page: TiffPage) -> tuple[str, ...]:

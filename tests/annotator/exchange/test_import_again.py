@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotator.exchange.import_images import ImportReport, carry_out
-from annotator.exchange.import_plan import ImportRequest, plan_import
+from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 from annotator.jobs import Job
 from storage.arrays import SliceRef
 from storage.store import Store
@@ -90,7 +90,7 @@ def test_what_people_drew_since_stays(store: Store, tmp_path: Path):
 
 def headers(store: Store, path: Path, *, take: bool) -> ImportReport:
     request = ImportRequest(path, take_headers=take)
-    return carry_out(store, plan_import(store, request, Job("import")))
+    return carry_out(store, plan_import(facts_of(store), request, Job("import")))
 
 
 def test_a_mended_spacing_is_said_and_taken_when_asked(store: Store, tmp_path: Path):

@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 
 from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.import_images import carry_out
-from annotator.exchange.import_plan import ImportRequest, plan_import
-from annotator.exchange.mask_meaning import Meaning, ValueChoices
+from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
+from annotator.exchange.masks.meaning import Meaning, ValueChoices
 from annotator.jobs import Job
 from storage.arrays import UNLABELLED
 from storage.formats import read_labels
@@ -107,7 +107,7 @@ def test_grey_levels_with_white_are_asked_about_and_can_be_said(store: Store, tm
     data = labelled(tmp_path, np.where(DISK, 128, np.where(COLUMNS > 60, 255, 0)).astype(np.uint8))
     assert "255 may be a class" in run(store, data).refused[0] and not store.classes()
     values = ValueChoices(objects=False, values={128: Meaning("class", "nucleus"), 255: Meaning("void")})
-    report = carry_out(store, plan_import(store, ImportRequest(data, values=values), Job("import")))
+    report = carry_out(store, plan_import(facts_of(store), ImportRequest(data, values=values), Job("import")))
     assert len(report.labelled) == 1 and list(class_names(store).values()) == ["nucleus"]
 
 

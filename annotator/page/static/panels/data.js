@@ -5,6 +5,7 @@ import { session } from "../state/session.js";
 import { acceptDrops, cancelUpload, chooseFiles, chooseFolder, uploads } from "../state/uploads.js";
 import { element, icon, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
+import { openLook } from "./import_look/dialog.js";
 import { jobList, progressBar } from "./job_cards.js";
 
 /** Fill the import part of the panel. */
@@ -35,6 +36,7 @@ export async function mountImport(node) {
 /** Listen for files dropped on the page, and say how imports end; called once by the page. */
 export function listenForDrops() {
   acceptDrops(document.body);
+  uploads.addEventListener("look", ({ detail: batch }) => openLook(batch));
   // of this page: the server tells a page that comes later about finished jobs too
   const running = new Set();
   session.addEventListener("jobs", ({ detail: job }) => {
@@ -55,7 +57,7 @@ function tellImported({ message, refused = [] }) {
 export async function mountJobs(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
-  root.replaceChildren(jobList("Imports and exports", ["import", "export"]));
+  root.replaceChildren(jobList("Imports and exports", ["look", "import", "export"]));
 }
 
 /** Start an export; called by Gradio's button with the values of its form. */

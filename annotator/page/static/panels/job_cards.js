@@ -9,6 +9,7 @@ import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js"
 import { toast } from "../ui/toasts.js";
 
 const KINDS = {
+  look: "Look at files",
   import: "Import",
   export: "Export",
   download: "Download",
@@ -27,9 +28,11 @@ export function jobList(label, kinds) {
 }
 
 function drawJobs(list, cards, kinds) {
-  const jobs = [...session.jobs.values()].filter((job) => kinds.includes(job.kind));
+  const jobs = [...session.jobs.values()].filter(
+    (job) => kinds.includes(job.kind) && !(job.kind === "look" && job.state === "done"),
+  );
   for (const [id, card] of cards) {
-    if (session.jobs.has(id)) continue;
+    if (jobs.some((job) => job.id === id)) continue;
     card.node.remove();
     cards.delete(id);
   }

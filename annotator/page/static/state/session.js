@@ -116,6 +116,20 @@ class Session extends EventTarget {
     this.#emit("jobs", job);
   }
 
+  /** The last message of a job; it may have come already. */
+  jobEnded(id) {
+    return new Promise((resolve) => {
+      const look = () => {
+        const job = this.jobs.get(id);
+        if (!job || job.state === "running") return;
+        this.removeEventListener("jobs", look);
+        resolve(job);
+      };
+      this.addEventListener("jobs", look);
+      look();
+    });
+  }
+
   /** Forget a finished job's card. */
   forgetJob(id) {
     this.jobs.delete(id);

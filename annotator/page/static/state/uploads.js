@@ -9,7 +9,7 @@ import { session } from "./session.js";
 
 const CONCURRENT_UPLOADS = 2; // uploads side by side
 
-// "progress" with detail {done, total, bytes, size, state}
+// "progress" with detail {done, total, bytes, size, state}; "look" with the batch that arrived
 export const uploads = new EventTarget();
 let running = null;
 
@@ -110,9 +110,15 @@ export function uploadBatch(files, finish) {
   return send(files, { progress: { done: 0 }, tell: () => {}, signal, finish });
 }
 
-const importBatch = (batch) => call(`/api/upload/${batch}/finish`, {});
+/** Files that have arrived are looked at; "look" tells the page that it can show what they become. */
+async function lookAt(batch) {
+  const { job } = await call(`/api/upload/${batch}/look`, {});
+  const { state, message } = await session.jobEnded(job);
+  if (state === "done") uploads.dispatchEvent(new CustomEvent("look", { detail: batch }));
+  else if (message) toast(message, state === "failed" ? "error" : "info");
+}
 
-async function send(files, { progress, tell, signal, finish = importBatch }) {
+async function send(files, { progress, tell, signal, finish = lookAt }) {
   const { batch } = await call("/api/upload/begin", {});
   const waiting = files.map(({ file, name }, n) => ({
     file,

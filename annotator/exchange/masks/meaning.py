@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from annotator.exchange.mask_survey import WHITE, MaskSurvey
-from annotator.exchange.value_names import ValueNames
+from annotator.exchange.masks.survey import WHITE, MaskSurvey
+from annotator.exchange.masks.value_names import ValueNames
 
 OBJECT = "object"  # the class of masks that number objects and name none
 MANY = 20  # more values than this may be object numbers
@@ -24,6 +24,7 @@ class Meaning:
 
     kind: Kind
     name: str = ""  # of a class
+    color: str | None = None  # of a class that is made for it
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ValueChoices:
 
     objects: bool | None = None  # whether values number objects
     values: Mapping[int, Meaning] = field(default_factory=dict)
+    object_class: Meaning = Meaning("class", OBJECT)  # of the objects
 
 
 @dataclass
@@ -43,6 +45,7 @@ class MaskMeaning:
     fixed: bool  # whether the data set fixes its values, so that they are written again on export
     names: ValueNames
     own: dict[Path, dict[int, str]]  # classes of objects by mask file
+    object_class: Meaning = Meaning("class", OBJECT)
     notes: list[str] = field(default_factory=list)
     question: str = ""  # why nobody but a person can decide; nothing is imported until then
 
@@ -53,7 +56,7 @@ class MaskMeaning:
         own = self.own.get(path, {})
         if value in own:
             return Meaning("class", own[value])
-        return self.values.get(value, Meaning("class", OBJECT) if value else Meaning("background"))
+        return self.values.get(value, self.object_class if value else Meaning("background"))
 
 
 def decide(
@@ -67,14 +70,14 @@ def decide(
     """One meaning for the values of all these masks. `classes`: names that the project has."""
     present = sorted({value for one in surveys for value in one.present})
     objects = _are_objects(surveys, present, names, own) if choices.objects is None else choices.objects
-    meaning = MaskMeaning(objects, {}, True, names, own)
+    meaning = MaskMeaning(objects, {}, True, names, own, choices.object_class)
     for value in [0, *present]:
         said = choices.values.get(value) or _by_table(value, names)
         if said is not None:
             meaning.values[value] = said
     open_values = [value for value in present if value not in meaning.values]
     if objects:
-        _number_objects(meaning, open_values, surveys)
+        _number_objects(meaning, open_values, sure=choices.objects or any(one.wide for one in surveys))
     else:
         _name_classes(meaning, open_values, present)
         if choices.objects is None:
@@ -110,12 +113,11 @@ def _are_objects(
     return many and (bool(pictures) or any(one.wide for one in surveys))
 
 
-def _number_objects(meaning: MaskMeaning, values: list[int], surveys: Sequence[MaskSurvey]) -> None:
-    """Every value is an object of one class; 255 of 8 bits is none unless the numbers reach it."""
-    wide = any(one.wide for one in surveys)
+def _number_objects(meaning: MaskMeaning, values: list[int], *, sure: bool) -> None:
+    """Every value is an object of one class; unless that is sure, 255 is none where the numbers do not reach it."""
     for value in values:
-        void = value == WHITE and not wide and WHITE - 1 not in values and len(values) > 1
-        meaning.values[value] = Meaning("void") if void else Meaning("class", OBJECT)
+        void = value == WHITE and not sure and WHITE - 1 not in values and len(values) > 1
+        meaning.values[value] = Meaning("void") if void else meaning.object_class
     count = sum(said.kind == "class" for said in meaning.values.values())
     meaning.notes.append(f"{count} values are object numbers, not classes")
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.exchange.mask_meaning import MaskMeaning
-from annotator.exchange.mask_survey import read_mask
-from annotator.exchange.value_names import clean_name
+from annotator.exchange.import_act import AUTHOR
+from annotator.exchange.masks.meaning import MaskMeaning, Meaning
+from annotator.exchange.masks.survey import read_mask
+from annotator.exchange.masks.value_names import clean_name
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Box, Patch, SliceRef
 from storage.fold import fold
 from storage.formats import FileRefused, grid_of_image, lay_on
 from storage.rows import ImageRow, LabelRow, NewLabel
 from storage.store import Store
-
-AUTHOR = "import"  # not a person: nobody's undo takes an imported mask apart
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _as_classes(
 ) -> ImportedMask:
     present = [int(v) for v in np.unique(values)]
     meanings = {v: meaning.of(path, v) for v in present}
-    ids = _class_ids(store, {v: said.name for v, said in meanings.items() if said.kind == "class"}, meaning)
+    ids = _class_ids(store, {v: said for v, said in meanings.items() if said.kind == "class"}, meaning)
     table = np.zeros(65536, np.uint8)
     for value, said in meanings.items():
         table[value] = {"class": ids.get(value, 0), "void": UNLABELLED, "background": BACKGROUND}[said.kind]
@@ -102,9 +101,9 @@ def _as_classes(
     return ImportedMask(classes, np.where(inside, numbers, 0).astype(np.uint16))
 
 
-def _class_ids(store: Store, named: dict[int, str], meaning: MaskMeaning) -> dict[int, int]:
+def _class_ids(store: Store, said: dict[int, Meaning], meaning: MaskMeaning) -> dict[int, int]:
     """Value -> class id; classes that are missing are added, and keep the values that the data set fixes."""
-    named = {value: clean_name(name) for value, name in named.items()}
+    named = {value: clean_name(one.name) for value, one in said.items()}
     known = {row.name: row.id for row in store.classes()}
     missing = set(named.values()) - set(known)
     if len(known) + len(missing) > MAX_CLASS:
@@ -114,7 +113,7 @@ def _class_ids(store: Store, named: dict[int, str], meaning: MaskMeaning) -> dic
         )
     for value in sorted(named):
         if named[value] not in known:
-            known[named[value]] = store.add_class(named[value]).id
+            known[named[value]] = store.add_class(named[value], said[value].color).id
         if meaning.fixed and not meaning.objects and value:
             store.class_values.fix(known[named[value]], value)
     return {value: known[name] for value, name in named.items()}

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
 from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
+from storage.formats import kind_of
 
 IMAGE_FOLDERS = {"labels": "images", "masks": "images", "labelstr": "imagestr", "labelsts": "imagests"}
 OBJECTS = "_instances"  # our own exports write object numbers beside the classes
@@ -62,11 +63,18 @@ def mask_files(found: FileListing, labels: Path | None) -> tuple[list[MaskFile],
     beside = list(_beside(found))
     files = {mask.path for mask in beside}
     if labels is None:
-        return _paired([mask for mask in beside if not companion(mask.path)]), files
+        return _paired([mask for mask in beside if _is_mask(mask.path)]), files
     given = [labels] if labels.is_file() else find_files(labels).files
     root = labels.parent if labels.is_file() else labels
-    masks = [MaskFile(f, f.relative_to(root).as_posix()) for f in given if not companion(f)]
+    masks = [MaskFile(f, f.relative_to(root).as_posix()) for f in given if _is_mask(f)]
     return _paired(masks), files | set(given)
+
+
+def _is_mask(path: Path) -> bool:
+    try:
+        return not companion(path) and kind_of(path) is not None
+    except OSError:
+        return True  # its line says that it cannot be opened
 
 
 def assign_masks(

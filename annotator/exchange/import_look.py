@@ -1,0 +1,181 @@
+"""A plan of an import as people see it before it happens: images, masks, values, what is left out, warnings."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from annotator.exchange.changed_header import difference
+from annotator.exchange.import_items import ImportItem
+from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts
+from storage import formats
+from storage.classes import PALETTE
+from storage.formats import FileRefused, Look
+from storage.rows import ClassRow, ImageRow
+
+THIN = 10.0  # times: a voxel that is so much longer than wide is worth a warning
+SMALL_MM, LARGE_MM = 1e-4, 50.0  # spacings beyond these are rare
+NO_SPACING = "it does not say how large its voxels are"
+MOST_VALUES = 300  # shown of a family; masks of more values number objects
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """One image to be."""
+
+    name: str
+    kind: str  # "picture", "volume", or "" where it cannot be read
+    size: tuple[int, int, int] | None  # (z, y, x)
+    spacing_mm: tuple[float, float, float] | None
+    orientation: str  # where the axes of the file run to, as "LPS"; "" where it does not say
+    mask: str  # "" for none
+    why: str  # this mask
+    warnings: tuple[str, ...] = ()
+    header: str = ""  # how the header of an image that is there already has changed
+
+
+@dataclass(frozen=True)
+class SeenValue:
+    """What a value of a family of masks would mean."""
+
+    value: int
+    kind: str  # "class", "void" or "background"
+    name: str
+    color: str
+    files: int  # in which it occurs
+    known: bool  # whether the project has the class already
+
+
+@dataclass(frozen=True)
+class StagedImport:
+    """What was looked at and waits for a word."""
+
+    plan: ImportPlan
+    look: "ImportLook"
+
+
+@dataclass(frozen=True)
+class SeenMasks:
+    """Masks whose values mean the same."""
+
+    files: int
+    first: str
+    tables: tuple[str, ...]
+    objects: bool
+    values: tuple[SeenValue, ...]
+    notes: tuple[str, ...]
+    question: str
+
+
+@dataclass
+class ImportLook:
+    images: list[SeenImage]
+    masks: list[SeenMasks]
+    left_out: list[str]
+    passed: list[str]
+    warnings: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the images, of which there may be many."""
+        return {
+            "total": len(self.images),
+            "with_mask": sum(bool(image.mask) for image in self.images),
+            "masks": [asdict(family) for family in self.masks],
+            "left_out": self.left_out,
+            "passed": self.passed,
+            "warnings": self.warnings,
+            "headers": sum(bool(image.header) for image in self.images),
+        }
+
+
+def look_at(plan: ImportPlan, facts: ProjectFacts) -> ImportLook:
+    """Reads the headers of all images. What `plan` refused is among what is left out."""
+    there = {image.source: image for image in facts.images if image.source}
+    images = [image for number, item in enumerate(plan.items) for image in _images(plan, number, item, there)]
+    masks = [_seen_masks(plan, family, facts.classes) for family in plan.families]
+    sight = plan.sight
+    lonely = [f"{sight.shown(path)}: {reason}" for path, reason in sorted(plan.masks.left_out)]
+    left_out = [*sight.refused, *plan.problems, *lonely]
+    passed = [sight.shown(path) for path in sight.passed]
+    return ImportLook(images, masks, left_out, passed, list(_warnings(images)))
+
+
+def _images(
+    plan: ImportPlan, number: int, item: ImportItem, there: Mapping[str, ImageRow]
+) -> Iterator[SeenImage]:
+    plan.sight.job.check()
+    plan.sight.job.report("looking at images", number, len(plan.items))
+    choice = plan.masks.by_item.get(number)
+    mask = plan.sight.shown(choice.mask.path) if choice else ""
+    name = plan.sight.shown_item(item)
+    try:
+        seen = formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])]
+    except FileRefused as refusal:
+        yield SeenImage(name, "", None, None, "", "", "", (f"left out: {refusal}",))
+        return
+    for look in seen:
+        seen_image = _seen(name, look, mask, choice.why if choice else "")
+        before = there.get(name) if item.series is None else None
+        yield replace(seen_image, header=difference(before, look.grid) if before else "")
+
+
+def _seen(name: str, look: Look, mask: str, why: str) -> SeenImage:
+    grid = look.grid
+    size, spacing = grid.display_shape, grid.spacing_mm
+    volume = size[0] > 1
+    warnings = (*look.remarks, *_odd_spacing(spacing, volume=volume))
+    return SeenImage(name, "volume" if volume else "picture", size, spacing, grid.codes, mask, why, warnings)
+
+
+def _odd_spacing(spacing: tuple[float, float, float] | None, *, volume: bool) -> Iterator[str]:
+    if spacing is None:
+        if volume:
+            yield NO_SPACING
+        return
+    low, high = min(spacing), max(spacing)
+    if not SMALL_MM <= low <= high <= LARGE_MM:
+        yield f"its voxels are {low:g} to {high:g} mm wide, which is unusual"
+    elif volume and high / low > THIN:
+        yield f"its voxels are {high / low:.0f} times longer than wide"
+
+
+def _warnings(images: Sequence[SeenImage]) -> Iterator[str]:
+    """About many images at once."""
+    volumes = [image for image in images if image.kind == "volume"]
+    without = sum(image.spacing_mm is None for image in volumes)
+    if without:
+        yield f"{without} of {len(volumes)} volumes do not say how large their voxels are"
+    turns = Counter(image.orientation for image in volumes)
+    if len(turns) > 1:
+        told = ", ".join(f"{count} {letters or 'unknown'}" for letters, count in turns.most_common(5))
+        yield f"volumes lie in different orientations: {told}"
+    unread = sum(not image.kind for image in images)
+    if unread:
+        yield f"{unread} files cannot be read and are left out"
+
+
+def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow]) -> SeenMasks:
+    meaning = family.meaning
+    counts = Counter(value for one in family.surveys for value in one.present)
+    return SeenMasks(
+        files=len(family.surveys),
+        first=plan.sight.shown(family.surveys[0].path),
+        tables=meaning.names.tables,
+        objects=meaning.objects,
+        values=tuple(_values(family, counts, classes)),
+        notes=tuple(meaning.notes),
+        question=meaning.question,
+    )
+
+
+def _values(family: MaskFamily, counts: Counter[int], classes: Sequence[ClassRow]) -> Iterator[SeenValue]:
+    colors, known = {row.name: row.color for row in classes}, {row.name for row in classes}
+    for value in [0, *sorted(counts)][: MOST_VALUES + 1]:
+        said = family.meaning.values.get(value)
+        if value == 0 and said is None:
+            continue
+        kind, name = (said.kind, said.name) if said else ("class", "")
+        if kind == "class":
+            colors.setdefault(name, PALETTE[len(colors) % len(PALETTE)])
+        files = counts[value] or len(family.surveys)
+        yield SeenValue(value, kind, name, colors.get(name, ""), files, name in known)

@@ -1,0 +1,132 @@
+/**
+ * The look before an import: which images come in, which mask goes to which, what the masks' values
+ * mean. Enter takes it as it is proposed.
+ */
+
+import { call } from "../../net/api.js";
+import { session } from "../../state/session.js";
+import { element } from "../../ui/dom.js";
+import { closeButton, show } from "../../ui/dialogs.js";
+import { toast } from "../../ui/toasts.js";
+import { imageList } from "./images.js";
+import { maskFamily } from "./masks.js";
+
+/** Show what the files of an upload would become, and import them where the person agrees. */
+export async function openLook(batch) {
+  try {
+    const look = await call(`/api/upload/${batch}/look`);
+    ask(batch, look);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+function ask(batch, look) {
+  const families = look.masks.map(maskFamily);
+  const headers = element("input", { type: "checkbox" });
+  const dialog = element("dialog.sw-dialog.sw-look", { "aria-labelledby": "sw-look-title" });
+  const take = element(
+    "button.sw-button.primary",
+    { type: "submit" },
+    "Import",
+    element("kbd", {}, "Enter"),
+  );
+  const body = element("form.sw-look-form", { method: "dialog" });
+  let taken = false;
+  body.addEventListener("submit", () => {
+    taken = true;
+    void start(batch, families, headers.checked);
+  });
+  body.append(head(dialog, look), middle(batch, look, families, headers), foot(dialog, take));
+  dialog.append(body);
+  dialog.addEventListener("close", () => taken || void discard(batch));
+  show(dialog);
+  take.focus();
+}
+
+function head(dialog, look) {
+  return element(
+    "header",
+    {},
+    element("h2", { id: "sw-look-title" }, "What will come in"),
+    element("p.sw-count", { role: "status" }, summary(look)),
+    closeButton(dialog),
+  );
+}
+
+function summary({ total, with_mask: withMask, left_out: leftOut }) {
+  const parts = [total === 1 ? "1 image" : `${total.toLocaleString("en")} images`];
+  if (withMask) parts.push(`${withMask.toLocaleString("en")} with a mask`);
+  if (leftOut.length) parts.push(`${leftOut.length.toLocaleString("en")} left out`);
+  return parts.join(", ");
+}
+
+function middle(batch, look, families, headers) {
+  return element(
+    "div.sw-look-middle",
+    {},
+    lines("Look at these first", look.warnings, true),
+    look.headers ? headerChoice(look.headers, headers) : null,
+    look.total ? imageList(batch) : null,
+    families.map(({ node }) => node),
+    lines("Left out", look.left_out, false),
+    lines("No image", look.passed, false),
+  );
+}
+
+function headerChoice(count, box) {
+  const which = count === 1 ? "1 image is" : `${count} images are`;
+  return element(
+    "label.sw-look-choice",
+    {},
+    box,
+    ` ${which} here already with another header. Take the new one where the pixels are the same.`,
+  );
+}
+
+function lines(title, texts, open) {
+  if (!texts.length) return null;
+  const details = element("details", { open });
+  details.append(
+    element("summary", {}, `${title} (${texts.length})`),
+    element(
+      "ul",
+      {},
+      texts.slice(0, MOST_LINES).map((text) => element("li", {}, text)),
+    ),
+  );
+  if (texts.length > MOST_LINES)
+    details.append(element("p", {}, `and ${texts.length - MOST_LINES} more`));
+  return details;
+}
+
+const MOST_LINES = 200;
+
+function foot(dialog, take) {
+  const cancel = element(
+    "button.sw-button",
+    { type: "button", onclick: () => dialog.close() },
+    "Cancel",
+    element("kbd", {}, "Esc"),
+  );
+  return element("footer.sw-row.end", {}, cancel, take);
+}
+
+async function start(batch, families, takeHeaders) {
+  const masks = families.map(({ chosen }) => chosen()).filter(Boolean);
+  try {
+    await call(`/api/upload/${batch}/finish`, { masks, take_headers: takeHeaders });
+    session.refresh();
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+async function discard(batch) {
+  try {
+    await call(`/api/upload/${batch}/discard`, {});
+    toast("Nothing was imported.", "info");
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
