@@ -70,7 +70,7 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
     if with_page:
         from annotator.page.layout import mount  # Gradio takes seconds to import
 
-        api = mount(api, workflow, user_of)
+        api = mount(api, workflow, user_of, settings.root_path)
     return App(Guard(api, context.sessions, settings), api, context)
 
 
@@ -276,7 +276,7 @@ class _Server(uvicorn.Server):
             self._settings.host, self._settings.host
         )
         scheme = "https" if self._settings.certificate else "http"
-        return f"{scheme}://{host}:{self._port}/"
+        return f"{scheme}://{host}:{self._port}{self._settings.root_path}/"
 
 
 def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIGABYTE = 1 << 30
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -16,6 +17,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 7860  # 0: any free one
     names: tuple[str, ...] = ()  # further host names that people use, such as that of a reverse proxy
+    root_path: str = ""  # where a reverse proxy puts us, such as "/label"
     require_sign_in: bool = False  # also on this computer alone
     https: bool = False  # a proxy in front of us speaks https
     certificate: Path | None = None  # PEM files: we speak https ourselves
@@ -35,6 +37,10 @@ class ServerSettings:
         for name in self.names:
             if not _NAME.fullmatch(name.lower()):
                 raise ValueError(f"{name!r} is not a host name; give it without http:// and without a port")
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise ValueError(
+                f"{self.root_path!r} is no path prefix; give it as /label, from the first slash, without the host"
+            )
         if (self.certificate is None) != (self.certificate_key is None):
             raise ValueError("https needs both a certificate and its key")
 

@@ -187,6 +187,8 @@ def plain_errors(weights: Weights, folder: Path) -> Iterator[None]:
         ) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if urllib.request.getproxies().get("https", "").lower().startswith("socks"):
+            reason = "HTTPS_PROXY names a SOCKS proxy, which downloads here do not speak; name an http:// one"
         raise DownloadFailed(
             f"{weights.file} cannot be fetched ({reason}): check the connection, "
             f"set HTTPS_PROXY or SLICEWISE_MIRROR, {by_hand}"

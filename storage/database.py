@@ -1,16 +1,21 @@
 """One SQLite connection behind one lock, opened by the project's owner alone (or read-only by anybody)."""
 
 import errno
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlite_utils import Database as Tables
 
 from storage.schema import migration
+
+DAMAGE = ("not a database", "malformed", "unsupported file format", "disk I/O error")
+UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol")
 
 
 class StorageFull(OSError):
@@ -21,19 +26,47 @@ class StorageBusy(OSError):
     """Another program holds the project's database: nothing was written, waiting helps."""
 
 
+class DamagedDatabase(RuntimeError):
+    """The project's database cannot be read: torn, of another program, or empty."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(
+            f"{path} is damaged or no database of Slicewise ({reason}); put a copy of it back, "
+            "or choose another project"
+        )
+
+
+class OlderProject(RuntimeError):
+    """A look at a project whose tables an older version made."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path.parent} was made by an older version; open it once, which brings it up to date"
+        )
+
+
 class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         # Protects the connection. It is a leaf: nobody takes another lock while holding it.
         self._lock = threading.RLock()
-        self._connection = _read_only(path) if read_only else _writable(path)
-        self.tables = Tables(self._connection)
-        if not read_only:
-            migration.apply(self.tables)
+        self._path, self._looking = path, read_only
+        self._copy: TemporaryDirectory[str] | None = None
+        with self._telling_damage():
+            self._connection = self._read_only() if read_only else _writable(path)
+            try:
+                self.tables = Tables(self._connection)
+                if not read_only:
+                    migration.apply(self.tables)
+                elif not self.tables["images"].exists():
+                    raise DamagedDatabase(path, "it has no images table")
+            except BaseException:
+                self.close()
+                raise
 
     @contextmanager
     def transaction(self) -> Iterator[Tables]:
         """All or nothing, on disk when it ends (synchronous = FULL)."""
-        with self._lock:
+        with self._lock, self._telling_damage():
             try:
                 with self.tables.atomic():
                     yield self.tables
@@ -47,12 +80,12 @@ class Database:
                 raise
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        with self._lock:
+        with self._lock, self._telling_damage():
             return list(self.tables.query(sql, list(params)))
 
     def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """The first column of the first row; None where there is no row."""
-        with self._lock:
+        with self._lock, self._telling_damage():
             row = self.tables.execute(sql, list(params)).fetchone()
         return row[0] if row else None
 
@@ -63,6 +96,37 @@ class Database:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+            if self._copy is not None:
+                self._copy.cleanup()
+
+    def _read_only(self) -> sqlite3.Connection:
+        """SQLite keeps notes beside a database even to read it; where the folder forbids that, a copy is read."""
+        connection = _looking_at(self._path)
+        try:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+            return connection
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if not any(sign in str(error) for sign in UNWRITABLE):
+                raise
+        self._copy = TemporaryDirectory()
+        copy = Path(self._copy.name, self._path.name)
+        for ending in ("", "-wal"):
+            if (own := self._path.with_name(self._path.name + ending)).exists():
+                shutil.copyfile(own, copy.with_name(copy.name + ending))
+        return _looking_at(copy, writable=True)  # the copy is ours: its journal is brought in
+
+    @contextmanager
+    def _telling_damage(self) -> Iterator[None]:
+        """Turns SQLite's words for a file that it cannot use into ours; a defect of our own stays what it is."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if any(sign in str(error) for sign in DAMAGE):
+                raise DamagedDatabase(self._path, error) from error
+            if self._looking and "no such" in str(error):
+                raise OlderProject(self._path) from error
+            raise
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -73,12 +137,9 @@ def _writable(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path.parent} is not a project; make one with: python app.py import DATA --project DIR"
-        )
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5)
+def _looking_at(path: Path, *, writable: bool = False) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
 
 
 @contextmanager

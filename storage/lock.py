@@ -1,9 +1,14 @@
-"""One owner for a project: a lock that the system drops when the owner dies, and a note of who it is."""
+"""A project's folder: whole, and with one owner: a lock that the system drops when it dies, a note of who it is."""
 
+import errno
 import json
 import os
 import socket
+import sqlite3
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from filelock import FileLock, Timeout
 from storage.arrays import write_bytes
 
 NOTE = "owner.json"
+DIRECTORIES = ("images", "labels")  # named like their tables
 
 
 @dataclass(frozen=True)
@@ -40,15 +46,41 @@ class ProjectBusy(RuntimeError):
         self.root, self.owner = root, owner
 
 
+class ProjectUnwritable(OSError):
+    """A project that may be looked at and not opened."""
+
+
+@contextmanager
+def unwritable_told(root: Path) -> Iterator[None]:
+    """Turns the system's refusals to write into one sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        number = (
+            error.errno if isinstance(error, OSError) else errno.EROFS if "readonly" in str(error) else None
+        )
+        if number not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ProjectUnwritable(
+            f"{root} cannot be written to ({os.strerror(number)}); the commands status and export work all the same, "
+            "for anything else make the folder writable or copy it"
+        ) from error
+
+
 class ProjectLock:
     """Raises ProjectBusy."""
 
     def __init__(self, root: Path) -> None:
         self._lock, self._note = FileLock(root / ".lock"), root / NOTE
+        self._folder = _hold_folder(root)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
+            self._release_folder()
             raise ProjectBusy(root, read_owner(root)) from None
+        except BaseException:
+            self._release_folder()
+            raise
         self._owner = Owner(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
         self._write_note()
 
@@ -59,9 +91,34 @@ class ProjectLock:
 
     def release(self) -> None:
         self._lock.release()
+        self._release_folder()
+
+    def _release_folder(self) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
     def _write_note(self) -> None:
         write_bytes(self._note, json.dumps(asdict(self._owner)).encode())
+
+
+def _hold_folder(root: Path) -> int | None:
+    """A lock on the folder itself, which nobody frees by deleting `.lock`; None where the system has none. Raises
+    ProjectBusy."""
+    if sys.platform == "win32":  # a locked file cannot be deleted there
+        return None
+    import fcntl
+
+    folder = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return folder
+    except BlockingIOError:
+        os.close(folder)
+        raise ProjectBusy(root, read_owner(root)) from None
+    except OSError:  # some network file systems lock files only
+        os.close(folder)
+        return None
 
 
 def read_owner(root: Path) -> Owner | None:
@@ -72,3 +129,36 @@ def read_owner(root: Path) -> Owner | None:
         return Owner(int(note["pid"]), str(note["host"]), str(note["since"]), address)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def check_there(root: Path) -> None:
+    """Raises FileNotFoundError where there is no project, and what `check_whole` raises."""
+    check_whole(root)
+    if not (root / "project.db").exists():
+        raise FileNotFoundError(
+            f"{root} is not a project; make one with: python app.py import DATA --project DIR"
+        )
+
+
+def check_whole(root: Path) -> None:
+    """Before anything is made or set aside: files without their facts are no empty project. Raises LookupError."""
+    database = root / "project.db"
+    if database.exists() and database.stat().st_size:
+        return
+    for name in DIRECTORIES:
+        if (root / name).is_dir() and any((root / name).iterdir()):
+            raise LookupError(
+                f"{root} holds {name} but {'an empty' if database.exists() else 'no'} project.db, which knows what "
+                "they are; put it back from a copy, nothing was changed"
+            )
+
+
+def sweep(directory: Path, known: set[str]) -> None:
+    """After a crash: half-written files go, whole ones that no row knows are set aside, not deleted."""
+    for path in directory.iterdir():
+        if path.suffix == ".tmp":
+            path.unlink(missing_ok=True)
+        elif path.stem not in known:
+            aside = directory.with_name("set-aside")
+            aside.mkdir(exist_ok=True)
+            path.replace(aside / path.name)

@@ -25,7 +25,7 @@ from storage.events.revoking import events_of, insert_revokes, revokers_of, sent
 from storage.image_sources import ImageSources
 from storage.image_states import ImageStates
 from storage.judging import Judging
-from storage.lock import ProjectLock
+from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep, unwritable_told
 from storage.predictions import Predictions
 from storage.rounds import Rounds
 from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel
@@ -33,7 +33,6 @@ from storage.scan import Scan
 from storage.tags import Tags
 
 HISTORY = 500  # steps of undo kept within reach
-DIRECTORIES = ("images", "labels")
 
 
 class Store:
@@ -41,20 +40,29 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in DIRECTORIES:
-            (root / name).mkdir(parents=True, exist_ok=True)
-        self._lock: ProjectLock | None = ProjectLock(root)
-        try:
-            self._db = Database(root / "project.db")
-        except BaseException:
-            self._lock.release()
-            raise
-        self._open_parts()
-        self._sweep()
+        check_whole(root)
+        with unwritable_told(root):
+            for name in DIRECTORIES:
+                (root / name).mkdir(parents=True, exist_ok=True)
+            self._lock: ProjectLock | None = ProjectLock(root)
+            try:
+                self._db = Database(root / "project.db")
+                self._open_parts()
+                self._sweep()
+            except BaseException:
+                self._lock.release()
+                raise
+
+    @classmethod
+    def existing(cls, root: Path) -> "Store":
+        """As Store(root), of a project that must be there already. Raises FileNotFoundError."""
+        check_there(root)
+        return cls(root)
 
     @classmethod
     def read_only(cls, root: Path) -> "Store":
         """For a look at a project that is perhaps open elsewhere; every write fails."""
+        check_there(root)
         store = cls.__new__(cls)
         store.root, store._lock = root, None
         store._db = Database(root / "project.db", read_only=True)
@@ -393,16 +401,8 @@ class Store:
         return [Event(row["client_id"], _ref(row)) for row in reversed(self._db.rows(sql, [author, HISTORY]))]
 
     def _sweep(self) -> None:
-        """After a crash: half-written files go, whole ones that no row knows are set aside, not deleted."""
-        for directory, table in (("images", "images"), ("labels", "labels")):
-            known = {r["uid"] for r in self._db.rows(f"select uid from {table}")}
-            for path in (self.root / directory).iterdir():
-                if path.suffix == ".tmp":
-                    path.unlink(missing_ok=True)
-                elif path.stem not in known:
-                    aside = self.root / "set-aside"
-                    aside.mkdir(exist_ok=True)
-                    path.replace(aside / path.name)
+        for table in DIRECTORIES:
+            sweep(self.root / table, {row["uid"] for row in self._db.rows(f"select uid from {table}")})
         self.predictions.sweep()
 
 

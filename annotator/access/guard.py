@@ -64,7 +64,10 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        visit = RequestInfo.of(scope)
+        visit = RequestInfo.of(scope, self._settings.root_path)
+        if visit.wants_page and visit.path == self._settings.root_path:
+            await RedirectResponse(f"{visit.path}/", 307)(scope, receive, self._armoured(send))
+            return
         session = self._sessions.read(visit.headers.get("cookie", ""))
         newcomer = session is None and self._lets_in(visit)
         if newcomer or (session and session.stale and visit.path == "/"):
@@ -76,7 +79,7 @@ class Guard:
         if refusal is not None:
             await _refuse(visit, refusal, receive, self._armoured(send))
             return
-        scope[USER_KEY] = session.user if session else None
+        visit.scope[USER_KEY] = session.user if session else None
         await self._pass_on(visit, receive, self._armoured(send))
 
     async def _pass_on(self, visit: RequestInfo, receive: Receive, send: Send) -> None:
@@ -113,7 +116,7 @@ class Guard:
             return _refusal_of(429, line, {"retry-after": str(wait)})
         if session is None and not OPEN_TO_STRANGERS.fullmatch(visit.path):
             if visit.wants_page:
-                return RedirectResponse("/login", 303)
+                return RedirectResponse(f"{self._settings.root_path}/login", 303)
             return _refusal_of(401, "You are not signed in; open the page again and sign in.")
         return self._closed(visit)
 

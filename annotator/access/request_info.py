@@ -23,7 +23,9 @@ class RequestInfo:
         object.__setattr__(self, "path", self.scope["path"])
 
     @classmethod
-    def of(cls, scope: Scope) -> "RequestInfo":
+    def of(cls, scope: Scope, root_path: str = "") -> "RequestInfo":
+        """`root_path`: the prefix of a reverse proxy, which some proxies leave on and some take off."""
+        scope = _without_prefix(scope, root_path)
         headers: dict[str, str] = {}
         repeated = set()
         for raw_name, raw_value in scope["headers"]:
@@ -61,3 +63,12 @@ class RequestInfo:
     @property
     def through_proxy(self) -> bool:
         return any(name in self.headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
+
+
+def _without_prefix(scope: Scope, prefix: str) -> Scope:
+    path = scope["path"]
+    if not prefix or not path.startswith(f"{prefix}/"):
+        return scope
+    rest = path.removeprefix(prefix)
+    raw = scope.get("raw_path") or b""
+    return {**scope, "path": rest, "raw_path": raw.removeprefix(prefix.encode())}

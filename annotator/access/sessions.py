@@ -50,6 +50,11 @@ class Sessions:
         self.cookie_name = f"{'__Host-' if settings.secure else ''}slicewise-{tag}"
 
     @property
+    def root_path(self) -> str:
+        """What stands before every path of ours in a browser."""
+        return self._settings.root_path
+
+    @property
     def lets_local_in(self) -> bool:
         """A person at this computer needs no account."""
         return self._settings.private_to_this_computer and not self.accounts.defined

@@ -96,7 +96,8 @@ class Attempts:
 
 def make_router(sessions: Sessions) -> APIRouter:
     """GET and POST /login, POST /logout."""
-    router, attempts, slots = APIRouter(), Attempts(), anyio.CapacityLimiter(CONCURRENT_GUESSES)
+    router, root = APIRouter(), sessions.root_path
+    attempts, slots = Attempts(), anyio.CapacityLimiter(CONCURRENT_GUESSES)
 
     @router.get("/login")
     async def show(token: str = "") -> Response:
@@ -104,7 +105,7 @@ def make_router(sessions: Sessions) -> APIRouter:
         if token:
             return _answer(_link_form(holder, token) if holder else _password_form(USED))
         if sessions.lets_local_in:
-            return RedirectResponse("/", 303)
+            return RedirectResponse(f"{root}/", 303)
         return _answer(_password_form())
 
     @router.post("/login")
@@ -119,13 +120,13 @@ def make_router(sessions: Sessions) -> APIRouter:
         if user is None:
             return _answer(_password_form(USED if form.link else FAILED, form.name), 403)
         attempts.succeeded(address, user.name.casefold())
-        return RedirectResponse("/", 303, {"set-cookie": sessions.issue(user)})
+        return RedirectResponse(f"{root}/", 303, {"set-cookie": sessions.issue(user)})
 
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
         session = sessions.read(request.headers.get("cookie", ""))
         cookie = await anyio.to_thread.run_sync(sessions.end, session)
-        return RedirectResponse("/login", 303, {"set-cookie": cookie})
+        return RedirectResponse(f"{root}/login", 303, {"set-cookie": cookie})
 
     return router
 
@@ -159,7 +160,7 @@ def _password_form(problem: str = "", name: str = "") -> str:
     alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
     return (
         "<h1>Sign in to Slicewise</h1><p>Use the account that the owner of this project made for you, "
-        f'or open your one-time link.</p>{alert}<form method="post" action="/login">'
+        f'or open your one-time link.</p>{alert}<form method="post" action="login">'
         f'<label>Name<input name="name" value="{html.escape(name)}" autocomplete="username" maxlength="64" '
         "required autofocus></label>"
         '<label>Password<input name="password" type="password" autocomplete="current-password" '
@@ -171,6 +172,6 @@ def _link_form(holder: str, token: str) -> str:
     """A button, so that a program which only looks at the link does not use it up."""
     return (
         f"<h1>Welcome, {html.escape(holder)}</h1><p>This link signs you in on this browser. It works once.</p>"
-        f'<form method="post" action="/login"><input type="hidden" name="link" value="{html.escape(token)}">'
+        f'<form method="post" action="login"><input type="hidden" name="link" value="{html.escape(token)}">'
         "<button autofocus>Continue to Slicewise</button></form>"
     )

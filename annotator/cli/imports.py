@@ -80,12 +80,16 @@ def _import(options: Options) -> int:
         store.close()
     print(file=sys.stderr)  # ends the line of progress
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"slicewise: note: {note}", file=sys.stderr)
     print_refused(report.refused)
     masks = f" with {count_of(len(report.labelled), 'mask')}" if report.labelled else ""
     again = f" ({report.replaced} in place of earlier ones)" if report.replaced else ""
     print(f"{len(report.added)} imported into {store.root}{masks}{again}, {len(report.refused)} refused")
-    return 0 if report.added or not report.refused else 1
+    if report.added or report.known or report.labelled:
+        return 0
+    if not report.refused:
+        print(f"slicewise: {options.data} holds no image; give a file or a folder of images", file=sys.stderr)
+    return 1
 
 
 def _print_plan(options: Options) -> int:

@@ -42,6 +42,12 @@ def _add_address(command: Parser) -> None:
     command.add_argument(
         "--name", action="append", default=[], help="another host name that people use, as behind a proxy"
     )
+    command.add_argument(
+        "--root-path",
+        default="",
+        metavar="PREFIX",
+        help="where a reverse proxy puts the app, such as /label; see docs/guide/security.md",
+    )
     command.add_argument("--sign-in", action="store_true", help="people on this computer must sign in too")
     command.add_argument("--https", action="store_true", help="a proxy in front of the app speaks https")
     command.add_argument("--certificate", type=Path, help="PEM certificate, for https without a proxy")
@@ -78,6 +84,7 @@ def _server_settings(options: Options) -> "ServerSettings":
         host=options.host,
         port=options.port,
         names=tuple(options.name),
+        root_path=options.root_path.rstrip("/"),
         require_sign_in=options.sign_in,
         https=options.https,
         certificate=options.certificate,

@@ -15,6 +15,8 @@ DETACHED = {
     ".zraw": (".mhd",),
     ".gz": (".nhdr",),
 }  # pixels of a header beside them
+NOWHERE = "it is a link that leads nowhere; mend it or delete it"
+TWICE = "it is a link to a folder that is imported anyway, or that holds this one; it was passed over"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class FileListing:
     files: tuple[Path, ...]
     unreadable: tuple[str, ...] = ()
     closed: tuple[Path, ...] = ()  # folders that may not be opened
+    lost: tuple[tuple[Path, str], ...] = ()  # links that are passed over, and why
 
     def shown(self, path: Path) -> str:
         """The path below the root, for people and for the project: always with forward slashes."""
@@ -32,22 +35,22 @@ class FileListing:
 
 
 def find_files(path: Path, apart_from: Path | None = None) -> FileListing:
-    """A file on its own, or every file below a folder but hidden ones; links to folders are not followed.
+    """A file on its own, or every file below a folder but hidden ones; links are followed, each folder once.
 
     `apart_from`: a folder that is passed over, such as a project kept among its images.
     """
     root = path.parent if path.is_file() else path
     files, unreadable = [], []
-    closed: list[OSError] = []
-    for file in [path] if path.is_file() else _walk(path, closed, apart_from):
+    walk = Walk(root, apart_from)
+    for file in [path] if path.is_file() else walk.files():
         below = file.relative_to(root)
         if readable_name(below):
             files.append(file)
         else:
             unreadable.append(str(below).encode("unicode_escape").decode("ascii"))
-    shut = tuple(sorted(Path(str(error.filename)) for error in closed))
+    shut = tuple(sorted(Path(str(error.filename)) for error in walk.closed))
     files.sort(key=lambda file: natural(file.relative_to(root)))
-    return FileListing(root, tuple(files), tuple(sorted(unreadable)), shut)
+    return FileListing(root, tuple(files), tuple(sorted(unreadable)), shut, tuple(sorted(walk.lost)))
 
 
 def natural(path: Path) -> list[tuple[int | str, ...]]:
@@ -74,12 +77,38 @@ def companion(path: Path) -> bool:
     return any(bare.with_suffix(header).is_file() for header in DETACHED.get(suffix, ()))
 
 
-def _walk(root: Path, closed: list[OSError], apart_from: Path | None) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, onerror=closed.append):
-        folders[:] = sorted(f for f in folders if not _hidden(f) and Path(folder, f) != apart_from)
-        yield from (
-            Path(folder, name) for name in names if not _hidden(name) and Path(folder, name).is_file()
-        )
+class Walk:
+    """Every file below a folder, through links to folders too; what stands in the way is noted."""
+
+    def __init__(self, root: Path, apart_from: Path | None) -> None:
+        self.closed: list[OSError] = []
+        self.lost: list[tuple[Path, str]] = []
+        self._root, self._apart_from = root, apart_from
+        self._linked: set[Path] = set()  # folders entered by a link, as they really are
+
+    def files(self) -> Iterator[Path]:
+        for folder, folders, names in os.walk(self._root, onerror=self.closed.append, followlinks=True):
+            here = Path(folder)
+            folders[:] = sorted(name for name in folders if not _hidden(name) and self._enters(here / name))
+            for name in names:
+                if (here / name).is_file() and not _hidden(name):
+                    yield here / name
+                elif (here / name).is_symlink() and not (here / name).exists() and not _hidden(name):
+                    self.lost.append((here / name, NOWHERE))
+
+    def _enters(self, folder: Path) -> bool:
+        if folder == self._apart_from:
+            return False
+        if not folder.is_symlink():
+            return True
+        real, root = folder.resolve(), self._root.resolve()
+        if real == self._apart_from:
+            return False
+        if real in self._linked or real.is_relative_to(root) or root.is_relative_to(real):
+            self.lost.append((folder, TWICE))  # a link to a folder around it would go round for ever
+            return False
+        self._linked.add(real)
+        return True
 
 
 def _hidden(name: str) -> bool:

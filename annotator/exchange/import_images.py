@@ -11,6 +11,7 @@ from annotator.exchange.masks.events import MaskSource, import_mask
 from annotator.exchange.masks.meaning import ValueChoices
 from annotator.jobs import Job
 from storage.formats import FileRefused, grid_of_image
+from storage.formats.base import PartOfAnother
 from storage.rows import ImageRow
 from storage.scan import Scan
 from storage.store import Store
@@ -120,6 +121,9 @@ def _report(run: ImportRun) -> ImportReport:
 def _import_item(run: ImportRun, number: int, item: ImportItem) -> None:
     try:
         scans = named_scans(run.plan.sight, item)
+    except PartOfAnother:
+        run.plan.sight.passed += item.files
+        return
     except FileRefused as refusal:
         run.refuse(f"{run.plan.sight.shown_item(item)}: {refusal}")
         return

@@ -157,7 +157,7 @@ def _refuse_what_waited(sight: ImportSight) -> None:
         sight.refuse(f"{shown}: its name cannot be read as text; rename it")
     for folder in sight.found.closed:
         sight.refuse(f"{sight.shown(folder)}: you may not open this folder; ask for permission")
-    for path, reason in sight.later:
+    for path, reason in (*sight.found.lost, *sight.later):
         sight.refuse(f"{sight.shown(path)}: {reason}")
 
 

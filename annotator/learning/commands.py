@@ -123,11 +123,7 @@ def _scheduler(
 
 @contextlib.contextmanager
 def _open(project: Path) -> Iterator[Store]:
-    if not (project / "project.db").exists():
-        raise FileNotFoundError(
-            f"{project} is not a project; make one with: python app.py import DATA --project DIR"
-        )
-    store = Store(project)
+    store = Store.existing(project)
     try:
         yield store
     finally:

@@ -36,4 +36,5 @@ def panel(module: str, function: str = "mount", *, elem_id: str | None = None) -
 
 
 def _load(module: str, call: str) -> str:
-    return f"import('/ui/{module}').then(m => m.{call}).catch(error => console.error(error))"
+    address = f"(window.slicewiseRoot ?? '') + '/ui/{module}'"  # set in the page's head
+    return f"import({address}).then(m => m.{call}).catch(error => console.error(error))"

@@ -11,6 +11,8 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # read by any case
+
 _file_of = inspect.getfile
 
 
@@ -20,9 +22,14 @@ def _file_of_others(thing: Any) -> str:
     return _file_of(thing)
 
 
+# Gradio makes its HTTP clients at import, and fails on a proxy that httpx does not know (socks5://). The page asks
+# nobody outside, so they need none; downloads of our own read the settings again.
+_proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in PROXIES}
 inspect.getfile = _file_of_others  # type: ignore[assignment]
-import gradio as gr  # noqa: E402
-
-inspect.getfile = _file_of
+try:
+    import gradio as gr
+finally:
+    inspect.getfile = _file_of
+    os.environ.update(_proxies)
 
 __all__ = ["gr"]

@@ -20,6 +20,7 @@ HEAD = """
   html[data-theme=dark], html[data-theme=dark] body { background: #0e1116 }
 </style>
 <script>
+  window.slicewiseRoot = "ROOT";
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = localStorage.getItem("slicewise-theme") ?? (dark ? "dark" : "light");
 </script>
@@ -53,8 +54,11 @@ def build_page(workflow: Workflow) -> gr.Blocks:
     return page
 
 
-def mount(api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | None]) -> FastAPI:
-    """Put the page at the root of the server. `user_of` says who asks; None is refused."""
+def mount(
+    api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | None], root_path: str = ""
+) -> FastAPI:
+    """Put the page at the root of the server. `user_of` says who asks; None is refused. `root_path`: what a reverse
+    proxy puts before our paths."""
     return gr.mount_gradio_app(
         api,
         build_page(workflow),
@@ -70,7 +74,8 @@ def mount(api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | N
         mcp_server=False,
         theme=_theme(),
         css_paths=list(STYLES),
-        head=HEAD,
+        head=HEAD.replace("ROOT", root_path),
+        root_path=root_path or None,
         favicon_path=str(STATIC / "favicon.svg"),
     )
 

@@ -235,11 +235,7 @@ def tune_project(project: Path, on_phase: Callable[[str], None], **limits: Any) 
     """Tune now, in this process; what came of it. Raises FileNotFoundError, ValueError."""
     from learners.engines import SerialExecutor
 
-    if not (project / "project.db").exists():
-        raise FileNotFoundError(
-            f"{project} is not a project; make one with: python app.py import DATA --project DIR"
-        )
-    store = Store(project)
+    store = Store.existing(project)
     try:
         tuner = Tuner(store, SerialExecutor(), **limits)
         tuner.ask()

@@ -175,6 +175,15 @@ def test_a_mirror_folder_or_address_replaces_the_internet(server, net, tmp_path,
     assert fetch(away, silent, tmp_path / "b").read_bytes() == CONTENT
 
 
+def test_a_socks_proxy_is_named_where_a_download_fails(net, tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    with (
+        pytest.raises(DownloadFailed, match="SOCKS proxy, .* name an http:// one"),
+        weights.plain_errors(net, tmp_path),
+    ):
+        raise ConnectionResetError("reset")
+
+
 def test_the_proxy_of_the_environment_is_used(server, net, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.address.rsplit("/", 1)[0])
     monkeypatch.delenv("no_proxy", raising=False)

@@ -382,3 +382,34 @@ def test_a_server_for_others_does_not_start_before_somebody_can_sign_in(workflow
     app.context.sessions.accounts.make_link("ann")
     _check_exposed(app.context.sessions, ServerSettings(host="0.0.0.0"))
     app.context.sessions.accounts.remove_user("ann")
+
+
+# behind a proxy that puts the app under a path
+
+
+@pytest.mark.parametrize("kept", ["", "/label"])
+def test_every_address_for_the_browser_is_under_the_prefix(workflow: Workflow, kept: str) -> None:
+    app = small_app(workflow, require_sign_in=True, root_path="/label")
+    app.context.sessions.accounts.add_user("ann", PASSWORD)
+    with client_of(app) as client:
+        sent_away = client.get(f"{kept}/", headers={"accept": "text/html"})
+        assert sent_away.headers["location"] == "/label/login"
+        assert 'action="login"' in client.get(f"{kept}/login").text
+        form = {"name": "ann", "password": PASSWORD}
+        signed_in = client.post(f"{kept}/login", data=form, headers=OWN)
+        assert signed_in.status_code == 303 and signed_in.headers["location"] == "/label/"
+        assert client.get(f"{kept}/api/project").status_code == 200
+        assert client.get("/label", headers={"accept": "text/html"}).headers["location"] == "/label/"
+        assert client.get("/labels/api/project").status_code == 404
+        assert client.get(f"{kept}/api/../private/session.key").status_code in (400, 404)
+        signed_out = client.post(f"{kept}/logout", headers=OWN)
+        assert signed_out.headers["location"] == "/label/login"
+    app.context.sessions.accounts.remove_user("ann")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["label", "/label/", "//other.example", "/a/../b", "/a b", "https://a.example/x"]
+)
+def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match="is no path prefix"):
+        ServerSettings(root_path=prefix)

@@ -3,6 +3,8 @@
  * person.
  */
 
+import { address } from "./root.js";
+
 /** GET or POST of JSON; `body` makes it a POST. */
 export async function call(path, body, options = {}) {
   const response = await ask(path, {
@@ -20,7 +22,7 @@ export async function call(path, body, options = {}) {
 export function put(path, file, { signal, onProgress }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("PUT", path);
+    request.open("PUT", address(path));
     request.upload.onprogress = (event) => onProgress(event.loaded);
     request.onload = () =>
       request.status < 300
@@ -36,7 +38,7 @@ export function put(path, file, { signal, onProgress }) {
 
 async function ask(path, options) {
   try {
-    return await fetch(path, { credentials: "same-origin", ...options });
+    return await fetch(address(path), { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server cannot be reached; check that it is running and try again.", {

@@ -4,6 +4,7 @@
  */
 
 import { call } from "../net/api.js";
+import { address } from "../net/root.js";
 import { session } from "../state/session.js";
 import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
@@ -102,7 +103,7 @@ function jobText({ state, phase, done, total, message }) {
 function offer(link, url) {
   if (!link.hidden) return;
   link.hidden = false;
-  link.href = url;
+  link.href = address(url);
 }
 
 function showRefused({ details, summary, refused }, lines) {

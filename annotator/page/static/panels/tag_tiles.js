@@ -1,5 +1,6 @@
 /** Tiles of the grid of tags: a thumbnail, its name, and a dot for each class that is on it. */
 
+import { address } from "../net/root.js";
 import { session } from "../state/session.js";
 import { element, setAttributes, setText } from "../ui/dom.js";
 
@@ -18,7 +19,7 @@ export function predict(item, present, absent) {
 export function tileElement({ image, axis, index }, at) {
   const project = encodeURIComponent(session.project.id ?? "");
   const picture = element("img", {
-    src: `/api/thumbnails/${image}/${axis}/${index}?project=${project}`,
+    src: address(`/api/thumbnails/${image}/${axis}/${index}?project=${project}`),
     alt: "",
     loading: "lazy",
     decoding: "async",

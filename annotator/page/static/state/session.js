@@ -9,6 +9,7 @@
 
 import { call } from "../net/api.js";
 import { Link } from "../net/link.js";
+import { address } from "../net/root.js";
 import { toast } from "../ui/toasts.js";
 
 const PROTOCOL = 1; // of docs/protocol.md
@@ -54,7 +55,7 @@ class Session extends EventTarget {
     this.#recall();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.link = new Link({
-      url: `${scheme}://${location.host}/api/live`,
+      url: `${scheme}://${location.host}${address("/api/live")}`,
       verify: (hello) => this.#sameProject(hello),
     });
     this.#listen();

@@ -3,6 +3,7 @@
  * is saved.
  */
 
+import { address } from "../net/root.js";
 import { percentRight } from "../state/expectations.js";
 import { session } from "../state/session.js";
 import { confirmed } from "../ui/dialogs.js";
@@ -147,8 +148,8 @@ function personChip() {
 async function signOut() {
   const { user, name } = session.project;
   if (!(await confirmed(`You are ${user} in the project “${name}”. Sign out?`, "Sign out"))) return;
-  await fetch("/logout", { method: "POST" });
-  location.assign("/login");
+  await fetch(address("/logout"), { method: "POST" });
+  location.assign(address("/login"));
 }
 
 function linkChip() {

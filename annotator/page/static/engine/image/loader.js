@@ -1,5 +1,7 @@
 // Fetching pixels and labels: patient with a server that restarts, clear about a refusal.
 
+import { address } from "../../net/root.js";
+
 const WAITS_MS = [300, 700, 1500, 3000, 6000];
 
 /**
@@ -10,7 +12,7 @@ export async function get(url, signal) {
   for (let attempt = 0; ; attempt++) {
     let response;
     try {
-      response = await fetch(url, { signal });
+      response = await fetch(address(url), { signal });
     } catch (error) {
       if (signal?.aborted) throw error;
       await pause(WAITS_MS[Math.min(attempt, WAITS_MS.length - 1)], signal);
