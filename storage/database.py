@@ -14,7 +14,7 @@ from sqlite_utils import Database as Tables
 
 from storage.schema import migration
 
-DAMAGE = ("not a database", "malformed", "unsupported file format", "disk I/O error")
+DAMAGE = ("not a database", "malformed", "unsupported file format")
 UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol")
 
 
@@ -71,7 +71,7 @@ class Database:
                 with self.tables.atomic():
                     yield self.tables
             except sqlite3.OperationalError as error:
-                if "full" in str(error):
+                if is_full(error):
                     raise StorageFull("the disk is full; free some space, nothing was lost") from error
                 if "locked" in str(error):
                     raise StorageBusy(
@@ -147,7 +147,15 @@ def full_disk_told(remedy: str = "free some space, nothing was lost") -> Iterato
     """Turns the system's error for a full disk or quota into StorageFull."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    except (OSError, sqlite3.OperationalError) as error:
+        if is_full(error):
             raise StorageFull(f"the disk is full; {remedy}") from error
         raise
+
+
+def is_full(error: OSError | sqlite3.OperationalError) -> bool:
+    """Whether a disk or quota is full, in the words of the system, of SQLite or of NumPy, which gives no number."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "full" in str(error)
+    full = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return error.errno in full or (error.errno is None and " requested and " in str(error))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from storage.arrays import write_bytes
+from storage.database import StorageFull, is_full
 
 NOTE = "owner.json"
 DIRECTORIES = ("images", "labels")  # named like their tables
@@ -56,6 +58,11 @@ def unwritable_told(root: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
+        if is_full(error) or _no_room(root, error):
+            raise StorageFull(
+                f"the disk of {root} is full; free some space and open it again, nothing was lost. "
+                "The command status works, and export to another disk"
+            ) from error
         number = (
             error.errno if isinstance(error, OSError) else errno.EROFS if "readonly" in str(error) else None
         )
@@ -65,6 +72,11 @@ def unwritable_told(root: Path) -> Iterator[None]:
             f"{root} cannot be written to ({os.strerror(number)}); the commands status and export work all the same, "
             "for anything else make the folder writable or copy it"
         ) from error
+
+
+def _no_room(root: Path, error: Exception) -> bool:
+    """SQLite says "disk I/O error" where it finds no room for its notes."""
+    return "disk I/O error" in str(error) and shutil.disk_usage(root).free < 1 << 20
 
 
 class ProjectLock:

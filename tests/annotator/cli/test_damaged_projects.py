@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import app
-from storage.lock import ProjectBusy, ProjectUnwritable
+from storage.database import StorageFull, full_disk_told
+from storage.lock import ProjectBusy, ProjectUnwritable, unwritable_told
 from storage.store import Store
 
 NOBODY = 65534
@@ -186,3 +187,16 @@ def test_a_project_is_not_damaged_by_a_look(project: Path, tmp_path: Path):
     shutil.copytree(project, tmp_path / "copy")
     assert app.main(["status", "--project", str(project)]) == 0
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+FULL = Path("/dev/full")  # every write to it fails as on a full disk
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has such a device")
+def test_a_full_disk_is_said_whoever_notices_it(tmp_path: Path):
+    with pytest.raises(StorageFull, match="free some space"), full_disk_told():
+        np.zeros(10**6).tofile(FULL)
+    with pytest.raises(StorageFull, match="status works"), unwritable_told(tmp_path):
+        FULL.write_bytes(bytes(10))
+    with pytest.raises(StorageFull), unwritable_told(tmp_path):
+        raise sqlite3.OperationalError("database or disk is full")
