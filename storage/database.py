@@ -14,7 +14,7 @@ from sqlite_utils import Database as Tables
 
 from storage.schema import migration
 
-DAMAGE = ("not a database", "malformed", "unsupported file format")
+DAMAGE = ("not a database", "malformed", "unsupported file format", "Could not decode", "has no column")
 UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol")
 
 
@@ -121,9 +121,11 @@ class Database:
         """Turns SQLite's words for a file that it cannot use into ours; a defect of our own stays what it is."""
         try:
             yield
+        except UnicodeDecodeError as error:
+            raise DamagedDatabase(self._path, "a text in it is none") from error
         except sqlite3.DatabaseError as error:
-            if any(sign in str(error) for sign in DAMAGE):
-                raise DamagedDatabase(self._path, error) from error
+            if sign := next((sign for sign in DAMAGE if sign in str(error)), ""):
+                raise DamagedDatabase(self._path, sign) from error
             if self._looking and "no such" in str(error):
                 raise OlderProject(self._path) from error
             raise

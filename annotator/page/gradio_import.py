@@ -11,7 +11,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # read by any case
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # read by any case
 
 _file_of = inspect.getfile
 
@@ -22,8 +22,8 @@ def _file_of_others(thing: Any) -> str:
     return _file_of(thing)
 
 
-# Gradio makes its HTTP clients at import, and fails on a proxy that httpx does not know (socks5://). The page asks
-# nobody outside, so they need none; downloads of our own read the settings again.
+# Gradio makes its HTTP clients at import, and fails on what httpx does not know: socks5://, NO_PROXY=fe80::/10. The
+# page asks nobody outside, so they need none; downloads of our own read the settings again.
 _proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in PROXIES}
 inspect.getfile = _file_of_others  # type: ignore[assignment]
 try:

@@ -26,6 +26,7 @@ ODD_PROXIES = {
     "ALL_PROXY": "socks5://127.0.0.1:9",
     "https_proxy": "socks4://127.0.0.1:9",
     "HTTP_PROXY": "::no url::",
+    "NO_PROXY": "fe80::/10,[::1]",
 }
 
 

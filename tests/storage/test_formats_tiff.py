@@ -292,6 +292,16 @@ def test_an_image_of_which_a_file_is_missing_or_elsewhere_is_refused(tmp_path: P
         formats.read(first)
 
 
+@pytest.mark.parametrize("described", ["s.companion.ome", "gone.ome.tif", "../s.ome.tif"])
+def test_pages_that_only_another_file_explains_are_refused(tmp_path: Path, described: str):
+    xml = f'<OME><BinaryOnly MetadataFile="{described}" UUID="urn:uuid:1"/></OME>'
+    (tmp_path / "s.companion.ome").write_text("<OME/>")
+    path = write(tmp_path / "a.ome.tif", noise(20, 30), description=xml.encode())
+    with pytest.raises(FileRefused, match="said in another file") as refusal:
+        formats.read(path)
+    assert type(refusal.value) is FileRefused
+
+
 def test_a_tiff_under_another_pictures_name_is_read_by_the_same_rules(tmp_path: Path):
     tag = [(274, "H", 1, 6, True)]
     write(tmp_path / "a.tif", noise(4, 6, dtype="uint16"), extratags=tag)

@@ -18,8 +18,8 @@ def check_files(tiff: TiffFile, path: Path) -> None:
         return
     root = _parsed(tiff.ome_metadata)
     for element in root.iter():
-        if _tag(element) == "BinaryOnly" and (name := element.get("MetadataFile")):
-            raise PartOfAnother(_part_of(name))
+        if _tag(element) == "BinaryOnly":
+            _refuse_described_elsewhere(element.get("MetadataFile") or "", path)
     if others := _other_files(root, path):
         _check_beside(others, path)
         leader = min((path.name, *others), key=_natural)
@@ -44,6 +44,19 @@ def spacing_of(xml: str | None) -> tuple[float, float, float] | None:
     if "X" not in sizes or "Y" not in sizes:
         return None
     return sizes.get("Z", sizes["Y"]), sizes["Y"], sizes["X"]
+
+
+def _refuse_described_elsewhere(name: str, path: Path) -> None:
+    """A file that holds pixels and no word on them."""
+    if (
+        PLAIN_NAME.fullmatch(name)
+        and name.lower().endswith((".tif", ".tiff"))
+        and path.with_name(name).is_file()
+    ):
+        raise PartOfAnother(_part_of(name))
+    raise FileRefused(
+        "what its pages are is said in another file, which is no TIFF; save the image as one OME-TIFF"
+    )
 
 
 def _parsed(xml: str) -> ElementTree.Element:
