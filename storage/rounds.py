@@ -281,11 +281,12 @@ class Rounds:
 
     def tidy(self, in_use: Collection[Path] = ()) -> None:
         """Remove the directories of rounds that nobody needs: not running, not somebody's model, not a learner's last
-        training, and not `in_use`, as the models that running rounds start from, which a learner that was quicker may
-        have replaced meanwhile."""
+        training nor its last round, which holds what was adapted, and not `in_use`, as the models that running rounds
+        start from, which a learner that was quicker may have replaced meanwhile."""
         sql = """select model_round as id from rounds where id in
                  (select max(id) from rounds where status = 'done' group by learner)
                  union select max(id) from rounds where status = 'done' and kind = 'train' group by learner
+                 union select max(id) from rounds where status = 'done' group by learner
                  union select id from rounds where status = 'running'"""
         needed = {str(row["id"]) for row in self._db.rows(sql)} | {path.name for path in in_use}
         for path in self.directory.iterdir():

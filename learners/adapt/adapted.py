@@ -31,6 +31,7 @@ class Adapted:
     network: UNet
     plan: Plan
     by_image: dict[int, UNet]
+    groups: dict[int, str]
     notes: tuple[str, ...] = ()
 
     def tiles(self, case: ImageReader) -> Iterator[Tile]:
@@ -65,7 +66,7 @@ def adapt_groups(
             notes.append(
                 f"{name} ({len(mine)} images) is adapted by {title}: held-out Dice {before:.2f} to {score:.2f}"
             )
-    return Adapted(network, plan, by_image, tuple(notes))
+    return Adapted(network, plan, by_image, groups, tuple(notes))
 
 
 def _candidates(network: UNet, adapter: str) -> list[str]:

@@ -13,6 +13,7 @@ from storage.arrays import open_npy
 MAX_GROUPS = 6  # groups
 MIN_IMAGES = 3  # images of a group
 CLEAR = 0.35  # silhouette from which on groups are believed
+UNSAID = "others"  # images without a group in a project whose groups were said
 SCALE_WEIGHT, COLOUR_WEIGHT = 0.5, 1.0
 
 
@@ -20,7 +21,7 @@ def groups_of(cases: Sequence[ImageReader], said: Mapping[int, str] | None = Non
     """Image -> the name of its group. What was said at import counts; else what is found, one group if none is."""
     ids = [case.example.image_id for case in cases]
     if said and any(said.get(i) for i in ids):
-        return {i: said.get(i) or "others" for i in ids}
+        return {i: said.get(i) or UNSAID for i in ids}
     if len(cases) < 2 * MIN_IMAGES:
         return dict.fromkeys(ids, "all")
     labels = found_groups(np.stack([signature(open_npy(case.example.pixels)) for case in cases]))

@@ -23,7 +23,8 @@ from storage.arrays import Box3
 
 CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
-CONCURRENT_SLICES = 8  # slices of a volume that a 2D network sees at once
+CONCURRENT_SLICES = 8  # slices of a volume that a 2D network sees at once, if they are small
+PIXELS = {"cpu": 8 * 256 * 256, "cuda": 8 * 2048 * 2048}  # of those slices together: memory goes by them
 
 
 @dataclass
@@ -247,7 +248,9 @@ def _forward(
 def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:
     """Neither the part of the image nor what the network sees of it is larger than a tile."""
     side = CORE[plan.device][plan.dims]
-    sides = (CONCURRENT_SLICES if plan.dims == 2 else side, side, side)
+    area = min(side, shape[1]) * min(side, shape[2])
+    slices = min(CONCURRENT_SLICES, max(1, PIXELS[plan.device] // area))
+    sides = (slices if plan.dims == 2 else side, side, side)
     yield from product(*(_cuts(n, max(1, int(s * min(1.0, step)))) for n, s, step in zip(shape, sides, zoom)))
 
 

@@ -8,6 +8,7 @@ import torch
 
 from learners import LEARNERS
 from learners.adapt.adapted import adapt_groups
+from learners.adapt.saved import save_groups
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor
@@ -145,7 +146,10 @@ class _Round:
         self.report.say("adapting to groups of images")
         adapted = adapt_groups(network, self.cases, self.plan, self.classes, self.spec.adapt)
         self.notes += adapted.notes or ["no adapter improved the held-out Dice of a group of images"]
-        return adapted if adapted.by_image else network
+        if not adapted.by_image:
+            return network
+        save_groups(self.spec.directory, adapted.groups, adapted.by_image, self.cases)
+        return adapted
 
     def _peers(self, job: TrainingJob) -> dict[str, UNet]:
         """The method's other networks, from where the model stands that training goes on from."""

@@ -93,10 +93,10 @@ def read_card(directory: Path) -> Card:
         ) from error
 
 
-def load_network(directory: Path, device: str = "cpu") -> UNet:
-    """The published weights, ready to predict. Raises ValueError."""
+def load_network(directory: Path, device: str = "cpu", weights: Path | None = None) -> UNet:
+    """The published weights, or those of another file for the same network, ready to predict. Raises ValueError."""
     network = UNet(read_card(directory).network)
-    _fill(network, directory / WEIGHTS)
+    _fill(network, weights or directory / WEIGHTS)
     return network.to(device).eval()
 
 

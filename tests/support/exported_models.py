@@ -1,5 +1,6 @@
 """Models of a few steps in a project, and files of every kind to predict with the app and with their export."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -22,6 +23,7 @@ from learners.training.plan import plan_to_predict
 from learners.training.targets import Classes
 from storage.arrays import open_npy, write_npy
 from storage.rounds import Finished
+from storage.rows import ImageRow
 from storage.store import Store
 from tests.storage.test_formats_dicom import save_series
 
@@ -72,11 +74,11 @@ def colour_examples(folder: Path) -> tuple[Example, ...]:
     )
 
 
-def train_briefly(store: Store, learner: str, examples: tuple[Example, ...]) -> Path:
+def train_briefly(store: Store, learner: str, examples: tuple[Example, ...], network: str = "auto") -> Path:
     """A finished round of two steps, whose proposals are half of one class and half of the other; its folder."""
     row = store.rounds.start(learner, 0)
     folder = store.rounds.folder(row.id)
-    spec = RoundSpec(learner, (1,), examples, folder, seconds=8, steps=2, device="cpu")
+    spec = RoundSpec(learner, (1,), examples, folder, seconds=4, steps=2, device="cpu", network=network)
     result = run_round(spec)
     undecide(folder, examples[0])
     store.rounds.finish(row.id, Finished(row.id, result.dice, result.child_dice, None, {"seconds": 1.0}))
@@ -99,12 +101,36 @@ def undecide(folder: Path, example: Example) -> None:
 def predict_in_app(store: Store, learner: str, model: Path, images: Path) -> dict[str, NDArray[np.uint8]]:
     """Imported and predicted by a round that trains nothing: source -> (Z, Y, X) classes in display order."""
     import_path(store, images, Job("import"))
+    return predict_again(store, learner, model, example_of)
+
+
+def example_of(row: ImageRow) -> Example:
+    """Nobody said anything about it."""
+    return Example(row.id, row.path, row.shape, row.channels, row.spacing_mm)
+
+
+def predict_again(
+    store: Store, learner: str, model: Path, example: Callable[[ImageRow], Example], adapt: str = ""
+) -> dict[str, NDArray[np.uint8]]:
+    """Every image of the project by the model in a folder; with `adapt`, by the adapter of this name."""
     _, rows = store.images(limit=-1)
-    examples = tuple(Example(r.id, r.path, r.shape, r.channels, r.spacing_mm) for r in rows)
-    folder = store.rounds.folder(store.rounds.start(learner, 0, "predict").id)
-    wanted = tuple(r.id for r in rows)
-    spec = RoundSpec(learner, (1,), examples, folder, parent=model, seconds=0, predict=wanted, device="cpu",
-                     predict_seconds=600)  # fmt: skip
+    row = store.rounds.start(learner, 0, "predict")
+    folder = store.rounds.folder(row.id)
+    spec = RoundSpec(
+        learner,
+        (1,),
+        tuple(map(example, rows)),
+        folder,
+        parent=model,
+        seconds=0,
+        predict=tuple(r.id for r in rows),
+        predict_seconds=600,
+        device="cpu",
+        adapt=adapt,
+    )
     result = run_round(spec)
-    assert result.remaining == 0
+    assert result.remaining == 0 and result.model == model
+    store.rounds.finish(
+        row.id, Finished(int(model.name), result.dice, None, None, {"notes": list(result.notes)})
+    )
     return {r.source: np.array(open_npy(classes_file(folder, r.id))) for r in rows}

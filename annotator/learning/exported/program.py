@@ -26,8 +26,11 @@ def main(arguments: Sequence[str], folder: Path) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    if given.group and (refusal := _wrong_group(model, given.group)):
+        print(refusal, file=sys.stderr)
+        return 2
     try:
-        return Run(model, given.out).predict(given.source)
+        return Run(model, given.out, given.group).predict(given.source)
     except KeyboardInterrupt:
         print("\nstopped; the masks so far are whole", file=sys.stderr)
         return STOPPED
@@ -40,7 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", nargs="+", type=Path, help="image files and folders of them, also DICOM")
     parser.add_argument("out", type=Path, help="the folder for the masks")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    parser.add_argument(
+        "--group", default="", help="the site, stain or scanner of the images, where the model knows it"
+    )
     return parser
+
+
+def _wrong_group(model: TrainedModel, group: str) -> str | None:
+    """A sentence where the model does not know the group."""
+    if model.groups is None:
+        return "this model was adapted to no group; leave --group out"
+    names = [each.name for each in model.groups.groups]
+    return None if group in names else f"there is no group {group!r}; there are: {', '.join(names)}"
 
 
 @dataclass
@@ -49,6 +63,7 @@ class Run:
 
     model: TrainedModel
     out: Path
+    group: str = ""
     written: int = 0
     refused: int = 0
     _line: str = field(default="", repr=False)
@@ -85,7 +100,7 @@ class Run:
 
     def _mask(self, scan: Scan, name: str) -> None:
         with tempfile.TemporaryDirectory(prefix="slicewise-") as place:
-            staged = stage(scan, Path(place))
+            staged = stage(scan, Path(place), self.group)
             del scan
             path = self.out / f"{name}{staged.suffix}"
             if path.exists():

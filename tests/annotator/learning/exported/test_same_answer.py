@@ -1,20 +1,28 @@
 """An exported model gives the app's own answer, for every learner that trains a network."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
+from annotator.exchange.import_images import import_path
+from annotator.jobs import Job
 from annotator.learning import model_export
 from annotator.learning.exported.program import main
 from annotator.learning.model_export import export_model
 from learners import LEARNERS
 from learners.spec import Example
 from storage import formats
+from storage.rows import ImageRow
 from storage.store import Store
+from tests.conftest import ball
 from tests.learners.test_every_learner import spec_of
 from tests.support.exported_models import (
     colour_examples,
+    example_of,
+    predict_again,
     predict_in_app,
     save_images,
     train_briefly,
@@ -24,6 +32,7 @@ from tests.support.small_models import small_sam
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 AGREE = 0.999
+ADAPTED_BY = (("auto", "tent"), ("unet-s-bn", "bn_adapt"))  # tuned layers; the statistics of batch norms
 NETWORKS = [name for name, entry in LEARNERS.items() if entry.network]
 
 
@@ -46,6 +55,46 @@ def test_they_agree_where_the_network_learned_from_colour_pictures(
     store: Store, images: Path, tmp_path: Path
 ):
     check(store, "supervised", colour_examples(tmp_path / "training"), images, tmp_path)
+
+
+@pytest.mark.parametrize(("network", "adapter"), ADAPTED_BY)
+def test_they_agree_where_the_model_is_adapted_to_groups_of_images(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, adapter: str
+):
+    monkeypatch.setattr("learners.adapt.adapted.GAIN", -2.0)  # keep what it makes, however good
+    monkeypatch.setattr(model_export, "write_onnx", lambda *asked: (None, "left out"))
+    store.add_class("one")
+    (tmp_path / "images").mkdir()
+    for name in ("a1", "a2", "b1", "b2"):
+        pixels = ball((12, 24, 28), seed=ord(name[1]))[0].pixels.astype(np.int16)
+        stored = (pixels * (3 if name[0] == "b" else 1)).transpose()
+        nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), tmp_path / "images" / f"{name}.nii.gz")
+    import_path(store, tmp_path / "images", Job("import"))
+
+    def example(row: ImageRow) -> Example:
+        pixels, held = np.load(row.path), row.name.startswith(("a2", "b2"))
+        np.save(tmp_path / f"{row.name}.npy", (pixels > pixels.mean() + pixels.std()).astype(np.uint8))
+        return replace(
+            example_of(row), known=tmp_path / f"{row.name}.npy", all_held=held, group=row.name[0],
+            slices=tuple((0, index) for index in range(row.shape[0])),
+        )  # fmt: skip
+
+    examples = tuple(map(example, store.images(limit=-1)[1]))
+    model = train_briefly(store, "supervised", examples, network)
+    plain = predict_again(store, "supervised", model, example)
+    own = predict_again(store, "supervised", model, example, adapter)
+    export_model(store, store.rounds, "supervised", tmp_path / "model")
+    for group in "ab":
+        given = [str(path) for path in sorted((tmp_path / "images").glob(f"{group}*"))]
+        assert (
+            main([*given, str(tmp_path / "out"), "--group", group, "--device", "cpu"], tmp_path / "model")
+            == 0
+        )
+    assert any((plain[source] != own[source]).mean() > 1 - AGREE for source in own), "it changed nothing"
+    for source, classes in own.items():
+        mask, _ = formats.read_labels(tmp_path / "out" / source)
+        assert (mask == classes).mean() >= AGREE, source
+    assert main([*given, str(tmp_path / "out"), "--group", "c"], tmp_path / "model") == 2
 
 
 def check(store: Store, learner: str, examples: tuple[Example, ...], images: Path, folder: Path) -> None:
