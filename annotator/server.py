@@ -70,7 +70,7 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
     if with_page:
         from annotator.page.layout import mount  # Gradio takes seconds to import
 
-        api = mount(api, workflow, user_of, settings.root_path)
+        api = mount(api, user_of, settings.root_path)
     return App(Guard(api, context.sessions, settings), api, context)
 
 
@@ -288,7 +288,7 @@ def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # anybody can write them
         ws_max_size=MAX_FRAME,
-        ws_max_queue=4,
+        ws_max_queue=2,
         ws_per_message_deflate=False,
         limit_concurrency=1000,
         timeout_graceful_shutdown=STOP_SECONDS,

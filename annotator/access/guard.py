@@ -21,6 +21,7 @@ SIGNED_IN = Rate(per_second=400, burst=4000)  # the wheel asks for up to 180 sli
 STRANGERS = Rate(per_second=10, burst=100)
 STRANGER_SECONDS = 10.0  # for sending a whole sign-in form
 BODY_LIMIT = 1 << 20
+LONGEST_PATH, LONGEST_NAME = 2048, 255  # of an address and of a part of it: no file has a longer name
 SIGN_IN_LIMIT = 16 << 10
 SCRIPT_HEADER = "x-slicewise"  # a browser sends it to another origin only after asking, and we never agree
 
@@ -40,13 +41,14 @@ ALWAYS = {
 }
 UNLESS_SAID = {"content-security-policy": CONTENT_POLICY, "cache-control": "private, no-store"}
 
-OPEN_TO_STRANGERS = re.compile(r"/login")
-OURS = re.compile(r"/login|/logout|/ui/.+|/api/.+")
+MANIFEST = "/manifest.json"  # browsers ask for it without the cookie; it names the program and nothing else
+OPEN_TO_STRANGERS = re.compile(r"/login|/manifest\.json")
+OURS = re.compile(r"/login|/logout|/manifest\.json|/ui/.+|/api/.+")
+# The page's controls act in the browser, so none of Gradio's routes that run something is open.
 GRADIO_READS = re.compile(
-    r"/|/config|/theme\.css|/assets/.+|/static/.+|/svelte/.+|/favicon\.ico|/manifest\.json"
-    r"|/gradio_api/(theme\.css|info|app_id|startup-events|queue/data|heartbeat/[^/]+|call/(?!v2/)[^/]+/[^/]+)"
+    r"/|/config|/theme\.css|/assets/.+|/static/.+|/svelte/.+|/favicon\.ico"
+    r"|/gradio_api/(theme\.css|info|app_id|startup-events|heartbeat/[^/]+)"
 )
-GRADIO_WRITES = re.compile(r"/gradio_api/(queue/join|call/[^/]+|run/[^/]+|reset|cancel)")
 UPLOAD = re.compile(r"/api/upload/[^/]+/[^/]+")
 SOCKET = "/api/live"
 
@@ -140,7 +142,9 @@ class Guard:
             or "//" in visit.path
         ):
             return "This address is not written in its shortest form."
-        return "" if len(visit.path) <= 2048 else "This address is too long."
+        longest = max(len(part.encode()) for part in parts)
+        too_long = len(visit.path) > LONGEST_PATH or longest > LONGEST_NAME
+        return "This address is too long." if too_long else ""
 
     def _knows_host(self, hostname: str) -> bool:
         """A page on another name that points to this computer gets nothing (DNS rebinding)."""
@@ -246,9 +250,7 @@ def _is_open(visit: RequestInfo) -> bool:
         return visit.path == SOCKET
     if OURS.fullmatch(visit.path):
         return True
-    if visit.method in SAFE:
-        return bool(GRADIO_READS.fullmatch(visit.path))
-    return visit.method == "POST" and bool(GRADIO_WRITES.fullmatch(visit.path))
+    return visit.method in SAFE and bool(GRADIO_READS.fullmatch(visit.path))
 
 
 def _announced(headers: dict[str, str]) -> int:

@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request
 from annotator.exchange.writers import WRITERS
 from annotator.page.components import STATIC, STYLES, canvas, panel
 from annotator.page.gradio_import import gr
-from annotator.workflow import Workflow
 
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
 SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
@@ -27,25 +26,26 @@ HEAD = """
 """
 
 
-def build_page(workflow: Workflow) -> gr.Blocks:
+def build_page() -> gr.Blocks:
     """The layout: workspace at the left, five tabs at the right."""
-    with gr.Blocks(
-        title="Slicewise",
-        fill_height=True,
-        fill_width=True,
-        analytics_enabled=False,
-        delete_cache=(3600, 3600),
-    ) as page:
-        with gr.Row(elem_id="shell"):
-            with gr.Column(elem_id="center", min_width=600):
-                workspace = canvas()
-            with gr.Column(elem_id="side", min_width=300), gr.Tabs(elem_id="tabs", selected="label"):
-                _label_tab(workspace)
-                _images_tab()
-                _data_tab()
-                _model_tab()
-                _learn_tab()
-        gr.api(_status_of(workflow), api_name="status")
+    with (
+        gr.Blocks(
+            title="Slicewise",
+            fill_height=True,
+            fill_width=True,
+            analytics_enabled=False,
+            delete_cache=(3600, 3600),
+        ) as page,
+        gr.Row(elem_id="shell"),
+    ):
+        with gr.Column(elem_id="center", min_width=600):
+            workspace = canvas()
+        with gr.Column(elem_id="side", min_width=300), gr.Tabs(elem_id="tabs", selected="label"):
+            _label_tab(workspace)
+            _images_tab()
+            _data_tab()
+            _model_tab()
+            _learn_tab()
     page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
     page.queue(default_concurrency_limit=8, max_size=256)
     page._queue.sleep_when_free = (
@@ -54,14 +54,12 @@ def build_page(workflow: Workflow) -> gr.Blocks:
     return page
 
 
-def mount(
-    api: FastAPI, workflow: Workflow, user_of: Callable[[Request], str | None], root_path: str = ""
-) -> FastAPI:
+def mount(api: FastAPI, user_of: Callable[[Request], str | None], root_path: str = "") -> FastAPI:
     """Put the page at the root of the server. `user_of` says who asks; None is refused. `root_path`: what a reverse
     proxy puts before our paths."""
     return gr.mount_gradio_app(
         api,
-        build_page(workflow),
+        build_page(),
         path="/",
         auth_dependency=user_of,
         footer_links=[],
@@ -181,14 +179,3 @@ def _learn_tab() -> None:
 def _in_browser(event: Callable[..., Any], inputs: list[Any], js: str) -> None:
     """Run a script on an event without a word to the server."""
     event(None, inputs, None, js=js, show_progress="hidden", queue=False, api_visibility="private")
-
-
-def _status_of(workflow: Workflow) -> Callable[[], dict[str, Any]]:
-    def status() -> dict[str, Any]:
-        """How many images the project has, its classes, and which prompt model answers."""
-        project = workflow.project("")
-        return {key: project[key] for key in ("name", "images_total", "classes")} | {
-            "model": workflow.answering()
-        }
-
-    return status

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, WebSocket
+from starlette.responses import JSONResponse, Response
 
+from annotator.access.guard import MANIFEST
 from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
 from annotator.web.context import AppContext, person
@@ -12,6 +14,8 @@ from annotator.web.websocket import serve_tab
 if TYPE_CHECKING:
     from annotator.background import Background
 
+INSTALLABLE = {"name": "Slicewise", "short_name": "Slicewise", "start_url": ".", "display": "standalone"}
+
 
 def make_router(context: AppContext) -> APIRouter:
     """What there is in every server."""
@@ -19,6 +23,10 @@ def make_router(context: AppContext) -> APIRouter:
     router.include_router(make_sign_in(context.sessions))
     for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
         router.include_router(part.make_router(context))
+
+    @router.get(MANIFEST)
+    async def manifest() -> Response:
+        return JSONResponse(INSTALLABLE, headers={"cache-control": "public, max-age=86400"})
 
     @router.websocket("/api/live")
     async def live(socket: WebSocket) -> None:
