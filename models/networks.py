@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 Noise = Callable[[list[Tensor]], list[Tensor]]  # what a method does to the encoder's features, coarsest last
 
+MAX_LEVELS, MAX_WIDTH, MAX_STRIDE = 12, 4096, 8  # a card from outside may say anything
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -35,6 +37,14 @@ class NetworkSpec:
             raise ValueError(f"a network's norm is group or batch, got {self.norm!r}")
         if any(w % 8 or w < 8 for w in self.widths):
             raise ValueError(f"widths are multiples of 8, got {self.widths}")
+        if len(self.widths) > MAX_LEVELS or max(self.widths) > MAX_WIDTH or self.classes > 254:
+            raise ValueError(
+                f"a network has {MAX_LEVELS} levels of {MAX_WIDTH} channels and 254 classes at most"
+            )
+        if self.channels > MAX_WIDTH or any(
+            not 1 <= n <= MAX_STRIDE for stride in self.strides for n in stride
+        ):
+            raise ValueError(f"strides lie between 1 and {MAX_STRIDE}, got {self.strides}")
 
     @property
     def multiple(self) -> tuple[int, ...]:

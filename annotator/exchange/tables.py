@@ -8,6 +8,7 @@ from pathlib import Path
 
 DELIMITERS = ",;\t|"
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+MAX_TABLE = 64 << 20  # bytes: a row for each of a million images
 START = 4096  # bytes that tell UTF-16 without a mark from UTF-8
 
 
@@ -52,9 +53,12 @@ def read_table(path: Path, columns: Sequence[Column]) -> list[TableRow]:
 def read_text(path: Path) -> str:
     """A text file in UTF-8 or UTF-16, with or without a mark. Raises TableFault."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(MAX_TABLE + 1)
     except OSError as error:
         raise TableFault(f"{path.name} cannot be opened ({error.strerror}); check it") from error
+    if len(content) > MAX_TABLE:
+        raise TableFault(f"{path.name} is longer than {MAX_TABLE >> 20} MB; is it a table?")
     try:
         return content.decode(_encoding(content))
     except UnicodeDecodeError as error:

@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from learners.spec import CARD
+from learners.training.bounded import MAX_JSON, read_json, unpack_member
 from storage.arrays import write_bytes
 from storage.rounds import Finished, RoundRow, Rounds
 from storage.store import Store
 
-MAX_BYTES = 2 << 30  # of one file of a model; ours have a few megabytes
+MAX_BYTES = 512 << 20  # of a model's weights; ours have a few megabytes, the largest 150
 ADVICE = "choose the zip or the folder that “Export model” made"
 
 
@@ -29,7 +30,7 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
     if not LEARNERS[learner].network:
         raise LookupError(f"{learner} trains no network; take the model in for another learner")
     load_network(folder)  # refuses what does not fit its card
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    card = read_json(folder / CARD)
     card = {**card, **_in_this_project(store, card), "learner": learner}
     row = rounds.start(learner, 0, "train")
     for name in (WEIGHTS, STUDENT):
@@ -64,10 +65,7 @@ def _unpacked(archive: Path, into: Path) -> Path:
                 name = PurePosixPath(entry.filename).name
                 if name not in (CARD, WEIGHTS, STUDENT) or (into / name).exists():
                     continue
-                if entry.file_size > MAX_BYTES:
-                    raise ValueError(f"{name} in this zip is larger than any model here; {ADVICE}")
-                with content.open(entry) as source, open(into / name, "wb") as target:
-                    shutil.copyfileobj(source, target)
+                unpack_member(content, entry, into / name, MAX_JSON if name == CARD else MAX_BYTES)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"the file {archive.name} cannot be read as a zip ({error}); export the model again"

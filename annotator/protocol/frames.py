@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_FRAME = 64 << 20
+MAX_FRAME = (
+    14 << 20
+)  # a mask of the largest picture, 100 megapixels at a bit each, and a message; also in frame.js
 MAX_JSON = 1 << 20
 _LENGTH = struct.Struct("<I")
 _BITS: Any = "little"

@@ -8,6 +8,8 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from annotator.access.rate_limits import Bucket, Rate
+from annotator.byte_queue import ByteQueue
+from annotator.machine import give_memory_back
 from annotator.protocol import outgoing
 from annotator.protocol.frames import BadFrame, split
 from annotator.protocol.incoming import (
@@ -29,8 +31,10 @@ from annotator.web.hub import TOO_SLOW, Tab
 BROKEN, SIGNED_OUT = 1008, 4401
 MESSAGES = Rate(per_second=400, burst=4000)  # faster ones wait; nothing is thrown away for being fast
 COMMITS_WAITING = 32
+COMMIT_BYTES_WAITING = 4 << 20  # their payloads together; masks have some thousand bytes
 SEND_SECONDS = 30.0
 DRAIN_SECONDS = 20.0
+TIDY_BYTES = 8 << 20  # heard, after which memory is worth giving back
 CHECK_SECONDS = 5.0  # how soon a revoked session loses its open socket
 WAITING = "An earlier change is not saved yet; this one waits for it."
 
@@ -76,10 +80,11 @@ class TabConnection:
         self, socket: WebSocket, context: AppContext, tab: Tab, may_stay: Callable[[], bool]
     ) -> None:
         self._socket, self._context, self._tab, self._may_stay = socket, context, tab, may_stay
-        self._commits: asyncio.Queue[tuple[CommitMessage, bytes] | None] = asyncio.Queue(COMMITS_WAITING)
+        self._commits = ByteQueue(COMMITS_WAITING, COMMIT_BYTES_WAITING)
         self._prompts: Newest[tuple[PredictMessage, bytes]] = Newest()
         self._looks: Newest[LookMessage] = Newest()
         self._bucket = Bucket(MESSAGES)
+        self._heard = 0  # bytes since memory was last given back
         self._first_waiting: str | None = None  # the id of the change that must be saved before any other
 
     async def run(self) -> None:
@@ -92,9 +97,10 @@ class TabConnection:
         finally:
             with anyio.move_on_after(DRAIN_SECONDS, shield=True):
                 await _stop([*ending, *serving])
-                await self._commits.put(None)  # what has arrived is still saved
+                await self._commits.end()  # what has arrived is still saved
                 await committing
                 await self._close()
+                await self._tidy()
             committing.cancel()
 
     def _greet(self) -> None:
@@ -121,6 +127,7 @@ class TabConnection:
     async def _hear(self, frame: bytes | None) -> bool:
         """Take one frame; False where it was so odd that the socket is closed."""
         text = b""
+        self._heard += len(frame or b"")
         try:
             text, payload = split(frame or b"")
             message = parse_message(text)
@@ -167,6 +174,12 @@ class TabConnection:
             except TimeoutError:
                 if not self._may_stay():
                     self._tab.finish(SIGNED_OUT)
+                await self._tidy()
+
+    async def _tidy(self) -> None:
+        if self._heard > TIDY_BYTES:
+            self._heard = 0
+            await anyio.to_thread.run_sync(give_memory_back)
 
     async def _commit_in_order(self) -> None:
         while (item := await self._commits.get()) is not None:
@@ -185,6 +198,7 @@ class TabConnection:
             )
         except Exception as error:
             fault = describe_error(error)
+            error.with_traceback(None)  # it and its frames hold one another, and they hold the payload
             self._first_waiting = message.id if fault.retry else None
             self._refuse({"id": message.id}, fault.line, retry=fault.retry)
             return
@@ -209,6 +223,7 @@ class TabConnection:
             return await anyio.to_thread.run_sync(self._context.workflow.predict, message, payload)
         except Exception as error:
             fault = describe_error(error)
+            error.with_traceback(None)
             return outgoing.refused(fault.line, retry=fault.retry, seq=message.seq), b""
 
     async def _look_newest(self) -> None:

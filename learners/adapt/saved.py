@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from learners.adapt.groups import UNSAID, signature
+from learners.training.bounded import read_json
 from learners.training.data import ImageReader
 from models.networks import UNet
 from storage.arrays import open_npy, write_bytes
@@ -74,7 +75,7 @@ def open_groups(folder: Path) -> SavedGroups | None:
     if not (folder / FILE).exists():
         return None
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = read_json(folder / FILE)
         groups = tuple(
             GroupNetwork(
                 str(each["name"]),

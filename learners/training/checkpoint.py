@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learners.spec import CARD
+from learners.training.bounded import read_json
 from learners.training.data import PERCENTILES
 from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
@@ -74,7 +75,7 @@ def save_model(
 def read_card(directory: Path) -> Card:
     """Raises ValueError where it is missing or says nothing sensible."""
     try:
-        values = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        values = read_json(directory / CARD)
         return Card(
             network=NetworkSpec.from_json(values["network"]),
             class_ids=tuple(int(c) for c in values["class_ids"]),
@@ -95,8 +96,10 @@ def read_card(directory: Path) -> Card:
 
 def load_network(directory: Path, device: str = "cpu", weights: Path | None = None) -> UNet:
     """The published weights, or those of another file for the same network, ready to predict. Raises ValueError."""
-    network = UNet(read_card(directory).network)
-    _fill(network, weights or directory / WEIGHTS)
+    spec, file = read_card(directory).network, weights or directory / WEIGHTS
+    _check_size(spec, file)
+    network = UNet(spec)
+    _fill(network, file)
     return network.to(device).eval()
 
 
@@ -169,6 +172,14 @@ def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids:
             state[name][now] = value[before]
     new.load_state_dict(state)
     return new
+
+
+def _check_size(spec: NetworkSpec, weights: Path) -> None:
+    """Before memory is asked for: a card may describe a network of any size. Raises ValueError."""
+    with torch.device("meta"):
+        needed = sum(value.numel() * value.element_size() for value in UNet(spec).state_dict().values())
+    if weights.is_file() and needed > weights.stat().st_size:
+        raise ValueError(f"the weights {weights.name} do not fit their card (they are too short for it)")
 
 
 def _fill(network: UNet, path: Path) -> None:

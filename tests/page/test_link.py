@@ -195,6 +195,21 @@ def test_a_change_that_was_not_answered_is_sent_again_with_the_same_id(
     assert double.ids() == ["a", "a", "b"]
 
 
+def test_a_change_too_long_for_one_message_is_dropped_with_a_sentence_and_the_next_goes_out(
+    context: BrowserContext, double: DoubleServer
+) -> None:
+    page = visit(context, double)
+    wait_mode(page, "saved")
+    page.evaluate("() => link.enqueue({t: 'label', id: 'big', image: 7}, new Uint8Array(15 * 2 ** 20))")
+    enqueue(page, "after")
+    wait_mode(page, "saved", 0)
+    assert double.ids() == ["after"]
+    told = page.evaluate(
+        "() => seen.filter(([type]) => type === 'dropped').map(([, detail]) => detail.message)"
+    )
+    assert len(told) == 1 and "draw it in smaller parts" in told[0]
+
+
 def test_while_offline_changes_are_kept_and_prompts_are_dropped(
     context: BrowserContext, double: DoubleServer
 ) -> None:

@@ -178,6 +178,8 @@ def _json(table: Path) -> dict[str, Any]:
         content = json.loads(read_text(table))
     except json.JSONDecodeError as error:
         raise TableFault(f"{table.name} is not JSON (line {error.lineno}); mend it") from error
+    except RecursionError:
+        raise TableFault(f"{table.name} is nested deeper than any such file is; mend it") from None
     if not isinstance(content, dict):
         raise TableFault(f"{table.name} holds no names; mend it")
     return content

@@ -10,6 +10,7 @@ from pathlib import Path
 from annotator.learning.exported.masks import TrainedModel, mask_of, open_model, stage, write_mask
 from annotator.learning.exported.sources import Source, Sources
 from storage.formats import FileRefused
+from storage.formats.base import PartOfAnother
 from storage.scan import Scan
 
 STOPPED = 130  # the exit code of a program that Ctrl+C ended
@@ -66,6 +67,7 @@ class Run:
     group: str = ""
     written: int = 0
     refused: int = 0
+    parts: list[str] = field(default_factory=list)  # lines about files whose image another file leads
     _line: str = field(default="", repr=False)
 
     def predict(self, paths: Sequence[Path]) -> int:
@@ -76,6 +78,8 @@ class Run:
         for number, source in enumerate(found, start=1):
             self._line = f"{number} of {len(found)}, {source.shown}"
             self._one(source, sources)
+        for line in self.parts if not self.written else ():
+            self.refuse(line)
         print(f"{self.written} masks in {self.out}, {self.refused} refused", file=sys.stderr)
         return 1 if self.refused else 0
 
@@ -91,6 +95,8 @@ class Run:
             for number in range(len(scans)):  # taken out one by one: what is predicted needs its room
                 name = source.name if number == 0 else sources.free_name(source.name)
                 self._mask(scans.pop(0), name)
+        except PartOfAnother as refusal:
+            self.parts.append(f"{source.shown}: {refusal}")
         except (FileRefused, OSError, MemoryError) as error:
             self.refuse(f"{source.shown}: {_reason(error)}")
         except RuntimeError as error:  # torch says so when the memory of a GPU runs out

@@ -21,7 +21,7 @@ from storage.store import Store
 SECONDS = 300.0  # for all cases; the first is always judged
 WHOLLY = 0.9  # of a slice known, so that surfaces on it can be compared
 
-Piece = tuple[int | None, int]  # axis and index of a slice; None for the whole image
+KnownPart = tuple[int | None, int]  # axis and index of a slice; None for the whole image
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _judged(model: TrainedModel, truth: HeldOutTruth, group: str) -> JudgedCase:
     )
 
 
-def _pieces(known: NDArray[np.uint8]) -> Iterator[Piece]:
+def _pieces(known: NDArray[np.uint8]) -> Iterator[KnownPart]:
     """The whole image where everything is known, else its slices that are known nearly wholly."""
     if (known != UNLABELLED).all():
         yield None, 0
@@ -95,7 +95,7 @@ def _distance(
     proposed: NDArray[np.bool_],
     known: NDArray[np.uint8],
     class_id: int,
-    pieces: Sequence[Piece],
+    pieces: Sequence[KnownPart],
     spacing_mm: tuple[float, float, float] | None,
 ) -> float | None:
     found: list[Distances] = []

@@ -144,3 +144,36 @@ def test_a_learner_without_a_model_says_so(store, tmp_path):
     (tmp_path / "full" / "x").touch()
     with pytest.raises(ValueError, match="not empty"):
         export_model(store, rounds, "supervised", tmp_path / "full")
+
+
+def test_an_export_of_before_the_fuller_card_comes_in_all_the_same(store, tmp_path):
+    rounds = trained(store, 2)
+    folder = export_model(store, rounds, "supervised", tmp_path / "model").folder
+    card = json.loads((folder / "model.json").read_text())
+    for key in ("intended_use", "training_data", "held_out", "limits", "spacing_known", "rounds"):
+        del card[key]
+    (folder / "model.json").write_text(json.dumps(card))
+    for extra in ("report.html", "requirements.txt"):
+        (folder / extra).unlink()
+    row = import_model(store, rounds, "unimatch", folder)
+    assert read_card(rounds.folder(row.id)).class_ids == (1, 2)
+
+
+@pytest.mark.parametrize("harm", ["deep", "long", "huge network", "endless network"])
+def test_a_card_that_asks_for_memory_is_refused_before_it_gets_any(store, tmp_path, harm):
+    rounds = trained(store, 2)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    source = rounds.model("supervised")
+    for name in ("model.json", "model.safetensors"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    card = json.loads((folder / "model.json").read_text())
+    if harm == "huge network":
+        card["network"]["widths"] = [4096, 4096, 4096]
+    if harm == "endless network":
+        card["network"]["widths"], card["network"]["strides"] = [8] * 5000, [[2, 2]] * 4999
+    text = json.dumps(card)
+    text = {"deep": '{"network": ' + "[" * 200_000, "long": text + " " * (2 << 20)}.get(harm, text)
+    (folder / "model.json").write_text(text)
+    with pytest.raises(ValueError, match="cannot be read|do not fit"):
+        import_model(store, rounds, "unimatch", folder)

@@ -3,6 +3,9 @@
  * of 4.
  */
 
+/** Bytes. The server refuses a longer frame before it reads it: see MAX_FRAME in frames.py. */
+export const MAX_FRAME = 14 * 2 ** 20;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -8,13 +8,14 @@
  * person: reload the page).
  */
 
-import { pack, unpack } from "./frame.js";
+import { MAX_FRAME, pack, unpack } from "./frame.js";
 import { newId, Outbox } from "./outbox.js";
 
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 8000;
 const HEARTBEAT_MS = 10_000; // a server that says nothing for two heartbeats is taken for gone
 const REFUSED_WAIT_MS = 3000; // after "try again later" (disk full, project busy)
+const TOO_LONG = "This change has too much detail for one message; draw it in smaller parts.";
 const ANSWER_MS = 30_000; // a change without an answer for so long is sent again over a new socket
 
 export class Link extends EventTarget {
@@ -209,9 +210,13 @@ export class Link extends EventTarget {
   #pump() {
     const [first] = this.#outbox.entries;
     if (!first || !this.online || this.#inFlight || this.#held) return;
-    this.#inFlight = first.message.id;
+    const { id } = first.message;
+    this.#inFlight = id;
     this.#sentAt = performance.now();
-    this.#socket.send(pack(first.message, first.payload));
+    const frame = pack(first.message, first.payload);
+    // the server would close the connection, and the change would stay at the head for ever
+    if (frame.byteLength > MAX_FRAME) this.#refused({ id, message: TOO_LONG, retry: false });
+    else this.#socket.send(frame);
   }
 
   async #settled(id) {
