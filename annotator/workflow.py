@@ -17,15 +17,18 @@ from annotator.labels.progress import Progress
 from annotator.labels.repair import Repair
 from annotator.labels.undoing import without_members
 from annotator.prompting.service import PromptService
+from annotator.prompting.wrong_part import wrong_parts
 from annotator.protocol import outgoing
 from annotator.protocol.arrays import for_wire, pack_candidates, wire_dtype
+from annotator.protocol.frames import unpack_bits
 from annotator.protocol.incoming import (
     CommitMessage,
     LookMessage,
+    MendMessage,
     PredictMessage,
 )
 from annotator.protocol.outgoing import Message
-from annotator.protocol.prompts import prompts_of
+from annotator.protocol.prompts import box_within, prompts_of
 from storage.arrays import SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageBusy, StorageFull
 from storage.image_states import ImageQuery, Trait
@@ -212,11 +215,31 @@ class Workflow:
         except (LookupError, ValueError, TornFile) as error:
             raise Refused(str(error)) from error
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        candidates, bits = pack_candidates(answer.prediction)
+        found = answer.prediction
+        if message.mend and prompts.mask is not None and prompts.points_rc:
+            found = wrong_parts(found, prompts.mask, prompts.points_rc[0])
+        candidates, bits = pack_candidates(found)
         told = outgoing.mask(
             message.seq, model=answer.model, ms=milliseconds, why=answer.why, candidates=candidates
         )
         return told, bits
+
+    def mend(
+        self, message: MendMessage, payload: bytes, cancelled: Callable[[], bool] = lambda: False
+    ) -> tuple[Message, bytes]:
+        """The `mended` message for a part of a slice. Raises Refused, PropagationCancelled."""
+        if self.background is None:
+            raise Refused("Proposals are switched off; restart the server without --no-fill.")
+        try:
+            ref, shape = (
+                SliceRef(message.image, message.axis, message.index),
+                self.store.image(message.image).shape,
+            )
+            check_ref(shape, ref)
+            box = box_within(message.box, slice_shape(shape, ref.axis))
+            return self.background.mending.preview(message, unpack_bits(payload, box.shape), cancelled)
+        except (LookupError, ValueError, TornFile) as error:
+            raise Refused(str(error)) from error
 
     def look(self, message: LookMessage) -> None:
         """This slice is open now: get its embedding ready, then its neighbours'."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from annotator.protocol.frames import BadFrame
+from storage.arrays import MAX_CLASS
 
 MAX_INDEX = (1 << 31) - 1
 MAX_ID = (1 << 53) - 1  # what a browser counts exactly
@@ -87,6 +88,16 @@ class PredictMessage(SliceMessage):
     scribbles: Annotated[tuple[ScribbleMessage, ...], Field(max_length=1000)] = ()
     view: BoxNumbers | None = None
     mask_box: PixelBox | None = None
+    mend: bool = False
+
+
+class MendMessage(SliceMessage):
+    t: Literal["mend"]
+    seq: Count
+    box: PixelBox
+    value: Annotated[int, Field(ge=0, le=MAX_CLASS)]
+    producer: Annotated[str, Field(max_length=200)]
+    prediction: Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class LabelMessage(SliceMessage):
@@ -133,7 +144,7 @@ class PingMessage(IncomingMessage):
 
 
 CommitMessage = LabelMessage | CompleteMessage | AcceptMessage | UndoMessage  # what changes labels
-AnyMessage = OpenMessage | LookMessage | PredictMessage | CommitMessage | PingMessage
+AnyMessage = OpenMessage | LookMessage | PredictMessage | MendMessage | CommitMessage | PingMessage
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="t")])
 
 

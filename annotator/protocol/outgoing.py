@@ -24,9 +24,16 @@ def pong(n: float) -> Message:
     return {"t": "pong", "n": n}
 
 
-def refused(message: str, *, retry: bool = False, id: str | None = None, seq: int | None = None) -> Message:
-    """`id` of the change or `seq` of the question, where that is known."""
-    return {"t": "refused", **_given(id=id, seq=seq), "message": message, "retry": retry}
+def refused(
+    message: str,
+    *,
+    retry: bool = False,
+    id: str | None = None,
+    seq: int | None = None,
+    mend: int | None = None,
+) -> Message:
+    """`id` of the change, `seq` of the question or `mend` of what was to be mended, where that is known."""
+    return {"t": "refused", **_given(id=id, seq=seq, mend=mend), "message": message, "retry": retry}
 
 
 # labels
@@ -69,6 +76,13 @@ def slices(image: int, rev: int, states: Sequence[SliceState], *, known: float) 
 
 def mask(seq: int, *, model: str, ms: float, why: str, candidates: list[Message]) -> Message:
     return {"t": "mask", "seq": seq, "model": model, "ms": ms, "why": why, "candidates": candidates}
+
+
+def mended(
+    seq: int, image: int, prediction: int, box: Region, *, voxels: int, slices: int, ms: float
+) -> Message:
+    told = {"image": image, "prediction": prediction, "box": list(box)}
+    return {"t": "mended", "seq": seq, **told, "voxels": voxels, "slices": slices, "ms": ms}
 
 
 def model(name: str, *, answering: str, why: str) -> Message:

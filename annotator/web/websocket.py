@@ -1,7 +1,7 @@
 """The hot path: one websocket for each tab; see docs/protocol.md."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
 import anyio
@@ -17,6 +17,7 @@ from annotator.protocol.incoming import (
     BadMessage,
     CommitMessage,
     LookMessage,
+    MendMessage,
     OpenMessage,
     PingMessage,
     PredictMessage,
@@ -82,6 +83,7 @@ class TabConnection:
         self._socket, self._context, self._tab, self._may_stay = socket, context, tab, may_stay
         self._commits = ByteQueue(COMMITS_WAITING, COMMIT_BYTES_WAITING)
         self._prompts: Newest[tuple[PredictMessage, bytes]] = Newest()
+        self._mends: Newest[tuple[MendMessage, bytes]] = Newest()
         self._looks: Newest[LookMessage] = Newest()
         self._bucket = Bucket(MESSAGES)
         self._heard = 0  # bytes since memory was last given back
@@ -91,7 +93,7 @@ class TabConnection:
         self._greet()
         committing = asyncio.create_task(self._commit_in_order())
         ending = [asyncio.create_task(part()) for part in (self._read, self._write, self._watch)]
-        serving = [asyncio.create_task(part()) for part in (self._predict_newest, self._look_newest)]
+        serving = [asyncio.create_task(part()) for part in self._questions()]
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -102,6 +104,10 @@ class TabConnection:
                 await self._close()
                 await self._tidy()
             committing.cancel()
+
+    def _questions(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """What answers the newest of each kind, and forgets older ones."""
+        return self._predict_newest, self._mend_newest, self._look_newest
 
     def _greet(self) -> None:
         self._tab.say(outgoing.hello(self._tab.user))
@@ -144,6 +150,8 @@ class TabConnection:
         match message:
             case PredictMessage():
                 self._prompts.put((message, payload))
+            case MendMessage():
+                self._mends.put((message, payload))
             case LookMessage():
                 self._looks.put(message)
             case OpenMessage():
@@ -225,6 +233,19 @@ class TabConnection:
             fault = describe_error(error)
             error.with_traceback(None)
             return outgoing.refused(fault.line, retry=fault.retry, seq=message.seq), b""
+
+    async def _mend_newest(self) -> None:
+        while True:
+            message, payload = await self._mends.take()
+            try:
+                answer = await anyio.to_thread.run_sync(
+                    self._context.workflow.mend, message, payload, lambda: self._mends.waiting
+                )
+            except Exception as error:
+                fault = describe_error(error)
+                answer = outgoing.refused(fault.line, retry=fault.retry, mend=message.seq), b""
+            if not self._mends.waiting:  # a newer one ends this one, by an error too
+                self._tab.say(*answer)
 
     async def _look_newest(self) -> None:
         while True:

@@ -134,7 +134,7 @@ def _correct(
     if not values:
         hard[free] = BACKGROUND
         return True
-    part = _part(case, window, values)
+    part = _part(replace(case, known=_looked_at(case, classes)), window, values)
     pull = PULL * (prior.trust / TRUST) * np.exp(steps[free])
     pull[before == UNLABELLED] = 1e-3
     soft, finished = _walked(part, free, hard, before, pull.astype(np.float32), values, run)
@@ -180,6 +180,21 @@ def _with_looks(
     chance = (1 - DOUBT) * proposed + DOUBT / (proposed.shape[1] + 1)
     odds = chance / (1 - chance.sum(1, keepdims=True)) * say
     return (odds / (1 + odds.sum(1, keepdims=True))).astype(np.float32)
+
+
+def _looked_at(case: PropagationInput, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(Z, Y, X) what is known, and the proposal of slices on which a person mended a part: the rest was left as right.
+
+    Without it brightness would have no say there: a part that is missing says nothing about the background.
+    """
+    mended = [s for s in case.slices if s.classes == () and not s.complete]
+    if not mended:
+        return case.known
+    known = case.known.copy()
+    for s in mended:
+        cut = plane(known, s.axis, s.index)
+        np.copyto(cut, plane(classes, s.axis, s.index), where=cut == UNLABELLED)
+    return known
 
 
 def _part(case: PropagationInput, window: CropSlices, values: tuple[int, ...]) -> PropagationInput:

@@ -17,7 +17,7 @@ SHOWN = (
     0.4  # of a class's largest cross-section that way: a slice with as much of it says what the class is like
 )
 HARDLY = 0.2  # of it: who saw no more of a class so far knows nothing of it that a further slice could spoil
-SPARE = 0.05  # of Dice: by how much more a new fill may differ from the one before than that was found wrong
+SPARE = 0.1  # of Dice: by how much more a new fill may differ from the one before than that was found wrong
 Volume3 = NDArray[np.uint8]
 
 

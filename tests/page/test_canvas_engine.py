@@ -505,7 +505,12 @@ def test_tab_goes_through_the_candidates_and_enter_takes_the_shown_one(canvas: C
     ]
     canvas.run("shapes => link.mask(app.prompts.seq, shapes)", shapes)
     canvas.page.keyboard.press("Tab")
-    assert canvas.state()["mask"] == {"score": pytest.approx(0.7), "candidate": 1, "candidates": 3}
+    assert canvas.state()["mask"] == {
+        "score": pytest.approx(0.7),
+        "candidate": 1,
+        "candidates": 3,
+        "mends": None,
+    }
     canvas.page.keyboard.press("Enter")
     said = canvas.events()[0].on(90, 120)
     assert [tuple(p) for p in np.argwhere(said == 1)] == [(20, 11), (21, 10), (21, 11), (21, 12), (22, 11)]
@@ -1073,19 +1078,90 @@ def test_rejecting_says_background_where_something_is_proposed_and_nowhere_else(
     assert event.message["prompts"]["rejected"] == {"producer": "walker", "id": 5}
 
 
-def test_shift_click_on_a_proposal_makes_it_a_box_a_point_and_a_mask_for_the_model(canvas: Canvas) -> None:
-    proposing(canvas)
+def shift_click(canvas: Canvas, row: int, col: int) -> dict:
+    """Returns the question to the model."""
     canvas.page.keyboard.down("Shift")
-    canvas.click(20, 20)
+    canvas.click(row, col)
     canvas.page.keyboard.up("Shift")
-    (asked,) = canvas.sent("predict")
-    assert asked["mask_box"] == [10, 12, 30, 40] and asked["box"] == [8, 9, 32, 43]
-    assert len(asked["points"]) == 1 and asked["labels"] == [1]
-    canvas.answer((11, 13, 29, 39))
+    return canvas.sent("predict")[-1]
+
+
+def test_shift_click_on_a_proposal_calls_that_part_a_spill_and_enter_says_background(canvas: Canvas) -> None:
+    proposing(canvas)
+    asked = shift_click(canvas, 20, 20)
+    assert asked["mend"] and asked["mask_box"] == [10, 12, 30, 40] and asked["box"] is None
+    assert len(asked["points"]) == 1 and asked["labels"] == [0]
+    canvas.answer((11, 13, 21, 30))
+    (mend,) = canvas.sent("mend")
+    assert mend["box"] == [11, 13, 21, 30] and (mend["value"], mend["prediction"]) == (0, 5)
     canvas.page.keyboard.press("Enter")
     (event,) = canvas.events()
-    assert event.message["source"] == "refined"
-    assert event.message["box"] == [11, 13, 29, 39] and (event.patch == 2).all()
+    assert event.message["source"] == "refined" and "mends" in event.message["prompts"]
+    assert event.message["box"] == [11, 13, 21, 30] and (event.patch == 0).all()
+
+
+def test_shift_click_beside_a_proposal_adds_what_is_missing_to_its_class(canvas: Canvas) -> None:
+    proposing(canvas).run("app.setClass(1)")
+    asked = shift_click(canvas, 20, 50)
+    assert asked["mend"] and asked["mask_box"] == [10, 12, 30, 40] and asked["labels"] == [1]
+    canvas.answer((15, 40, 25, 55))
+    assert canvas.state()["mask"]["mends"] == {"adds": True, "className": "kidney", "slices": None}
+    canvas.page.keyboard.press("Enter")
+    (event,) = canvas.events()
+    assert event.message["box"] == [15, 40, 25, 55] and (event.patch == 2).all()
+    assert canvas.state()["classId"] == 1, "the class in hand stays"
+
+
+def mended(canvas: Canvas, box: tuple[int, ...], value: int) -> None:
+    """The server's answer to the newest question: all of a box becomes one class."""
+    count = 2 * math.prod(b - a for a, b in zip(box[::2], box[1::2]))
+    canvas.run(
+        """([box, value, count]) => link.deliver('mended', {seq: app.mending.seq, image: app.image.id,
+            prediction: app.proposals.prediction, box, voxels: count / 2, slices: box[1] - box[0], ms: 1},
+            new Uint8Array(count).fill(value).fill(200, count / 2).buffer)""",
+        [list(box), value, count],
+    )
+
+
+def proposed_on(canvas: Canvas, axis: int, index: int) -> NDArray[np.uint8]:
+    rows, cols, flat = canvas.run(
+        """([axis, index]) => { const {whole, size} = app.views[axis];
+            return [size.rows, size.cols, [...app.proposals.slice(axis, index, whole).classes]]; }""",
+        [axis, index],
+    )
+    return np.array(flat, np.uint8).reshape(rows, cols)
+
+
+def test_what_a_mended_part_changes_is_on_show_in_every_plane_until_escape(canvas: Canvas) -> None:
+    proposing(canvas)
+    index = canvas.state()["index"]
+    before = [proposed_on(canvas, 0, index + 1), proposed_on(canvas, 1, 17), proposed_on(canvas, 2, 41)]
+    shift_click(canvas, 20, 50)
+    canvas.answer((15, 40, 25, 55))
+    mended(canvas, (index - 1, index + 2, 15, 25, 40, 55), 2)
+    after = [proposed_on(canvas, 0, index + 1), proposed_on(canvas, 1, 17), proposed_on(canvas, 2, 41)]
+    assert (after[0][15:25, 40:55] == 2).all() and ((after[0] != before[0]).sum()) == 150
+    assert (after[1][index - 1 : index + 2, 40:55] == 2).all()
+    assert (after[2][index - 1 : index + 2, 15:25] == 2).all()
+    assert canvas.state()["mask"]["mends"]["slices"] == 3
+    canvas.page.keyboard.press("Escape")
+    again = [proposed_on(canvas, 0, index + 1), proposed_on(canvas, 1, 17), proposed_on(canvas, 2, 41)]
+    assert all((a == b).all() for a, b in zip(before, again)) and canvas.state()["mask"] is None
+
+
+def test_while_an_object_is_prompted_its_proposal_is_not_drawn_and_no_key_accepts_any(canvas: Canvas) -> None:
+    proposing(canvas).run("app.setOpacity(0.9); app.setUncertainty(false)")
+    striped = colour(canvas, 20, 30)
+    canvas.click(20, 30)
+    canvas.answer((18, 14, 28, 20))
+    assert np.ptp(striped) > 15
+    assert np.ptp(colour(canvas, 14, 36)) < 15, "grey: all of the touched proposal is away"
+    canvas.run("app.acceptSlice(); app.acceptRange(0, 3); app.rejectSlice()")
+    assert canvas.events() == [] and "clear it (Esc) first" in canvas.messages()[-1]
+    canvas.page.keyboard.press("Escape")
+    assert np.abs(np.subtract(colour(canvas, 20, 30), striped)).max() < 6
+    canvas.run("app.acceptSlice()")
+    assert len(canvas.sent("accept") or canvas.events()) == 1
 
 
 def test_the_next_slice_is_marked_and_one_call_away_in_any_plane(canvas: Canvas) -> None:

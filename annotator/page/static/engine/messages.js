@@ -2,7 +2,7 @@
 
 /** Listen to the link until the canvas ends. */
 export function listen(parts) {
-  const { link, signal, state, planes, prompts, proposals } = parts;
+  const { link, signal, state, planes, prompts, proposals, mending } = parts;
   const on = (name, handler) => {
     const hear = ({ detail: { message, payload } }) => {
       if (state.image && (message.image === undefined || message.image === state.image.id))
@@ -11,6 +11,7 @@ export function listen(parts) {
     link.addEventListener(name, hear, { signal });
   };
   on("mask", (message, payload) => prompts.receive(message, payload));
+  on("mended", (message, payload) => mending.receive(message, payload));
   on("region", (message, payload) => state.session.region(message, payload));
   on("slices", (message) => {
     state.states.replace(message.slices);
@@ -39,7 +40,8 @@ function acknowledged({ notices }, { conflict }) {
 }
 
 /** A question is answered by its sentence; a label that will never be taken disappears here too. */
-function refused({ state, notices, prompts, editor }, message) {
+function refused({ state, notices, prompts, editor, mending }, message) {
+  if (message.mend !== undefined) return mending.refused(message);
   if (message.seq !== undefined && message.seq !== null) return prompts.refused(message);
   if (message.retry) return;
   editor.history.drop(message.id);

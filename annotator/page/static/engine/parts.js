@@ -4,6 +4,7 @@ import { CanvasState } from "./canvas_state.js";
 import { Acceptance } from "./edit/acceptance.js";
 import { Editor } from "./edit/editor.js";
 import { Input } from "./edit/input.js";
+import { Mending } from "./edit/mending.js";
 import { Navigation } from "./edit/navigation.js";
 import { PromptStore } from "./edit/prompts.js";
 import { UndoRedo } from "./edit/undo.js";
@@ -32,18 +33,30 @@ export function makeParts(root, { link, signal, wholeLimit, proposes, ...command
   const base = { state: canvasState, settings, planes, link, signal, notices, clock };
   const proposals = new Proposals({ ...base, proposes });
   const editor = new Editor(base);
-  const prompts = new PromptStore({ ...base, stats: frames.stats, editor, chooseClass });
+  const mending = new Mending({ ...base, proposals });
+  const asked = { stats: frames.stats, editor, mending, proposals, chooseClass };
+  const prompts = new PromptStore({ ...base, ...asked });
   const navigation = new Navigation({ ...base, prompts, proposals });
   const undoRedo = new UndoRedo({ ...base, editor, navigation });
-  const acceptance = new Acceptance({ ...base, editor, proposals });
+  const acceptance = new Acceptance({ ...base, editor, proposals, prompts });
   const toolbox = new Toolbox({ ...base, editor, prompts, navigation, setWindow });
-  const parts = { ...base, frames, proposals, editor, prompts, navigation, toolbox };
+  const parts = { ...base, frames, proposals, editor, mending, prompts, navigation, toolbox };
   const opening = new Opening({ ...parts, wholeLimit });
   planes.build({ ...parts, proposes }); // views show parts that were given `planes`
   for (const view of planes.views) new Input(view, parts);
   listen(parts);
   planes.setPointer(toolbox.tool.cursor);
   notices.changed();
-  const made = { canvasState, settings, planes, frames, notices, proposals, editor, prompts };
+  const made = {
+    canvasState,
+    settings,
+    planes,
+    frames,
+    notices,
+    proposals,
+    editor,
+    mending,
+    prompts,
+  };
   return { ...made, navigation, undoRedo, acceptance, toolbox, opening };
 }

@@ -23,7 +23,12 @@ export function stateOf(app) {
     accepting: (set?.acceptAs ?? null) !== null,
     model: set?.model ?? null,
     mask: candidate
-      ? { score: candidate.score, candidate: set.chosen, candidates: set.candidates.length }
+      ? {
+          score: candidate.score,
+          candidate: set.chosen,
+          candidates: set.candidates.length,
+          mends: mendsOf(app, set.refine),
+        }
       : null,
     canUndo: Boolean(set?.items.length || editor.history.next),
     canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
@@ -33,6 +38,16 @@ export function stateOf(app) {
     loading: app.session?.progress ?? { done: 0, total: 0 },
     rev: app.session?.rev ?? 0,
   };
+}
+
+/**
+ * Of a mask that mends a proposal {adds, className, slices}, `slices` null until it is known; else
+ * null.
+ */
+function mendsOf({ settings, proposals, mending }, refine) {
+  if (!refine?.mends) return null;
+  const slices = mending.askedAt === null ? (proposals.mended?.slices ?? 0) : null;
+  return { adds: refine.label === 1, className: nameOf(settings, refine.classId), slices };
 }
 
 /** The detail of a "hover" event, or null outside the slice. */

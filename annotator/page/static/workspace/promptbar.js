@@ -37,8 +37,15 @@ export function promptbar(focusCanvas) {
   return { node, update };
 }
 
-function maskText({ candidate, candidates }) {
+function maskText({ candidate, candidates, mends }) {
+  if (mends) return mendText(mends);
   return candidates > 1 ? `Mask ${candidate + 1} of ${candidates}` : "Mask";
+}
+
+function mendText({ adds, className, slices }) {
+  const what = adds ? `Add to ${className}` : `Take off ${className}`;
+  if (slices === null) return `${what}…`;
+  return slices > 1 ? `${what} on ${slices} slices` : what;
 }
 
 function action(text, key, onclick) {

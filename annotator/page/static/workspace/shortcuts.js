@@ -28,7 +28,7 @@ export const GROUPS = [
     keys: [
       { keys: "Left click", text: "Add to the object" },
       { keys: "Right click", text: "Remove from the object (also Alt+click)" },
-      { keys: "Shift+click", text: "Refine a label or a proposal" },
+      { keys: "Shift+click", text: "Mend a wrong part of a proposal, or refine a label" },
       {
         keys: "Enter  A",
         codes: ["Enter", "a"],

@@ -5,8 +5,10 @@ import { isOpen, isProposed, nothingProposed } from "../image/proposals.js";
 import { mayDraw } from "./drawing.js";
 
 export class Acceptance {
-  constructor({ state, settings, planes, link, notices, clock, editor, proposals }) {
-    Object.assign(this, { state, settings, planes, link, notices, clock, editor, proposals });
+  constructor({ state, settings, planes, link, notices, clock, ...parts }) {
+    const { editor, proposals, prompts } = parts;
+    Object.assign(this, { state, settings, planes, link, notices, clock });
+    Object.assign(this, { editor, proposals, prompts });
   }
 
   /** Accept what is proposed on the open slice. */
@@ -34,7 +36,8 @@ export class Acceptance {
   rejectSlice() {
     const view = this.planes.active;
     if (!this.state.image || !mayDraw(this, view)) return;
-    const { obstacle, shown } = this.proposals;
+    const { shown } = this.proposals;
+    const obstacle = this.#obstacle;
     if (obstacle) return this.notices.say("info", obstacle);
     const classes = view.labels.map((_, at) => (isProposed(view, at) ? BACKGROUND : UNLABELLED));
     if (classes.every((value) => value === UNLABELLED))
@@ -44,9 +47,18 @@ export class Acceptance {
     this.editor.commit(view.ref, { box: view.whole, classes }, { prompts });
   }
 
+  /** Why nothing is to be accepted or rejected now, or null. A key meant for a mask takes nothing. */
+  get #obstacle() {
+    const prompted = this.prompts.on(this.planes.active.ref)?.items.length;
+    return prompted
+      ? "A mask is open on this slice; accept it (Enter) or clear it (Esc) first."
+      : this.proposals.obstacle;
+  }
+
   /** As sure as the person asks. The server lays the voxels; they are undone as one. */
   #accept({ axis, lo, hi }) {
-    const { shown, prediction, obstacle } = this.proposals;
+    const { shown, prediction } = this.proposals;
+    const obstacle = this.#obstacle;
     if (obstacle) return this.notices.say("info", obstacle);
     const id = this.link.newId();
     const image = this.state.image.id;

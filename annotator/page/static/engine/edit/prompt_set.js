@@ -3,7 +3,6 @@
 import { ERASED, UNLABELLED, unpackBits } from "../codec.js";
 import { union } from "../geometry.js";
 
-const PROPOSAL_MARGIN = 0.1; // of the component's sides
 const MAX_SCRIBBLE_POINTS = 400; // sent per scribble
 // prompts from which on the mask they correct goes along; as in models/prompt.py, which says why
 const HANDED_BACK = 3;
@@ -16,7 +15,7 @@ export function newPromptSet(axis, index) {
     index,
     items: [],
     taken: [], // back, by undo
-    refine: null, // {classId, object, box, mask}: the label or proposal to improve
+    refine: null, // what Shift+click pointed at, as in pointed_part.js
     candidates: [], // {box, mask, score}
     chosen: 0, // candidate on show
     seq: 0, // of the newest question
@@ -42,30 +41,20 @@ export function question(set) {
       points: thin(path).map(([r, c]) => [round(r), round(c)]),
     })),
     mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
+    mend: Boolean(set.refine?.mends),
   };
 }
 
 /**
  * The mask that goes along, or null: what the newest prompt corrects, once there are enough of them
  * or where a person picked another candidate than the first; else the label or proposal to refine.
+ * A candidate that mends a proposal is one part of it, and no mask of the object.
  */
 export function handedMask({ items, refine }) {
   const { corrects, picked } = items.at(-1) ?? {};
-  if (!corrects || !(picked || items.length >= HANDED_BACK)) return refine;
+  if (refine?.mends || !corrects || !(picked || items.length >= HANDED_BACK)) return refine;
   const { r0, c0, r1, c1 } = corrects.box;
   return (r1 - r0) * (c1 - c0) <= MAX_HANDED_PIXELS ? corrects : refine;
-}
-
-/** Room around a proposed component: it may be too small as well as too large. */
-export function widened({ r0, c0, r1, c1 }, whole) {
-  const down = Math.max(1, Math.round((r1 - r0) * PROPOSAL_MARGIN));
-  const right = Math.max(1, Math.round((c1 - c0) * PROPOSAL_MARGIN));
-  return {
-    r0: Math.max(whole.r0, r0 - down),
-    c0: Math.max(whole.c0, c0 - right),
-    r1: Math.min(whole.r1, r1 + down),
-    c1: Math.min(whole.c1, c1 + right),
-  };
 }
 
 function thin(points) {
@@ -86,7 +75,8 @@ export function decodeMask({ box: [r0, c0, r1, c1], score, offset, bytes }, payl
  * The classes an accepted mask says; a refinement also takes back what the old mask had and the new
  * one lacks.
  */
-export function patchOf(candidate, refine) {
+export function patchOf(candidate, refined) {
+  const refine = refined?.mends ? null : refined;
   const box = refine ? union(candidate.box, refine.box) : candidate.box;
   const width = box.c1 - box.c0;
   const classes = new Uint8Array(width * (box.r1 - box.r0)).fill(UNLABELLED);

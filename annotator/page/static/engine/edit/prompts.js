@@ -1,18 +1,19 @@
 // Prompts of each slice and the masks offered for them. The newest question wins; older answers are
 // dropped.
 
-import { bytesOf, ERASED, packBits } from "../codec.js";
-import { component, cut } from "../geometry.js";
-import { isProposed } from "../image/proposals.js";
+import { bytesOf, packBits } from "../codec.js";
 import { hasClass } from "./drawing.js";
-import { decodeMask, handedMask, newPromptSet, patchOf, question, widened } from "./prompt_set.js";
+import { pointedPart, proposedUnder } from "./pointed_part.js";
+import { decodeMask, handedMask, newPromptSet, patchOf, question } from "./prompt_set.js";
 
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
 
 export class PromptStore {
-  constructor({ state, settings, planes, link, notices, stats, editor, chooseClass }) {
-    Object.assign(this, { state, settings, planes, link, notices, stats, editor, chooseClass });
+  constructor({ state, settings, planes, link, notices, ...parts }) {
+    const { stats, editor, mending, proposals, chooseClass } = parts;
+    Object.assign(this, { state, settings, planes, link, notices });
+    Object.assign(this, { stats, editor, mending, proposals, chooseClass });
     this.sets = new Map(); // "image/axis/index" -> set
     this.seq = 0;
     this.warned = false;
@@ -27,8 +28,18 @@ export class PromptStore {
   shownCandidate(ref) {
     const set = this.on(ref);
     const candidate = set?.candidates[set.chosen];
-    if (candidate) candidate.classId = set.refine?.classId ?? set.acceptAs ?? this.settings.classId;
+    if (candidate) candidate.classId = set.refine?.value ?? set.acceptAs ?? this.settings.classId;
     return candidate;
+  }
+
+  /** The proposals that are in the way of what is prompted on a slice, or null: (rows * cols). */
+  hides(view) {
+    const set = this.on(view.ref);
+    if (!set?.items.length || set.refine?.mends) return null;
+    const { cols } = view.size;
+    const points = set.items.filter(({ kind, label }) => kind === "point" && label);
+    const at = points.map(({ row, col }) => Math.round(row) * cols + Math.round(col));
+    return proposedUnder(view, set.candidates[set.chosen], at);
   }
 
   /**
@@ -46,24 +57,16 @@ export class PromptStore {
   }
 
   /**
-   * Take the labelled or proposed component under a pixel as a mask to improve; false where there
-   * is none.
+   * Improve the label under a pixel, or mend the proposal there; false where there is neither.
    */
   refine(view, point, time) {
-    const seed = Math.round(point.row) * view.size.cols + Math.round(point.col);
-    const proposed = isProposed(view, seed);
-    const classId = proposed ? view.proposed.classes[seed] : view.labels[seed];
-    if (classId === 0 || classId >= ERASED) return false;
-    const object = view.objects?.[seed] ?? 0;
-    const labelled = (i) => view.labels[i] === classId && (!object || view.objects[i] === object);
-    const offered = (i) => isProposed(view, i) && view.proposed.classes[i] === classId;
-    const { mask, box } = component(view.size, seed, proposed ? offered : labelled);
+    const part = pointedPart(view, point);
+    if (!part) return false;
     this.clear(view.ref);
-    const set = this.#open(view.ref);
-    set.refine = { classId, object, box, mask: cut(mask, view.size.cols, box) };
-    if (proposed) set.items.push({ kind: "box", ...widened(box, view.whole) });
-    this.chooseClass(classId);
-    this.add(view.ref, { kind: "point", row: point.row, col: point.col, label: 1 }, time);
+    this.#open(view.ref).refine = part;
+    if (!part.mends) this.chooseClass(part.classId);
+    const { row, col } = point;
+    this.add(view.ref, { kind: "point", row, col, label: part.label }, time);
     return true;
   }
 
@@ -88,8 +91,8 @@ export class PromptStore {
 
   clear(ref) {
     const had = this.on(ref);
-    this.sets.delete(`${this.state.image?.id}/${ref.axis}/${ref.index}`);
-    if (had) this.#shown(ref);
+    if (had?.refine?.mends) this.mending.drop();
+    if (had) this.#forgetSet(ref);
     return Boolean(had);
   }
 
@@ -97,6 +100,7 @@ export class PromptStore {
     const set = this.on(ref);
     if (!set || set.candidates.length < 2) return false;
     set.chosen = (set.chosen + 1) % set.candidates.length;
+    this.#mend(set);
     this.#shown(ref);
     return true;
   }
@@ -153,8 +157,8 @@ export class PromptStore {
       model_ms: message.ms,
       candidates: set.candidates.length,
     });
-    if (!set.candidates.length)
-      this.notices.say("info", "The model found nothing there; add a click or draw a box.");
+    if (!set.candidates.length) this.notices.say("info", nothingFound(set));
+    this.#mend(set);
     this.#shown(set);
     if (set.acceptAs !== null) this.#acceptArrived(set);
     this.#askOvertaken();
@@ -216,19 +220,18 @@ export class PromptStore {
     }
     const instance = set.refine ? set.refine.object : this.settings.instances ? -1 : 0;
     const place = { axis: set.axis, index: set.index };
-    const prompts = {
-      ...question(set),
-      model: set.model,
-      candidate: set.chosen,
-      score: candidate.score,
-    };
+    const { model, chosen, refine } = set;
+    const mends = refine?.mends && { mends: { producer: this.proposals.shown?.producer } };
+    const how = { model, candidate: chosen, score: candidate.score, ...mends };
+    const prompts = { ...question(set), ...how };
     const source = set.refine ? "refined" : "prompted";
     const done = this.editor.commit(place, patchOf(candidate, set.refine), {
       source,
       prompts,
       instance,
     });
-    if (done) this.clear(place);
+    if (done && mends) this.mending.accept();
+    if (done) this.#forgetSet(place);
     return true;
   }
 
@@ -262,6 +265,19 @@ export class PromptStore {
     }
   }
 
+  #forgetSet(ref) {
+    this.sets.delete(`${this.state.image?.id}/${ref.axis}/${ref.index}`);
+    this.#shown(ref);
+  }
+
+  /** A wrong part of a proposal is on offer: what would it change in the volume? */
+  #mend(set) {
+    if (!set.refine?.mends) return;
+    const part = set.candidates[set.chosen];
+    if (part) this.mending.ask(set, { ...part, value: set.refine.value });
+    else this.mending.drop();
+  }
+
   #open({ axis, index }) {
     const key = `${this.state.image.id}/${axis}/${index}`;
     if (!this.sets.has(key)) this.sets.set(key, newPromptSet(axis, index));
@@ -279,6 +295,7 @@ export class PromptStore {
     Object.assign(set, { acceptAs: null, later: [] });
     if (set.items.length) return this.predict(ref);
     this.seq++; // an answer on its way is to the question just taken back
+    if (set.refine?.mends) this.mending.drop();
     Object.assign(set, { candidates: [], waiting: false, refine: null });
     this.#shown(ref);
   }
@@ -289,9 +306,14 @@ export class PromptStore {
   }
 
   #shown({ axis }) {
-    this.planes.views[axis].redraw();
+    this.planes.views[axis].promptsChanged();
     this.notices.changed();
   }
+}
+
+function nothingFound({ refine }) {
+  if (refine?.mends) return "The model would change nothing there; draw the part with the brush.";
+  return "The model found nothing there; add a click or draw a box.";
 }
 
 function sidesOf({ r0, c0, r1, c1 }) {

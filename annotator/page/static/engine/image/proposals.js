@@ -1,7 +1,8 @@
 // What the app proposes for the open image: a class and a confidence per voxel, and the slice worth
 // labelling next.
 
-import { ERASED, UNLABELLED } from "../codec.js";
+import { bytesOf, ERASED, UNLABELLED } from "../codec.js";
+import { boxOnSlice } from "../geometry.js";
 import { LabelVolume } from "./labels.js";
 import { get, getJson, slabsOutwards } from "./loader.js";
 
@@ -21,6 +22,7 @@ export class Proposals {
     this.guide = null; // the plan of a guided start
     this.next = null; // {axis, index, reason}, `axis` null where nothing is in doubt
     this.fill = null; // the newest "fill" message while one runs
+    this.mended = null; // {box, classes, sure, voxels, slices}: what a person is about to change
     this.classes = shape && new LabelVolume(shape);
     this.sure = shape && new LabelVolume(shape); // 0..255; what is not read yet has no class either
   }
@@ -143,8 +145,32 @@ export class Proposals {
     const out = kept ?? { classes: new Uint8Array(count), sure: new Uint8Array(count) };
     this.classes.read(axis, index, whole, out.classes);
     this.sure.read(axis, index, whole, out.sure);
+    out.mended = this.#mendedOn(axis, index);
+    if (out.mended) layOver(out, out.mended, whole);
     out.any = out.classes.some((c) => c !== UNLABELLED);
     return out;
+  }
+
+  /** A "mended" message with what it changes, or null: back to what is proposed. */
+  preview(message, payload) {
+    if (!message && !this.mended) return;
+    this.mended = null;
+    if (message && message.prediction === this.prediction && message.voxels) {
+      const { box, voxels, slices } = message;
+      const both = bytesOf(payload);
+      const [classes, sure] = [both.subarray(0, both.length / 2), both.subarray(both.length / 2)];
+      this.mended = { box, classes, sure, voxels, slices };
+    }
+    this.planes.proposalsChanged();
+  }
+
+  /** What would change on a slice: {box, mask, classes, sure}, or null. */
+  #mendedOn(axis, index) {
+    const box = this.mended && boxOnSlice(axis, index, this.mended.box);
+    if (!box) return null;
+    const pick = (values) => sliceOf(values, this.mended.box, axis, index);
+    const [classes, sure] = [pick(this.mended.classes), pick(this.mended.sure)];
+    return { box, classes, sure, mask: classes.map((c) => (c === UNLABELLED ? 0 : 1)) };
   }
 
   async #read(signal) {
@@ -157,7 +183,9 @@ export class Proposals {
       const response = await get(url, signal);
       if (response.status === 204) return; // nothing is proposed any more
       const both = new Uint8Array(await response.arrayBuffer());
-      this.prediction = Number(response.headers.get("x-prediction"));
+      const prediction = Number(response.headers.get("x-prediction"));
+      if (prediction !== this.prediction) this.mended = null;
+      this.prediction = prediction;
       this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
       this.sure.loadSlab(z0, both.subarray(both.length / 2));
       this.planes.proposalsChanged();
@@ -166,7 +194,7 @@ export class Proposals {
 
   #clear() {
     const { shape } = this.state.image;
-    this.prediction = null;
+    this.prediction = this.mended = null;
     this.classes = new LabelVolume(shape);
     this.sure = new LabelVolume(shape);
     this.planes.proposalsChanged();
@@ -180,6 +208,26 @@ export class Proposals {
     this.next = await getJson(`/api/images/${image.id}/next-slice${from}`, signal);
     this.planes.statesChanged();
   }
+}
+
+/** One slice of a volume box's values. */
+function sliceOf(values, [z0, z1, y0, y1, x0, x1], axis, index) {
+  const [low, steps] = [[z0, y0, x0][axis], [(y1 - y0) * (x1 - x0), x1 - x0, 1]];
+  const [rows, cols] = [z1 - z0, y1 - y0, x1 - x0].filter((_, i) => i !== axis);
+  const [down, right] = steps.filter((_, i) => i !== axis);
+  const start = (index - low) * steps[axis];
+  const at = (i) => start + Math.floor(i / cols) * down + (i % cols) * right;
+  return Uint8Array.from({ length: rows * cols }, (_, i) => values[at(i)]);
+}
+
+function layOver({ classes, sure }, mended, { c1: width }) {
+  const { r0, c0, c1 } = mended.box;
+  mended.mask.forEach((on, i) => {
+    if (!on) return;
+    const at = (Math.floor(i / (c1 - c0)) + r0) * width + (i % (c1 - c0)) + c0;
+    classes[at] = mended.classes[i];
+    sure[at] = mended.sure[i];
+  });
 }
 
 /** Is this voxel's proposal on show: unlabelled, of a class, and as sure as the person asks? */

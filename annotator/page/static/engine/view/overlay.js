@@ -20,6 +20,7 @@ export function drawOverlay(view, pen) {
   const split = instances && view.state.labels.hasObjects;
   if (visible && (style !== "fill" || split)) view.borders.draw(pen, 1.75 * camera.dpr);
   drawCrosshair(view, pen);
+  drawMended(view, pen);
   drawCandidate(view, pen);
   drawPrompts(view, pen);
   view.toolbox.tool.draw?.(view, pen);
@@ -108,18 +109,28 @@ function drawCrosshair(view, pen) {
   pen.stroke();
 }
 
-/** The border of the model's mask as a moving dashed line. */
+/** What the part on offer would change on this slice. */
+function drawMended(view, pen) {
+  const { proposed, settings, candidate } = view;
+  if (proposed?.mended && !candidate && settings.proposals)
+    drawMarching(view, pen, proposed.mended, "#fde047");
+}
+
+/** The border of the model's mask. */
 function drawCandidate(view, pen) {
-  const { camera, candidate, settings } = view;
-  if (!candidate) return;
-  const size = {
-    rows: candidate.box.r1 - candidate.box.r0,
-    cols: candidate.box.c1 - candidate.box.c0,
-  };
-  candidate.path ??= borders(size, { labels: candidate.mask, shown: MASK_SHOWN }).get(1);
-  if (!candidate.path) return;
-  const path = onScreen(candidate.path, camera, { row: candidate.box.r0, col: candidate.box.c0 });
-  strokeTwice(pen, camera.dpr, colorOf(settings, candidate.classId), path);
+  const { candidate, settings } = view;
+  if (candidate) drawMarching(view, pen, candidate, colorOf(settings, candidate.classId));
+}
+
+/** The border of a mask {box, mask} as a moving dashed line. */
+function drawMarching(view, pen, part, color) {
+  const { camera } = view;
+  const { r0, c0, r1, c1 } = part.box;
+  const size = { rows: r1 - r0, cols: c1 - c0 };
+  part.path ??= borders(size, { labels: part.mask, shown: MASK_SHOWN }).get(1);
+  if (!part.path) return;
+  const path = onScreen(part.path, camera, { row: r0, col: c0 });
+  strokeTwice(pen, camera.dpr, color, path);
   pen.setLineDash([5 * camera.dpr, 5 * camera.dpr]);
   pen.lineDashOffset = -view.frames.antsPhase * camera.dpr;
   pen.strokeStyle = "#ffffff";

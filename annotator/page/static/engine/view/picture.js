@@ -50,6 +50,7 @@ export class Picture {
   }
 
   proposalsChanged() {
+    this.inTheWay = null; // of the prompts on this slice
     this.proposal.invalidate();
     this.doubt.invalidate();
   }
@@ -154,8 +155,9 @@ export class Picture {
 
   #paintProposal(tile, area) {
     const { view, palette } = this;
+    this.inTheWay ??= view.prompts.hides(view) ?? NOTHING;
     return paintPixels(tile, area, view.camera.cols, (at) =>
-      isProposed(view, at) ? palette[view.proposed.classes[at]] : 0,
+      isProposed(view, at) && !this.inTheWay[at] ? palette[view.proposed.classes[at]] : 0,
     );
   }
 
@@ -216,6 +218,7 @@ export class Picture {
   }
 }
 
+const NOTHING = new Uint8Array(0);
 const UNKNOWN_PALETTE = new Uint32Array(256);
 UNKNOWN_PALETTE[UNLABELLED] = 0xffffffff;
 

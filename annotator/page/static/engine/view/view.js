@@ -146,6 +146,12 @@ export class PlaneView {
     this.redraw();
   }
 
+  /** Prompts of this slice changed: proposals make way for what is prompted. */
+  promptsChanged() {
+    if (this.image && this.proposed?.any) this.picture.proposalsChanged();
+    this.redraw();
+  }
+
   /** The layer of trust was switched on or off. */
   trustChanged() {
     if (this.shown && this.image) this.trust.refresh();
