@@ -100,7 +100,7 @@ def rgb8(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
     """
     if values.dtype.kind == "f" and values.size and values.min() >= 0 and values.max() <= 1:
         return np.asarray(np.rint(values * 255), np.uint8)
-    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+    if values.dtype.kind != "u" or values.dtype.itemsize > 4:
         raise FileRefused(f"its colours are {values.dtype}; save it as 8 or 16 bit RGB")
     bits = bits or 8 * values.dtype.itemsize
     if bits == 8 and values.dtype == np.uint8:

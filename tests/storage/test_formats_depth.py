@@ -103,6 +103,9 @@ def test_bits_that_the_file_says_it_uses_count(tmp_path: Path):
     header = {"Rows": 10, "Columns": 12, "ImagePositionPatient": [0, 0, 0], **colour}
     dataset(values, **header).save_as(tmp_path / "a.dcm", enforce_file_format=True)  # 12 bits stored
     assert np.array_equal(formats.read(tmp_path / "a.dcm").pixels[0], values >> 4)
+    assert np.array_equal(rgb8(values.astype(np.uint32) << 20, 32), values >> 4)
+    with pytest.raises(FileRefused, match="its colours are int16"):
+        rgb8(values.astype(np.int16))
     with pytest.raises(FileRefused, match="says that it uses 12 bits"):
         rgb8(values << 4, 12)
 
