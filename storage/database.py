@@ -1,6 +1,7 @@
 """One SQLite connection behind one lock, opened by the project's owner alone (or read-only by anybody)."""
 
 import errno
+import os
 import shutil
 import sqlite3
 import threading
@@ -161,3 +162,34 @@ def is_full(error: OSError | sqlite3.OperationalError) -> bool:
         return "full" in str(error)
     full = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     return error.errno in full or (error.errno is None and " requested and " in str(error))
+
+
+class ProjectUnwritable(OSError):
+    """A project that may be looked at and not opened."""
+
+
+@contextmanager
+def unwritable_told(root: Path) -> Iterator[None]:
+    """Turns the system's refusals to write into one sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        if is_full(error) or _no_room(root, error):
+            raise StorageFull(
+                f"the disk of {root} is full; free some space and open it again, nothing was lost. "
+                "The command status works, and export to another disk"
+            ) from error
+        number = (
+            error.errno if isinstance(error, OSError) else errno.EROFS if "readonly" in str(error) else None
+        )
+        if number not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ProjectUnwritable(
+            f"{root} cannot be written to ({os.strerror(number)}); the commands status and export work all the same, "
+            "for anything else make the folder writable or copy it"
+        ) from error
+
+
+def _no_room(root: Path, error: Exception) -> bool:
+    """SQLite says "disk I/O error" where it finds no room for its notes."""
+    return "disk I/O error" in str(error) and shutil.disk_usage(root).free < 1 << 20

@@ -1,22 +1,16 @@
 """A project's folder: whole, and with one owner: a lock that the system drops when it dies, a note of who it is."""
 
-import errno
 import json
 import os
-import shutil
 import socket
-import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from storage.arrays import write_bytes
-from storage.database import StorageFull, is_full
 
 NOTE = "owner.json"
 DIRECTORIES = ("images", "labels")  # named like their tables
@@ -46,37 +40,6 @@ class ProjectBusy(RuntimeError):
     def __init__(self, root: Path, owner: Owner | None) -> None:
         super().__init__(f"{root} is open in {owner or 'another process'}; close it there first")
         self.root, self.owner = root, owner
-
-
-class ProjectUnwritable(OSError):
-    """A project that may be looked at and not opened."""
-
-
-@contextmanager
-def unwritable_told(root: Path) -> Iterator[None]:
-    """Turns the system's refusals to write into one sentence."""
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        if is_full(error) or _no_room(root, error):
-            raise StorageFull(
-                f"the disk of {root} is full; free some space and open it again, nothing was lost. "
-                "The command status works, and export to another disk"
-            ) from error
-        number = (
-            error.errno if isinstance(error, OSError) else errno.EROFS if "readonly" in str(error) else None
-        )
-        if number not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise ProjectUnwritable(
-            f"{root} cannot be written to ({os.strerror(number)}); the commands status and export work all the same, "
-            "for anything else make the folder writable or copy it"
-        ) from error
-
-
-def _no_room(root: Path, error: Exception) -> bool:
-    """SQLite says "disk I/O error" where it finds no room for its notes."""
-    return "disk I/O error" in str(error) and shutil.disk_usage(root).free < 1 << 20
 
 
 class ProjectLock:

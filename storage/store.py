@@ -16,7 +16,7 @@ from storage.bin import Bin, free_name
 from storage.class_use import images_naming, use_of
 from storage.class_values import ClassValues
 from storage.classes import ClassRows, clean_name
-from storage.database import Database, full_disk_told
+from storage.database import Database, full_disk_told, unwritable_told
 from storage.events.acts import Acts
 from storage.events.answers import Answers
 from storage.events.current_act import current_act
@@ -25,7 +25,7 @@ from storage.events.revoking import events_of, insert_revokes, revokers_of, sent
 from storage.image_sources import ImageSources
 from storage.image_states import ImageStates
 from storage.judging import Judging
-from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep, unwritable_told
+from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep
 from storage.predictions import Predictions
 from storage.rounds import Rounds
 from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel

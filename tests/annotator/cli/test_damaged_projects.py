@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import app
-from storage.database import StorageFull, full_disk_told
-from storage.lock import ProjectBusy, ProjectUnwritable, unwritable_told
+from storage.database import ProjectUnwritable, StorageFull, full_disk_told, unwritable_told
+from storage.lock import ProjectBusy
 from storage.store import Store
 
 NOBODY = 65534
