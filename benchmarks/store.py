@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from annotator.exchange.import_images import import_path
+from annotator.jobs import Job
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
 from annotator.protocol.incoming import LabelMessage
@@ -32,6 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=ROOT.parent if os.access(ROOT.parent, os.W_OK) else None) as folder:
         rows = [*commits(Path(folder), 200 if options.quick else 1000)]
         rows += many_images(Path(folder), 2_000 if options.quick else 10_000)
+        rows += imports(Path(folder), 500 if options.quick else 10_000)
         rows += memory(Path(folder), (512, 512, 100 if options.quick else 300))
     finish(rows, options.json)
 
@@ -76,6 +80,24 @@ def many_images(folder: Path, count: int) -> Iterator[Row]:
     yield Row(f"{count} images", "open project, first page", "median ms", opened * 1000, 1)
     yield Row(f"{count} images", "a page of 100", "median ms", percentile(pages, 0.5), len(pages))
     yield Row(f"{count} images", "a page of 100", "p95 ms", percentile(pages, 0.95), len(pages))
+
+
+def imports(folder: Path, count: int) -> Iterator[Row]:
+    """A folder of PNG of 256 x 256 pixels, imported and imported again."""
+    rng = np.random.default_rng(0)
+    (folder / "pictures").mkdir()
+    slope = np.add.outer(np.arange(256), np.arange(256)) // 3
+    for n in range(count):
+        picture = (slope + rng.integers(0, 20, slope.shape)).astype(np.uint8)
+        Image.fromarray(picture).save(folder / "pictures" / f"{n:05}.png", compress_level=1)
+    store = Store(folder / "imported")
+    for act in ("import", "import again"):
+        start, used = time.perf_counter(), time.process_time()
+        report = import_path(store, folder / "pictures", Job("import"))
+        yield Row(f"{count} PNG", act, "s", time.perf_counter() - start, count)
+        yield Row(f"{count} PNG", act, "CPU s", time.process_time() - used, count)
+        assert len(report.added) + report.known == count
+    store.close()
 
 
 def add_small_images(root: Path, count: int) -> None:

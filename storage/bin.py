@@ -1,6 +1,7 @@
 """Images thrown away: out of sight with all that was said of them, until they come back or the bin is emptied."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def _forget(tables: Tables, root: Path, image_id: int, uid: str) -> list[Path]:
     )
     last = "(select max(id) from labels where image_id = ?1)"
     tables.execute(f"delete from labels where image_id = ?1 and id < {last}", [image_id])
-    for table in ("predictions", "held_out", "corrections", "image_marks", "image_progress"):
+    for table in ("predictions", "held_out", "corrections", "image_marks", "image_progress", "image_files"):
         tables.execute(f"delete from {table} where image_id = ?", [image_id])
     blank = {
         "name": f"{NAMELESS} {image_id}",
@@ -108,7 +109,10 @@ def _forget(tables: Tables, root: Path, image_id: int, uid: str) -> list[Path]:
 
 def free_name(db: Database, name: str) -> str:
     """This name, or with a number where another image has it."""
-    sql = "select name from images where substr(name, 1, ?) = ?"
-    taken = {row["name"] for row in db.rows(sql, [len(name), name])}
-    candidates = (name if n == 1 else f"{name} ({n})" for n in range(1, len(taken) + 2))
-    return next(c for c in candidates if c not in taken)
+    taken = "select 1 from images where name = ?"
+    if db.value(taken, [name]) is None:
+        return name
+    # a range of the index: thousands of images may have one name
+    count = db.number("select count(*) from images where name > ? and name < ?", [f"{name} (", f"{name} )"])
+    first = count + 2 if count and db.value(taken, [f"{name} ({count + 1})"]) is not None else 2
+    return next(f"{name} ({n})" for n in itertools.count(first) if db.value(taken, [f"{name} ({n})"]) is None)

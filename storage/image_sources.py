@@ -1,11 +1,13 @@
-"""Where images came from, and what their files say about them anew."""
+"""Images as rows: how they are known again, where they came from, what their files say about them anew."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from sqlite_utils import Database as Tables
 
+from storage.bin import free_name
 from storage.database import Database
 from storage.events.current_act import current_act
 from storage.scan import Scan
@@ -23,6 +25,18 @@ class ImageSources:
         """The images that came from this path."""
         sql = "select id from images where source = ? and bin is null order by id"
         return [row["id"] for row in self._db.rows(sql, [source])]
+
+    def files(self) -> dict[bytes, int]:
+        """Fingerprint of a file -> the image that came of it and is in sight."""
+        sql = "select fingerprint, image_id from image_files join images on images.id = image_id where bin is null"
+        return {row["fingerprint"]: row["image_id"] for row in self._db.rows(sql)}
+
+    def note_files(self, files: Mapping[bytes, int]) -> None:
+        """From now on these files are known."""
+        sql = "insert or replace into image_files (fingerprint, image_id) values (?, ?)"
+        with self._db.transaction() as tables:
+            for fingerprint, image_id in files.items():
+                tables.execute(sql, [fingerprint, image_id])
 
     def take_header(self, image_id: int, scan: Scan) -> None:
         """What a header says about the same pixels in the same order: spacing, marks and geometry."""
@@ -53,3 +67,33 @@ def _note_in_act(tables: Tables, image_id: int, header: dict[str, Any]) -> None:
     facts = json.loads(act["facts"])
     facts.setdefault("headers", {})[str(image_id)] = header
     tables.table("acts").update(act_id, {"facts": json.dumps(facts)})
+
+
+def insert_image(db: Database, uid: str, digest: str, scan: Scan) -> int:
+    """Inside the caller's transaction, after the file of its pixels; the id."""
+    name = free_name(db, scan.name)
+    row = {"uid": uid, "digest": digest, "act": current_act.get(), "name": name, **_image_row(scan)}
+    sql = f"insert into images ({', '.join(row)}) values ({', '.join('?' * len(row))}) returning id"
+    return db.number(sql, list(row.values()))
+
+
+def digest_of(scan: Scan) -> str:
+    """A fingerprint of where an image came from, its name and its pixels."""
+    digest = hashlib.blake2b(f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode(), digest_size=16)
+    for part in scan.pixels:
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def _image_row(scan: Scan) -> dict[str, Any]:
+    z, y, x = scan.shape
+    facts = {
+        "spacing_mm": scan.spacing_mm,
+        "marks": scan.marks,
+        "geometry": scan.geometry,
+        "window": scan.window,
+        "value_range": scan.value_range,
+        "presets": scan.presets,
+    }
+    row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
+    return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}

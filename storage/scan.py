@@ -70,11 +70,23 @@ def robust_window(pixels: NDArray[Any]) -> tuple[float, float]:
     """Percentiles 0.5 and 99.5 of the values, widened where they coincide; colour keeps 0..255."""
     if pixels.ndim == 4:
         return 0.0, 255.0
-    low, high = (float(v) for v in np.percentile(sample(pixels), (0.5, 99.5)))
+    low, high = _percentiles(sample(pixels), (0.5, 99.5))
     if low < high:
         return low, high
     low, high = value_range(pixels)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _percentiles(values: NDArray[Any], at: tuple[float, float]) -> tuple[float, float]:
+    """As NumPy's, of (n,); small whole numbers are counted, which is ten times faster."""
+    if values.dtype not in (np.uint8, np.uint16):
+        low, high = (float(v) for v in np.percentile(values, at))
+        return low, high
+    up_to = np.cumsum(np.bincount(values))
+    places = np.array(at) / 100 * (values.size - 1)
+    below, above = (np.searchsorted(up_to, rank(places), "right") for rank in (np.floor, np.ceil))
+    low, high = (float(v) for v in below + (above - below) * (places % 1))
+    return low, high
 
 
 def sample(pixels: NDArray[Any]) -> NDArray[Any]:

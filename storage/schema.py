@@ -271,3 +271,15 @@ def m011_judged(db: Database) -> None:
         alter table corrections rename column expected to claimed;
         alter table corrections add column whole_dice real;    -- on slices that people spoke about wholly
     """)
+
+
+@migration()
+def m012_image_files(db: Database) -> None:
+    """Fingerprints of the files that images came from: a file that is known is not read again."""
+    db.executescript("""
+        create table image_files (
+            fingerprint blob primary key,           -- of program version, path and content
+            image_id integer not null references images(id)
+        ) without rowid;
+        create index image_files_image on image_files(image_id);
+    """)

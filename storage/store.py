@@ -1,9 +1,8 @@
 """A project on disk: SQLite holds every fact, files hold arrays. A file is written once, then recorded."""
 
-import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
-from storage.arrays import Box, SliceRef, open_npy, write_npy, write_patch
+from storage.arrays import Box, SliceRef, open_npy, write_npys, write_patches
 from storage.bin import Bin, free_name
 from storage.class_use import images_naming, use_of
 from storage.class_values import ClassValues
@@ -22,7 +21,7 @@ from storage.events.answers import Answers
 from storage.events.current_act import current_act
 from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
 from storage.events.revoking import events_of, insert_revokes, revokers_of, sent_before
-from storage.image_sources import ImageSources
+from storage.image_sources import ImageSources, digest_of, insert_image
 from storage.image_states import ImageStates
 from storage.judging import Judging
 from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep
@@ -101,18 +100,16 @@ class Store:
         digest = digest_of(scan)
         if known := self.find_image(scan, digest):
             raise ValueError(f"{scan.name} is in the project already, as image {known}")
-        uid = uuid.uuid4().hex
+        return self.add_images({digest: scan})[0]
+
+    def add_images(self, scans: Mapping[str, Scan]) -> list[int]:
+        """As `add_image`, of images by their digests that are not there: all or none, and one wait for the disk."""
+        uids = {digest: uuid.uuid4().hex for digest in scans}
+        folder = self.root / "images"
         with full_disk_told():
-            write_npy(self.root / "images" / f"{uid}.npy", scan.pixels)
-        with self._db.transaction() as tables:
-            row = {
-                "uid": uid,
-                "digest": digest,
-                "act": current_act.get(),
-                "name": free_name(self._db, scan.name),
-                **_image_row(scan),
-            }
-            return int(tables.table("images").insert(row).last_pk or 0)
+            write_npys([(folder / f"{uids[digest]}.npy", scan.pixels) for digest, scan in scans.items()])
+        with self._db.transaction():
+            return [insert_image(self._db, uids[digest], digest, scan) for digest, scan in scans.items()]
 
     def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
         """The id of the image with this source, name and these pixels, if it was imported before."""
@@ -197,10 +194,9 @@ class Store:
     def add_labels(self, new: Sequence[NewLabel]) -> list[LabelRow]:
         """Several events in one transaction: all of them or none. Files first, then rows."""
         uids = [uuid.uuid4().hex if label.patch is not None else None for label in new]
+        patches = [(self._label_path(u), n.patch) for u, n in zip(uids, new, strict=True) if u and n.patch]
         with full_disk_told():
-            for uid, label in zip(uids, new, strict=True):
-                if uid and label.patch is not None:
-                    write_patch(self._label_path(uid), label.patch)
+            write_patches(patches)
         with self._db.transaction() as tables:
             ids = [self._insert_label(tables, uid, label) for uid, label in zip(uids, new, strict=True)]
         return [self._label(self._label_row(label_id)) for label_id in ids]
@@ -404,28 +400,6 @@ class Store:
         for table in DIRECTORIES:
             sweep(self.root / table, {row["uid"] for row in self._db.rows(f"select uid from {table}")})
         self.predictions.sweep()
-
-
-def digest_of(scan: Scan) -> str:
-    """A fingerprint of where an image came from, its name and its pixels."""
-    digest = hashlib.blake2b(f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode(), digest_size=16)
-    for part in scan.pixels:
-        digest.update(part.tobytes())
-    return digest.hexdigest()
-
-
-def _image_row(scan: Scan) -> dict[str, Any]:
-    z, y, x = scan.shape
-    facts = {
-        "spacing_mm": scan.spacing_mm,
-        "marks": scan.marks,
-        "geometry": scan.geometry,
-        "window": scan.window,
-        "value_range": scan.value_range,
-        "presets": scan.presets,
-    }
-    row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
-    return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}
 
 
 def _own_events(tables: Tables, client_id: str, author: str) -> list[dict[str, Any]]:

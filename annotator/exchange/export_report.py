@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class ExportedImage:
         return {axis: sorted(indices) for axis, indices in sorted(found.items())}
 
 
+@cache
 def version() -> str:
     """Of this program, from its project file."""
     path = Path(__file__).resolve().parents[2] / "pyproject.toml"

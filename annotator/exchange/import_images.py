@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotator.exchange.changed_header import difference, turned
-from annotator.exchange.import_items import ImportItem, named_scans
 from annotator.exchange.import_plan import ImportPlan, ImportRequest, facts_of, plan_import, refuse_masks
 from annotator.exchange.masks.events import MaskSource, import_mask
 from annotator.exchange.masks.meaning import ValueChoices
+from annotator.exchange.reading import ReadItem, is_full, read_items
 from annotator.jobs import Job
 from storage.formats import FileRefused, grid_of_image
-from storage.formats.base import PartOfAnother
+from storage.image_sources import digest_of
 from storage.rows import ImageRow
 from storage.scan import Scan
 from storage.store import Store
 
 NAMED = 3  # files that are no images, in the one line about an import
-SEVERAL = "its series holds {count} images and it fits one; import them apart"
+TURNED = "its header turns it another way now; delete the image and import it again"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class ImportRun:
     replaced: int = 0
     notes: list[str] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
+    unsure: set[int] = field(default_factory=set)  # items whose new header was not taken: asked about again
 
     def refuse(self, line: str) -> None:
         self.plan.sight.refuse(line)
@@ -92,11 +93,16 @@ def carry_out(store: Store, plan: ImportPlan) -> ImportReport:
     run, job, items = ImportRun(store, plan), plan.sight.job, plan.items
     for line in plan.problems:
         run.refuse(line)
-    for done, item in enumerate(items):
+    batch: list[ReadItem] = []
+    for read in read_items(plan, store.sources.files()):
         if job.cancelled:
             break
-        job.report("importing", done, len(items), plan.sight.shown(item.files[0]))
-        _import_item(run, done, item)
+        job.report("importing", read.number, len(items), plan.sight.shown(read.item.files[0]))
+        batch.append(read)
+        if is_full(batch):
+            _import_batch(run, batch)
+            batch = []
+    _import_batch(run, batch)
     if not job.cancelled:
         refuse_masks(plan)
     report = _report(run)
@@ -118,49 +124,74 @@ def _report(run: ImportRun) -> ImportReport:
     )
 
 
-def _import_item(run: ImportRun, number: int, item: ImportItem) -> None:
-    try:
-        scans = named_scans(run.plan.sight, item)
-    except PartOfAnother:
-        run.plan.sight.passed += item.files
+def _import_batch(run: ImportRun, batch: list[ReadItem]) -> None:
+    """Images first, all that are new together; then the masks that belong to them."""
+    fresh: dict[str, Scan] = {}
+    slots = {read.number: _slots(run, read, fresh) for read in batch}
+    ids = run.store.add_images(fresh) if fresh else []
+    added = {id(scan): image_id for scan, image_id in zip(fresh.values(), ids, strict=True)}
+    run.added += ids
+    files: dict[bytes, int] = {}
+    for read in batch:
+        images = [added[id(slot)] if isinstance(slot, Scan) else slot for slot in slots[read.number]]
+        if images and read.fingerprint and read.known is None and read.number not in run.unsure:
+            files[read.fingerprint] = images[0]
+        _import_mask_of(run, read, images)
+    run.store.sources.note_files(files)
+
+
+def _slots(run: ImportRun, read: ReadItem, fresh: dict[str, Scan]) -> list[int | Scan]:
+    """For each scan its image, or itself where it is new; what cannot come in costs a line."""
+    shown = run.plan.sight.shown_item(read.item)
+    if read.known is not None:
+        run.known += 1
+        return [read.known]
+    if read.is_part:
+        run.plan.sight.passed += read.item.files
+    if read.refusal:
+        run.refuse(f"{shown}: {read.refusal}")
+    for remark in dict.fromkeys(remark for scan in read.scans for remark in scan.remarks):
+        run.notes.append(f"{shown}: {remark}")
+    slots: list[int | Scan] = []
+    for scan in read.scans:
+        digest = digest_of(scan)
+        image_id = run.store.find_image(scan, digest)
+        if image_id is not None or digest in fresh:
+            run.known += 1
+            slots.append(fresh[digest] if image_id is None else image_id)
+            if image_id is not None:
+                _compare_header(run, read, scan, image_id)
+        elif turned(scan, _images_from(run.store, scan.source)):
+            run.refuse(f"{shown}: {TURNED}")
+        else:
+            fresh[digest] = scan
+            slots.append(scan)
+    return slots
+
+
+def _compare_header(run: ImportRun, read: ReadItem, scan: Scan, image_id: int) -> None:
+    """Take what the header of a known image says anew, or say that it was not taken."""
+    now = grid_of_image(scan.geometry, scan.shape, scan.spacing_mm)
+    change = difference(run.store.image(image_id), now)
+    if not change:
         return
-    except FileRefused as refusal:
-        run.refuse(f"{run.plan.sight.shown_item(item)}: {refusal}")
-        return
-    for remark in dict.fromkeys(remark for scan in scans for remark in scan.remarks):
-        run.notes.append(f"{run.plan.sight.shown_item(item)}: {remark}")
-    images = [image for scan in scans if (image := _image_of(run, item, scan)) is not None]
-    choice = run.plan.masks.by_item.get(number)
+    if run.plan.request.take_headers:
+        run.store.sources.take_header(image_id, scan)
+        run.changed.append(image_id)
+    else:
+        run.unsure.add(read.number)
+        run.refuse(f"{run.plan.sight.shown_item(read.item)}: {change}; take it with --take-headers")
+
+
+def _import_mask_of(run: ImportRun, read: ReadItem, images: list[int]) -> None:
+    choice = run.plan.masks.by_item.get(read.number)
     if choice is None or not images:
         return
-    if len(scans) > 1:
-        run.refuse(f"{run.plan.sight.shown(choice.mask.path)}: {SEVERAL.format(count=len(scans))}")
+    if len(images) > 1:
+        shown = run.plan.sight.shown(choice.mask.path)
+        run.refuse(f"{shown}: its series holds {len(images)} images and it fits one; import them apart")
         return
-    _import_mask(run, number, images[0])
-
-
-def _image_of(run: ImportRun, item: ImportItem, scan: Scan) -> int | None:
-    """The scan's image, new or not; None where it cannot be told whether it is there."""
-    image_id = run.store.find_image(scan)
-    if image_id is None:
-        if turned(scan, _images_from(run.store, scan.source)):
-            run.refuse(
-                f"{run.plan.sight.shown_item(item)}: its header turns it another way now; "
-                "delete the image and import it again"
-            )
-            return None
-        image_id = run.store.add_image(scan)
-        run.added.append(image_id)
-        return image_id
-    run.known += 1
-    now = grid_of_image(scan.geometry, scan.shape, scan.spacing_mm)
-    if change := difference(run.store.image(image_id), now):
-        if run.plan.request.take_headers:
-            run.store.sources.take_header(image_id, scan)
-            run.changed.append(image_id)
-        else:
-            run.refuse(f"{run.plan.sight.shown_item(item)}: {change}; take it with --take-headers")
-    return image_id
+    _import_mask(run, read.number, images[0])
 
 
 def _images_from(store: Store, source: str) -> list[ImageRow]:

@@ -11,6 +11,7 @@ from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts
 from storage import formats
 from storage.classes import PALETTE
 from storage.formats import FileRefused, Look
+from storage.formats.base import PartOfAnother
 from storage.rows import ClassRow, ImageRow
 
 THIN = 10.0  # times: a voxel that is so much longer than wide is worth a warning
@@ -110,6 +111,8 @@ def _images(
     name = plan.sight.shown_item(item)
     try:
         seen = formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])]
+    except PartOfAnother:
+        return
     except FileRefused as refusal:
         yield SeenImage(name, "", None, None, "", "", "", (f"left out: {refusal}",))
         return

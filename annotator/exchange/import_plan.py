@@ -73,9 +73,10 @@ class ImportPlan:
     meanings: dict[Path, MaskMeaning] = field(default_factory=dict)  # of the masks that can be imported
 
 
-def facts_of(store: Store) -> ProjectFacts:
-    images = tuple(store.images(limit=-1)[1])
-    return ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store), images)
+def facts_of(store: Store, *, images: bool = False) -> ProjectFacts:
+    """`images`: whether a look at them follows."""
+    rows = tuple(store.images(limit=-1)[1]) if images else ()
+    return ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store), rows)
 
 
 def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:

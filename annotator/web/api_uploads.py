@@ -126,7 +126,7 @@ def _look(context: AppContext, batch: UploadBatch, job: Job) -> None:
     from annotator.exchange.import_look import StagedImport, look_at  # as above
     from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 
-    facts = facts_of(context.workflow.store)
+    facts = facts_of(context.workflow.store, images=True)
     plan = plan_import(facts, ImportRequest(batch.files.resolve()), job)
     batch.staged = StagedImport(plan, look_at(plan, facts))
 

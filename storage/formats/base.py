@@ -13,6 +13,7 @@ from storage.scan import MAX_PIXELS_2D, MAX_VOXELS, PIXEL_TYPES
 
 DEFLATE_RATIO = 1032  # deflate cannot pack more than this many bytes into one
 LABEL_LIMIT = 65535
+ALWAYS_FREE = 16_000_000  # bytes that are not worth asking the system about: it takes a millisecond
 DEEP_COLOUR = "its colours have more than 8 bits, of which the upper 8 are kept; grey values keep all"
 
 
@@ -38,8 +39,8 @@ def check_size(shape: Sequence[int], bytes_per_voxel: int = 4) -> None:
             f"it declares {voxels / 1e6:,.0f} megapixels and the limit for a picture is "
             f"{MAX_PIXELS_2D / 1e6:.0f}; crop or downsample it"
         )
-    need, free = 2 * voxels * bytes_per_voxel, psutil.virtual_memory().available
-    if need > free:
+    need = 2 * voxels * bytes_per_voxel
+    if need > ALWAYS_FREE and need > (free := psutil.virtual_memory().available):
         raise FileRefused(f"it needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; crop it")
 
 

@@ -10,7 +10,10 @@ import pytest
 from annotator.exchange.import_images import ImportReport, carry_out
 from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 from annotator.jobs import Job
+from storage import formats
 from storage.arrays import SliceRef
+from storage.events.acts import NewAct
+from storage.scan import Scan
 from storage.store import Store
 from tests.annotator.exchange.test_import_images import folded, mask, picture, run, volume
 from tests.conftest import drawn
@@ -124,3 +127,49 @@ def test_a_copy_elsewhere_is_an_image_of_its_own(store: Store, tmp_path: Path):
     (tmp_path / "in/y").mkdir()
     shutil.copy(tmp_path / "in/x/a.png", tmp_path / "in/y/a.png")
     assert len(run(store, tmp_path / "in").added) == 2
+
+
+# many files
+
+
+def test_a_file_that_is_known_is_not_read_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(70):  # more than are written together
+        picture(tmp_path / f"in/{number}.png", seed=number)
+    added = run(store, tmp_path / "in").added
+    assert [store.image(i).name for i in added] == [f"{n}.png" for n in range(70)]
+    read: list[Path] = []
+    real = formats.read
+
+    def reading(path: Path) -> Scan:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(formats, "read", reading)
+    assert run(store, tmp_path / "in").known == 70 and not read
+    picture(tmp_path / "in/7.png", seed=700)
+    report = run(store, tmp_path / "in")
+    assert (report.known, len(report.added), [path.name for path in read]) == (69, 1, ["7.png"])
+
+
+def test_a_known_file_still_gets_the_mask_that_came_later(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    (image_id,) = run(store, tmp_path).added
+    mask(tmp_path / "labels/a.png", values(KEPT))
+    assert run(store, tmp_path).labelled == (image_id,)
+
+
+def test_two_names_alike_and_thousands_alike_stay_apart(store: Store, tmp_path: Path):
+    for number in range(5):
+        picture(tmp_path / f"in/{number}/a.png", seed=number)
+    added = run(store, tmp_path / "in").added
+    assert [store.image(i).name for i in added] == ["a.png", *(f"a.png ({n})" for n in range(2, 6))]
+
+
+def test_images_of_the_bin_are_read_anew(store: Store, tmp_path: Path):
+    picture(tmp_path / "in/a.png")
+    (image_id,) = run(store, tmp_path / "in").added
+    with store.acts.doing(NewAct("delete", "Deleted", "ann")) as act:
+        store.bin.put([image_id], act)
+    assert len(run(store, tmp_path / "in").added) == 1

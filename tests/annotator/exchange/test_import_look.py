@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_look_names_images_masks_values_and_what_is_left_out(store: Store, data: Path):
-    facts = facts_of(store)
+    facts = facts_of(store, images=True)
     look = look_at(plan_import(facts, ImportRequest(data), Job("look")), facts)
     by_name = {image.name: image for image in look.images}
     first, second = by_name["images/a.nii.gz"], by_name["images/b.nii.gz"]
@@ -54,7 +54,7 @@ def test_the_look_names_images_masks_values_and_what_is_left_out(store: Store, d
 
 
 def test_what_was_looked_at_is_what_comes_in(store: Store, data: Path):
-    facts = facts_of(store)
+    facts = facts_of(store, images=True)
     plan = plan_import(facts, ImportRequest(data), Job("look"))
     look = look_at(plan, facts)
     plan.sight.move_to(Job("import"))
@@ -102,7 +102,7 @@ def test_a_header_that_changed_is_told_before_it_is_taken(store: Store, tmp_path
     volume(tmp_path / "in/s.nii.gz", pixels, np.eye(4))
     carry_out(store, plan_import(facts_of(store), ImportRequest(tmp_path / "in"), Job("import")))
     nib.save(nib.Nifti1Image(pixels, np.diag([1.0, 1, 4, 1])), tmp_path / "in/s.nii.gz")
-    facts = facts_of(store)
+    facts = facts_of(store, images=True)
     look = look_at(plan_import(facts, ImportRequest(tmp_path / "in"), Job("look")), facts)
     assert "4 x 1 x 1 mm" in look.images[0].header and look.as_json()["headers"] == 1
 
