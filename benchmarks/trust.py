@@ -1,13 +1,15 @@
 """Can people trust what is proposed? The law: one more correct slice never makes a proposal worse.
 
-    python -m benchmarks.trust [--part law|slices|calibration] [--set SET] [--quick] [--seeds N] [--json FILE]
+    python -m benchmarks.trust [--part PART] [--set SET] [--volumes N] [--quick] [--seeds N] [--json FILE]
 
 Proposals as atlases, fills and models make them are corrected by true, complete slices, one after another: the first by
 a rule, the second anywhere across the objects. Dice is the mean over classes and the whole volume. `fused` is what the
 app proposes then, `labels alone` a fill that forgets the proposal, `slice alone` the old proposal with the labelled
 slices laid over it. `labels alone` is measured with the first seed only: it is there to be compared with. The part
 `slices` goes on to SLICES slices, each where the app asks for one. `proposed` is which of the two the app takes.
-The part `calibration` compares numbers about proposals with the truth; `benchmarks/trust_calibration.py` says how.
+The part `fills` asks the same of fills that no learner proposed, six slices each, and `refine` what mending by one
+click takes; `benchmarks/trust_refine.py` says how. The part `calibration` compares numbers about proposals with the
+truth; `benchmarks/trust_calibration.py` says how.
 """
 
 import time
@@ -33,13 +35,14 @@ from benchmarks.trust_cases import (
     proposals,
     volumes,
 )
+from benchmarks.trust_refine import chained_fills, click_times, refining
 from learners.propagate import PropagationInput, RunControl, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "calibration")
+PARTS = ("law", "slices", "fills", "refine", "calibration")
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
 STEPS = 2  # slices, one after another
@@ -56,12 +59,17 @@ def main() -> None:
     asked.add_argument("--volumes", type=int, help="of each set; default 8, quick 2")
     options = asked.parse_args()
     parts, wanted, rows = options.part or PARTS, options.set or sets, list[Row]()
-    laid_over = [name for name in SETS if name in wanted] if {"law", "slices"} & {*parts} else []
+    laid_over = [name for name in SETS if name in wanted] if {*parts} - {"calibration"} else []
     found = volumes(options.data, tuple(laid_over), options.volumes, quick=options.quick)
     if "law" in parts:
         rows += law(found, 1 if options.quick else options.seeds)
     if "slices" in parts:
         rows += slices(found)
+    if "fills" in parts:
+        rows += chained_fills(found, 1 if options.quick else options.seeds)
+    if "refine" in parts:
+        rows += click_times()
+        rows += refining(found)
     if "calibration" in parts:
         names = [name for name in CALIBRATED if name in wanted]
         rows += calibration(options.data, names, 1 if options.quick else options.seeds, quick=options.quick)

@@ -96,15 +96,15 @@ def bent(subject: SparseSubject, dice: float, rng: np.random.Generator) -> Class
 
 
 def with_balls(
-    subject: SparseSubject, classes: Classes3, rng: np.random.Generator, *, spill: bool
+    subject: SparseSubject, classes: Classes3, rng: np.random.Generator, *, spill: bool, share: float = 0.45
 ) -> Classes3:
-    """Two balls of each class too much, or cut out of it."""
+    """Two balls of each class too much, or cut out of it, their radius a share of the class's."""
     out, grid = classes.copy(), np.indices(classes.shape, np.float32)
     for value in classes_of(subject.truth):
         inside = np.argwhere(classes == value)
         if not len(inside):
             continue
-        radius = 0.45 * (3 * len(inside) * np.prod(subject.spacing_mm) / (4 * np.pi)) ** (1 / 3)
+        radius = share * (3 * len(inside) * np.prod(subject.spacing_mm) / (4 * np.pi)) ** (1 / 3)
         for centre in inside[rng.integers(len(inside), size=2)]:
             away = sum(((grid[a] - centre[a]) * subject.spacing_mm[a]) ** 2 for a in range(3))
             where = (away < radius**2) & (classes == (0 if spill else value))

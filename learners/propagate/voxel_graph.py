@@ -43,22 +43,16 @@ class Edges:
     ) -> None:
         self.shape = image.shape
         self._smooth = _smoothed(image, smooth).ravel()
-        self._usual, self._block = _usual(self._smooth.reshape(image.shape))
+        self._usual = _usual(self._smooth.reshape(image.shape))
         self._near = [min(spacing_mm) / mm for mm in spacing_mm]
         self._sharpness = sharpness
 
     def weights(self, axis: int, here: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.float32]:
         """(M,) for pairs of flat places that are neighbours along an axis."""
         step = self._smooth[there] - self._smooth[here]
-        scale = self._scale(here) + self._scale(there)
+        scale = self._usual[here] + self._usual[there]
         weight = np.exp(-2 * self._sharpness * step**2 / scale) + EDGE_FLOOR
         return (weight * self._near[axis]).astype(np.float32)
-
-    def _scale(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        if self._block == 1:
-            return self._usual.ravel()[places]
-        z, y, x = np.unravel_index(places, self.shape)
-        return self._usual[z // self._block, y // self._block, x // self._block]
 
 
 def _smoothed(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -70,14 +64,15 @@ def _smoothed(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.stack([np.tensordot(bell, cuts[k : k + 5], 1) for k in range(n)])
 
 
-def _usual(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Mean squared step between neighbours, half of here and half of the whole volume; and over which blocks."""
+def _usual(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(M,) mean squared step between neighbours, half of here and half of the whole volume."""
     squared = np.zeros(smooth.shape, np.float32)
     for axis in range(3):
         squared[_from(axis, 0, -1)] += np.diff(smooth, axis=axis) ** 2
     block = NEIGHBOURHOOD if smooth.size > MANY else 1
-    local = gaussian_filter(coarse_mean(squared, (block, block, block)), NEIGHBOURHOOD / block)
-    return 0.5 * local + 0.5 * float(squared.mean()) + 1e-12, block
+    factor = (block, block, block)
+    local = gaussian_filter(coarse_mean(squared, factor), NEIGHBOURHOOD / block)
+    return finer(0.5 * local + 0.5 * float(squared.mean()) + 1e-12, factor, smooth.shape).ravel()
 
 
 def _from(axis: int, start: int, stop: int | None) -> tuple[slice, ...]:

@@ -99,6 +99,27 @@ def test_a_missing_piece_and_a_spill_are_mended_on_the_slices_beside_it_too(proj
     assert (mended[GUIDED] != project.truth[GUIDED]).sum() < 5
 
 
+def test_in_a_picture_one_object_is_mended_and_the_others_stay(store: Store):
+    project = Mended(store)
+    try:
+        before = project.flat.copy()
+        part = (project.flat[0] == 1) & (np.arange(project.flat.shape[2]) < 15)
+        before[0][part] = BACKGROUND
+        row = project.propose(before, image=project.picture)
+        rows, columns = (np.flatnonzero(part.any(axis)) for axis in (1, 0))
+        box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        place: dict[str, Any] = {"image": project.picture, "axis": 0, "index": 0, "box": box}
+        message = MendMessage(t="mend", seq=1, value=1, producer="atlas", prediction=row.id, **place)
+        mask = part[box[0] : box[2], box[1] : box[3]]
+        told, _ = Mending(store, project.folds).preview(message, mask, lambda: False)
+        x1 = told["box"][5]
+        assert told["slices"] == 1 and told["voxels"] >= part.sum()
+        other = np.flatnonzero((project.flat[0] == 2).any(0))
+        assert x1 <= other[0], "nothing of the other object changes"
+    finally:
+        project.fills.close()
+
+
 def test_a_fill_of_labels_alone_is_mended_as_it_was_shown(project: Mended):
     project.label(0, 5, np.where(project.truth[5] == 1, 1, UNLABELLED).astype(np.uint8))
     part = project.truth[GUIDED] == 2  # the fill has not heard of it
