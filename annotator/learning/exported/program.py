@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotator.learning.exported.masks import TrainedModel, mask_of, open_model, stage, write_mask
 from annotator.learning.exported.sources import Source, Sources
+from learners.text import count_of
 from storage.formats import FileRefused
 from storage.formats.base import PartOfAnother
 from storage.scan import Scan
@@ -80,7 +81,7 @@ class Run:
             self._one(source, sources)
         for line in self.parts if not self.written else ():
             self.refuse(line)
-        print(f"{self.written} masks in {self.out}, {self.refused} refused", file=sys.stderr)
+        print(f"{count_of(self.written, 'mask')} in {self.out}, {self.refused} refused", file=sys.stderr)
         return 1 if self.refused else 0
 
     def refuse(self, sentence: str) -> None:

@@ -73,7 +73,7 @@ def test_each_refused_file_costs_one_sentence_and_the_exit_code(model: Path, tmp
     told = capsys.readouterr().err
     assert "empty.png: it is empty" in told and "film.mp4: its format is not supported" in told
     assert "short.nii: it is cut short" in told and "there is no such file or folder" in told
-    assert "1 masks in" in told and "4 refused" in told and "Traceback" not in told
+    assert "1 mask in" in told and "4 refused" in told and "Traceback" not in told
 
 
 def test_a_mask_that_is_there_is_never_overwritten(model: Path, tmp_path: Path, capsys):
