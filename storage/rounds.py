@@ -12,6 +12,7 @@ from storage.database import Database
 from storage.events.relabels import class_now, pairs_after, relabels_of
 from storage.rows import MASKS
 
+CLOSED = '{"closed": true}'  # metrics of a round that ended with the app
 # SQL: events on the two sides of a relabelling are not alike, even of one class
 RELABELS_BEFORE = """(select count(*) from labels r where r.kind = 'relabel' and r.live
                       and r.image_id = labels_said.image_id and r.id < labels_said.id)"""
@@ -87,8 +88,8 @@ class Rounds:
         self.directory.mkdir(exist_ok=True)
         reason = "the app was closed or stopped while it ran; it starts again by itself"
         with self._db.transaction() as tables:
-            sql = """update rounds set status = 'lost', error = ?, finished_at = current_timestamp
-                     where status = 'running'"""
+            sql = f"""update rounds set status = 'lost', error = ?, finished_at = current_timestamp,
+                      metrics = '{CLOSED}' where status = 'running'"""
             tables.execute(sql, [reason])
         self.tidy()
 
@@ -142,8 +143,10 @@ class Rounds:
         return [_round(row) for row in reversed(self._db.rows(sql, [learner, limit]))]
 
     def tries(self, learner: str, seen_label: int) -> int:
-        """How often a round on these labels was lost to a dead worker since the last one that ended."""
-        sql = """select count(*) from rounds where learner = ?1 and seen_label = ?2 and status = 'lost'
+        """How often a round on these labels was lost to a dead worker since the last one that ended. That the app was
+        closed meanwhile says nothing about the round."""
+        sql = f"""select count(*) from rounds where learner = ?1 and seen_label = ?2 and status = 'lost'
+                 and metrics != '{CLOSED}'
                  and id > (select coalesce(max(id), 0) from rounds
                            where learner = ?1 and status in ('done', 'failed'))"""
         return self._db.number(sql, [learner, seen_label])

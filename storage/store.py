@@ -260,6 +260,11 @@ class Store:
         sql = "select coalesce(max(instance), 0) from labels where image_id = ?"
         return self._db.number(sql, [image_id]) + 1
 
+    def instances(self, image_id: int) -> list[int]:
+        """The highest object number of each of its events, taken back or not."""
+        sql = "select distinct instance from labels where image_id = ?"
+        return [row["instance"] for row in self._db.rows(sql, [image_id])]
+
     def newest_label(self, image_id: int | None = None, *, tags: bool = True) -> int:
         """The clock: of the project, or of one image. Revocations move it too. `tags=False`: of masks alone."""
         masks = "" if tags else " and present is null"

@@ -1,10 +1,13 @@
 """Accepting a pseudo-label: voxels that nobody spoke about become label events, one a slice, all or none of them."""
 
+from functools import partial
+
 from annotator.labels.acceptance import Acceptance, SlicePatch
 from annotator.labels.broadcasts import Change, broadcasts
 from annotator.labels.commit import Outcome, Refused
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.numbering import count_accepted
+from annotator.labels.object_numbers import free_numbers
 from annotator.protocol.incoming import AcceptMessage
 from annotator.protocol.outgoing import ack
 from storage.fold import Folded
@@ -45,4 +48,5 @@ class Accepting:
             )
         if not acceptance.message.number:
             return patches
-        return acceptance.numbered(patches, folded, self._store.next_instance(acceptance.image.id))
+        free = partial(free_numbers, self._store, folded, acceptance.image.id)
+        return acceptance.numbered(patches, folded, free)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.labels.commit import Refused
-from annotator.labels.numbering import MAX_OBJECTS, number_patches
+from annotator.labels.numbering import Free, number_patches
 from annotator.protocol.incoming import AcceptMessage
 from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, plane
 from storage.fold import Folded, Region, slice_region
@@ -62,8 +62,8 @@ class Acceptance:
                 found.append((k, _patch(taken.astype(np.uint8))))
         return found
 
-    def numbered(self, patches: list[SlicePatch], folded: Folded, first: int) -> list[SlicePatch]:
-        """The same with a number for every object, from `first` on. Raises Refused where numbers run out."""
+    def numbered(self, patches: list[SlicePatch], folded: Folded, free: Free) -> list[SlicePatch]:
+        """The same with a number for every object: `free(count)` gives some."""
         axis = self.message.axis
         spacing = self.image.spacing_mm or (1.0, 1.0, 1.0)
         across = [mm for n, mm in enumerate(spacing) if n != axis]
@@ -76,12 +76,7 @@ class Acceptance:
             same = self._known(folded, index)[window] == classes
             return np.where(same, plane(folded.instances, axis, index)[window], np.uint16(0))
 
-        found = number_patches(patches, (spacing[axis], *across), first, numbers_at)
-        if found is None:
-            raise Refused(
-                f"an image has at most {MAX_OBJECTS:,} numbered objects; accept without numbering them"
-            )
-        return found
+        return number_patches(patches, (spacing[axis], *across), free, numbers_at)
 
     def labels(self, user: str, patches: list[SlicePatch]) -> list[NewLabel]:
         """One event a slice. The event that undo names comes last: it is the newest in the history."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from annotator.labels.broadcasts import Broadcast, Change, broadcasts
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.object_numbers import free_numbers
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.protocol.outgoing import Message, ack, conflict
@@ -115,7 +116,11 @@ class Commits:
         if message.instance >= 0:
             return message.instance
         has_object = ((classes > 0) & (classes < ERASED)).any()
-        return self._store.next_instance(message.image) if has_object else 0
+        return (
+            free_numbers(self._store, self._folds.get(message.image), message.image, 1)[0]
+            if has_object
+            else 0
+        )
 
     def _outcome(self, reply: Message, change: Change, folded: Folded) -> Outcome:
         return Outcome(reply, broadcasts(change, folded, self._store.slice_states(change.image)))

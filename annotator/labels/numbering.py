@@ -17,36 +17,38 @@ NECK = 0.1  # of an object's depth by which the way to another must be narrower
 MIN_NECK = 0.5  # voxels
 SMOOTH = 1.0  # voxels; the depth of a ragged mask has peaks that are no objects
 MAX_OBJECTS = 65_535  # numbers are kept in two bytes
+NEW = MAX_OBJECTS + 1  # from here on: objects that have no number yet
 COUNTED = 64_000_000  # voxels of the box around what was accepted; in a larger one counting is felt
 MAX_VOXELS = 1_000_000  # of the box around a piece that is still cut; cells are smaller
 
 
+Free = Callable[[int], Sequence[int]]
 Beside = Callable[[int, Box, NDArray[np.uint8]], NDArray[np.uint16] | None]
 
 
 def number_patches(
-    patches: Sequence[tuple[int, Patch]], spacing: Sequence[float], first: int, beside: Beside
-) -> list[tuple[int, Patch]] | None:
-    """Slices' patches with a number for every object, from `first` on; None where numbers run out.
+    patches: Sequence[tuple[int, Patch]], spacing: Sequence[float], free: Free, beside: Beside
+) -> list[tuple[int, Patch]]:
+    """Slices' patches with a number for every object; `free(count)` gives so many numbers that nothing has.
 
     The indices of the slices rise. An object that goes on in a slice whose objects have numbers keeps the number that
     it has there: `beside(index, box, classes)` gives the (h, w) numbers that the same classes have on that slice,
     or None. `spacing`: across the slices, then along their rows and columns.
     """
     low, box, classes = _stacked(patches)
-    numbers = number_objects(classes, spacing, first)
+    numbers = number_objects(classes, spacing, NEW)
     kept: dict[int, int] = {}
     for index, _ in patches:
         for neighbour in (index - 1, index + 1):
             there = beside(neighbour, box, classes[index - low])
             if there is not None:
                 kept = continued(numbers[index - low], there) | kept
-    if kept:
-        names = np.arange(int(numbers.max()) + 1, dtype=np.uint32)
-        names[list(kept)] = list(kept.values())
-        numbers = names[numbers]
-    if numbers.max() > MAX_OBJECTS:
-        return None
+    names = np.arange(int(numbers.max()) + 1, dtype=np.uint32)
+    names[list(kept)] = list(kept.values())
+    numbers = names[numbers]
+    new = np.unique(numbers[numbers >= NEW])
+    names[new] = free(len(new))
+    numbers = names[numbers]
     own = {index: numbers[index - low][_within(patch.box, box)].astype(np.uint16) for index, patch in patches}
     return [(index, replace(patch, instances=own[index])) for index, patch in patches]
 

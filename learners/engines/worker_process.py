@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from typing import Any
 
@@ -10,10 +11,13 @@ NICE = 10  # beside a learner at the same priority a click waits twice as long (
 
 
 def set_up_worker(threads: int) -> None:
-    """In a worker: give way to the person, use few threads, and end with the parent."""
+    """In a worker: give way to the person, use few threads, and end with the parent, not before it: Ctrl+C and service
+    managers signal all processes of the app, and a round that dies so would look like one that cannot be run."""
     lower_process_priority(threads)
     parent = multiprocessing.parent_process()
     if parent is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

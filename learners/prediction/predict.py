@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from learners.prediction.ensemble import SnapshotEnsemble
 from learners.prediction.metrics import soft_dice
 from learners.training.data import ImageReader
-from learners.training.plan import Plan
+from learners.training.plan import Plan, sides_for
 from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.training.targets import Classes
 from learners.training.trainer import autocast
@@ -232,7 +232,7 @@ def _forward(
     tensor = torch.from_numpy(x).to(plan.device)
     batch = tensor.movedim(1, 0) if plan.dims == 2 else tensor[None]
     sides = batch.shape[2:]
-    pads = [(-n) % m for n, m in zip(sides, plan.network.multiple)]
+    pads = [wanted - n for n, wanted in zip(sides, sides_for(sides, plan.network.multiple))]
     flat = [n for pad in reversed(pads) for n in (0, pad)]
     batch = torch.nn.functional.pad(batch, flat, mode="replicate")
     with torch.inference_mode(), autocast(plan):

@@ -1,10 +1,12 @@
 """Predict the images that people want, in their order, with what the rankers need to know of each."""
 
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from learners.prediction.evaluation import Evaluation
@@ -17,7 +19,9 @@ from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
-from storage.arrays import TornFile, open_npy
+from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class BatchPredictor:
     classes: Classes
     network: UNet | Predictor
     snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
+    notes: list[str] = field(default_factory=list)  # sentences for the person, as they come up
 
     def run(
         self, cases: Sequence[ImageReader], report: ProgressReport, judged: Evaluation
@@ -45,13 +50,30 @@ class BatchPredictor:
             left = self.spec.predict_seconds - (time.monotonic() - started)
             if scores and (left <= 0 or (self.spec.directory / STOP_FILE).exists()):
                 break
-            score, pool = self._one(case)
+            score, pool = self._one_or_nothing(case)
             scores.append(score)
-            pools.append(pool)
+            pools += [pool] if pool else []
             report.done(score, judged.dice, left)
         if pools:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
+
+    def _one_or_nothing(self, case: ImageReader) -> tuple[ImageScore, Pool | None]:
+        """One odd image must not cost the round: nothing is proposed for it, and a note says why."""
+        try:
+            return self._one(case)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            example, folder = case.example, self.spec.directory
+            log.warning("image %d was left out of a prediction", example.image_id, exc_info=error)
+            reason = str(error).split("\n")[0][:200].rstrip(".")
+            self.notes.append(
+                f"image {example.image_id} was left out, because it cannot be predicted ({reason})"
+            )
+            write_npy(classes_file(folder, example.image_id), np.full(example.shape, UNLABELLED, np.uint8))
+            write_npy(confidence_file(folder, example.image_id), np.zeros(example.shape, np.uint8))
+            return ImageScore(example.image_id, None, None), None
 
     def _one(self, case: ImageReader) -> tuple[ImageScore, Pool]:
         image_id, folder = case.example.image_id, self.spec.directory
@@ -69,6 +91,13 @@ class BatchPredictor:
             return stability(open_npy(case.example.pseudo.classes), now)
         except TornFile:
             return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller round may do."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:

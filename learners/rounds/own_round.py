@@ -55,7 +55,7 @@ class OwnRound:
 
     def propose(self, predictor: Predictor, result: RoundResult, judged: Evaluation) -> RoundResult:
         """Predict the images that people want, in their order; `judged` is of this predictor."""
-        proposer = BatchPredictor(self.spec, self.plan, self.classes, predictor)
+        proposer = BatchPredictor(self.spec, self.plan, self.classes, predictor, notes=self.notes)
         predicted, remaining = proposer.run(self.cases, self.report, judged)
         return replace(
             result,

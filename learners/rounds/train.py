@@ -11,7 +11,7 @@ from learners.adapt.adapted import adapt_groups
 from learners.adapt.saved import save_groups
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
-from learners.prediction.predict_images import BatchPredictor
+from learners.prediction.predict_images import BatchPredictor, out_of_memory
 from learners.progress import STOP_FILE, ProgressReport
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.training.augment import views_of
@@ -35,18 +35,12 @@ def run(spec: RoundSpec) -> RoundResult:
         try:
             return _Round(replace(spec, smaller=spec.smaller + attempt), tuple(notes)).run()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error) or attempt == TRIES - 1:
+            if not out_of_memory(error) or attempt == TRIES - 1:
                 raise
             notes = [f"memory ran out, so the round was made smaller ({attempt + 1} times)"]
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
     raise AssertionError("unreachable")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
@@ -128,7 +122,9 @@ class _Round:
         spec, snapshots = self.spec, []
         if self._asks_snapshots:
             snapshots = load_snapshots(result.model, self.plan.network, spec.class_ids, self.plan.device)
-        proposer = BatchPredictor(spec, self.plan, self.classes, self._adapted(network), snapshots)
+        proposer = BatchPredictor(
+            spec, self.plan, self.classes, self._adapted(network), snapshots, self.notes
+        )
         predicted, remaining = proposer.run(self.cases, self.report, kept)
         return replace(
             result,

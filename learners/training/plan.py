@@ -56,7 +56,7 @@ def plan_of(spec: RoundSpec) -> Plan:
     )
     plan = Plan(
         network=network,
-        patch=_rounded(patch, network.multiple),
+        patch=sides_for(patch, network.multiple),
         batch=BATCH[device][dims],
         device=device,
         bf16=has_bf16(device),
@@ -90,7 +90,8 @@ def smaller(plan: Plan) -> Plan:
     longest = max(range(len(plan.patch)), key=lambda axis: plan.patch[axis])
     multiple = plan.network.multiple[longest]
     side = max(multiple, plan.patch[longest] // 2 // multiple * multiple)
-    return replace(plan, patch=(*plan.patch[:longest], side, *plan.patch[longest + 1 :]))
+    patch = (*plan.patch[:longest], side, *plan.patch[longest + 1 :])
+    return replace(plan, patch=sides_for(patch, plan.network.multiple))
 
 
 def dims_of(labelled: Sequence[Example]) -> int:
@@ -149,5 +150,10 @@ def _squared(sides: list[int], voxels: int, levels: int) -> tuple[int, ...]:
     return side, side
 
 
-def _rounded(patch: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
-    return tuple(math.ceil(n / m) * m for n, m in zip(patch, multiple))
+def sides_for(sides: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
+    """What a network takes that holds these sides: its deepest level needs two voxels or more to compare, or
+    normalizing them is undefined (torch refuses it)."""
+    rounded = [math.ceil(n / m) * m for n, m in zip(sides, multiple, strict=True)]
+    if rounded == list(multiple):
+        rounded[-1] *= 2
+    return tuple(rounded)

@@ -1,14 +1,21 @@
 """Numbers for objects: what touches comes apart, what is one stays one, classes and slices keep theirs."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from scipy import ndimage
 
+from annotator.labels.label_cache import LabelCache
 from annotator.labels.numbering import MAX_OBJECTS, continued, number_objects, number_patches
-from storage.arrays import ERASED, UNLABELLED, Box, Patch
+from annotator.labels.object_numbers import free_numbers
+from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef
+from storage.rows import NewLabel
+from storage.store import Store
+from tests.conftest import ball, drawn
 
 
 def discs(*at: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> np.ndarray:
@@ -59,16 +66,36 @@ def test_an_object_keeps_the_number_of_the_slice_beside_it_where_it_lies_on_it()
     assert continued(numbers[0], beside) == {3: 9}
 
 
-def test_patches_of_slices_get_one_number_for_what_goes_through_them_and_none_where_numbers_run_out():
+def test_patches_of_slices_get_one_number_for_what_goes_through_them():
     classes = np.full((6, 8), UNLABELLED, np.uint8)
     classes[1:5, 1:5] = 1
     patches = [(3, Patch(Box(2, 2, 8, 10), classes)), (4, Patch(Box(2, 3, 8, 11), classes))]
-    numbered = number_patches(patches, (1, 1, 1), 1, lambda *_: None)
-    assert numbered is not None
+    numbered = number_patches(patches, (1, 1, 1), lambda count: range(1, count + 1), lambda *_: None)
     assert all(
         set(np.unique(p.instances)) == {0, 1} and p.instances.shape == p.box.shape for _, p in numbered
     )
-    assert number_patches(patches, (1, 1, 1), MAX_OBJECTS + 1, lambda *_: None) is None
+
+
+def test_numbers_that_ran_out_are_used_again_and_never_overflow(store: Store):
+    image = store.add_image(ball()[0])
+    store.add_label(numbered(image, 0, MAX_OBJECTS))
+    store.add_label(numbered(image, 1, 1))
+    undone = numbered(image, 2, 2)
+    store.add_label(undone)
+    store.revoke(undone.client_id, client_id="u", author="ann")
+    folded = LabelCache(store).get(image)
+    assert list(free_numbers(store, folded, image, 2)) == [3, 4]
+    every = list(free_numbers(store, folded, image, MAX_OBJECTS - 2))
+    assert len(set(every)) == len(every) and every[-1] == 2, "of what was undone last"
+    with pytest.raises(ValueError, match="at most 65,535 numbered objects"):
+        free_numbers(store, folded, image, MAX_OBJECTS - 1)
+
+
+def numbered(image: int, index: int, number: int) -> NewLabel:
+    new = drawn(SliceRef(image, 0, index), np.ones((2, 2), np.uint8))
+    assert new.patch is not None
+    patch = replace(new.patch, instances=np.full((2, 2), number, np.uint16))
+    return replace(new, patch=patch, instance=number)
 
 
 def test_nuclei_that_touch_are_found_one_by_one(shared_data: Path):
