@@ -132,6 +132,10 @@ class ImageStates:
             else:
                 tables.execute("delete from image_marks where image_id = ? and mark = ?", [image_id, trait])
 
+    def ids(self) -> set[int]:
+        """Of all images that are not in the bin."""
+        return {row["id"] for row in self._db.rows("select id from images where bin is null")}
+
     def with_trait(self, trait: Trait) -> list[int]:
         """Images with this trait, in the order in which people said so, whatever the clock showed."""
         sql = "select image_id from image_marks where mark = ? order by rowid"

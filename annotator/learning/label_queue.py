@@ -52,15 +52,12 @@ class LabelQueue:
         """What people put first and nobody labelled yet, and the rows that are left for the ranker."""
         states = self._store.image_states
         out = {*states.with_trait("skip")}
-        wanted: set[int] | None = None
+        wanted = states.ids()  # the pool may hold images that were deleted since
         if search:
             wanted = {row.id for row in self._store.images(limit=-1, search=search)[1]}
         labelled = self._scheduler.rounds.labelled_images()
-        first = [i for i in states.with_trait("first") if i not in labelled and i not in out]
-        first = [i for i in first if wanted is None or i in wanted]
-        gone = np.isin(pool.refs[:, 0], [*out, *first])
-        if wanted is not None:
-            gone |= ~np.isin(pool.refs[:, 0], [*wanted])
+        first = [i for i in states.with_trait("first") if i in wanted and i not in labelled and i not in out]
+        gone = np.isin(pool.refs[:, 0], [*out, *first]) | ~np.isin(pool.refs[:, 0], [*wanted])
         return [self._first(image_id, pool) for image_id in first], pool.of(~gone)
 
     def _first(self, image_id: int, pool: Pool) -> Pick:

@@ -156,6 +156,8 @@ def _data_tab() -> None:
             [formats, unknown, which],
             "(formats, unknown, which) => void window.slicewise?.export(formats, unknown, which)",
         )
+        gr.HTML("<h2>Undo and repair</h2>", elem_classes="sw-heading")
+        panel("panels/repair.js")
 
 
 def _model_tab() -> None:

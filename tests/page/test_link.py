@@ -274,7 +274,7 @@ def test_another_project_gets_nothing(context: BrowserContext, double: DoubleSer
     assert double.ids() == []
 
 
-def test_a_change_refused_for_good_is_dropped_and_the_next_one_goes_on(
+def test_a_change_refused_for_good_is_set_aside_and_the_next_one_goes_on(
     context: BrowserContext, double: DoubleServer
 ) -> None:
     def refuse_first(double: DoubleServer, socket: ServerConnection, message: dict[str, Any]) -> None:
@@ -288,8 +288,17 @@ def test_a_change_refused_for_good_is_dropped_and_the_next_one_goes_on(
     enqueue(page, "bad", "good")
     wait_mode(page, "saved", 0)
     dropped = page.evaluate("() => seen.find(([type]) => type === 'dropped')[1]")
-    assert dropped == {"message": "No.", "change": {"t": "label", "id": "bad", "image": 7}}
-    assert double.ids() == ["bad", "good"]
+    assert dropped == {"message": "No.", "change": {"t": "label", "id": "bad", "image": 7}, "kept": True}
+    aside = "() => link.setAside.map(({ message, aside }) => [message.id, aside])"
+    assert page.evaluate(aside) == [["bad", "No."]]
+    wait_kept(page)
+    page.close()
+    page = visit(context, double)
+    assert page.evaluate(aside) == [["bad", "No."]], "kept in this browser"
+    double.answer = acknowledge
+    page.evaluate("() => link.sendAgain('bad')")
+    wait_mode(page, "saved", 0)
+    assert page.evaluate(aside) == [] and double.ids() == ["bad", "good", "bad"]
 
 
 def test_a_change_that_cannot_be_taken_now_is_kept_and_goes_first_later(

@@ -24,7 +24,6 @@ from learners.rounds import train as torch_loaded_once  # noqa: F401  so that no
 from learners.spec import RoundSpec
 from storage.arrays import SliceRef
 from storage.rows import NewLabel
-from storage.scan import Scan
 from storage.store import Store
 from tests.conftest import ball, drawn
 
@@ -291,38 +290,6 @@ def test_images_that_did_not_fit_into_a_round_are_predicted_afterwards_the_open_
     assert store.predictions.newest(add_images_later).round_id == rows[0].id
     assert all(store.predictions.newest(i) for i in ids)
     assert scheduler.rounds.model("supervised") == scheduler.rounds.folder(rows[0].id)
-
-
-SMALL = ((8, 8), (1, 40), (40, 1), (1, 1))
-
-
-def test_closing_the_app_during_a_round_is_no_death_of_it_however_often(tmp_path):
-    store = Store(tmp_path / "p")
-    store.add_class("one")
-    label(store, add_images(store, 1)[0])
-    for _ in range(4):
-        scheduler_of(store, GatedExecutor()).reconcile()
-        assert store.rounds.newest("supervised").status == "running"
-        store.close()
-        store = Store(tmp_path / "p")
-    scheduler = scheduler_of(store)
-    scheduler.run_until_idle(30)
-    assert [r.status for r in scheduler.rounds.of("supervised")] == ["lost"] * 4 + ["done"]
-    store.close()
-
-
-def test_images_too_small_for_a_network_fail_no_round(project):
-    store, ids = project
-    label(store, ids[0])
-    odd = [
-        store.add_image(Scan(f"{h} x {w}", np.full((1, h, w), 90, np.uint8), None, None)) for h, w in SMALL
-    ]
-    scheduler = scheduler_of(store)
-    scheduler.run_until_idle(30)
-    assert [r.status for r in scheduler.rounds.of("supervised")] == ["done"]
-    for image_id, shape in zip(odd, SMALL, strict=True):
-        found = store.predictions.newest(image_id, "supervised")
-        assert found is not None and found.classes().shape == (1, *shape)
 
 
 def test_a_restart_while_a_round_runs_loses_the_round_and_nothing_else(tmp_path):

@@ -4,7 +4,7 @@
  *
  * Events: one per message type of the server (`mask`, `region`, `ack`, ... with detail {message,
  * payload}), plus `up`, `down`, `state` (what to show), `dropped` (a change was refused for good:
- * detail {message, change}) and `stranger` (the address now serves another project or another
+ * detail {message, change, kept}; what holds work is set aside) and `stranger` (the address now serves another project or another
  * person: reload the page).
  */
 
@@ -16,6 +16,8 @@ const LONGEST_WAIT_MS = 8000;
 const HEARTBEAT_MS = 10_000; // a server that says nothing for two heartbeats is taken for gone
 const REFUSED_WAIT_MS = 3000; // after "try again later" (disk full, project busy)
 const TOO_LONG = "This change has too much detail for one message; draw it in smaller parts.";
+const WORK = ["label", "complete"]; // what somebody would miss; the rest is one key press away
+const UNHEARD = [1008, 1009]; // the server ends a connection over a frame that it cannot take
 const ANSWER_MS = 30_000; // a change without an answer for so long is sent again over a new socket
 
 export class Link extends EventTarget {
@@ -82,6 +84,23 @@ export class Link extends EventTarget {
     return entries.filter((e) => e.message.image === image || ours.has(e.message.target));
   }
 
+  /** Changes that the server would not take: [{message, payload, aside: the reason}]. */
+  get setAside() {
+    return this.#outbox.aside;
+  }
+
+  /** Try a change that was set aside once more, after all others. */
+  async sendAgain(id) {
+    await this.#outbox.takeUp(id);
+    this.#pump();
+    this.#tell();
+  }
+
+  async dropAside(id) {
+    await this.#outbox.drop(id);
+    this.#tell();
+  }
+
   /** What to show: {mode: connecting|saved|saving|held|offline|stranger, pending, text, detail}. */
   get state() {
     const pending = this.#outbox.entries.length;
@@ -124,7 +143,7 @@ export class Link extends EventTarget {
     const socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
     socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = () => this.#lost(socket);
+    socket.onclose = ({ code }) => this.#ended(socket, code);
     this.#socket = socket;
     this.#beat();
   }
@@ -160,6 +179,13 @@ export class Link extends EventTarget {
     this.#drop();
     this.dispatchEvent(new CustomEvent("stranger"));
     this.#tell();
+  }
+
+  #ended(socket, code) {
+    const id = this.#inFlight;
+    if (socket === this.#socket && id && UNHEARD.includes(code))
+      this.#refused({ id, message: "The server cannot read this change; draw it anew in parts." });
+    this.#lost(socket);
   }
 
   #lost(socket) {
@@ -229,11 +255,11 @@ export class Link extends EventTarget {
   #refused({ id, message, retry }) {
     if (this.#inFlight === id) this.#inFlight = null;
     if (retry) return this.#hold(message);
-    const change = this.#outbox.entries.find((entry) => entry.message.id === id);
-    this.#settled(id);
-    this.dispatchEvent(
-      new CustomEvent("dropped", { detail: { message, change: change?.message } }),
-    );
+    const change = this.#outbox.entries.find((entry) => entry.message.id === id)?.message;
+    const kept = WORK.includes(change?.t);
+    if (kept) this.#outbox.setAside(id, message);
+    this.#settled(id); // what comes after it goes on
+    this.dispatchEvent(new CustomEvent("dropped", { detail: { message, change, kept } }));
   }
 
   #hold(reason) {

@@ -17,10 +17,13 @@ export class Outbox {
    * What the tab still has to send, oldest first: {message, payload, n: key in IndexedDB or null}.
    */
   entries = [];
+  /** What the server would not take, oldest first: as `entries`, with `aside`, the reason. */
+  aside = [];
   /** Why changes cannot be kept in this browser ("" while they can). */
   trouble = "";
 
   #database = null;
+  #rewriting = 0; // changes on their way out of the way, or back
   #scope = "";
   #tab = newId();
   #release = () => {};
@@ -62,9 +65,35 @@ export class Outbox {
     return entry;
   }
 
+  /** Take a change out of the way and keep it, with the reason why it was not taken. */
+  async setAside(id, reason) {
+    const at = this.entries.findIndex((entry) => entry.message.id === id);
+    if (at < 0) return;
+    const [entry] = this.entries.splice(at, 1);
+    this.aside.push(Object.assign(entry, { aside: reason }));
+    await this.#rewrite(entry);
+  }
+
+  /** Put a change that was set aside behind all others, to be sent again. */
+  async takeUp(id) {
+    const at = this.aside.findIndex((entry) => entry.message.id === id);
+    if (at < 0) return;
+    const [entry] = this.aside.splice(at, 1);
+    this.entries.push(Object.assign(entry, { aside: "" }));
+    await this.#rewrite(entry);
+  }
+
+  /** Forget a change that was set aside. */
+  async drop(id) {
+    const at = this.aside.findIndex((entry) => entry.message.id === id);
+    if (at < 0) return;
+    this.entries.push(...this.aside.splice(at, 1));
+    await this.remove(id);
+  }
+
   /** Changes that would be lost if the tab closed now. */
   get unwritten() {
-    return this.entries.filter((entry) => entry.n === null).length;
+    return this.#rewriting + this.entries.filter((entry) => entry.n === null).length;
   }
 
   close() {
@@ -73,16 +102,23 @@ export class Outbox {
     this.#database = null;
   }
 
+  #row({ message, payload, aside = "" }) {
+    return { scope: this.#scope, tab: this.#tab, message, payload, aside };
+  }
+
+  async #rewrite(entry) {
+    this.#rewriting += 1;
+    await entry.written;
+    const write = (store) => store.put(this.#row(entry), entry.n);
+    if (entry.n !== null && this.#database)
+      await this.#run("readwrite", write).catch((error) => (this.trouble = troubleOf(error)));
+    this.#rewriting -= 1;
+  }
+
   async #write(entry) {
     if (!this.#database) return;
-    const row = {
-      scope: this.#scope,
-      tab: this.#tab,
-      message: entry.message,
-      payload: entry.payload,
-    };
     try {
-      entry.n = await this.#run("readwrite", (store) => store.add(row));
+      entry.n = await this.#run("readwrite", (store) => store.add(this.#row(entry)));
       this.trouble = "";
     } catch (error) {
       this.trouble = troubleOf(error);
@@ -101,6 +137,7 @@ export class Outbox {
           left.push({
             message: row.message,
             payload: row.payload,
+            aside: row.aside ?? "",
             n: cursor.primaryKey,
             written: null,
           });
@@ -109,7 +146,9 @@ export class Outbox {
         cursor.continue();
       };
     });
-    this.entries.unshift(...left.sort((a, b) => a.n - b.n));
+    left.sort((a, b) => a.n - b.n);
+    this.entries.unshift(...left.filter((entry) => !entry.aside));
+    this.aside.unshift(...left.filter((entry) => entry.aside));
   }
 
   /**

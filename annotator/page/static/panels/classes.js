@@ -1,9 +1,9 @@
 /** The class list of the Label panel: choose, add, rename, recolour, hide, lock, remove. */
 
 import { session } from "../state/session.js";
-import { confirmed } from "../ui/dialogs.js";
 import { element, icon, iconButton } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
+import { askHowToRemove } from "./class_removal.js";
 
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
@@ -137,10 +137,7 @@ function renameButton(one) {
 function removeButton(one) {
   return iconButton("trash", `Remove ${one.name}`, {
     dataset: { control: "remove", quiet: "1" },
-    onclick: async () => {
-      if (await confirmed(`Remove the class “${one.name}”?`, "Remove"))
-        session.editClasses({ op: "remove", id: one.id });
-    },
+    onclick: () => askHowToRemove(one),
   });
 }
 

@@ -11,6 +11,7 @@ import { session } from "../state/session.js";
 import { element, icon, setAttributes, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { VirtualList } from "../ui/virtual_list.js";
+import { editImage } from "./image_dialog.js";
 import { drawRow, emptyRow } from "./image_rows.js";
 import { projectProgress } from "./project_progress.js";
 
@@ -198,6 +199,11 @@ function traitButtons() {
     "div.sw-row.sw-traits",
     { role: "group", "aria-label": "The open image" },
     buttons.map(({ button }) => button),
+    element(
+      "button.sw-button.small",
+      { type: "button", title: "Rename, set spacing or delete the open image", onclick: editImage },
+      "Edit",
+    ),
   );
   const show = () => {
     node.hidden = !session.image;

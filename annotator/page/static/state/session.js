@@ -84,8 +84,13 @@ class Session extends EventTarget {
     on("project", () => this.refresh());
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
-    this.link.addEventListener("dropped", (event) =>
-      toast(`A change was not saved: ${event.detail.message}`, "error"),
+    this.link.addEventListener("dropped", ({ detail: { message, kept } }) =>
+      toast(
+        kept
+          ? `Not saved, but set aside (see below the picture): ${message}`
+          : `A change was not saved: ${message}`,
+        "error",
+      ),
     );
     on("stranger", () =>
       toast("The project, user or version changed on the server; reload the page.", "error"),

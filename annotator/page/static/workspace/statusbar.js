@@ -8,6 +8,7 @@ import { percentRight } from "../state/expectations.js";
 import { session } from "../state/session.js";
 import { confirmed } from "../ui/dialogs.js";
 import { element, icon, setText } from "../ui/dom.js";
+import { setAsideChip } from "./set_aside.js";
 
 /** The status bar: {node, hover(detail)}. */
 export function statusbar() {
@@ -21,6 +22,7 @@ export function statusbar() {
     jobChip(),
     modelChip(),
     personChip(),
+    setAsideChip(),
     linkChip(),
   );
   return { node, hover: readout.show };

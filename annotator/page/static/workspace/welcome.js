@@ -51,11 +51,19 @@ export function welcome() {
   return node;
 }
 
-/** Three steps, until the person closes them or has made the first label. */
+/**
+ * Three steps, until the person closes them or has made the first label. Their place stays empty
+ * until another image is opened: the canvas must not grow under the pointer of who is drawing.
+ */
 export function firstSteps() {
   const close = () => {
     localStorage.setItem(SEEN, "1");
     node.remove();
+  };
+  const fade = () => {
+    localStorage.setItem(SEEN, "1");
+    node.dataset.done = "";
+    session.addEventListener("image", close, { once: true });
   };
   const list = element("ol");
   const node = element(
@@ -65,6 +73,7 @@ export function firstSteps() {
     iconButton("close", "Close the first steps", { onclick: close }),
   );
   const show = () => {
+    if ("done" in node.dataset) return;
     node.hidden = localStorage.getItem(SEEN) !== null || session.project.images_total === 0;
     const steps = session.classes.length > 1 ? STEPS : [ADD_FIRST, ...STEPS.slice(1)];
     list.replaceChildren(
@@ -74,7 +83,7 @@ export function firstSteps() {
     );
   };
   session.addEventListener("project", show);
-  session.link.addEventListener("ack", close, { once: true });
+  session.link.addEventListener("ack", fade, { once: true });
   show();
   return node;
 }

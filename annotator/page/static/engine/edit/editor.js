@@ -43,7 +43,8 @@ export class Editor {
     const entry = this.local.record({ id, ...ref, kind: "label", box: tight.box, said });
     entry.object = instance === -1 ? labels.nextObject(this.settings.classId) : instance;
     this.local.apply(entry);
-    const what = { source, base_rev: rev, instance, prompts, seconds: this.clock.seconds };
+    const made = Math.max(0, ...[...this.settings.classes.values()].map((one) => one.made ?? 0));
+    const what = { source, base_rev: rev, instance, prompts, seconds: this.clock.seconds, made };
     this.send(ref, { t: "label", id, box: toList(tight.box), ...what }, said);
     this.did(entry);
     return true;

@@ -1,0 +1,89 @@
+/** What can be mended about the open image: its name, its spacing, or that it is here at all. */
+
+import { stepImage } from "../state/image_navigation.js";
+import { session } from "../state/session.js";
+import { closeButton, show } from "../ui/dialogs.js";
+import { element } from "../ui/dom.js";
+import { repair } from "./repair.js";
+
+const AXES = ["z", "y", "x"];
+
+/** Open it for the open image. */
+export function editImage() {
+  const { image } = session;
+  if (!image) return;
+  const dialog = element("dialog.sw-dialog.sw-edit-image", { "aria-labelledby": "sw-edit-title" });
+  dialog.append(
+    element("header", {}, element("h2", { id: "sw-edit-title" }, image.name), closeButton(dialog)),
+    element("div.sw-edit-parts", {}, nameForm(image, dialog), spacingForm(image, dialog)),
+    element(
+      "footer",
+      {},
+      element("span", {}, "The bin on the Data tab keeps it until it is emptied."),
+      element(
+        "button.sw-button.danger",
+        { type: "button", onclick: () => remove(image, dialog) },
+        "Delete this image",
+      ),
+    ),
+  );
+  show(dialog);
+}
+
+function nameForm(image, dialog) {
+  const name = element("input.sw-name-input", {
+    type: "text",
+    value: image.name,
+    maxlength: 80,
+    "aria-label": "Image name",
+  });
+  const rename = async (event) => {
+    event.preventDefault();
+    if (await repair(`/api/images/${image.id}/rename`, { name: name.value })) again(image, dialog);
+  };
+  return element(
+    "form.sw-row",
+    { onsubmit: rename },
+    element("label", {}, "Name ", name),
+    element("button.sw-button.small", { type: "submit" }, "Rename"),
+  );
+}
+
+function spacingForm(image, dialog) {
+  const fields = AXES.map((axis, at) =>
+    element("input.sw-name-input", {
+      type: "number",
+      value: image.spacing_mm?.[at] ?? "",
+      min: 0,
+      step: "any",
+      required: true,
+      "aria-label": `Voxel width along ${axis} in mm`,
+    }),
+  );
+  const take = async (event) => {
+    event.preventDefault();
+    const spacing_mm = fields.map((field) => Number(field.value));
+    if (await repair(`/api/images/${image.id}/spacing`, { spacing_mm })) again(image, dialog);
+  };
+  return element(
+    "form.sw-row",
+    { onsubmit: take },
+    element("span", {}, "Voxel in mm (z, y, x)"),
+    fields,
+    element("button.sw-button.small", { type: "submit" }, "Set spacing"),
+  );
+}
+
+function again({ id }, dialog) {
+  dialog.close();
+  session.open(id);
+}
+
+async function remove({ id }, dialog) {
+  dialog.close();
+  if (!(await repair("/api/images/delete", { images: [id] }))) return;
+  history.replaceState(null, "", location.pathname); // it names the image that is gone
+  await session.refresh();
+  if (session.project.images_total) await stepImage(1);
+  else location.reload();
+}

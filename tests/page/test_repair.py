@@ -1,0 +1,147 @@
+"""Mending a project on the page: merged classes, deleted images, names, spacing, and changes that were set aside."""
+
+# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.page.test_workspace import canvas_point, tab, wait_state
+from tests.support.chromium import (
+    PageWatch,
+    RunningServer,
+    browser,
+    new_context,
+    open_page,
+    page,
+    same_context,
+    server,
+    watch,
+)
+
+pytestmark = pytest.mark.browser
+
+
+def classes(page: Page) -> list[str]:
+    return page.locator(".sw-classes li:not([data-id='0']) .sw-class-name span").all_inner_texts()
+
+
+def paint(page: Page, right: float = 0.4) -> None:
+    page.keyboard.press("b")
+    page.mouse.click(*canvas_point(page, right, 0.5))
+
+
+def saved(page: Page) -> None:
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+
+
+def acts(page: Page) -> list[str]:
+    return page.get_by_role("list", name="Steps to undo").locator("span").all_inner_texts()
+
+
+def add_class(page: Page, name: str) -> None:
+    tab(page, "Label")
+    page.get_by_role("button", name="Add a class").click()
+    page.get_by_role("textbox", name="Class name").fill(name)
+    page.keyboard.press("Enter")
+    expect(page.locator(".sw-classes")).to_contain_text(name)
+
+
+def test_a_class_is_merged_into_another_and_the_merge_undone(page: Page, watch: PageWatch) -> None:
+    watch.expected.append("/api/classes")  # the browser tells of the refusal
+    add_class(page, "wrong")
+    paint(page)
+    saved(page)
+    before = classes(page)
+    page.locator(".sw-classes li", has_text="wrong").hover()
+    page.get_by_role("button", name="Remove wrong").click()
+    page.get_by_role("button", name="It has none: remove it").click()
+    expect(page.locator(".sw-toast.error")).to_contain_text("carry this class")
+    page.get_by_role("button", name="Close this message").click()
+    page.locator(".sw-classes li", has_text="wrong").hover()
+    page.get_by_role("button", name="Remove wrong").click()
+    page.get_by_role("combobox", name="The class that remains").select_option(index=0)
+    page.get_by_role("button", name="Merge into").click()
+    expect(page.locator(".sw-classes")).not_to_contain_text("wrong")
+    tab(page, "Data")
+    page.get_by_role("button", name=re.compile("^Undo: Merged")).click()
+    expect(page.get_by_role("button", name=re.compile("^Redo: Merged"))).to_be_visible()
+    tab(page, "Label")
+    expect(page.locator(".sw-classes")).to_contain_text("wrong")
+    assert classes(page) == before
+
+
+def test_the_open_image_is_renamed_deleted_and_brought_back(page: Page, watch: PageWatch) -> None:
+    watch.expected.append("/api/images/1")  # what the page still asks of the image that is gone
+    name = page.locator(".sw-name").inner_text()
+    tab(page, "Images")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("textbox", name="Image name").fill("mended")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".sw-name")).to_have_text("mended")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    for axis, mm in zip("zyx", ("2", "0.5", "0.5"), strict=True):
+        page.get_by_role("spinbutton", name=f"Voxel width along {axis} in mm").fill(mm)
+    page.get_by_role("button", name="Set spacing").click()
+    expect(page.locator(".sw-size")).to_contain_text("0.5")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("button", name="Delete this image").click()
+    expect(page.locator(".sw-name")).not_to_have_text("mended")
+    expect(page.get_by_role("listbox", name="Images")).not_to_contain_text("mended")
+    tab(page, "Data")
+    page.get_by_role("button", name="Bring back mended").click()
+    expect(page.get_by_role("list", name="Deleted images")).to_be_hidden()
+    page.get_by_role("button", name=re.compile("^Undo: Renamed")).click()
+    tab(page, "Images")
+    expect(page.get_by_role("listbox", name="Images")).to_contain_text(name)
+
+
+def test_a_stroke_that_is_refused_is_set_aside_and_what_comes_after_it_is_saved(
+    page: Page, server: RunningServer, watch: PageWatch
+) -> None:
+    """The class is removed by somebody whose word has not reached this page."""
+    add_class(page, "late")
+    ours = {"x-slicewise": "1"}
+    facts = page.request.get(server.address + "/api/project").json()
+    number = facts["classes"][-1]["id"]
+    page.route("**/api/project", lambda route: route.fulfill(json=facts))
+    gone = page.request.post(
+        server.address + "/api/classes", data={"op": "remove", "id": number}, headers=ours
+    )
+    assert gone.ok, gone.text()
+    paint(page, 0.6)
+    chip = page.get_by_role("button", name="1 set aside")
+    expect(chip).to_be_visible()
+    page.keyboard.press("1")
+    paint(page, 0.3)
+    saved(page)
+    page.unroute("**/api/project")
+    page.reload()
+    page.wait_for_selector(".sw[data-ready='1']")
+    chip.click()
+    listed = page.get_by_role("dialog")
+    expect(listed).to_contain_text("The class “late” was removed; add it again")
+    page.request.post(server.address + "/api/classes", data={"op": "add", "name": "late"}, headers=ours)
+    listed.get_by_role("button", name="Send again").click()
+    expect(chip).to_be_hidden()
+    saved(page)
+    wait_state(page, "state.canUndo")
+
+
+def test_the_canvas_stays_where_it_is_after_the_first_stroke(browser: Browser, server: RunningServer) -> None:
+    """A person's first visit: the first steps end with the first label, and their place stays until the next image."""
+    context = new_context(browser)
+    page = open_page(context.new_page(), server.address)
+    steps = page.get_by_role("region", name="First steps")
+    expect(steps).to_be_visible()
+    canvas = page.locator("canvas[role=application]").first
+    before = canvas.bounding_box()
+    paint(page, 0.5)
+    saved(page)
+    wait_state(page, "state.canUndo")
+    assert canvas.bounding_box() == before
+    expect(steps.locator("ol")).to_be_hidden()
+    page.keyboard.press("n")
+    expect(steps).to_have_count(0)
+    context.close()
