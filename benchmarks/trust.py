@@ -10,6 +10,7 @@ slices laid over it. `labels alone` is measured with the first seed only: it is 
 The part `fills` asks the same of fills that no learner proposed, six slices each, and `refine` what mending by one
 click takes; `benchmarks/trust_refine.py` says how. The part `calibration` compares numbers about proposals with the
 truth; `benchmarks/trust_calibration.py` says how.
+The part `small` is about objects that hardly fill their pictures (`benchmarks/trust_small.py`).
 """
 
 import time
@@ -36,13 +37,14 @@ from benchmarks.trust_cases import (
     volumes,
 )
 from benchmarks.trust_refine import chained_fills, click_times, refining
+from benchmarks.trust_small import small
 from learners.propagate import PropagationInput, RunControl, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "fills", "refine", "calibration")
+PARTS = ("law", "slices", "fills", "refine", "calibration", "small")
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
 STEPS = 2  # slices, one after another
@@ -73,6 +75,8 @@ def main() -> None:
     if "calibration" in parts:
         names = [name for name in CALIBRATED if name in wanted]
         rows += calibration(options.data, names, 1 if options.quick else options.seeds, quick=options.quick)
+    if "small" in parts:
+        rows += small(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)
 
 

@@ -15,6 +15,7 @@ from learners.prediction.ensemble import SnapshotEnsemble
 from learners.prediction.metrics import soft_dice
 from learners.training.data import ImageReader
 from learners.training.plan import Plan, sides_for
+from learners.training.rare_objects import plausible
 from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.training.targets import Classes
 from learners.training.trainer import autocast
@@ -46,6 +47,13 @@ class Claim:
         self.inside += np.bincount(flat, chosen, self.classes)
         self.sizes += np.bincount(flat, minlength=self.classes)
         self.mass += p.reshape(len(p), -1).sum(1)
+
+    def leave_out(self, channels: NDArray[np.int16], sure: NDArray[np.floating]) -> None:
+        """Voxels that are not proposed after all: of each (N,) what it was and how sure, in 0..1."""
+        gone = np.bincount(channels, sure, self.classes)
+        self.inside -= gone
+        self.mass -= gone
+        self.sizes -= np.bincount(channels, minlength=self.classes)
 
     @property
     def dice(self) -> float | None:
@@ -90,6 +98,14 @@ class Sums:
             self.contour[axis][at[axis]] += edge.sum(others)
             self.per_class[axis][at[axis]] += weighted.sum(tuple(a + 1 for a in others)).T
         self.claim.add(p, best)
+
+    def leave_out(
+        self, out: NDArray[np.bool_], channels: NDArray[np.int16], sure: NDArray[np.float64]
+    ) -> None:
+        """(Z, Y, X) voxels that are not proposed after all, and of each (N,) what it was and how sure, in 0..1."""
+        self.claim.leave_out(channels, sure)
+        for axis in range(3):
+            self.foreground[axis] -= out.sum(tuple(a for a in range(3) if a != axis))
 
     def add_features(self, mean: NDArray[np.float32]) -> None:
         self.features = mean.astype(np.float64) if not self.seen else self.features + mean
@@ -140,6 +156,12 @@ def predict(
         sums.add_features(features)
         if sums.members is not None:
             sums.members.add(core, p, [_tile(each, case, plan, core)[0] for each in snapshots])
+    if plan.rare is not None:
+        out = (writers[0] > 0) & ~plausible(writers[0], writers[1], plan.rare)
+        sums.leave_out(out, classes.to_channels()[writers[0][out]], writers[1][out] / 255)
+        writers[0][out] = 0
+        # the surer the network was of an object, the less sure it is that this is background
+        writers[1][out] = 255 - writers[1][out]
     for writer in writers:
         writer.flush()
     return sums
@@ -161,6 +183,10 @@ def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes:
         best = p.argmax(0).astype(np.uint8)
         out[core], sure[core] = values[best], p.max(0)
         claim.add(p, best)
+    if plan.rare is not None:
+        gone = (out > 0) & ~plausible(out, np.round(sure * 255).astype(np.uint8), plan.rare)
+        claim.leave_out(classes.to_channels()[out[gone]], sure[gone])
+        out[gone], sure[gone] = 0, 1 - sure[gone]
     return Predicted(out, sure, claim.dice)
 
 
@@ -177,10 +203,18 @@ def class_map(
 def class_tiles(
     network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
 ) -> Iterator[tuple[Box3, NDArray[np.uint8]]]:
-    """Tiles that cover the image once: where, and (z, y, x) label values."""
+    """Tiles that cover the image once: where, and (z, y, x) label values. Of a picture that objects hardly fill one
+    tile: which of them are plausible shows in all of it."""
     values = classes.to_values()
-    for core, p, _ in probabilities(network, case, plan):
-        yield core, values[p.argmax(0)]
+    tiles = ((core, values[p.argmax(0)], p) for core, p, _ in probabilities(network, case, plan))
+    if plan.rare is None:
+        yield from ((core, best) for core, best, _ in tiles)
+        return
+    whole, sure = (np.zeros(case.example.shape, np.uint8) for _ in range(2))
+    for core, best, p in tiles:
+        whole[core], sure[core] = best, np.round(p.max(0) * 255).astype(np.uint8)
+    z, y, x = (slice(0, n) for n in whole.shape)
+    yield (z, y, x), np.where(plausible(whole, sure, plan.rare), whole, np.uint8(0))
 
 
 def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:

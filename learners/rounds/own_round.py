@@ -33,7 +33,8 @@ class OwnRound:
         self.report = ProgressReport(spec.directory)
         self.notes: list[str] = []  # sentences for the person
         torch.manual_seed(spec.seed)
-        self.plan, self.classes = plan_of(spec), Classes(spec.class_ids)
+        # At its own scale, and proposing all it finds: the plan for rare objects was measured for networks alone.
+        self.plan, self.classes = replace(plan_of(spec), rare=None), Classes(spec.class_ids)
         self.cases = open_readers(spec.examples, self.classes, self.plan.network.channels, self.notes)
         self.judge = Evaluator(self.cases, self.plan, self.classes)
 

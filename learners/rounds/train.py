@@ -21,6 +21,7 @@ from learners.training.data import Pools, open_readers, reliable
 from learners.training.losses import CEDice
 from learners.training.plan import Plan, plan_of, plan_to_predict
 from learners.training.polarity import unseen_polarity
+from learners.training.rare_objects import WEIGHT, same_scale
 from learners.training.targets import Classes
 from learners.training.trainer import Gate, TrainingJob, TrainingState, train
 from models.networks import UNet
@@ -47,11 +48,12 @@ def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
     """Training follows today's images. A round that only predicts follows its model, in everything; where nothing is
     labelled yet, in its classes too."""
     if spec.seconds > 0 or spec.parent is None:
-        return spec, plan_of(spec)
+        before = spec.goes_on_from
+        return spec, plan_of(spec, None if before is None else read_card(before).rare)
     card = read_card(spec.parent)
     spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
     network = replace(card.network, classes=len(spec.class_ids) + 1)
-    return spec, plan_to_predict(network, card.brought_to_mm, spec.device)
+    return spec, plan_to_predict(network, card.brought_to_mm, spec.device, card.rare)
 
 
 class _Round:
@@ -167,6 +169,7 @@ class _Round:
             class_ids=spec.class_ids,
             spacing_mm=self.plan.spacing_mm,
             spacing_known=self.plan.spacing_known,
+            rare=self.plan.rare,
             learner=spec.learner,
             steps=state.steps,
             dice=judged.dice,
@@ -177,7 +180,8 @@ class _Round:
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
 
     def _state(self, model: Path | None) -> TrainingState | None:
-        if model is None:
+        """None where nothing of a model can be carried over; it learned what objects look like at one scale."""
+        if model is None or not same_scale(read_card(model).rare, self.plan.rare):
             return None
         return load_state(model, self.plan.network, self.spec.class_ids, self.plan.device)
 
@@ -206,7 +210,10 @@ class _Round:
                 axis_aligned=recipe.axis_aligned,
                 invert=unseen_polarity(self.cases),
             ),
-            loss=CEDice(tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids)),
+            loss=CEDice(
+                tuple(int(channels[c]) for c in self.spec.late_ids if c in self.spec.class_ids),
+                objects=1.0 if self.plan.rare is None else WEIGHT,
+            ),
             gate=gate,
             seed=self.spec.seed,
             before=self.before.rounds if self.before else 0,

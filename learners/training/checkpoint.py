@@ -14,6 +14,7 @@ from torch import Tensor
 from learners.spec import CARD
 from learners.training.bounded import read_json
 from learners.training.data import PERCENTILES
+from learners.training.rare_objects import RareObjects
 from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.arrays import write_bytes
@@ -36,6 +37,7 @@ class Card:
     seconds: float = 0.0  # of training, over all rounds
     rounds: int = 0  # of training
     spacing_known: bool = False  # images of another spacing are brought to it
+    rare: RareObjects | None = None  # pictures are shrunk, and few objects are proposed on each
 
     @property
     def brought_to_mm(self) -> tuple[float, ...] | None:
@@ -56,6 +58,7 @@ class Card:
             "seconds": self.seconds,
             "rounds": self.rounds,
             "spacing_known": self.spacing_known,
+            "rare": None if self.rare is None else self.rare.as_json(),
             "torch": torch.__version__,
         }
 
@@ -87,6 +90,7 @@ def read_card(directory: Path) -> Card:
             seconds=float(values["seconds"]),
             rounds=int(values.get("rounds", 0)),
             spacing_known=bool(values.get("spacing_known", False)),
+            rare=RareObjects.from_json(rare) if (rare := values.get("rare")) else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.spec import Example, WeakBox
+from learners.training import rare_objects
 from learners.training.losses import Sample
 from learners.training.plan import Plan
 from learners.training.resample import cover, nearest, sampled, zoom_of
@@ -233,7 +234,8 @@ class Pools:
         if not case.places or (case.example.boxes and self._rng.random() < 0.5):
             return self._patch(case, _centre(self._choice(case.example.boxes)), say)
         classes = [c for c in case.places if c != 0] or list(case.places)
-        wanted = classes if self._rng.random() < FOREGROUND_SHARE else list(case.places)
+        share = FOREGROUND_SHARE if self._plan.rare is None else rare_objects.FOREGROUND_SHARE
+        wanted = classes if self._rng.random() < share else list(case.places)
         places = case.places[self._choice(wanted)]
         return self._patch(case, places[self._rng.integers(len(places))], say)
 

@@ -41,9 +41,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class CEDice:
-    """Half cross-entropy, half Dice. `late`: channels of classes that came after some slice was complete."""
+    """Half cross-entropy, half Dice. `late`: channels of classes that came after some slice was complete; `objects`:
+    how many voxels of background one of an object outweighs."""
 
     late: tuple[int, ...] = ()
+    objects: float = 1.0
 
     def __call__(self, logits: Tensor, sample: Sample) -> Tensor:
         logits = logits.float()
@@ -55,10 +57,10 @@ class CEDice:
         )
 
     def _both(self, logits: Tensor, sample: Sample) -> Tensor:
-        return 0.5 * (cross_entropy(logits, sample, self.late) + dice(logits, sample))
+        return 0.5 * (cross_entropy(logits, sample, self.late, self.objects) + dice(logits, sample))
 
 
-def cross_entropy(logits: Tensor, sample: Sample, late: tuple[int, ...] = ()) -> Tensor:
+def cross_entropy(logits: Tensor, sample: Sample, late: tuple[int, ...] = (), objects: float = 1.0) -> Tensor:
     """Weighted mean over the voxels that count. Open background may be background or any late class."""
     closed = torch.where(sample.y == OPEN_BACKGROUND, 0, sample.y)
     closed = torch.where(sample.w > 0, closed, 0)
@@ -68,7 +70,8 @@ def cross_entropy(logits: Tensor, sample: Sample, late: tuple[int, ...] = ()) ->
         log_p = F.log_softmax(logits, 1)
         either = torch.logsumexp(log_p[:, [0, *late]], 1)
         losses = torch.where(is_open, -either, losses)
-    return (losses * sample.w).sum() / sample.v.sum().clamp_min(1)
+    counts = torch.where((sample.y > 0) & (sample.y < OPEN_BACKGROUND), objects, 1.0)
+    return (losses * sample.w * counts).sum() / (sample.v * counts).sum().clamp_min(1)
 
 
 def dice(logits: Tensor, sample: Sample) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from learners.spec import Example, RoundSpec
+from learners.training.rare_objects import RareObjects, rare_objects
 from models.networks import NETWORKS, NetworkSpec, strides_for
 
 BATCH_NORM = "-bn"  # how the names of networks with batch norm end
@@ -18,6 +19,7 @@ VOXELS = {
     "cpu": {2: 96 * 96, 3: 28 * 28 * 28},
     "cuda": {2: 256 * 256, 3: 80 * 80 * 80},
 }  # of a patch at most
+RARE_PATCH = 4  # times as large are patches where objects are rare, and as many times fewer
 BATCH = {"cpu": {2: 4, 3: 2}, "cuda": {2: 16, 3: 4}}
 
 
@@ -30,14 +32,16 @@ class Plan:
     bf16: bool
     spacing_mm: tuple[float, ...]  # of the network's axes: the median of what was labelled
     spacing_known: bool = False  # false: nothing is brought to it
+    rare: RareObjects | None = None  # pictures that objects hardly fill
 
     @property
     def dims(self) -> int:
         return self.network.dims
 
 
-def plan_of(spec: RoundSpec) -> Plan:
-    """The same for the same images, classes and device, so that rounds can follow on one another."""
+def plan_of(spec: RoundSpec, before: RareObjects | None = None) -> Plan:
+    """The same for the same images, classes and device, so that rounds can follow on one another. `before`: what the
+    model that training goes on from knows of small objects."""
     device = device_of(spec.device)
     labelled = [e for e in spec.examples if e.known is not None] or list(spec.examples)
     dims = dims_of(labelled)
@@ -45,7 +49,10 @@ def plan_of(spec: RoundSpec) -> Plan:
     size = [float(n) for n in np.median([e.shape for e in labelled], axis=0)][3 - dims :]
     name = network_of(spec.network, device, len(labelled))
     widths = NETWORKS[name][dims]
-    patch = _patch(size, spacing, VOXELS[device][dims], len(widths))
+    pictures = all(e.shape[0] == 1 for e in labelled)
+    rare = rare_objects(labelled, before) if pictures else None
+    voxels = VOXELS[device][dims] * (1 if rare is None else RARE_PATCH)
+    patch = _patch([n / (rare.shrink if rare else 1) for n in size], spacing, voxels, len(widths))
     network = NetworkSpec(
         dims=dims,
         channels=max(e.channels for e in spec.examples),
@@ -57,18 +64,24 @@ def plan_of(spec: RoundSpec) -> Plan:
     plan = Plan(
         network=network,
         patch=sides_for(patch, network.multiple),
-        batch=BATCH[device][dims],
+        batch=BATCH[device][dims] if rare is None else max(1, BATCH[device][dims] // RARE_PATCH),
         device=device,
         bf16=has_bf16(device),
         spacing_mm=spacing,
         spacing_known=sum(e.spacing_mm is not None for e in labelled) * 2 > len(labelled),
+        rare=rare,
     )
     for _ in range(spec.smaller):
         plan = smaller(plan)
     return plan
 
 
-def plan_to_predict(network: NetworkSpec, spacing_mm: tuple[float, ...] | None, wanted: str) -> Plan:
+def plan_to_predict(
+    network: NetworkSpec,
+    spacing_mm: tuple[float, ...] | None,
+    wanted: str,
+    rare: RareObjects | None = None,
+) -> Plan:
     """For a model as it is, whatever the images of today would be planned for. `spacing_mm` None: not known.
     Raises ValueError where the wanted device is not on this machine."""
     device = device_of(wanted)
@@ -80,6 +93,7 @@ def plan_to_predict(network: NetworkSpec, spacing_mm: tuple[float, ...] | None, 
         bf16=has_bf16(device),
         spacing_mm=spacing_mm or (1.0,) * network.dims,
         spacing_known=spacing_mm is not None,
+        rare=rare,
     )
 
 

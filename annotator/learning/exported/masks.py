@@ -57,7 +57,7 @@ def open_model(folder: Path, device: str, adapted_in: Path | None = None) -> Tra
     """`adapted_in`: where the networks of groups lie, if not in the same folder. Raises ValueError for a damaged
     folder, and for a device that is not here."""
     card = read_card(folder)
-    plan = plan_to_predict(card.network, card.brought_to_mm, device)
+    plan = plan_to_predict(card.network, card.brought_to_mm, device, card.rare)
     place = adapted_in or folder
     groups = open_groups(place)
     files = groups.files if groups else ()

@@ -1,0 +1,1 @@
+"""Small and rare objects: what labels say of them, and what is proposed."""
