@@ -29,7 +29,7 @@ from benchmarks.trust_cases import bent, classes_of, mean_dice, place, prior_of,
 from learners.propagate import FilledVolume, LabelledSlice, PropagationInput, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.next_slice import Volume, next_slice
-from learners.propagate.renewed import renewed
+from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import BUILT_IN, PROMPT_MODELS
 from models.prompt import PromptModel, Prompts
 from storage.arrays import BACKGROUND, UNLABELLED, plane
@@ -237,11 +237,12 @@ def _model() -> PromptModel:
 def drawn(subject: SparseSubject, prior: Prior | None) -> Effort:
     """Whole slices, drawn and completed where the app asks, over a proposal or without one."""
     at = [place(subject, "middle", np.random.default_rng(0))]
-    effort, shown = Effort(mean_dice(prior.classes, subject.truth) if prior else 0.0), None
+    effort = Effort(mean_dice(prior.classes, subject.truth) if prior else 0.0)
+    chain = FillChain(subject)
     while effort.dice < GOAL and len(at) <= MOST_SLICES:
         _draw(subject, at[-1], effort)
         case = case_of(subject, at)
-        shown = fuse(case, prior) if prior else _filled(case, shown, at[-1])
+        shown = fuse(case, prior) if prior else chain.more(at)[0]
         effort.dice = mean_dice(shown.classes, subject.truth)
         asked = next_slice(Volume(shown.classes, shown.confidence, case.slices, subject.spacing_mm))
         if asked is None or (asked.axis, asked.index) in at:
@@ -257,16 +258,6 @@ def _draw(subject: SparseSubject, at: SlicePlace, effort: Effort) -> None:
     for value in classes_of(truth):
         effort.act(DRAW_SECONDS + DRAW_PER_PIXEL * contour((truth == value).astype(np.uint8)))
     effort.act(KEY)
-
-
-def _filled(case: PropagationInput, before: FilledVolume | None, newest: SlicePlace) -> FilledVolume:
-    """As the app fills where nothing was proposed: over the fill before."""
-    anew = fill("random_walker", case)
-    if before is None:
-        return anew
-    newer = tuple(s for s in case.slices if (s.axis, s.index) == newest)
-    corrected = fuse(case, Prior(before.classes, before.confidence))
-    return renewed(case, before.classes, corrected, anew, newer)
 
 
 def chained_fills(found: Sequence[SparseSubject], seeds: int) -> Iterator[Row]:
@@ -294,22 +285,36 @@ def _sequence(subject: SparseSubject, rng: np.random.Generator) -> dict[str, lis
     """Dice after each of six slices: the first where the app begins, the others anywhere across the objects."""
     at = [place(subject, "middle", rng)]
     values: dict[str, list[float]] = {"over the fill before": [], "anew": []}
-    shown: FilledVolume | None = None
+    chain = FillChain(subject)
     for _ in range(6):
-        case = case_of(subject, at)
-        anew = fill("random_walker", case)
-        newer = tuple(s for s in case.slices if (s.axis, s.index) == at[-1])
-        if shown is None:
-            shown = anew
-        else:
-            corrected = fuse(case, Prior(shown.classes, shown.confidence))
-            shown = renewed(case, shown.classes, corrected, anew, newer)
-        values["anew"].append(mean_dice(anew.classes, subject.truth))
+        shown, anew = chain.more(at)
         values["over the fill before"].append(mean_dice(shown.classes, subject.truth))
+        values["anew"].append(mean_dice(anew.classes, subject.truth))
         while (more := place(subject, "random", rng)) in at:
             pass
         at.append(more)
     return values
+
+
+@dataclass
+class FillChain:
+    """Fills of one volume that no learner proposed, as the app makes them."""
+
+    subject: SparseSubject
+    shown: FilledVolume | None = None
+    trial: Trial | None = None
+
+    def more(self, at: list[SlicePlace]) -> tuple[FilledVolume, FilledVolume]:
+        """What the app shows once the last of these slices is labelled too, and the fill by labels alone."""
+        case = case_of(self.subject, at)
+        anew = fill("random_walker", case)
+        newer = tuple(s for s in case.slices if (s.axis, s.index) == at[-1])
+        if self.shown is None:
+            self.shown, self.trial = anew, Trial(anew.classes)
+        else:
+            before = Prior(self.shown.classes, self.shown.confidence)
+            self.shown, self.trial = next_fill(case, FillShown(before, newer, self.trial), anew)
+        return self.shown, anew
 
 
 def click_times() -> Iterator[Row]:

@@ -25,7 +25,7 @@ from learners.propagate import (
 )
 from learners.propagate.fused import TRUST, Prior, fuse
 from learners.propagate.labels_alone import MIN_SLICES, labels_suffice
-from learners.propagate.renewed import renewed
+from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import PromptChoice
 from storage.arrays import TornFile, open_npy, write_npy
 
@@ -103,6 +103,7 @@ class Filler:
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[int, str], FilledVolume] = OrderedDict()
         self._made: OrderedDict[tuple[int, str, bytes], FilledVolume] = OrderedDict()  # by what was known
+        self._trials: dict[tuple[int, str], Trial] = {}  # of the volumes in `_last`
 
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
@@ -139,13 +140,18 @@ class Filler:
         return filled
 
     def _over_the_last(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:
+        key = spec.image_id, spec.propagator
         before = None if spec.before is None else _prior_at(spec.before.classes, spec.before.confidence)
         if before is None or spec.before is None:
-            return self._anew(spec, case, run)
-        corrected = fuse(case, before, run)
+            anew = self._anew(spec, case, run)
+            self._trials[key] = Trial(anew.classes)
+            return anew
         if not spec.before.newer:
-            return corrected
-        return renewed(case, before.classes, corrected, self._anew(spec, case, run), spec.before.newer)
+            return fuse(case, before, run)
+        anew = self._anew(spec, case, run)
+        shown = FillShown(before, spec.before.newer, self._trials.get(key))
+        filled, self._trials[key] = next_fill(case, shown, anew, run)
+        return filled
 
     def _anew(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:
         filled = fill(spec.propagator, case, run)
@@ -155,13 +161,15 @@ class Filler:
     def close(self) -> None:
         self._last.clear()
         self._made.clear()
+        self._trials.clear()
 
     def _remember(self, key: tuple[int, str], filled: FilledVolume) -> None:
         nothing = np.zeros((0, 0, 0), np.uint8)
         self._last[key] = FilledVolume(nothing, nothing, filled.seconds, filled.finished, filled.state)
         self._last.move_to_end(key)
         while len(self._last) > KEPT:
-            self._last.popitem(last=False)
+            gone, _ = self._last.popitem(last=False)
+            self._trials.pop(gone, None)
 
 
 def _corrected(

@@ -3,14 +3,16 @@
 A fill by all labels is better on average than a correction of the fill before, and now and then far worse: a slice
 through the rim of an object, or beside it, misleads it about the whole. So a class is taken anew only where the new
 slices show a good part of it, and where the new fill changes it no more than they showed the fill before to be wrong.
+Each new slice also judges both of what they made of it unseen: twice better in a row, and the new fill stands as it is.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.propagate.contract import FilledVolume, LabelledSlice, PropagationInput
+from learners.propagate.contract import FilledVolume, LabelledSlice, PropagationInput, RunControl
+from learners.propagate.fused import Prior, fuse
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 
 SHOWN = (
@@ -18,7 +20,50 @@ SHOWN = (
 )
 HARDLY = 0.2  # of it: who saw no more of a class so far knows nothing of it that a further slice could spoil
 SPARE = 0.1  # of Dice: by how much more a new fill may differ from the one before than that was found wrong
+BETTER = 0.8  # of the other's wrong pixels on the new slices: less is chance
+IN_A_ROW = 2
 Volume3 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fill by labels alone, whether or not it was shown, and how often in a row it was the better one."""
+
+    classes: Volume3
+    wins: int = 0
+
+
+@dataclass(frozen=True)
+class FillShown:
+    """The fill on screen, the slices labelled since, and the trial of before."""
+
+    prior: Prior
+    newer: tuple[LabelledSlice, ...]
+    trial: Trial | None = None
+
+
+def next_fill(
+    case: PropagationInput, before: FillShown, anew: FilledVolume, run: RunControl | None = None
+) -> tuple[FilledVolume, Trial]:
+    """The fill of a case over the one on screen, and the trial to hand in next time."""
+    shown, newer, trial = before.prior, before.newer, before.trial
+    wins = 0 if trial is None else _wins(case, shown.classes, newer, trial)
+    if wins >= IN_A_ROW:
+        return anew, Trial(anew.classes, IN_A_ROW - 1)
+    return renewed(case, shown.classes, fuse(case, shown, run), anew, newer), Trial(anew.classes, wins)
+
+
+def _wins(case: PropagationInput, before: Volume3, newer: tuple[LabelledSlice, ...], trial: Trial) -> int:
+    """How often in a row by now; what was known before the new slices is right in both."""
+    tried, shown = (sum(_wrong(case, fill, s) for s in newer) for fill in (trial.classes, before))
+    if tried == shown:
+        return trial.wins
+    return trial.wins + 1 if tried < BETTER * shown else 0
+
+
+def _wrong(case: PropagationInput, fill: Volume3, s: LabelledSlice) -> int:
+    known = plane(case.known, s.axis, s.index)
+    return int(((plane(fill, s.axis, s.index) != known) & (known != UNLABELLED)).sum())
 
 
 def renewed(

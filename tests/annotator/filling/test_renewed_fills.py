@@ -7,6 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.labels.labelled_slices import labelled_slices
+from learners.propagate import FilledVolume, LabelledSlice, PropagationInput
+from learners.propagate.fused import Prior
+from learners.propagate.renewed import FillShown, Trial, next_fill
 from storage.arrays import UNLABELLED, SliceRef, plane
 from storage.rows import NewLabel
 from tests.annotator.filling.test_corrected_proposals import (
@@ -115,3 +118,25 @@ def test_whether_labels_alone_do_better_is_asked_once_the_correction_is_shown(pr
     project.complete(0, 14)
     assert mean_dice(shown(project), project.truth) > before - WORST
     assert project.fills.idle(SECONDS)
+
+
+def test_a_fill_by_labels_alone_takes_over_once_two_new_slices_have_shown_it_to_be_better(project: Project):
+    shape, row = project.truth.shape, project.store.image(project.image)
+    known = np.full(shape, UNLABELLED, np.uint8)
+    known[GUIDED] = project.truth[GUIDED]
+    right = FilledVolume(project.truth, np.full(shape, 200, np.uint8), 0.0, True)
+    poor = np.where(np.arange(shape[2]) < 20, 0, project.truth).astype(np.uint8)
+    before, trial = Prior(poor, right.confidence), Trial(project.truth)
+    places, taken = [LabelledSlice(0, GUIDED, True, (1, 2))], []
+    for index in (4, 7):
+        known[index] = project.truth[index]
+        newer = (LabelledSlice(0, index, True, (1,)),)
+        places += newer
+        image = project.store.pixels(row.id)
+        case = PropagationInput(image, known.copy(), tuple(places), row.spacing_mm or (1.0, 1.0, 1.0))
+        found, trial = next_fill(case, FillShown(before, newer, trial), right)
+        taken.append(found is right)
+    assert taken == [False, True]
+    worse = Trial(poor, wins=1)
+    found, trial = next_fill(case, FillShown(Prior(project.truth, right.confidence), newer, worse), right)
+    assert found is not right and trial.wins == 0
