@@ -113,7 +113,8 @@ def rgb8(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
 
 
 def label_values(values: NDArray[Any]) -> NDArray[np.unsignedinteger]:
-    """Mask values as whole numbers 0..65535, uint8 where the file had 8 bits, else uint16; refuses anything else."""
+    """Mask values as whole numbers 0..65535, uint8 where the file had 8 bits (or floats that fit),
+    else uint16; refuses anything else."""
     if values.ndim == 4:
         if not (values[..., :1] == values).all():
             raise FileRefused("a colour picture is no mask; save the label numbers as a grey or palette PNG")
@@ -121,7 +122,8 @@ def label_values(values: NDArray[Any]) -> NDArray[np.unsignedinteger]:
     low, high = values.min(), values.max()
     if low < 0 or high > LABEL_LIMIT:
         raise FileRefused(f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}")
-    kind: type[np.uint8 | np.uint16] = np.uint8 if values.dtype.itemsize == 1 else np.uint16
+    small = values.dtype.itemsize == 1 or (values.dtype.kind == "f" and high <= 255)
+    kind: type[np.uint8 | np.uint16] = np.uint8 if small else np.uint16
     labels: NDArray[np.unsignedinteger] = values.astype(kind)
     if values.dtype.kind == "f" and not (labels == values).all():
         raise FileRefused("label numbers are whole and it holds fractions; was it interpolated?")

@@ -79,7 +79,7 @@ def decide(
     if objects:
         _number_objects(meaning, open_values, sure=choices.objects or any(one.wide for one in surveys))
     else:
-        _name_classes(meaning, open_values, present)
+        _name_classes(meaning, open_values, surveys)
         if choices.objects is None:
             _ask(meaning, open_values, set(classes))
     if any(one.softened for one in surveys):
@@ -122,7 +122,8 @@ def _number_objects(meaning: MaskMeaning, values: list[int], *, sure: bool) -> N
     meaning.notes.append(f"{count} values are object numbers, not classes")
 
 
-def _name_classes(meaning: MaskMeaning, values: list[int], present: list[int]) -> None:
+def _name_classes(meaning: MaskMeaning, values: list[int], surveys: Sequence[MaskSurvey]) -> None:
+    present = sorted({value for one in surveys for value in one.present})
     if tuple(present) in BLACK_AND_WHITE and values:
         meaning.values[values[0]] = Meaning("class", OBJECT)
         meaning.fixed = False
@@ -131,7 +132,7 @@ def _name_classes(meaning: MaskMeaning, values: list[int], present: list[int]) -
     for value in values:
         if value != WHITE or not others:
             meaning.values[value] = Meaning("class", str(value))
-        elif _are_grey_levels(others):
+        elif _are_grey_levels(others) or any(one.present == (WHITE,) for one in surveys):
             meaning.values[value] = Meaning("class", str(value))
             meaning.question = "255 may be a class or say that nobody knows"
         else:

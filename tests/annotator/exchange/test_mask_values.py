@@ -111,6 +111,39 @@ def test_grey_levels_with_white_are_asked_about_and_can_be_said(store: Store, tm
     assert len(report.labelled) == 1 and list(class_names(store).values()) == ["nucleus"]
 
 
+def test_white_alone_in_one_mask_and_one_in_another_is_asked_about(store: Store, tmp_path: Path):
+    data = labelled(tmp_path, np.where(DISK, 255, 0).astype(np.uint8), DISK.astype(np.uint8))
+    assert "255 may be a class" in run(store, data).refused[0] and not store.classes()
+
+
+@pytest.mark.parametrize("kind", [bool, np.float32, np.uint8])
+def test_a_mask_of_ones_is_one_class_whatever_its_type(kind: type, store: Store, tmp_path: Path):
+    data = labelled(tmp_path, DISK.astype(kind), ending="tif")
+    (image_id,) = run(store, data).labelled
+    assert class_names(store) == {1: "1"} and np.array_equal(folded(store, image_id).known()[0], DISK)
+
+
+def test_negative_numbers_and_colours_are_refused(store: Store, tmp_path: Path):
+    colours = np.zeros((*SHAPE, 3), np.uint8)
+    colours[DISK, 0] = 255
+    data = labelled(tmp_path, colours)
+    picture(data / "images/9.png", SHAPE, seed=9)
+    tifffile.imwrite(data / "labels/9.tif", np.where(DISK, -1, 1).astype(np.int16))
+    report = run(store, data)
+    assert not report.labelled and not store.classes() and len(report.refused) == 2
+
+
+def test_a_palette_is_read_as_its_numbers(store: Store, tmp_path: Path):
+    values = np.where(DISK, 15, np.where(COLUMNS > 60, 255, 0)).astype(np.uint8)
+    data = labelled(tmp_path, values)
+    image = Image.fromarray(values, "P")
+    image.putpalette(np.random.default_rng(0).integers(0, 255, 768).astype(np.uint8).tobytes())
+    image.save(data / "labels/0.png")
+    (image_id,) = run(store, data).labelled
+    assert list(class_names(store).values()) == ["15"]
+    assert (folded(store, image_id).known()[0][COLUMNS > 60] == UNLABELLED).all()
+
+
 def test_the_ignore_label_of_nnunet_is_unknown(store: Store, tmp_path: Path):
     values = np.where(DISK, 1, np.where(COLUMNS > 60, 2, 0)).astype(np.uint8)
     data = labelled(tmp_path, values)
