@@ -1,6 +1,5 @@
 """`repair`: undo an import or a merged class, delete images and bring them back, rename them, give them a spacing."""
 
-import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,9 @@ def run_repair(options: Options) -> int:
 
 
 def _carry_out(options: Options, store: "Store", repair: "Repair") -> list[str]:
-    user, what = getpass.getuser(), options.what
+    from annotator.access.accounts import local_user
+
+    user, what = local_user(), options.what
     if options.act == "list":
         return [_act_line(act) for act in repair.acts()] or ["there is nothing to undo as a whole"]
     if options.act == "bin":

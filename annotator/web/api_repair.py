@@ -84,6 +84,7 @@ async def _do(context: AppContext, work: Callable[[], Repaired]) -> Any:
     async with context.committing:
         done = await run_sync(work)
         await run_sync(context.workflow.imported, set(done.images))
+        there = await run_sync(context.workflow.store.image_states.ids)
     context.hub.broadcast(outgoing.project())
-    context.hub.reconnect(done.images)
+    context.hub.reconnect(done.images & there)  # of an image that is gone there is nothing to read
     return {"message": done.message}

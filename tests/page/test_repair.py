@@ -89,6 +89,7 @@ def test_the_open_image_is_renamed_deleted_and_brought_back(page: Page, watch: P
     page.get_by_role("button", name="Delete this image").click()
     expect(page.locator(".sw-name")).not_to_have_text("mended")
     expect(page.get_by_role("listbox", name="Images")).not_to_contain_text("mended")
+    expect(page.locator(".sw-toast.warn")).to_have_count(0)
     tab(page, "Data")
     page.get_by_role("button", name="Bring back mended").click()
     expect(page.get_by_role("list", name="Deleted images")).to_be_hidden()

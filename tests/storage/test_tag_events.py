@@ -116,3 +116,13 @@ def test_a_project_that_is_open_can_be_read_meanwhile(store, tmp_path):
     reader = Store.read_only(store.root)
     assert reader.tags.of()[0].classes == (1,)
     reader.close()
+
+
+def test_an_undo_sent_twice_takes_one_act_back_and_is_answered_alike(store):
+    store.add_class("one")
+    image = store.add_image(ball()[0])
+    places = [SliceRef(image, 0, index) for index in (1, 2)]
+    for batch, place in zip("ab", places, strict=True):
+        store.tags.add([NewTag(place, (1,), True)], act(batch))
+    assert store.tags.take_back("u", "ann") == store.tags.take_back("u", "ann") == places[1:]
+    assert [tag.ref for tag in store.tags.of()] == places[:1]
