@@ -59,6 +59,7 @@ def main() -> None:
     sets = tuple(dict.fromkeys((*SETS, *CALIBRATED)))
     asked.add_argument("--set", choices=sets, action="append", help="default: all that are there")
     asked.add_argument("--volumes", type=int, help="of each set; default 8, quick 2")
+    asked.add_argument("--learner", help="of the part calibration; default: those that the app takes")
     options = asked.parse_args()
     parts, wanted, rows = options.part or PARTS, options.set or sets, list[Row]()
     laid_over = [name for name in SETS if name in wanted] if {*parts} - {"calibration"} else []
@@ -74,7 +75,8 @@ def main() -> None:
         rows += refining(found)
     if "calibration" in parts:
         names = [name for name in CALIBRATED if name in wanted]
-        rows += calibration(options.data, names, 1 if options.quick else options.seeds, quick=options.quick)
+        seeds = 1 if options.quick else options.seeds
+        rows += calibration(options.data, names, seeds, learner=options.learner, quick=options.quick)
     if "small" in parts:
         rows += small(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)

@@ -59,12 +59,16 @@ class Told:
     right: NDArray[np.int64]
 
 
-def calibration(data: Path, names: Sequence[str], seeds: int, *, quick: bool) -> Iterator[Row]:
+def calibration(
+    data: Path, names: Sequence[str], seeds: int, *, learner: str | None = None, quick: bool
+) -> Iterator[Row]:
     """Per set and learner: how far the numbers are off, in the mean and all in one direction, and how they rank."""
     for name in names:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as place:
                 for one in sets_of(name, data, Path(place), quick=quick):
+                    if learner not in (None, one.learner):
+                        continue
                     yield from _measured(one, seed, Path(place) / f"project-{one.learner}")
                     print(f"{name}, {one.learner}: seed {seed} done", flush=True)
 

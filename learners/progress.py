@@ -22,7 +22,7 @@ class RoundProgress:
     dice: float | None = None
     seconds_left: float | None = None
     done: tuple[int, ...] = ()  # image ids whose files are complete
-    claims: dict[int, float] = field(default_factory=dict)  # the Dice that the model expects of itself there
+    claims: dict[int, float] = field(default_factory=dict)  # how sure the model is of what it proposes there
     judged: tuple[JudgedImage, ...] = ()  # the model that predicts, on held-out images
     reliability: Reliability = Reliability()
 

@@ -127,7 +127,7 @@ class ImageScore:
     """What a prediction tells about an image."""
 
     image_id: int
-    claimed: float | None  # the Dice that the model expects of itself; true only once calibrated
+    claimed: float | None  # how sure the model is of what it proposes; says something only once calibrated
     stability: float | None  # against the model before; None: no earlier one
 
 

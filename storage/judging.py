@@ -16,7 +16,7 @@ class JudgedRow:
 
     image_id: int
     dice: float
-    claimed: float | None  # what it expected of itself there
+    claimed: float | None  # how sure it was of what it proposed there
     core: bool  # of the set that the round was judged by
 
 

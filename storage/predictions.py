@@ -39,7 +39,7 @@ class PredictionRow:
     classes_path: Path  # 0 background, 1..253 classes, 255 where it proposes nothing
     confidence_path: Path  # 0 a guess .. 255 certain
     prior: str | None = None  # the producer whose proposal a fill started from
-    claimed: float | None = None  # the Dice that the producer expects of itself; true only once calibrated
+    claimed: float | None = None  # how sure the producer is of it; says something only once calibrated
 
     @property
     def uncorrected(self) -> tuple[Path, Path]:

@@ -1,8 +1,8 @@
 """What a model's word about itself is worth, judged by what people said. Pure functions; no torch.
 
-The Dice that a model claims for an image becomes an expected Dice with a range: an isotonic curve through the images on
-which people said what is right, pulled towards their mean where they are few, and moved by what its group of images
-taught. A confidence of a voxel becomes the share of voxels of such confidence that were right.
+How sure a model is of what it proposes for an image becomes an expected Dice with a range: an isotonic curve through
+the images on which people said what is right, pulled towards their mean where they are few, and moved by what its group
+of images taught. A confidence of a voxel becomes the share of voxels of such confidence that were right.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 LEAST = 4  # images that must have been judged before a number is said
-KNOWN_BY = 3.0  # judged images that count as much as the mean of all, or of all groups
+KNOWN_BY = 3.0  # judged images that count as much as the mean of all, or of all groups, or a model's own word
 HOLDS = 0.8  # share of images whose Dice the range is to hold
 NARROWEST = 0.02  # from the middle of a range to its ends
 
@@ -27,8 +27,8 @@ LEAST_IMAGES = 2  # they come from
 class Evidence:
     """An image of which people said what is right."""
 
-    claimed: float  # the Dice that the model expected of itself
-    dice: float  # that it had
+    claimed: float  # how sure the model was of it, 0..1
+    dice: float
     group: str = ""
 
 
@@ -104,14 +104,17 @@ def count_right(
 
 def shares_right(seen: Sequence[int], right: Sequence[int], images: int) -> list[float] | None:
     """(BINS,) how many voxels of such confidence were right, never falling; bins that hold few lean on the others.
-    None where too little was judged."""
+    Voxels of an image err together, so that few images are pulled towards what the confidence says of itself. None
+    where too little was judged."""
     counts, hits = np.array(seen, np.float64), np.array(right, np.float64)
     if images < LEAST_IMAGES or counts.sum() < LEAST_VOXELS:
         return None
     mean = hits.sum() / counts.sum()
     shares = (hits + LEAST_VOXELS * mean / BINS) / (counts + LEAST_VOXELS / BINS)
     fit = isotonic_regression(shares, weights=counts + LEAST_VOXELS / BINS).x
-    return [round(float(share), 4) for share in fit]
+    said = (np.arange(BINS) + 0.5) / BINS
+    known = images / (images + KNOWN_BY)
+    return [round(float(share), 4) for share in known * fit + (1 - known) * said]
 
 
 def calibration_error(seen: Sequence[int], right: Sequence[int], sure: Sequence[float]) -> float:

@@ -44,12 +44,15 @@ def stability(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def soft_dice(
-    inside: NDArray[np.float64], sums: NDArray[np.float64], sizes: NDArray[np.float64]
-) -> float | None:
-    """The Dice a prediction expects of itself: (K,) sums of its probability inside its own class map, over all
-    voxels, and the map's sizes. None where it proposes nothing."""
+def mean_confidence(inside: NDArray[np.float64], sizes: NDArray[np.float64]) -> float | None:
+    """How sure a model is of the objects that it proposes: (K,) sums of its probability inside its own class map, and
+    the map's sizes. None where it proposes nothing.
+
+    It says more of the true Dice than a soft Dice does, which counts what little a model doubts of a large background:
+    rank correlation 0.82 against 0.25 on pictures of nuclei, 0.47 against 0.33 on atlases
+    (docs/measured/calibration.md).
+    """
     there = sizes > 0
     if not there.any():
         return None
-    return float(np.mean(2 * inside[there] / np.maximum(sums[there] + sizes[there], 1e-9)))
+    return float(np.mean(inside[there] / sizes[there]))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.prediction.ensemble import SnapshotEnsemble
-from learners.prediction.metrics import soft_dice
+from learners.prediction.metrics import mean_confidence
 from learners.training.data import ImageReader
 from learners.training.plan import Plan, sides_for
 from learners.training.rare_objects import plausible
@@ -30,15 +30,14 @@ PIXELS = {"cpu": 8 * 256 * 256, "cuda": 8 * 2048 * 2048}  # of those slices toge
 
 @dataclass
 class Claim:
-    """The Dice that a model expects of its own map, from sums over its tiles."""
+    """How sure a model is of the objects that it proposes, from sums over its tiles."""
 
     classes: int
     inside: NDArray[np.float64] = field(init=False)  # (K,) p where it is the class
-    mass: NDArray[np.float64] = field(init=False)  # (K,) p over all voxels
     sizes: NDArray[np.float64] = field(init=False)  # (K,) voxels
 
     def __post_init__(self) -> None:
-        self.inside, self.mass, self.sizes = (np.zeros(self.classes) for _ in range(3))
+        self.inside, self.sizes = np.zeros(self.classes), np.zeros(self.classes)
 
     def add(self, p: NDArray[np.float32], best: NDArray[np.uint8]) -> None:
         """One tile: (K, z, y, x) probabilities and its class map."""
@@ -46,18 +45,16 @@ class Claim:
         chosen = np.take_along_axis(p.reshape(len(p), -1), flat[None].astype(np.intp), 0)[0]
         self.inside += np.bincount(flat, chosen, self.classes)
         self.sizes += np.bincount(flat, minlength=self.classes)
-        self.mass += p.reshape(len(p), -1).sum(1)
 
     def leave_out(self, channels: NDArray[np.int16], sure: NDArray[np.floating]) -> None:
         """Voxels that are not proposed after all: of each (N,) what it was and how sure, in 0..1."""
         gone = np.bincount(channels, sure, self.classes)
         self.inside -= gone
-        self.mass -= gone
         self.sizes -= np.bincount(channels, minlength=self.classes)
 
     @property
-    def dice(self) -> float | None:
-        return soft_dice(self.inside[1:], self.mass[1:], self.sizes[1:])
+    def confidence(self) -> float | None:
+        return mean_confidence(self.inside[1:], self.sizes[1:])
 
 
 @dataclass
@@ -173,7 +170,7 @@ class Predicted:
 
     values: NDArray[np.uint8]  # (Z, Y, X) label values
     confidence: NDArray[np.float32]  # (Z, Y, X) 0..1
-    claimed: float | None  # the Dice that the model expects of itself
+    claimed: float | None  # how sure the model is of the objects that it proposes
 
 
 def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes) -> Predicted:
@@ -187,7 +184,7 @@ def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes:
         gone = (out > 0) & ~plausible(out, np.round(sure * 255).astype(np.uint8), plan.rare)
         claim.leave_out(classes.to_channels()[out[gone]], sure[gone])
         out[gone], sure[gone] = 0, 1 - sure[gone]
-    return Predicted(out, sure, claim.dice)
+    return Predicted(out, sure, claim.confidence)
 
 
 def class_map(

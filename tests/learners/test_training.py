@@ -14,7 +14,7 @@ from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.choice import ProjectSummary, choose
 from learners.methods import bcp, mean_teacher, stpp, supervised, unimatch, weak
-from learners.prediction.metrics import dice_of, mean_dice, overlaps, soft_dice, stability
+from learners.prediction.metrics import dice_of, mean_confidence, mean_dice, overlaps, stability
 from learners.propagate import PROPAGATORS
 from learners.training.augment import Views, strong_look
 from learners.training.budget import Budget
@@ -320,7 +320,12 @@ def test_dice_of_empty_against_empty_says_nothing():
     scores = dice_of(overlaps(a, b, (1, 2), where))
     assert scores[0] == 0.5 and math.isnan(scores[1]) and mean_dice([scores]) == 0.5
     assert mean_dice([np.array([np.nan])]) is None and mean_dice([]) is None
-    assert soft_dice(np.zeros(1), np.ones(1), np.zeros(1)) is None
+
+
+def test_a_model_is_as_sure_as_it_is_of_the_objects_that_it_proposes():
+    assert mean_confidence(np.zeros(2), np.zeros(2)) is None
+    sure = mean_confidence(np.array([8.0, 0.0, 30.0]), np.array([10.0, 0.0, 50.0]))
+    assert sure == pytest.approx(0.7), "classes count alike, those that it does not propose not at all"
 
 
 @pytest.mark.parametrize(("spec", "sides"), [(SPEC2, (8, 12)), (SPEC3, (3, 8, 12))])

@@ -1,7 +1,9 @@
 """The Dice that is expected of a proposal: what its model claims, calibrated on images that people labelled."""
 
+from functools import lru_cache
+
 from annotator.learning.image_groups import read_groups
-from learners.prediction.calibration import Evidence, calibrate, shares_right
+from learners.prediction.calibration import Calibration, Evidence, calibrate, shares_right
 from storage.predictions import Expected
 from storage.store import Store
 
@@ -14,7 +16,7 @@ class Expectations:
 
     def of(self, learner: str, image_id: int, claimed: float | None) -> Expected | None:
         """None where the model claims nothing, or too few of its images were judged for any number to be true."""
-        calibration = calibrate(self.evidence(learner))
+        calibration = _calibrated(tuple(self.evidence(learner)))
         if claimed is None or calibration is None:
             return None
         group = read_groups(self._store).get(image_id, "")
@@ -40,6 +42,12 @@ class Expectations:
             for image_id, (claimed, dice) in pairs.items()
             if claimed is not None and dice is not None
         ]
+
+
+@lru_cache(maxsize=8)
+def _calibrated(evidence: tuple[Evidence, ...]) -> Calibration | None:
+    """Once for all images of a round: how wide its range is costs a fit for each image that calibrates."""
+    return calibrate(evidence)
 
 
 def voxel_shares(store: Store, learner: str) -> list[float] | None:

@@ -83,12 +83,14 @@ def test_confidence_of_voxels_becomes_the_share_that_was_right():
     right = rng.random(20_000) < confidence / 2  # twice as sure as it may be
     seen, hits = count_right(confidence, right)
     assert seen.sum() == 20_000 and len(seen) == BINS
-    shares = shares_right(seen.tolist(), hits.tolist(), images=3)
+    shares = shares_right(seen.tolist(), hits.tolist(), images=300)
     assert shares is not None and shares[9] == pytest.approx(0.475, abs=0.03)
     assert all(a <= b for a, b in zip(shares, shares[1:]))
     said = (np.arange(BINS) + 0.5) / BINS
     assert calibration_error(seen.tolist(), hits.tolist(), said.tolist()) == pytest.approx(0.375, abs=0.02)
     assert calibration_error(seen.tolist(), hits.tolist(), shares) < 0.01
+    few = shares_right(seen.tolist(), hits.tolist(), images=3)
+    assert few is not None and shares[9] < few[9] < said[9], "three images do not outweigh its own word"
 
 
 def test_one_image_or_a_few_voxels_calibrate_no_confidence():

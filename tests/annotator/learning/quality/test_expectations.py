@@ -59,7 +59,7 @@ def test_corrections_of_whole_slices_count_as_held_out_images_do(project: Store)
 def test_confidence_is_calibrated_by_the_newest_round_that_ended(project: Store) -> None:
     assert voxel_shares(project, "supervised") is None
     row = project.rounds.start("supervised", 0)
-    told = {"seen": [0] * 9 + [5000], "right": [0] * 9 + [4000], "images": 3}
+    told = {"seen": [0] * 9 + [5000], "right": [0] * 9 + [4000], "images": 300}
     project.rounds.finish(row.id, Finished(row.id, 0.6, 0.6, None, {"reliability": told}))
     shares = voxel_shares(project, "supervised")
     assert shares is not None and shares[9] == pytest.approx(0.8, abs=0.01)
