@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from annotator.exchange import tables
+from annotator.exchange.masks.value_names import _json
 from annotator.exchange.tables import TableFault, read_text
-from annotator.exchange.value_names import _json
 
 
 def test_a_table_of_absurd_size_is_refused_and_an_ordinary_one_read(
