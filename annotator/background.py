@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from annotator.filling.fill_worker import FillWorker
+from annotator.filling.likely_places import LikelyPlaces
 from annotator.filling.mending import Mending
 from annotator.filling.proposals import VolumeProposals
 from annotator.filling.trust_layer import TrustView
@@ -34,6 +35,7 @@ class Background:
         self.fills = FillWorker(store, folds, publish=publish)
         self.proposals, self.trust = VolumeProposals(store, self.fills), TrustView(store, folds)
         self.mending = Mending(store, folds)
+        self.places = LikelyPlaces(store, folds)
         self.scheduler = Scheduler(store, engine, publish=self.tell)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
         self._learn = learn

@@ -40,6 +40,10 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
             _slab, request, proposals, (image_id, z0, z1, producer), limiter=context.reading
         )
 
+    @router.get("/images/{image_id}/places")
+    async def places(image_id: ImageId) -> Any:
+        return await run_sync(background.places.of, image_id, limiter=context.reading)
+
     @router.get("/images/{image_id}/trust")
     async def trust(
         request: Request,

@@ -30,8 +30,9 @@ def places(likely: NDArray[np.floating], side: float, most: int) -> tuple[Likely
     peaks = (smooth == ndimage.maximum_filter(smooth, size=2 * apart + 1)) & (smooth >= FAINTEST)
     rows, columns = np.nonzero(peaks)
     order = np.argsort(-smooth[rows, columns], kind="stable")
+    at = zip(rows[order].tolist(), columns[order].tolist())
     found: list[LikelyPlace] = []
-    for row, column in zip(rows[order], columns[order]):
+    for row, column in at:
         if len(found) == most:
             break
         if any(_inside((row, column), place.box) for place in found):

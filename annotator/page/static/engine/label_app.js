@@ -188,6 +188,25 @@ export class LabelApp extends EventTarget {
     this.acceptance.rejectSlice();
   }
 
+  /** Show a box of the open slice with its surroundings, and ask the prompt model what it holds. */
+  promptBox(box) {
+    const { active } = this;
+    this.prompts.giveUp(active.ref);
+    active.camera.frame(box);
+    active.redraw();
+    this.prompts.add(active.ref, { kind: "box", ...box });
+  }
+
+  /** Give up prompts, but for those of masks that were accepted and are still to come. */
+  giveUpPrompts() {
+    this.prompts.giveUp(this.active.ref);
+  }
+
+  /** Say that what nobody labelled in a box of the open slice is background; whether it was said. */
+  rejectBox(box, prompts) {
+    return this.acceptance.rejectBox(box, prompts);
+  }
+
   /** Jump to the slice that is most worth labelling, and say why. */
   gotoProposed() {
     return this.image ? this.navigation.gotoProposed() : undefined;

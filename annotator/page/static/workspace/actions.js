@@ -2,6 +2,7 @@
 
 import { openMostUseful, stepImage } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
+import { places } from "../state/places.js";
 import { session } from "../state/session.js";
 import { toast } from "../ui/toasts.js";
 import { toggleSheet } from "./shortcut_sheet.js";
@@ -28,6 +29,7 @@ export const actions = {
   },
 
   escape(event) {
+    if (places.at !== null) return places.end();
     return session.app.key(event) === true || session.app.clearPrompts();
   },
 
@@ -73,13 +75,17 @@ export const actions = {
     session.setView("guide", session.view.guide ? 0 : 2);
   },
 
-  acceptSlice: () => session.app.acceptSlice(),
+  /** Begin to judge the likely places of small objects, or end it. */
+  places: () => places.toggle(),
+
+  /** While places are judged, the one on show. */
+  acceptSlice: () => (places.at === null ? session.app.acceptSlice() : places.accept()),
 
   acceptAll: () => session.app.acceptRange(),
 
   acceptRange: () => session.dispatchEvent(new CustomEvent("range")),
 
-  rejectSlice: () => session.app.rejectSlice(),
+  rejectSlice: () => (places.at === null ? session.app.rejectSlice() : places.reject()),
 
   proposals: () => session.setView("proposals", !session.view.proposals),
 

@@ -137,6 +137,12 @@ export const GROUPS = [
         run: ({ actions }) => actions.rejectSlice(),
       },
       {
+        keys: "C",
+        codes: ["c"],
+        text: "Look at likely places of small objects: Y accepts, R rejects",
+        run: ({ actions }) => actions.places(),
+      },
+      {
         keys: ",  .",
         codes: [",", "."],
         text: "Show and accept less certain, or only more certain, proposals",

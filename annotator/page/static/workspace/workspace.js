@@ -10,6 +10,7 @@ import { toast } from "../ui/toasts.js";
 import { actions } from "./actions.js";
 import { exposeToGradio } from "./gradio_bridge.js";
 import { guidebar } from "./guidebar.js";
+import { placesbar } from "./placesbar.js";
 import { promptbar } from "./promptbar.js";
 import { proposalbar } from "./proposalbar.js";
 import { dispatch } from "./key_dispatch.js";
@@ -34,6 +35,7 @@ export async function mount(node, trigger) {
     prompt: promptbar(focusCanvas),
     proposals: proposalbar(focusCanvas),
     guide: guidebar(focusCanvas),
+    places: placesbar(focusCanvas),
     status: statusbar(),
   };
   const stage = element("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.node);
@@ -44,6 +46,7 @@ export async function mount(node, trigger) {
     stage,
     parts.proposals.node,
     parts.guide.node,
+    parts.places.node,
     parts.status.node,
   );
   try {

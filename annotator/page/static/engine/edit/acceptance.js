@@ -1,6 +1,7 @@
 // What is proposed becomes labels, or is said to be background: by slice, by range, as a whole.
 
 import { BACKGROUND, UNLABELLED } from "../codec.js";
+import { cut } from "../geometry.js";
 import { isOpen, isProposed, nothingProposed } from "../image/proposals.js";
 import { mayDraw } from "./drawing.js";
 
@@ -53,6 +54,16 @@ export class Acceptance {
     return prompted
       ? "A mask is open on this slice; accept it (Enter) or clear it (Esc) first."
       : this.proposals.obstacle;
+  }
+
+  /** Say that what nobody labelled in a box of the open slice is background; whether it was said. */
+  rejectBox(box, prompts) {
+    const view = this.planes.active;
+    if (!this.state.image || !mayDraw(this, view)) return false;
+    const said = cut(view.labels, view.size.cols, box);
+    if (!said.includes(UNLABELLED)) return true;
+    const classes = said.map((value) => (value === UNLABELLED ? BACKGROUND : UNLABELLED));
+    return this.editor.commit(view.ref, { box, classes }, { prompts });
   }
 
   /** As sure as the person asks. The server lays the voxels; they are undone as one. */

@@ -96,6 +96,15 @@ export class PromptStore {
     return Boolean(had);
   }
 
+  /** Drop what was said since the last mask that was accepted, though that mask has not come yet. */
+  giveUp(ref) {
+    const set = this.on(ref);
+    if (!set) return;
+    if (set.acceptAs === null) return void this.clear(ref);
+    while (set.later.length && !set.later.at(-1).accept) set.later.pop();
+    this.#shown(set);
+  }
+
   cycle(ref) {
     const set = this.on(ref);
     if (!set || set.candidates.length < 2) return false;

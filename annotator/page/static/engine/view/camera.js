@@ -46,6 +46,17 @@ export class Camera {
     this.fitted = true;
   }
 
+  /** A box of pixels in the middle, with its surroundings: it fills a third of the canvas at most. */
+  frame({ r0, c0, r1, c1 }) {
+    const across = this.width / (3 * (c1 - c0) * this.stretchCol);
+    const down = this.height / (3 * (r1 - r0) * this.stretchRow);
+    this.#scale(Math.min(CLOSEST, across, down));
+    this.tx = this.width / 2 - ((c0 + c1) / 2) * this.sx;
+    this.ty = this.height / 2 - ((r0 + r1) / 2) * this.sy;
+    this.fitted = false;
+    this.#keepInSight();
+  }
+
   /** Zoom by a factor; what lies under the screen point stays there. */
   zoomAt(factor, x = this.width / 2, y = this.height / 2) {
     const smallest =
