@@ -167,7 +167,7 @@ class Workflow:
             return folded.instances[z0:z1].astype("<u2"), folded.rev
 
     def history(self, user: str) -> Message:
-        undo, redo = map(without_members, self.store.history(user))
+        undo, redo = map(without_members, self.store.history.of(user))
         return {"undo": [_event(e) for e in undo], "redo": [_event(e) for e in redo]}
 
     # say
@@ -291,6 +291,8 @@ def _event(event: Any) -> Message:
         "image": event.ref.image_id,
         "axis": event.ref.axis,
         "index": event.ref.index,
+        "act": event.act,
+        "name": event.name,
     }
 
 

@@ -117,3 +117,5 @@ class Event:
 
     client_id: str
     ref: SliceRef
+    act: str  # one of SOURCES, "complete" or "cleared"
+    name: str  # of the image

@@ -19,19 +19,18 @@ from storage.database import Database, full_disk_told, unwritable_told
 from storage.events.acts import Acts
 from storage.events.answers import Answers
 from storage.events.current_act import current_act
+from storage.events.history import History
 from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
-from storage.events.revoking import events_of, insert_revokes, revokers_of, sent_before
+from storage.events.revoking import CLEARED, events_of, insert_revokes, revokers_of, sent_before
 from storage.image_sources import ImageSources, digest_of, insert_image
 from storage.image_states import ImageStates
 from storage.judging import Judging
 from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep
 from storage.predictions import Predictions
 from storage.rounds import Rounds
-from storage.rows import MASKS, ClassRow, Event, ImageRow, LabelRow, NewLabel
+from storage.rows import MASKS, ClassRow, ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
 from storage.tags import Tags
-
-HISTORY = 500  # steps of undo kept within reach
 
 
 class Store:
@@ -74,6 +73,7 @@ class Store:
         self.rounds, self.image_states = Rounds(self.root / "rounds", self._db), ImageStates(self._db)
         self.bin = Bin(self.root, self._db)
         self.answers, self.class_rows, self.acts = Answers(self._db), ClassRows(self._db), Acts(self._db)
+        self.history = History(self._db)
         self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
         self.judging = Judging(self._db)
 
@@ -239,6 +239,25 @@ class Store:
                 events = list(tables.query(sql, [ref.image_id, ref.axis, ref.index]))
                 insert_revokes(tables, events, client_id, author)
 
+    def clear(
+        self, image_id: int, ref: SliceRef | None, *, seen: int, client_id: str, author: str
+    ) -> list[LabelRow]:
+        """Take back everything said of a slice (of the image where `ref` is None), whoever said so, but not what
+        others said after event `seen`; answers with those events. Raises LookupError where there are none."""
+        there = "" if ref is None else " and axis = :axis and slice = :index"
+        sql = f"""select * from labels where image_id = :image and live and {MASKS}{there}
+                  and (id <= :seen or author = :author) order by id"""
+        place = {} if ref is None else {"axis": ref.axis, "index": ref.index}
+        with self._db.transaction() as tables:
+            about = {"image": image_id, "seen": seen, "author": author, **place}
+            events = list(tables.query(sql, about))
+            if not events:
+                raise LookupError(
+                    "no label was made here; what you see was said on slices that cross this one"
+                )
+            insert_revokes(tables, events, client_id, author, note=CLEARED)
+        return self._labels(events)
+
     def find_label(self, client_id: str) -> int | None:
         """The id of the event with this client id, live or not."""
         found: int | None = self._db.value("select id from labels where client_id = ?", [client_id])
@@ -296,19 +315,6 @@ class Store:
         return {
             r["image_id"]: (r["labelled"], r["complete"], r["rev"]) for r in self._db.rows(sql, image_ids)
         }
-
-    def history(self, author: str) -> tuple[list[Event], list[Event]]:
-        """What this author can undo, and what redo: newest last. A new label ends what can be redone. Tags have an
-        undo of their own, where they are seen."""
-        undo = f"""select client_id, image_id, axis, slice from labels
-                   where author = ? and live and {MASKS} and act is null order by id desc limit ?"""
-        redo = f"""select e.client_id, e.image_id, e.axis, e.slice
-                   from labels r join labels e on r.revokes = e.id
-                   where r.author = ?1 and e.author = ?1 and r.live and r.act is null
-                   and e.kind in ('patch', 'complete') and e.image_id in (select id from images where bin is null)
-                   and r.id > (select coalesce(max(id), 0) from labels where author = ?1 and {MASKS})
-                   order by r.id desc limit ?2"""
-        return self._events(undo, author), self._events(redo, author)
 
     # settings
 
@@ -398,9 +404,6 @@ class Store:
     def _label_path(self, uid: str) -> Path:
         return self.root / "labels" / f"{uid}.npz"
 
-    def _events(self, sql: str, author: str) -> list[Event]:
-        return [Event(row["client_id"], _ref(row)) for row in reversed(self._db.rows(sql, [author, HISTORY]))]
-
     def _sweep(self) -> None:
         for table in DIRECTORIES:
             sweep(self.root / table, {row["uid"] for row in self._db.rows(f"select uid from {table}")})
@@ -417,7 +420,3 @@ def _own_events(tables: Tables, client_id: str, author: str) -> list[dict[str, A
     if not events:
         raise LookupError("there is no such step of yours; somebody else made it, or it never came here")
     return events
-
-
-def _ref(row: dict[str, Any]) -> SliceRef:
-    return SliceRef(row["image_id"], row["axis"], row["slice"])

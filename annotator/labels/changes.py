@@ -1,10 +1,11 @@
 """Whatever changes labels comes through here: one change after another, each answered once and for all."""
 
 from annotator.labels.accept import Accepting
+from annotator.labels.clearing import Clearing
 from annotator.labels.commit import Commits, Outcome, Refused
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.undoing import Undoing
-from annotator.protocol.incoming import AcceptMessage, CommitMessage, UndoMessage
+from annotator.protocol.incoming import AcceptMessage, ClearMessage, CommitMessage, UndoMessage
 from annotator.protocol.outgoing import ack
 from storage.store import Store
 
@@ -15,7 +16,7 @@ class Changes:
     def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
         self._commits, self._accepting = Commits(store, folds), Accepting(store, folds)
-        self._undoing = Undoing(store, folds)
+        self._undoing, self._clearing = Undoing(store, folds), Clearing(store, folds)
 
     def take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Durable when it returns. The same message again changes nothing and gets the first answer. Raises Refused,
@@ -41,4 +42,6 @@ class Changes:
             return self._accepting.accept(user, message)
         if isinstance(message, UndoMessage):
             return self._undoing.take(user, message)
+        if isinstance(message, ClearMessage):
+            return self._clearing.take(user, message)
         return self._commits.take(user, message, payload)

@@ -30,7 +30,7 @@ class Undoing:
             self._store.class_rows.check_meanings()
             last = rows[-1]
             shape = self._store.image(last.image_id).shape
-            region = _around([_region(shape, row) for row in rows])
+            region = region_around(shape, rows)
             folded = self._folds.redo(last.image_id, region)
             back = self._store.class_rows.bring_back(classes_in(folded, region))
             reply = ack(
@@ -57,6 +57,11 @@ def classes_in(folded: Folded, region: Region) -> set[int]:
     return set(np.unique(folded.classes[window]).tolist())
 
 
+def region_around(shape: tuple[int, int, int], rows: list[LabelRow]) -> Region:
+    """The smallest box that holds what these events speak about."""
+    return _around([_region(shape, row) for row in rows])
+
+
 def _region(shape: tuple[int, int, int], row: LabelRow) -> Region:
     if row.box is None:
         return slice_region(shape, row.axis, row.index)
@@ -64,7 +69,6 @@ def _region(shape: tuple[int, int, int], row: LabelRow) -> Region:
 
 
 def _around(regions: list[Region]) -> Region:
-    """The smallest box that holds them all."""
     z0, y0, x0 = (min(region[i] for region in regions) for i in (0, 2, 4))
     z1, y1, x1 = (max(region[i] for region in regions) for i in (1, 3, 5))
     return z0, z1, y0, y1, x0, x1

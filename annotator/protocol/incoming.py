@@ -118,6 +118,17 @@ class CompleteMessage(SliceMessage):
     on: bool
 
 
+class ClearMessage(IncomingMessage):
+    """Of the whole image where `index` is null."""
+
+    t: Literal["clear"]
+    id: ClientId
+    image: ImageId
+    axis: Axis = 0
+    index: Index | None = None
+    base_rev: Count
+
+
 class AcceptMessage(IncomingMessage):
     t: Literal["accept"]
     id: ClientId
@@ -143,7 +154,9 @@ class PingMessage(IncomingMessage):
     n: Annotated[float, Field(allow_inf_nan=False)] = 0
 
 
-CommitMessage = LabelMessage | CompleteMessage | AcceptMessage | UndoMessage  # what changes labels
+CommitMessage = (
+    LabelMessage | CompleteMessage | ClearMessage | AcceptMessage | UndoMessage
+)  # what changes labels
 AnyMessage = OpenMessage | LookMessage | PredictMessage | MendMessage | CommitMessage | PingMessage
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="t")])
 

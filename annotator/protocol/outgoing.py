@@ -49,10 +49,16 @@ def ack(
     slices: int | None = None,
     voxels: int | None = None,
     objects: int | None = None,
+    cleared: int | None = None,
 ) -> Message:
-    """The last three are said of acceptances; `voxels` and `objects` without background."""
+    """`voxels` and `objects` are said of acceptances, without background; `cleared` counts the labels of a clearing."""
     told = {"label": label, "rev": rev, "instance": instance, "conflict": conflict}
-    return {"t": "ack", "id": id, **told, **_given(slices=slices, voxels=voxels, objects=objects)}
+    return {
+        "t": "ack",
+        "id": id,
+        **told,
+        **_given(slices=slices, voxels=voxels, objects=objects, cleared=cleared),
+    }
 
 
 def conflict(by: str, pixels: int) -> Message:

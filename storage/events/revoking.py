@@ -11,6 +11,7 @@ from sqlite_utils import Database as Tables
 
 from storage.events.current_act import current_act
 
+CLEARED = '{"cleared": true}'  # the note of the revocations that one clearing makes
 FURTHER = re.compile(r"^(.+)--\d+$")  # of an act's id: its first event has the id itself
 
 
@@ -33,13 +34,20 @@ def events_of(tables: Tables, client_id: str, author: str) -> list[dict[str, Any
 
 
 def insert_revokes(
-    tables: Tables, rows: Sequence[dict[str, Any]], client_id: str, author: str, *, start: int = 0
+    tables: Tables,
+    rows: Sequence[dict[str, Any]],
+    client_id: str,
+    author: str,
+    *,
+    start: int = 0,
+    note: str = "{}",
 ) -> None:
-    """Take `labels` rows back, inside the caller's transaction. `start`: how many events the act has already."""
+    """Take `labels` rows back, inside the caller's transaction. `start`: how many events the act has already. `note`:
+    JSON, what the revocations are kept as."""
     for number, row in enumerate(rows, start):
         keep = {key: row[key] for key in ("image_id", "axis", "slice", "present")}
         new = {"client_id": member(client_id, number), "kind": "revoke", "source": row["source"]}
-        by = {"author": author, "act": current_act.get()}
+        by = {"author": author, "act": current_act.get(), "prompts": note}
         tables.table("labels").insert({**new, **by, **keep, "revokes": row["id"]})
         _settle(tables, row["id"])
 

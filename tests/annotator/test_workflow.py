@@ -153,7 +153,8 @@ def test_a_class_that_never_was_is_refused(workflow):
 def test_the_history_tells_what_one_can_take_back_after_a_restart(workflow):
     message, payload = label(TWOS)
     workflow.commit("ann", message, payload)
-    assert workflow.history("ann")["undo"] == [{"id": message.id, "image": 1, "axis": 0, "index": 4}]
+    said = {"id": message.id, "image": 1, "axis": 0, "index": 4, "act": message.source, "name": "ball"}
+    assert workflow.history("ann")["undo"] == [said]
     workflow.commit("ann", step("undo", message.id), b"")
     assert [e["id"] for e in workflow.history("ann")["redo"]] == [message.id]
     assert workflow.history("bob") == {"undo": [], "redo": []}

@@ -416,14 +416,46 @@ def test_undo_goes_to_the_slice_of_the_stroke_first(canvas: Canvas) -> None:
     assert (canvas.labels(0, 3) == UNLABELLED).all()
 
 
-def test_undo_reaches_an_event_of_an_earlier_visit_on_another_image(canvas: Canvas) -> None:
-    canvas.fake.history = {"undo": [{"id": "old", "image": 1, "axis": 2, "index": 7}], "redo": []}
+def test_undo_reaches_an_event_on_another_image_only_when_asked(canvas: Canvas) -> None:
+    old = {"id": "old", "image": 1, "axis": 2, "index": 7, "act": "prompted", "name": "torso"}
+    canvas.fake.history = {"undo": [old], "redo": []}
     canvas.open(2).run("app.undo()")
+    said = "Nothing to undo on this image. Press Ctrl+Alt+Z to undo a mask on “torso”."
+    assert canvas.run("told.message.at(-1).text") == said and not canvas.events()
+    assert not canvas.state()["canUndo"] and canvas.state()["canUndoElsewhere"]
+    canvas.page.keyboard.press("Control+Alt+z")
     canvas.page.wait_for_function("link.queue.length === 1")
     assert canvas.run("told.navigate") == [{"image": 1, "axis": 2, "index": 7}]
     (event,) = canvas.events()
     assert (event.message["t"], event.message["target"], event.message["image"]) == ("undo", "old", 1)
     assert (canvas.state()["image"], canvas.state()["axis"], canvas.state()["index"]) == (1, 2, 7)
+
+
+def test_undo_takes_back_what_was_done_here_though_something_newer_is_elsewhere(canvas: Canvas) -> None:
+    canvas.open(1).run("app.setTool('brush')")
+    canvas.click(20, 20)
+    canvas.open(2).run("app.setTool('brush')")
+    canvas.click(20, 20)
+    canvas.open(1).run("app.undo()")
+    assert canvas.run("told.message.at(-1).text") == "Undone: a drawing on axial slice 21."
+    first, second, undo = canvas.events()
+    assert (undo.message["t"], undo.message["target"]) == ("undo", first.message["id"])
+    canvas.run("app.redo()")
+    assert canvas.run("told.message.at(-1).text") == "Redone: a drawing on axial slice 21."
+    assert canvas.state()["canUndo"] and not canvas.state()["canRedo"]
+    assert second.message["image"] == 2
+
+
+def test_clearing_asks_the_server_and_is_undone_as_one(canvas: Canvas) -> None:
+    canvas.open(1).run("app.setTool('brush'); app.clear()")
+    assert canvas.run("told.message.at(-1).text") == "Nothing is labelled on this slice."
+    canvas.click(20, 20)
+    canvas.run("app.clear(); app.clear({image: true}); app.gotoSlice(1, 3); app.clear(); app.undo()")
+    said = canvas.run("told.message.map((one) => one.text)")
+    assert "No label was made on this slice; what you see was made on slices that cross it." in said
+    slice_, image, undo = (event.message for event in canvas.events()[1:])
+    assert (slice_["t"], slice_["axis"], "index" in image) == ("clear", 0, False)
+    assert (undo["t"], undo["target"]) == ("undo", image["id"])
 
 
 def test_a_new_edit_clears_redo(canvas: Canvas) -> None:

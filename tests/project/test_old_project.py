@@ -69,7 +69,7 @@ def test_its_classes_settings_tags_and_history_are_what_they_were(project: Path,
     for key, value in expected["settings"].items():
         assert store.setting(key) == value
     history = expected["history"]
-    undo, redo = store.history(history["author"])
+    undo, redo = store.history.of(history["author"])
     assert [event.client_id for event in undo] == history["undo"]
     assert [event.client_id for event in redo] == history["redo"]
     assert len(store.tags.of(None)) == expected["tags"]

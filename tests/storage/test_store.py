@@ -90,11 +90,11 @@ def test_undo_and_redo_walk_back_and_forth_and_move_the_clock(store):
     second = store.add_label(drawn(SliceRef(image_id, 2, 1), ONES))
     store.revoke(second.client_id, client_id="u1", author="ann")
     store.revoke(first.client_id, client_id="u2", author="ann")
-    undo, redo = store.history("ann")
+    undo, redo = store.history.of("ann")
     assert (undo, [e.client_id for e in redo]) == ([], [second.client_id, first.client_id])
     assert store.newest_label(image_id) == second.id + 2
     store.restore(first.client_id, client_id="r1", author="ann")
-    undo, redo = store.history("ann")
+    undo, redo = store.history.of("ann")
     assert ([e.client_id for e in undo], [e.client_id for e in redo]) == (
         [first.client_id],
         [second.client_id],
@@ -108,7 +108,7 @@ def test_a_new_label_ends_what_can_be_redone(store):
     first = store.add_label(drawn(SliceRef(image_id, 0, 1), ONES))
     store.revoke(first.client_id, client_id="u1", author="ann")
     store.add_label(drawn(SliceRef(image_id, 0, 2), ONES))
-    assert store.history("ann")[1] == []
+    assert store.history.of("ann")[1] == []
 
 
 def test_nobody_takes_back_what_somebody_else_drew(store):
@@ -116,7 +116,7 @@ def test_nobody_takes_back_what_somebody_else_drew(store):
     row = store.add_label(drawn(SliceRef(image_id, 0, 1), ONES))
     with pytest.raises(LookupError, match="no such step of yours"):
         store.revoke(row.client_id, client_id="u1", author="bob")
-    assert store.history("bob") == ([], [])
+    assert store.history.of("bob") == ([], [])
 
 
 def test_a_complete_slice_can_be_reopened_by_anybody(store):

@@ -30,7 +30,7 @@ def test_a_tag_moves_the_clock_and_says_nothing_about_voxels(store):
     assert store.newest_label(tags=False) == label.id
     assert store.labels(image) == [label]
     assert store.slice_states(image) == [(0, 4, "labelled")]
-    assert store.history("ann")[0][-1].client_id == label.client_id
+    assert store.history.of("ann")[0][-1].client_id == label.client_id
     assert store.rounds.labelled_images() == {image: label.id}
 
 

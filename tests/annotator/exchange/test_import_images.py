@@ -295,7 +295,7 @@ def test_nobodys_undo_takes_an_imported_mask_apart(store: Store, tmp_path: Path)
     mask(tmp_path / "labels/a.png", np.ones((12, 17), np.uint8))
     (image_id,) = run(store, tmp_path).added
     event = store.add_label(drawn(SliceRef(image_id, 0, 0), np.full((2, 2), 1, np.uint8)))
-    undo, _ = store.history("ann")
+    undo, _ = store.history.of("ann")
     assert [e.client_id for e in undo] == [event.client_id]
 
 

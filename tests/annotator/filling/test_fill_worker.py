@@ -311,7 +311,7 @@ def test_one_undo_takes_a_whole_acceptance_back_and_redo_brings_it_again(bench: 
     before = bench.known()
     bench.accept(id="all")
     after = bench.known()
-    assert [e.client_id for e in without_members(bench.store.history("ann")[0])][-1] == "all"
+    assert [e.client_id for e in without_members(bench.store.history.of("ann")[0])][-1] == "all"
     undone = bench.changes.take("ann", UndoMessage(t="undo", id="u1", target="all"), b"")
     assert np.array_equal(bench.known(), before) and undone.ack["rev"] == bench.store.newest_label()
     bench.changes.take("ann", UndoMessage(t="undo", id="u1", target="all"), b"")

@@ -21,6 +21,7 @@ from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
 from annotator.protocol.incoming import (
     AcceptMessage,
+    ClearMessage,
     CommitMessage,
     CompleteMessage,
     LabelMessage,
@@ -120,6 +121,16 @@ class Sequences(RuleBasedStateMachine):
         if on and not standing:
             self._keep(message.id, tab, [Said(self.store.find_label(message.id) or 0, axis, index, None)])
         if not on and standing:
+            self._revoke(standing, self._keep_revocation(message.id, tab, standing))
+
+    @rule(tab=st.integers(0, 3), axis=st.integers(0, 2), whole=st.booleans(), data=st.data())
+    def clear(self, tab: int, axis: int, whole: bool, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, SHAPE[axis] - 1))
+        about = self._about(axis, index) | ({"index": None} if whole else {})
+        message = ClearMessage(**about, t="clear", base_rev=self.store.newest_label(IMAGE))
+        standing = [e for e in self.said if e.live and (whole or (e.axis, e.index) == (axis, index))]
+        if self._send(tab, message, expect=bool(standing)) is not None:
+            standing.sort(key=lambda event: event.id)
             self._revoke(standing, self._keep_revocation(message.id, tab, standing))
 
     @rule(tab=st.integers(0, 3), axis=st.integers(0, 2))

@@ -232,15 +232,21 @@ export class LabelApp extends EventTarget {
     return handleKey(this, event);
   }
 
-  undo() {
-    if (!this.image || this.canvasState.drawing) return;
-    if (this.toolbox.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
-    this.undoRedo.undo();
+  /** Take back every label of the open slice; `{image: true}`: of the image. */
+  clear(options) {
+    if (this.image && !this.canvasState.drawing) this.editor.clear(options);
   }
 
-  redo() {
+  /** What is half done first, then the newest event of this image; `{anywhere: true}`: of any. */
+  undo(options) {
+    if (!this.image || this.canvasState.drawing) return;
+    if (this.toolbox.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
+    this.undoRedo.undo(options);
+  }
+
+  redo(options) {
     if (!this.image || this.canvasState.drawing || this.prompts.redo(this.active.ref)) return;
-    this.undoRedo.redo();
+    this.undoRedo.redo(options);
   }
 
   zoom(factor) {

@@ -7,6 +7,7 @@ export function stateOf(app) {
   const { settings, image, editor } = app;
   const { active } = app.planes;
   const set = image && app.prompts.on(active.ref);
+  const here = (entry) => entry.image === image?.id;
   const candidate = image && active.candidate;
   return {
     ...settings,
@@ -30,8 +31,10 @@ export function stateOf(app) {
           mends: mendsOf(app, set.refine),
         }
       : null,
-    canUndo: Boolean(set?.items.length || editor.history.next),
-    canRedo: Boolean(set?.taken.length || editor.history.nextRedo),
+    canUndo: Boolean(set?.items.length || editor.history.done.some(here)),
+    canRedo: Boolean(set?.taken.length || editor.history.undone.some(here)),
+    canUndoElsewhere: editor.history.done.length > 0,
+    canRedoElsewhere: editor.history.undone.length > 0,
     complete: active.sliceState === "complete",
     proposal: app.proposals.summary,
     editable: Boolean(image && active.editable),

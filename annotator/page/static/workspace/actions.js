@@ -56,6 +56,9 @@ export const actions = {
     session.app.setClass(one.id);
   },
 
+  /** Take back every label of the slice, or of the image. */
+  clear: (options) => session.app.clear(options),
+
   complete() {
     session.app.setComplete(!session.app.state.complete);
   },

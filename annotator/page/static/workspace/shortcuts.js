@@ -88,12 +88,33 @@ export const GROUPS = [
         text: "Show labels as areas, outlines or both",
         run: ({ actions }) => actions.style(),
       },
-      { keys: "Ctrl+Z", codes: ["Ctrl+z"], text: "Undo", run: ({ app }) => app.undo() },
+      {
+        keys: "Del  Shift+Del",
+        codes: ["Delete", "Shift+Delete"],
+        text: "Clear this slice, or the whole image",
+        run: ({ app, actions, event }) =>
+          app.key(event) === true || actions.clear({ image: event.shiftKey }),
+      },
+      {
+        keys: "Ctrl+Z",
+        codes: ["Ctrl+z"],
+        text: "Undo on this image",
+        run: ({ app }) => app.undo(),
+      },
       {
         keys: "Ctrl+Shift+Z  Ctrl+Y",
         codes: ["Ctrl+Shift+z", "Ctrl+y"],
-        text: "Redo",
+        text: "Redo on this image",
         run: ({ app }) => app.redo(),
+      },
+      {
+        keys: "Ctrl+Alt+Z  Ctrl+Alt+Y",
+        codes: ["Ctrl+Alt+z", "Ctrl+Alt+y"],
+        text: "Undo / redo your last change on any image",
+        run: ({ app, event }) =>
+          event.key.toLowerCase() === "z"
+            ? app.undo({ anywhere: true })
+            : app.redo({ anywhere: true }),
       },
     ],
   },

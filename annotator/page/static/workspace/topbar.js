@@ -94,12 +94,17 @@ function history() {
     keys: "Ctrl+Shift+Z",
     onclick: () => session.app?.redo(),
   });
-  const update = ({ canUndo, canRedo }) => {
-    undo.disabled = !canUndo;
-    redo.disabled = !canRedo;
+  const clear = iconButton("trash", "Clear this slice (Shift: the whole image)", {
+    keys: "Delete",
+    onclick: (event) => actions.clear({ image: event.shiftKey }),
+  });
+  const update = ({ canUndo, canRedo, canUndoElsewhere, canRedoElsewhere, image }) => {
+    undo.disabled = !canUndo && !canUndoElsewhere;
+    redo.disabled = !canRedo && !canRedoElsewhere;
+    clear.disabled = image === null;
   };
   return {
-    node: element("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo),
+    node: element("div.sw-group", { role: "group", "aria-label": "History" }, undo, redo, clear),
     update,
   };
 }

@@ -86,7 +86,11 @@ function wire(app, parts, signal) {
   app.addEventListener("message", ({ detail }) => toast(detail.text, detail.level), { signal });
   app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
   session.addEventListener("image", update, { signal });
-  session.link.addEventListener("ack", ({ detail }) => tellAccepted(detail.message), { signal });
+  const tell = ({ detail: { message } }) => {
+    tellAccepted(message);
+    tellCleared(message);
+  };
+  session.link.addEventListener("ack", tell, { signal });
   update();
 }
 
@@ -98,6 +102,14 @@ function tellAccepted({ slices, voxels, objects }) {
   const how = objects ? `, ${objects} ${objects === 1 ? "object" : "objects"}` : "";
   const much = voxels ? `${voxels.toLocaleString("en")} ${what}${how}` : "background alone";
   toast(`Accepted ${much}; press Ctrl+Z to undo.`, "info");
+}
+
+function tellCleared({ cleared, slices }) {
+  if (!cleared) return;
+  const what = cleared === 1 ? "1 label" : `${cleared} labels`;
+  const where =
+    session.image?.kind === "image" ? "" : ` on ${slices === 1 ? "1 slice" : `${slices} slices`}`;
+  toast(`Cleared ${what}${where}; press Ctrl+Z to bring them back.`, "info");
 }
 
 function bindKeys(app, signal) {

@@ -72,12 +72,12 @@ export class Acceptance {
     const obstacle = this.#obstacle;
     if (obstacle) return this.notices.say("info", obstacle);
     const id = this.link.newId();
-    const image = this.state.image.id;
+    const { id: image, name } = this.state.image;
     const index = Math.min(hi - 1, Math.max(lo, this.state.cursor[axis]));
     const { minConfidence, instances: number } = this.settings;
     const place = { image, axis, lo, hi };
     const what = { min_confidence: minConfidence, producer: shown.producer, prediction, number };
     this.link.enqueue({ t: "accept", id, ...place, ...what, seconds: this.clock.seconds });
-    this.editor.did({ id, image, axis, index });
+    this.editor.did({ id, image, name, axis, index, act: "accepted" });
   }
 }

@@ -18,8 +18,9 @@ function isTyping(target) {
 
 function withControl(app, event) {
   const key = event.key.toLowerCase();
-  if (key === "z") event.shiftKey ? app.redo() : app.undo();
-  else if (key === "y") app.redo();
+  const anywhere = { anywhere: event.altKey };
+  if (key === "z") event.shiftKey ? app.redo(anywhere) : app.undo(anywhere);
+  else if (key === "y") app.redo(anywhere);
   else return false;
   return true;
 }

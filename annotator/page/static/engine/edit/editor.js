@@ -40,7 +40,14 @@ export class Editor {
     const id = this.link.newId();
     const said = encodeRuns(tight.values);
     const { rev, labels } = this.state;
-    const entry = this.local.record({ id, ...ref, kind: "label", box: tight.box, said });
+    const entry = this.local.record({
+      id,
+      ...ref,
+      kind: "label",
+      act: source,
+      box: tight.box,
+      said,
+    });
     entry.object = instance === -1 ? labels.nextObject(this.settings.classId) : instance;
     this.local.apply(entry);
     const made = Math.max(0, ...[...this.settings.classes.values()].map((one) => one.made ?? 0));
@@ -58,10 +65,28 @@ export class Editor {
     const id = this.link.newId();
     const isMine = (e) => e.kind === "complete" && e.on && sameSlice(e, ref, image.id);
     const ground = on ? undefined : this.history.done.findLast(isMine)?.before;
-    const entry = this.local.record({ id, ...ref, kind: "complete", on, box: whole, ground });
+    const act = on ? "complete" : "reopened";
+    const entry = this.local.record({ id, ...ref, kind: "complete", act, on, box: whole, ground });
     this.local.apply(entry);
     this.send(ref, { t: "complete", id, on });
     this.did(entry);
+  }
+
+  /**
+   * Take back every label of the open slice, or of the image. The server does it; it is undone as
+   * one.
+   */
+  clear({ image: whole = false } = {}) {
+    const { ref } = this.planes.active;
+    const { states, image, rev } = this.state;
+    const any = whole
+      ? [0, 1, 2].some((axis) => states.of(axis).length)
+      : states.get(ref.axis, ref.index);
+    if (!any) return this.notices.say("info", nothingToClear(image, whole, states));
+    const id = this.link.newId();
+    const place = { image: image.id, ...(whole ? {} : ref) };
+    this.link.enqueue({ t: "clear", id, ...place, base_rev: rev });
+    this.did({ id, ...ref, image: image.id, name: image.name, act: "cleared" });
   }
 
   /** Events not yet acknowledged, laid over what the server says once more. */
@@ -95,7 +120,8 @@ export class Editor {
     const { rows, cols } = this.planes.views[axis].size;
     const [r0, c0, r1, c1] = message.box ?? [0, 0, rows, cols];
     const said = payload && wordsOf(payload).slice();
-    const place = { id, axis, index, box: { r0, c0, r1, c1 } };
+    const act = message.source ?? (on ? "complete" : "reopened");
+    const place = { id, axis, index, act, box: { r0, c0, r1, c1 } };
     const entry = this.local.record({ ...place, on, kind: message.t, said });
     entry.object = instance > 0 ? instance : 0;
     this.history.done.push(entry);
@@ -128,6 +154,13 @@ export class Editor {
       return another ? UNLABELLED : value;
     });
   }
+}
+
+function nothingToClear({ kind }, whole, states) {
+  if (kind === "image" || whole) return "Nothing is labelled on this image.";
+  return [0, 1, 2].some((axis) => states.of(axis).length)
+    ? "No label was made on this slice; what you see was made on slices that cross it."
+    : "Nothing is labelled on this slice.";
 }
 
 function toList({ r0, c0, r1, c1 }) {

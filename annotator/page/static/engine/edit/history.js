@@ -4,7 +4,7 @@
 const KEPT_BYTES = 64 * 1024 * 1024;
 
 /**
- * An entry: {id, image, axis, index}, and for what was done in this tab also {kind:
+ * An entry: {id, image, name, axis, index, act}, and for what was done in this tab also {kind:
  * "label"|"complete", box, said: u16 runs, object, before: {classes: u16 runs, objects: u16
  * runs|null}}.
  */
@@ -34,22 +34,14 @@ export class History {
     this.#forgetOld();
   }
 
-  get next() {
-    return this.done.at(-1);
-  }
-
-  get nextRedo() {
-    return this.undone.at(-1);
-  }
-
-  stepBack() {
-    const entry = this.done.pop();
+  stepBack(entry) {
+    this.done = this.done.filter((one) => one !== entry);
     this.undone.push(entry);
     return entry;
   }
 
-  stepForward() {
-    const entry = this.undone.pop();
+  stepForward(entry) {
+    this.undone = this.undone.filter((one) => one !== entry);
     this.done.push(entry);
     return entry;
   }

@@ -19,7 +19,7 @@ export class LocalLabels {
     const objects = labels.hasObjects
       ? encodeRuns(labels.readObjects(axis, index, box, new Uint16Array(count)))
       : null;
-    return { ...event, image: image.id, before: { classes, objects } };
+    return { ...event, image: image.id, name: image.name, before: { classes, objects } };
   }
 
   /** Lay an event over the labels and show it. */

@@ -1,30 +1,54 @@
-// Undo and redo of this person's events, newest first, over slices and images.
+// Undo and redo of this person's events, newest first: on the open image, elsewhere only on request.
+
+import { axisNames } from "../geometry.js";
+
+const WORDS = {
+  drawn: "a drawing",
+  prompted: "a mask",
+  refined: "a correction",
+  accepted: "what you accepted",
+  imported: "an import",
+  complete: "“complete”",
+  reopened: "the reopening",
+  cleared: "the clearing",
+};
+const ASK = { undo: "Ctrl+Alt+Z", redo: "Ctrl+Alt+Y" };
+const DONE = { undo: "Undone", redo: "Redone" };
 
 export class UndoRedo {
   constructor({ state, link, notices, clock, editor, planes, navigation }) {
     Object.assign(this, { state, link, notices, clock, editor, planes, navigation });
   }
 
-  /** Take back the newest event, moving to its slice or image first. */
-  undo() {
-    this.#step(this.editor.history.next, "undo");
+  /**
+   * Take back the newest event of the open image, moving to its slice first. `anywhere`: of any
+   * image.
+   */
+  undo({ anywhere = false } = {}) {
+    this.#newest("undo", anywhere);
   }
 
-  redo() {
-    this.#step(this.editor.history.nextRedo, "redo");
+  redo({ anywhere = false } = {}) {
+    this.#newest("redo", anywhere);
+  }
+
+  #newest(direction, anywhere) {
+    const { history } = this.editor;
+    const list = direction === "undo" ? history.done : history.undone;
+    const here = list.findLast(({ image }) => image === this.state.image.id);
+    const entry = anywhere ? list.at(-1) : here;
+    if (entry) this.#step(entry, direction);
+    else this.notices.say("info", nothing(direction, list.at(-1)));
   }
 
   #step(entry, direction) {
     const { history, local } = this.editor;
-    if (!entry) {
-      const nothing = direction === "undo" ? "Nothing to undo." : "Nothing to redo.";
-      return this.notices.say("info", nothing);
-    }
     if (entry.image !== this.state.image.id) return this.#stepElsewhere(entry, direction);
     this.navigation.gotoSlice(entry.axis, entry.index);
-    if (direction === "undo") this.#revert(history.stepBack());
-    else local.apply(history.stepForward());
+    if (direction === "undo") this.#revert(history.stepBack(entry));
+    else local.apply(history.stepForward(entry));
     this.editor.send(entry, { t: direction, id: this.link.newId(), target: entry.id });
+    this.#tell(entry, direction);
     this.clock.restart();
     this.notices.changed();
   }
@@ -38,11 +62,30 @@ export class UndoRedo {
       );
   }
 
+  #tell(entry, direction) {
+    const offline = !this.link.online && !entry.before;
+    const when = offline ? "; the page shows it when the connection is back" : "";
+    this.notices.say("info", `${DONE[direction]}: ${whatOf(entry)}${this.#where(entry)}${when}.`);
+  }
+
+  #where({ axis, index }) {
+    return this.state.image.kind === "volume" ? ` on ${axisNames[axis]} slice ${index + 1}` : "";
+  }
+
   #revert(entry) {
-    if (!entry.before && !this.link.online)
-      this.notices.say("info", "This will be undone when the connection is back.");
     this.editor.local.revert(entry);
     if (entry.kind === "complete")
       this.planes.noteSlice(entry.axis, entry.index, entry.on ? "labelled" : "complete");
   }
+}
+
+function whatOf({ act }) {
+  return WORDS[act] ?? "a change";
+}
+
+function nothing(direction, elsewhere) {
+  const none = `Nothing to ${direction}`;
+  if (!elsewhere) return `${none}.`;
+  const where = elsewhere.name ? `“${elsewhere.name}”` : "another image";
+  return `${none} on this image. Press ${ASK[direction]} to ${direction} ${whatOf(elsewhere)} on ${where}.`;
 }
