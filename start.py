@@ -2,6 +2,7 @@
 """Set everything up and run Slicewise; or set everything up and pass the tests.
 
     python3 start.py                          open the app on the demo project
+    python3 start.py --example gallery        open it on other pictures that come with it: cells, gallery
     python3 start.py DATA --project FOLDER    open it on your own file or folder
     python3 start.py test [pytest options]    run the tests
     python3 start.py check                    check style and types (.ci/check; needs bash, and Node.js for the page)

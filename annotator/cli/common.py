@@ -63,13 +63,21 @@ def check_data(data: Path | None) -> None:
         raise FileNotFoundError(f"{data} does not exist; give a file or a folder of images")
 
 
+def check_example(name: str) -> None:
+    """Raises LookupError."""
+    from annotator.exchange.examples import example_set  # what makes them takes a second to load
+
+    example_set(name)
+
+
 def project_of(options: Options) -> Path:
     """The folder that was given, else one named after the data."""
     given: Path | None = options.project
     data: Path | None = options.data
     if given is not None:
         return given.resolve()
-    name = DEMO if data is None else data.resolve().stem or "data"
+    example = getattr(options, "example", None) or DEMO  # only `open` knows examples
+    name = example if data is None else data.resolve().stem or "data"
     return (PROJECTS / name).resolve()
 
 

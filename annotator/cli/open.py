@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.cli.already_open import show_open_project
-from annotator.cli.common import Options, Parser, add_data, check_data, project_of, terminal_job
+from annotator.cli.common import (
+    DEMO,
+    Options,
+    Parser,
+    add_data,
+    check_data,
+    check_example,
+    project_of,
+    terminal_job,
+)
 from annotator.cli.learn import fill_engine
 
 if TYPE_CHECKING:
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
 def fill_open(command: Parser) -> None:
     add_data(command, required=False)
     _add_address(command)
+    command.add_argument("--example", help="pictures to try the app with: demo, cells or gallery")
     command.add_argument("--model", help="the prompt model to start with; the command status lists them")
     command.add_argument("--checkpoint", type=Path, help="a SAM checkpoint file to prompt with")
     command.add_argument("--no-fill", action="store_true", help="propose nothing: no fills and no learning")
@@ -57,6 +67,8 @@ def _add_address(command: Parser) -> None:
 def run_open(options: Options) -> int:
     """Open a project in the browser, and import DATA into it first."""
     check_data(options.data)
+    if options.example:
+        check_example(options.example)
     from learners.engines import make_encoders
     from storage.lock import ProjectBusy
 
@@ -69,8 +81,8 @@ def run_open(options: Options) -> int:
     try:
         from annotator.server import serve
 
-        if options.data is None and options.project is None:
-            _fill_demo(workflow.store)
+        if options.example or (options.data is None and options.project is None):
+            _fill_example(workflow.store, options.example or DEMO)
         serve(workflow, settings, data=options.data, labels=options.labels)
     finally:
         workflow.close()
@@ -117,10 +129,10 @@ def open_workflow(
         raise
 
 
-def _fill_demo(store: "Store") -> None:
-    from annotator.exchange.demo_project import fill_demo
+def _fill_example(store: "Store", name: str) -> None:
+    from annotator.exchange.examples import fill_example
 
-    if store.setting("demo") is None:  # a first start that was interrupted is completed at the next
-        fill_demo(store, terminal_job("import"))
+    if store.setting(name) is None:  # a first start that was interrupted is completed at the next
+        fill_example(store, name, terminal_job("import"))
         print(file=sys.stderr)  # ends the line of progress
-        store.set_setting("demo", "filled")
+        store.set_setting(name, "filled")

@@ -1,1 +1,1 @@
-"""What comes in and goes out: images, masks, tags, exports, the demo project."""
+"""What comes in and goes out: images, masks, tags, exports, examples."""

@@ -13,6 +13,7 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 SETTING, RANKER = "learning", "ranker"
+EXPORTED = "exported-model"  # the learner whose model was written last
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from annotator.jobs import Job
 from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model, model_folder
 from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import EXPORTED
 from annotator.protocol import outgoing
 from annotator.web.api_learning import Learner
 from annotator.web.bodies import BatchId, JobId, RequestBody
@@ -81,6 +82,7 @@ class Out:
             tell("packing")
             _pack(folder, _zip_of(context, job))
         without = "" if done.onnx_difference is not None else "; without ONNX, its card says why"
+        context.workflow.store.set_setting(EXPORTED, self._learner)
         job.report("packing", 1, 1, f"The model of {self._learner} is ready{without}.")
         return f"/api/models/export/{job.id}"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 from scipy import ndimage
 
-from annotator.exchange.demo_project import phantom
+from annotator.exchange.examples.gallery import torso
 from tests.support.chromium import PageWatch, RunningServer, browser, new_context, open_page, start_server  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -76,7 +76,7 @@ def test_a_label_goes_from_a_click_to_a_nifti_in_the_same_place_of_the_world(peo
 
 def brightest_organ() -> NDArray[np.bool_]:
     """The truth of the phantom's left kidney: it stands alone and stands out."""
-    scan, truth = phantom()
+    scan, truth = torso()
     components, count = ndimage.label(truth == 1)
     means = ndimage.mean(scan.pixels, components, range(1, count + 1))
     return components == 1 + int(np.argmax(means))
@@ -167,7 +167,7 @@ def plane_in_world(
     volume: NDArray[np.uint8], affine: NDArray[np.float64], axis: int, voxel: tuple[int, int, int]
 ) -> NDArray[np.bool_]:
     """The exported labels at the world positions of a slice of the phantom, (rows, columns)."""
-    scan, _ = phantom()
+    scan, _ = torso()
     to_world = np.array(scan.geometry["affine"])  # the phantom's own: display x, y, z are its i, j, k
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in scan.shape), indexing="ij"), -1)
     world = nibabel.affines.apply_affine(to_world, np.take(grid, int(voxel[axis]), axis)[..., ::-1])

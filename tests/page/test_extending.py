@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """The demo project, served by a copy of the program with three examples of the document in it."""
+    """The gallery of formats, served by a copy of the program with three examples of the document in it."""
     folder = tmp_path_factory.mktemp("extended")
     tree = copy_of_the_program(folder / "tree")
     for title in ("A canvas tool", "An export format", "A ranker"):

@@ -64,7 +64,7 @@ def mirror() -> Iterator[dict]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, mirror: dict) -> Iterator[RunningServer]:
-    """The demo as somebody opens it first, with a network."""
+    """The examples as somebody opens them first, with a network."""
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLICEWISE_WEIGHTS", str(folder / "weights"))

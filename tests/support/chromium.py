@@ -38,7 +38,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_SECONDS = 120  # the demo project is filled meanwhile
+START_SECONDS = 120  # a project of examples is filled meanwhile
 EXPECT_MS = 20_000  # a machine that does other work too takes seconds to load the page
 expect.set_options(timeout=EXPECT_MS)
 READY = ".sw[data-ready='1'] .sw-host[data-ready='1']"
@@ -76,8 +76,11 @@ def start_server(
 ) -> RunningServer:
     """Start `app.py open` in a folder and wait until it says where it is; the caller stops it.
 
-    Without further arguments it opens the demo, in `folder/slicewise-projects/demo`. `tree` holds the program.
+    Without further arguments it opens the gallery of formats, in `folder/slicewise-projects/gallery`. `tree` holds
+    the program.
     """
+    if not {"--project", "--example"} & {*more}:
+        more = ("--example", "gallery", *more)
     command = [sys.executable, str(tree / "app.py"), "open", "--no-browser", "--port", str(port), *more]
     command += [] if learn else ["--no-learn"]
     process = subprocess.Popen(
@@ -119,7 +122,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server for the module, on a fresh demo project."""
+    """One server for the module, on a fresh project with the gallery of formats."""
     running = start_server(tmp_path_factory.mktemp("served"))
     yield running
     running.stop()

@@ -1,4 +1,4 @@
-"""The demo project: a phantom with known truth, and pictures and scans that installed packages carry."""
+"""The gallery of formats: a torso phantom with known truth, and pictures and scans that installed packages carry."""
 
 import logging
 from collections.abc import Iterator
@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from annotator.jobs import Job
 from storage.formats import FileRefused, grid_of, read
 from storage.formats.nifti import read_volume
 from storage.scan import Scan, robust_window, value_range
-from storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +23,8 @@ CLASSES = (
     ("cell", "#42a5f5"),
     ("object", "#66bb6a"),
 )
-PHANTOM_SHAPE = (96, 160, 160)  # (Z, Y, X)
-PHANTOM_SPACING_MM = (2.0, 1.0, 1.0)
+TORSO_SHAPE = (96, 160, 160)  # (Z, Y, X)
+TORSO_SPACING_MM = (2.0, 1.0, 1.0)
 AIR, FAT, SKIN_MM = -1000, -90, 6.0
 
 
@@ -83,46 +81,32 @@ CARRIED = (
 )
 
 
-def fill_demo(store: Store, job: Job) -> None:
-    """Put classes and demo scans into a project; what is there already stays, so it can be run again."""
-    known = {row.name for row in store.classes()}
-    for name, color in CLASSES:
-        if name not in known:
-            store.add_class(name, color)
-    for done, scan in enumerate(demo_scans()):
-        job.check()
-        job.report("demo", done, len(CARRIED) + 1, scan.name)
-        if store.find_image(scan) is None:
-            store.add_image(scan)
-    job.report("demo", len(CARRIED) + 1, len(CARRIED) + 1, "the demo project is ready")
-
-
-def demo_scans() -> Iterator[Scan]:
-    """The phantom, then whatever of CARRIED this installation has; nothing is downloaded."""
-    yield phantom()[0]
+def gallery_scans() -> Iterator[Scan]:
+    """The torso, then whatever of CARRIED this installation has; nothing is downloaded."""
+    yield torso()[0]
     for carried in CARRIED:
         if (scan := _load(carried)) is not None:
             yield scan
 
 
-def phantom() -> tuple[Scan, NDArray[np.uint8]]:
+def torso() -> tuple[Scan, NDArray[np.uint8]]:
     """A CT-like torso and its true classes (Z, Y, X), numbered as CLASSES from 1. The same every time."""
     values, truth = _anatomy()
     random = np.random.default_rng(7)
-    grain = gaussian_filter(random.standard_normal(PHANTOM_SHAPE, np.float32), 1.5) * 60
+    grain = gaussian_filter(random.standard_normal(TORSO_SHAPE, np.float32), 1.5) * 60
     values = gaussian_filter(values, (0.4, 0.7, 0.7)) + np.where(values > AIR, grain, 0)
-    values += _bias() + random.standard_normal(PHANTOM_SHAPE, np.float32) * 12
+    values += _bias() + random.standard_normal(TORSO_SHAPE, np.float32) * 12
     pixels = np.rint(values).clip(-1024, 1500).astype(np.int16)
-    return _phantom_scan(pixels), truth
+    return _torso_scan(pixels), truth
 
 
 def _anatomy() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Clean values in HU and the truth: a body of fat and muscle, then every organ over what was there."""
-    values = np.full(PHANTOM_SHAPE, AIR, np.float32)
-    truth = np.zeros(PHANTOM_SHAPE, np.uint8)
+    values = np.full(TORSO_SHAPE, AIR, np.float32)
+    truth = np.zeros(TORSO_SHAPE, np.uint8)
     body = (1.5, 0.82, 0.92)
     values[_ellipsoid((0, 0, 0), body)] = FAT
-    skin = SKIN_MM / (PHANTOM_SHAPE[1] * PHANTOM_SPACING_MM[1] / 2)
+    skin = SKIN_MM / (TORSO_SHAPE[1] * TORSO_SPACING_MM[1] / 2)
     values[_ellipsoid((0, 0, 0), (body[0], body[1] - skin, body[2] - skin))] = 45
     for organ in ORGANS:
         inside = _ellipsoid(organ.centre, organ.radii)
@@ -131,21 +115,21 @@ def _anatomy() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 def _ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float]) -> NDArray[np.bool_]:
-    axes = np.ogrid[tuple(slice(-1, 1, complex(0, n)) for n in PHANTOM_SHAPE)]
+    axes = np.ogrid[tuple(slice(-1, 1, complex(0, n)) for n in TORSO_SHAPE)]
     distance = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True))
     return np.asarray(distance <= 1)
 
 
 def _bias() -> NDArray[np.float32]:
     """A slow drift of brightness, as coils and beams leave one: at most 25 HU."""
-    z, y, x = np.ogrid[tuple(slice(-1, 1, complex(0, n)) for n in PHANTOM_SHAPE)]
+    z, y, x = np.ogrid[tuple(slice(-1, 1, complex(0, n)) for n in TORSO_SHAPE)]
     drift: NDArray[np.float32] = (10 * z + 8 * y * x + 7 * np.cos(2 * x)).astype(np.float32)
     return drift
 
 
-def _phantom_scan(pixels: NDArray[np.int16]) -> Scan:
-    z, y, x = PHANTOM_SHAPE
-    dz, dy, dx = PHANTOM_SPACING_MM
+def _torso_scan(pixels: NDArray[np.int16]) -> Scan:
+    z, y, x = TORSO_SHAPE
+    dz, dy, dx = TORSO_SPACING_MM
     affine = np.array(
         [[-dx, 0, 0, x * dx / 2], [0, -dy, 0, y * dy / 2], [0, 0, -dz, z * dz / 2], [0, 0, 0, 1]]
     )
@@ -167,7 +151,7 @@ def _load(carried: Carried) -> Scan | None:
     path = _package_file(carried)
     if path is None:
         log.info(
-            "the demo goes without %s: this installation of %s does not carry it",
+            "the gallery goes without %s: this installation of %s does not carry it",
             carried.name,
             carried.package,
         )
@@ -175,7 +159,7 @@ def _load(carried: Carried) -> Scan | None:
     try:
         scan = read(path) if carried.volume is None else read_volume(path, carried.volume)
     except FileRefused as refusal:
-        log.warning("the demo goes without %s: %s", carried.name, refusal)
+        log.warning("the gallery goes without %s: %s", carried.name, refusal)
         return None
     return replace(scan, name=carried.name, source="")
 

@@ -3,15 +3,23 @@
  * visit.
  */
 
+import { call } from "../net/api.js";
 import { session } from "../state/session.js";
 import { chooseFiles, chooseFolder } from "../state/uploads.js";
 import { element, icon, iconButton } from "../ui/dom.js";
+import { toast } from "../ui/toasts.js";
 
 const SEEN = "slicewise-first-steps";
 const STEPS = [
   ["Choose a class", "or press its number"],
   ["Click an object", "right-click removes"],
   ["Press Enter", "Ctrl+Z undoes it"],
+];
+
+const EXAMPLES = [
+  ["demo", "Five-step demo", "Twelve made volumes with one organ each"],
+  ["cells", "Cells", "Ten made pictures of cells"],
+  ["gallery", "Formats gallery", "Sixteen pictures and scans of many kinds and formats"],
 ];
 
 const ADD_FIRST = ["Add a class", "what you want to label"]; // where the project has none yet
@@ -44,11 +52,22 @@ export function welcome() {
         "Choose a folder",
       ),
     ),
+    element("p", {}, "Or try the app with pictures that come with it:"),
+    element("div.sw-row", {}, EXAMPLES.map(exampleButton)),
   );
   const show = () => (node.hidden = session.project.images_total > 0);
   session.addEventListener("project", show);
   show();
   return node;
+}
+
+function exampleButton([name, text, about]) {
+  const add = () =>
+    call(`/api/examples/${name}`, {}).then(
+      () => toast(`${text}: the pictures come one after another.`, "info"),
+      (error) => toast(error.message, "error"),
+    );
+  return element("button.sw-button", { type: "button", title: about, onclick: add }, text);
 }
 
 /**

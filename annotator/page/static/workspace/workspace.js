@@ -9,6 +9,7 @@ import { startTheme } from "../ui/theme.js";
 import { toast } from "../ui/toasts.js";
 import { actions } from "./actions.js";
 import { exposeToGradio } from "./gradio_bridge.js";
+import { fiveSteps } from "./five_steps.js";
 import { guidebar } from "./guidebar.js";
 import { placesbar } from "./placesbar.js";
 import { promptbar } from "./promptbar.js";
@@ -66,7 +67,7 @@ export async function mount(node, trigger) {
   bindKeys(app, life.signal);
   bindGradio(trigger);
   stage.append(welcome());
-  stage.after(firstSteps());
+  stage.after(firstSteps(), fiveSteps());
   destroyWithElement(node, app, life);
   await openFirst();
   // the first import of an empty project

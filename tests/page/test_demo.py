@@ -1,0 +1,116 @@
+"""The demo's five steps as a person goes them: from the first click to the exported model, in Chromium."""
+
+# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import BrowserContext, Page, expect
+from scipy import ndimage
+
+from annotator.exchange.examples.phantoms import phantom
+from tests.page.test_end_to_end import ON_SCREEN
+from tests.page.test_workspace import state, wait_state
+from tests.support.chromium import (
+    PageWatch,
+    RunningServer,
+    browser,
+    open_page,
+    same_context,
+    start_server,
+    stranger,
+    watch,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LEARN_MS = 240_000
+PICTURES = os.environ.get("SLICEWISE_PICTURES")  # a folder for screenshots
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    running = start_server(tmp_path_factory.mktemp("demo"), "--example", "demo", learn=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def page(same_context: BrowserContext, server: RunningServer, watch: PageWatch) -> Iterator[Page]:
+    with stranger(same_context, watch) as page:
+        page.set_viewport_size({"width": 1280, "height": 800})
+        yield open_page(page, server.address)
+
+
+def ticked(page: Page, count: int, milliseconds: float = 20_000) -> None:
+    """So many steps are done, from the first on."""
+    steps = page.get_by_role("region", name="Five steps").locator("li[data-done=true]")
+    expect(steps).to_have_count(count, timeout=milliseconds)
+    if PICTURES:
+        for width, height in ((1280, 800), (1600, 900)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(300)
+            page.screenshot(path=f"{PICTURES}/step{count}-{width}.png")
+
+
+def click(page: Page, axis: int, mask: NDArray[np.bool_], *, shift: bool = False) -> None:
+    """Into the middle of the largest piece of a slice's mask."""
+    pieces, _ = ndimage.label(mask)
+    largest = pieces == 1 + np.bincount(pieces[pieces > 0])[1:].argmax()
+    depth = ndimage.distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
+    row, col = (int(v) for v in np.unravel_index(int(depth.argmax()), depth.shape))
+    at = page.evaluate(ON_SCREEN, {"axis": axis, "row": row, "col": col})
+    if shift:
+        page.keyboard.down("Shift")
+    page.mouse.click(at["x"], at["y"])
+    if shift:
+        page.keyboard.up("Shift")
+    wait_state(page, "state.mask")
+    page.keyboard.press("Enter")
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+
+
+def test_five_steps_lead_from_the_first_click_to_an_exported_model(page: Page) -> None:
+    page.evaluate(
+        "() => fetch('/api/learn/settings', {method: 'POST', headers: {'X-Slicewise': '1',"
+        " 'content-type': 'application/json'}, body: JSON.stringify({seconds: 8, settle_seconds: 8})})"
+    )
+    _, truth = phantom(1)
+    ticked(page, 0)
+    for n in (1, 2):
+        now = state(page)
+        click(page, now["axis"], np.take(truth, now["index"], now["axis"]) > 0)
+        page.keyboard.press("k")
+        wait_state(page, "state.complete")
+        if n == 1:
+            filled = "state.proposal.shown && !state.proposal.running && !state.proposal.shown.behind"
+            wait_state(page, f"{filled} && Number.isInteger(state.proposal.next?.axis)", 60_000)
+            page.keyboard.press("j")
+            wait_state(page, f"state.axis !== {now['axis']} || state.index !== {now['index']}")
+    ticked(page, 1)
+    ticked(page, 2, LEARN_MS)
+    page.get_by_role("region", name="Five steps").get_by_role("button", name="Open one").click()
+    wait_state(page, "state.proposal.shown && !state.proposal.late", 60_000)
+    _, truth = phantom(int(page.locator(".sw-name").inner_text().split()[-1]))
+    now = state(page)
+    shown = page.evaluate(
+        "() => { const {proposed, size} = window.__slicewise.active; return {classes:"
+        " [...proposed.classes], columns: size.cols}; }"
+    )
+    proposed = np.reshape(shown["classes"], (-1, shown["columns"])) == 1
+    real = np.take(truth, now["index"], now["axis"]) > 0
+    assert (proposed & real).sum() > real.sum() / 3, "it proposes the organ, more or less"
+    click(page, now["axis"], proposed & real, shift=True)
+    ticked(page, 3)
+    wait_state(page, "state.proposal.shown && !state.proposal.late", 60_000)
+    page.keyboard.press("Shift+Y")
+    ticked(page, 4)
+    page.get_by_role("region", name="Five steps").get_by_role("button", name="Export").click()
+    ticked(page, 5, 120_000)
+    expect(page.get_by_role("region", name="Five steps")).to_contain_text("All five steps are done")
+    page.get_by_role("tab", name="Learn").click()
+    expect(page.get_by_role("link", name=re.compile("Download"))).to_be_visible()
