@@ -81,9 +81,12 @@ const ALL_DONE = { text: "All five steps are done. Your own data goes in by the 
 
 const STEPS = [
   ({ first, slices }) => {
-    const how = "Click the organ, press Enter, then K: the rest is background.";
-    if (session.image?.id !== first) return { text: how, ...opening(first, "Open the first") };
-    return { text: slices ? "Press J for a second slice. Then again: click, Enter, K." : how };
+    const how = "click the organ, press Enter, then K (the rest is background).";
+    if (session.image?.id !== first)
+      return { text: "The first volume waits.", ...opening(first, "Open the first") };
+    return slices
+      ? { text: `Now a second slice: ${how}`, label: "Go there", act: () => void crossing(first) }
+      : { text: how[0].toUpperCase() + how.slice(1) };
   },
   ({ next }) => ({ text: waiting(), ...opening(next, "Open one") }),
   ({ first, next }) => ({
@@ -96,6 +99,16 @@ const STEPS = [
     ...(learner ? { label: "Export", act: () => void takeOut(learner) } : {}),
   }),
 ];
+
+/** To the slice that crosses the first one, as the guided start plans it. */
+async function crossing(image) {
+  try {
+    const { steps, now } = await call(`/api/images/${image}/guide?planes=2`);
+    if (now !== null) session.app.gotoSlice(steps[now].axis, steps[now].index);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
 
 function opening(image, label) {
   return image && image !== session.image?.id ? { label, act: () => session.open(image) } : {};
