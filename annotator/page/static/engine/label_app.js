@@ -244,6 +244,11 @@ export class LabelApp extends EventTarget {
     this.undoRedo.undo(options);
   }
 
+  /** Fill anew what was accepted on this image, from the labels made since. */
+  refill() {
+    if (this.image && !this.canvasState.drawing) this.undoRedo.refill();
+  }
+
   redo(options) {
     if (!this.image || this.canvasState.drawing || this.prompts.redo(this.active.ref)) return;
     this.undoRedo.redo(options);

@@ -35,6 +35,7 @@ export function stateOf(app) {
     canRedo: Boolean(set?.taken.length || editor.history.undone.some(here)),
     canUndoElsewhere: editor.history.done.length > 0,
     canRedoElsewhere: editor.history.undone.length > 0,
+    accepted: image ? editor.history.acceptedOn(image.id).length : 0,
     complete: active.sliceState === "complete",
     proposal: app.proposals.summary,
     editable: Boolean(image && active.editable),

@@ -12,6 +12,7 @@ import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js"
 import { toast } from "../ui/toasts.js";
 import { rangeForm } from "./accept_range.js";
 import { actions } from "./actions.js";
+import { refillButton } from "./refill.js";
 
 const BEHIND = "Older than your newest labels on this image";
 
@@ -24,6 +25,7 @@ export function proposalbar(focusCanvas) {
     limitSlider(),
     layerButtons(),
     facts(),
+    refillButton(),
     acceptButtons(focusCanvas),
   ];
   const node = element(
@@ -168,18 +170,20 @@ function layerButtons() {
 
 function facts() {
   const node = element("span.sw-proposal-facts");
-  const update = ({ proposal }) => {
-    setText(node, factsText(proposal));
+  const update = ({ proposal, accepted }) => {
+    setText(node, factsText(proposal, accepted));
     node.title = proposal.shown?.behind ? BEHIND : aboutFacts(proposal.shown, node.textContent);
   };
   learning.addEventListener("round", () => session.app && update(session.app.state));
   return { node, update };
 }
 
-function factsText({ shown, running }) {
+function factsText({ shown, running }, accepted) {
   if (!session.image) return "";
   if (!session.project.proposes)
     return "Proposals are switched off; restart the server without --no-fill.";
+  if (!shown && accepted && session.image.kind === "volume")
+    return "All is labelled. Correct a slice, then press Refill: the app fills the rest anew.";
   if (!shown && running) return "The app is filling the volume…";
   const wait = learning.waitText(session.image.id);
   if (!shown && wait) return `${wait}.`;

@@ -164,6 +164,12 @@ export const GROUPS = [
         run: ({ actions }) => actions.places(),
       },
       {
+        keys: "Shift+R",
+        codes: ["Shift+r"],
+        text: "Fill anew what you accepted, from your corrections",
+        run: ({ app }) => app.refill(),
+      },
+      {
         keys: ",  .",
         codes: [",", "."],
         text: "Show and accept less certain, or only more certain, proposals",

@@ -27,6 +27,11 @@ export class History {
     return this.done.find((e) => e.id === id) ?? this.undone.find((e) => e.id === id);
   }
 
+  /** The acceptances on an image that stand, oldest first. */
+  acceptedOn(image) {
+    return this.done.filter((entry) => entry.image === image && entry.act === "accepted");
+  }
+
   /** A new edit: nothing can be redone any more. */
   push(entry) {
     this.done.push(entry);

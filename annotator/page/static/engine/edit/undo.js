@@ -32,6 +32,23 @@ export class UndoRedo {
     this.#newest("redo", anywhere);
   }
 
+  /** What is accepted on the open image becomes a proposal again; the labels made since correct it. */
+  refill() {
+    const { history } = this.editor;
+    const accepted = history.acceptedOn(this.state.image.id);
+    if (!accepted.length)
+      return this.notices.say(
+        "info",
+        "You accepted nothing on this image; there is nothing to fill anew.",
+      );
+    for (const entry of accepted.toReversed()) {
+      history.stepBack(entry);
+      this.editor.send(entry, { t: "undo", id: this.link.newId(), target: entry.id });
+    }
+    this.notices.say("info", "Filling anew from your labels; accept it again when it fits.");
+    this.notices.changed();
+  }
+
   #newest(direction, anywhere) {
     const { history } = this.editor;
     const list = direction === "undo" ? history.done : history.undone;
