@@ -84,6 +84,9 @@ class Session extends EventTarget {
     on("project", () => this.refresh());
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
+    on("slices", ({ image, slices, known }) => {
+      if (image === this.image?.id) Object.assign(this.image, { slices, known });
+    });
     this.link.addEventListener("dropped", ({ detail: { message, kept } }) =>
       toast(
         kept

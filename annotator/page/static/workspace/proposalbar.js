@@ -12,7 +12,7 @@ import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js"
 import { toast } from "../ui/toasts.js";
 import { rangeForm } from "./accept_range.js";
 import { actions } from "./actions.js";
-import { refillButton } from "./refill.js";
+import { allAccepted, refillButton } from "./refill.js";
 
 const BEHIND = "Older than your newest labels on this image";
 
@@ -182,7 +182,7 @@ function factsText({ shown, running }, accepted) {
   if (!session.image) return "";
   if (!session.project.proposes)
     return "Proposals are switched off; restart the server without --no-fill.";
-  if (!shown && accepted && session.image.kind === "volume")
+  if (allAccepted(accepted))
     return "All is labelled. Correct a slice, then press Refill: the app fills the rest anew.";
   if (!shown && running) return "The app is filling the volume…";
   const wait = learning.waitText(session.image.id);

@@ -3,6 +3,11 @@
 import { session } from "../state/session.js";
 import { element } from "../ui/dom.js";
 
+/** Is every voxel of the open volume said, and some of it `accepted`? */
+export function allAccepted(accepted) {
+  return accepted > 0 && session.image?.kind === "volume" && session.image.known === 1;
+}
+
 export function refillButton() {
   const node = element(
     "button.sw-button.small",
@@ -16,8 +21,8 @@ export function refillButton() {
     element("span", {}, "Refill"),
     element("kbd", { "aria-hidden": "true" }, "⇧R"),
   );
-  const update = ({ proposal, accepted }) => {
-    node.hidden = Boolean(proposal.shown) || !accepted || session.image?.kind !== "volume";
+  const update = ({ accepted }) => {
+    node.hidden = !allAccepted(accepted);
   };
   return { node, update };
 }

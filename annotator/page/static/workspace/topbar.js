@@ -55,22 +55,16 @@ function imageName() {
 /** "in work 12 %": how far the open image is. */
 function imageProgress() {
   const node = element("span.sw-image-state", { role: "status" });
-  let slices = [];
-  let known = 0;
-  const take = (told) => ({ slices, known } = told);
   const update = ({ proposal }) => {
+    if (!session.image) return;
+    const { slices, known } = session.image;
     const state = stateOf({ slices_labelled: slices.length, known }, proposal.shown);
     node.dataset.state = state;
-    setText(node, session.image ? stateText(state, known) : "");
+    setText(node, stateText(state, known));
   };
-  session.addEventListener("image", () => take(session.image));
+  const again = () => session.app && update(session.app.state);
   session.start().then(
-    () =>
-      session.link.addEventListener("slices", ({ detail: { message } }) => {
-        if (message.image !== session.image?.id) return;
-        take(message);
-        if (session.app) update(session.app.state);
-      }),
+    () => session.link.addEventListener("slices", again),
     () => {},
   );
   return { node, update };
