@@ -111,44 +111,6 @@ def test_a_range_is_accepted_with_its_objects_numbered_and_taken_back_as_one(pag
     take_back_all(page)
 
 
-def test_after_all_is_accepted_a_correction_fills_the_rest_anew(page: Page) -> None:
-    label_one(page)
-    axis, index = (state(page)[k] for k in ("axis", "index"))
-    page.keyboard.press("Shift+Y")
-    expect(page.get_by_text(re.compile(r"Accepted [\d,]+ voxels on \d+ slices"))).to_be_visible()
-    refill = page.get_by_role("button", name="Refill")
-    expect(refill).to_be_visible(timeout=FILL_MS)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("b")
-    page.mouse.click(*canvas_point(page, 0.35, 0.5))
-    saved(page)
-    refill.click()
-    proposed(page)
-    assert 0 < labelled_voxels(page, axis, index + 1) < 1000, "the correction is kept, the rest is open again"
-    page.keyboard.press("q")
-    page.keyboard.press("Shift+Y")
-    expect(refill).to_be_visible(timeout=FILL_MS)
-    take_back_all(page)
-
-
-def test_a_slice_and_an_image_are_cleared_by_a_key_and_brought_back(page: Page) -> None:
-    label_one(page)
-    axis, index = (state(page)[k] for k in ("axis", "index"))
-    before = labelled_voxels(page, axis, index)
-    for key in ("Delete", "Shift+Delete"):
-        page.keyboard.press(key)
-        expect(
-            page.get_by_text("Cleared 1 label on 1 slice; press Ctrl+Z to bring them back.")
-        ).to_be_visible()
-        wait_state(page, "!state.proposal.shown && !state.proposal.running", FILL_MS)
-        assert labelled_voxels(page, axis, index) == 0
-        expect(page.locator(".sw-top .sw-image-state")).to_have_text("to do")
-        page.keyboard.press("Control+z")
-        expect(page.get_by_text(re.compile(r"Undone: the clearing on \w+ slice \d+"))).to_be_visible()
-        until(lambda: labelled_voxels(page, axis, index) == before)
-    take_back_all(page)
-
-
 def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
     label_one(page)
     axis, index = (state(page)[k] for k in ("axis", "index"))

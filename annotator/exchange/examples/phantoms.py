@@ -41,7 +41,7 @@ def phantom(number: int) -> tuple[Scan, NDArray[np.uint8]]:
     organ, lesion, vessel = _organ(random, varied), _lesion(varied), _vessel(random, varied)
     lesion &= organ
     values = np.full(varied.shape, 40, np.float32) + _smooth(random, varied.shape, 7) * 10
-    values[vessel & ~organ] += varied.contrast * 1.2
+    values[vessel & ~organ] += varied.contrast * 1.5
     values[organ] += varied.contrast
     values[lesion] -= varied.contrast * 0.45
     values = gaussian_filter(values, (0.4, 0.8, 0.8))
@@ -58,8 +58,8 @@ def _variation(random: Generator, number: int) -> Variation:
         shape=(int(shape[0]), int(shape[1]), int(shape[2])),
         centre=random.uniform(-1, 1, 3) * (0.05 if first else np.array([0.15, 0.35, 0.35])),
         radii=np.array([0.6, 0.42, 0.42]) * (1 if first else random.uniform(0.65, 1.1, 3)),
-        contrast=100 if first else float(random.uniform(60, 140)),
-        noise=8 if first else float(random.uniform(6, 22)),
+        contrast=200 if first else float(random.uniform(140, 260)),
+        noise=10 if first else float(random.uniform(6, 24)),
         lesion=0.0 if number % 3 == 0 else float(random.uniform(0.2, 0.4)),
     )
 
@@ -113,7 +113,7 @@ def _scan(name: str, pixels: NDArray[np.int16]) -> Scan:
         marks=grid.marks,
         geometry=grid.json(),
         modality="CT",
-        window=(-60.0, 220.0),
+        window=(-60.0, 340.0),
         value_range=value_range(pixels),
-        presets=(("soft tissue", -60.0, 220.0), ("all", *robust_window(pixels))),
+        presets=(("soft tissue", -60.0, 340.0), ("all", *robust_window(pixels))),
     )
