@@ -13,7 +13,7 @@ from storage.arrays import SliceRef
 from storage.predictions import Expected, NewPrediction
 from storage.store import Store
 from tests.conftest import ball, drawn
-from tests.page.test_workspace import AXE, tab
+from tests.page.test_workspace import AXE, tab, wait_state
 from tests.storage.test_image_states import named
 from tests.support.chromium import (
     PageWatch,
@@ -106,6 +106,8 @@ def test_what_is_left_is_counted_and_filtered_while_people_work(page: Page) -> N
     expect(page.locator("#tab-images .sw-count")).to_have_text("2 images")
     page.get_by_role("option", name=re.compile("image 6")).click()
     chip = page.locator(".sw-top .sw-image-state")
+    expect(page.locator(".sw-name")).to_have_text("image 6")
+    wait_state(page, "state.editable")
     expect(chip).to_have_text("to do")
     page.locator("canvas[role=application]").first.focus()
     page.keyboard.press("Home")
