@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from storage.store import Store
 from tests.conftest import ball
-from tests.page.test_proposals import FILL_MS, labelled_voxels, proposed, saved
+from tests.page.test_proposals import labelled_voxels, proposed, saved
 from tests.page.test_workspace import canvas_point, state, until, wait_state
 from tests.support.chromium import (
     PageWatch,
@@ -56,8 +56,7 @@ def test_a_slice_and_an_image_are_cleared_by_a_key_and_brought_back(
         page.keyboard.press(key)
         cleared = page.get_by_text("Cleared 1 label on 1 slice; press Ctrl+Z to bring them back.")
         expect(cleared.first).to_be_visible()
-        wait_state(page, "!state.proposal.shown && !state.proposal.running", FILL_MS)
-        assert labelled_voxels(page, *labelled) == 0
+        until(lambda: labelled_voxels(page, *labelled) == 0)
         expect(page.locator(".sw-top .sw-image-state")).to_have_text("to do")
         page.keyboard.press("Control+z")
         expect(page.get_by_text(re.compile(r"Undone: the clearing on axial slice \d+")).first).to_be_visible()
@@ -82,8 +81,7 @@ def test_after_all_is_accepted_a_correction_fills_the_rest_anew(
     saved(page)
     refill.click()
     proposed(page)
-    open_again = labelled_voxels(page, axis, index + 1)
-    assert 0 < open_again < 17 * 23, "the correction alone is left"
+    until(lambda: 0 < labelled_voxels(page, axis, index + 1) < 17 * 23)  # the correction alone is left
     wait_state(page, "state.proposal.here")
     page.keyboard.press("Shift+Y")
     expect(refill).to_be_visible()

@@ -87,8 +87,9 @@ def test_five_steps_lead_from_the_first_click_to_an_exported_model(page: Page) -
         page.keyboard.press("k")
         wait_state(page, "state.complete")
         if n == 1:
+            moved = f"(state.axis !== {now['axis']} || state.index !== {now['index']})"
             page.get_by_role("region", name="Five steps").get_by_role("button", name="Go there").click()
-            wait_state(page, f"state.axis !== {now['axis']} && state.editable")
+            wait_state(page, f"{moved} && state.editable")
     ticked(page, 1)
     ticked(page, 2, LEARN_MS)
     page.get_by_role("region", name="Five steps").get_by_role("button", name="Open one").click()

@@ -13,7 +13,7 @@ from storage.scan import Scan, robust_window, value_range
 
 COUNT = 12
 CLASSES = (("organ", "#ff7043"), ("lesion", "#ffca28"))
-SPACING_MM = (2.0, 1.0, 1.0)  # (z, y, x)
+SPACING_MM = (5.0, 1.0, 1.0)  # (z, y, x); so far apart, slices are learnt as pictures, which takes seconds
 WOBBLE = 0.35  # how far an organ's surface leaves its ellipsoid
 
 
@@ -53,7 +53,7 @@ def phantom(number: int) -> tuple[Scan, NDArray[np.uint8]]:
 def _variation(random: Generator, number: int) -> Variation:
     """The first one is the easiest: a large organ in the middle, and little noise."""
     first = number == 1
-    shape = (random.integers(26, 33), random.integers(84, 101), random.integers(92, 113))
+    shape = (random.integers(18, 24), random.integers(84, 101), random.integers(92, 113))
     return Variation(
         shape=(int(shape[0]), int(shape[1]), int(shape[2])),
         centre=random.uniform(-1, 1, 3) * (0.05 if first else np.array([0.15, 0.35, 0.35])),
@@ -95,7 +95,7 @@ def _distance(
 
 def _smooth(random: Generator, shape: tuple[int, int, int], sigma: float) -> NDArray[np.float32]:
     """Noise without grain, of variance 1."""
-    noise = gaussian_filter(random.standard_normal(shape, np.float32), (sigma / 2, sigma, sigma))
+    noise = gaussian_filter(random.standard_normal(shape, np.float32), (sigma / 4, sigma, sigma))
     return np.asarray(noise / noise.std(), np.float32)
 
 

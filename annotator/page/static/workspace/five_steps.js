@@ -85,7 +85,7 @@ const STEPS = [
     if (session.image?.id !== first)
       return { text: "The first volume waits.", ...opening(first, "Open the first") };
     return slices
-      ? { text: `Now a second slice: ${how}`, label: "Go there", act: () => void crossing(first) }
+      ? { text: `Now a second slice: ${how}`, label: "Go there", act: () => void second(first) }
       : { text: how[0].toUpperCase() + how.slice(1) };
   },
   ({ next }) => ({ text: waiting(), ...opening(next, "Open one") }),
@@ -100,8 +100,8 @@ const STEPS = [
   }),
 ];
 
-/** To the slice that crosses the first one, as the guided start plans it. */
-async function crossing(image) {
+/** To the slice that helps the first one most, as the guided start plans it. */
+async function second(image) {
   try {
     const { steps, now } = await call(`/api/images/${image}/guide?planes=2`);
     if (now !== null) session.app.gotoSlice(steps[now].axis, steps[now].index);
