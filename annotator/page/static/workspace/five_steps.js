@@ -90,7 +90,7 @@ const STEPS = [
   },
   ({ next }) => ({ text: waiting(), ...opening(next, "Open one") }),
   ({ first, next }) => ({
-    text: "Shift+click the organ where the stripes are wrong, then press Enter.",
+    text: "Shift+click a wrong part of the stripes, or a missing one; then press Enter.",
     ...(session.image?.id === first ? opening(next, "Open one") : {}),
   }),
   () => ({ text: "Press Shift+Y: all that is striped becomes labels." }),
