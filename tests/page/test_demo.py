@@ -27,7 +27,7 @@ from tests.support.chromium import (
     watch,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 LEARN_MS = 240_000
 PICTURES = os.environ.get("SLICEWISE_PICTURES")  # a folder for screenshots
 
