@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from annotator.learning.settings import EXPORTED
+from annotator.learning.settings import EXPORTED, LearnSettings, keep_settings
 from learners import LEARNERS
 from storage.store import Store
 
 FIRST = "demo-first-image"  # a setting
+LEARNER = (
+    "propagated"  # what the app would choose after the first complete slice; before, another one would begin
+)
 SLICES = 2  # to label on the first volume
 
 
@@ -14,6 +17,7 @@ def begin_steps(store: Store, first: int) -> None:
     """The project is the demo from now on; `first` is the volume to begin with."""
     if store.setting(FIRST) is None:
         store.set_setting(FIRST, str(first))
+        keep_settings(store, LearnSettings(learners=(LEARNER,)))
 
 
 def five_steps(store: Store) -> dict[str, Any] | None:
