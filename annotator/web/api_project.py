@@ -47,6 +47,7 @@ def make_router(context: AppContext) -> APIRouter:
     router = APIRouter(prefix="/api")
     _add_facts(router, context)
     _add_changes(router, context)
+    _add_examples(router, context)
     return router
 
 
@@ -118,3 +119,26 @@ def _add_changes(router: APIRouter, context: AppContext) -> None:
             workflow.download_model(name, job)
 
         return {"job": context.jobs.start("download", work, model=name).id}
+
+
+def _add_examples(router: APIRouter, context: AppContext) -> None:
+    """Pictures to try the app with, and the five steps of the demo; what makes them takes a second to load."""
+    workflow = context.workflow
+
+    @router.get("/steps")
+    async def steps() -> Any:
+        from annotator.exchange.examples.five_steps import five_steps
+
+        return await run_sync(five_steps, workflow.store)
+
+    @router.post("/examples/{name}")
+    async def add(name: Name) -> Any:
+        from annotator.exchange.examples import example_set, fill_example
+
+        example_set(name)
+
+        def work(job: Job) -> None:
+            workflow.imported(fill_example(workflow.store, name, job))
+            context.hub.post(outgoing.project())
+
+        return {"job": context.jobs.start("import", work).id}

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from annotator.access.guard import MANIFEST
 from annotator.access.sign_in_page import make_router as make_sign_in
-from annotator.web import api_examples, api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
+from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
 from annotator.web.context import AppContext, person
 from annotator.web.websocket import serve_tab
 
@@ -21,7 +21,7 @@ def make_router(context: AppContext) -> APIRouter:
     """What there is in every server."""
     router = APIRouter()
     router.include_router(make_sign_in(context.sessions))
-    for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair, api_examples):
+    for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
         router.include_router(part.make_router(context))
 
     @router.get(MANIFEST)
