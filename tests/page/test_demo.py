@@ -108,7 +108,8 @@ def test_five_steps_lead_from_the_first_click_to_an_exported_model(page: Page) -
     wait_state(page, "state.proposal.shown && !state.proposal.late", 60_000)
     page.keyboard.press("Shift+Y")
     ticked(page, 4)
-    page.get_by_role("region", name="Five steps").get_by_role("button", name="Export").click()
+    export = page.get_by_role("region", name="Five steps").get_by_role("button", name="Export")
+    export.click(timeout=LEARN_MS)  # when the first round has ended
     ticked(page, 5, 120_000)
     expect(page.get_by_role("region", name="Five steps")).to_contain_text("All five steps are done")
     page.get_by_role("tab", name="Learn").click()

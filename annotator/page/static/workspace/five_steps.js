@@ -95,7 +95,9 @@ const STEPS = [
   }),
   () => ({ text: "Press Shift+Y: all that is striped becomes labels." }),
   ({ learner }) => ({
-    text: learner ? "Take the trained model out, for use elsewhere." : waiting(),
+    text: learner
+      ? "Take the trained model out, for use elsewhere."
+      : "The model is there when its first round ends.",
     ...(learner ? { label: "Export", act: () => void takeOut(learner) } : {}),
   }),
 ];

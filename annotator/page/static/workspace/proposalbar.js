@@ -235,7 +235,7 @@ function acceptButtons(focusCanvas) {
       : range.toggle(),
   );
   const update = (state) => {
-    node.hidden = !state.proposal.shown;
+    node.hidden = !state.proposal.shown || allAccepted(state.accepted);
     const volume = session.image?.kind === "volume";
     slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
     setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
