@@ -93,6 +93,8 @@ def test_five_steps_lead_from_the_first_click_to_an_exported_model(page: Page) -
     ticked(page, 1)
     ticked(page, 2, LEARN_MS)
     page.get_by_role("region", name="Five steps").get_by_role("button", name="Open one").click()
+    wait_state(page, "state.image !== 1 && state.editable", 60_000)
+    expect(page.locator(".sw-name")).not_to_have_text("phantom 01")
     wait_state(page, "state.proposal.shown && !state.proposal.late", 60_000)
     _, truth = phantom(int(page.locator(".sw-name").inner_text().split()[-1]))
     now = state(page)
