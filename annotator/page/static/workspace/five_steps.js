@@ -69,7 +69,7 @@ function draw({ items, hint, go }, steps) {
     setAttributes(item, { "aria-current": at === now ? "step" : "" });
     if (at !== now) item.removeAttribute("aria-current");
   });
-  const { text, label, act } = now < 0 ? ALL_DONE : STEPS[now](steps);
+  const { text, label, act } = now < 0 ? allDone() : STEPS[now](steps);
   setText(hint, text);
   hint.title = text;
   go.hidden = !label;
@@ -77,7 +77,11 @@ function draw({ items, hint, go }, steps) {
   go.onclick = act ?? null;
 }
 
-const ALL_DONE = { text: "All five steps are done. Your own data goes in by the Data tab." };
+function allDone() {
+  const text = "All five steps are done. Your own data goes in by the Data tab.";
+  const job = [...session.jobs.values()].findLast((one) => one.kind === "model-export" && one.url);
+  return job ? { text, label: "Download", act: () => location.assign(job.url) } : { text };
+}
 
 const STEPS = [
   ({ first, slices }) => {
@@ -127,7 +131,7 @@ function waiting() {
 async function takeOut(learner) {
   try {
     const { job } = await call(`/api/models/${learner}/export`, {});
-    toast("The model is being written; the Learn tab has it in a moment.", "info");
+    toast("The model is being written; the bar offers it in a moment.", "info");
     return job;
   } catch (error) {
     return toast(error.message, "error");
