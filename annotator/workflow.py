@@ -280,7 +280,7 @@ def _proposal(row: PredictionRow | None) -> Message | None:
     facts = {
         "producer": row.producer,
         "kind": row.kind,
-        "expected_dice": outgoing.expected_range(row.expected),
+        "expected_dice": row.expected.shown if row.expected else None,
     }
     return {**facts, "round": row.round_id}
 

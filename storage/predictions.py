@@ -23,6 +23,11 @@ class Expected:
     low: float  # between these two it lies mostly
     high: float
 
+    @property
+    def shown(self) -> list[float]:
+        """From where to where, as people see it."""
+        return [round(self.low, 2), round(self.high, 2)]
+
 
 @dataclass(frozen=True)
 class PredictionRow:

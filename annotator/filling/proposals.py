@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from annotator.filling.fill_worker import FillWorker
 from annotator.labels.labelled_slices import labelled_slices
 from annotator.learning.quality.expectations import voxel_shares
-from annotator.protocol.outgoing import expected_range
 from learners import LEARNERS
 from learners.propagate import PROPAGATORS
 from learners.propagate.next_slice import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
@@ -120,7 +119,7 @@ def _describe(row: PredictionRow, newest: int, shares: list[float] | None) -> di
         "kind": row.kind,
         "rev": row.seen_label,
         "behind": row.seen_label < newest,
-        "expected_dice": expected_range(row.expected),
+        "expected_dice": row.expected.shown if row.expected else None,
         "shares": shares,
         "created_at": row.created_at,
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from annotator.learning.quality.expectations import Expectations
-from annotator.protocol.outgoing import Message, expected_range, proposal
+from annotator.protocol.outgoing import Message, proposal
 from learners.progress import RoundProgress, classes_file, confidence_file, read_progress
 from learners.spec import RoundSpec
 from storage.judging import JudgedRow
@@ -67,7 +67,7 @@ class PredictionPublisher:
             expected=self.expectations.of(name, image_id, claimed),
         )
         row = self.store.predictions.add(new)
-        shown = expected_range(row.expected)
+        shown = row.expected.shown if row.expected else None
         self.publish(
             proposal(image_id, producer=name, round=running.row.id, seen=row.seen_label, expected_dice=shown)
         )

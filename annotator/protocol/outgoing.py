@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from storage.fold import Region
-from storage.predictions import Expected
 
 Message = dict[str, Any]  # what goes over the wire as JSON
 
@@ -148,11 +147,6 @@ def fill(
     found = _given(producer=producer, progress=progress, seconds=seconds, finished=finished)
     found |= _given(rev=rev, prediction=prediction, message=message)
     return {"t": "fill", "image": image, "state": state, **found}
-
-
-def expected_range(expected: Expected | None) -> list[float] | None:
-    """From where to where the Dice of a proposal will be; None where nothing calibrates its producer."""
-    return None if expected is None else [round(expected.low, 2), round(expected.high, 2)]
 
 
 def proposal(

@@ -22,6 +22,7 @@ SAMPLES: dict[str, Any] = {
     "refused": ["one line"],
     "users": ["ann"],
     "items": [],
+    "next_images": [],
     "candidates": [],
     "conflict": {"by": "ann", "pixels": 3},
 }
