@@ -51,7 +51,7 @@ def said(page: Page, spot: tuple[int, int]) -> int:
 
 def test_a_key_accepts_and_another_rejects_one_place_after_another(page: Page) -> None:
     expect(page.get_by_text("These 3 places look like pit.")).to_be_visible()
-    page.keyboard.press("c")
+    page.keyboard.press("Shift+J")
     expect(page.get_by_text("Place 1 of 3")).to_be_visible()
     wait_state(page, "state.mask")
     page.keyboard.press("y")
@@ -69,7 +69,7 @@ def test_a_key_accepts_and_another_rejects_one_place_after_another(page: Page) -
     expect(page.get_by_label("Likely places")).to_be_hidden()
     page.keyboard.press("Control+z")
     until(lambda: said(page, SPOTS[2]) == 255)
-    page.keyboard.press("c")
+    page.keyboard.press("Shift+J")
     expect(page.get_by_text("There are no places to judge")).to_be_visible()
 
 
@@ -80,7 +80,7 @@ def test_accepted_before_its_mask_has_come_a_place_is_not_lost_and_escape_ends(p
     expect(page.locator(".sw-link")).to_have_text("Saved")
     page.reload()
     expect(page.get_by_text("These 3 places look like pit.")).to_be_visible()
-    page.keyboard.press("c")
+    page.keyboard.press("Shift+J")
     page.keyboard.press("y")
     expect(page.get_by_text("Place 2 of 3")).to_be_visible()
     page.keyboard.press("Escape")

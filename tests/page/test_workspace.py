@@ -158,7 +158,7 @@ def test_the_sheet_shows_every_key_and_closes_with_escape(page: Page) -> None:
     page.keyboard.press("Shift+?")
     sheet = page.get_by_role("dialog", name="Keys and mouse")
     expect(sheet).to_be_visible()
-    for text in ("Brush", "Undo", "Next / previous image", "Complete or reopen the slice"):
+    for text in ("Brush", "Undo on this image", "Next / previous image", "Complete or reopen the slice"):
         expect(sheet.get_by_text(text, exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)

@@ -45,7 +45,9 @@ def test_a_round_that_was_running_when_the_project_closed_is_lost_and_says_so(st
     assert not rounds.folder(row.id).exists()
 
 
-def test_the_directories_of_the_kept_model_and_of_the_last_training_survive_and_the_others_go(store, rounds):
+def test_the_directories_of_the_kept_model_the_last_training_and_the_last_round_survive_and_no_others(
+    store, rounds
+):
     kinds = ("train", "train", "train", "predict")
     first, second, third, last = made = [rounds.start("supervised", 0, kind) for kind in kinds]
     rounds.finish(first.id, Finished(first.id, 0.8, 0.8, None, {"seconds": 3.0}))
@@ -56,7 +58,7 @@ def test_the_directories_of_the_kept_model_and_of_the_last_training_survive_and_
     rounds.tidy()
     assert rounds.model("supervised") == rounds.folder(first.id)
     assert rounds.worse("supervised") == [second.id, third.id]
-    assert [row for row in made if rounds.folder(row.id).exists()] == [first, third]
+    assert [row for row in made if rounds.folder(row.id).exists()] == [first, third, last]
     assert rounds.trained_seconds("supervised", 0) == 11.0
 
 

@@ -8,13 +8,13 @@ import { actions } from "./actions.js";
 /** The bar under the canvas: {node}. */
 export function placesbar(focusCanvas) {
   const hint = element("p.sw-guide-hint", { role: "status" });
-  const begin = button("Look at them", "C", () => actions.places());
+  const begin = button("Look at them", "Shift+J", () => actions.places());
   const reject = button("Not one", "R", () => actions.rejectSlice());
   const accept = button("Accept it", "Y", () => actions.acceptSlice());
   begin.classList.add("primary");
   accept.classList.add("primary");
   const close = iconButton("close", "Stop looking at places", {
-    keys: "C",
+    keys: "Shift+J",
     onclick: () => places.end(),
   });
   const node = element(
@@ -60,6 +60,6 @@ function button(text, keys, onclick) {
     "button.sw-button.small",
     { type: "button", onclick, "aria-keyshortcuts": keys },
     element("span", {}, text),
-    element("kbd", { "aria-hidden": "true" }, keys),
+    element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧")),
   );
 }

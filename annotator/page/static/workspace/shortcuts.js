@@ -158,8 +158,8 @@ export const GROUPS = [
         run: ({ actions }) => actions.rejectSlice(),
       },
       {
-        keys: "C",
-        codes: ["c"],
+        keys: "Shift+J",
+        codes: ["Shift+j"],
         text: "Look at likely places of small objects: Y accepts, R rejects",
         run: ({ actions }) => actions.places(),
       },
