@@ -211,7 +211,7 @@ class FillWorker:
             spec = self._spec(image, producer, labelled_slices(labels))
             drawn = image.is_volume and _shows_object(folded, spec.slices)
             rows = priors_of(self._store, image_id)
-            priors = tuple(self._prior(row) for row in rows) if spec.slices else ()
+            priors = tuple(self._prior(row, labels) for row in rows) if spec.slices else ()
             last = self._store.predictions.newest(image_id, producer)
             alone = last is not None and last.prior is None
             spec = replace(spec, priors=priors, fills=drawn, alone=alone, decides=decides)
@@ -273,11 +273,12 @@ class FillWorker:
             prompts=prompt_choice(self._store),
         )
 
-    def _prior(self, row: PredictionRow) -> PriorFiles:
+    def _prior(self, row: PredictionRow, labels: list[LabelRow]) -> PriorFiles:
+        unseen = _labelled_after(labels, row.seen_label)
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
         classes, confidence = row.uncorrected
         classes_to, confidence_to = folder / f"{uid}.classes.new.npy", folder / f"{uid}.confidence.new.npy"
-        return PriorFiles(classes, confidence, trust_in(row), classes_to, confidence_to)
+        return PriorFiles(classes, confidence, trust_in(row), classes_to, confidence_to, unseen)
 
     def _before(
         self, last: PredictionRow, labels: list[LabelRow], slices: tuple[LabelledSlice, ...]
@@ -307,6 +308,12 @@ class FillWorker:
 
     def _announce(self, image_id: int, state: FillState, **details: Any) -> None:
         self._publish(outgoing.fill(image_id, state, **details))
+
+
+def _labelled_after(labels: list[LabelRow], seen_label: int) -> tuple[LabelledSlice, ...]:
+    """The slices of which nothing was said before."""
+    before = {(row.axis, row.index) for row in labels if row.id <= seen_label}
+    return tuple(s for s in labelled_slices(labels) if (s.axis, s.index) not in before)
 
 
 def priors_of(store: Store, image_id: int) -> list[PredictionRow]:

@@ -11,25 +11,34 @@ from learners.propagate.fused import Prior, fuse
 from storage.arrays import UNLABELLED, plane
 
 MIN_SLICES = 3  # labelled slices: with fewer a fill from the labels alone cannot be judged
+MIN_JUDGES = 2
 JUDGES = 3  # slices that are left out, one at a time; all must agree
 BETTER = 0.8  # of the other's wrong pixels, on each of them: less is chance
 FillAlone = Callable[[PropagationInput, RunControl], FilledVolume]
 
 
 def labels_suffice(
-    case: PropagationInput, prior: Prior, fill_alone: FillAlone, run: RunControl, *, before: bool
+    case: PropagationInput,
+    prior: Prior,
+    fill_alone: FillAlone,
+    run: RunControl,
+    *,
+    before: bool,
+    judges: tuple[LabelledSlice, ...] | None = None,
 ) -> bool:
     """Whether a fill by the labels alone is closer to slices that it does not know than the corrected proposal is.
 
-    `before` is the last answer, which holds where the slices disagree. Costs as many fills and corrections as there
-    are judges, and half of the time at most. Raises PropagationCancelled.
+    `before` is the last answer, which holds where the slices disagree. `judges`: slices that whoever made the proposal
+    has not learned from, None for all; of fewer than MIN_JUDGES nothing is learned, and the last answer holds too.
+    Costs as many fills and corrections as there are judges, and half of the time at most. Raises PropagationCancelled.
     """
-    if len(case.slices) < MIN_SLICES:
-        return False
+    judges = case.slices if judges is None else judges
+    if len(case.slices) < MIN_SLICES or len(judges) < MIN_JUDGES:
+        return before  # what is on screen stays until something was shown to be better
     now = time.monotonic()
     run = replace(run, deadline=now + (run.deadline - now) / 2)  # the rest is for the fill itself
     wrong = []  # per judge, of labels alone and of the corrected proposal
-    for judge in _spread(case.slices):
+    for judge in _spread(judges):
         left = without(case, judge)
         if not left.classes or run.out_of_time:
             return before

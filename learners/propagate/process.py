@@ -24,7 +24,7 @@ from learners.propagate import (
     fill,
 )
 from learners.propagate.fused import TRUST, Prior, fuse
-from learners.propagate.labels_alone import MIN_SLICES, labels_suffice
+from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import PromptChoice
 from storage.arrays import TornFile, open_npy, write_npy
@@ -47,6 +47,7 @@ class PriorFiles:
     trust: float  # as in `Prior`
     classes_to: Path
     confidence_to: Path
+    unseen: tuple[LabelledSlice, ...] = ()  # that its producer has not learned from: they may judge it
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,13 @@ def _corrected(
 def _alone(spec: FillSpec, case: PropagationInput, run: RunControl) -> bool:
     """Whether the labels alone say more than the newest proposal, as it was decided last where nobody asks."""
     if not spec.decides:
-        return spec.alone and (not spec.priors or len(case.slices) >= MIN_SLICES)
-    found = (_prior_at(files.classes, files.confidence, files.trust) for files in reversed(spec.priors))
-    prior = next((each for each in found if each is not None), None)
-    if prior is None:
         return spec.alone
-    return labels_suffice(case, prior, partial(fill, spec.propagator), run, before=spec.alone)
+    for files in reversed(spec.priors):
+        prior = _prior_at(files.classes, files.confidence, files.trust)
+        if prior is not None:
+            alone = partial(fill, spec.propagator)
+            return labels_suffice(case, prior, alone, run, before=spec.alone, judges=files.unseen)
+    return spec.alone
 
 
 def _prior_at(classes: Path, confidence: Path, trust: float = TRUST) -> Prior | None:

@@ -240,7 +240,11 @@ def test_many_labels_take_over_from_a_poor_proposal_and_not_from_a_good_one():
     assert found[True, False] and found[True, True]
     assert not found[False, False] and not found[False, True]
     few = case_of(truth, image, [(0, 4), (0, 9)])
-    assert not labels_suffice(few, poor, alone, RunControl(), before=True), "two slices judge nothing"
+    for before in (False, True):
+        held = labels_suffice(few, poor, alone, RunControl(), before=before)
+        assert held == before, "two slices judge nothing, and the last answer holds"
+        held = labels_suffice(case, poor, alone, RunControl(), before=before, judges=())
+        assert held == before, "slices that the proposal was learned from judge nothing"
     late = RunControl(deadline=0.0)
     assert labels_suffice(case, good, alone, late, before=True), "without time the last answer holds"
 

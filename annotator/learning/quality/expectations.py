@@ -7,6 +7,8 @@ from learners.prediction.calibration import Calibration, Evidence, calibrate, sh
 from storage.predictions import Expected
 from storage.store import Store
 
+WIDEST = 0.5  # a range that says less is no news: "between 0.2 and 0.9" helps nobody
+
 
 class Expectations:
     """Thread-safe; keeps nothing of its own."""
@@ -15,12 +17,15 @@ class Expectations:
         self._store = store
 
     def of(self, learner: str, image_id: int, claimed: float | None) -> Expected | None:
-        """None where the model claims nothing, or too few of its images were judged for any number to be true."""
+        """None where the model claims nothing, where too few of its images were judged for any number to be true, and
+        where it would be too wide to say something."""
         calibration = _calibrated(tuple(self.evidence(learner)))
         if claimed is None or calibration is None:
             return None
         group = read_groups(self._store).get(image_id, "")
         middle, low, high = calibration.expected(claimed, group)
+        if high - low > WIDEST:
+            return None
         return Expected(round(middle, 4), round(low, 4), round(high, 4))
 
     def evidence(self, learner: str) -> list[Evidence]:

@@ -158,16 +158,29 @@ def test_every_further_slice_corrects_the_producer_that_somebody_chose(project: 
 
 
 def test_a_fill_names_the_proposal_that_it_started_from_and_so_do_labels_accepted_from_it(project: Project):
-    project.complete(0, GUIDED)
-    assert project.of("random_walker").prior is None
     project.propose(like_an_atlas(project.truth))
-    project.settle()
+    project.complete(0, GUIDED)
     assert project.of("random_walker").prior == "atlas"
     where = {"image": project.image, "axis": 0, "lo": 2, "hi": 4}
     message = AcceptMessage.model_validate({"t": "accept", "id": "all", **where, "producer": "random_walker"})
     Changes(project.store, project.folds).take("ann", message, b"")
     last = project.store.labels(project.image)[-1]
     assert last.prompts["accepted"]["prior"] == "atlas"
+
+
+def test_a_proposal_learned_from_the_labels_themselves_does_not_replace_their_fill(project: Project):
+    labelled: list[tuple[int, int]] = []
+    for axis, index in ((0, GUIDED), (1, 14), (2, 12), (2, 28)):
+        project.complete(axis, index)
+        labelled.append((axis, index))
+        before = mean_dice(project.of("random_walker").classes(), project.truth)
+        knows_it = like_an_atlas(project.truth, 0.6)
+        for a, k in labelled:  # as a network that was trained on these slices
+            plane(knows_it, a, k)[...] = plane(project.truth, a, k)
+        project.propose(knows_it)
+        project.settle()
+        row = project.of("random_walker")
+        assert row.prior is None and mean_dice(row.classes(), project.truth) >= before - 0.02
 
 
 def test_what_is_taken_back_no_longer_corrects(project: Project):
