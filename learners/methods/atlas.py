@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
+from scipy.ndimage import distance_transform_edt, zoom
 
 from learners.methods.registration import Brightness, correlation, way_between
 from learners.prediction.predict import Tile
@@ -106,8 +106,13 @@ def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
     """From what people said, and where they said nothing from the volume's fill."""
     example = case.example
     assert example.known is not None
-    said = without_slices(open_npy(example.known), example.held)
+    every = open_npy(example.known)
+    said = without_slices(every, example.held)
     weight = np.ones(said.shape, np.float32)
+    withheld = (said == UNLABELLED) & (every != UNLABELLED)
+    if withheld.any() and (said != UNLABELLED).any():
+        said[withheld] = _nearest_said(said)[withheld]  # a hole would put other volumes in doubt at its place
+        weight[withheld] = FILLED
     if example.fill is not None and not example.held:  # a fill knows held-out slices
         unsaid = said == UNLABELLED
         said = np.where(unsaid, open_npy(example.fill.classes), said)
@@ -116,6 +121,12 @@ def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
     grid = _grid(example.shape)
     parts = [resized(np.where(said == value, weight, 0), grid) for value in (BACKGROUND, *classes.ids)]
     return Atlas(example.image_id, picture_of(case), np.stack(parts))
+
+
+def _nearest_said(said: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(Z, Y, X) at each voxel what is said nearest to it."""
+    nearest = distance_transform_edt(said == UNLABELLED, return_distances=False, return_indices=True)
+    return np.asarray(said[tuple(nearest)], np.uint8)
 
 
 def run(spec: RoundSpec) -> RoundResult:

@@ -80,6 +80,18 @@ def test_the_rim_of_a_moved_volume_is_not_in_doubt_and_nobody_is_led_there(tmp_p
             assert plane(certainty, axis, rim % SHAPE[axis]).mean() > 240
 
 
+def test_slices_that_are_held_out_of_an_atlas_leave_no_doubt_at_their_place(tmp_path: Path):
+    pixels, truth = body(0)
+    moved, there = body(1)
+    held = tuple((2, index) for index in (3, 18, 19, 20, 21))
+    examples = [example(tmp_path, 1, pixels, truth, held=held), example(tmp_path, 2, moved, None)]
+    spec = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2))
+    run(spec)
+    found, certainty = proposed(spec, 2)
+    assert min(plane(certainty, 2, index).mean() for index in (3, 19, 20)) > 230
+    assert dice(found, there) > 0.85
+
+
 def test_a_labelled_volume_is_proposed_by_the_others_and_held_out_ones_judge(tmp_path: Path):
     examples = []
     for i in range(1, 4):
