@@ -111,8 +111,8 @@ def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
     weight = np.ones(said.shape, np.float32)
     withheld = (said == UNLABELLED) & (every != UNLABELLED)
     if withheld.any() and (said != UNLABELLED).any():
-        said[withheld] = _nearest_said(said)[withheld]  # a hole would put other volumes in doubt at its place
         weight[withheld] = FILLED
+        said = np.where(withheld & ~_beside_object(said), BACKGROUND, said)
     if example.fill is not None and not example.held:  # a fill knows held-out slices
         unsaid = said == UNLABELLED
         said = np.where(unsaid, open_npy(example.fill.classes), said)
@@ -123,10 +123,11 @@ def atlas_of(case: ImageReader, classes: Classes) -> Atlas:
     return Atlas(example.image_id, picture_of(case), np.stack(parts))
 
 
-def _nearest_said(said: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(Z, Y, X) at each voxel what is said nearest to it."""
-    nearest = distance_transform_edt(said == UNLABELLED, return_distances=False, return_indices=True)
-    return np.asarray(said[tuple(nearest)], np.uint8)
+def _beside_object(said: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(Z, Y, X) where an object is said one voxel away. Of what is withheld elsewhere, background is the better guess:
+    a hole would put other volumes in doubt at its place."""
+    objects = (said != UNLABELLED) & (said != BACKGROUND) & (said != OPEN_BACKGROUND)
+    return np.asarray(distance_transform_edt(~objects) <= 1) if objects.any() else objects
 
 
 def run(spec: RoundSpec) -> RoundResult:
