@@ -1,4 +1,4 @@
-"""Fills in the background: after each commit a volume's unlabelled rest is filled anew, by the newest labels alone."""
+"""Fills in the background: after each commit what is proposed for the rest of a volume follows the newest labels."""
 
 import logging
 import threading
@@ -205,7 +205,7 @@ class FillWorker:
             newest = self._store.newest_label(image_id, tags=False)
             with self._changed:  # before anything can fail: what failed is not tried again by every page
                 self._tried[image_id] = newest, producer
-            if _all_said(folded):  # by people: nothing is left to propose, whatever learners say of it
+            if folded.unsaid == 0:  # by people: nothing is left to propose, whatever learners say of it
                 self._remove_others(image_id, None)
                 return {"state": "none"}
             spec = self._spec(image, producer, labelled_slices(labels))
@@ -342,12 +342,6 @@ def _write_known(path: Path, folded: Folded) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-
-
-def _all_said(folded: Folded) -> bool:
-    """Whether no voxel is unlabelled."""
-    depth = folded.classes.shape[0]
-    return not any((folded.known(z, min(z + SLAB, depth)) == UNLABELLED).any() for z in range(0, depth, SLAB))
 
 
 def _shows_object(folded: Folded, slices: Iterable[LabelledSlice]) -> bool:
