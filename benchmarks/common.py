@@ -80,9 +80,13 @@ def finish(rows: Sequence[Row], json_file: Path | None) -> None:
     """Print the table; write the rows and the machine where a file was asked for."""
     about = machine()
     print(table(rows))
-    print("machine: " + ", ".join(f"{key} {value}" for key, value in about.items()))
+    print("machine: " + machine_line(about))
     if json_file:
         write(rows, about, json_file)
+
+
+def machine_line(about: dict[str, Any] | None = None) -> str:
+    return ", ".join(f"{key} {value}" for key, value in (about or machine()).items())
 
 
 def write(rows: Sequence[Row], about: dict[str, Any], json_file: Path) -> None:

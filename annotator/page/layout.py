@@ -11,6 +11,7 @@ from annotator.page.gradio_import import gr
 
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
 SYSTEM_MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "monospace"]
+QUEUE_SECONDS = 60.0  # between two looks of Gradio's into its queues; 0.001 and 0.01 by itself
 
 # Before the first paint, so that neither theme flashes in the other's colours.
 HEAD = """
@@ -48,9 +49,8 @@ def build_page() -> gr.Blocks:
             _learn_tab()
     page.state_session_capacity = 200  # type: ignore[attr-defined]  # closed sessions are kept for an hour
     page.queue(default_concurrency_limit=8, max_size=256)
-    page._queue.sleep_when_free = (
-        0.05  # as Gradio does on Windows; its 1 ms elsewhere keeps an idle server busy
-    )
+    # Nothing is ever run through Gradio, and looking for work every few milliseconds keeps an idle server busy.
+    page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = QUEUE_SECONDS
     return page
 
 
