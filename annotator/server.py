@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "page" / "static"
 PORTS_TRIED = 50
 STOP_SECONDS = 3
+TICK_SECONDS = 1.0  # how often uvicorn renews its date header; 0.1 by itself
 NEWS_SECONDS = 2.0  # while an import runs, the pages learn of new images this often
 
 
@@ -109,6 +111,7 @@ def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
     )
     jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
     sessions = Sessions(root / "private", settings)
+    sessions.subscribe(on_end=hub.sign_out)
     uploads = Uploads(root / "uploads", settings)
     return AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(root / "exports"))
 
@@ -243,6 +246,7 @@ class _Server(uvicorn.Server):
         super().__init__(_config(app.guard, settings))
         self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -257,6 +261,13 @@ class _Server(uvicorn.Server):
             threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
         self._ready()
 
+    async def main_loop(self) -> None:
+        """Seldom awake while nobody does anything, and at once when it is to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._stopping.wait()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends the streams that would keep the pages' connections open; a second Ctrl+C does not wait."""
         self.force_exit = self.should_exit
@@ -265,6 +276,7 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._end_streams)
 
     def _end_streams(self) -> None:
+        self._stopping.set()
         self._app.context.hub.close()
         for route in self._app.api.routes:
             stop = getattr(getattr(route, "app", None), "stop_event", None)
@@ -294,4 +306,12 @@ def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.certificate_key,
+        ssl_context_factory=_tls if settings.certificate else None,
     )
+
+
+def _tls(config: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """TLS 1.2 and 1.3, whatever the system's settings of OpenSSL would let in."""
+    context = make()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

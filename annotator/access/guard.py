@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotator.access.rate_limits import Buckets, Rate
 from annotator.access.request_info import SAFE, RequestInfo
-from annotator.access.sessions import USER_KEY, Session, Sessions
+from annotator.access.sessions import SESSION_KEY, USER_KEY, Session, Sessions
 from annotator.server_settings import ServerSettings, address_of, is_loopback
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,9 @@ class Guard:
         if refusal is not None:
             await _refuse(visit, refusal, receive, self._armoured(send))
             return
-        visit.scope[USER_KEY] = session.user if session else None
+        visit.scope[USER_KEY], visit.scope[SESSION_KEY] = session.user if session else None, session
+        if session and not newcomer:  # who never comes back with the cookie has no session worth listing
+            self._sessions.note(session, visit.headers.get("user-agent", ""), visit.address)
         await self._pass_on(visit, receive, self._armoured(send))
 
     async def _pass_on(self, visit: RequestInfo, receive: Receive, send: Send) -> None:

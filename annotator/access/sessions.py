@@ -7,18 +7,22 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import HTTPConnection, cookie_parser
 
 from annotator.access.accounts import Accounts, User, local_user, make_private_directory, write_private
+from annotator.access.session_list import OpenSession, SessionList, browser_in_words
 from annotator.server_settings import ServerSettings
 
 SESSION_DAYS = 14
 KEY_BYTES = 32
 LOCAL = "local"  # the stamp of whoever is let in without an account
 USER_KEY = "slicewise.user"  # where the guard notes in the scope who it is
+SESSION_KEY = "slicewise.session"  # and which session
+ENDED_SECONDS = SESSION_DAYS * 86400 + 3600  # no cookie of a session that ended lives longer
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Session:
     user: str
     expires: float  # seconds since 1970
     key: str  # tells sessions apart
+    stamp: str = LOCAL
 
     @property
     def stale(self) -> bool:
@@ -45,7 +50,9 @@ class Sessions:
         self.project_id = hashlib.sha256(b"project id" + self._key).hexdigest()[:16]
         self._ended_file = private / "ended-sessions.json"
         self._lock = threading.Lock()  # protects _ended and its file
-        self._ended = _ended(self._ended_file)  # key of a session -> when its cookie expires
+        self._ended = _ended(self._ended_file)  # key of a session -> when its last cookie has expired
+        self._list = SessionList(private / "sessions.json")
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
         # Cookies ignore the port: two projects open on one computer need two names.
         self.cookie_name = f"{'__Host-' if settings.secure else ''}slicewise-{tag}"
 
@@ -72,15 +79,52 @@ class Sessions:
         user = self.accounts.user(session.user) if self.accounts.defined else None
         return self.issue(user, session.key)
 
+    def subscribe(self, on_end: Callable[[frozenset[str]], None]) -> None:
+        """Be told the keys of sessions that end, in the thread that ends them."""
+        self._listeners.append(on_end)
+
     def end(self, session: Session | None) -> str:
         """Sign out: copies of the cookie are worth nothing from now on either. The Set-Cookie header."""
         if session is not None:
-            with self._lock:
-                now = time.time()
-                left = {key: expires for key, expires in self._ended.items() if expires > now}
-                self._ended = {**left, session.key: session.expires}
-                write_private(self._ended_file, json.dumps(self._ended).encode())
+            self._end(frozenset({session.key}))
         return self._cookie("", 0)
+
+    def end_others(self, session: Session) -> int:
+        """End all sessions of this person but this one; how many."""
+        keys = frozenset(row.key for row in self.of(session.user)) - {session.key}
+        self._end(keys)
+        return len(keys)
+
+    def end_one(self, session: Session, key: str) -> None:
+        """End another session of the same person. Raises LookupError."""
+        if key not in {row.key for row in self.of(session.user)}:
+            raise LookupError("this session has ended already; open the list again")
+        self._end(frozenset({key}))
+
+    def _end(self, keys: frozenset[str]) -> None:
+        with self._lock:
+            now = time.time()
+            left = {key: expires for key, expires in self._ended.items() if expires > now}
+            self._ended = {**left, **dict.fromkeys(keys, now + ENDED_SECONDS)}
+            write_private(self._ended_file, json.dumps(self._ended).encode())
+        self._list.forget(keys)
+        for tell in self._listeners:
+            tell(keys)
+
+    def note(self, session: Session, agent: str, address: str) -> None:
+        """A request of this session came. On the event loop; does not wait for the disk."""
+        now = time.time()
+        browser = browser_in_words(agent)
+        row = OpenSession(
+            session.key, session.user, session.stamp, browser, address, now, now, session.expires
+        )
+        if self._list.note(row):
+            self._list.save_soon()
+
+    def of(self, user: str) -> list[OpenSession]:
+        """The sessions of a person that still hold, the newest seen first."""
+        rows = self._list.of(user)
+        return [row for row in rows if row.key not in self._ended and self._holds(row.user, row.stamp)]
 
     def read(self, cookies: str) -> Session | None:
         """Who a Cookie header belongs to; None for nobody, forged, expired and revoked ones."""
@@ -90,7 +134,7 @@ class Sessions:
             return None
         name, stamp, expires, key = json.loads(body)
         holds = expires > time.time() and key not in self._ended and self._holds(name, stamp)
-        return Session(name, expires, key) if holds else None
+        return Session(name, expires, key, stamp) if holds else None
 
     def _holds(self, name: str, stamp: str) -> bool:
         if stamp == LOCAL:
@@ -109,6 +153,14 @@ class Sessions:
 def user_of(request: HTTPConnection) -> str | None:
     """Who makes this request, as the guard found out."""
     return request.scope.get(USER_KEY)
+
+
+def session_of(request: HTTPConnection) -> Session:
+    """The session of this request; the guard lets nobody else through."""
+    session = request.scope.get(SESSION_KEY)
+    if not isinstance(session, Session):
+        raise PermissionError("the guard let a stranger through")
+    return session
 
 
 def _ended(path: Path) -> dict[str, float]:

@@ -15,14 +15,15 @@ QUEUE_FRAMES, QUEUE_BYTES = (
     2000,
     128 << 20,
 )  # a tab that is further behind is dropped, and reloads when it is back
-TOO_SLOW, RESTARTING = 4408, 1012
+TOO_SLOW, RESTARTING, SIGNED_OUT = 4408, 1012, 4401
 
 
 class Tab:
     """One websocket. Sending never waits: frames queue up, and `next_frame` hands them out."""
 
-    def __init__(self, user: str) -> None:
-        self.user = user
+    def __init__(self, user: str, session: str = "") -> None:
+        """`session`: the key of the one that it belongs to."""
+        self.user, self.session = user, session
         self.image: int | None = None
         self.closing: int | None = None  # the code, once nothing more will be sent
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -107,6 +108,16 @@ class Hub:
             for tab in self._tabs:
                 if tab.image in images:
                     tab.finish(RESTARTING)
+
+        self._soon(finish)
+
+    def sign_out(self, sessions: frozenset[str]) -> None:
+        """From any thread: the tabs of these sessions end."""
+
+        def finish() -> None:
+            for tab in self._tabs:
+                if tab.session in sessions:
+                    tab.finish(SIGNED_OUT)
 
         self._soon(finish)
 

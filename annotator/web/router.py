@@ -6,9 +6,10 @@ from fastapi import APIRouter, WebSocket
 from starlette.responses import JSONResponse, Response
 
 from annotator.access.guard import MANIFEST
+from annotator.access.session_routes import make_router as make_session_list
 from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
-from annotator.web.context import AppContext, person
+from annotator.web.context import AppContext
 from annotator.web.websocket import serve_tab
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def make_router(context: AppContext) -> APIRouter:
     """What there is in every server."""
     router = APIRouter()
     router.include_router(make_sign_in(context.sessions))
+    router.include_router(make_session_list(context.sessions))
     for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
         router.include_router(part.make_router(context))
 
@@ -32,7 +34,7 @@ def make_router(context: AppContext) -> APIRouter:
     async def live(socket: WebSocket) -> None:
         cookies = socket.headers.get("cookie", "")
         sessions = context.sessions
-        await serve_tab(socket, context, person(socket), lambda: sessions.read(cookies) is not None)
+        await serve_tab(socket, context, lambda: sessions.read(cookies) is not None)
 
     return router
 

@@ -8,6 +8,7 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from annotator.access.rate_limits import Bucket, Rate
+from annotator.access.sessions import session_of
 from annotator.byte_queue import ByteQueue
 from annotator.machine import give_memory_back
 from annotator.protocol import outgoing
@@ -25,11 +26,11 @@ from annotator.protocol.incoming import (
     parse_message,
 )
 from annotator.protocol.outgoing import Message
-from annotator.web.context import AppContext
+from annotator.web.context import AppContext, person
 from annotator.web.errors import describe_error
-from annotator.web.hub import TOO_SLOW, Tab
+from annotator.web.hub import SIGNED_OUT, TOO_SLOW, Tab
 
-BROKEN, SIGNED_OUT = 1008, 4401
+BROKEN = 1008
 MESSAGES = Rate(per_second=400, burst=4000)  # faster ones wait; nothing is thrown away for being fast
 COMMITS_WAITING = 32
 COMMIT_BYTES_WAITING = 4 << 20  # their payloads together; masks have some thousand bytes
@@ -64,10 +65,10 @@ class Newest(Generic[Value]):
         return self._value
 
 
-async def serve_tab(socket: WebSocket, context: AppContext, user: str, may_stay: Callable[[], bool]) -> None:
+async def serve_tab(socket: WebSocket, context: AppContext, may_stay: Callable[[], bool]) -> None:
     """Run one websocket from handshake to end. `may_stay` says whether its session still holds."""
     await socket.accept()
-    tab = Tab(user)
+    tab = Tab(person(socket), session_of(socket).key)
     visit = TabConnection(socket, context, tab, may_stay)
     context.hub.add(tab)
     try:

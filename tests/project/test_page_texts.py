@@ -39,7 +39,7 @@ def test_the_texts_are_really_there():
         "Overlap (Dice) with held-out labels: 0 none, 1 identical.",  # a title
         "Open an image first.",  # a toast
         "PNG, JPEG, TIFF, NIfTI, NRRD, MHA, DICOM. Masks in a folder",  # two literals joined by +
-        "You are X in the project “X”.",  # a template
+        "X is signed in to “X” here",  # a template
         "1 file was not imported",  # in a condition
     ):
         assert shown in page

@@ -3,12 +3,13 @@
  * is saved.
  */
 
-import { address } from "../net/root.js";
+import { openSessions } from "../panels/sessions.js";
 import { percentRight } from "../state/expectations.js";
 import { session } from "../state/session.js";
-import { confirmed } from "../ui/dialogs.js";
 import { element, icon, setText } from "../ui/dom.js";
 import { setAsideChip } from "./set_aside.js";
+
+const SIGNED_IN = "Where you are signed in, and signing out";
 
 /** The status bar: {node, hover(detail)}. */
 export function statusbar() {
@@ -134,24 +135,18 @@ function personChip() {
   const name = element("span");
   const node = element(
     "button.sw-person",
-    { type: "button", title: "Your name in this project", onclick: signOut },
+    { type: "button", onclick: openSessions },
     icon("person", 14),
     name,
   );
   const show = () => {
     setText(name, session.project?.user ?? "");
+    node.title = session.project?.sign_in ? SIGNED_IN : "Your name in this project";
     node.disabled = !session.project?.sign_in; // who did not sign in would be in again at once
   };
   session.addEventListener("project", show);
   show();
   return node;
-}
-
-async function signOut() {
-  const { user, name } = session.project;
-  if (!(await confirmed(`You are ${user} in the project “${name}”. Sign out?`, "Sign out"))) return;
-  await fetch(address("/logout"), { method: "POST" });
-  location.assign(address("/login"));
 }
 
 function linkChip() {

@@ -1,0 +1,63 @@
+"""Where one is signed in, in the page: two browsers of one person, one of which signs the other out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from annotator.access.accounts import Accounts
+from tests.support.chromium import (  # noqa: F401
+    READY,
+    PageWatch,
+    RunningServer,
+    browser,
+    new_context,
+    start_server,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PASSWORD = "correct horse battery"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("signed-in")
+    Accounts(folder / "p" / "private").add_user("ann", PASSWORD)
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(folder / "a.png")
+    running = start_server(folder, "a.png", "--project", "p", "--no-fill", "--no-download")
+    yield running
+    running.stop()
+
+
+def sign_in(browser: Browser, server: RunningServer, **more: str) -> Page:  # noqa: F811
+    page = new_context(browser, **more).new_page()
+    page.goto(server.address)
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector(READY, timeout=60_000)
+    return page
+
+
+def test_a_person_signs_another_browser_out_and_then_this_one(browser: Browser, server: RunningServer):  # noqa: F811
+    elsewhere = sign_in(browser, server, user_agent=FIREFOX)
+    page = sign_in(browser, server)
+    watch = PageWatch(server.address)
+    watch.follow(page)
+    page.get_by_role("button", name="ann").click()
+    rows = page.get_by_role("list", name="Your sessions").get_by_role("listitem")
+    expect(rows).to_have_count(2)
+    expect(rows.filter(has_text="This one")).to_contain_text("Chrome without a window on Linux, 127.0.0.1")
+    page.get_by_role("button", name="Sign out: Firefox on Linux, 127.0.0.1").click()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("button", name="Sign out everywhere else")).to_be_disabled()
+    expect(elsewhere.locator(".sw-link")).to_have_text("Signed out")
+    watch.check()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    for one in (page, elsewhere):
+        one.context.close()
