@@ -132,6 +132,13 @@ class ImageStates:
             else:
                 tables.execute("delete from image_marks where image_id = ? and mark = ?", [image_id, trait])
 
+    def labelled_by(self, author: str) -> set[int]:
+        """The images of which something stands that this author said."""
+        sql = (
+            "select distinct image_id from labels where author = ? and live and kind in ('patch', 'complete')"
+        )
+        return {row["image_id"] for row in self._db.rows(sql, [author])}
+
     def ids(self) -> set[int]:
         """Of all images that are not in the bin."""
         return {row["id"] for row in self._db.rows("select id from images where bin is null")}

@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,26 +99,28 @@ def _print_plan(options: Options) -> int:
     from annotator.exchange.import_plan import plan_import
     from annotator.exchange.look_text import lines_of
 
-    job, facts = terminal_job("import"), _facts(project_of(options))
-    look = look_at(plan_import(facts, _request(options), job), facts)
+    job = terminal_job("import")
+    with _facts(project_of(options)) as facts:
+        look = look_at(plan_import(facts, _request(options), job), facts)
     print(file=sys.stderr)  # ends the line of progress
     for line in lines_of(look):
         print(line)
     return 0
 
 
-def _facts(root: Path) -> "ProjectFacts":
+@contextmanager
+def _facts(root: Path) -> "Iterator[ProjectFacts]":
     """Of a project that may be open elsewhere, or not made yet; nothing is written."""
     from annotator.exchange.import_items import SALT
-    from annotator.exchange.import_plan import ProjectFacts
+    from annotator.exchange.import_plan import ProjectFacts, with_images
     from storage.store import Store
 
     if not (root / "project.db").exists():
-        return ProjectFacts(root)
+        yield ProjectFacts(root)
+        return
     store = Store.read_only(root)
     try:
-        images = tuple(store.images(limit=-1)[1])
-        return ProjectFacts(root, tuple(store.classes()), store.setting(SALT) or "", images)
+        yield with_images(ProjectFacts(root, tuple(store.classes()), store.setting(SALT) or ""), store)
     finally:
         store.close()
 

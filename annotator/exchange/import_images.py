@@ -5,8 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotator.exchange.changed_header import difference, turned
-from annotator.exchange.import_plan import ImportPlan, ImportRequest, facts_of, plan_import, refuse_masks
-from annotator.exchange.masks.events import MaskSource, import_mask
+from annotator.exchange.import_plan import (
+    ImportPlan,
+    ImportRequest,
+    facts_of,
+    plan_import,
+    refuse_masks,
+    source_of,
+)
+from annotator.exchange.masks.earlier import taken_over
+from annotator.exchange.masks.events import import_mask
 from annotator.exchange.masks.meaning import ValueChoices
 from annotator.exchange.reading import ReadItem, is_full, read_items
 from annotator.jobs import Job
@@ -203,13 +211,14 @@ def _import_mask(run: ImportRun, number: int, image_id: int) -> None:
     meaning = run.plan.meanings.get(mask.path)
     if meaning is None:  # a line said why
         return
-    shown = run.plan.sight.shown(mask.path)
-    source = MaskSource(mask.path, shown, run.batch, mask.objects)
+    source = source_of(run.plan, mask, run.batch)
     try:
         outcome = import_mask(run.store, run.store.image(image_id), source, meaning)
     except FileRefused as refusal:
-        run.refuse(f"{shown}: {refusal}")
+        run.refuse(f"{source.shown}: {refusal}")
         return
     if outcome.events:
         run.labelled.append(image_id)
         run.replaced += outcome.replaced
+        if outcome.union and outcome.union.taken_over:
+            run.notes.append(f"{source.shown}: {taken_over(outcome.union)}")

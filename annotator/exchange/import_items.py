@@ -69,6 +69,10 @@ class ImportSight:
             return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
         return "".join(c if c.isprintable() else "_" for c in shown)
 
+    def known_as(self, path: Path, origin: str) -> str:
+        """The place by which a mask is known again; a stand-in where it names a person."""
+        return self.shown(path) if self.identities.in_path(origin) else origin
+
     def shown_item(self, item: ImportItem) -> str:
         if item.series is None:
             return self.shown(item.files[0])

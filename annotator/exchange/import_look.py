@@ -7,7 +7,10 @@ from typing import Any
 
 from annotator.exchange.changed_header import difference
 from annotator.exchange.import_items import ImportItem
-from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts
+from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts, source_of
+from annotator.exchange.masks.earlier import imported_labels, origin_of, same_origin, told
+from annotator.exchange.masks.events import ImportedBefore, foresee
+from annotator.exchange.masks.files import MaskChoice
 from storage import formats
 from storage.classes import PALETTE
 from storage.formats import FileRefused, Look
@@ -33,6 +36,7 @@ class SeenImage:
     why: str  # this mask
     warnings: tuple[str, ...] = ()
     header: str = ""  # how the header of an image that is there already has changed
+    earlier: str = ""  # what becomes of the labels of earlier imports
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,8 @@ class ImportLook:
 
 def look_at(plan: ImportPlan, facts: ProjectFacts) -> ImportLook:
     """Reads the headers of all images. What `plan` refused is among what is left out."""
-    there = {image.source: image for image in facts.images if image.source}
-    images = [image for number, item in enumerate(plan.items) for image in _images(plan, number, item, there)]
+    project = _Project(facts, {image.source: image for image in facts.images if image.source})
+    images = [seen for number, item in enumerate(plan.items) for seen in _images(plan, number, item, project)]
     masks = [_seen_masks(plan, family, facts.classes) for family in plan.families]
     sight = plan.sight
     lonely = [f"{sight.shown(path)}: {reason}" for path, reason in sorted(plan.masks.left_out)]
@@ -101,9 +105,15 @@ def look_at(plan: ImportPlan, facts: ProjectFacts) -> ImportLook:
     return ImportLook(images, masks, left_out, passed, list(_warnings(images)))
 
 
-def _images(
-    plan: ImportPlan, number: int, item: ImportItem, there: Mapping[str, ImageRow]
-) -> Iterator[SeenImage]:
+@dataclass(frozen=True)
+class _Project:
+    """What is there already."""
+
+    facts: ProjectFacts
+    images: Mapping[str, ImageRow]  # by where they came from
+
+
+def _images(plan: ImportPlan, number: int, item: ImportItem, project: _Project) -> Iterator[SeenImage]:
     plan.sight.job.check()
     plan.sight.job.report("looking at images", number, len(plan.items))
     choice = plan.masks.by_item.get(number)
@@ -118,8 +128,26 @@ def _images(
         return
     for look in seen:
         seen_image = _seen(name, look, mask, choice.why if choice else "")
-        before = there.get(name) if item.series is None else None
-        yield replace(seen_image, header=difference(before, look.grid) if before else "")
+        before = project.images.get(name) if item.series is None else None
+        if before is not None:
+            header, earlier = difference(before, look.grid), _earlier(plan, choice, before, project.facts)
+            seen_image = replace(seen_image, header=header, earlier=earlier)
+        yield seen_image
+
+
+def _earlier(plan: ImportPlan, choice: MaskChoice | None, row: ImageRow, facts: ProjectFacts) -> str:
+    """What the mask of a known image does to labels that were imported before, as the values are proposed."""
+    meaning = plan.meanings.get(choice.mask.path) if choice else None
+    if choice is None or meaning is None or row.id not in facts.imported:
+        return ""
+    source, before = source_of(plan, choice.mask), imported_labels(facts.labels(row.id))
+    if all(same_origin(origin_of(label), source.origin) for label in before):
+        return "its mask replaces what it said before"  # known without reading it
+    image = ImportedBefore(row, before, {c.name: c.id for c in facts.classes})
+    try:
+        return told(foresee(image, source, meaning))
+    except FileRefused as refusal:
+        return f"its mask is left out: {refusal}"
 
 
 def _seen(name: str, look: Look, mask: str, why: str) -> SeenImage:

@@ -1,15 +1,18 @@
 """What an import would do, before it does any of it: which images, which masks, what the masks' values mean."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.import_files import find_files
 from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt
+from annotator.exchange.masks.events import MaskSource
 from annotator.exchange.masks.files import (
     MaskAssignment,
     MaskChoice,
+    MaskFile,
     Naming,
     assign_masks,
     mask_files,
@@ -22,7 +25,7 @@ from annotator.jobs import Job
 from learners.text import count_of
 from storage.formats import FileRefused
 from storage.formats.privacy import Identities
-from storage.rows import ClassRow, ImageRow
+from storage.rows import ClassRow, ImageRow, LabelRow
 from storage.store import Store
 
 REMEDY = "say --objects, --classes or --value NUMBER=NAME, or name them in a labels.csv"
@@ -36,6 +39,8 @@ class ProjectFacts:
     classes: tuple[ClassRow, ...] = ()
     salt: str = ""  # makes pseudonyms of series the project's own
     images: tuple[ImageRow, ...] = ()
+    imported: frozenset[int] = frozenset()  # images that imports said something of
+    labels: Callable[[int], list[LabelRow]] = lambda image_id: []  # of an image, while the project is open
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,15 @@ class ImportPlan:
 
 def facts_of(store: Store, *, images: bool = False) -> ProjectFacts:
     """`images`: whether a look at them follows."""
-    rows = tuple(store.images(limit=-1)[1]) if images else ()
-    return ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store), rows)
+    facts = ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store))
+    return with_images(facts, store) if images else facts
+
+
+def with_images(facts: ProjectFacts, store: Store) -> ProjectFacts:
+    """As a look at them needs it; only while the store is open."""
+    rows = tuple(store.images(limit=-1)[1])
+    imported = frozenset(store.image_states.labelled_by(AUTHOR))
+    return replace(facts, images=rows, imported=imported, labels=store.labels)
 
 
 def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:
@@ -104,6 +116,12 @@ def decide_values(plan: ImportPlan, request: ImportRequest, facts: ProjectFacts)
         choices = request.families.get(number, request.values)
         family.meaning = decide(family.surveys, family.names, choices, own=family.own, classes=classes)
         _tell(plan, family)
+
+
+def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:
+    """A mask as it is told and known again."""
+    origin = plan.sight.known_as(mask.path, mask.origin)
+    return MaskSource(mask.path, plan.sight.shown(mask.path), origin, batch, mask.objects)
 
 
 def refuse_masks(plan: ImportPlan) -> None:

@@ -14,6 +14,8 @@ def lines_of(look: ImportLook) -> Iterator[str]:
     for image in look.images:
         yield "  " + _image(image)
         yield from (f"      warning: {warning}" for warning in image.warnings)
+        if image.earlier:
+            yield f"      {image.earlier}"
         if image.header:
             yield f"      if its pixels are the same, {image.header}; --take-headers takes it"
     for family in look.masks:

@@ -52,7 +52,7 @@ class UploadBatch:
 
     @property
     def files(self) -> Path:
-        return self.folder / "files"
+        return self.folder / "upload"
 
 
 class Uploads:

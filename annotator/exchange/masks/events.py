@@ -1,31 +1,32 @@
 """A mask file as label events: values become classes of the project, every slice that is known is complete."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.exchange.import_act import AUTHOR
+from annotator.exchange.masks.earlier import (
+    ImportedMask,
+    Union,
+    imported_labels,
+    origin_of,
+    same_origin,
+    unite,
+)
 from annotator.exchange.masks.meaning import MaskMeaning, Meaning
 from annotator.exchange.masks.survey import read_mask
 from annotator.exchange.masks.value_names import clean_name
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Box, Patch, SliceRef
+from storage.events.revoking import member
 from storage.fold import fold
 from storage.formats import FileRefused, grid_of_image, lay_on
 from storage.rows import ImageRow, LabelRow, NewLabel
 from storage.store import Store
-
-
-@dataclass(frozen=True)
-class ImportedMask:
-    """A mask on its image's grid, in display order, in the classes of the project."""
-
-    classes: NDArray[np.uint8]  # (Z, Y, X), UNLABELLED where nobody knows
-    instances: NDArray[np.uint16] | None  # (Z, Y, X)
-    silent: NDArray[np.bool_] | None = None  # (Z, Y, X) where people spoke for themselves
 
 
 @dataclass(frozen=True)
@@ -34,36 +35,111 @@ class MaskSource:
 
     path: Path
     shown: str
-    batch: str  # names the import
+    origin: str  # where it lies, with as many folders as are known
+    batch: str = ""  # names the import
     objects: Path | None = None  # a second file with the numbers of its objects
 
 
 @dataclass(frozen=True)
 class MaskOutcome:
     events: int  # label events that were added; 0 where all of it was there already
-    replaced: bool = False  # whether an earlier import of this image was taken back for it
+    union: Union | None = None  # what became of earlier masks of this image
+
+    @property
+    def replaced(self) -> bool:
+        return self.union is not None and bool(self.union.replaced)
+
+
+@dataclass(frozen=True)
+class ImportedBefore:
+    """An image that has imported labels, as a look sees it."""
+
+    row: ImageRow
+    before: list[LabelRow]  # what imports said of it
+    classes: Mapping[str, int]  # the project's, by name
+
+
+@dataclass(frozen=True)
+class _Saying:
+    """A mask whose labels are to be written, and what is kept of where they came from."""
+
+    mask: ImportedMask
+    prompts: dict[str, Any] = field(default_factory=dict)
 
 
 def import_mask(store: Store, image: ImageRow, source: MaskSource, meaning: MaskMeaning) -> MaskOutcome:
-    """Add the label events of a mask file in place of those that an earlier import made for this image.
+    """Add the label events of a mask file, in place of what the same file and imports of its classes said before.
 
-    What people drew themselves stays. Raises FileRefused.
+    What people drew themselves stays, and so do other classes of other masks. Raises FileRefused.
     """
-    values = _on_grid(image, source.path)
-    numbers = _on_grid(image, source.objects) if source.objects else None
-    mask = _as_classes(store, values, numbers, source.path, meaning)
+    read = _read(image, source)
+    ids = _class_ids(
+        store, {v: one for v, one in read.meanings(meaning).items() if one.kind == "class"}, meaning
+    )
+    mask = read.as_classes(meaning, ids)
     labels = store.labels(image.id)
-    before = [label for label in labels if label.author == AUTHOR and label.source == "imported"]
+    before = imported_labels(labels)
     key = _key(image, mask)
-    if before and all(label.client_id.startswith(key) for label in before):
+    if _is_said(source, key, before):
         return MaskOutcome(0)
-    mask = _without_peoples(mask, image, [label for label in labels if label not in before])
+    known = {row.name: row.id for row in store.classes()}
+    spoken = {known[name] for name in _names(meaning) if name in known}
+    union = unite(image, mask, source.origin, before=before, spoken=spoken)
     act = next(act for n in range(10_000) if store.find_label(act := f"{key}{n:04}") is None)
-    events = list(_events(image, mask, act, source))
+    theirs = _drawn_by_people(image, [label for label in labels if label not in before])
+    events = [event for said in _sayings(union, source) for event in _events(image, said, theirs)]
     if not events:
         return MaskOutcome(0)
-    store.replace_labels(before, events, act=act)
-    return MaskOutcome(len(events), replaced=bool(before))
+    numbered = [replace(event, client_id=member(act, n)) for n, event in enumerate(events)]
+    store.replace_labels(union.revoked, numbered, act=act)
+    return MaskOutcome(len(events), union)
+
+
+def foresee(image: ImportedBefore, source: MaskSource, meaning: MaskMeaning) -> Union:
+    """What an import of this mask would do to those before it; nothing is written. Raises FileRefused."""
+    names = dict(image.classes)
+    free = iter(sorted(set(range(1, MAX_CLASS + 1)) - set(names.values())))
+    for name in _names(meaning):
+        names[name] = names.get(name) or next(free, MAX_CLASS)
+    read = _read(image.row, source)
+    said = read.meanings(meaning)
+    ids = {v: names[clean_name(one.name)] for v, one in said.items() if one.kind == "class"}
+    mask = read.as_classes(meaning, ids)
+    if _is_said(source, _key(image.row, mask), image.before):
+        return Union(mask)
+    spoken = {names[name] for name in _names(meaning)}
+    return unite(image.row, mask, source.origin, before=image.before, spoken=spoken)
+
+
+@dataclass(frozen=True)
+class _ReadMask:
+    """A mask file on its image's grid."""
+
+    path: Path
+    values: NDArray[np.unsignedinteger]  # (Z, Y, X)
+    numbers: NDArray[np.unsignedinteger] | None  # (Z, Y, X) of objects, where a second file has them
+
+    def meanings(self, meaning: MaskMeaning) -> dict[int, Meaning]:
+        return {int(v): meaning.of(self.path, int(v)) for v in np.unique(self.values)}
+
+    def as_classes(self, meaning: MaskMeaning, ids: Mapping[int, int]) -> ImportedMask:
+        """`ids`: the class of each value that means one."""
+        table = np.zeros(65536, np.uint8)
+        for value, said in self.meanings(meaning).items():
+            table[value] = {"class": ids.get(value, 0), "void": UNLABELLED, "background": BACKGROUND}[
+                said.kind
+            ]
+        classes: NDArray[np.uint8] = table[self.values]
+        numbers = self.values if self.numbers is None and meaning.objects else self.numbers
+        if numbers is None:
+            return ImportedMask(classes, None)
+        inside = (classes != BACKGROUND) & (classes != UNLABELLED)
+        return ImportedMask(classes, np.where(inside, numbers, 0).astype(np.uint16))
+
+
+def _read(image: ImageRow, source: MaskSource) -> _ReadMask:
+    numbers = _on_grid(image, source.objects) if source.objects else None
+    return _ReadMask(source.path, _on_grid(image, source.path), numbers)
 
 
 def _on_grid(image: ImageRow, path: Path) -> NDArray[np.unsignedinteger]:
@@ -79,26 +155,18 @@ def _key(image: ImageRow, mask: ImportedMask) -> str:
     return f"i{digest.hexdigest()}"
 
 
-def _as_classes(
-    store: Store,
-    values: NDArray[np.unsignedinteger],
-    numbers: NDArray[np.unsignedinteger] | None,
-    path: Path,
-    meaning: MaskMeaning,
-) -> ImportedMask:
-    present = [int(v) for v in np.unique(values)]
-    meanings = {v: meaning.of(path, v) for v in present}
-    ids = _class_ids(store, {v: said for v, said in meanings.items() if said.kind == "class"}, meaning)
-    table = np.zeros(65536, np.uint8)
-    for value, said in meanings.items():
-        table[value] = {"class": ids.get(value, 0), "void": UNLABELLED, "background": BACKGROUND}[said.kind]
-    classes: NDArray[np.uint8] = table[values]
-    if numbers is None and meaning.objects:
-        numbers = values
-    if numbers is None:
-        return ImportedMask(classes, None)
-    inside = (classes != BACKGROUND) & (classes != UNLABELLED)
-    return ImportedMask(classes, np.where(inside, numbers, 0).astype(np.uint16))
+def _is_said(source: MaskSource, key: str, before: list[LabelRow]) -> bool:
+    """Whether this very mask is what its file said last, and nothing of it was replaced since."""
+    own = [label for label in before if label.client_id.startswith(key)]
+    place = [label for label in before if same_origin(origin_of(label), source.origin)]
+    return bool(own) and (len(own) == len(before) or own == place)
+
+
+def _names(meaning: MaskMeaning) -> set[str]:
+    """Of the classes that masks of one meaning say, in any of the files."""
+    own = {name for names in meaning.own.values() for name in names.values()}
+    named = {one.name for one in meaning.values.values() if one.kind == "class"}
+    return {clean_name(name) for name in own | named}
 
 
 def _class_ids(store: Store, said: dict[int, Meaning], meaning: MaskMeaning) -> dict[int, int]:
@@ -119,26 +187,33 @@ def _class_ids(store: Store, said: dict[int, Meaning], meaning: MaskMeaning) -> 
     return {value: known[name] for value, name in named.items()}
 
 
-def _without_peoples(mask: ImportedMask, image: ImageRow, labels: list[LabelRow]) -> ImportedMask:
-    """A mask that is silent wherever people drew something themselves."""
+def _drawn_by_people(image: ImageRow, labels: list[LabelRow]) -> NDArray[np.bool_] | None:
+    """(Z, Y, X) where people drew something themselves, and imports keep silent; None where they drew nothing."""
     drawn = [label for label in labels if label.kind == "patch"]
-    if not drawn:
-        return mask
-    theirs = fold(image.shape, drawn).classes != UNLABELLED
-    return replace(mask, silent=theirs)
+    return fold(image.shape, drawn).classes != UNLABELLED if drawn else None
 
 
-def _events(image: ImageRow, mask: ImportedMask, act: str, source: MaskSource) -> Iterable[NewLabel]:
-    """Per slice of axis 0 a patch, and that the slice is complete where nothing of it is unknown."""
-    for number, (index, patch) in enumerate(_patches(image, mask)):
+def _sayings(union: Union, source: MaskSource) -> Iterator[_Saying]:
+    """What is said anew of earlier masks, then the newer one, which lies on top."""
+    for again in union.again:
+        yield _Saying(again.mask, again.earlier.labels[0].prompts)
+    yield _Saying(union.mask, {"file": source.shown, "from": source.origin, "import": source.batch})
+
+
+def _events(image: ImageRow, said: _Saying, theirs: NDArray[np.bool_] | None) -> Iterable[NewLabel]:
+    """Per slice of axis 0 a patch, and that the slice is complete where nothing of it is unknown. Not numbered yet."""
+    silent = said.mask.silent
+    both = theirs if silent is None else silent if theirs is None else silent | theirs
+    mask = replace(said.mask, silent=both)
+    for index, patch in _patches(image, mask):
         objects = 0 if patch is None or patch.instances is None else int(patch.instances.max())
         yield NewLabel(
             ref=SliceRef(image.id, 0, index),
             patch=patch,
-            client_id=act if number == 0 else f"{act}--{number}",
+            client_id="-",
             author=AUTHOR,
             source="imported",
-            prompts={"file": source.shown, "import": source.batch},
+            prompts=said.prompts,
             instance=objects,
         )
 

@@ -30,6 +30,7 @@ class MaskFile:
 
     path: Path
     below: str
+    origin: str  # the same with the folder of masks, or of the import, in front: by this it is known again
     images: Path | None = None  # the folder whose images it may belong to; None: of all images
     objects: Path | None = None  # a second file with the numbers of its objects
 
@@ -66,8 +67,13 @@ def mask_files(found: FileListing, labels: Path | None) -> tuple[list[MaskFile],
         return _paired([mask for mask in beside if _is_mask(mask.path)]), files
     given = [labels] if labels.is_file() else find_files(labels).files
     root = labels.parent if labels.is_file() else labels
-    masks = [MaskFile(f, f.relative_to(root).as_posix()) for f in given if _is_mask(f)]
+    masks = [_mask_below(root, file) for file in given if _is_mask(file)]
     return _paired(masks), files | set(given)
+
+
+def _mask_below(root: Path, file: Path) -> MaskFile:
+    below = file.relative_to(root).as_posix()
+    return MaskFile(file, below, f"{root.name}/{below}")
 
 
 def _is_mask(path: Path) -> bool:
@@ -153,7 +159,8 @@ def _beside(found: FileListing) -> Iterator[MaskFile]:
             images = real.get((*lowered[:at], IMAGE_FOLDERS.get(lowered[at], "")))
             if images is not None:
                 below = PurePosixPath(*parts[at + 1 :], file.name).as_posix()
-                yield MaskFile(file, below, images=images)
+                origin = f"{found.root.name}/{found.shown(file)}"
+                yield MaskFile(file, below, origin, images=images)
                 break
 
 

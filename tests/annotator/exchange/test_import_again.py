@@ -7,15 +7,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from annotator.exchange.import_act import as_one_act
 from annotator.exchange.import_images import ImportReport, carry_out
+from annotator.exchange.import_look import look_at
 from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 from annotator.jobs import Job
+from annotator.labels.label_cache import LabelCache
+from annotator.labels.repair import Repair
 from storage import formats
 from storage.arrays import SliceRef
 from storage.events.acts import NewAct
 from storage.scan import Scan
 from storage.store import Store
-from tests.annotator.exchange.test_import_images import folded, mask, picture, run, volume
+from tests.annotator.exchange.test_import_images import class_names, folded, mask, picture, run, volume
 from tests.conftest import drawn
 
 GHOST, KEPT = (slice(1, 4), slice(1, 4)), (slice(7, 11), slice(8, 14))
@@ -173,3 +177,169 @@ def test_images_of_the_bin_are_read_anew(store: Store, tmp_path: Path):
     with store.acts.doing(NewAct("delete", "Deleted", "ann")) as act:
         store.bin.put([image_id], act)
     assert len(run(store, tmp_path / "in").added) == 1
+
+
+# masks of several folders
+
+
+def test_organs_and_tumours_of_two_folders_add_up(store: Store, tmp_path: Path):
+    image_id = organ_and_tumour(store, tmp_path)
+    expected = values(KEPT)
+    expected[8:10, 9:12] = 2
+    assert class_names(store) == {1: "organ", 2: "tumour"}
+    assert np.array_equal(folded(store, image_id).known()[0], expected)
+    assert store.slice_states(image_id) == [(0, 0, "complete")]
+
+
+def organ_and_tumour(store: Store, folder: Path) -> int:
+    """A tumour within an organ, each from a folder of its own."""
+    picture(folder / "images/a.png")
+    name_values(folder / "organs", {1: "organ"})
+    mask(folder / "organs/a.png", values(KEPT))
+    (image_id,) = run(store, folder / "images", labels=folder / "organs").added
+    name_values(folder / "tumours", {1: "tumour"})
+    mask(folder / "tumours/a.png", values(TUMOUR))
+    report = run(store, folder / "images", labels=folder / "tumours")
+    assert (report.labelled, report.replaced) == ((image_id,), 0)
+    assert report.notes[-1] == "a.png: 6 voxels of other classes from organs/a.png become its own"
+    return image_id
+
+
+def name_values(folder: Path, names: dict[int, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"{value},{name}\n" for value, name in names.items()]
+    (folder / "labels.csv").write_text("value,name\n" + "".join(rows))
+
+
+TUMOUR = (slice(8, 10), slice(9, 12))
+
+
+def test_a_mended_organ_leaves_the_tumour_where_it_is(store: Store, tmp_path: Path):
+    image_id = organ_and_tumour(store, tmp_path)
+    assert not run(store, tmp_path / "images", labels=tmp_path / "tumours").labelled
+    mask(tmp_path / "organs/a.png", values(GHOST))
+    report = run(store, tmp_path / "images", labels=tmp_path / "organs")
+    assert report.replaced == 1
+    expected = values(GHOST)
+    expected[TUMOUR] = 2
+    assert np.array_equal(folded(store, image_id).known()[0], expected)
+
+
+def test_masks_of_the_same_classes_elsewhere_replace_each_other_and_keep_the_rest(
+    store: Store, tmp_path: Path
+):
+    image_id = organ_and_tumour(store, tmp_path)
+    name_values(tmp_path / "second", {1: "tumour", 2: "vessel"})
+    both = values()
+    both[GHOST], both[11, 16] = 1, 2
+    mask(tmp_path / "second/a.png", both)
+    report = run(store, tmp_path / "images", labels=tmp_path / "second")
+    assert report.replaced == 1
+    expected = values(KEPT)  # the organ stays, with a hole where the tumour of before had been
+    expected[TUMOUR] = 1
+    expected[GHOST], expected[11, 16] = 2, 3
+    assert np.array_equal(folded(store, image_id).known()[0], expected)
+
+
+def test_of_a_mask_with_several_classes_only_those_that_come_anew_are_replaced(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    name_values(tmp_path / "first", {1: "liver", 2: "spleen"})
+    first = values(KEPT)
+    first[GHOST] = 2
+    mask(tmp_path / "first/a.png", first)
+    (image_id,) = run(store, tmp_path / "images", labels=tmp_path / "first").added
+    name_values(tmp_path / "second", {1: "liver"})
+    mask(tmp_path / "second/a.png", values(TUMOUR))
+    run(store, tmp_path / "images", labels=tmp_path / "second")
+    expected = values(TUMOUR)
+    expected[GHOST] = 2
+    assert np.array_equal(folded(store, image_id).known()[0], expected)
+    files = {label.prompts["file"] for label in store.labels(image_id)}
+    assert files == {"a.png"} and {label.prompts["from"] for label in store.labels(image_id)} == {
+        "first/a.png",
+        "second/a.png",
+    }
+
+
+def test_what_one_mask_does_not_know_the_other_does_not_make_background(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    for name, void in (("organ", GHOST), ("tumour", (slice(0, 1), slice(0, 4)))):
+        name_values(tmp_path / name, {1: name, 2: "void"})
+        said = values(KEPT if name == "organ" else TUMOUR)
+        said[void] = 2
+        mask(tmp_path / f"{name}/a.png", said)
+        image_id = run(store, tmp_path / "images", labels=tmp_path / name).labelled[0]
+    known = folded(store, image_id).known()[0]
+    expected = values(KEPT)
+    expected[TUMOUR], expected[GHOST], expected[0, 0:4] = 2, 255, 255
+    assert np.array_equal(known, expected)
+    assert store.slice_states(image_id) == [(0, 0, "labelled")]
+
+
+def test_a_person_s_label_lies_over_masks_that_are_said_again(store: Store, tmp_path: Path):
+    image_id = organ_and_tumour(store, tmp_path)
+    other = store.add_class("other").id
+    store.add_label(drawn(SliceRef(image_id, 0, 0), np.full((1, 3), other, np.uint8), at=(8, 9)))
+    name_values(tmp_path / "second", {1: "vessel", 2: "organ"})
+    mask(tmp_path / "second/a.png", values(KEPT))
+    run(store, tmp_path / "images", labels=tmp_path / "second")
+    assert (folded(store, image_id).known()[0, 8, 9:12] == other).all()
+
+
+def test_an_import_that_joined_and_replaced_is_undone_as_a_whole(store: Store, tmp_path: Path):
+    image_id = organ_and_tumour(store, tmp_path)
+    before = folded(store, image_id).known()
+    states = store.slice_states(image_id)
+    name_values(tmp_path / "second", {1: "organ", 2: "void"})
+    said = values(GHOST)
+    said[5, 5] = 2
+    mask(tmp_path / "second/a.png", said)
+    with as_one_act(store, "second"):
+        run(store, tmp_path / "images", labels=tmp_path / "second")
+    after = folded(store, image_id).known()
+    assert after[0, 5, 5] == 255 and not np.array_equal(before, after)
+    repair, (act, *_) = Repair(store, LabelCache(store)), store.acts.newest(1)
+    repair.undo("ann", act.id)
+    assert np.array_equal(folded(store, image_id).known(), before)
+    assert store.slice_states(image_id) == states
+    repair.redo("ann", act.id)
+    assert np.array_equal(folded(store, image_id).known(), after)
+
+
+def test_the_look_says_what_joins_and_what_is_replaced(store: Store, tmp_path: Path):
+    organ_and_tumour(store, tmp_path)
+    name_values(tmp_path / "vessels", {1: "vessel"})
+    mask(tmp_path / "vessels/a.png", values((slice(8, 9), slice(8, 11))))
+    request = ImportRequest(tmp_path / "images", tmp_path / "vessels")
+    facts = facts_of(store, images=True)
+    (image,) = look_at(plan_import(facts, request, Job("look")), facts).images
+    assert image.earlier == (
+        "it joins organs/a.png, tumours/a.png; "
+        "3 voxels of other classes from organs/a.png, tumours/a.png become its own"
+    )
+    report = run(store, tmp_path / "images", labels=tmp_path / "vessels")
+    assert report.notes[-1].startswith("a.png: 3 voxels")
+
+
+def test_undoing_an_import_brings_replaced_labels_and_the_header_of_before_back(store: Store, tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 900, (5, 6, 7)).astype(np.int16)
+    volume(tmp_path / "images/s.nii.gz", pixels, np.eye(4))
+    said = np.zeros((5, 6, 7), np.uint8)
+    said[1:3, 2:4, 3:5] = 1
+    volume(tmp_path / "labels/s.nii.gz", said, np.eye(4))
+    (image_id,) = run(store, tmp_path).added
+    before, header = folded(store, image_id).known(), store.sources.header(image_id)
+    mended = np.diag([0.7, 0.7, 3, 1.0])
+    volume(tmp_path / "images/s.nii.gz", pixels, mended)
+    volume(tmp_path / "labels/s.nii.gz", said[::-1].copy(), mended)
+    with as_one_act(store, "mended"):
+        report = headers(store, tmp_path, take=True)
+    assert (report.changed, report.replaced) == ((image_id,), 1)
+    after, repair = folded(store, image_id).known(), Repair(store, LabelCache(store))
+    (act,) = store.acts.newest(1)
+    repair.undo("ann", act.id)
+    assert np.array_equal(folded(store, image_id).known(), before) and not np.array_equal(before, after)
+    assert store.sources.header(image_id) == header and store.image(image_id).spacing_mm == (1, 1, 1)
+    repair.redo("ann", act.id)
+    assert np.array_equal(folded(store, image_id).known(), after)
+    assert store.image(image_id).spacing_mm == pytest.approx((3.0, 0.7, 0.7))

@@ -314,7 +314,7 @@ def test_a_nasty_name_stays_inside_its_upload(client: TestClient, app: App, name
     before = {p for p in root.parent.rglob("*") if "uploads" not in p.parts}
     batch = begin(client)
     assert put(client, batch, 0, name, b"data") == 200
-    staged = [p for p in (root / "uploads" / batch / "files").rglob("*") if p.is_file()]
+    staged = [p for p in (root / "uploads" / batch / "upload").rglob("*") if p.is_file()]
     assert len(staged) == 1 and staged[0].read_bytes() == b"data"
     assert {p for p in root.parent.rglob("*") if "uploads" not in p.parts} == before
 
@@ -347,7 +347,7 @@ def test_two_files_of_one_name_are_two_files_and_a_repeat_replaces(client: TestC
     for number, data in ((0, b"first"), (1, b"second"), (0, b"first again")):
         assert put(client, batch, number, "a.png", data) == 200
     assert put(client, batch, 2, "a.png/inside.png", b"third") == 200
-    files = (app.context.workflow.store.root / "uploads" / batch / "files").rglob("*")
+    files = (app.context.workflow.store.root / "uploads" / batch / "upload").rglob("*")
     assert sorted(p.read_bytes() for p in files if p.is_file()) == [b"first again", b"second", b"third"]
 
 
