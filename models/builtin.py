@@ -9,12 +9,14 @@ A box that was drawn loosely is tried tighter, as long as the network expects a 
 whose sides are off by a tenth, it fills one that is off by more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.batching import Asked, Looking, alone, in_step
 from models.clicknet.model import ClickNet
 from models.clicks import Clicks, clicks_of
 from models.graphcut.model import GraphCut
@@ -56,25 +58,32 @@ class BuiltIn:
 
     def predict(self, embedding: Embedding, prompts: Prompts) -> MaskPrediction:
         """Up to CANDIDATES masks, best first. Raises ValueError where nothing says what the object is."""
+        return alone(self._looking(embedding, prompts), self._network.see)
+
+    def predict_together(self, asked: Sequence[Asked]) -> list[MaskPrediction | Exception]:
+        """As `BatchedModel` says."""
+        return in_step([self._looking(*one) for one in asked], self._network.see)
+
+    def _looking(self, embedding: Embedding, prompts: Prompts) -> Looking[MaskPrediction]:
         if embedding.model_id != self.model_id:
             raise ValueError(f"this embedding was made by {embedding.model_id}, not by {self.model_id}")
         if not points_at_something(prompts):
             raise ValueError("nothing points at an object yet: click on it, or draw a box around it")
         clicks = clicks_of(prompts, embedding.shape)
-        ranked = self._seen(_part(embedding, self._network.model_id), prompts, clicks)
+        ranked = yield from self._seen(_part(embedding, self._network.model_id), prompts, clicks)
         if in_doubt(ranked[0], prompts):
             other = self._classical.predict(_part(embedding, self._classical.model_id), prompts)
             ranked = together(ranked, candidates(other, clicks)[0])
         return distinct(ranked)
 
-    def _seen(self, embedding: Embedding, prompts: Prompts, clicks: Clicks) -> list[Candidate]:
+    def _seen(self, embedding: Embedding, prompts: Prompts, clicks: Clicks) -> Looking[list[Candidate]]:
         """The network's masks, best first; of a box alone, also what it sees in a tighter one."""
-        ranked = candidates(self._network.predict(embedding, prompts), clicks)
+        ranked = candidates((yield from self._network.looking(embedding, prompts)), clicks)
         if prompts.box is None or prompts.labels or prompts.scribbles or prompts.mask is not None:
             return ranked
         for share in TIGHTER:
-            closer = self._network.predict(embedding, replace(prompts, box=tighter(prompts.box, share)))
-            found = candidates(closer, clicks)
+            closer = replace(prompts, box=tighter(prompts.box, share))
+            found = candidates((yield from self._network.looking(embedding, closer)), clicks)
             if found[0].score < ranked[0].score + BETTER:
                 break
             ranked = [found[0], *ranked]

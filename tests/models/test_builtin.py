@@ -130,8 +130,8 @@ def test_a_box_that_was_drawn_loosely_is_tried_tighter_and_an_exact_one_is_no_wo
 def test_a_box_with_clicks_and_clicks_alone_are_asked_once(monkeypatch):
     model, asked = BuiltIn(), []
     picture, _ = disc_in_noise(0)
-    embedding, predict = model.encode(picture), model._network.predict
-    monkeypatch.setattr(model._network, "predict", lambda e, p: asked.append(p) or predict(e, p))
+    embedding, predict = model.encode(picture), model._network.looking
+    monkeypatch.setattr(model._network, "looking", lambda e, p: asked.append(p) or predict(e, p))
     monkeypatch.setattr(builtin, "DOUBT", 0.0)
     model.predict(embedding, Prompts(((80.0, 100.0),), (1,), (40.0, 60.0, 120.0, 140.0)))
     model.predict(embedding, Prompts(((80.0, 100.0),), (1,)))
