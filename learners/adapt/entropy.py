@@ -56,7 +56,7 @@ def gem_skd(z: Tensor) -> Tensor:
 
 def temperature(z: Tensor) -> Tensor:
     """Twice the spread over the classes, (N, 1, *S), no gradient; with two classes the mean of it over an image."""
-    t = 2 * z.detach().std(1, keepdim=True, unbiased=False)
+    t = 2 * z.detach().std(1, keepdim=True)
     if z.shape[1] == 2:
         t = t.mean(tuple(range(1, t.dim())), keepdim=True).expand_as(t)
     return t.clamp_min(1e-3)

@@ -38,7 +38,7 @@ def cross_teach(job: TrainingJob, state: TrainingState, context: StepContext) ->
         flat.append(as_volume(logits, len(drawn), axis))
     lam = context.weight * up(job.rounds, LIFE)
     to_3d, to_2d = exchanged(drawn, p3.detach(), [f.detach() for f in flat], lam)
-    job.gate.watch(replace(to_2d, w=(to_2d.w == lam).float()))
+    job.gate.watch(replace(drawn, y=p3.detach().argmax(1)), context.progress, drawn)
     return job.loss(p3, to_3d) + sum((job.loss(f, to_2d) for f in flat), p3.new_zeros(()))
 
 

@@ -43,7 +43,7 @@ def co_train(job: TrainingJob, state: TrainingState, context: StepContext) -> Te
     unlabelled = job.views.weak(job.pools.unlabelled(share), context.rng)
     for net, peer in (nets, nets[::-1]):
         taught = exchanged(peer, unlabelled, job.plan, up(job.rounds, LIFE), context.rng)
-        job.gate.watch(taught)
+        job.gate.watch(replace(taught, w=unlabelled.v), context.progress)
         loss = loss + lam * cross_entropy(forward_logits(net, unlabelled.x, job.plan), taught)
     return loss
 

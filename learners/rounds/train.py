@@ -98,8 +98,8 @@ class _Round:
         job = self._job(budget, quality)
         state.peers = self._peers(job)
         train(job, state)
-        if job.gate.collapsed:
-            self.notes.append("the pseudo-labels drifted away from the labels, so the round left them out")
+        if job.gate.closed is not None:
+            self.notes.append(job.gate.closed)
         if budget.step == 0:
             raise Unready("the round stopped before its first step")
         self.report.say("comparing")
@@ -196,7 +196,7 @@ class _Round:
             good=recipe.good_teacher,
             ramp=0.0 if self.before else recipe.ramp,  # a later job does not start the ramp again
             most=recipe.weight,
-            share=pools.foreground_share(),
+            share=pools.foreground_share() if recipe.asks_teacher else None,
             quality=quality,
         )
         return TrainingJob(

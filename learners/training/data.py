@@ -13,7 +13,7 @@ from learners.spec import Example, WeakBox
 from learners.training import rare_objects
 from learners.training.losses import Sample
 from learners.training.plan import Plan
-from learners.training.resample import cover, nearest, sampled, zoom_of
+from learners.training.resample import Zoom, cover, nearest, sampled, zoom_of
 from learners.training.targets import (
     OPEN_BACKGROUND,
     Classes,
@@ -22,6 +22,7 @@ from learners.training.targets import (
     only_slices,
     propagated_trust,
     target_of,
+    trust_at,
     with_fill,
     without_slices,
 )
@@ -34,6 +35,7 @@ LOOKED_AT = 200_000  # voxels to find the percentiles from
 KEPT_PLACES = 5000  # voxels of each class of an image that patches are centred on
 FRESH_SHARE = 0.35  # of the labelled draws, while there is something new
 FOREGROUND_SHARE = 0.67
+SHARE_DRAWS = 48  # patches that say how much of a patch is object
 NEARLY_WHOLE = 0.9  # of a slice known: it shows how much of an image is object
 
 # From the rounds that saw a fill before to how far it is trusted now.
@@ -110,13 +112,16 @@ class ImageReader:
         assert self.example.pseudo is not None
         return target_of(np.array(open_npy(self.example.pseudo.classes)[region]), self._classes)
 
-    def count_foreground(self) -> tuple[int, int]:
-        """Voxels of objects, and of all, on slices of axis 0 that are known nearly whole and not held out."""
+    @property
+    def shows_shares(self) -> bool:
+        """Whether a slice that is not held out is known nearly whole: clicks alone do not say how much is object."""
         if self.example.known is None or self.example.all_held:
-            return 0, 0
+            return False
         known = without_slices(open_npy(self.example.known), self.example.held)
-        part = known[(known != UNLABELLED).mean((1, 2)) > NEARLY_WHOLE]
-        return int(((part != 0) & (part < OPEN_BACKGROUND)).sum()), part.size
+        return any(
+            ((known != UNLABELLED).mean(others) > NEARLY_WHOLE).any()
+            for others in ((1, 2), (0, 2), (0, 1))[: 3 if len(known) > 1 else 1]
+        )
 
 
 def reliable(readers: Sequence[ImageReader], share: float) -> tuple[int, ...]:
@@ -218,10 +223,17 @@ class Pools:
         return tuple(sorted((a for a in range(3) if counts[a]), key=lambda a: -counts[a]))
 
     def foreground_share(self) -> float | None:
-        """Of voxels on slices that are known nearly whole; None where no slice is."""
-        counts = [case.count_foreground() for case in self._labelled]
-        total = sum(voxels for _, voxels in counts)
-        return sum(objects for objects, _ in counts) / total if total else None
+        """Of the voxels of patches that are drawn as unlabelled ones are, from images of which slices are known nearly
+        whole, as far as somebody said what they are or it was propagated; None where no slice is."""
+        cases = [case for case in self._labelled if case.shows_shares]
+        rng, objects, known = np.random.default_rng(0), 0, 0
+        for n in range(SHARE_DRAWS if cases else 0):
+            case = cases[n % len(cases)]
+            grid = _grid(case, rng.integers(case.example.shape), self._plan, rng)
+            y, w, _ = _said(case, grid, case.target(grid.inner, lambda _: trust_at(0.0)))
+            objects += int(((w > 0) & (y > 0) & (y < OPEN_BACKGROUND)).sum())
+            known += int((w > 0).sum())
+        return objects / known if known else None
 
     def _draw_labelled(self, schedule: TrustSchedule | None) -> Drawn:
         fresh = self._fresh and self._rng.random() < FRESH_SHARE
@@ -251,25 +263,14 @@ class Pools:
     def _patch(
         self, case: ImageReader, centre: NDArray[np.integer], say: Callable[[Box3], Target] | None
     ) -> Drawn:
-        """A patch on the network's spacing that holds the centre somewhere in its middle half, on one of its voxels:
-        a lone labelled slice must not fall between two. Beyond the border pixels repeat."""
-        size = self._plan.patch if self._plan.dims == 3 else (1, *self._plan.patch)
-        shape, zoom = case.example.shape, zoom_of(case.example, self._plan)
-        at = []  # the patch's voxels along each axis, in voxels of the image
-        for c, n, step, whole in zip(centre, size, zoom, shape):
-            jitter = int(self._rng.integers(-(n // 4), n // 4 + 1))
-            corner = _corner(c + jitter * step, n, step, whole)
-            at.append(c + (np.arange(n) - round((c - corner) / step)) * step)
-        z, y, x = (cover(places, step, whole) for places, step, whole in zip(at, zoom, shape))
-        inner = (z, y, x)
-        pixels = sampled(case.look(inner), [p - s.start for p, s in zip(at, inner)], zoom)
-        nothing = np.full([s.stop - s.start for s in inner], UNLABELLED, np.uint8)
-        target = say(inner) if say else target_of(nothing, self._classes)
-        near, inside = nearest(at, inner), _inside(at, shape)
-        known = np.where(inside, target.y[near].astype(np.int64), UNLABELLED)
-        trust = np.where(inside, target.w[near], np.float32(0))
-        box = _box_map(case.example.boxes, at, self._classes)
-        parts = (pixels, known, trust, inside.astype(np.float32), box)
+        """Beyond the border pixels repeat."""
+        grid = _grid(case, centre, self._plan, self._rng)
+        starts = [part.start for part in grid.inner]
+        pixels = sampled(case.look(grid.inner), [p - n for p, n in zip(grid.at, starts)], grid.zoom)
+        nothing = np.full([part.stop - part.start for part in grid.inner], UNLABELLED, np.uint8)
+        y, w, inside = _said(case, grid, say(grid.inner) if say else target_of(nothing, self._classes))
+        box = _box_map(case.example.boxes, grid.at, self._classes)
+        parts = (pixels, y, w, inside.astype(np.float32), box)
         if self._plan.dims == 2:
             parts = (pixels[:, 0], *(part[0] for part in parts[1:]))
         return Drawn(*parts)
@@ -285,6 +286,38 @@ class Pools:
 
     def _choice(self, items: Sequence[Item]) -> Item:
         return items[int(self._rng.integers(len(items)))]
+
+
+@dataclass(frozen=True)
+class _PatchGrid:
+    """Where the voxels of a patch lie in an image."""
+
+    at: list[NDArray[np.float64]]  # along each axis, in voxels of the image
+    inner: Box3  # what of the image they need
+    zoom: Zoom
+
+
+def _grid(case: ImageReader, centre: NDArray[np.integer], plan: Plan, rng: np.random.Generator) -> _PatchGrid:
+    """A patch on the network's spacing that holds the centre somewhere in its middle half, on one of its voxels: a lone
+    labelled slice must not fall between two."""
+    size = plan.patch if plan.dims == 3 else (1, *plan.patch)
+    shape, zoom = case.example.shape, zoom_of(case.example, plan)
+    at = []
+    for c, n, step, whole in zip(centre, size, zoom, shape):
+        jitter = int(rng.integers(-(n // 4), n // 4 + 1))
+        corner = _corner(c + jitter * step, n, step, whole)
+        at.append(c + (np.arange(n) - round((c - corner) / step)) * step)
+    z, y, x = (cover(places, step, whole) for places, step, whole in zip(at, zoom, shape))
+    return _PatchGrid(at, (z, y, x), zoom)
+
+
+def _said(
+    case: ImageReader, grid: _PatchGrid, target: Target
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    """(z, y, x) of the patch: class, trust, and what lies inside the image."""
+    near, inside = nearest(grid.at, grid.inner), _inside(grid.at, case.example.shape)
+    y = np.where(inside, target.y[near].astype(np.int64), UNLABELLED)
+    return y, np.where(inside, target.w[near], np.float32(0)), inside
 
 
 def _shares(cases: Sequence[ImageReader]) -> NDArray[np.float64]:

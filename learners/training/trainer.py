@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,7 +13,7 @@ from learners.training.budget import Budget
 from learners.training.data import Pools, TrustSchedule
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan
-from learners.training.targets import trust_at
+from learners.training.targets import OPEN_BACKGROUND, trust_at
 from models.networks import NetworkSpec, Noise, UNet
 
 RATE = 3e-3
@@ -123,11 +123,12 @@ class Gate:
     share: float | None  # of foreground in what people drew
     quality: float | None = None  # held-out Dice of the teacher
     opened_at: float | None = None
-    collapsed: bool = False
+    closed: str | None = None  # why it closed for this job, in a sentence
     _seen: list[float] = field(default_factory=list)
+    _alike: list[float] = field(default_factory=list)
 
     def weight(self, progress: float) -> float:
-        if self.collapsed or (self.good > 0 and (self.quality is None or self.quality < self.good)):
+        if self.closed is not None or (self.good > 0 and (self.quality is None or self.quality < self.good)):
             return 0.0
         if self.opened_at is None:
             self.opened_at = progress
@@ -135,16 +136,36 @@ class Gate:
             return self.most
         return self.most * min(1.0, (progress - self.opened_at) / self.ramp + 0.1)
 
-    def watch(self, chosen: Sample) -> None:
-        """Closes for this job when the foreground of the pseudo-labels drifts away from that of the labels."""
-        trusted = chosen.w > 0
-        if self.share is None or not bool(trusted.any()):
+    def watch(self, proposed: Sample, progress: float, labels: Sample | None = None) -> None:
+        """Closes for this job when the foreground of the pseudo-labels drifts away from that of the labels. Like is
+        compared with like: all that was proposed, sure or not, with what people drew in patches that are drawn alike,
+        which is `share`, or with `labels` of the same patches."""
+        said = _foreground(proposed)
+        alike = self.share if labels is None else _foreground(labels)
+        if said is None or alike is None:
             return
-        self._seen.append(float((chosen.y[trusted] > 0).float().mean()))
-        recent = self._seen[-WATCHED * 2 :]
-        if len(recent) >= WATCHED:
-            ratio = (sum(recent) / len(recent) + 1e-4) / (self.share + 1e-4)
-            self.collapsed = self.collapsed or not 1 / DRIFT <= ratio <= DRIFT
+        self._seen.append(said)
+        self._alike.append(alike)
+        found, wanted = (_mean(column[-WATCHED * 2 :]) for column in (self._seen, self._alike))
+        if self.closed is None and len(self._seen) >= WATCHED and not 1 / DRIFT <= found / wanted <= DRIFT:
+            self.closed = (
+                f"pseudo-labels were left out from {progress:.0%} of the round on, because they called {found:.1%} of"
+                f" the patches an object and people {wanted:.1%} of patches like them"
+            )
+
+
+def _foreground(sample: Sample) -> float | None:
+    """The share of it among the voxels that count."""
+    counts = sample.w > 0
+    return (
+        float(((sample.y > 0) & (sample.y < OPEN_BACKGROUND))[counts].float().mean())
+        if bool(counts.any())
+        else None
+    )
+
+
+def _mean(shares: list[float]) -> float:
+    return sum(shares) / len(shares) + 1e-4
 
 
 @dataclass(frozen=True)
@@ -268,7 +289,7 @@ def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) ->
     with torch.no_grad():
         probabilities = forward_logits(state.teacher, drawn.x, job.plan).softmax(1)
     chosen = job.recipe.select(drawn, probabilities, context)
-    job.gate.watch(chosen)
+    job.gate.watch(replace(chosen, w=drawn.v), context.progress)
     return chosen
 
 

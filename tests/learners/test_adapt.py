@@ -277,3 +277,9 @@ def test_choosing_references_starts_a_round_of_those_who_learn_from_them(tmp_pat
     finally:
         scheduler.close()
         store.close()
+
+
+def test_the_temperature_is_twice_the_spread_of_a_sample_as_published():
+    """DomainAdaptor divides by n - 1: of two classes the surer one then always has 0.6698 at its own temperature."""
+    z = torch.tensor([3.0, -3.0]).view(1, 2, 1, 1)
+    assert float((z / temperature(z)).softmax(1).max()) == pytest.approx(0.6698, abs=1e-4)

@@ -21,7 +21,7 @@ from learners.training.data import ImageReader, Pools
 from learners.training.plan import plan_of
 from learners.training.polarity import unseen_polarity
 from learners.training.targets import Classes
-from learners.training.trainer import GOOD_TEACHER
+from learners.training.trainer import GOOD_TEACHER, Gate
 from models.networks import NetworkSpec
 from storage.arrays import UNLABELLED, open_npy, write_npy
 
@@ -310,6 +310,33 @@ def test_whole_volumes_are_drawn_by_the_root_of_their_slices(tmp_path):
     drawn = Pools(cases, classes, plan, np.random.default_rng(0)).labelled(400)
     of_the_whole = ((drawn.y == 1) & (drawn.w > 0)).flatten(1).any(1)
     assert 0.5 < float(of_the_whole.float().mean()) < 0.7
+
+
+@pytest.mark.parametrize("side", [24, 48, 72])
+def test_the_collapse_guard_leaves_pseudo_labels_alone_that_are_the_truth(tmp_path, side):
+    """Patches lie inside the picture, so that they show its middle, where objects are, more often than its rim."""
+    rng, examples = np.random.default_rng(side), []
+    for number in range(1, 7):
+        truth = np.zeros((1, 96, 96), np.uint8)
+        row, column = rng.integers(40, 56, 2)
+        truth[0, row - 3 : row + 3, column - 3 : column + 3] = 1
+        known = truth if number <= 3 else None
+        slices = ((0, 0),) if number <= 3 else ()
+        examples.append(example(tmp_path, number, truth * np.uint8(200), known, slices=slices))
+    cases = [ImageReader(each, Classes((1,)), 1) for each in examples]
+    plan = replace(plan_of(spec_of(tmp_path, examples)), patch=(side, side))
+    pools = Pools(cases, Classes((1,)), plan, np.random.default_rng(0))
+    gate = Gate(0.5, 0.0, 0.5, pools.foreground_share(), 0.9)
+    for _ in range(30):
+        drawn = pools.unlabelled(16)
+        gate.watch(replace(drawn, y=(drawn.x[:, 0] > 0.5).long(), w=drawn.v), 0.5)
+    assert gate.closed is None
+    for _ in range(30):
+        drawn = pools.unlabelled(16)
+        gate.watch(replace(drawn, y=torch.ones_like(drawn.y), w=drawn.v), 0.5)
+    assert gate.closed is not None and gate.closed.startswith(
+        "pseudo-labels were left out from 50% of the round on"
+    )
 
 
 def test_a_class_added_later_joins_without_the_others_forgetting(tmp_path):

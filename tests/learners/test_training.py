@@ -201,8 +201,8 @@ def test_pseudo_labels_that_drift_away_from_the_labels_are_dropped(foreground, c
     y.view(-1)[: int(100 * foreground)] = 1
     sample = Sample(torch.zeros(1, 1, 10, 10), y, torch.ones(y.shape), torch.ones(y.shape))
     for _ in range(20):
-        gate.watch(sample)
-    assert gate.collapsed is collapses and (gate.weight(0.5) == 0) is collapses
+        gate.watch(sample, 0.4)
+    assert (gate.closed is not None) is collapses and (gate.weight(0.5) == 0) is collapses
 
 
 def test_unimatch_trusts_confident_voxels_and_no_others():
