@@ -37,7 +37,14 @@ from annotator.cli.learn import (
     run_tune,
 )
 from annotator.cli.open import fill_open, run_open
-from annotator.cli.people import fill_link, fill_user, run_link, run_user
+from annotator.cli.people import (
+    fill_link,
+    fill_metrics_token,
+    fill_user,
+    run_link,
+    run_metrics_token,
+    run_user,
+)
 from annotator.cli.repair import fill_repair, run_repair
 
 # Idle torch threads must not spin: beside a learner a click would wait two to three times as long.
@@ -60,6 +67,9 @@ COMMANDS = {
     "export-model": Command(fill_model, run_export_model, "export a trained model with its card and script"),
     "import-model": Command(fill_model, run_import_model, "import an exported model"),
     "user": Command(fill_user, run_user, "add, change, remove and list the people who may sign in"),
+    "metrics-token": Command(
+        fill_metrics_token, run_metrics_token, "make the token with which a program reads /metrics"
+    ),
     "link": Command(fill_link, run_link, "make a link that signs a person in once"),
 }
 

@@ -73,7 +73,9 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
         from annotator.page.layout import mount  # Gradio takes seconds to import
 
         api = mount(api, user_of, settings.root_path)
-    return App(Guard(api, context.sessions, settings), api, context)
+    requests = context.meters.requests
+    guard = Guard(api, context.sessions, settings, lambda status: requests.labels(str(status)).inc())
+    return App(guard, api, context)
 
 
 def _add_background(api: FastAPI, context: AppContext, settings: ServerSettings) -> None:
@@ -113,7 +115,9 @@ def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
     sessions = Sessions(root / "private", settings)
     sessions.subscribe(on_end=hub.sign_out)
     uploads = Uploads(root / "uploads", settings)
-    return AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(root / "exports"))
+    context = AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(root / "exports"))
+    hub.subscribe(context.meters.hear)
+    return context
 
 
 def _tell_embedding(hub: Hub, workflow: Workflow, work: EmbeddingProgress) -> None:

@@ -142,6 +142,11 @@ class Rounds:
         sql = "select * from rounds where learner = ? order by id desc limit ?"
         return [_round(row) for row in reversed(self._db.rows(sql, [learner, limit]))]
 
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many rounds of each learner are in each status."""
+        sql = "select learner, status, count(*) as rounds from rounds group by learner, status"
+        return {(row["learner"], row["status"]): row["rounds"] for row in self._db.rows(sql)}
+
     def tries(self, learner: str, seen_label: int) -> int:
         """How often a round on these labels was lost to a dead worker since the last one that ended. That the app was
         closed meanwhile says nothing about the round."""

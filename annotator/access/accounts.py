@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 LINK_HOURS = 24
@@ -27,6 +27,7 @@ class User:
     name: str
     password: str | None  # "salt:hash" in hex; None signs in by link only
     stamp: str  # part of every session: a new stamp ends them all
+    administrator: bool = False  # may read how the server does
 
 
 @dataclass(frozen=True)
@@ -57,25 +58,34 @@ class Accounts:
         """There is somebody who can sign in."""
         return bool(self._users()) or any(link.expires > time.time() for _, link in self._links())
 
+    def users(self) -> list[User]:
+        return sorted(self._users().values(), key=lambda user: user.name)
+
     def names(self) -> list[str]:
-        return sorted(user.name for user in self._users().values())
+        return [user.name for user in self.users()]
 
     def user(self, name: str) -> User | None:
         return self._users().get(_key(name))
 
-    def add_user(self, name: str, password: str) -> User:
+    def add_user(self, name: str, password: str, *, administrator: bool = False) -> User:
         """Raises ValueError for a name that is taken or odd and for a weak password."""
         name = clean_name(name)
         if self.user(name):
             raise ValueError(
                 f"there is a user {name!r} already; change the password or remove the user first"
             )
-        return self._save(User(name, hash_password(_checked(password)), secrets.token_hex(8)))
+        hashed = hash_password(_checked(password))
+        return self._save(User(name, hashed, secrets.token_hex(8), administrator))
+
+    def set_administrator(self, name: str, on: bool) -> User:
+        """Sessions go on. Raises LookupError for an unknown name."""
+        return self._save(replace(self._known(name), administrator=on))
 
     def set_password(self, name: str, password: str) -> User:
         """Also ends every session of the user. Raises LookupError for an unknown name."""
         user = self._known(name)
-        return self._save(User(user.name, hash_password(_checked(password)), secrets.token_hex(8)))
+        hashed = hash_password(_checked(password))
+        return self._save(replace(user, password=hashed, stamp=secrets.token_hex(8)))
 
     def remove_user(self, name: str) -> None:
         """Also ends the sessions and the links of the user."""

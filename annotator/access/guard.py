@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import socket
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -42,8 +43,9 @@ ALWAYS = {
 UNLESS_SAID = {"content-security-policy": CONTENT_POLICY, "cache-control": "private, no-store"}
 
 MANIFEST = "/manifest.json"  # browsers ask for it without the cookie; it names the program and nothing else
-OPEN_TO_STRANGERS = re.compile(r"/login|/manifest\.json")
-OURS = re.compile(r"/login|/logout|/manifest\.json|/ui/.+|/api/.+")
+HEALTH, METRICS = "/healthz", "/metrics"  # a program reads the second with a token; its route looks at it
+OPEN_TO_STRANGERS = re.compile(r"/login|/manifest\.json|/healthz")
+OURS = re.compile(r"/login|/logout|/manifest\.json|/healthz|/metrics|/ui/.+|/api/.+")
 # The page's controls act in the browser, so none of Gradio's routes that run something is open.
 GRADIO_READS = re.compile(
     r"/|/config|/theme\.css|/assets/.+|/static/.+|/svelte/.+|/favicon\.ico"
@@ -56,8 +58,15 @@ SOCKET = "/api/live"
 class Guard:
     """Plain ASGI, so that streams stay streams. Everything that is refused is refused here, with one sentence."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, settings: ServerSettings) -> None:
-        self.app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        sessions: Sessions,
+        settings: ServerSettings,
+        count: Callable[[int], None] = lambda status: None,
+    ) -> None:
+        """`count` hears the status of every answer."""
+        self.app, self._count = app, count
         self._sessions, self._settings = sessions, settings
         self._by_session, self._by_address = Buckets(SIGNED_IN), Buckets(STRANGERS)
         self._names = _names_of(settings)
@@ -118,7 +127,7 @@ class Guard:
         if wait := bucket.take(key):
             line = f"Too many requests; wait {wait} seconds."
             return _refusal_of(429, line, {"retry-after": str(wait)})
-        if session is None and not OPEN_TO_STRANGERS.fullmatch(visit.path):
+        if session is None and not _open_to_strangers(visit):
             if visit.wants_page:
                 return RedirectResponse(f"{self._settings.root_path}/login", 303)
             return _refusal_of(401, "You are not signed in; open the page again and sign in.")
@@ -229,6 +238,7 @@ class Guard:
 
         async def sending(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                self._count(message["status"])
                 message = {**message, "headers": _armour(message.get("headers", []), always)}
             await send(message)
 
@@ -245,6 +255,11 @@ def _armour(headers: list[tuple[bytes, bytes]], always: dict[str, str]) -> list[
     said = {name.lower() for name, _ in kept}
     added = always | {k: v for k, v in UNLESS_SAID.items() if k.encode() not in said}
     return kept + [(name.encode(), value.encode()) for name, value in added.items()]
+
+
+def _open_to_strangers(visit: RequestInfo) -> bool:
+    with_token = visit.path == METRICS and "authorization" in visit.headers and not visit.is_socket
+    return with_token or bool(OPEN_TO_STRANGERS.fullmatch(visit.path))
 
 
 def _is_open(visit: RequestInfo) -> bool:

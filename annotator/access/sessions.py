@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection, cookie_parser
 
 from annotator.access.accounts import Accounts, User, local_user, make_private_directory, write_private
+from annotator.access.metrics_token import MetricsToken
 from annotator.access.session_list import OpenSession, SessionList, browser_in_words
 from annotator.server_settings import ServerSettings
 
@@ -51,6 +52,7 @@ class Sessions:
         self._ended_file = private / "ended-sessions.json"
         self._lock = threading.Lock()  # protects _ended and its file
         self._ended = _ended(self._ended_file)  # key of a session -> when its last cookie has expired
+        self.metrics_token = MetricsToken(private)
         self._list = SessionList(private / "sessions.json")
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         # Cookies ignore the port: two projects open on one computer need two names.
@@ -135,6 +137,13 @@ class Sessions:
         name, stamp, expires, key = json.loads(body)
         holds = expires > time.time() and key not in self._ended and self._holds(name, stamp)
         return Session(name, expires, key, stamp) if holds else None
+
+    def is_administrator(self, session: Session) -> bool:
+        """The person at this computer is one, and whoever was made one."""
+        if session.stamp == LOCAL:
+            return self.lets_local_in
+        user = self.accounts.user(session.user)
+        return user is not None and user.administrator
 
     def _holds(self, name: str, stamp: str) -> bool:
         if stamp == LOCAL:

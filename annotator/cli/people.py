@@ -1,4 +1,4 @@
-"""`user` and `link`: who may sign in."""
+"""`user`, `link` and `metrics-token`: who may sign in, and which program reads the metrics."""
 
 import getpass
 import sys
@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from annotator.cli.common import Options, Parser, require_project
 
 if TYPE_CHECKING:
-    from annotator.access.accounts import Accounts
+    from annotator.access.accounts import Accounts, User
 
 
 def fill_user(command: Parser) -> None:
-    command.add_argument("act", choices=["add", "password", "remove", "list"], help="what to do")
+    command.add_argument(
+        "act", choices=["add", "password", "administrator", "remove", "list"], help="what to do"
+    )
     command.add_argument("name", nargs="?", help="the user's name; not needed for list")
+    command.add_argument(
+        "--administrator", action="store_true", help="of add: may read the metrics of the server"
+    )
+    command.add_argument("--off", action="store_true", help="of administrator: no longer one")
     require_project(command)
 
 
@@ -22,7 +28,7 @@ def run_user(options: Options) -> int:
     open."""
     accounts = _accounts(options.project)
     if options.act == "list":
-        print("\n".join(accounts.names()) or "no users")
+        print("\n".join(map(_line, accounts.users())) or "no users")
         return 0
     if not options.name:
         raise ValueError(f"give a name: python app.py user {options.act} NAME --project {options.project}")
@@ -30,8 +36,10 @@ def run_user(options: Options) -> int:
         accounts.remove_user(options.name)
     elif options.act == "password":
         accounts.set_password(options.name, _new_password())
+    elif options.act == "administrator":
+        accounts.set_administrator(options.name, not options.off)
     else:
-        accounts.add_user(options.name, _new_password())
+        accounts.add_user(options.name, _new_password(), administrator=options.administrator)
     print(f"{options.name}: done")
     return 0
 
@@ -46,6 +54,23 @@ def run_link(options: Options) -> int:
     token = _accounts(options.project).make_link(options.name)
     print(f"open this at the app's address, once, within a day: /login?token={token}")
     return 0
+
+
+def fill_metrics_token(command: Parser) -> None:
+    require_project(command)
+
+
+def run_metrics_token(options: Options) -> int:
+    """Make the token with which a program such as Prometheus reads /metrics. The one before it ends."""
+    from annotator.access.metrics_token import MetricsToken
+
+    _accounts(options.project)  # it is a project
+    print(MetricsToken(options.project / "private").renew())
+    return 0
+
+
+def _line(user: "User") -> str:
+    return f"{user.name} (administrator)" if user.administrator else user.name
 
 
 def _accounts(project: Path) -> "Accounts":

@@ -142,6 +142,12 @@ class FillWorker:
                 lambda: not (self._busy or self._waiting or self._undecided), seconds
             )
 
+    @property
+    def waiting(self) -> int:
+        """How many volumes wait to be filled or are being filled."""
+        with self._changed:
+            return len(self._waiting) + (self._running is not None)
+
     def under_way(self, image_id: int) -> bool:
         """Whether this image waits to be filled or is being filled."""
         with self._changed:

@@ -10,6 +10,7 @@ from fastapi import Request, WebSocket
 
 from annotator.access.sessions import Sessions, user_of
 from annotator.jobs import Jobs
+from annotator.monitoring.meters import Meters
 from annotator.web.compression import CompressedCache
 from annotator.web.hub import Hub
 from annotator.web.uploads import Uploads
@@ -28,6 +29,7 @@ class AppContext:
     sessions: Sessions
     uploads: Uploads
     exports: Path  # finished exports wait here to be fetched
+    meters: Meters = field(default_factory=Meters)
     compressed: CompressedCache = field(default_factory=CompressedCache)
     reading: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(READERS))
     # One commit after another, and its regions leave before the next: a tab never sees an older state last.

@@ -25,6 +25,7 @@ class Tab:
         """`session`: the key of the one that it belongs to."""
         self.user, self.session = user, session
         self.image: int | None = None
+        self.asked: float | None = None  # when its newest prompt came, until it is answered
         self.closing: int | None = None  # the code, once nothing more will be sent
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._bytes = 0
@@ -63,6 +64,7 @@ class Hub:
         self._tabs: set[Tab] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = News(self.broadcast)
+        self._listeners: list[Callable[[Message], None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -74,6 +76,17 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._tabs)
+
+    def people(self) -> set[str]:
+        return {tab.user for tab in list(self._tabs)}
+
+    def prompts_waiting(self) -> int:
+        """How many tabs wait for a mask."""
+        return sum(tab.asked is not None for tab in list(self._tabs))
+
+    def subscribe(self, hear: Callable[[Message], None]) -> None:
+        """Be told all that is posted, in the thread that posts it."""
+        self._listeners.append(hear)
 
     def add(self, tab: Tab) -> None:
         self._tabs.add(tab)
@@ -99,6 +112,8 @@ class Hub:
 
     def post(self, message: Message) -> None:
         """News for every tab that they concern, from any thread; silent while the server starts and stops."""
+        for hear in self._listeners:
+            hear(message)
         self._soon(lambda: self._news.tell(message))
 
     def reconnect(self, images: frozenset[int]) -> None:

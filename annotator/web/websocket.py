@@ -1,6 +1,7 @@
 """The hot path: one websocket for each tab; see docs/protocol.md."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
@@ -150,6 +151,9 @@ class TabConnection:
     async def _dispatch(self, message: AnyMessage, payload: bytes) -> None:
         match message:
             case PredictMessage():
+                if self._tab.asked is not None:
+                    self._context.meters.prompts.labels("outdated").inc()
+                self._tab.asked = time.monotonic()
                 self._prompts.put((message, payload))
             case MendMessage():
                 self._mends.put((message, payload))
@@ -201,6 +205,7 @@ class TabConnection:
                 await self._commit(message, payload)
 
     async def _commit(self, message: CommitMessage, payload: bytes) -> None:
+        meters, began = self._context.meters, time.monotonic()
         try:
             outcome = await anyio.to_thread.run_sync(
                 self._context.workflow.commit, self._tab.user, message, payload
@@ -209,9 +214,11 @@ class TabConnection:
             fault = describe_error(error)
             error.with_traceback(None)  # it and its frames hold one another, and they hold the payload
             self._first_waiting = message.id if fault.retry else None
+            meters.changed(message.t, "later" if fault.retry else "refused", began)
             self._refuse({"id": message.id}, fault.line, retry=fault.retry)
             return
         self._tab.say(outcome.ack)
+        meters.changed(message.t, "acknowledged", began)
         if outcome.classes_changed:
             self._context.hub.broadcast(outgoing.project())
         for news, content in outcome.broadcasts:
@@ -226,6 +233,8 @@ class TabConnection:
                 answer = await self._answer(message, payload)
             if not self._prompts.waiting:
                 self._tab.say(*answer)
+                self._context.meters.prompted(answer[0], self._tab.asked or time.monotonic())
+                self._tab.asked = None
 
     async def _answer(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
         try:

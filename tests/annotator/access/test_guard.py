@@ -101,7 +101,7 @@ def test_the_walk_below_finds_our_routes_and_gradios(whole: App) -> None:
 def test_a_stranger_gets_nowhere_on_any_route(whole: App) -> None:
     client = client_of(whole)
     for path in sorted(set(routes_of(whole.api.routes)) | {"/nowhere", "/docs", "/openapi.json", "/redoc"}):
-        if path in ("/login", guard.MANIFEST):
+        if path in ("/login", guard.MANIFEST, guard.HEALTH):
             continue
         for method in METHODS:
             if path == "/" and method in ("GET", "HEAD"):
@@ -142,7 +142,7 @@ def test_a_name_that_only_points_here_gets_nothing_on_any_route(whole: App) -> N
 def test_of_gradio_only_what_the_page_needs_is_open(whole: App) -> None:
     client = client_of(whole)
     client.get("/")
-    ours = re.compile(r"/(login|logout|manifest\.json|api/.*|ui/.*)")
+    ours = re.compile(r"/(login|logout|manifest\.json|healthz|metrics|api/.*|ui/.*)")
     closed = [p for p in set(routes_of(whole.api.routes)) - NEEDED if not ours.fullmatch(p)]
     assert len(closed) > 40
     for path in closed:

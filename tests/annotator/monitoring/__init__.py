@@ -1,0 +1,1 @@
+"""Tests of what tells how a server does."""
