@@ -11,6 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 
+from annotator.cli.backup import (
+    fill_backup,
+    fill_check,
+    fill_restore,
+    run_backup,
+    run_check,
+    run_restore,
+)
 from annotator.cli.common import Command, HelpText
 from annotator.cli.data import (
     fill_export,
@@ -46,6 +54,7 @@ from annotator.cli.people import (
     run_user,
 )
 from annotator.cli.repair import fill_repair, run_repair
+from annotator.text import refusal
 
 # Idle torch threads must not spin: beside a learner a click would wait two to three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -60,6 +69,9 @@ COMMANDS = {
     "repair": Command(fill_repair, run_repair, "undo an import, delete or rename images, merge classes"),
     "export": Command(fill_export, run_export, "export masks, COCO JSON and provenance"),
     "status": Command(fill_status, run_status, "show what a project holds"),
+    "backup": Command(fill_backup, run_backup, "write a project as one archive, also while it is open"),
+    "restore": Command(fill_restore, run_restore, "make a project anew from a backup or a snapshot"),
+    "check": Command(fill_check, run_check, "check every file of a project, and mend what can be mended"),
     "train": Command(fill_train, run_train, "train on the labels and propose the rest"),
     "tune": Command(fill_tune, run_tune, "tune the built-in prompt model on this project's masks"),
     "predict": Command(fill_predict, run_predict, "propose labels with a trained model"),
@@ -89,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         if os.environ.get("SLICEWISE_DEBUG"):
             raise
-        print(f"slicewise: {error}", file=sys.stderr)
+        print(f"slicewise: {refusal(error)}", file=sys.stderr)
         return 1
 
 

@@ -13,6 +13,7 @@ from annotator.learning.label_queue import LabelQueue
 from annotator.learning.scheduler import Scheduler
 from annotator.prompting.tuner import Tuner
 from annotator.protocol.outgoing import Message
+from annotator.text import sentence
 from storage.arrays import SliceRef
 from storage.store import Store
 
@@ -38,10 +39,12 @@ class Background:
         self.places = LikelyPlaces(store, folds)
         self.scheduler = Scheduler(store, engine, publish=self.tell)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
-        self._learn = learn
+        self._learn, self._looking = learn, store.looking
 
     def open(self) -> None:
-        if not self._learn:
+        if self._looking:
+            self.scheduler.off = sentence(self._looking)
+        elif not self._learn:
             self.scheduler.off = "Learning is switched off; restart the server without --no-learn."
         else:
             self.scheduler.open()

@@ -24,7 +24,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from annotator.access.guard import Guard
+from annotator.access.private_folder import private_folder
 from annotator.access.sessions import Sessions, user_of
+from annotator.backups.nightly import Nightly
+from annotator.healing import open_when_writable
 from annotator.jobs import Busy, Job, Jobs, Listen
 from annotator.prompting import auto_download
 from annotator.prompting.embedding_state import EmbeddingProgress
@@ -73,8 +76,14 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
         from annotator.page.layout import mount  # Gradio takes seconds to import
 
         api = mount(api, user_of, settings.root_path)
-    requests = context.meters.requests
-    guard = Guard(api, context.sessions, settings, lambda status: requests.labels(str(status)).inc())
+    requests, looking = context.meters.requests, workflow.store.looking
+    guard = Guard(
+        api,
+        context.sessions,
+        settings,
+        lambda status: requests.labels(str(status)).inc(),
+        looking=looking,
+    )
     return App(guard, api, context)
 
 
@@ -89,33 +98,44 @@ def _add_background(api: FastAPI, context: AppContext, settings: ServerSettings)
 
 def serve(
     workflow: Workflow, settings: ServerSettings, *, data: Path | None = None, labels: Path | None = None
-) -> None:
-    """Run until somebody stops us. `data` is imported as soon as the page is there. Raises OSError, ValueError."""
+) -> int | None:
+    """Run until somebody stops us. `data` is imported as soon as the page is there. The port, where a project that was
+    only looked at can be written now and is to be opened anew. Raises OSError, ValueError."""
     app = assemble(workflow, settings)
     _check_exposed(app.context.sessions, settings)
     listener = _listen(settings)
 
     def first_jobs() -> None:
+        if workflow.store.looking:
+            return
         if data is not None:
             app.context.jobs.start("import", lambda job: run_import(app.context, data, job, labels))
         if settings.download:
             auto_download.begin(app.context.jobs, workflow.prompting)
 
-    _Server(app, settings, listener, first_jobs).run(sockets=[listener])
+    server = _Server(app, settings, listener, first_jobs)
+    night = Nightly(workflow.store, busy=lambda: bool(app.context.jobs.running()))
+    if settings.snapshots and not workflow.store.looking:
+        night.open()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        night.close()
+    return server.port if server.healed else None
 
 
 def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
-    root = workflow.store.root
     hub = Hub()
     workflow.prompting.subscribe(
         on_progress=lambda progress: _tell_embedding(hub, workflow, progress),
         on_speed=lambda: hub.post(outgoing.project()),
     )
     jobs = Jobs(_teller(hub), explain=lambda error: describe_error(error).line)
-    sessions = Sessions(root / "private", settings)
+    place = workflow.store.workplace
+    sessions = Sessions(private_folder(workflow.store), settings)
     sessions.subscribe(on_end=hub.sign_out)
-    uploads = Uploads(root / "uploads", settings)
-    context = AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(root / "exports"))
+    uploads = Uploads(place / "uploads", settings)
+    context = AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(place / "exports"))
     hub.subscribe(context.meters.hear)
     return context
 
@@ -248,7 +268,8 @@ class _Server(uvicorn.Server):
     ) -> None:
         """`ready` is called once pages can be served."""
         super().__init__(_config(app.guard, settings))
-        self._app, self._settings, self._port = app, settings, listener.getsockname()[1]
+        self._app, self._settings, self.port = app, settings, listener.getsockname()[1]
+        self.healed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._ready = ready
@@ -264,6 +285,13 @@ class _Server(uvicorn.Server):
         if self._settings.open_browser:
             threading.Thread(target=webbrowser.open, args=(self._address(),), daemon=True).start()
         self._ready()
+        store = self._app.context.workflow.store
+        if store.looking and not self._settings.look:
+            self._healing = asyncio.create_task(open_when_writable(store.root, self._heal))
+
+    def _heal(self) -> None:
+        self.healed = self.should_exit = True
+        self._end_streams()
 
     async def main_loop(self) -> None:
         """Seldom awake while nobody does anything, and at once when it is to stop."""
@@ -292,7 +320,7 @@ class _Server(uvicorn.Server):
             self._settings.host, self._settings.host
         )
         scheme = "https" if self._settings.certificate else "http"
-        return f"{scheme}://{host}:{self._port}{self._settings.root_path}/"
+        return f"{scheme}://{host}:{self.port}{self._settings.root_path}/"
 
 
 def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:

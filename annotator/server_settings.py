@@ -27,6 +27,8 @@ class ServerSettings:
     learn: bool = True  # train in the background on what is labelled
     engine: str = "process"  # where rounds run, a key of learners.engines.ENGINES
     ray_address: str | None = None  # of a Ray cluster; None: this computer
+    snapshots: bool = True  # of the project, every night
+    look: bool = False  # somebody asked only to look: nothing is opened anew when it can be written
     download: bool = False  # fetch a SAM checkpoint by itself at the first start
     max_file_bytes: int = 8 * GIGABYTE  # one uploaded file
     max_batch_bytes: int = 64 * GIGABYTE  # all files of one upload

@@ -85,7 +85,7 @@ class Workflow:
         return {
             "name": self.store.root.name,
             "user": user,
-            "can_write": True,
+            "looking": self.store.looking,
             "classes": class_list(self.store),
             "models": self.prompting.models(),
             "images_total": self.store.images(limit=0)[0],
@@ -174,6 +174,8 @@ class Workflow:
 
     def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Take a label, complete, accept, undo or redo message. Durable when it returns; raises Refused."""
+        if self.store.looking:  # a page that has changes left keeps them until the project can be written
+            raise Refused(self.store.looking, retry=True)
         try:
             outcome = self._changes.take(user, message, payload)
             self._labels_changed(outcome)
@@ -206,6 +208,8 @@ class Workflow:
     def predict(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
         """The mask message for a predict message, and its packed candidates."""
         ref = SliceRef(message.image, message.axis, message.index)
+        if self.store.looking:
+            raise Refused(self.store.looking)
         try:
             shape = self.store.image(ref.image_id).shape
             check_ref(shape, ref)
@@ -228,6 +232,8 @@ class Workflow:
         self, message: MendMessage, payload: bytes, cancelled: Callable[[], bool] = lambda: False
     ) -> tuple[Message, bytes]:
         """The `mended` message for a part of a slice. Raises Refused, PropagationCancelled."""
+        if self.store.looking:
+            raise Refused(self.store.looking)
         if self.background is None:
             raise Refused("Proposals are switched off; restart the server without --no-fill.")
         try:
@@ -245,6 +251,8 @@ class Workflow:
         """This slice is open now: get its embedding ready, then its neighbours'."""
         ref = SliceRef(message.image, message.axis, message.index)
         check_ref(self.store.image(ref.image_id).shape, ref)
+        if self.store.looking:  # nothing is prompted
+            return
         self.prompting.look(ref, message.window, message.direction)
         if self.background is not None:
             self.background.look(ref.image_id)

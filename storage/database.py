@@ -1,22 +1,22 @@
 """One SQLite connection behind one lock, opened by the project's owner alone (or read-only by anybody)."""
 
+import contextlib
 import errno
 import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlite_utils import Database as Tables
 
+from storage.safety.looking import look_at
 from storage.schema import migration
 
 DAMAGE = ("not a database", "malformed", "unsupported file format", "Could not decode", "has no column")
-UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol")
+LOOKING = "this project is open only to look, so nothing in it can be changed"
 
 
 class StorageFull(OSError):
@@ -25,6 +25,10 @@ class StorageFull(OSError):
 
 class StorageBusy(OSError):
     """Another program holds the project's database: nothing was written, waiting helps."""
+
+
+class ProjectUnwritable(OSError):
+    """A project that may be looked at and not changed."""
 
 
 class DamagedDatabase(RuntimeError):
@@ -50,10 +54,11 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         # Protects the connection. It is a leaf: nobody takes another lock while holding it.
         self._lock = threading.RLock()
-        self._path, self._looking = path, read_only
-        self._copy: TemporaryDirectory[str] | None = None
+        self._path, self.looking = path, read_only
+        self._fresh: list[Path] = []  # files of the transaction that is open
         with self._telling_damage():
-            self._connection = self._read_only() if read_only else _writable(path)
+            self._look = look_at(path) if read_only else None
+            self._connection = self._look.connection if self._look else _writable(path)
             try:
                 self.tables = Tables(self._connection)
                 if not read_only:
@@ -65,20 +70,36 @@ class Database:
                 raise
 
     @contextmanager
-    def transaction(self) -> Iterator[Tables]:
-        """All or nothing, on disk when it ends (synchronous = FULL)."""
+    def transaction(self, files: Sequence[Path] = ()) -> Iterator[Tables]:
+        """All or nothing, on disk when it ends (synchronous = FULL). `files` were written for rows of it: they go where
+        it, or one around it, fails."""
         with self._lock, self._telling_damage():
+            before = len(self._fresh)
+            self._fresh += files
             try:
                 with self.tables.atomic():
                     yield self.tables
-            except sqlite3.OperationalError as error:
+                if not self._connection.in_transaction:
+                    self._fresh.clear()
+            except BaseException as error:
+                self._drop_files(before)
+                if not isinstance(error, sqlite3.OperationalError):
+                    raise
                 if is_full(error):
                     raise StorageFull("the disk is full; free some space, nothing was lost") from error
                 if "locked" in str(error):
                     raise StorageBusy(
                         "another program uses the project's database; this waits for it"
                     ) from error
+                if self.looking and "readonly" in str(error):
+                    raise ProjectUnwritable(LOOKING) from error
                 raise
+
+    def _drop_files(self, start: int) -> None:
+        for path in self._fresh[start:]:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        del self._fresh[start:]
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         with self._lock, self._telling_damage():
@@ -96,26 +117,7 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
-            if self._copy is not None:
-                self._copy.cleanup()
-
-    def _read_only(self) -> sqlite3.Connection:
-        """SQLite keeps notes beside a database even to read it; where the folder forbids that, a copy is read."""
-        connection = _looking_at(self._path)
-        try:
-            connection.execute("select count(*) from sqlite_master").fetchone()
-            return connection
-        except sqlite3.OperationalError as error:
-            connection.close()
-            if not any(sign in str(error) for sign in UNWRITABLE):
-                raise
-        self._copy = TemporaryDirectory()
-        copy = Path(self._copy.name, self._path.name)
-        for ending in ("", "-wal"):
-            if (own := self._path.with_name(self._path.name + ending)).exists():
-                shutil.copyfile(own, copy.with_name(copy.name + ending))
-        return _looking_at(copy, writable=True)  # the copy is ours: its journal is brought in
+            (self._look or self._connection).close()
 
     @contextmanager
     def _telling_damage(self) -> Iterator[None]:
@@ -127,7 +129,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if sign := next((sign for sign in DAMAGE if sign in str(error)), ""):
                 raise DamagedDatabase(self._path, sign) from error
-            if self._looking and "no such" in str(error):
+            if self.looking and "no such" in str(error):
                 raise OlderProject(self._path) from error
             raise
 
@@ -138,11 +140,6 @@ def _writable(path: Path) -> sqlite3.Connection:
     connection.execute("pragma synchronous = full")  # an acknowledged label survives a power cut
     connection.execute("pragma foreign_keys = on")
     return connection
-
-
-def _looking_at(path: Path, *, writable: bool = False) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
-    return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
 
 
 @contextmanager
@@ -156,40 +153,12 @@ def full_disk_told(remedy: str = "free some space, nothing was lost") -> Iterato
         raise
 
 
-def is_full(error: OSError | sqlite3.OperationalError) -> bool:
-    """Whether a disk or quota is full, in the words of the system, of SQLite or of NumPy, which gives no number."""
+def is_full(error: BaseException) -> bool:
+    """Whether a disk or quota is full, in the words of the system, of SQLite, of NumPy, which gives no number, or of
+    who only quotes the system, such as safetensors."""
     if isinstance(error, sqlite3.OperationalError):
         return "full" in str(error)
+    if not isinstance(error, OSError):
+        return os.strerror(errno.ENOSPC) in str(error)
     full = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     return error.errno in full or (error.errno is None and " requested and " in str(error))
-
-
-class ProjectUnwritable(OSError):
-    """A project that may be looked at and not opened."""
-
-
-@contextmanager
-def unwritable_told(root: Path) -> Iterator[None]:
-    """Turns the system's refusals to write into one sentence."""
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        if is_full(error) or _no_room(root, error):
-            raise StorageFull(
-                f"the disk of {root} is full; free some space and open it again, nothing was lost. "
-                "The command status works, and export to another disk"
-            ) from error
-        number = (
-            error.errno if isinstance(error, OSError) else errno.EROFS if "readonly" in str(error) else None
-        )
-        if number not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise ProjectUnwritable(
-            f"{root} cannot be written to ({os.strerror(number)}); the commands status and export work all the same, "
-            "for anything else make the folder writable or copy it"
-        ) from error
-
-
-def _no_room(root: Path, error: Exception) -> bool:
-    """SQLite says "disk I/O error" where it finds no room for its notes."""
-    return "disk I/O error" in str(error) and shutil.disk_usage(root).free < 1 << 20

@@ -100,7 +100,7 @@ class Predictions:
             **_columns(new.expected),
             "prior": new.prior,
         }
-        with self._db.transaction() as tables:
+        with self._db.transaction([self._path(uid, name) for name in ("classes", "confidence")]) as tables:
             sql = "select * from predictions where image_id = ? and producer = ?"
             old = list(tables.query(sql, [new.image_id, new.producer]))
             tables.table("predictions").insert(row)

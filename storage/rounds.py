@@ -84,7 +84,9 @@ class Rounds:
         self.directory, self._db = directory, db
 
     def sweep(self) -> None:
-        """For the owner, when the project is opened."""
+        """For the owner, when the project is opened; who only looks leaves it all."""
+        if self._db.looking:
+            return
         self.directory.mkdir(exist_ok=True)
         reason = "the app was closed or stopped while it ran; it starts again by itself"
         with self._db.transaction() as tables:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from storage.bin import Bin, free_name
 from storage.class_use import images_naming, use_of
 from storage.class_values import ClassValues
 from storage.classes import ClassRows, clean_name
-from storage.database import Database, full_disk_told, unwritable_told
+from storage.database import LOOKING, Database, full_disk_told
 from storage.events.acts import Acts
 from storage.events.answers import Answers
 from storage.events.current_act import current_act
@@ -29,6 +30,8 @@ from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, swe
 from storage.predictions import Predictions
 from storage.rounds import Rounds
 from storage.rows import MASKS, ClassRow, ImageRow, LabelRow, NewLabel
+from storage.safety.scratch import scratch_folder
+from storage.safety.writable import check_room, unwritable_told
 from storage.scan import Scan
 from storage.tags import Tags
 
@@ -37,9 +40,11 @@ class Store:
     """Thread-safe. Labels are only appended; the id of the newest one is the clock."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.looking = root, ""
+        self._scratch: TemporaryDirectory[str] | None = None
         check_whole(root)
         with unwritable_told(root):
+            check_room(root)
             for name in DIRECTORIES:
                 (root / name).mkdir(parents=True, exist_ok=True)
             self._lock: ProjectLock | None = ProjectLock(root)
@@ -58,11 +63,11 @@ class Store:
         return cls(root)
 
     @classmethod
-    def read_only(cls, root: Path) -> "Store":
-        """For a look at a project that is perhaps open elsewhere; every write fails."""
+    def read_only(cls, root: Path, why: str = LOOKING) -> "Store":
+        """For a look at a project that is perhaps open elsewhere; every write fails. `why` it is only looked at."""
         check_there(root)
         store = cls.__new__(cls)
-        store.root, store._lock = root, None
+        store.root, store.looking, store._lock, store._scratch = root, why, None, None
         store._db = Database(root / "project.db", read_only=True)
         store._open_parts()
         return store
@@ -82,8 +87,19 @@ class Store:
         if self._lock:
             self._lock.note_address(address)
 
+    @property
+    def workplace(self) -> Path:
+        """Where files go that can be made again: the project's folder or, where it is only looked at, one elsewhere
+        that is gone with this. Raises NoScratch."""
+        if not self.looking:
+            return self.root
+        self._scratch = self._scratch or scratch_folder()
+        return Path(self._scratch.name)
+
     def close(self) -> None:
         self._db.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         if self._lock:
             self._lock.release()
 
@@ -106,9 +122,10 @@ class Store:
         """As `add_image`, of images by their digests that are not there: all or none, and one wait for the disk."""
         uids = {digest: uuid.uuid4().hex for digest in scans}
         folder = self.root / "images"
+        files = [folder / f"{uids[digest]}.npy" for digest in scans]
         with full_disk_told():
-            write_npys([(folder / f"{uids[digest]}.npy", scan.pixels) for digest, scan in scans.items()])
-        with self._db.transaction():
+            write_npys([(path, scan.pixels) for path, scan in zip(files, scans.values(), strict=True)])
+        with self._db.transaction(files):
             return [insert_image(self._db, uids[digest], digest, scan) for digest, scan in scans.items()]
 
     def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
@@ -197,7 +214,7 @@ class Store:
         patches = [(self._label_path(u), n.patch) for u, n in zip(uids, new, strict=True) if u and n.patch]
         with full_disk_told():
             write_patches(patches)
-        with self._db.transaction() as tables:
+        with self._db.transaction([path for path, _ in patches]) as tables:
             ids = [self._insert_label(tables, uid, label) for uid, label in zip(uids, new, strict=True)]
         return [self._label(self._label_row(label_id)) for label_id in ids]
 

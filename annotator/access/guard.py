@@ -15,6 +15,7 @@ from annotator.access.rate_limits import Buckets, Rate
 from annotator.access.request_info import SAFE, RequestInfo
 from annotator.access.sessions import SESSION_KEY, USER_KEY, Session, Sessions
 from annotator.server_settings import ServerSettings, address_of, is_loopback
+from annotator.text import sentence
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ GRADIO_READS = re.compile(
     r"/|/config|/theme\.css|/assets/.+|/static/.+|/svelte/.+|/favicon\.ico"
     r"|/gradio_api/(theme\.css|info|app_id|startup-events|heartbeat/[^/]+)"
 )
+# What may be asked of a project that is only looked at, although it is no reading: nothing of it is written.
+LOOKS = re.compile(
+    r"/login|/logout|/api/sessions/end|/api/export|/api/backup|/api/jobs/[^/]+/cancel|/api/models/[^/]+/export|/api/live"
+)
 UPLOAD = re.compile(r"/api/upload/[^/]+/[^/]+")
 SOCKET = "/api/live"
 
@@ -64,9 +69,11 @@ class Guard:
         sessions: Sessions,
         settings: ServerSettings,
         count: Callable[[int], None] = lambda status: None,
+        *,
+        looking: str = "",
     ) -> None:
-        """`count` hears the status of every answer."""
-        self.app, self._count = app, count
+        """`count` hears the status of every answer. `looking`: why nothing of the project can be changed, in words."""
+        self.app, self._count, self._looking = app, count, looking
         self._sessions, self._settings = sessions, settings
         self._by_session, self._by_address = Buckets(SIGNED_IN), Buckets(STRANGERS)
         self._names = _names_of(settings)
@@ -137,6 +144,8 @@ class Guard:
         """Routes that nobody needs, and bodies that are too long."""
         if not _is_open(visit):
             return _refusal_of(404, "There is nothing at this address.")
+        if self._looking and visit.changes_things and not LOOKS.fullmatch(visit.path):
+            return _refusal_of(409, sentence(self._looking))
         if _announced(visit.headers) > self._body_limit(visit):
             return _refusal_of(413, self._too_long(visit))
         return None

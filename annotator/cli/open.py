@@ -1,6 +1,7 @@
 """`open`: the project in the browser."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,23 @@ from annotator.cli.common import (
     terminal_job,
 )
 from annotator.cli.learn import fill_engine
+from annotator.text import sentence
 
 if TYPE_CHECKING:
     from annotator.prompting.remote_encoders import EncoderPool
     from annotator.server_settings import ServerSettings
     from annotator.workflow import Workflow
     from storage.store import Store
+
+OPENS_ANEW = "browsing and exporting work, and it is opened for changes by itself"
+FULL = f"the disk of this project is full, so nothing can be changed: {OPENS_ANEW} once some space is free"
+UNWRITABLE = (
+    f"this project cannot be written, so nothing can be changed: {OPENS_ANEW} once its folder is writable"
+)
+LOOK_ASKED = (
+    "this project was opened with --look, so nothing can be changed: browsing and exporting work; "
+    "start it without --look to change it"
+)
 
 
 def fill_open(command: Parser) -> None:
@@ -37,6 +49,12 @@ def fill_open(command: Parser) -> None:
         "--no-download",
         action="store_true",
         help="do not download a SAM checkpoint; SLICEWISE_OFFLINE=1 does the same",
+    )
+    command.add_argument(
+        "--no-snapshots", action="store_true", help="make no snapshot of the project at night"
+    )
+    command.add_argument(
+        "--look", action="store_true", help="only look: browse and export, and change nothing in the project"
     )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
@@ -72,21 +90,35 @@ def run_open(options: Options) -> int:
     from learners.engines import make_encoders
     from storage.lock import ProjectBusy
 
-    settings = _server_settings(options)
-    encoders = make_encoders(options.engine, options.ray_address)
-    try:
-        workflow = open_workflow(project_of(options), options.model, options.checkpoint, encoders)
-    except ProjectBusy as busy:
-        return show_open_project(busy, options.data, browser=settings.open_browser)
-    try:
-        from annotator.server import serve
-
-        if options.example or (options.data is None and options.project is None):
-            _fill_example(workflow.store, options.example or DEMO)
-        serve(workflow, settings, data=options.data, labels=options.labels)
-    finally:
-        workflow.close()
+    settings: ServerSettings | None = _server_settings(options)
+    while settings is not None:
+        encoders = make_encoders(options.engine, options.ray_address)
+        try:
+            workflow = open_workflow(
+                project_of(options), options.model, options.checkpoint, encoders, look=settings.look
+            )
+        except ProjectBusy as busy:
+            return show_open_project(busy, options.data, browser=settings.open_browser)
+        try:
+            settings = _serve(workflow, settings, options)
+        finally:
+            workflow.close()
     return 0
+
+
+def _serve(workflow: "Workflow", settings: "ServerSettings", options: Options) -> "ServerSettings | None":
+    """Until somebody stops it; how to go on where a project that was only looked at can be written now."""
+    from annotator.server import serve
+
+    store = workflow.store
+    if store.looking:
+        print(sentence(store.looking), flush=True)
+        if options.data is not None:
+            print(f"{options.data} was not imported; import it when the project can be written.", flush=True)
+    elif options.example or (options.data is None and options.project is None):
+        _fill_example(store, options.example or DEMO)
+    port = serve(workflow, settings, data=options.data, labels=options.labels)
+    return replace(settings, port=port, open_browser=False) if port else None
 
 
 def _server_settings(options: Options) -> "ServerSettings":
@@ -105,6 +137,8 @@ def _server_settings(options: Options) -> "ServerSettings":
         fill=not options.no_fill,
         learn=not options.no_learn,
         download=not options.no_download,
+        look=options.look,
+        snapshots=not options.no_snapshots,
         engine=options.engine,
         ray_address=options.ray_address,
     )
@@ -115,18 +149,42 @@ def open_workflow(
     model: str | None = None,
     checkpoint: Path | None = None,
     encoders: "EncoderPool | None" = None,
+    *,
+    look: bool = False,
 ) -> "Workflow":
-    """The project with everything that works on it; close() it."""
+    """The project with everything that works on it; close() it. It is only looked at where somebody asked for that,
+    and where it is there and cannot be written."""
     from annotator.prompting.service import PromptService
     from annotator.workflow import Workflow
-    from storage.store import Store
 
-    store = Store(project)
+    store = _opened_store(project, look=look)
     try:
         return Workflow(store, PromptService(store, model, checkpoint, encoders))
     except BaseException:
         store.close()
         raise
+
+
+def _opened_store(project: Path, *, look: bool) -> "Store":
+    from storage.database import ProjectUnwritable, StorageFull
+    from storage.store import Store
+
+    if look:
+        return Store.read_only(project, LOOK_ASKED)
+    try:
+        return Store(project)
+    except StorageFull as error:
+        return _looked_at(project, FULL, error)
+    except ProjectUnwritable as error:
+        return _looked_at(project, UNWRITABLE, error)
+
+
+def _looked_at(project: Path, why: str, error: OSError) -> "Store":
+    from storage.store import Store
+
+    if not (project / "project.db").exists():
+        raise error
+    return Store.read_only(project, why)
 
 
 def _fill_example(store: "Store", name: str) -> None:

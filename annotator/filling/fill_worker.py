@@ -103,6 +103,8 @@ class FillWorker:
 
     def refresh(self, image_id: int) -> None:
         """The labels of this image changed: fill it if it is a volume. Returns at once. Raises LookupError."""
+        if self._store.looking:
+            return
         if not self._store.image(image_id).is_volume and not priors_of(self._store, image_id):
             return
         with self._changed:

@@ -14,6 +14,8 @@ from annotator.learning.settings import RANKER, LearnSettings
 from annotator.protocol.outgoing import Message
 from learners import LEARNERS
 from learners.engines import SerialExecutor
+from storage.database import ProjectUnwritable, StorageFull
+from storage.lock import ProjectBusy
 from storage.store import Store
 
 Tell = Callable[[Message], None]
@@ -92,14 +94,15 @@ def _newest_model(scheduler: Scheduler) -> str:
 
 def rank(project: Path, ranker: str | None, count: int) -> Ranking:
     """What to label next and why, best first. Raises LookupError for an unknown ranker."""
-    with _scheduler(project, LearnSettings(), lambda message: None) as scheduler:
+    with _open_or_look(project) as store:
+        scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings())
         asked = ranker or scheduler.store.setting(RANKER) or None
         return Ranking(LabelQueue(scheduler).next(count, ranker), asked, scheduler.ranked_learner())
 
 
 def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:
     """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
-    with _open(project) as store:
+    with _open_or_look(project) as store:
         return export_model(store, store.rounds, learner, folder)
 
 
@@ -119,6 +122,19 @@ def _scheduler(
             yield scheduler
         finally:
             scheduler.close()
+
+
+@contextlib.contextmanager
+def _open_or_look(project: Path) -> Iterator[Store]:
+    """For what only reads: the project may be open elsewhere, or not be writable."""
+    try:
+        store = Store.existing(project)
+    except (ProjectBusy, ProjectUnwritable, StorageFull):
+        store = Store.read_only(project)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextlib.contextmanager

@@ -25,6 +25,9 @@ class PoolStore:
 
     def __init__(self, store: Store, rounds: Rounds) -> None:
         self._store, self._rounds, self._directory = store, rounds, rounds.directory
+        self._made = (
+            store.workplace / "rounds" if store.looking else rounds.directory
+        )  # `described` goes there
         # Protects `_pools`; held while a file is read. Taken inside the scheduler's lock; no lock of ours inside it.
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
@@ -61,6 +64,9 @@ class PoolStore:
         """What the images look like; made on demand, once for each number of images."""
         total, rows = self._store.images(limit=-1)
         path = self._directory / f"described-{total}.npz"
+        if not path.exists():
+            path = self._made / path.name
+            self._made.mkdir(exist_ok=True)
         if not path.exists():
             describe_all([Described(r.id, r.path, r.shape) for r in rows], path, DESCRIBE_SECONDS)
         return read_pool(path) if path.exists() else empty_pool()

@@ -13,6 +13,7 @@ from annotator.text import error_sentence
 from learners.progress import read_progress
 from learners.spec import RoundResult, Unready
 from storage.arrays import TornFile
+from storage.database import is_full
 from storage.rounds import Finished, Rounds
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class RoundRecorder:
             self._lost(running)
         else:
             reason = _reason(error)
-            unforeseen = None if isinstance(error, (*FORESEEN, OSError)) else error
+            foreseen = isinstance(error, (*FORESEEN, OSError)) or is_full(error)
+            unforeseen = None if foreseen else error
             log.warning("round %d of %s ended: %s", row.id, row.learner, reason, exc_info=unforeseen)
             self.rounds.fail(row.id, reason)
 
@@ -83,8 +85,8 @@ def _error_of(future: Future) -> BaseException | None:
 def _reason(error: BaseException) -> str:
     """One sentence without a final stop."""
     text = str(error).strip().split("\n")[0][:300].rstrip(".")
-    if isinstance(error, FORESEEN) and text:
+    if isinstance(error, FORESEEN) and text and not is_full(error):
         return text
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or is_full(error):
         return error_sentence(error).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

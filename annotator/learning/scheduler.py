@@ -31,6 +31,7 @@ from learners.choice import Choice, choose
 from learners.progress import STOP_FILE
 from learners.rankers.pool import Pool
 from learners.rounds import run_round
+from storage.database import StorageFull
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,9 @@ class Scheduler:
                 return
             try:
                 self.reconcile()
+            except StorageFull as error:
+                log.warning("learning waits: %s", error)
+                time.sleep(TICK_SECONDS)
             except Exception:
                 log.exception("the scheduler stumbled; it goes on")
                 time.sleep(TICK_SECONDS)

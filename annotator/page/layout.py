@@ -158,6 +158,8 @@ def _data_tab() -> None:
         )
         gr.HTML("<h2>Undo and repair</h2>", elem_classes="sw-heading")
         panel("panels/repair.js")
+        gr.HTML("<h2>Back up</h2>", elem_classes="sw-heading")
+        panel("panels/backup.js")
 
 
 def _model_tab() -> None:

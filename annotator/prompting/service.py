@@ -71,7 +71,7 @@ class PromptService:
         self._on_speed: OnSpeed = lambda: None
         self._queue_head: QueueHead = lambda count: ()
         self._speeds = Speeds(store, lambda: self._on_speed())
-        cache = EmbeddingCache(store.root / "embeddings", QUOTA_BYTES)
+        cache = EmbeddingCache(store.workplace / "embeddings", QUOTA_BYTES)
         elsewhere = None if encoders is None else RemoteEncoding(encoders, self._ahead)
         self._embeddings = EmbeddingWorker(cache, self._picture, self._worked, elsewhere)
         self._chosen = BUILT_IN
@@ -117,6 +117,12 @@ class PromptService:
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
 
+    def _keep(self, name: str) -> None:
+        """The project opens with this model again."""
+        if TUNED in self._entries and name in (BUILT_IN, TUNED):
+            self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
+        keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
+
     def _ahead(self, shown: SliceView) -> list[SliceView]:
         """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
         head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self._queue_head(HEAD)]
@@ -139,10 +145,9 @@ class PromptService:
         state, detail = self._state(entry)
         if state != "ready":
             raise ValueError(f"{entry.title} cannot answer yet: {detail}")
-        if TUNED in self._entries and name in (BUILT_IN, TUNED):
-            self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
+        if not self._store.looking:
+            self._keep(name)
         self._chosen = name
-        keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
         if entry.instant:
             self._embeddings.use("", None)
         else:

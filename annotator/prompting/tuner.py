@@ -17,12 +17,14 @@ from typing import Any
 
 from annotator.prompting.tuned_model import FOLDER, Tuned, adapter_of, read_tuned, write_tuned
 from annotator.prompting.tuning_inputs import MaskCount, gather
+from annotator.text import error_sentence
 from learners.progress import STOP_FILE, read_progress
 from learners.rounds import run_tuning
 from learners.spec import Unready
 from learners.tuning_spec import ADAPTER, TuneResult, TuneSpec
 from models.clicknet.adapter import belongs, digest
 from storage.arrays import TornFile
+from storage.database import is_full
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -192,9 +194,13 @@ class Tuner:
         if error is None:
             self._finish(future.result())
         else:
-            log.warning("tuning failed", exc_info=error)
-            known = isinstance(error, (Unready, ValueError, OSError, FloatingPointError))
-            why = str(error).rstrip(".") if known else "its worker died, probably because memory ran out"
+            known = isinstance(error, (Unready, ValueError, OSError, FloatingPointError)) or is_full(error)
+            log.warning("tuning failed: %s", error, exc_info=None if known else error)
+            why = (
+                error_sentence(error).rstrip(".")
+                if known
+                else "its worker died, probably because memory ran out"
+            )
             self._ended(self._objects, f"The built-in model was not tuned: {why}.")
 
     def _finish(self, result: TuneResult) -> None:

@@ -1,5 +1,6 @@
-"""Work that takes a while over HTTP: exports, and the end of any job. A handler starts one job."""
+"""Work that takes a while over HTTP: exports, backups, and the end of any job. A handler starts one job."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -7,12 +8,13 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 from starlette.responses import FileResponse, Response
 
+from annotator.backups.backup import back_up
 from annotator.exchange.writers import check_formats
 from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import ImageId
 from annotator.web.bodies import JobId, Name, RequestBody
-from annotator.web.context import AppContext
+from annotator.web.context import AppContext, empty_folder
 
 KEPT_EXPORTS = 5
 
@@ -26,6 +28,7 @@ class ExportBody(RequestBody):
 def make_router(context: AppContext) -> APIRouter:
     router = APIRouter(prefix="/api")
     _add_jobs(router, context)
+    _add_backups(router, context)
     return router
 
 
@@ -50,6 +53,34 @@ def _add_jobs(router: APIRouter, context: AppContext) -> None:
         return FileResponse(
             path, filename=f"{context.workflow.store.root.name}-labels.zip", media_type="application/zip"
         )
+
+
+def _add_backups(router: APIRouter, context: AppContext) -> None:
+    @router.post("/backup")
+    async def start_backup() -> Any:
+        return {"job": context.jobs.start("backup", lambda job: _back_up(context, job)).id}
+
+    @router.get("/backup/{job_id}")
+    async def fetch_backup(job_id: JobId) -> Response:
+        job = context.jobs.get(job_id)
+        path = _backups(context) / f"{job.id}.zip"
+        if job.kind != "backup" or job.url is None or not path.is_file():
+            raise LookupError("this backup is not there any more; back up again")
+        name = f"{context.workflow.store.root.name}-backup.zip"
+        return FileResponse(path, filename=name, media_type="application/zip")
+
+
+def _back_up(context: AppContext, job: Job) -> str:
+    """One archive waits to be fetched: it is as large as the project."""
+    folder = empty_folder(_backups(context))
+    files = back_up(context.workflow.store.root, folder / f"{job.id}.zip", job).files
+    size = sum(size for size, _ in files.values()) / 1e6
+    job.report("backing up", len(files), len(files), f"{len(files):,} files, {size:,.1f} MB")
+    return f"/api/backup/{job.id}"
+
+
+def _backups(context: AppContext) -> Path:
+    return context.exports / "backups"
 
 
 def _export(context: AppContext, body: ExportBody, job: Job) -> str:

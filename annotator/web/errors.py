@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from annotator.jobs import Busy
 from annotator.labels.commit import Refused
 from annotator.protocol.frames import BadFrame
-from annotator.text import sentence
+from annotator.text import FULL, sentence
 from models.weights import DownloadFailed
 from storage.arrays import TornFile
-from storage.database import StorageBusy, StorageFull
+from storage.database import ProjectUnwritable, StorageBusy, StorageFull, is_full
 
 log = logging.getLogger(__name__)
 
 PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
-FULL = "The disk is full; free some space and try again, nothing that was saved is lost."
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,10 @@ def describe_error(error: BaseException) -> ErrorReply:
     """Errors that nobody foresaw are logged with their traceback."""
     if isinstance(error, Refused):
         return ErrorReply(sentence(error.message), 503 if error.retry else 409, error.retry)
-    if isinstance(error, StorageFull) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return ErrorReply(FULL, 507, retry=True)
+    if isinstance(error, StorageFull) or is_full(error):
+        return ErrorReply(sentence(FULL), 507, retry=True)
+    if isinstance(error, ProjectUnwritable):
+        return ErrorReply(sentence(str(error)), 409)
     if isinstance(error, StorageBusy):
         return ErrorReply(sentence(str(error)), 503, retry=True)
     if isinstance(error, TornFile):

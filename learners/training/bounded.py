@@ -22,8 +22,23 @@ def read_json(path: Path, most: int = MAX_JSON) -> Any:
         raise ValueError(f"{path.name} is nested deeper than any such file is") from None
 
 
+def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> Any:
+    """The JSON in an archive's file of at most so many bytes. Raises ValueError."""
+    _check_member(entry, most)
+    try:
+        return json.loads(archive.read(entry))
+    except RecursionError:
+        raise ValueError(f"{entry.filename} is nested deeper than any such file is") from None
+
+
 def unpack_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, most: int) -> None:
     """One file of an archive, of at most so many bytes. Raises ValueError before anything is unpacked."""
+    _check_member(entry, most)
+    with archive.open(entry) as source, open(target, "wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _check_member(entry: zipfile.ZipInfo, most: int) -> None:
     name = Path(entry.filename).name
     if entry.file_size > most:
         raise ValueError(
@@ -33,5 +48,3 @@ def unpack_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path
         raise ValueError(
             f"{name} in this archive unpacks to {entry.file_size / 1e6:.0f} MB out of almost nothing"
         )
-    with archive.open(entry) as source, open(target, "wb") as file:
-        shutil.copyfileobj(source, file)

@@ -20,7 +20,12 @@ MAY = {
 }
 ONLY_IN = {  # a library and the files that may know it
     "gradio": {"annotator/page/gradio_import.py"},
-    "sqlite3": {"storage/database.py"},
+    "sqlite3": {
+        "storage/database.py",
+        "storage/safety/contents.py",
+        "storage/safety/looking.py",
+        "storage/safety/writable.py",
+    },
     "sqlite_utils": {
         "storage/bin.py",
         "storage/classes.py",

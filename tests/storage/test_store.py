@@ -14,7 +14,7 @@ import pytest
 
 import storage.arrays
 from storage.arrays import SliceRef, TornFile, read_patch
-from storage.database import StorageFull
+from storage.database import ProjectUnwritable, StorageFull
 from storage.lock import Owner, ProjectBusy, read_owner
 from storage.rows import NewLabel
 from storage.store import Store
@@ -193,7 +193,7 @@ def test_a_project_has_one_owner(store):
         Store(store.root)
     other = Store.read_only(store.root)
     assert other.images()[0] == 0
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(ProjectUnwritable, match="only to look"):
         other.add_class("x")
     other.close()
 

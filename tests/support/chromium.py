@@ -72,16 +72,30 @@ class RunningServer:
 
 
 def start_server(
-    folder: Path, *more: str, port: int = 0, learn: bool = False, tree: Path = ROOT
+    folder: Path,
+    *more: str,
+    port: int = 0,
+    learn: bool = False,
+    tree: Path = ROOT,
+    wrapped: tuple[str, ...] = (),
 ) -> RunningServer:
     """Start `app.py open` in a folder and wait until it says where it is; the caller stops it.
 
     Without further arguments it opens the gallery of formats, in `folder/slicewise-projects/gallery`. `tree` holds
-    the program.
+    the program. `wrapped`: what stands before its command.
     """
     if not {"--project", "--example"} & {*more}:
         more = ("--example", "gallery", *more)
-    command = [sys.executable, str(tree / "app.py"), "open", "--no-browser", "--port", str(port), *more]
+    command = [
+        *wrapped,
+        sys.executable,
+        str(tree / "app.py"),
+        "open",
+        "--no-browser",
+        "--port",
+        str(port),
+        *more,
+    ]
     command += [] if learn else ["--no-learn"]
     process = subprocess.Popen(
         command,

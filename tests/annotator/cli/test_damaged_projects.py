@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import app
-from storage.database import ProjectUnwritable, StorageFull, full_disk_told, unwritable_told
+from storage.database import ProjectUnwritable, StorageFull, full_disk_told
 from storage.lock import ProjectBusy
+from storage.safety.writable import unwritable_told
 from storage.store import Store
 
 NOBODY = 65534
@@ -128,7 +129,7 @@ def test_a_project_that_cannot_be_written_can_be_read(closed: Path, journal: boo
         assert total == 2 and store.pixels(images[0].id).shape == (1, 20, 30)
         assert [row.name for row in store.classes()] == (["1", "late"] if journal else ["1"])
         store.close()
-        with pytest.raises(ProjectUnwritable, match="cannot be written to .* status and export work"):
+        with pytest.raises(ProjectUnwritable, match="cannot be written to .* open it with --look"):
             Store(closed)
 
 
@@ -196,7 +197,7 @@ FULL = Path("/dev/full")  # every write to it fails as on a full disk
 def test_a_full_disk_is_said_whoever_notices_it(tmp_path: Path):
     with pytest.raises(StorageFull, match="free some space"), full_disk_told():
         np.zeros(10**6).tofile(FULL)
-    with pytest.raises(StorageFull, match="status works"), unwritable_told(tmp_path):
+    with pytest.raises(StorageFull, match="open it with --look"), unwritable_told(tmp_path):
         FULL.write_bytes(bytes(10))
     with pytest.raises(StorageFull), unwritable_told(tmp_path):
         raise sqlite3.OperationalError("database or disk is full")

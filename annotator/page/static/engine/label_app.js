@@ -140,6 +140,12 @@ export class LabelApp extends EventTarget {
     this.#set({ minConfidence: Math.min(1, Math.max(0, share)) });
   }
 
+  /** Why nothing can be changed, "" where it can: tools that change labels are put away. */
+  setLooking(why) {
+    this.#set({ looking: why });
+    if (why) this.toolbox.takeHarmless();
+  }
+
   setBrushRadius(radius) {
     this.settings.radius = Math.min(400, Math.max(0.5, radius));
     this.planes.redrawOverlays();
@@ -158,7 +164,7 @@ export class LabelApp extends EventTarget {
   // Commands
 
   accept() {
-    return Boolean(this.image && this.prompts.accept(this.active.ref));
+    return Boolean(this.#mayChange && this.prompts.accept(this.active.ref));
   }
 
   clearPrompts() {
@@ -170,26 +176,27 @@ export class LabelApp extends EventTarget {
   }
 
   setComplete(on) {
-    if (this.image) this.editor.setComplete(Boolean(on));
+    if (this.#mayChange) this.editor.setComplete(Boolean(on));
   }
 
   /** Accept what is proposed on the open slice. */
   acceptSlice() {
-    this.acceptance.acceptSlice();
+    if (this.#mayChange) this.acceptance.acceptSlice();
   }
 
   /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */
   acceptRange(lo, hi) {
-    this.acceptance.acceptRange(lo, hi);
+    if (this.#mayChange) this.acceptance.acceptRange(lo, hi);
   }
 
   /** Say that what is proposed on the open slice is background. */
   rejectSlice() {
-    this.acceptance.rejectSlice();
+    if (this.#mayChange) this.acceptance.rejectSlice();
   }
 
   /** Show a box of the open slice with its surroundings, and ask the prompt model what it holds. */
   promptBox(box) {
+    if (!this.#mayChange) return;
     const { active } = this;
     this.prompts.giveUp(active.ref);
     active.camera.frame(box);
@@ -204,7 +211,7 @@ export class LabelApp extends EventTarget {
 
   /** Say that what nobody labelled in a box of the open slice is background; whether it was said. */
   rejectBox(box, prompts) {
-    return this.acceptance.rejectBox(box, prompts);
+    return this.#mayChange && this.acceptance.rejectBox(box, prompts);
   }
 
   /** Jump to the slice that is most worth labelling, and say why. */
@@ -234,23 +241,23 @@ export class LabelApp extends EventTarget {
 
   /** Take back every label of the open slice; `{image: true}`: of the image. */
   clear(options) {
-    if (this.image && !this.canvasState.drawing) this.editor.clear(options);
+    if (this.#mayChange && !this.canvasState.drawing) this.editor.clear(options);
   }
 
   /** What is half done first, then the newest event of this image; `{anywhere: true}`: of any. */
   undo(options) {
-    if (!this.image || this.canvasState.drawing) return;
+    if (!this.#mayChange || this.canvasState.drawing) return;
     if (this.toolbox.tool.undo?.() || this.prompts.undo(this.active.ref)) return;
     this.undoRedo.undo(options);
   }
 
   /** Fill anew what was accepted on this image, from the labels made since. */
   refill() {
-    if (this.image && !this.canvasState.drawing) this.undoRedo.refill();
+    if (this.#mayChange && !this.canvasState.drawing) this.undoRedo.refill();
   }
 
   redo(options) {
-    if (!this.image || this.canvasState.drawing || this.prompts.redo(this.active.ref)) return;
+    if (!this.#mayChange || this.canvasState.drawing || this.prompts.redo(this.active.ref)) return;
     this.undoRedo.redo(options);
   }
 
@@ -276,6 +283,13 @@ export class LabelApp extends EventTarget {
     this.session?.close();
     this.frames.stop();
     this.planes.remove();
+  }
+
+  /** Whether an image is open that may be changed; says why it may not. */
+  get #mayChange() {
+    const { looking } = this.settings;
+    if (looking) this.notices.say("info", looking);
+    return Boolean(this.image) && !looking;
   }
 
   #set(change) {

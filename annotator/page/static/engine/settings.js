@@ -18,6 +18,7 @@ export function newSettings() {
     uncertainty: false,
     trust: false,
     minConfidence: 0,
+    looking: "", // why nothing can be changed, in words
   };
 }
 

@@ -13,10 +13,13 @@ const KINDS = {
   look: "Look at files",
   import: "Import",
   export: "Export",
+  backup: "Backup",
   download: "Download",
   "model-export": "Model export",
   "model-import": "Model import",
 };
+
+const LINKS = { "model-export": "Download the model", backup: "Download the backup" };
 
 /** A list of the jobs of some kinds, newest first, that keeps itself up to date. */
 export function jobList(label, kinds) {
@@ -64,7 +67,7 @@ function jobCard({ id, kind }) {
     "a.sw-button.primary",
     { hidden: true, download: "" },
     icon("download", 16),
-    kind === "model-export" ? "Download the model" : "Download the export",
+    LINKS[kind] ?? "Download the export",
   );
   const node = element(
     "article.sw-job",

@@ -29,7 +29,7 @@ export function toolbar(focusCanvas) {
   return { node: bar, update: (state) => press(bar, state.tool) };
 }
 
-function toolButton(name, { title, key, icon }) {
+function toolButton(name, { title, key, icon, group }) {
   return element(
     "button.sw-tool",
     {
@@ -37,7 +37,7 @@ function toolButton(name, { title, key, icon }) {
       "aria-label": title,
       "aria-pressed": "false",
       "aria-keyshortcuts": keyName(key),
-      dataset: { tool: name, tip: title, key: keyName(key) },
+      dataset: { tool: name, group, tip: title, key: keyName(key) },
     },
     drawing(icon, 20),
   );

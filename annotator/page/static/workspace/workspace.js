@@ -11,6 +11,7 @@ import { actions } from "./actions.js";
 import { exposeToGradio } from "./gradio_bridge.js";
 import { fiveSteps } from "./five_steps.js";
 import { guidebar } from "./guidebar.js";
+import { lookingBanner } from "./looking.js";
 import { placesbar } from "./placesbar.js";
 import { promptbar } from "./promptbar.js";
 import { proposalbar } from "./proposalbar.js";
@@ -43,6 +44,7 @@ export async function mount(node, trigger) {
   root.replaceChildren(
     element("h1.sw-hidden", {}, "Slicewise"),
     parts.top.node,
+    lookingBanner(),
     parts.tools.node,
     stage,
     parts.proposals.node,

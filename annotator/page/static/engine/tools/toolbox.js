@@ -7,6 +7,8 @@ export class Toolbox {
   constructor(kit) {
     this.state = kit.state;
     this.planes = kit.planes;
+    this.settings = kit.settings;
+    this.notices = kit.notices;
     const own = { ...kit, toolbox: this };
     const made = Object.entries(TOOLS).map(([name, Tool]) => [name, new Tool(own)]);
     this.tools = Object.fromEntries(made);
@@ -22,10 +24,18 @@ export class Toolbox {
       const names = Object.keys(this.tools).join(", ");
       throw new RangeError(`there is no tool "${name}"; choose one of ${names}`);
     }
+    const { looking } = this.settings;
+    if (looking && TOOLS[name].group !== "look") return this.notices.say("info", looking);
     this.tool.cancel?.();
     this.name = name;
     this.planes.setPointer(this.tool.cursor);
     this.planes.redrawOverlays();
+  }
+
+  /** A tool of those that change nothing. */
+  takeHarmless() {
+    if (TOOLS[this.name].group !== "look")
+      this.take(Object.keys(TOOLS).find((name) => TOOLS[name].group === "look"));
   }
 
   /** Any tool pans while Space is held. */

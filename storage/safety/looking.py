@@ -1,0 +1,85 @@
+"""A database for looking only: nothing is written beside it, and what is counted anew is kept in memory."""
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from storage.safety.scratch import LEAST, scratch_folder
+
+UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol", "is full")
+COUNTED = "image_progress"  # a table that can be made again: counting writes a copy of it in memory
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """`copy` holds the database where its own folder would not do; cleanup() it."""
+
+    connection: sqlite3.Connection
+    copy: TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        self.connection.close()
+        if self.copy is not None:
+            self.copy.cleanup()
+
+
+def look_at(path: Path) -> LookedAt:
+    """SQLite keeps notes beside a database even to read it; where the folder forbids that, it is read as it stands, or
+    with a journal beside it, as a copy. Raises sqlite3.DatabaseError, NoScratch."""
+    try:
+        return LookedAt(_opened(path))
+    except sqlite3.OperationalError as error:
+        if not any(sign in str(error) for sign in UNWRITABLE):
+            raise
+    if not _size(_journal(path)):
+        return LookedAt(_opened(path, immutable=True))
+    copy = scratch_folder(2 * (_size(path) + _size(_journal(path))) + LEAST)
+    try:
+        return LookedAt(_opened(_copied(path, Path(copy.name))), copy)
+    except BaseException:
+        copy.cleanup()
+        raise
+
+
+def _opened(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
+    try:
+        connection.execute("pragma temp_store = memory")
+        if connection.execute("select 1 from sqlite_master where name = ?", [COUNTED]).fetchone():
+            _shadow(connection)
+        return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _shadow(connection: sqlite3.Connection) -> None:
+    """A temporary table of the same name comes first."""
+    connection.execute(f"create temp table {COUNTED} as select * from main.{COUNTED}")
+    connection.execute(f"create unique index temp.{COUNTED}_image on {COUNTED} (image_id)")
+    connection.commit()
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A copy with its journal brought in."""
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    shutil.copyfile(_journal(path), _journal(copy))
+    connection = sqlite3.connect(copy)
+    try:
+        connection.execute("pragma wal_checkpoint(truncate)")
+        connection.execute("pragma journal_mode = delete")
+    finally:
+        connection.close()
+    return copy
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

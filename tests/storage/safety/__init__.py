@@ -1,0 +1,1 @@
+"""What keeps a project safe: looking, snapshots, backups, the check."""
