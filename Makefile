@@ -2,7 +2,7 @@
 
 PYTHON := $(or $(SLICEWISE_VENV),.venv)/bin/python
 
-.PHONY: all run test check format bench docs setup
+.PHONY: all run test check format bench docs setup lock bom audit
 
 all: check test
 
@@ -26,6 +26,20 @@ bench: setup # speed of the page; docs/measured names every other benchmark
 
 docs: setup # links, commands and sentence lengths of the documents
 	$(PYTHON) -m pytest tests/project/test_docs.py tests/project/test_prose.py
+
+lock: # the hashes in locks/ anew, after a pin has changed; needs uv
+	.ci/lock
+
+bom: .venv-audit # bom.json: every package of the environment with version and licence (CycloneDX)
+	.venv-audit/bin/cyclonedx-py environment $(PYTHON) --output-format JSON --output-file bom.json
+
+audit: .venv-audit # known weaknesses of what is locked; asks PyPI
+	.venv-audit/bin/pip-audit --requirement locks/requirements.txt --require-hashes --disable-pip
+
+.venv-audit: requirements-audit.txt
+	python3 -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet -r requirements-audit.txt
+	touch .venv-audit
 
 setup:
 	python3 start.py setup --dev

@@ -15,6 +15,7 @@ Needs Python 3.11 or newer and nothing else. Safe to run again: what is there is
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("SLICEWISE_VENV", ROOT / ".venv"))
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+LOCKS = ROOT / "locks"  # made by .ci/lock
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
 TORCH = ("torch==2.13.0", "torchvision==0.28.0")  # the same pins as in requirements.txt
 TESTS = r"[/\\]tests?[/\\]"  # folders that nobody imports from
@@ -65,7 +67,9 @@ def main() -> int:
 def set_up(requirements: str) -> None:
     """A virtual environment with the pinned libraries; nothing to do where a stamp says so."""
     wanted = hashlib.sha256(
-        b"".join(path.read_bytes() for path in sorted(ROOT.glob("requirements*.txt")))
+        b"".join(
+            path.read_bytes() for path in sorted([*ROOT.glob("requirements*.txt"), *LOCKS.glob("*.txt")])
+        )
     ).hexdigest()
     stamp = VENV / f"slicewise-{requirements}.stamp"
     if stamp.exists() and stamp.read_text() == wanted:
@@ -73,12 +77,41 @@ def set_up(requirements: str) -> None:
     if not PYTHON.exists():
         say(f"1/3 making a virtual environment in {VENV}")
         _make_environment()
-    say("2/3 installing PyTorch in the build that fits this machine")
-    _install_torch()
-    say(f"3/3 installing the other libraries ({requirements}); the first time takes a few minutes")
-    _pip("-r", str(ROOT / requirements))
+    if unlocked := why_not_locked(requirements):
+        say(f"{unlocked}; nothing that is fetched is compared with known hashes")
+        say("2/3 installing PyTorch in the build that fits this machine")
+        _install_torch(locked=False)
+        say(f"3/3 installing the other libraries ({requirements}); the first time takes a few minutes")
+        _pip("-r", str(ROOT / requirements))
+    else:
+        say(f"2/3 installing the libraries (locks/{requirements}); the first time takes a few minutes")
+        _pip_locked(LOCKS / requirements)
+        say("3/3 installing PyTorch in the build that fits this machine")
+        _install_torch(locked=True)
     _compile()
     stamp.write_text(wanted)
+
+
+def why_not_locked(requirements: str) -> str:
+    """Why packages are installed without comparing hashes; empty where they are compared."""
+    if os.environ.get("SLICEWISE_UNHASHED"):
+        return "SLICEWISE_UNHASHED is set"
+    try:
+        differ = sorted(pins(ROOT / requirements) - pins(LOCKS / requirements) - set(TORCH))
+    except OSError:
+        return f"locks/{requirements} is missing"
+    return f"locks/{requirements} does not hold {', '.join(differ)}" if differ else ""
+
+
+def pins(file: Path) -> set[str]:
+    """Every "name==version" of a file of requirements and of those that it includes."""
+    found = set()
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            found |= pins(file.parent / line[3:].strip())
+        elif pin := re.match(r"[\w.-]+==[^\s;\\]+", line):
+            found.add(pin[0].lower().replace("_", "-"))
+    return found
 
 
 def browser() -> str:
@@ -122,14 +155,23 @@ def _make_environment() -> None:
         raise
 
 
-def _install_torch() -> None:
-    """Without a GPU the CPU build, from PyTorch's own index where it can be reached; else the configured index's."""
+def _install_torch(*, locked: bool) -> None:
+    """On Linux without a GPU the CPU build, from PyTorch's own index where it can be reached; else what the configured
+    index gives.
+
+    Only the builds on PyPI have hashes in locks/torch.txt.
+    """
     if _installed("torch", TORCH[0]):
         return
-    if sys.platform == "darwin" or _has_nvidia() or not _reachable(CPU_WHEELS + "/torch/"):
-        _pip(*TORCH)
-    else:
-        _pip(*TORCH, "--index-url", CPU_WHEELS)
+    if sys.platform in ("darwin", "win32") or _has_nvidia():
+        if locked:
+            _pip_locked(LOCKS / "torch.txt")
+        else:
+            _pip(*TORCH)
+        return
+    options = ("--index-url", CPU_WHEELS) if _reachable(CPU_WHEELS + "/torch/") else ()
+    say("its CPU build is not on PyPI: it comes without a hash to compare it with")
+    _pip(*TORCH, *options)
 
 
 def _installed(package: str, pin: str) -> bool:
@@ -156,6 +198,11 @@ def _pip(*arguments: str) -> None:
     """Without pip's own compiling, which takes one core a minute; `_compile` takes all of them."""
     options = ("--disable-pip-version-check", "--no-compile")
     subprocess.run([str(PYTHON), "-m", "pip", "install", *options, *arguments], check=True)
+
+
+def _pip_locked(lock: Path) -> None:
+    """Only files whose hashes stand in the lock; it names every dependency, so that none is looked for."""
+    _pip("--require-hashes", "--no-deps", "-r", str(lock))
 
 
 def _compile() -> None:
