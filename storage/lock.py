@@ -118,6 +118,12 @@ def check_there(root: Path) -> None:
 def check_whole(root: Path) -> None:
     """Before anything is made or set aside: files without their facts are no empty project. Raises LookupError."""
     database = root / "project.db"
+    if root.exists() and not root.is_dir():
+        raise LookupError(f"{root} is a file and a project is a folder; give another place")
+    if database.exists() and not database.is_file():
+        raise LookupError(
+            f"{database} is no file, so nothing of the project is known; put it back from a copy"
+        )
     if database.exists() and database.stat().st_size:
         return
     for name in DIRECTORIES:

@@ -57,10 +57,10 @@ def add_data(command: Parser, *, required: bool) -> None:
     )
 
 
-def check_data(data: Path | None) -> None:
+def check_data(data: Path | None, what: str = "images") -> None:
     """Raises FileNotFoundError."""
     if data is not None and not data.exists():
-        raise FileNotFoundError(f"{data} does not exist; give a file or a folder of images")
+        raise FileNotFoundError(f"{data} does not exist; give a file or a folder of {what}")
 
 
 def check_example(name: str) -> None:

@@ -33,7 +33,8 @@ def fill_import(command: Parser) -> None:
         default=[],
         type=value_meaning,
         metavar="NUMBER=NAME",
-        help="what a mask value means: a class, void (nobody knows) or background; may be repeated",
+        help="what a mask value, or a colour as #ff0000, means: a class, void (nobody knows) or background; "
+        "may be repeated",
     )
     command.add_argument(
         "--take-headers",
@@ -46,24 +47,29 @@ def fill_import(command: Parser) -> None:
 
 
 def value_meaning(text: str) -> "tuple[int, Meaning]":
-    """5=liver, 255=void or 0=background."""
+    """5=liver, 255=void, 0=background or #ff0000=road."""
     from annotator.exchange.masks.meaning import Meaning
-    from annotator.exchange.masks.value_names import clean_name
+    from annotator.exchange.masks.value_names import HEX, clean_name
+    from storage.formats import COLOUR
 
     number, _, name = text.partition("=")
     name = clean_name(name)
-    if not (number.isdecimal() and int(number) <= 65535 and name):
-        raise argparse.ArgumentTypeError(f"write NUMBER=NAME with a number up to 65535, got {text!r}")
+    colour = HEX.fullmatch(number) if number.startswith("#") else None
+    if not (name and (colour or (number.isdecimal() and int(number) <= 65535))):
+        raise argparse.ArgumentTypeError(
+            f"write NUMBER=NAME with a number up to 65535, or #rrggbb=NAME, got {text!r}"
+        )
+    value = COLOUR + int(number[1:], 16) if colour else int(number)
     if name in ("void", "background"):
-        return int(number), Meaning("void" if name == "void" else "background")
-    return int(number), Meaning("class", name)
+        return value, Meaning("void" if name == "void" else "background")
+    return value, Meaning("class", name, number.lower() if colour else None)
 
 
 def run_import(options: Options) -> int:
     """Import images, and masks as labels. Bad files are skipped; each gets a line that says why. With --dry-run only
     a plan of it is printed."""
     check_data(options.data)
-    check_data(options.labels)
+    check_data(options.labels, "masks")
     return _print_plan(options) if options.dry_run else _import(options)
 
 
@@ -105,7 +111,7 @@ def _print_plan(options: Options) -> int:
     print(file=sys.stderr)  # ends the line of progress
     for line in lines_of(look):
         print(line)
-    return 0
+    return 0 if look.images else 1
 
 
 @contextmanager

@@ -1,15 +1,19 @@
-"""`repair`: undo an import or a merged class, delete images and bring them back, rename them, give them a spacing."""
+"""`repair`: undo an import or a merged class, delete images and bring them back, rename them, mend their
+headers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotator.cli.common import Options, Parser, require_project
 
 if TYPE_CHECKING:
-    from annotator.labels.repair import Repair
+    from annotator.labels.repair import Repair, Repaired
     from storage.store import Store
 
-ACTS = "list undo redo delete bin restore empty-bin rename spacing merge delete-class".split()
+ACTS = (
+    "list undo redo delete bin restore empty-bin rename spacing orientation header merge delete-class".split()
+)
 
 
 def fill_repair(command: Parser) -> None:
@@ -23,11 +27,21 @@ def fill_repair(command: Parser) -> None:
     command.add_argument(
         "--mm", type=float, nargs=3, metavar=("Z", "Y", "X"), help="the width of a voxel, for spacing"
     )
+    command.add_argument(
+        "--ends",
+        nargs=3,
+        choices=list("RLAPSI"),
+        metavar=("FIRST", "TOP", "LEFT"),
+        help="what the first slice, the top and the left of the screen are, as S A R; for orientation",
+    )
+    command.add_argument(
+        "--like", type=Path, help="a file of the same size with the right spacing and place, for header"
+    )
 
 
 def run_repair(options: Options) -> int:
     """Mend a project: undo an import or another large step as a whole, delete images into a bin, bring them back,
-    rename them, replace their spacing, merge and delete classes."""
+    rename them, replace their spacing, orientation or header, merge and delete classes."""
     from annotator.labels.label_cache import LabelCache
     from annotator.labels.repair import Repair
     from storage.store import Store
@@ -71,8 +85,22 @@ def _one_image(options: Options, store: "Store", repair: "Repair", user: str) ->
     (image_id,) = _images(store, _one(options.what, "an image"))
     if options.act == "rename":
         return repair.rename(user, image_id, _given(options.to, "--to NAME")).message
+    if options.act == "orientation":
+        first, top, left = _given(options.ends, "--ends FIRST TOP LEFT")
+        return repair.set_orientation(user, image_id, (first, top, left)).message
+    if options.act == "header":
+        return _take_header(repair, user, image_id, _given(options.like, "--like FILE")).message
     z, y, x = _given(options.mm, "--mm Z Y X")
     return repair.set_spacing(user, image_id, (z, y, x)).message
+
+
+def _take_header(repair: "Repair", user: str, image_id: int, path: Path) -> "Repaired":
+    from storage import formats
+
+    try:
+        return repair.take_header(user, image_id, formats.look(path).grid, path.name)
+    except formats.FileRefused as refusal:
+        raise ValueError(f"{path}: {refusal}") from None
 
 
 def _class_edit(options: Options, store: "Store", user: str) -> str:

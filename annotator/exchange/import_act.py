@@ -10,7 +10,7 @@ AUTHOR = "import"  # not a person: nobody's undo takes an import apart
 
 
 @contextmanager
-def as_one_act(store: Store, shown: str) -> Iterator[None]:
+def as_one_act(store: Store, shown: str, what: str = "labels") -> Iterator[None]:
     """Whatever this thread adds meanwhile; `shown` names what is imported. An import that brings nothing is no act."""
     before = {c.id for c in store.classes()}
     with store.acts.doing(NewAct("import", f"Imported {shown}", AUTHOR)) as act:
@@ -20,8 +20,9 @@ def as_one_act(store: Store, shown: str) -> Iterator[None]:
             brought, labelled = len(store.bin.imported_by(act)), len(store.acts.images(act))
             added = [c.id for c in store.classes() if c.id not in before]
             if brought or labelled or store.acts.get(act).facts:
-                what = f"{_counted(brought, 'image')}, labels on {labelled}"
-                store.acts.note(act, f"Imported {shown}: {what}", classes=added)
+                told = [_counted(brought, "image")] if brought or what == "labels" else []
+                told.append(f"{what} on {_counted(labelled, 'image')}")
+                store.acts.note(act, f"Imported {shown}: {', '.join(told)}", classes=added)
             else:
                 store.acts.forget(act)
 

@@ -11,6 +11,7 @@ from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts,
 from annotator.exchange.masks.earlier import imported_labels, origin_of, same_origin, told
 from annotator.exchange.masks.events import ImportedBefore, foresee
 from annotator.exchange.masks.files import MaskChoice
+from annotator.exchange.masks.survey import hex_colour, is_colour
 from storage import formats
 from storage.classes import PALETTE
 from storage.formats import FileRefused, Look
@@ -44,6 +45,7 @@ class SeenValue:
     """What a value of a family of masks would mean."""
 
     value: int
+    shown: str  # the value, or the colour that it is
     kind: str  # "class", "void" or "background"
     name: str
     color: str
@@ -207,6 +209,8 @@ def _values(family: MaskFamily, counts: Counter[int], classes: Sequence[ClassRow
             continue
         kind, name = (said.kind, said.name) if said else ("class", "")
         if kind == "class":
-            colors.setdefault(name, PALETTE[len(colors) % len(PALETTE)])
+            proposed = said.color if said else None
+            colors.setdefault(name, proposed or PALETTE[len(colors) % len(PALETTE)])
         files = counts[value] or len(family.surveys)
-        yield SeenValue(value, kind, name, colors.get(name, ""), files, name in known)
+        shown = hex_colour(value) if is_colour(value) else str(value)
+        yield SeenValue(value, shown, kind, name, colors.get(name, ""), files, name in known)

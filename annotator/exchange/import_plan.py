@@ -98,6 +98,8 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     found = find_files(request.path, apart_from=facts.root)
     sight = ImportSight(job, found, Identities(facts.salt))
     masks, sight.masks = mask_files(found, request.labels)
+    if request.labels is not None and not masks:
+        sight.refuse(f"{request.labels.name}: it holds no mask; give a file or a folder of masks")
     items = find_items(sight)
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]

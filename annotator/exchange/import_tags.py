@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annotator.exchange.import_act import AUTHOR, as_one_act
 from annotator.exchange.matching import NameIndex, image_names
 from annotator.exchange.tables import Column, read_table
 from storage.arrays import SliceRef
@@ -13,7 +14,6 @@ from storage.tags import NewTag, TagBatch
 
 COLUMNS = (Column("image", ("file",)), Column("class"), Column("present"), Column("slice", needed=False))
 YES, NO = {"1", "yes", "true", "y", "present"}, {"0", "no", "false", "n", "absent"}
-AUTHOR = "import"
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Row:
 
 
 def import_tags(store: Store, path: Path) -> TagReport:
-    """All rows that make sense, in one transaction; classes that are not there yet are added. Raises ValueError."""
+    """All rows that make sense, as one act; classes that are not there yet are added. Raises ValueError."""
     report, rows = TagReport(), []
     _, images = store.images(limit=-1)
     by_id, names = {image.id: image for image in images}, image_names(images)
@@ -40,7 +40,8 @@ def import_tags(store: Store, path: Path) -> TagReport:
         except (LookupError, ValueError) as error:
             report.refused.append(f"{path.name}, line {row.line}: {error.args[0]}")
     if rows:
-        report.tagged = _add(store, rows)
+        with as_one_act(store, path.name, "tags"):
+            report.tagged = _add(store, rows)
     return report
 
 
@@ -76,4 +77,11 @@ def _add(store: Store, rows: list[_Row]) -> int:
             ids[name] = store.add_class(name).id
     new = [NewTag(row.ref, (ids[row.name],), row.present) for row in rows]
     digest = hashlib.sha256(repr(new).encode()).hexdigest()[:32]  # the same rows twice are one act
-    return store.tags.add(new, TagBatch(f"csv-{digest}", AUTHOR, "imported"))
+    stands = {tag.client_id for tag in store.tags.of()}
+    for number in range(len(stands) + 1_000):
+        batch = f"csv-{digest}-{number}" if number else f"csv-{digest}"
+        if batch in stands:
+            return 0
+        if store.find_label(batch) is None:  # those before it were undone
+            return store.tags.add(new, TagBatch(batch, AUTHOR, "imported"))
+    return 0

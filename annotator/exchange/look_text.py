@@ -24,7 +24,10 @@ def lines_of(look: ImportLook) -> Iterator[str]:
         if lines:
             yield f"{title}:"
             yield from (f"  {line}" for line in lines)
-    yield "Nothing was imported; run it again without --dry-run to take this."
+    if look.images:
+        yield "Nothing was imported; run it again without --dry-run to take this."
+    else:
+        yield "There is no image in it; give a file or a folder of images."
 
 
 def _image(image: SeenImage) -> str:
@@ -46,7 +49,7 @@ def _masks(family: SeenMasks) -> Iterator[str]:
     yield f"{count_of(family.files, 'mask')} like {family.first}{tables}:"
     for value in family.values[:OBJECTS_SHOWN] if family.objects else family.values:
         what = f"class {value.name}" if value.kind == "class" else value.kind
-        yield f"  {value.value}: {what} ({count_of(value.files, 'file')})"
+        yield f"  {value.shown}: {what} ({count_of(value.files, 'file')})"
     if family.objects and len(family.values) > OBJECTS_SHOWN:
         yield f"  and {len(family.values) - OBJECTS_SHOWN} more object numbers"
     yield from (f"  note: {note}" for note in family.notes)

@@ -1,4 +1,5 @@
-"""Mending a project: whole acts are undone and redone, images deleted and brought back, renamed, given a spacing."""
+"""Mending a project: whole acts are undone and redone, images deleted and brought back, renamed, given a spacing and
+an orientation."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -8,8 +9,10 @@ from typing import Any
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.outgoing import Message
 from storage.events.acts import ActRow, NewAct
-from storage.formats import grid_of_image
+from storage.formats import Grid, grid_of_image
+from storage.formats.reoriented import Ends, as_told, reoriented
 from storage.formats.respaced import respaced
+from storage.rows import ImageRow
 from storage.store import Store
 
 SpacingMm = tuple[float, float, float]
@@ -50,7 +53,7 @@ class Repair:
         return [asdict(image) for image in self._store.bin.images()]
 
     def undo(self, user: str, act_id: int, key: str = "") -> Repaired:
-        """Take an act back: an import, a merged class, deleted images, a name, a spacing."""
+        """Take an act back: an import, a merged class, deleted images, a name, a header."""
         return self._once(key, lambda: self._turn(user, act_id, back=True))
 
     def redo(self, user: str, act_id: int, key: str = "") -> Repaired:
@@ -112,18 +115,46 @@ class Repair:
         """In place of what the image's file said, or did not say: z, y and x in mm."""
 
         def work() -> Repaired:
-            image = self._store.image(image_id)
-            grid = respaced(grid_of_image(image.geometry, image.shape, image.spacing_mm), spacing_mm)
-            before = self._store.sources.header(image_id)
-            after = {**before, "spacing_mm": list(spacing_mm), "geometry": grid.json()}
+            image, grid = self._lying(image_id)
             shown = " x ".join(f"{mm:g}" for mm in spacing_mm)
             title = f"Gave {image.name} a spacing of {shown} mm"
-            facts = {"image": image_id, "before": before, "after": after}
-            with self._store.acts.doing(NewAct("header", title, user), **facts):
-                self._store.sources.replace_header(image_id, after)
-            return Repaired(title, frozenset([image_id]))
+            return self._give_grid(user, image, respaced(grid, spacing_mm), title)
 
         return self._once(key, work)
+
+    def set_orientation(self, user: str, image_id: int, low_ends: Ends, key: str = "") -> Repaired:
+        """What the first slice, the top and the left of the screen are called; nothing on the screen moves."""
+
+        def work() -> Repaired:
+            image, grid = self._lying(image_id)
+            z, y, x = low_ends
+            title = f"Said of {image.name}: its first slice is {z}, its top {y}, its left {x}"
+            return self._give_grid(user, image, reoriented(grid, low_ends), title)
+
+        return self._once(key, work)
+
+    def take_header(self, user: str, image_id: int, told: Grid, origin: str) -> Repaired:
+        """Spacing and place from the header of a file called `origin`."""
+
+        def work() -> Repaired:
+            image, grid = self._lying(image_id)
+            return self._give_grid(
+                user, image, as_told(grid, told), f"Gave {image.name} the header of {origin}"
+            )
+
+        return self._once("", work)
+
+    def _lying(self, image_id: int) -> tuple[ImageRow, Grid]:
+        image = self._store.image(image_id)
+        return image, grid_of_image(image.geometry, image.shape, image.spacing_mm)
+
+    def _give_grid(self, user: str, image: ImageRow, grid: Grid, title: str) -> Repaired:
+        before = self._store.sources.header(image.id)
+        after = {"spacing_mm": grid.spacing_mm, "marks": grid.marks, "geometry": grid.json()}
+        facts = {"image": image.id, "before": before, "after": after}
+        with self._store.acts.doing(NewAct("header", title, user), **facts):
+            self._store.sources.replace_header(image.id, after)
+        return Repaired(title, frozenset([image.id]))
 
     def _once(self, key: str, work: Callable[[], Repaired]) -> Repaired:
         with self._folds.lock, self._store.together():

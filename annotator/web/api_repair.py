@@ -33,6 +33,12 @@ class SpacingBody(KeyBody):
     spacing_mm: Annotated[list[Millimetres], Field(min_length=3, max_length=3)]  # z, y, x
 
 
+class OrientationBody(KeyBody):
+    ends: Annotated[
+        list[Literal["R", "L", "A", "P", "S", "I"]], Field(min_length=3, max_length=3)
+    ]  # low z, y, x
+
+
 def make_router(context: AppContext) -> APIRouter:
     router = APIRouter(prefix="/api")
     repair = context.workflow.repair
@@ -77,6 +83,11 @@ def _add_images(router: APIRouter, context: AppContext) -> None:
     async def spacing(request: Request, image_id: ImageId, body: SpacingBody) -> Any:
         user, (z, y, x) = person(request), body.spacing_mm
         return await _do(context, lambda: repair.set_spacing(user, image_id, (z, y, x), body.key or ""))
+
+    @router.post("/images/{image_id}/orientation")
+    async def orientation(request: Request, image_id: ImageId, body: OrientationBody) -> Any:
+        user, (z, y, x) = person(request), body.ends
+        return await _do(context, lambda: repair.set_orientation(user, image_id, (z, y, x), body.key or ""))
 
 
 async def _do(context: AppContext, work: Callable[[], Repaired]) -> Any:

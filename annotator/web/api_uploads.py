@@ -15,6 +15,7 @@ from annotator.jobs import Job
 from annotator.web.bodies import BatchId, RequestBody
 from annotator.web.context import AppContext, person
 from annotator.web.uploads import UploadBatch
+from storage.formats.base import COLOUR
 
 if TYPE_CHECKING:
     from annotator.exchange.import_images import ImportReport
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ClassName = Annotated[str, Field(max_length=80)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-MaskValue = Annotated[int, Field(ge=0, le=65535)]
+MaskValue = Annotated[int, Field(ge=0, lt=2 * COLOUR)]
 
 
 class MeaningBody(RequestBody):

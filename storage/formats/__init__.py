@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.formats import dicom, itk, nifti, pictures
-from storage.formats.base import FileRefused, label_values
+from storage.formats.base import COLOUR, FileRefused, label_values
 from storage.formats.dicom_headers import is_dicom
 from storage.formats.grid import Grid, Look, grid_from_json, grid_of, grid_of_image, lay_on
 from storage.formats.tiff import picture as tiff
 from storage.scan import Scan
 
 __all__ = [
+    "COLOUR",
     "READERS",
     "FileRefused",
     "Grid",
@@ -33,7 +34,7 @@ __all__ = [
     "stem",
 ]
 
-Labels = tuple[NDArray[np.unsignedinteger], Grid]  # (Z, Y, X) uint8 or uint16 in display order
+Labels = tuple[NDArray[np.unsignedinteger], Grid]  # (Z, Y, X) in display order; see `label_values`
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from storage.scan import MAX_PIXELS_2D, MAX_VOXELS, PIXEL_TYPES
 
 DEFLATE_RATIO = 1032  # deflate cannot pack more than this many bytes into one
-LABEL_LIMIT = 65535
+LABEL_LIMIT = 2**32 - 1
+COLOUR = 2**32  # a mask value from here on is a colour: this and its red, green and blue, 8 bits each
 ALWAYS_FREE = 16_000_000  # bytes that are not worth asking the system about: it takes a millisecond
 DEEP_COLOUR = "its colours have more than 8 bits, of which the upper 8 are kept; grey values keep all"
 
@@ -113,21 +114,32 @@ def rgb8(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
 
 
 def label_values(values: NDArray[Any]) -> NDArray[np.unsignedinteger]:
-    """Mask values as whole numbers 0..65535, uint8 where the file had 8 bits (or floats that fit),
-    else uint16; refuses anything else."""
+    """Mask values as whole numbers: uint8 where the file had 8 bits (or floats that fit), else uint16, or uint32 where
+    they are larger; colours as uint64, see COLOUR, and black as 0. Refuses anything else."""
     if values.ndim == 4:
         if not (values[..., :1] == values).all():
-            raise FileRefused("a colour picture is no mask; save the label numbers as a grey or palette PNG")
+            return _colour_values(values)
         values = values[..., 0]
     low, high = values.min(), values.max()
-    if low < 0 or high > LABEL_LIMIT:
-        raise FileRefused(f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}")
+    if not (low >= 0 and high <= LABEL_LIMIT):
+        raise FileRefused(
+            f"label numbers run from 0 to {LABEL_LIMIT} and it holds {low:g} to {high:g}; renumber them"
+        )
     small = values.dtype.itemsize == 1 or (values.dtype.kind == "f" and high <= 255)
-    kind: type[np.uint8 | np.uint16] = np.uint8 if small else np.uint16
+    kind: type[np.unsignedinteger] = np.uint8 if small else np.uint16 if high < 2**16 else np.uint32
     labels: NDArray[np.unsignedinteger] = values.astype(kind)
     if values.dtype.kind == "f" and not (labels == values).all():
         raise FileRefused("label numbers are whole and it holds fractions; was it interpolated?")
     return labels
+
+
+def _colour_values(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """(..., 3) uint8 -> the value of each colour."""
+    if values.dtype != np.uint8:
+        raise FileRefused(f"its colours are {values.dtype}; save the mask with 8 bits a colour, or in grey")
+    red, green, blue = np.moveaxis(values.astype(np.uint64), -1, 0)
+    rgb: NDArray[np.uint64] = (red << 16) | (green << 8) | blue
+    return np.where(rgb > 0, rgb | COLOUR, 0).astype(np.uint64)
 
 
 def shown_name(path: Path) -> str:

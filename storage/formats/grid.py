@@ -4,7 +4,7 @@ Source order is (i, j, k), the fastest axis of the file first: columns, rows, sl
 has it (x to the Right, y Anterior, z Superior). Display order is (Z, Y, X): low ends Superior, Anterior, Right.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,14 +67,17 @@ class Grid:
     @property
     def display_affine(self) -> NDArray[np.float64] | None:
         """4 x 4, display index (z, y, x) -> world mm."""
-        if self.affine is None:
-            return None
+        return None if self.affine is None else np.array(self.affine) @ self.source_of_display
+
+    @property
+    def source_of_display(self) -> NDArray[np.float64]:
+        """4 x 4, display index (z, y, x) -> source index (i, j, k)."""
         to_source = np.zeros((4, 4))
         to_source[3, 3] = 1
         for d, (axis, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
             to_source[axis, d] = -1 if flip else 1
             to_source[axis, 3] = self.shape[axis] - 1 if flip else 0
-        return np.array(self.affine) @ to_source
+        return to_source
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
@@ -169,6 +172,8 @@ def lay_on(labels: NDArray[np.unsignedinteger], own: Grid, image: Grid) -> NDArr
     """Labels in their own display order -> in the image's. Refuses another grid: labels are never resampled."""
     if not (own.oriented and image.oriented):  # nothing to turn by: the files' own order of voxels counts
         labels, own = image.to_display(own.to_source(labels)) if own.shape == image.shape else labels, image
+    else:
+        labels, own = _turned_like(labels, own, image)
     if labels.shape != image.display_shape:
         raise FileRefused(
             f"its grid is {_times(labels.shape)} and the image's {_times(image.display_shape)} (z, y, x); "
@@ -177,6 +182,22 @@ def lay_on(labels: NDArray[np.unsignedinteger], own: Grid, image: Grid) -> NDArr
     if _shift_in_voxels(own, image) > TOLERANCE_VOXELS:
         raise FileRefused("it lies elsewhere in space than the image; resample the mask to the image first")
     return labels
+
+
+def _turned_like(
+    labels: NDArray[np.unsignedinteger], own: Grid, image: Grid
+) -> tuple[NDArray[np.unsignedinteger], Grid]:
+    """By whole turns, as an image lies on the screen: somebody may have said that its file lies otherwise."""
+    first, second = own.display_affine, image.display_affine
+    assert first is not None and second is not None  # both are oriented
+    turns = io_orientation(np.linalg.solve(second, first))  # per axis of labels: axis of the image, direction
+    if np.isnan(turns).any() or (turns == [[0, 1], [1, 1], [2, 1]]).all():
+        return labels, own
+    order = [int(axis) for axis in np.argsort(turns[:, 0])]  # per axis of the image that of labels
+    backwards = tuple(d for d, axis in enumerate(order) if turns[axis, 1] < 0)
+    turned = np.ascontiguousarray(np.flip(np.transpose(labels, order), backwards))
+    flips = tuple(own.flips[axis] != (turns[axis, 1] < 0) for axis in order)
+    return turned, replace(own, axes=_three([own.axes[a] for a in order], int), flips=_three(flips, bool))
 
 
 def _shift_in_voxels(a: Grid, b: Grid) -> float:

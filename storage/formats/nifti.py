@@ -36,6 +36,8 @@ SFORM_LOST = "its sform is all zero or flat, so its qform says where it lies"
 PLACE_LOST = (
     "its sform and qform are all zero or flat, so nothing says how it lies and where left and right are"
 )
+FORMS_DIFFER = "its sform and qform place it differently, and the sform is taken"
+HALF_A_VOXEL = 0.5
 UNKNOWN_UNIT = "its unit of length is none that NIfTI knows, so its sizes are taken as millimetres"
 
 
@@ -113,12 +115,12 @@ def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
     check_size(image.shape, itemsize)
     needed = int(header["vox_offset"]) + math.prod(image.shape) * itemsize
     check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
-    place = _place(path, header)
+    place = _place(path, header, shape)
     grid = grid_of("nifti", shape, place.affine, oriented=place.oriented, header=_header_facts(header))
     return image, Look(grid, place.remarks)
 
 
-def _place(path: Path, header: Nifti1Header) -> Place:
+def _place(path: Path, header: Nifti1Header, shape: tuple[int, int, int]) -> Place:
     """By the sform, the qform where that is unusable, the voxel size where both are; always in millimetres."""
     unit = int(header["xyzt_units"]) & 7
     remarks = [UNKNOWN_UNIT] if unit not in (0, *UNIT_MM) else []
@@ -128,10 +130,25 @@ def _place(path: Path, header: Nifti1Header) -> Place:
         remarks.append(PLACE_LOST)
     elif forms and forms[0] is None:
         remarks.append(SFORM_LOST)
+    elif (
+        len(forms) == 2
+        and forms[0] is not None
+        and forms[1] is not None
+        and not _agree(forms[0], forms[1], shape)
+    ):
+        remarks.append(FORMS_DIFFER)
     affine = _by_zooms(path, header) if found is None else found
     if affine is not None:
         affine[:3] *= UNIT_MM.get(unit, 1.0)
     return Place(affine, found is not None, tuple(remarks))
+
+
+def _agree(sform: NDArray[np.float64], qform: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+    """Whether no corner of the image lies more than half a voxel from where the other says: headers are rounded."""
+    between = np.linalg.solve(sform, qform) - np.eye(4)
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
+    corners[:, :3] *= np.array(shape) - 1
+    return bool(np.abs(between @ corners.T).max() <= HALF_A_VOXEL)
 
 
 def _form(header: Nifti1Header, name: str) -> NDArray[np.float64] | None:
@@ -188,7 +205,7 @@ def _finite(value: Any) -> float:
 
 
 def _fill(header: Nifti1Header, grid: Grid) -> None:
-    if grid.format == "nifti":
+    if grid.format == "nifti" and grid.header:  # nobody said since that it lies otherwise
         for name in (*NUMBERS, *CODES):
             header[name] = grid.header[name]
         for name in VECTORS:

@@ -214,6 +214,19 @@ def test_a_sound_qform_counts_where_the_sform_is_none(tmp_path: Path, sform: byt
     assert "its qform says" in scan.remarks[0] and whole.remarks == ()
 
 
+@pytest.mark.parametrize(("shift", "told"), [(0.0, False), (0.2, False), (3.0, True)])
+def test_forms_that_contradict_each_other_are_told(tmp_path: Path, shift: float, told: bool):
+    image = nib.Nifti1Image(BYTES, np.diag([2.0, 2, 3, 1]))
+    other = np.diag([2.0, 2, 3, 1])
+    other[2, 3] = shift
+    image.set_qform(other, 1)
+    image.set_sform(np.diag([2.0, 2, 3, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    assert formats.read(tmp_path / "a.nii").remarks == (
+        ("its sform and qform place it differently, and the sform is taken",) if told else ()
+    )
+
+
 def test_a_place_that_is_lost_is_said_and_the_voxel_size_kept(tmp_path: Path):
     scan = formats.read(nifti(tmp_path / "a.nii", qform=0, at280=bytes(48)))
     assert scan.marks is None and scan.spacing_mm == pytest.approx((3, 1.5, 1.5))

@@ -307,3 +307,18 @@ def test_a_tiff_under_another_pictures_name_is_read_by_the_same_rules(tmp_path: 
     write(tmp_path / "a.tif", noise(4, 6, dtype="uint16"), extratags=tag)
     (tmp_path / "a.png").write_bytes((tmp_path / "a.tif").read_bytes())
     assert np.array_equal(formats.read(tmp_path / "a.png").pixels, formats.read(tmp_path / "a.tif").pixels)
+
+
+@pytest.mark.parametrize(("kind", "axes"), [("imagej", "TYX"), ("ome", "TYX")])
+def test_moments_in_time_are_told(tmp_path: Path, kind: str, axes: str):
+    path = tmp_path / ("a.ome.tif" if kind == "ome" else "a.tif")
+    write(path, noise(6, 8, 9, dtype="uint16"), metadata={"axes": axes}, **{kind: True})
+    assert "moments in time" in formats.read(path).remarks[0] == formats.look(path).remarks[0]
+
+
+def test_pages_that_were_written_one_by_one_are_one_stack(tmp_path: Path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(noise(16, 16), photometric="minisblack", subfiletype=1)  # a thumbnail in front
+        for value in (7, 8):
+            file.write(np.full((64, 64), value, np.uint8), photometric="minisblack")
+    assert formats.read(tmp_path / "a.tif").pixels[:, 0, 0].tolist() == [7, 8]

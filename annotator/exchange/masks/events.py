@@ -22,11 +22,14 @@ from annotator.exchange.masks.meaning import MaskMeaning, Meaning
 from annotator.exchange.masks.survey import read_mask
 from annotator.exchange.masks.value_names import clean_name
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Box, Patch, SliceRef
+from storage.class_values import HIGHEST_VALUE
 from storage.events.revoking import member
 from storage.fold import fold
 from storage.formats import FileRefused, grid_of_image, lay_on
 from storage.rows import ImageRow, LabelRow, NewLabel
 from storage.store import Store
+
+MOST_OBJECTS = 65535
 
 
 @dataclass(frozen=True)
@@ -124,17 +127,37 @@ class _ReadMask:
 
     def as_classes(self, meaning: MaskMeaning, ids: Mapping[int, int]) -> ImportedMask:
         """`ids`: the class of each value that means one."""
-        table = np.zeros(65536, np.uint8)
-        for value, said in self.meanings(meaning).items():
-            table[value] = {"class": ids.get(value, 0), "void": UNLABELLED, "background": BACKGROUND}[
-                said.kind
-            ]
-        classes: NDArray[np.uint8] = table[self.values]
+        kinds = {"void": UNLABELLED, "background": BACKGROUND}
+        said = {v: kinds.get(one.kind, ids.get(v, 0)) for v, one in self.meanings(meaning).items()}
+        classes = _translated(self.values, said)
         numbers = self.values if self.numbers is None and meaning.objects else self.numbers
         if numbers is None:
             return ImportedMask(classes, None)
         inside = (classes != BACKGROUND) & (classes != UNLABELLED)
-        return ImportedMask(classes, np.where(inside, numbers, 0).astype(np.uint16))
+        return ImportedMask(classes, _object_numbers(np.where(inside, numbers, 0)))
+
+
+def _translated(values: NDArray[np.unsignedinteger], said: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Every value of (Z, Y, X) as `said`, which knows all of them."""
+    keys = np.array(sorted(said), values.dtype)
+    table = np.array([said[int(key)] for key in keys], np.uint8)
+    if values.dtype.itemsize > 2:
+        return table[np.searchsorted(keys, values)]
+    whole = np.zeros(65536, np.uint8)
+    whole[keys] = table
+    return whole[values]
+
+
+def _object_numbers(numbers: NDArray[np.unsignedinteger]) -> NDArray[np.uint16]:
+    """As they are; counted anew from 1 where they are larger than an image's can be. Raises FileRefused."""
+    if numbers.max() <= MOST_OBJECTS:
+        return numbers.astype(np.uint16)
+    there, ranks = np.unique(np.append(numbers.ravel(), numbers.dtype.type(0)), return_inverse=True)
+    if len(there) - 1 > MOST_OBJECTS:
+        raise FileRefused(
+            f"it numbers {len(there) - 1:,} objects and an image holds {MOST_OBJECTS:,}; cut the image into parts"
+        )
+    return ranks[:-1].reshape(numbers.shape).astype(np.uint16)
 
 
 def _read(image: ImageRow, source: MaskSource) -> _ReadMask:
@@ -182,7 +205,7 @@ def _class_ids(store: Store, said: dict[int, Meaning], meaning: MaskMeaning) -> 
     for value in sorted(named):
         if named[value] not in known:
             known[named[value]] = store.add_class(named[value], said[value].color).id
-        if meaning.fixed and not meaning.objects and value:
+        if meaning.fixed and not meaning.objects and 0 < value <= HIGHEST_VALUE:
             store.class_values.fix(known[named[value]], value)
     return {value: known[name] for value, name in named.items()}
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from annotator.exchange.masks.survey import WHITE, MaskSurvey
-from annotator.exchange.masks.value_names import ValueNames
+from annotator.exchange.masks.survey import WHITE, MaskSurvey, hex_colour, is_colour
+from annotator.exchange.masks.value_names import BACKGROUND_NAMES, VOID_NAMES, ValueNames
+from learners.text import count_of
 
 OBJECT = "object"  # the class of masks that number objects and name none
 MANY = 20  # more values than this may be object numbers
 MOST_UNNAMED = 30  # more new classes without a name than this are never made unasked
 DENSE = 0.5  # of the numbers up to the highest, object numbers use at least this share
 LABELS_END = 100  # label numbers are small; values above it are grey levels, chosen to be seen
+HIGHEST_CLASS = 65535  # larger numbers are those of objects
+SCATTERED = 2  # pieces for each value: as many or more are classes, as an object is mostly in one piece
 BLACK_AND_WHITE = ((WHITE,), (65535,))
 
 Kind = Literal["class", "void", "background"]
@@ -72,7 +75,7 @@ def decide(
     objects = _are_objects(surveys, present, names, own) if choices.objects is None else choices.objects
     meaning = MaskMeaning(objects, {}, True, names, own, choices.object_class)
     for value in [0, *present]:
-        said = choices.values.get(value) or _by_table(value, names)
+        said = choices.values.get(value) or _by_colour(value, names) or _by_table(value, names)
         if said is not None:
             meaning.values[value] = said
     open_values = [value for value in present if value not in meaning.values]
@@ -89,28 +92,57 @@ def decide(
     return meaning
 
 
+def _by_colour(value: int, names: ValueNames) -> Meaning | None:
+    """What a table says of a colour; white and black need one like all others."""
+    if not is_colour(value):
+        return None
+    name = names.colours.get(hex_colour(value))
+    if name is None:
+        return None
+    if name.casefold() in VOID_NAMES:
+        return Meaning("void")
+    if name.casefold() in BACKGROUND_NAMES:
+        return Meaning("background")
+    return Meaning("class", name, hex_colour(value))
+
+
 def _by_table(value: int, names: ValueNames) -> Meaning | None:
     if value in names.void:
         return Meaning("void")
-    return Meaning("class", names.classes[value]) if value in names.classes else None
+    if value not in names.classes:
+        return None
+    return Meaning("class", names.classes[value], names.colour_of.get(value))
 
 
 def _are_objects(
     surveys: Sequence[MaskSurvey], present: list[int], names: ValueNames, own: dict[Path, dict[int, str]]
 ) -> bool:
     """16-bit pictures number objects; so do many dense values, of pictures or of 16-bit volumes."""
-    if own:
+    if own or any(value > HIGHEST_CLASS and not is_colour(value) for value in present):
         return True
+    if any(map(is_colour, present)):
+        return False
     if names.classes or not present or tuple(present) in BLACK_AND_WHITE:
         return False
     if not all(one.flat for one in surveys):
         return False
     pictures = [one for one in surveys if not one.is_volume]
     if any(one.wide for one in pictures):
-        return True
+        return not _scattered(surveys)
     numbers = [value for value in present if value != WHITE or WHITE - 1 in present]
     many = len(numbers) > MANY and len(numbers) >= DENSE * max(numbers)
     return many and (bool(pictures) or any(one.wide for one in surveys))
+
+
+def _scattered(surveys: Sequence[MaskSurvey]) -> bool:
+    """Whether values lie in several pieces each, as classes do and objects do not."""
+    counted = [one for one in surveys if one.pieces]
+    pieces, values = sum(one.pieces for one in counted), sum(len(one.present) for one in counted)
+    return (
+        bool(counted)
+        and len(counted) == len([s for s in surveys if s.present])
+        and pieces >= SCATTERED * values
+    )
 
 
 def _number_objects(meaning: MaskMeaning, values: list[int], *, sure: bool) -> None:
@@ -120,9 +152,24 @@ def _number_objects(meaning: MaskMeaning, values: list[int], *, sure: bool) -> N
         meaning.values[value] = Meaning("void") if void else meaning.object_class
     count = sum(said.kind == "class" for said in meaning.values.values())
     meaning.notes.append(f"{count} values are object numbers, not classes")
+    if any(value > HIGHEST_CLASS for value in values):
+        meaning.notes.append(f"object numbers above {HIGHEST_CLASS:,} are counted anew from 1 in their file")
 
 
 def _name_classes(meaning: MaskMeaning, values: list[int], surveys: Sequence[MaskSurvey]) -> None:
+    colours, values = [v for v in values if is_colour(v)], [v for v in values if not is_colour(v)]
+    for value in colours:
+        meaning.values[value] = Meaning("class", hex_colour(value), hex_colour(value))
+    if colours:
+        meaning.notes.append(
+            f"{count_of(len(colours), 'colour')} without a name: each is a class that is called by its number"
+        )
+    if any(value > HIGHEST_CLASS for value in values):
+        meaning.question = f"values above {HIGHEST_CLASS:,} can only be numbers of objects"
+    if _scattered(surveys):
+        meaning.notes.append(
+            "16-bit values lie in several pieces each, so they are classes and no object numbers"
+        )
     present = sorted({value for one in surveys for value in one.present})
     if tuple(present) in BLACK_AND_WHITE and values:
         meaning.values[values[0]] = Meaning("class", OBJECT)

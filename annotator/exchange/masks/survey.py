@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage import measure
 
-from storage.formats import FileRefused, Grid, read_labels
+from storage.formats import COLOUR, FileRefused, Grid, read_labels
 
 LOSSY = (".jpg", ".jpeg")
 WHITE = 255
@@ -17,6 +19,7 @@ EDGE = 2  # pixels within which a soft edge goes from black to white
 AT_EDGES = 0.95  # share of the grey pixels of a black-and-white mask that lie there
 FEWEST_GREYS = 3
 HALF = 128
+MOST_COLOURS = 30  # of a mask whose colours change from pixel to pixel, as those of a photograph do
 FEW = 20  # values of a mask that are never taken for greys
 
 
@@ -38,6 +41,7 @@ class MaskSurvey:
     wide: bool  # more than 8 bits a value
     is_volume: bool
     softened: bool
+    pieces: int  # connected parts of one value; 0 where they were not counted
     flat: (
         bool  # neighbours mostly have the same value, as within objects and classes; not so in a grey picture
     )
@@ -46,6 +50,11 @@ class MaskSurvey:
 def read_mask(path: Path) -> MaskValues:
     """Raises FileRefused, also for values that a lossy format has changed."""
     values, grid = read_labels(path)
+    coloured = values.max() >= COLOUR
+    if coloured and path.suffix.lower() in LOSSY:
+        raise FileRefused("it is a JPEG, which changes the colours of a mask; save it as PNG")
+    if coloured and len(np.unique(values)) > MOST_COLOURS and not _flat(values):
+        raise FileRefused("a colour picture is no mask; save one plain colour, or one number, for each class")
     if values.dtype.itemsize > 1 or values.shape[0] > 1:
         return MaskValues(values, grid, softened=False)
     lossy = path.suffix.lower() in LOSSY
@@ -60,11 +69,28 @@ def read_mask(path: Path) -> MaskValues:
 def survey(path: Path) -> MaskSurvey:
     """Raises FileRefused."""
     mask = read_mask(path)
-    counts = np.bincount(mask.values.reshape(-1))
-    present = tuple(int(v) for v in np.flatnonzero(counts) if v)
-    wide = mask.values.dtype.itemsize > 1
-    flat = len(present) <= FEW or _flat(mask.values)
-    return MaskSurvey(path, present, wide, mask.values.shape[0] > 1, mask.softened, flat)
+    present = tuple(int(v) for v in _present(mask.values) if v)
+    wide, is_volume = mask.values.dtype.itemsize > 1, mask.values.shape[0] > 1
+    few = len(present) <= FEW
+    countable = wide and few and not is_volume and max(present, default=0) < COLOUR
+    pieces = int(measure.label(mask.values[0], connectivity=2).max()) if countable else 0
+    return MaskSurvey(path, present, wide, is_volume, mask.softened, pieces, few or _flat(mask.values))
+
+
+def is_colour(value: int) -> bool:
+    return value >= COLOUR
+
+
+def hex_colour(value: int) -> str:
+    """#rrggbb of a value that is a colour."""
+    return f"#{value - COLOUR:06x}"
+
+
+def _present(values: NDArray[np.unsignedinteger]) -> NDArray[Any]:
+    """The values that occur, in order."""
+    if values.dtype.itemsize > 2:
+        return np.unique(values)
+    return np.flatnonzero(np.bincount(values.reshape(-1)))
 
 
 def _flat(values: NDArray[np.unsignedinteger]) -> bool:

@@ -1,6 +1,7 @@
 """What the tables beside masks say about their values: labels.csv, objects.csv, dataset.json, provenance.json."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,16 +14,19 @@ from annotator.exchange.tables import Column, TableFault, read_table, read_text
 LABELS, OBJECTS = ("labels.csv", "labels.tsv"), ("objects.csv", "objects.tsv")
 DATASET, PROVENANCE = "dataset.json", "provenance.json"
 TABLES = {*LABELS, *OBJECTS, DATASET, PROVENANCE}
-VALUE, NAME = Column("value", ("id", "index", "number", "label")), Column("name", ("class", "label"))
+VALUE = Column("value", ("id", "index", "number", "label", "label_id", "class_id"))
+NAME = Column("name", ("class", "label", "label_name", "class_name"))
+COLOR = Column("color", ("colour", "hex", "rgb"), needed=False)
 OBJECT_COLUMNS = (
     Column("file", ("image",)),
     Column("value", ("id", "object", "number")),
     Column("class", ("name",)),
 )
+HEX = re.compile(r"#?[0-9a-fA-F]{6}")
 VOID_NAMES = {"ignore", "void", "unlabelled", "unlabeled"}
 BACKGROUND_NAMES = {"background", "bg", "clear label", "clear", "none", "nothing", "empty", ""}
 FOLDERS_UP = 3  # a table lies in the mask's folder or in one of the two above
-HIGHEST = 65535
+HIGHEST, HIGHEST_OBJECT = 65535, 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class ValueNames:
 
     tables: tuple[str, ...] = ()  # their names, for people
     classes: dict[int, str] = field(default_factory=dict)
+    colour_of: dict[int, str] = field(default_factory=dict)  # value -> "#rrggbb", where a table says it
+    colours: dict[str, str] = field(default_factory=dict)  # "#rrggbb" -> name, for masks in colours
     void: set[int] = field(default_factory=set)  # values that say: nobody knows
     objects: list[ObjectRow] = field(default_factory=list)
     half_known: set[str] = field(default_factory=set)  # names of our own files in which 0 may be unknown
@@ -115,16 +121,32 @@ def _tell_apart(names: ValueNames) -> None:
 
 
 def _read_labels(names: ValueNames, table: Path) -> None:
-    rows = read_table(table, (VALUE, NAME))
+    rows = read_table(table, (VALUE, NAME, COLOR))
     named = {_value(table, row.line, row.cells["value"]): clean_name(row.cells["name"]) for row in rows}
     names.classes |= {value: name for value, name in named.items() if name}
+    for row in rows:
+        if color := _color(row.cells.get("color", "")):
+            names.colour_of[_value(table, row.line, row.cells["value"])] = color
+            names.colours[color] = clean_name(row.cells["name"])
+
+
+def _color(text: str) -> str:
+    """#rrggbb, in hexadecimal or as three numbers; "" for anything else."""
+    if HEX.fullmatch(text):
+        return f"#{text.lstrip('#').lower()}"
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    if len(numbers) == 3 and max(numbers) <= 255:
+        return "#{:02x}{:02x}{:02x}".format(*numbers)
+    return ""
 
 
 def _read_objects(names: ValueNames, table: Path) -> None:
     rows = [row for row in read_table(table, OBJECT_COLUMNS) if row.cells["file"] and row.cells["class"]]
     names.objects += [
         ObjectRow(
-            row.cells["file"], _value(table, row.line, row.cells["value"]), clean_name(row.cells["class"])
+            row.cells["file"],
+            _value(table, row.line, row.cells["value"], HIGHEST_OBJECT),
+            clean_name(row.cells["class"]),
         )
         for row in rows
     ]
@@ -133,12 +155,18 @@ def _read_objects(names: ValueNames, table: Path) -> None:
 def _read_dataset(names: ValueNames, table: Path) -> None:
     """{"1": "liver"} as the Medical Segmentation Decathlon has it, or {"liver": 1} as nnU-Net has."""
     labels = _json(table).get("labels")
+    if isinstance(labels, list):
+        labels = {str(value): name for value, name in enumerate(labels)}
     if not isinstance(labels, dict):
         raise TableFault(f"{table.name} has no 'labels' that name values")
     regions: list[str] = []
     single: dict[int, str] = {}
     for key, said in labels.items():
-        values, name = (said, key) if isinstance(said, int | list | tuple) else (key, said)
+        said = said.get("name") if isinstance(said, dict) else said
+        if not isinstance(said, str | int | list):
+            raise TableFault(f"{table.name} has an entry {key!r} in 'labels' that names nothing")
+        is_value = not isinstance(said, str) or (said.isdigit() and not key.isdigit())
+        values, name = (said, key) if is_value else (key, said)
         numbers = [int(v) for v in values] if isinstance(values, list | tuple) else [int(values)]
         if len(numbers) == 1:
             single[numbers[0]] = clean_name(str(name))
@@ -185,15 +213,15 @@ def _json(table: Path) -> dict[str, Any]:
     return content
 
 
-def _value(table: Path, line: int, text: str) -> int:
+def _value(table: Path, line: int, text: str, highest: int = HIGHEST) -> int:
     try:
         value = int(text) if text.lstrip("-").isdigit() else int(float(text))
-        exact = float(text) == value and 0 <= value <= HIGHEST
+        exact = float(text) == value and 0 <= value <= highest
     except (ValueError, OverflowError):
         exact = False
     if not exact:
         raise TableFault(
-            f"{table.name}, line {line}: a value is a whole number up to {HIGHEST}, got {text!r}"
+            f"{table.name}, line {line}: a value is a whole number up to {highest}, got {text!r}"
         )
     return value
 

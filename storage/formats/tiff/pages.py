@@ -19,6 +19,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 CUT_SHORT = "it is cut short: pages that it lists are missing; copy it again"
 MANY = "its pages differ in size or kind; save them as separate files"
 NO_AXES = ("generic", "uniform")  # what tifffile calls files that name no axes: every page is a slice
+ONE_BY_ONE = "shaped"  # tifffile's own files; several of these are pages that were written one by one
 NO_DATA = 0b1101  # NewSubfileType: reduced, mask, mixed raster content
 SLIDE_EXTRAS = ("Thumbnail", "Label", "Macro")  # of a whole-slide scanner, which marks only some of them
 MAX_OVERVIEWS = 64
@@ -39,6 +40,7 @@ class Planes:
     pages: tuple[TiffPage | TiffFrame, ...]
     series: TiffPageSeries | None = None  # where the file lists only the first of its planes
     channels: int = 1  # separate planes of one 8 bit colour picture
+    along: str = ""  # the letter of the axis along which they follow one another, where the file says it
 
     @property
     def first(self) -> TiffPage:
@@ -69,17 +71,18 @@ def planes_of(tiff: TiffFile, path: Path) -> Planes:
     series = _series(tiff)
     if _goes_on(tiff):
         raise FileRefused(CUT_SHORT)
-    if series.kind in NO_AXES:
+    one_by_one = series.kind == ONE_BY_ONE and len(tiff.series) > 1 and len(series.pages) == 1
+    if series.kind in NO_AXES or one_by_one:
         return _plain(tiff, path)
     _check_axes(series)
     check_size(series.shape, series.dtype.itemsize)
     pages = [page for page in series.pages if page is not None]
     if len(pages) < _count(series):
         _check_contiguous(pages, series, path)
-        return Planes((), series, _channels(series))
+        return Planes((), series, _channels(series), _along(series))
     for page in pages:
         _check_stored(page)
-    return Planes(tuple(pages), channels=_channels(series))
+    return Planes(tuple(pages), channels=_channels(series), along=_along(series))
 
 
 def _series(tiff: TiffFile) -> TiffPageSeries:
@@ -87,7 +90,7 @@ def _series(tiff: TiffFile) -> TiffPageSeries:
     found = found or list(tiff.series)
     if not found:
         raise FileRefused("it has no pixels")
-    if found[0].kind not in NO_AXES and len(found) != 1:
+    if found[0].kind not in (*NO_AXES, ONE_BY_ONE) and len(found) != 1:
         raise FileRefused(MANY)
     return found[0]
 
@@ -142,6 +145,10 @@ def _channels(series: TiffPageSeries) -> int:
     """3 for red, green and blue kept as pages of 8 bits; channels that OME-XML names are other things than colours."""
     rgb = _outer(series) == {"C": 3} and series.dtype == np.uint8 and series.keyframe.samplesperpixel == 1
     return 3 if rgb and series.kind != "ome" else 1
+
+
+def _along(series: TiffPageSeries) -> str:
+    return "".join(_outer(series))
 
 
 def _count(series: TiffPageSeries) -> int:

@@ -25,6 +25,7 @@ warnings.filterwarnings(
 RESOLUTION_UNIT_MM = {2: 25.4, 3: 10.0}  # the tag's own codes: inch, centimetre
 SCREEN_DPI = (1, 72, 96)  # what programs write when they know nothing
 FOURTH_BAND = "its fourth band, of which it does not say what it is, is left out"
+TIMES = "its pages are moments in time and no depth; they come in as slices"
 
 Spacing = tuple[float, float, float]
 
@@ -36,7 +37,7 @@ def read(path: Path) -> Scan:
         bits = significant_bits(tiff.ome_metadata)
         volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
         grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
-        remarks = _remarks(planes.first)
+        remarks = _remarks(planes)
     pixels = np.ascontiguousarray(volume if volume.ndim == 4 else to_pixel_type(volume))
     return Scan(
         name=shown_name(path),
@@ -67,12 +68,14 @@ def look(path: Path) -> Look:
         if swaps_sides(_orientation(planes.first)):
             rows, columns = columns, rows
         depth = 1 if planes.channels == 3 else len(planes)
-        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), _remarks(planes.first))
+        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), _remarks(planes))
 
 
-def _remarks(page: TiffPage) -> tuple[str, ...]:
+def _remarks(planes: Planes) -> tuple[str, ...]:
+    page, times = planes.first, planes.along == "T"
     deep = page.photometric != PHOTOMETRIC.PALETTE and page.samplesperpixel > 2 and page.bitspersample != 8
-    return ((FOURTH_BAND,) if unexplained_band(page) else ()) + ((DEEP_COLOUR,) if deep else ())
+    said = {FOURTH_BAND: unexplained_band(page), DEEP_COLOUR: deep, TIMES: times}
+    return tuple(remark for remark, holds in said.items() if holds)
 
 
 def _stacked(pages: Iterable[NDArray[Any]], planes: Planes) -> NDArray[Any]:

@@ -63,6 +63,36 @@ def test_a_database_that_is_none_is_one_sentence(project: Path, command: str, co
     assert (project / "project.db").read_bytes() == content
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_in_place_of_the_database_is_one_sentence(project: Path, command: str, capsys):
+    (project / "project.db").unlink()
+    (project / "project.db").mkdir()
+    code, line = told(capsys, command, project)
+    assert code == 1 and "is no file" in line and "put it back from a copy" in line
+
+
+def test_a_project_that_is_a_file_is_one_sentence(tmp_path: Path, capsys):
+    picture(tmp_path / "data/a.png")
+    code, line = told(capsys, "import", picture(tmp_path / "b.png"))
+    assert code == 1 and "is a file and a project is a folder" in line
+
+
+def test_masks_that_are_not_there_are_told(tmp_path: Path, capsys):
+    picture(tmp_path / "data/a.png")
+    (tmp_path / "none").mkdir()
+    where = [str(tmp_path / "data"), "--project", str(tmp_path / "q")]
+    assert app.main(["import", *where, "--labels", str(tmp_path / "none")]) == 0
+    assert "refused: none: it holds no mask" in capsys.readouterr().err
+    assert app.main(["import", *where, "--labels", str(tmp_path / "gone")]) == 1
+    assert "give a file or a folder of masks" in capsys.readouterr().err
+
+
+def test_a_look_at_nothing_says_so(tmp_path: Path, capsys):
+    (tmp_path / "none").mkdir()
+    assert app.main(["import", str(tmp_path / "none"), "--dry-run", "--project", str(tmp_path / "q")]) == 1
+    assert "There is no image in it" in capsys.readouterr().out
+
+
 def test_a_database_of_another_program_is_one_sentence(tmp_path: Path, capsys):
     (tmp_path / "p").mkdir()
     with sqlite3.connect(tmp_path / "p" / "project.db") as other:

@@ -37,10 +37,11 @@ def names(store: Store, *sources: str) -> list[str]:
     [
         (["A/b_3.png", "B/b.jpg", "C/b.png"], ["b_3", "B_b", "C_b"]),
         (["a.png", "x/a.png"], ["a", "x_a"]),
+        (["a.png", "a.tif", "b.ome.tif", "b.png"], ["a_png", "a_tif", "b_ome_tif", "b_png"]),
         (["in/x/a.png", "in/y/a.png"], ["x_a", "y_a"]),
         (["1/x/a.png", "2/x/a.png"], ["1_x_a", "2_x_a"]),
         (["a.png", "A.png"], ["a_1", "A_2"]),
-        (["a.png", "a.jpg"], ["a_1", "a_2"]),
+        (["a.png", "a.jpg"], ["a_png", "a_jpg"]),
         (["a.nii.gz", "a_instances.nii.gz"], ["a_1", "a_instances_2"]),
         (["x/a.png", "y/a.png", "x_a.png"], ["x_a_1", "y_a", "x_a_3"]),
         (["nul.png", "b?:.png"], ["_nul", "b"]),

@@ -123,10 +123,8 @@ def test_a_mask_of_ones_is_one_class_whatever_its_type(kind: type, store: Store,
     assert class_names(store) == {1: "1"} and np.array_equal(folded(store, image_id).known()[0], DISK)
 
 
-def test_negative_numbers_and_colours_are_refused(store: Store, tmp_path: Path):
-    colours = np.zeros((*SHAPE, 3), np.uint8)
-    colours[DISK, 0] = 255
-    data = labelled(tmp_path, colours)
+def test_negative_numbers_and_photographs_are_refused(store: Store, tmp_path: Path):
+    data = labelled(tmp_path, np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8))
     picture(data / "images/9.png", SHAPE, seed=9)
     tifffile.imwrite(data / "labels/9.tif", np.where(DISK, -1, 1).astype(np.int16))
     report = run(store, data)
@@ -240,7 +238,8 @@ def test_a_table_of_names_is_read_however_it_is_written(
         ("labels.csv", b"value,name\none,liver\n", "line 2"),
         ("labels.csv", "value,name\n1,Größe\n".encode("latin-1"), "save it as UTF-8"),
         ("dataset.json", b"{labels", "not JSON"),
-        ("dataset.json", b'{"labels": {"a": {"b": 1}}}', "another way"),
+        ("dataset.json", b'{"labels": {"a": {"b": 1}}}', "names nothing"),
+        ("dataset.json", b'{"labels": {"a": 1, "b": "c"}}', "another way"),
         ("dataset.json", b'{"name": "x"}', "no 'labels'"),
     ],
 )

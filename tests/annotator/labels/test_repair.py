@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import app
+from annotator.exchange.import_tags import import_tags
 from annotator.protocol.frames import encode_runs
 from annotator.protocol.incoming import LabelMessage, UndoMessage
 from annotator.workflow import Refused, Workflow
@@ -222,12 +223,29 @@ def test_the_page_can_ask_for_all_of_it_and_twice(workflow: Workflow):
 
         for _ in range(2):
             assert ask("images/1/rename", name="new", key="k1") == "Renamed ball to new"
+        ask("images/1/orientation", ends=["I", "P", "L"])
+        assert client.get("/api/images/1").json()["marks"] == [["I", "S"], ["P", "A"], ["L", "R"]]
+        ask(f"acts/{client.get('/api/acts').json()['acts'][0]['id']}/undo")
         ask("images/1/spacing", spacing_mm=[3, 1, 1])
         ask("images/delete", images=[1])
         facts = client.get("/api/acts").json()
-        assert len(facts["acts"]) == 3 and facts["bin"][0]["name"] == "new"
+        assert len(facts["acts"]) == 4 and facts["bin"][0]["name"] == "new"
         ask("images/restore", images=[1])
         ask(f"acts/{facts['acts'][1]['id']}/undo")
         assert client.get("/api/images/1").json()["spacing_mm"] == [2, 1, 1]
         assert client.post("/api/images/1/rename", json={"name": "\n"}).status_code == 400
         ask("bin/empty")
+
+
+def test_imported_tags_are_undone_and_come_again(workflow: Workflow, tmp_path: Path):
+    store = workflow.store
+    (tmp_path / "tags.csv").write_text("image,class,present,slice\nball,new,1,3\nball,one,0,4\n")
+    assert import_tags(store, tmp_path / "tags.csv").tagged == 2
+    (act,) = workflow.repair.acts()
+    assert act["title"] == "Imported tags.csv: tags on 1 image"
+    workflow.repair.undo("ann", act["id"])
+    assert not store.tags.of() and [c.name for c in store.classes()] == ["one"]
+    workflow.repair.redo("ann", act["id"])
+    assert len(store.tags.of()) == 2 and import_tags(store, tmp_path / "tags.csv").tagged == 0
+    workflow.repair.undo("ann", act["id"])
+    assert import_tags(store, tmp_path / "tags.csv").tagged == 2 and len(store.tags.of()) == 2

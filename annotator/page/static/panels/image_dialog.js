@@ -7,6 +7,19 @@ import { element } from "../ui/dom.js";
 import { repair } from "./repair.js";
 
 const AXES = ["z", "y", "x"];
+const EDGES = [
+  ["First slice", "S"],
+  ["Top", "A"],
+  ["Left", "R"],
+]; // the low ends of z, y and x, and what they mostly are
+const SIDES = {
+  R: "R, right",
+  L: "L, left",
+  A: "A, front",
+  P: "P, back",
+  S: "S, head",
+  I: "I, feet",
+};
 
 /** Open it for the open image. */
 export function editImage() {
@@ -15,7 +28,13 @@ export function editImage() {
   const dialog = element("dialog.sw-dialog.sw-edit-image", { "aria-labelledby": "sw-edit-title" });
   dialog.append(
     element("header", {}, element("h2", { id: "sw-edit-title" }, image.name), closeButton(dialog)),
-    element("div.sw-edit-parts", {}, nameForm(image, dialog), spacingForm(image, dialog)),
+    element(
+      "div.sw-edit-parts",
+      {},
+      nameForm(image, dialog),
+      spacingForm(image, dialog),
+      image.shape[0] > 1 ? orientationForm(image, dialog) : null,
+    ),
     element(
       "footer",
       {},
@@ -71,6 +90,31 @@ function spacingForm(image, dialog) {
     element("span", {}, "Voxel in mm (z, y, x)"),
     fields,
     element("button.sw-button.small", { type: "submit" }, "Set spacing"),
+  );
+}
+
+/** Which side of the patient lies where; the picture stays, and its marks follow. */
+function orientationForm(image, dialog) {
+  const fields = EDGES.map(([edge], at) =>
+    element(
+      "select.sw-select",
+      { "aria-label": edge },
+      Object.entries(SIDES).map(([letter, side]) =>
+        element("option", { value: letter, selected: letter === image.marks?.[at]?.[0] }, side),
+      ),
+    ),
+  );
+  EDGES.forEach(([, usual], at) => (fields[at].value = image.marks?.[at]?.[0] ?? usual));
+  const take = async (event) => {
+    event.preventDefault();
+    const ends = fields.map((field) => field.value);
+    if (await repair(`/api/images/${image.id}/orientation`, { ends })) again(image, dialog);
+  };
+  return element(
+    "form.sw-row.sw-edit-sides",
+    { onsubmit: take },
+    EDGES.map(([edge], at) => element("label", {}, `${edge} `, fields[at])),
+    element("button.sw-button.small", { type: "submit" }, "Set sides"),
   );
 }
 

@@ -91,11 +91,11 @@ function howChoice(family, how, choose) {
 function valueRow(seen, changed) {
   const kind = element(
     "select.sw-select",
-    { "aria-label": `What ${seen.value} means` },
+    { "aria-label": `What ${seen.shown} means` },
     Object.entries(KINDS).map(([value, text]) => element("option", { value }, text)),
   );
   kind.value = seen.kind;
-  const name = seen.name || String(seen.value);
+  const name = seen.name || seen.shown;
   const inputs = nameAndColor({ ...seen, name }, changed);
   const refresh = () => {
     for (const input of inputs) input.disabled = kind.value !== "class";
@@ -108,7 +108,7 @@ function valueRow(seen, changed) {
   const node = element(
     "div.sw-look-value",
     {},
-    element("code", {}, String(seen.value)),
+    element("code", {}, swatch(seen.shown), seen.shown),
     kind,
     ...inputs,
     element("small", {}, files),
@@ -116,9 +116,15 @@ function valueRow(seen, changed) {
   return { node, seen, kind, inputs, refresh };
 }
 
+/** The colour itself where a mask is in colours. */
+function swatch(shown) {
+  if (!shown.startsWith("#")) return null;
+  return element("i.sw-look-swatch", { style: `background: ${shown}`, "aria-hidden": "true" });
+}
+
 /** [name, color]: the color of a class that is there already is not asked. */
-function nameAndColor({ name, color, known, value }, changed) {
-  const what = value === undefined ? "the objects" : value;
+function nameAndColor({ name, color, known, shown }, changed) {
+  const what = shown ?? "the objects";
   return [
     element("input.sw-input.sw-name", {
       value: name,
