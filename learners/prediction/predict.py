@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from learners.prediction.ensemble import SnapshotEnsemble
 from learners.prediction.metrics import mean_confidence
+from learners.prediction.plausible import plausible
 from learners.training.data import ImageReader
 from learners.training.plan import Plan, sides_for
-from learners.training.rare_objects import plausible
 from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.training.targets import Classes
 from learners.training.trainer import autocast

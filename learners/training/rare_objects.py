@@ -26,8 +26,7 @@ MOST_SHRUNK = 6.0
 PICTURES = 60  # that are looked at, the newest ones
 FEW_PERCENT = 5  # of labelled objects are smaller than nearly all of them
 SMALLEST = 0.25  # of that size: what is smaller is not proposed
-MOST_PERCENT = 90  # of labelled pictures hold no more objects than are proposed on one
-MARGIN = 1.0  # over the root of the labelled pictures: by how much there may be more than on any of them
+MARGIN = 1.0  # over the root of the labelled pictures: by how much more may be object than on any of them
 FOREGROUND_SHARE = 0.5  # of patches are centred on an object: more of the others than for ordinary objects
 WEIGHT = (
     20.0  # of an object's voxel in the cross-entropy: with 4 few places were likelier than not after a minute
@@ -42,7 +41,7 @@ class RareObjects:
     side: float  # pixels of a picture that an object of the median size fills, in height and width
     shrink: float  # pixels of a picture, along each side, for one of the network's
     smallest: float  # pixels of a picture that a proposed object has at least
-    most: int  # objects proposed on a picture
+    most: int  # objects proposed on a picture: as many as on an average labelled one
     share: float  # of a picture that is proposed at most
 
     def as_json(self) -> dict[str, Any]:
@@ -79,41 +78,13 @@ def rare_objects(examples: Sequence[Example], before: RareObjects | None = None)
         side=round(side, 1),
         shrink=shrink,
         smallest=round(SMALLEST * float(np.percentile(sizes, FEW_PERCENT)), 1),
-        most=max(1, math.ceil(more * float(np.percentile(counts, MOST_PERCENT)))),
+        most=max(1, round(float(np.mean(counts)))),
         share=round(more * max(shares), 6),
     )
 
 
 def same_scale(a: RareObjects | None, b: RareObjects | None) -> bool:
     return (1.0 if a is None else a.shrink) == (1.0 if b is None else b.shrink)
-
-
-def plausible(
-    classes: NDArray[np.uint8], confidence: NDArray[np.uint8], rare: RareObjects
-) -> NDArray[np.bool_]:
-    """(Z, Y, X) which of the proposed voxels may stay, on each slice: the surest ones where more is proposed than
-    people labelled on any, of these the objects that are large enough, and of those the surest."""
-    keep = np.zeros(classes.shape, bool)
-    for z in range(len(classes)):
-        pieces, count = ndimage.label(_surest(classes[z] > 0, confidence[z], rare.share))
-        if count:
-            flat = pieces.ravel()
-            sizes = np.bincount(flat, minlength=count + 1)[1:]
-            sure = np.bincount(flat, confidence[z].ravel(), count + 1)[1:] / sizes
-            large = np.flatnonzero(sizes >= rare.smallest)
-            chosen = large[np.argsort(-sure[large], kind="stable")[: rare.most]]
-            keep[z] = np.isin(pieces, chosen + 1)
-    return keep
-
-
-def _surest(proposed: NDArray[np.bool_], confidence: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
-    """(H, W) so much of the slice at most; more where more is equally sure."""
-    most = max(1, int(share * proposed.size))
-    if np.count_nonzero(proposed) <= most:
-        return proposed
-    sure = confidence[proposed]
-    limit = np.partition(sure, -most)[-most]
-    return np.asarray(proposed & (confidence >= limit), np.bool_)
 
 
 def _measured(examples: Sequence[Example]) -> tuple[list[int], list[int], list[float]]:
