@@ -283,3 +283,13 @@ def m012_image_files(db: Database) -> None:
         ) without rowid;
         create index image_files_image on image_files(image_id);
     """)
+
+
+@migration()
+def m014_claims_anew(db: Database) -> None:
+    """A model's word about itself is another number than it was, so that the old ones calibrate nothing."""
+    db.executescript("""
+        update predictions set claimed = null, expected_dice = null, expected_low = null, expected_high = null;
+        update corrections set claimed = null;
+        update judged set claimed = null;
+    """)

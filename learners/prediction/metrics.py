@@ -42,17 +42,3 @@ def stability(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         union = ((a == c) | (b == c)).sum()
         scores.append(((a == c) & (b == c)).sum() / union)
     return float(np.mean(scores)) if scores else 1.0
-
-
-def mean_confidence(inside: NDArray[np.float64], sizes: NDArray[np.float64]) -> float | None:
-    """How sure a model is of the objects that it proposes: (K,) sums of its probability inside its own class map, and
-    the map's sizes. None where it proposes nothing.
-
-    It says more of the true Dice than a soft Dice does, which counts what little a model doubts of a large background:
-    rank correlation 0.82 against 0.25 on pictures of nuclei, 0.47 against 0.33 on atlases
-    (docs/measured/calibration.md).
-    """
-    there = sizes > 0
-    if not there.any():
-        return None
-    return float(np.mean(inside[there] / sizes[there]))

@@ -80,7 +80,7 @@ class BatchPredictor:
         files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
         settled = sums.members.stability if sums.members else self._stability(case, open_npy(files.classes))
-        score = ImageScore(image_id, sums.claim.confidence, settled)
+        score = ImageScore(image_id, sums.claim.said, settled)
         return score, pool_of(case, sums, score)
 
     def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:

@@ -14,7 +14,8 @@ from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.choice import ProjectSummary, choose
 from learners.methods import bcp, mean_teacher, stpp, supervised, unimatch, weak
-from learners.prediction.metrics import dice_of, mean_confidence, mean_dice, overlaps, stability
+from learners.prediction.metrics import dice_of, mean_dice, overlaps, stability
+from learners.prediction.predict import Claim
 from learners.propagate import PROPAGATORS
 from learners.training.augment import Views, strong_look
 from learners.training.budget import Budget
@@ -322,10 +323,30 @@ def test_dice_of_empty_against_empty_says_nothing():
     assert mean_dice([np.array([np.nan])]) is None and mean_dice([]) is None
 
 
-def test_a_model_is_as_sure_as_it_is_of_the_objects_that_it_proposes():
-    assert mean_confidence(np.zeros(2), np.zeros(2)) is None
-    sure = mean_confidence(np.array([8.0, 0.0, 30.0]), np.array([10.0, 0.0, 50.0]))
-    assert sure == pytest.approx(0.7), "classes count alike, those that it does not propose not at all"
+def test_a_model_is_as_sure_as_its_outlines_are_clear_and_of_the_classes_that_it_proposes():
+    def said(*edges: float) -> float | None:
+        """Half of a row is object, four voxels of it this likely."""
+        p = np.array([0.02] * 8 + [0.99] * 4 + list(edges), np.float32)
+        p = np.stack([1 - p, p, np.zeros_like(p)])[:, None, None]
+        claim = Claim(3)
+        claim.add(p, p.argmax(0).astype(np.uint8))
+        return claim.said
+
+    clear, blurred, nothing = said(*[0.99] * 4), said(0.6, 0.55, 0.45, 0.4), Claim(3).said
+    assert clear is not None and blurred is not None and nothing is None
+    assert clear == pytest.approx(2 / 3 + 1 / 3 * 0.986, abs=0.01) and blurred == pytest.approx(
+        0.71, abs=0.02
+    )
+
+
+def test_what_is_not_proposed_after_all_is_no_longer_claimed():
+    p = np.array([[0.95, 0.55, 0.6, 0.1]], np.float32)[:, None, None]
+    p = np.concatenate([1 - p, p])
+    claim, other = Claim(2), Claim(2)
+    claim.add(p, p.argmax(0).astype(np.uint8))
+    claim.leave_out(np.array([1, 1], np.int16), np.array([0.55, 0.6]))
+    other.add(p[..., [0, 3]], p.argmax(0).astype(np.uint8)[..., [0, 3]])
+    assert claim.said == pytest.approx(other.said)
 
 
 @pytest.mark.parametrize(("spec", "sides"), [(SPEC2, (8, 12)), (SPEC3, (3, 8, 12))])
