@@ -46,13 +46,23 @@ def test_images_keep_their_order_and_stay_between_0_and_1():
     assert all(a <= b for a, b in zip(middles, middles[1:])) and middles[0] >= 0 and middles[-1] <= 1
 
 
-def test_few_images_say_little_beyond_their_mean():
-    some = calibrate(evidence(4))
-    many = calibrate(evidence(4) * 6)
-    assert some is not None and many is not None
-    mean = np.mean([boastful(c) for c in CLAIMS[:4]])
-    off = [abs(each.expected(0.90)[0] - mean) for each in (some, many)]
-    assert off[0] < off[1]
+def test_few_images_move_a_word_and_many_turn_it():
+    rng = np.random.default_rng(0)
+
+    def slope(count: int) -> float:
+        claims = rng.uniform(0.6, 0.9, count)
+        found = calibrate([Evidence(c, 3 * c - 1.6 + rng.normal(0, 0.08)) for c in claims])
+        assert found is not None
+        return (found.expected(0.8)[0] - found.expected(0.7)[0]) / 0.1
+
+    few, many = np.mean([slope(4) for _ in range(30)]), np.mean([slope(100) for _ in range(10)])
+    assert 1 < few < many == pytest.approx(3, abs=0.25)
+
+
+def test_one_failure_among_the_judged_images_does_not_spoil_the_others():
+    good = [Evidence(c, c - 0.05) for c in np.linspace(0.8, 0.95, 7)]
+    found = calibrate([*good, Evidence(0.93, 0.2)])
+    assert found is not None and found.expected(0.9)[0] == pytest.approx(0.85, abs=0.03)
 
 
 def test_a_range_is_as_wide_as_the_word_is_unreliable():
