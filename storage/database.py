@@ -41,15 +41,6 @@ class DamagedDatabase(RuntimeError):
         )
 
 
-class OlderProject(RuntimeError):
-    """A look at a project whose tables an older version made."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path.parent} was made by an older version; open it once, which brings it up to date"
-        )
-
-
 class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         # Protects the connection. It is a leaf: nobody takes another lock while holding it.
@@ -129,8 +120,6 @@ class Database:
         except sqlite3.DatabaseError as error:
             if sign := next((sign for sign in DAMAGE if sign in str(error)), ""):
                 raise DamagedDatabase(self._path, sign) from error
-            if self.looking and "no such" in str(error):
-                raise OlderProject(self._path) from error
             raise
 
 

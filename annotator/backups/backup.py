@@ -51,11 +51,13 @@ def back_up(root: Path, target: Path, job: Job) -> Manifest:
         raise FileExistsError(f"{target} is there already; give another name or delete it")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.unfinished")
+    database = target.with_name(f"{target.name}.db.unfinished")
+    database.unlink(missing_ok=True)  # of one that was killed
     try:
         with full_disk_told("free some space and back up again"):
             for tried in range(1, TRIES + 1):
                 try:
-                    manifest = _write(root, unfinished, job)
+                    manifest = _write(root, unfinished, database, job)
                     break
                 except FileGone:
                     if tried == TRIES:
@@ -63,25 +65,25 @@ def back_up(root: Path, target: Path, job: Job) -> Manifest:
             os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+        database.unlink(missing_ok=True)
     sync_directory(target.parent)
     return manifest
 
 
-def _write(root: Path, archive: Path, job: Job) -> Manifest:
-    with TemporaryDirectory(dir=archive.parent, prefix=".backup-") as folder:
-        database = Path(folder) / DATABASE
-        copy_database(root, database)
-        named = files_named(database, root)
-        with open(archive, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as content:
-            files = _add_all(content, root, named, job)
-            forget_proposals(database, files)  # replaced while the archive was written
-            files[DATABASE] = _add(content, database, DATABASE)
-            made = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            manifest = Manifest(FORMAT, root.resolve().name, made, clock_in(database), files)
-            content.writestr(MANIFEST, json.dumps(asdict(manifest)))
-            content.close()
-            file.flush()
-            os.fsync(file.fileno())
+def _write(root: Path, archive: Path, database: Path, job: Job) -> Manifest:
+    database.unlink(missing_ok=True)
+    copy_database(root, database)
+    named = files_named(database, root)
+    with open(archive, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as content:
+        files = _add_all(content, root, named, job)
+        forget_proposals(database, files)  # replaced while the archive was written
+        files[DATABASE] = _add(content, database, DATABASE)
+        made = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        manifest = Manifest(FORMAT, root.resolve().name, made, clock_in(database), files)
+        content.writestr(MANIFEST, json.dumps(asdict(manifest)))
+        content.close()
+        file.flush()
+        os.fsync(file.fileno())
     return manifest
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlite_utils import Database as Tables
+
 from storage.safety.scratch import LEAST, scratch_folder
+from storage.schema import migration
 
 UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol", "is full")
 COUNTED = "image_progress"  # a table that can be made again: counting writes a copy of it in memory
@@ -27,7 +30,15 @@ class LookedAt:
 
 def look_at(path: Path) -> LookedAt:
     """SQLite keeps notes beside a database even to read it; where the folder forbids that, it is read as it stands, or
-    with a journal beside it, as a copy. Raises sqlite3.DatabaseError, NoScratch."""
+    with a journal beside it or of an older version, as a copy. Raises sqlite3.DatabaseError, NoScratch."""
+    look = _as_it_is(path)
+    if not _behind(look.connection):
+        return look
+    look.close()
+    return _copy(path)
+
+
+def _as_it_is(path: Path) -> LookedAt:
     try:
         return LookedAt(_opened(path))
     except sqlite3.OperationalError as error:
@@ -35,12 +46,22 @@ def look_at(path: Path) -> LookedAt:
             raise
     if not _size(_journal(path)):
         return LookedAt(_opened(path, immutable=True))
+    return _copy(path)
+
+
+def _copy(path: Path) -> LookedAt:
     copy = scratch_folder(2 * (_size(path) + _size(_journal(path))) + LEAST)
     try:
         return LookedAt(_opened(_copied(path, Path(copy.name))), copy)
     except BaseException:
         copy.cleanup()
         raise
+
+
+def _behind(connection: sqlite3.Connection) -> bool:
+    """Whether an older version made these tables, so that a copy has to be brought up to date."""
+    tables = Tables(connection)
+    return tables["images"].exists() and bool(migration.pending(tables))
 
 
 def _opened(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
@@ -64,14 +85,17 @@ def _shadow(connection: sqlite3.Connection) -> None:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """A copy with its journal brought in."""
+    """A copy with its journal brought in, and the tables of this version."""
     copy = folder / path.name
     shutil.copyfile(path, copy)
-    shutil.copyfile(_journal(path), _journal(copy))
+    if _size(_journal(path)):
+        shutil.copyfile(_journal(path), _journal(copy))
     connection = sqlite3.connect(copy)
     try:
         connection.execute("pragma wal_checkpoint(truncate)")
         connection.execute("pragma journal_mode = delete")
+        if Tables(connection)["images"].exists():
+            migration.apply(Tables(connection))
     finally:
         connection.close()
     return copy

@@ -33,6 +33,7 @@ ONLY_IN = {  # a library and the files that may know it
         "storage/events/acts.py",
         "storage/events/revoking.py",
         "storage/image_sources.py",
+        "storage/safety/looking.py",
         "storage/schema.py",
         "storage/store.py",
         "storage/tags.py",

@@ -62,6 +62,17 @@ def test_its_images_labels_objects_and_proposals_are_what_they_were(project: Pat
     store.close()
 
 
+def test_it_is_looked_at_without_being_brought_up_to_date(project: Path, expected: dict[str, Any]):
+    before = (project / "project.db").read_bytes()
+    store = Store.read_only(project)
+    assert [[c.id, c.name, c.color] for c in store.classes()] == expected["classes"]
+    assert store.newest_label() == expected["newest_label"] and store.image_states.counts()
+    for row in store.images()[1]:
+        assert digest(fold(row.shape, store.labels(row.id)).known()) == expected["images"][row.name]["known"]
+    store.close()
+    assert (project / "project.db").read_bytes() == before and not (project / ".lock").exists()
+
+
 def test_its_classes_settings_tags_and_history_are_what_they_were(project: Path, expected: dict[str, Any]):
     store = Store(project)
     assert [[c.id, c.name, c.color] for c in store.classes()] == expected["classes"]
