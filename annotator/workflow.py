@@ -29,6 +29,7 @@ from annotator.protocol.incoming import (
 )
 from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import box_within, prompts_of
+from annotator.text import sentence
 from storage.arrays import SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageBusy, StorageFull
 from storage.image_states import ImageQuery, Trait
@@ -85,7 +86,7 @@ class Workflow:
         return {
             "name": self.store.root.name,
             "user": user,
-            "looking": self.store.looking,
+            "looking": sentence(self.store.looking) if self.store.looking else "",
             "classes": class_list(self.store),
             "models": self.prompting.models(),
             "images_total": self.store.images(limit=0)[0],

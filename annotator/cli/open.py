@@ -1,6 +1,7 @@
 """`open`: the project in the browser."""
 
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,7 @@ def _serve(workflow: "Workflow", settings: "ServerSettings", options: Options) -
     from annotator.server import serve
 
     store = workflow.store
+    tempfile.tempdir = str(store.workplace) if store.looking else None  # the usual folder may be full as well
     if store.looking:
         print(sentence(store.looking), flush=True)
         if options.data is not None:

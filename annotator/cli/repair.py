@@ -48,7 +48,8 @@ def run_repair(options: Options) -> int:
 
     if not (options.project / "project.db").exists():
         raise FileNotFoundError(f"{options.project} is not a project; import images into it first")
-    store = Store(options.project)
+    looks = options.act in ("list", "bin")
+    store = Store.read_only(options.project) if looks else Store(options.project)
     try:
         lines = _carry_out(options, store, Repair(store, LabelCache(store)))
     finally:

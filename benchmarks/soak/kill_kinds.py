@@ -147,7 +147,7 @@ class CompleteKind(ChangeKind):
 class AcceptKind(ChangeKind):
     """Accept the whole volume, and take it back: the kill hits either."""
 
-    seconds = 1.0
+    seconds = 2.0
 
     def step(self, n: int, tell: Tell) -> None:
         key = self.take(tell, t="accept", image=1, axis=0, lo=0, hi=SHAPE[0])
@@ -157,7 +157,7 @@ class AcceptKind(ChangeKind):
 class ImportKind(KillKind):
     """Pictures with masks; the second run brings what the killed one did not, and nothing twice."""
 
-    seconds = 3.0
+    seconds = 6.0
     images = 24
 
     def prepare(self, folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_everything_is_shown_and_nothing_in_the_folder_changes(client: TestClien
     for path in READ:
         answer = client.get(f"/api/{path}")
         assert answer.status_code == 200, (path, answer.text)
-    assert client.get("/api/project").json()["looking"] == WHY
+    assert client.get("/api/project").json()["looking"] == f"T{WHY[1:]}."
     assert client.get("/api/progress").json()["work"] == 1
     assert contents(project) == before
 

@@ -180,6 +180,7 @@ function facts() {
 
 function factsText({ shown, running }, accepted) {
   if (!session.image) return "";
+  if (!shown && session.project.looking) return "No proposal is stored for this image.";
   if (!session.project.proposes)
     return "Proposals are switched off; restart the server without --no-fill.";
   if (allAccepted(accepted))
