@@ -268,6 +268,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         """`ready` is called once pages can be served."""
         super().__init__(_config(app.guard, settings))
+        logging.getLogger("uvicorn.error").addFilter(_worth_saying)
         self._app, self._settings, self.port = app, settings, listener.getsockname()[1]
         self.healed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -340,6 +341,11 @@ def _config(app: Guard, settings: ServerSettings) -> uvicorn.Config:
         ssl_keyfile=settings.certificate_key,
         ssl_context_factory=_tls if settings.certificate else None,
     )
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """uvicorn (0.54) calls it an error when a handshake is refused by an answer; strangers would fill the log."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 def _tls(config: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

@@ -1,12 +1,14 @@
 """One guard in front of every route, ours and Gradio's, HTTP and websocket."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
 import socket
 from collections.abc import Callable
 
+from h11 import LocalProtocolError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 SIGNED_IN = Rate(per_second=400, burst=4000)  # the wheel asks for up to 180 slices a second
 STRANGERS = Rate(per_second=10, burst=100)
 STRANGER_SECONDS = 10.0  # for sending a whole sign-in form
+GONE_SECONDS = 5.0
 BODY_LIMIT = 1 << 20
 LONGEST_PATH, LONGEST_NAME = 2048, 255  # of an address and of a part of it: no file has a longer name
 SIGN_IN_LIMIT = 16 << 10
@@ -82,6 +85,12 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        gone = asyncio.Event()
+        await self._serve(scope, receive, _while_there(send, gone))
+        if gone.is_set():
+            await _disconnected(receive)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = RequestInfo.of(scope, self._settings.root_path)
         if visit.wants_page and visit.path == self._settings.root_path:
             await RedirectResponse(f"{visit.path}/", 307)(scope, receive, self._armoured(send))
@@ -252,6 +261,26 @@ class Guard:
             await send(message)
 
         return sending
+
+
+def _while_there(send: Send, gone: asyncio.Event) -> Send:
+    """Drops what is sent to a visitor whose request broke off half-way: uvicorn has answered 400 by then."""
+
+    async def sending(message: Message) -> None:
+        try:
+            await send(message)
+        except LocalProtocolError:
+            gone.set()
+
+    return sending
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Until the server knows it too; else it would complain in its log that an answer is not complete."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GONE_SECONDS):
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 def _armour(headers: list[tuple[bytes, bytes]], always: dict[str, str]) -> list[tuple[bytes, bytes]]:
