@@ -21,10 +21,12 @@ from storage.safety.contents import (
     files_named,
     forget_proposals,
 )
+from storage.safety.writable import need_room
 
 MANIFEST = "backup.json"
 FORMAT = 1
 BLOCK = 1 << 20
+RESERVE = 256 << 20  # bytes of the project's disk that stay free for labels
 TRIES = 3  # the bin may be emptied while files are read
 
 
@@ -74,6 +76,7 @@ def _write(root: Path, archive: Path, database: Path, job: Job) -> Manifest:
     database.unlink(missing_ok=True)
     copy_database(root, database)
     named = files_named(database, root)
+    need_room(archive.parent, _size(root, database, named), "the backup")
     with open(archive, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as content:
         files = _add_all(content, root, named, job)
         forget_proposals(database, files)  # replaced while the archive was written
@@ -85,6 +88,13 @@ def _write(root: Path, archive: Path, database: Path, job: Job) -> Manifest:
         file.flush()
         os.fsync(file.fileno())
     return manifest
+
+
+def _size(root: Path, database: Path, named: NamedFiles) -> int:
+    """Bytes of the archive and of what labels need beside it, where both are on one disk."""
+    paths = [path for place in named.own + named.derived if (path := root / place).exists()]
+    beside = RESERVE if database.stat().st_dev == root.stat().st_dev else 0
+    return sum(path.stat().st_size for path in [database, *paths]) + beside
 
 
 def _add_all(content: zipfile.ZipFile, root: Path, named: NamedFiles, job: Job) -> dict[str, tuple[int, str]]:

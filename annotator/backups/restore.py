@@ -15,7 +15,7 @@ from learners.training.bounded import read_member, unpack_member
 from storage.arrays import sync_directory
 from storage.database import full_disk_told
 from storage.safety.contents import DATABASE, files_named, forget_proposals
-from storage.safety.writable import ROOM
+from storage.safety.writable import need_room
 from storage.store import Store
 
 PLACES = re.compile(
@@ -62,7 +62,7 @@ def _from_archive(source: Path, folder: Path, job: Job) -> int:
         with zipfile.ZipFile(source) as archive:
             manifest = _manifest(archive)
             entries = {entry.filename: entry for entry in archive.infolist()}
-            _check_room(folder, sum(size for size, _ in manifest.files.values()))
+            need_room(folder, sum(size for size, _ in manifest.files.values()), "the project")
             for number, (place, (size, digest)) in enumerate(manifest.files.items()):
                 job.check()
                 job.report("restoring", number, len(manifest.files), place)
@@ -106,7 +106,7 @@ def _from_snapshot(source: Path, folder: Path, job: Job) -> int:
     sizes = {place: path.stat().st_size for place in places if (path := source.parent / place).is_file()}
     if lost := len(places) - len(sizes):
         job.refuse(f"{lost} files of this snapshot are missing; the command check names them")
-    _check_room(folder, sum(sizes.values()))
+    need_room(folder, sum(sizes.values()), "the project")
     for number, place in enumerate(sizes):
         job.check()
         job.report("restoring", number, len(sizes), place)
@@ -114,15 +114,6 @@ def _from_snapshot(source: Path, folder: Path, job: Job) -> int:
         shutil.copyfile(source.parent / place, folder / place)
     forget_proposals(folder / DATABASE, ())
     return len(sizes)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed + ROOM:
-        raise ValueError(
-            f"the project needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left; free some space "
-            "or choose another disk"
-        )
 
 
 def _digest(path: Path) -> str:

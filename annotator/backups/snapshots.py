@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from annotator.backups.backup import RESERVE
 from storage.database import full_disk_told
 from storage.lock import DIRECTORIES
 from storage.safety.contents import copy_database, facts_in, files_named
@@ -16,7 +17,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = "backups"
 KEPT = 7
-RESERVE = 256 << 20  # bytes that stay free for labels
 STAMP = "%Y-%m-%d_%H%M%S"
 
 
@@ -65,6 +65,7 @@ def _keep_files(root: Path, places: tuple[str, ...]) -> None:
     size = sum((root / p).stat().st_size for p in fresh if not (linked and p.startswith("images/")))
     if shutil.disk_usage(root).free < size + RESERVE:
         raise NoRoom(_no_room(root, size))
+    log.info("a snapshot copies %.1f MB and links the rest", size / 1e6)
     for place in fresh:
         copy = root / FOLDER / place
         with contextlib.suppress(FileNotFoundError):  # the bin was emptied meanwhile

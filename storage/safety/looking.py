@@ -1,5 +1,6 @@
 """A database for looking only: nothing is written beside it, and what is counted anew is kept in memory."""
 
+import contextlib
 import shutil
 import sqlite3
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from tempfile import TemporaryDirectory
 
 from sqlite_utils import Database as Tables
 
-from storage.safety.scratch import LEAST, scratch_folder
+from storage.safety.scratch import LEAST, NoScratch, scratch_folder
 from storage.schema import migration
 
 UNWRITABLE = ("readonly", "unable to open", "disk I/O error", "locking protocol", "is full")
+LARGE = 1 << 28  # bytes from which a database without a journal is read in its place
 COUNTED = "image_progress"  # a table that can be made again: counting writes a copy of it in memory
 
 
@@ -29,8 +31,9 @@ class LookedAt:
 
 
 def look_at(path: Path) -> LookedAt:
-    """SQLite keeps notes beside a database even to read it; where the folder forbids that, it is read as it stands, or
-    with a journal beside it or of an older version, as a copy. Raises sqlite3.DatabaseError, NoScratch."""
+    """SQLite keeps notes beside a database even to read it. Where the folder forbids that, a copy is read, or what is
+    large and has no journal, as it stands. A database of an older version is read as a copy too. Raises
+    sqlite3.DatabaseError, NoScratch."""
     look = _as_it_is(path)
     if not _behind(look.connection):
         return look
@@ -44,9 +47,11 @@ def _as_it_is(path: Path) -> LookedAt:
     except sqlite3.OperationalError as error:
         if not any(sign in str(error) for sign in UNWRITABLE):
             raise
-    if not _size(_journal(path)):
-        return LookedAt(_opened(path, immutable=True))
-    return _copy(path)
+    journal = _size(_journal(path))
+    if journal or _size(path) < LARGE:  # somebody on another computer may write it meanwhile
+        with contextlib.nullcontext() if journal else contextlib.suppress(NoScratch):
+            return _copy(path)
+    return LookedAt(_opened(path, immutable=True))
 
 
 def _copy(path: Path) -> LookedAt:

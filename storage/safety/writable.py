@@ -51,6 +51,16 @@ def check_room(root: Path) -> None:
         raise full_disk(root)
 
 
+def need_room(place: Path, needed: int, what: str) -> None:
+    """Before many bytes are written into a folder. Raises ValueError."""
+    free = shutil.disk_usage(place).free
+    if free < needed + ROOM:
+        raise ValueError(
+            f"{what} needs {(needed + ROOM) / 1e6:,.0f} MB, and the disk of {place} has {free / 1e6:,.0f} MB left; "
+            "free some space or choose another disk"
+        )
+
+
 def can_be_written(root: Path) -> bool:
     """Whether a project that was only looked at may be opened anew: there is room, and a file can be written."""
     probe = root / f".probe-{os.getpid()}.tmp"

@@ -146,7 +146,7 @@ def huge(content, told) -> None:
         (bomb, "out of almost nothing"),
         (torn, "is damaged; use another backup"),
         (missing, "is missing in forged.zip; use another backup"),
-        (huge, "the disk has"),
+        (huge, "the project needs .* MB, and the disk of"),
         (lambda c, t: t.update(files=3), "of this archive is damaged"),
         (lambda c, t: t.update(format=2), "a newer version made this backup"),
         (lambda c, t: t["files"].pop("project.db") and None, "of this archive is damaged"),

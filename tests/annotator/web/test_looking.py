@@ -1,5 +1,6 @@
 """A server of a project that is only looked at: it shows and exports everything, and writes nothing into it."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,17 +24,18 @@ from tests.support.asgi_client import OWN, client_of, live, small_app, visit
 WHY = "the disk of this project is full, so nothing can be changed"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    store = Store(tmp_path / "project")
+@pytest.fixture(scope="module")  # nothing in it changes
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("looked") / "project"
+    store = Store(folder)
     store.add_class("one")
     store.add_image(ball()[0])
     store.add_label(drawn(SliceRef(1, 0, 4), np.ones((3, 4), np.uint8)))
     store.close()
-    return tmp_path / "project"
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workflow(project: Path) -> Iterator[Workflow]:
     store = Store.read_only(project, WHY)
     workflow = Workflow(store, PromptService(store))
@@ -41,12 +43,12 @@ def workflow(project: Path) -> Iterator[Workflow]:
     workflow.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(workflow: Workflow) -> App:
     return small_app(workflow, fill=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(app: App) -> Iterator[TestClient]:
     with visit(app) as client:
         yield client
@@ -115,7 +117,8 @@ def test_labels_are_exported_elsewhere(client: TestClient, app: App, project: Pa
     assert contents(project) == before
 
 
-def test_people_sign_in_to_a_look_and_links_wait(project: Path):
+def test_people_sign_in_to_a_look_and_links_wait(project: Path, tmp_path: Path):
+    project = shutil.copytree(project, tmp_path / "project")
     accounts = Accounts(project / "private")
     accounts.add_user("ann", "a long password")
     token = accounts.make_link("bob")
