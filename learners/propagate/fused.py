@@ -68,13 +68,17 @@ def fuse(case: PropagationInput, prior: Prior, run: RunControl | None = None) ->
 
 
 def _with_implied(case: PropagationInput, prior: Prior) -> PropagationInput:
-    """The case with the background that open slices imply, save for proposed objects that nobody has touched there."""
+    """The case with what open slices imply: background, save for proposed objects that nobody has touched there; and
+    that classes which nobody has drawn there yet are where they were proposed: their turn comes."""
     known = with_surroundings(case).known
     for s in case.slices:
         said, now = plane(case.known, s.axis, s.index), plane(known, s.axis, s.index)
-        implied = (said == UNLABELLED) & (now == BACKGROUND)
-        if not s.complete and implied.any():
-            now[implied & _untouched(plane(prior.classes, s.axis, s.index), said)] = UNLABELLED
+        if s.complete or not case.drawn[s]:
+            continue
+        proposed, unsaid = plane(prior.classes, s.axis, s.index), said == UNLABELLED
+        now[unsaid & (now == BACKGROUND) & _untouched(proposed, said)] = UNLABELLED
+        to_come = unsaid & ~np.isin(proposed, (BACKGROUND, UNLABELLED, *case.drawn[s]))
+        now[to_come] = proposed[to_come]
     return replace(case, known=known)
 
 

@@ -124,6 +124,25 @@ def test_a_class_that_is_not_on_the_slice_keeps_its_proposal():
     assert dice(fill("random_walker", case).classes, truth, 2) == 0, "as it was without a proposal"
 
 
+def test_a_class_that_is_not_drawn_yet_on_an_open_slice_keeps_its_proposal_there():
+    image, truth = phantom()
+    index = 12
+    classes = truth.copy()
+    classes[:, :, 12:][truth[:, :, 12:] == 1] = (
+        2  # the second class reaches into the first, as atlases have it
+    )
+    known = np.full(SHAPE, UNLABELLED, np.uint8)
+    known[index][truth[index] == 1] = 1
+    first = PropagationInput(image, known, (LabelledSlice(0, index, False, (1,)),), SPACING)
+    fused = fuse(first, prior(classes)).classes
+    to_come = (classes[index] == 2) & (known[index] == UNLABELLED)
+    assert to_come.any() and (fused[index][to_come] == 2).all()
+    assert dice(fused, truth, 2) >= dice(classes, truth, 2)
+    said = replace(first, slices=(LabelledSlice(0, index, True, (1,)),), known=known.copy())
+    said.known[index][said.known[index] == UNLABELLED] = 0
+    assert not (fuse(said, prior(classes)).classes[index] == 2).any(), "it is complete: nothing more is there"
+
+
 def test_far_from_a_contradiction_nothing_changes_by_a_bit():
     image, truth = phantom()
     classes, confidence = bent(truth, 4), np.random.default_rng(0).integers(1, 255, SHAPE).astype(np.uint8)
