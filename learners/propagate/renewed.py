@@ -19,6 +19,7 @@ SHOWN = (
     0.4  # of a class's largest cross-section that way: a slice with as much of it says what the class is like
 )
 HARDLY = 0.2  # of it: who saw no more of a class so far knows nothing of it that a further slice could spoil
+SIZE = 1.5  # times further than the new slices show it, a new fill may let a class shrink
 SPARE = 0.1  # of Dice: by how much more a new fill may differ from the one before than that was found wrong
 BETTER = 0.8  # of the other's wrong pixels on the new slices: less is chance
 IN_A_ROW = 2
@@ -94,7 +95,12 @@ def _told(
     seen, shown = (_most_shown(case, slices, widest) for slices in (earlier, newer))
     enough = (shown >= SHOWN) | ((seen < HARDLY) & (shown >= seen) & (shown > 0))
     found = [int(v) for v in np.flatnonzero(enough) if v not in (BACKGROUND, UNLABELLED)]
-    return [v for v in found if dice(before, anew, v) >= _right_before(case, before, newer, v) - SPARE]
+    return [
+        v
+        for v in found
+        if dice(before, anew, v) >= _right_before(case, before, newer, v) - SPARE
+        and _shrinks_as_shown(case, before, anew, newer, v)
+    ]
 
 
 def _areas(classes: Volume3, axis: int) -> NDArray[np.int64]:
@@ -132,6 +138,17 @@ def _right_before(
     cuts = [(plane(before, s.axis, s.index), plane(case.known, s.axis, s.index)) for s in newer]
     said = [(b[k != UNLABELLED], k[k != UNLABELLED]) for b, k in cuts]
     return dice(np.concatenate([b for b, _ in said]), np.concatenate([k for _, k in said]), value)
+
+
+def _shrinks_as_shown(
+    case: PropagationInput, before: Volume3, anew: Volume3, newer: tuple[LabelledSlice, ...], value: int
+) -> bool:
+    """Whether a class loses about as much by the new fill as the new slices show that there was too much of it: a fill
+    that loses it between its slices is no better for being right on them."""
+    cuts = [(plane(before, s.axis, s.index), plane(case.known, s.axis, s.index)) for s in newer]
+    was = sum(int((b == value).sum()) for b, _ in cuts)
+    shown = min(1.0, sum(int((k == value).sum()) for _, k in cuts) / max(was, 1))
+    return int((anew == value).sum()) * SIZE >= shown * int((before == value).sum())
 
 
 def _nearer(case: PropagationInput, newer: tuple[LabelledSlice, ...]) -> NDArray[np.bool_]:

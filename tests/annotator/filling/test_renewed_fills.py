@@ -140,3 +140,19 @@ def test_a_fill_by_labels_alone_takes_over_once_two_new_slices_have_shown_it_to_
     worse = Trial(poor, wins=1)
     found, trial = next_fill(case, FillShown(Prior(project.truth, right.confidence), newer, worse), right)
     assert found is not right and trial.wins == 0
+
+
+def test_a_new_fill_that_loses_a_class_beside_its_slice_is_not_taken():
+    shape, at = (20, 20, 24), LabelledSlice(1, 10, True, (1,))
+    z, y, x = np.indices(shape)
+    truth = ((z - 10) ** 2 + (y - 10) ** 2 + (x - 10) ** 2 < 50).astype(np.uint8)
+    before = np.roll(truth, 5, 2)
+    thin = np.where(np.abs(y - 10) <= 2, before, 0).astype(np.uint8)
+    thin[:, 10] = truth[:, 10]
+    known = np.full(shape, UNLABELLED, np.uint8)
+    known[:, 10], known[:, 2] = truth[:, 10], 0
+    case = PropagationInput(np.zeros(shape, np.float32), known, (LabelledSlice(1, 2, True, ()), at))
+    sure = np.full(shape, 200, np.uint8)
+    shown = FillShown(Prior(before, sure), (at,))
+    found, _ = next_fill(case, shown, FilledVolume(thin, sure, 0.0, True))
+    assert thin.sum() < 0.6 * before.sum() < 0.7 * before.sum() < (found.classes == 1).sum()
