@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ MIN_TRUST = 0.2  # in a proposal that is expected to be worthless
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
 SLAB = 16  # slices
+NOTHING: Message = {"state": "none"}  # nothing is filled
 
 
 class VolumeFiller(Protocol):
@@ -46,6 +47,15 @@ class VolumeFiller(Protocol):
     ) -> FillDone: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A fill as it is asked for: proposals to correct, and the clock of the labels."""
+
+    spec: FillSpec
+    rows: list[PredictionRow]  # what learners propose, as `spec.priors`
+    rev: int
 
 
 class FillWorker:
@@ -205,63 +215,78 @@ class FillWorker:
                 self._undecided.append(image_id)
 
     def _fill(self, image_id: int, *, decides: bool) -> Message | None:
-        image, producer = self._store.image(image_id), self.propagator
-        with self._folds.lock:
-            folded = self._folds.get(image_id)
-            rev = folded.rev
-            labels = self._store.labels(image_id)
-            newest = self._store.newest_label(image_id, tags=False)
-            with self._changed:  # before anything can fail: what failed is not tried again by every page
-                self._tried[image_id] = newest, producer
-            if folded.unsaid == 0:  # by people: nothing is left to propose, whatever learners say of it
-                self._remove_others(image_id, None)
-                return {"state": "none"}
-            spec = self._spec(image, producer, labelled_slices(labels))
-            drawn = image.is_volume and _shows_object(folded, spec.slices)
-            rows = priors_of(self._store, image_id)
-            priors = tuple(self._prior(row, labels) for row in rows) if spec.slices else ()
-            last = self._store.predictions.newest(image_id, producer)
-            alone = last is not None and last.prior is None
-            spec = replace(spec, priors=priors, fills=drawn, alone=alone, decides=decides)
-            if last is not None and (alone or not priors):
-                spec = replace(spec, before=self._before(last, labels, spec.slices))
-            if drawn or spec.priors:
-                _write_known(spec.known, folded)
-        if not drawn:
+        asked = self._asked(image_id, decides=decides)
+        if asked is None:  # people said all: nothing is left to propose, whatever learners say of it
+            self._remove_others(image_id, None)
+            return NOTHING
+        spec = asked.spec
+        if not spec.fills:
             self._remove_others(image_id, None)  # no object is labelled any more: nothing holds the fill up
-        if not (drawn or spec.priors):
-            for row in rows:
+        if not (spec.fills or spec.priors):
+            for row in asked.rows:
                 self._store.predictions.restore(row)
-            return {"state": "none"}
+            return NOTHING
         try:
-            done = self._filler.fill(spec, lambda: self._superseded, self._progress(image_id, producer))
-            if done.unchanged:
-                return None
-            if drawn and priors and len(spec.slices) >= MIN_SLICES and not decides:
-                self._decide_later(image_id)
-            for row, files in zip(rows, spec.priors, strict=True):
-                if files.confidence_to.exists():
-                    self._store.predictions.correct(row, files.classes_to, files.confidence_to)
-            if not drawn:
-                return {"state": "none"}
-            prior = next((row.producer for row, p in zip(rows, spec.priors) if p == done.prior), None)
-            new = NewPrediction(
-                image_id, producer, "propagated", rev, spec.classes_to, spec.confidence_to, prior=prior
+            done = self._filler.fill(
+                spec, lambda: self._superseded, self._progress(image_id, spec.propagator)
             )
-            row = self._store.predictions.add(new)
+            return None if done.unchanged else self._filled(asked, done)
         finally:
             written = [path for files in spec.priors for path in (files.classes_to, files.confidence_to)]
             for path in (spec.known, spec.classes_to, spec.confidence_to, *written):
                 path.unlink(missing_ok=True)
-        log.info("image %s filled by %s in %.2f s", image_id, producer, done.seconds)
-        self._remove_others(image_id, producer)
+
+    def _asked(self, image_id: int, *, decides: bool) -> _Asked | None:
+        """What to fill by today's labels, what is known on disk where a process needs it; None where all is said."""
+        image, producer = self._store.image(image_id), self.propagator
+        with self._folds.lock:
+            folded = self._folds.get(image_id)
+            labels = self._store.labels(image_id)
+            newest = self._store.newest_label(image_id, tags=False)
+            with self._changed:  # before anything can fail: what failed is not tried again by every page
+                self._tried[image_id] = newest, producer
+            if folded.unsaid == 0:
+                return None
+            spec = self._spec(image, producer, labelled_slices(labels))
+            rows = priors_of(self._store, image_id)
+            priors = tuple(self._prior(row, labels) for row in rows) if spec.slices else ()
+            drawn = image.is_volume and _shows_object(folded, spec.slices)
+            spec = self._going_on(replace(spec, priors=priors, fills=drawn, decides=decides), labels)
+            if drawn or priors:
+                _write_known(spec.known, folded)
+            return _Asked(spec, rows, folded.rev)
+
+    def _going_on(self, spec: FillSpec, labels: list[LabelRow]) -> FillSpec:
+        """With the fill on screen, where labels alone are laid over it."""
+        last = self._store.predictions.newest(spec.image_id, spec.propagator)
+        spec = replace(spec, alone=last is not None and last.prior is None)
+        if last is None or (spec.priors and not spec.alone):
+            return spec
+        return replace(spec, before=self._before(last, labels, spec.slices))
+
+    def _filled(self, asked: _Asked, done: FillDone) -> Message:
+        """Record what was corrected and filled; what to announce."""
+        spec, predictions = asked.spec, self._store.predictions
+        if spec.fills and spec.priors and len(spec.slices) >= MIN_SLICES and not spec.decides:
+            self._decide_later(spec.image_id)
+        for row, files in zip(asked.rows, spec.priors, strict=True):
+            if files.confidence_to.exists():
+                predictions.correct(row, files.classes_to, files.confidence_to)
+        if not spec.fills:
+            return NOTHING
+        prior = next((row.producer for row, p in zip(asked.rows, spec.priors) if p == done.prior), None)
+        paths = spec.classes_to, spec.confidence_to
+        new = NewPrediction(spec.image_id, spec.propagator, "propagated", asked.rev, *paths, prior=prior)
+        row = predictions.add(new)
+        log.info("image %s filled by %s in %.2f s", spec.image_id, spec.propagator, done.seconds)
+        self._remove_others(spec.image_id, spec.propagator)
         return {
             "state": "done",
-            "producer": producer,
+            "producer": spec.propagator,
             "progress": 1.0,
             "seconds": round(done.seconds, 2),
             "finished": done.finished,
-            "rev": rev,
+            "rev": asked.rev,
             "prediction": row.id,
         }
 
