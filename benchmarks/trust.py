@@ -10,7 +10,8 @@ slices laid over it. `labels alone` is measured with the first seed only: it is 
 The part `fills` asks the same of fills that no learner proposed, six slices each, and `refine` what mending by one
 click takes; `benchmarks/trust_refine.py` says how. The part `calibration` compares numbers about proposals with the
 truth; `benchmarks/trust_calibration.py` says how.
-The part `small` is about objects that hardly fill their pictures (`benchmarks/trust_small.py`).
+The part `small` is about objects that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about
+proposals that people do not get to see (`benchmarks/trust_withheld.py`).
 """
 
 import time
@@ -38,13 +39,15 @@ from benchmarks.trust_cases import (
 )
 from benchmarks.trust_refine import chained_fills, click_times, refining
 from benchmarks.trust_small import small
+from benchmarks.trust_withheld import withheld
 from learners.propagate import PropagationInput, RunControl, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "fills", "refine", "calibration", "small")
+PARTS = ("law", "slices", "fills", "refine", "calibration", "small", "withheld")
+LAID_OVER = {"law", "slices", "fills", "refine"}  # parts that need volumes with something proposed for them
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
 STEPS = 2  # slices, one after another
@@ -62,7 +65,7 @@ def main() -> None:
     asked.add_argument("--learner", help="of the part calibration; default: those that the app takes")
     options = asked.parse_args()
     parts, wanted, rows = options.part or PARTS, options.set or sets, list[Row]()
-    laid_over = [name for name in SETS if name in wanted] if {*parts} - {"calibration"} else []
+    laid_over = [name for name in SETS if name in wanted] if {*parts} & LAID_OVER else []
     found = volumes(options.data, tuple(laid_over), options.volumes, quick=options.quick)
     if "law" in parts:
         rows += law(found, 1 if options.quick else options.seeds)
@@ -79,6 +82,8 @@ def main() -> None:
         rows += calibration(options.data, names, seeds, learner=options.learner, quick=options.quick)
     if "small" in parts:
         rows += small(options.data, 1 if options.quick else options.seeds, quick=options.quick)
+    if "withheld" in parts:
+        rows += withheld(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)
 
 

@@ -185,21 +185,21 @@ def sets_of(name: str, data: Path, folder: Path, *, quick: bool) -> Iterator[Cal
     """The set with each learner that the app would take for it."""
     steps, count = (20, 2 * FIRST + 8) if quick else (150, 2 * FIRST + 28)
     if name == "hippocampus":
-        subject = Subject(name, _even(data / name, count), ("anterior", "posterior"), whole_images=False)
+        subject = Subject(name, even_pairs(data / name, count), ("anterior", "posterior"), whole_images=False)
         yield CalibrationSet(subject, "atlas", steps)
         yield CalibrationSet(subject, "supervised", steps)
     elif name == "nuclei":
-        pairs = _even(data / "dsb2018-nuclei", count)
+        pairs = even_pairs(data / "dsb2018-nuclei", count)
         yield CalibrationSet(Subject(name, pairs, ("nucleus",), objects=True), "supervised", steps)
     elif name == "pitting":
-        pairs = _even(data / "bsdata-pitting", count)
+        pairs = even_pairs(data / "bsdata-pitting", count)
         yield CalibrationSet(Subject(name, pairs, ("pit",), objects=True), "supervised", steps)
     else:
-        pairs = tuple(_tiles(_even(data / name, count), folder))[:count]
+        pairs = tuple(tiles(even_pairs(data / name, count), folder))[:count]
         yield CalibrationSet(Subject(name, pairs, ("small", "large")), "supervised", steps)
 
 
-def _even(folder: Path, count: int) -> tuple[tuple[Path, Path], ...]:
+def even_pairs(folder: Path, count: int) -> tuple[tuple[Path, Path], ...]:
     """So many of the set, from all of its kinds; () where it is not there."""
     if not (folder / "split.csv").is_file():
         return ()
@@ -210,7 +210,7 @@ def _even(folder: Path, count: int) -> tuple[tuple[Path, Path], ...]:
     return tuple((folder / "images" / n, labels[n.split(".")[0]]) for n in chosen)
 
 
-def _tiles(pairs: Sequence[tuple[Path, Path]], folder: Path) -> Iterator[tuple[Path, Path]]:
+def tiles(pairs: Sequence[tuple[Path, Path]], folder: Path) -> Iterator[tuple[Path, Path]]:
     for image, mask in pairs:
         whole = [np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) for path in (image, mask)]
         rows, columns = whole[0].shape[:2]

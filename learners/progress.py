@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from learners.prediction.reasons import Reason
 from learners.spec import ImageScore, JudgedImage, Reliability
 
 STOP_FILE, PROGRESS_FILE = "stop", "progress.json"
@@ -23,6 +24,9 @@ class RoundProgress:
     seconds_left: float | None = None
     done: tuple[int, ...] = ()  # image ids whose files are complete
     claims: dict[int, float] = field(default_factory=dict)  # how sure the model is of what it proposes there
+    withheld: dict[int, Reason] = field(
+        default_factory=dict
+    )  # why nobody is to be shown what it makes of an image
     judged: tuple[JudgedImage, ...] = ()  # the model that predicts, on held-out images
     reliability: Reliability = Reliability()
 
@@ -66,11 +70,13 @@ class ProgressReport:
 
     def done(self, score: ImageScore, dice: float | None, seconds_left: float) -> None:
         """The files of this image are complete."""
-        claims = self._progress.claims
+        claims, withheld = self._progress.claims, self._progress.withheld
+        if score.withheld is not None:
+            withheld = {**withheld, score.image_id: score.withheld}
         if score.claimed is not None:
             claims = {**claims, score.image_id: round(score.claimed, 4)}
         finished = (*self._progress.done, score.image_id)
-        self._progress = replace(self._progress, done=finished, claims=claims)
+        self._progress = replace(self._progress, done=finished, claims=claims, withheld=withheld)
         self.say("predicting", dice=dice, seconds_left=max(0.0, seconds_left))
 
 
@@ -89,6 +95,7 @@ def read_progress(directory: Path) -> RoundProgress | None:
         return None
     told: dict[str, Any] = {
         "claims": {int(key): value for key, value in values.pop("claims").items()},
+        "withheld": {int(key): value for key, value in values.pop("withheld").items()},
         "judged": tuple(JudgedImage(**each) for each in values.pop("judged")),
         "reliability": Reliability(**values.pop("reliability")),
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learners.prediction.reasons import Reason
 from models import PromptChoice
 
 CARD = "model.json"  # in the directory of a round that trained a network
@@ -129,6 +130,7 @@ class ImageScore:
     image_id: int
     claimed: float | None  # how sure the model is of what it proposes; says something only once calibrated
     stability: float | None  # against the model before; None: no earlier one
+    withheld: Reason | None = None  # why nobody is to be shown it
 
 
 @dataclass(frozen=True)

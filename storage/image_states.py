@@ -36,7 +36,7 @@ with said as (
     select p.image_id, p.unsaid from image_progress p join said on said.image_id = p.image_id and said.rev = p.rev
 ), newest as (
     select image_id, producer, round_id, expected_dice from predictions
-    where id in (select max(id) from predictions group by image_id)
+    where id in (select max(id) from predictions where withheld is null group by image_id)
 ), held as (select distinct image_id from held_out
 ), marked as (
     select image_id, max(mark = 'flag') as flagged, max(mark = 'first') as first, max(mark = 'skip') as skipped

@@ -77,8 +77,20 @@ class NewPrediction:
     claimed: float | None = None
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """What a learner made of an image and nobody is shown, and why: a word of `learners.prediction.sensible`."""
+
+    image_id: int
+    producer: str
+    seen_label: int
+    reason: str
+    round_id: int | None = None
+
+
 class Predictions:
-    """Thread-safe. Only the newest of each producer and image is kept."""
+    """Thread-safe. Only the newest of each producer and image is kept. What is withheld is no proposal: it has a row,
+    so that it is not predicted again and again, and no files; no answer but `withheld` tells of it."""
 
     def __init__(self, directory: Path, db: Database) -> None:
         self.directory, self._db = directory, db
@@ -100,17 +112,35 @@ class Predictions:
             **_columns(new.expected),
             "prior": new.prior,
         }
-        with self._db.transaction([self._path(uid, name) for name in ("classes", "confidence")]) as tables:
+        self._replace(row, [self._path(uid, name) for name in ("classes", "confidence")])
+        newest = self.newest(new.image_id, new.producer)
+        assert newest is not None
+        return newest
+
+    def withhold(self, new: Withheld) -> None:
+        """Nothing is proposed for this image by this producer. Durable when it returns."""
+        told = {**vars(new), "withheld": new.reason, "kind": "predicted", "uid": uuid.uuid4().hex}
+        self._replace({name: value for name, value in told.items() if name != "reason"}, [])
+
+    def withheld(self, image_id: int) -> Withheld | None:
+        """The newest that was withheld for an image; None where something is proposed."""
+        sql = "select * from predictions where image_id = ? order by withheld is null desc, id desc limit 1"
+        rows = self._db.rows(sql, [image_id])
+        if not rows or rows[0]["withheld"] is None:
+            return None
+        row = rows[0]
+        return Withheld(image_id, row["producer"], row["seen_label"], row["withheld"], row["round_id"])
+
+    def _replace(self, row: dict[str, Any], files: list[Path]) -> None:
+        """In place of what this producer made of the image before, whose files go. `files`: of the new one."""
+        with self._db.transaction(files) as tables:
             sql = "select * from predictions where image_id = ? and producer = ?"
-            old = list(tables.query(sql, [new.image_id, new.producer]))
+            old = list(tables.query(sql, [row["image_id"], row["producer"]]))
             tables.table("predictions").insert(row)
             for each in old:
                 tables.execute("delete from predictions where id = ?", [each["id"]])
         for each in old:
             self._remove_files(each["uid"])
-        newest = self.newest(new.image_id, new.producer)
-        assert newest is not None
-        return newest
 
     def correct(self, row: PredictionRow, classes: Path, confidence: Path) -> PredictionRow | None:
         """Put arrays that know people's labels in place of a row's, and keep those as `uncorrected`. None where the
@@ -157,13 +187,15 @@ class Predictions:
         """Every producer's proposal for an image, oldest first."""
         return [
             self._row(r)
-            for r in self._db.rows("select * from predictions where image_id = ? order by id", [image_id])
+            for r in self._db.rows(
+                "select * from predictions where image_id = ? and withheld is null order by id", [image_id]
+            )
         ]
 
     def newest_of(self, image_ids: Sequence[int]) -> dict[int, PredictionRow]:
         """Per image its newest proposal; images without one are left out."""
         placeholders = ",".join("?" * len(image_ids))
-        sql = f"select * from predictions where image_id in ({placeholders}) order by id"
+        sql = f"select * from predictions where withheld is null and image_id in ({placeholders}) order by id"
         return {row["image_id"]: self._row(row) for row in self._db.rows(sql, image_ids)}
 
     def expected_of(self, producer: str) -> dict[int, float]:

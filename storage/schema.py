@@ -293,3 +293,9 @@ def m014_claims_anew(db: Database) -> None:
         update corrections set claimed = null;
         update judged set claimed = null;
     """)
+
+
+@migration()
+def m015_withheld(db: Database) -> None:
+    """Why nobody is shown what a learner made of an image; null: it is shown."""
+    db.execute("alter table predictions add column withheld text")

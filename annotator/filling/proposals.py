@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from annotator.filling.fill_worker import FillWorker
 from annotator.labels.labelled_slices import labelled_slices
 from annotator.learning.quality.expectations import voxel_shares
+from annotator.learning.quality.withheld import why_withheld
 from learners import LEARNERS
 from learners.propagate import PROPAGATORS
 from learners.propagate.next_slice import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
@@ -44,6 +45,7 @@ class VolumeProposals:
                 _describe(row, newest[_reads_tags(row.producer)], voxel_shares(self._store, row.producer))
                 for row in rows
             ],
+            "withheld": why_withheld(self._store, image_id),
             "running": under_way,
             "propagators": propagators,
             "rules": list(SLICE_RULES),

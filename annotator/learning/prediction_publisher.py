@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from annotator.learning.quality.expectations import Expectations
 from annotator.protocol.outgoing import Message, proposal
+from learners.prediction.reasons import Reason
 from learners.progress import RoundProgress, classes_file, confidence_file, read_progress
 from learners.spec import RoundSpec
 from storage.judging import JudgedRow
-from storage.predictions import NewPrediction
+from storage.predictions import NewPrediction, Withheld
 from storage.rounds import RoundRow
 from storage.store import Store
 
@@ -44,7 +45,11 @@ class PredictionPublisher:
             with contextlib.suppress(
                 PermissionError
             ):  # Windows: the worker has it open; the next call gets it
-                self._publish_one(running, image_id, progress.claims.get(image_id))
+                reason = progress.withheld.get(image_id)
+                if reason is None:
+                    self._publish_one(running, image_id, progress.claims.get(image_id))
+                else:
+                    self._withhold(running, image_id, reason)
                 running.published.add(image_id)
 
     def _keep_judged(self, running: RunningRound, progress: RoundProgress) -> None:
@@ -52,6 +57,15 @@ class PredictionPublisher:
             rows = [JudgedRow(j.image_id, j.dice, j.claimed, j.core) for j in progress.judged]
             self.store.judging.add_judged(running.row.id, rows)
             running.judged = True
+
+    def _withhold(self, running: RunningRound, image_id: int, reason: Reason) -> None:
+        name, seen = running.spec.learner, running.row.seen_label
+        self.store.predictions.withhold(Withheld(image_id, name, seen, reason, running.row.id))
+        self.publish(
+            proposal(
+                image_id, producer=name, round=running.row.id, seen=seen, expected_dice=None, withheld=True
+            )
+        )
 
     def _publish_one(self, running: RunningRound, image_id: int, claimed: float | None) -> None:
         name, directory = running.spec.learner, running.spec.directory
@@ -67,7 +81,14 @@ class PredictionPublisher:
             expected=self.expectations.of(name, image_id, claimed),
         )
         row = self.store.predictions.add(new)
-        shown = row.expected.shown if row.expected else None
+        shown, seen = (row.expected.shown if row.expected else None), row.seen_label
         self.publish(
-            proposal(image_id, producer=name, round=running.row.id, seen=row.seen_label, expected_dice=shown)
+            proposal(
+                image_id,
+                producer=name,
+                round=running.row.id,
+                seen=seen,
+                expected_dice=shown,
+                withheld=False,
+            )
         )

@@ -9,6 +9,7 @@ from annotator.labels.tagging import Tagging
 from annotator.learning.image_groups import read_groups
 from annotator.learning.quality.core_set import judging_labels, todays_core
 from annotator.learning.quality.held_out import WHOLE, choose_held_out
+from annotator.learning.quality.withheld import NO_NEGATIVES
 from annotator.learning.round_fills import RoundFills
 from annotator.learning.targets import places_of, target_volume, weak_boxes
 from learners import LEARNERS
@@ -20,11 +21,6 @@ from storage.judging import CoreRow
 from storage.rounds import Rounds
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
-
-NO_NEGATIVES = (
-    "So far only objects are labelled. Mark one slice complete, or paint some background: "
-    "a learner cannot tell objects from what is none."
-)
 
 
 @dataclass(frozen=True)

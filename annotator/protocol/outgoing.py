@@ -150,10 +150,10 @@ def fill(
 
 
 def proposal(
-    image: int, *, producer: str, round: int, seen: int, expected_dice: list[float] | None
+    image: int, *, producer: str, round: int, seen: int, expected_dice: list[float] | None, withheld: bool
 ) -> Message:
     told = {"producer": producer, "round": round, "seen": seen, "expected_dice": expected_dice}
-    return {"t": "proposal", "image": image, **told}
+    return {"t": "proposal", "image": image, **told, "withheld": withheld}
 
 
 def round_status(

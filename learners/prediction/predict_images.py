@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
 from learners.prediction.predict import Files, Predictor, Sums, predict
+from learners.prediction.sensible import Sense
 from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file
 from learners.rankers.pool import Pool, join, write_pool
 from learners.spec import ImageScore, RoundSpec
@@ -19,7 +20,7 @@ from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
-from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy
+from storage.arrays import TornFile, open_npy
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class BatchPredictor:
         report.judged(judged.images, judged.reliability)
         by_id = {case.example.image_id: case for case in cases}
         wanted = [by_id[i] for i in self.spec.predict if i in by_id]
+        sense = Sense(cases, self.spec)
         scores: list[ImageScore] = []
         pools: list[Pool] = []
         started = time.monotonic()
@@ -50,7 +52,7 @@ class BatchPredictor:
             left = self.spec.predict_seconds - (time.monotonic() - started)
             if scores and (left <= 0 or (self.spec.directory / STOP_FILE).exists()):
                 break
-            score, pool = self._one_or_nothing(case)
+            score, pool = self._one_or_nothing(case, sense)
             scores.append(score)
             pools += [pool] if pool else []
             report.done(score, judged.dice, left)
@@ -58,29 +60,26 @@ class BatchPredictor:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
 
-    def _one_or_nothing(self, case: ImageReader) -> tuple[ImageScore, Pool | None]:
+    def _one_or_nothing(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool | None]:
         """One odd image must not cost the round: nothing is proposed for it, and a note says why."""
         try:
-            return self._one(case)
+            return self._one(case, sense)
         except Exception as error:
             if out_of_memory(error):
                 raise
-            example, folder = case.example, self.spec.directory
-            log.warning("image %d was left out of a prediction", example.image_id, exc_info=error)
-            reason = str(error).split("\n")[0][:200].rstrip(".")
-            self.notes.append(
-                f"image {example.image_id} was left out, because it cannot be predicted ({reason})"
-            )
-            write_npy(classes_file(folder, example.image_id), np.full(example.shape, UNLABELLED, np.uint8))
-            write_npy(confidence_file(folder, example.image_id), np.zeros(example.shape, np.uint8))
-            return ImageScore(example.image_id, None, None), None
+            image_id = case.example.image_id
+            log.warning("image %d was left out of a prediction", image_id, exc_info=error)
+            text = str(error).split("\n")[0][:200].rstrip(".")
+            self.notes.append(f"image {image_id} was left out, because it cannot be predicted ({text})")
+            return ImageScore(image_id, None, None, "unreadable"), None
 
-    def _one(self, case: ImageReader) -> tuple[ImageScore, Pool]:
+    def _one(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool]:
         image_id, folder = case.example.image_id, self.spec.directory
         files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
-        settled = sums.members.stability if sums.members else self._stability(case, open_npy(files.classes))
-        score = ImageScore(image_id, sums.claim.said, settled)
+        proposed = open_npy(files.classes)
+        settled = sums.members.stability if sums.members else self._stability(case, proposed)
+        score = ImageScore(image_id, sums.claim.said, settled, sense.against(case, proposed))
         return score, pool_of(case, sums, score)
 
     def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:

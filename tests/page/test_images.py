@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
+from annotator.learning.quality.withheld import WITHHELD
 from storage.arrays import SliceRef
-from storage.predictions import Expected, NewPrediction
+from storage.predictions import Expected, NewPrediction, Withheld
 from storage.store import Store
 from tests.conftest import ball, drawn
 from tests.page.test_workspace import AXE, tab, wait_state
@@ -32,7 +33,8 @@ SLOW = 30_000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Six images: 1 untouched, 2 to 5 with a proposal of which 4 is labelled and 5 held out, 6 untouched."""
+    """Six images: 1 untouched, 2 to 5 with a proposal of which 4 is labelled and 5 held out, 6 with one that was
+    withheld."""
     folder = tmp_path_factory.mktemp("images")
     store = Store(folder / "project")
     store.add_class("one")
@@ -53,6 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
                 Expected(expected, expected - 0.1, expected + 0.05),
             )
         )
+    store.predictions.withhold(Withheld(6, "unimatch", 0, "unlike", 7))
     store.add_label(drawn(SliceRef(4, 0, 4), truth[4]))
     rounds = store.rounds
     rounds.sweep()
@@ -202,3 +205,14 @@ def test_the_queue_is_searched_and_obeys_people(page: Page) -> None:
     first.get_by_role("button", name="Leave out").click()
     page.get_by_role("button", name="Put back what you left out last").click()
     expect(page.get_by_role("button", name="Put back what you left out last")).to_be_hidden(timeout=SLOW)
+
+
+def test_where_a_proposal_made_no_sense_none_is_shown_and_a_sentence_says_what_to_do(page: Page) -> None:
+    row = page.get_by_role("option", name=re.compile("image 6"))
+    expect(row).to_contain_text("to do")
+    row.click()
+    expect(page.locator(".sw-proposal-facts")).to_have_text(WITHHELD["unlike"], timeout=SLOW)
+    expect(page.get_by_role("group", name="Accept proposals")).to_be_hidden()
+    page.locator("canvas[role=application]").first.focus()
+    page.keyboard.press("y")
+    expect(page.locator(".sw-toast", has_text=WITHHELD["unlike"])).to_be_visible()

@@ -19,7 +19,9 @@ class ImageUpdates extends EventTarget {
   listen(signal) {
     const on = (type, hear) =>
       session.link.addEventListener(type, ({ detail }) => hear(detail.message), { signal });
-    on("proposal", (message) => this.#tell(message.image, { ...message, kind: "predicted" }));
+    on("proposal", (message) =>
+      this.#tell(message.image, message.withheld ? null : { ...message, kind: "predicted" }),
+    );
     on("fill", (message) => {
       if (message.state === "done") this.#tell(message.image, { ...message, kind: "propagated" });
       const kind = this.#told.get(message.image)?.proposal?.kind;

@@ -178,7 +178,7 @@ function facts() {
   return { node, update };
 }
 
-function factsText({ shown, running }, accepted) {
+function factsText({ shown, running, withheld }, accepted) {
   if (!session.image) return "";
   if (!shown && session.project.looking) return "No proposal is stored for this image.";
   if (!session.project.proposes)
@@ -188,6 +188,7 @@ function factsText({ shown, running }, accepted) {
   if (!shown && running) return "The app is filling the volume…";
   const wait = learning.waitText(session.image.id);
   if (!shown && wait) return `${wait}.`;
+  if (!shown && withheld) return withheld;
   if (!shown && session.image.kind === "volume" && anyLabelled())
     return "The app fills the volume in a moment.";
   if (!shown && session.image.kind === "volume")
@@ -231,9 +232,7 @@ function acceptButtons(focusCanvas) {
     slice,
   );
   session.addEventListener("range", () =>
-    node.hidden
-      ? toast(session.image ? nothingProposed(session.image) : "Open an image first.")
-      : range.toggle(),
+    node.hidden ? toast(session.image ? whyNothing() : "Open an image first.") : range.toggle(),
   );
   const update = (state) => {
     node.hidden = !state.proposal.shown || allAccepted(state.accepted);
@@ -245,6 +244,10 @@ function acceptButtons(focusCanvas) {
     if (!volume) range.close();
   };
   return { node, update };
+}
+
+function whyNothing() {
+  return session.app.proposals.obstacle ?? nothingProposed(session.image);
 }
 
 function acceptButton(text, keys, onclick) {

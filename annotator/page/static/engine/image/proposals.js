@@ -46,7 +46,7 @@ export class Proposals {
 
   /** Why nothing can be accepted or rejected now; null where something can. */
   get obstacle() {
-    if (!this.shown) return nothingProposed(this.state.image);
+    if (!this.shown) return this.facts?.withheld ?? nothingProposed(this.state.image);
     return this.late ? "Newer proposals are coming; look at them, then try again." : null;
   }
 
@@ -57,6 +57,7 @@ export class Proposals {
       sources: facts?.predictions ?? [],
       propagators: facts?.propagators ?? [],
       shown,
+      withheld: facts?.withheld ?? null,
       here: Boolean(this.planes.active?.proposed?.any),
       late: this.late,
       running: Boolean(fill || facts?.running),
