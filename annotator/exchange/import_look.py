@@ -12,6 +12,7 @@ from annotator.exchange.masks.earlier import imported_labels, origin_of, same_or
 from annotator.exchange.masks.events import ImportedBefore, foresee
 from annotator.exchange.masks.files import MaskChoice
 from annotator.exchange.masks.survey import hex_colour, is_colour
+from learners.text import count_of
 from storage import formats
 from storage.classes import PALETTE
 from storage.formats import FileRefused, Look
@@ -184,7 +185,7 @@ def _warnings(images: Sequence[SeenImage]) -> Iterator[str]:
         yield f"volumes lie in different orientations: {told}"
     unread = sum(not image.kind for image in images)
     if unread:
-        yield f"{unread} files cannot be read and are left out"
+        yield f"{count_of(unread, 'file')} cannot be read and {'is' if unread == 1 else 'are'} left out"
 
 
 def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow]) -> SeenMasks:

@@ -146,3 +146,26 @@ def test_the_canvas_stays_where_it_is_after_the_first_stroke(browser: Browser, s
     page.keyboard.press("n")
     expect(steps).to_have_count(0)
     context.close()
+
+
+def test_a_volume_is_told_how_it_lies_and_its_marks_follow(page: Page) -> None:
+    tab(page, "Images")
+    page.get_by_role("listbox", name="Images").get_by_role("option").filter(has_text="torso").first.click()
+    expect(page.locator(".sw-name")).to_contain_text("torso")
+    wait_state(page, "state.loading.done >= state.loading.total")
+    page.keyboard.press("F2")
+    dialog = page.get_by_role("dialog", name="torso")
+    for edge, side in (("First slice", "I"), ("Top", "P"), ("Left", "L")):
+        dialog.get_by_role("combobox", name=edge).select_option(side)
+    dialog.get_by_role("button", name="Set sides").click()
+    expect(dialog).to_be_hidden()
+    told = "its first slice is I, its top P, its left L"
+    expect(page.locator(".sw-toast")).to_contain_text(told)
+    marks = page.evaluate(
+        "async () => (await (await fetch('/api/images/' + window.__slicewise.image.id)).json()).marks"
+    )
+    assert marks == [["I", "S"], ["P", "A"], ["L", "R"]]
+    assert page.evaluate("() => window.__slicewise.image.marks") == marks
+    tab(page, "Data")
+    page.get_by_role("button", name=re.compile("^Undo: Said of")).click()
+    expect(page.get_by_role("button", name=re.compile("^Redo: Said of"))).to_be_visible()

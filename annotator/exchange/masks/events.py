@@ -19,7 +19,7 @@ from annotator.exchange.masks.earlier import (
     unite,
 )
 from annotator.exchange.masks.meaning import MaskMeaning, Meaning
-from annotator.exchange.masks.survey import read_mask
+from annotator.exchange.masks.survey import read_mask, values_in
 from annotator.exchange.masks.value_names import clean_name
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Box, Patch, SliceRef
 from storage.class_values import HIGHEST_VALUE
@@ -121,9 +121,10 @@ class _ReadMask:
     path: Path
     values: NDArray[np.unsignedinteger]  # (Z, Y, X)
     numbers: NDArray[np.unsignedinteger] | None  # (Z, Y, X) of objects, where a second file has them
+    present: tuple[int, ...]
 
     def meanings(self, meaning: MaskMeaning) -> dict[int, Meaning]:
-        return {int(v): meaning.of(self.path, int(v)) for v in np.unique(self.values)}
+        return {value: meaning.of(self.path, value) for value in self.present}
 
     def as_classes(self, meaning: MaskMeaning, ids: Mapping[int, int]) -> ImportedMask:
         """`ids`: the class of each value that means one."""
@@ -162,7 +163,8 @@ def _object_numbers(numbers: NDArray[np.unsignedinteger]) -> NDArray[np.uint16]:
 
 def _read(image: ImageRow, source: MaskSource) -> _ReadMask:
     numbers = _on_grid(image, source.objects) if source.objects else None
-    return _ReadMask(source.path, _on_grid(image, source.path), numbers)
+    values = _on_grid(image, source.path)
+    return _ReadMask(source.path, values, numbers, tuple(int(v) for v in values_in(values)))
 
 
 def _on_grid(image: ImageRow, path: Path) -> NDArray[np.unsignedinteger]:

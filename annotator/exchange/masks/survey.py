@@ -69,7 +69,7 @@ def read_mask(path: Path) -> MaskValues:
 def survey(path: Path) -> MaskSurvey:
     """Raises FileRefused."""
     mask = read_mask(path)
-    present = tuple(int(v) for v in _present(mask.values) if v)
+    present = tuple(int(v) for v in values_in(mask.values) if v)
     wide, is_volume = mask.values.dtype.itemsize > 1, mask.values.shape[0] > 1
     few = len(present) <= FEW
     countable = wide and few and not is_volume and max(present, default=0) < COLOUR
@@ -86,7 +86,7 @@ def hex_colour(value: int) -> str:
     return f"#{value - COLOUR:06x}"
 
 
-def _present(values: NDArray[np.unsignedinteger]) -> NDArray[Any]:
+def values_in(values: NDArray[np.unsignedinteger]) -> NDArray[Any]:
     """The values that occur, in order."""
     if values.dtype.itemsize > 2:
         return np.unique(values)

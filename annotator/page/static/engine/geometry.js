@@ -5,6 +5,15 @@ const EDGE = 1e-9; // a centre exactly on the rim of a brush belongs to it
 
 export const axisNames = ["axial", "coronal", "sagittal"];
 
+/** What a plane is called: by its marks, where somebody said that the image lies otherwise. */
+export function planeName({ marks }, axis) {
+  const ends = marks?.[axis].join("") ?? "";
+  const named = ["SI", "AP", "RL"].findIndex((pair) =>
+    [...pair].every((end) => ends.includes(end)),
+  );
+  return axisNames[named < 0 ? axis : named];
+}
+
 /** Rows and columns of a slice of a [z, y, x] volume. */
 export function sliceShape(shape, axis) {
   const [rows, cols] = shape.filter((_, i) => i !== axis);

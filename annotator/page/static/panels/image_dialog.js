@@ -1,4 +1,4 @@
-/** What can be mended about the open image: its name, its spacing, or that it is here at all. */
+/** What can be mended about the open image: its name, its spacing, its sides, or that it is here at all. */
 
 import { stepImage } from "../state/image_navigation.js";
 import { session } from "../state/session.js";
@@ -43,9 +43,15 @@ export function editImage() {
         "button.sw-button.danger",
         { type: "button", onclick: () => remove(image, dialog) },
         "Delete this image",
+        element("kbd", {}, "Alt+Del"),
       ),
     ),
   );
+  dialog.addEventListener("keydown", (event) => {
+    if (!event.altKey || event.key !== "Delete") return;
+    event.preventDefault();
+    void remove(image, dialog);
+  });
   show(dialog);
 }
 

@@ -201,7 +201,11 @@ function traitButtons() {
     buttons.map(({ button }) => button),
     element(
       "button.sw-button.small",
-      { type: "button", title: "Rename, set spacing or delete the open image", onclick: editImage },
+      {
+        type: "button",
+        title: "Rename, mend the header of, or delete the open image (F2)",
+        onclick: editImage,
+      },
       "Edit",
     ),
   );

@@ -1,5 +1,6 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
+import { editImage } from "../panels/image_dialog.js";
 import { openMostUseful, stepImage } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { places } from "../state/places.js";
@@ -35,6 +36,11 @@ export const actions = {
 
   /** Tab walks through candidates while there are several, and through the page otherwise. */
   candidate: () => session.app.nextCandidate(),
+
+  /** Name, header and end of the open image. */
+  edit() {
+    editImage();
+  },
 
   /** The Images panel as a table, or as a list again. */
   table() {

@@ -3,7 +3,7 @@
  * takes over.
  */
 
-import { axisNames } from "../engine/geometry.js";
+import { planeName } from "../engine/geometry.js";
 import { call } from "../net/api.js";
 import { session } from "../state/session.js";
 import { element, iconButton, setAttributes, setText } from "../ui/dom.js";
@@ -97,7 +97,7 @@ function reader(show) {
 }
 
 function stepItem({ axis, index, done }, now) {
-  const name = axisNames[axis];
+  const name = planeName(session.image ?? {}, axis);
   const text = `${name[0].toUpperCase()}${name.slice(1)} ${index + 1}`;
   const item = element(
     "li",

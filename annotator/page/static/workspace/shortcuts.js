@@ -239,6 +239,12 @@ export const GROUPS = [
         run: ({ actions }) => actions.table(),
       },
       {
+        keys: "F2",
+        codes: ["F2"],
+        text: "Rename, mend the header of, or delete the open image",
+        run: ({ actions }) => actions.edit(),
+      },
+      {
         keys: "M",
         codes: ["m"],
         text: "Flag or unflag this image",

@@ -1,6 +1,6 @@
 // Which slices are open: cursor, steps, and telling the server where we look.
 
-import { axisNames } from "../geometry.js";
+import { axisNames, planeName } from "../geometry.js";
 
 const LOOK_MS = 60; // a scroll through many slices sends one message
 
@@ -94,7 +94,10 @@ export class Navigation {
     const { axis, index, reason } = step;
     if (!this.planes.views[axis].shown) this.planes.layout(axisNames[axis]);
     this.gotoSlice(axis, index);
-    this.notices.say("info", `${capital(axisNames[axis])} slice ${index + 1}: ${reason}`);
+    this.notices.say(
+      "info",
+      `${capital(planeName(this.state.image, axis))} slice ${index + 1}: ${reason}`,
+    );
   }
 
   /** Ask the page for another image; `act` follows once it is open. */

@@ -1,6 +1,6 @@
 // Undo and redo of this person's events, newest first: on the open image, elsewhere only on request.
 
-import { axisNames } from "../geometry.js";
+import { planeName } from "../geometry.js";
 
 const WORDS = {
   drawn: "a drawing",
@@ -86,7 +86,8 @@ export class UndoRedo {
   }
 
   #where({ axis, index }) {
-    return this.state.image.kind === "volume" ? ` on ${axisNames[axis]} slice ${index + 1}` : "";
+    const { image } = this.state;
+    return image.kind === "volume" ? ` on ${planeName(image, axis)} slice ${index + 1}` : "";
   }
 
   #revert(entry) {

@@ -1,7 +1,7 @@
 // The tag in a view's corner: plane, slice, zoom, complete; also what a screen reader hears.
 
 import { element } from "../elements.js";
-import { axisNames } from "../geometry.js";
+import { planeName } from "../geometry.js";
 
 export class Tag {
   /** `alone()` shows the view's plane alone, or all three again. */
@@ -25,7 +25,7 @@ export class Tag {
   describe() {
     const { image, axis, index, sliceState, overlay } = this.view;
     const total = image.shape[axis];
-    const name = image.kind === "volume" ? axisNames[axis] : "image";
+    const name = image.kind === "volume" ? planeName(image, axis) : "image";
     const mm = image.spacing_mm ? ` · ${(index * image.spacing_mm[axis]).toFixed(1)} mm` : "";
     this.title.textContent = name;
     this.where.textContent = total > 1 ? `${index + 1} / ${total}${mm}` : "";

@@ -29,7 +29,7 @@ export function maskFamily(family, number) {
     object.hidden = state.how !== "objects";
     // what is not shown must not keep the form from being sent
     for (const part of [table, object])
-      for (const input of part.querySelectorAll("input.sw-name")) input.disabled = part.hidden;
+      for (const input of part.querySelectorAll("input.sw-look-name")) input.disabled = part.hidden;
     for (const { refresh } of values) if (!table.hidden) refresh();
   };
   const choose = (how) => {
@@ -126,7 +126,7 @@ function swatch(shown) {
 function nameAndColor({ name, color, known, shown }, changed) {
   const what = shown ?? "the objects";
   return [
-    element("input.sw-input.sw-name", {
+    element("input.sw-look-name", {
       value: name,
       maxlength: 80,
       required: true,
