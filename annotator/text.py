@@ -26,7 +26,11 @@ def refusal(error: Exception) -> str:
 
     if is_full(error):
         return f"the disk is full{_where(error)}; free some space and run it again"
-    return f"{error.strerror}{_where(error)}" if error.strerror else str(error)
+    if error.strerror and error.filename:
+        return (
+            f"{error.filename} cannot be used ({error.strerror}); check that it is there and who may write it"
+        )
+    return error.strerror or str(error)
 
 
 def _where(error: OSError) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import app
+from annotator.text import refusal
 from storage.database import ProjectUnwritable, StorageFull, full_disk_told
 from storage.lock import ProjectBusy
 from storage.safety.writable import unwritable_told
@@ -218,6 +219,18 @@ def test_a_project_is_not_damaged_by_a_look(project: Path, tmp_path: Path):
     shutil.copytree(project, tmp_path / "copy")
     assert app.main(["status", "--project", str(project)]) == 0
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_the_systems_own_errors_are_sentences(tmp_path: Path):
+    for number, words in (
+        (28, "the disk is full (/p/a); free some space"),
+        (30, "/p/a cannot be used (Read-only"),
+    ):
+        assert refusal(OSError(number, os.strerror(number), "/p/a")).startswith(words)
+    assert refusal(OSError("1000000 requested and 368512 written")).startswith(
+        "the disk is full; free some space"
+    )
+    assert refusal(FileNotFoundError("give a file")) == "give a file"
 
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
