@@ -1,12 +1,12 @@
 """What an import takes up: files and DICOM series as images to be, and the lines about all else."""
 
 import secrets
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from annotator.exchange.import_files import FileListing, companion
+from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
+from annotator.exchange.import_files import FileListing
 from annotator.exchange.masks.files import ItemPlace
 from annotator.jobs import Job
 from storage import formats
@@ -16,8 +16,6 @@ from storage.formats.privacy import Identities
 from storage.scan import Scan
 from storage.store import Store
 
-EMPTY = "it is empty (0 bytes)"
-UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
 SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
 
 
@@ -32,12 +30,7 @@ class ImportItem:
     @property
     def place(self) -> ItemPlace:
         """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
-        if len(self.files) == 1:
-            return ItemPlace(self.files[0])
-        folder = self.files[0].parent
-        while not all(f.is_relative_to(folder) for f in self.files):
-            folder = folder.parent
-        return ItemPlace(folder, is_folder=True)
+        return ItemPlace(nearest_place(self.files), is_folder=len(self.files) > 1)
 
 
 @dataclass
@@ -123,35 +116,23 @@ def series_name(sight: ImportSight, item: ImportItem) -> tuple[str, str]:
 
 
 def _items(sight: ImportSight) -> Iterator[ImportItem]:
-    kinds = dict(_kinds(sight))
-    series: dict[Path, list[dicom.Series]] = defaultdict(list)
-    for one in _collect(sight, [path for path, kind in kinds.items() if kind == "dicom"]):
-        series[one.slices[0].path].append(one)
+    kinds = _kinds(sight)
+    series = by_first_file(_collect(sight, [path for path, kind in kinds.items() if kind == "dicom"]))
     _refuse_what_waited(sight)
     for path, kind in kinds.items():
         if kind != "dicom":
             yield ImportItem((path,), kind)
         for one in series.get(path, []):
-            yield ImportItem(tuple(dict.fromkeys(s.path for s in one.slices)), kind, one)
+            yield ImportItem(files_of(one), kind, one)
 
 
-def _kinds(sight: ImportSight) -> Iterator[tuple[Path, str]]:
+def _kinds(sight: ImportSight) -> dict[Path, str]:
     """The files that are images, with their kind; others are passed over or refused."""
     alone = len(sight.found.files) == 1
-    for path in sight.found.files:
-        if path in sight.masks:
-            continue
-        try:
-            kind = formats.kind_of(path) if path.stat().st_size else "empty"
-        except OSError as error:
-            sight.later.append((path, f"it cannot be opened ({error.strerror})"))
-            continue
-        if kind and kind != "empty":
-            yield path, kind
-        elif alone or not companion(path):
-            sight.later.append((path, EMPTY if kind == "empty" else UNKNOWN_KIND))
-        else:
-            sight.passed.append(path)
+    found = image_files((path for path in sight.found.files if path not in sight.masks), alone=alone)
+    sight.later += found.refused
+    sight.passed += found.passed
+    return found.kinds
 
 
 def _refuse_what_waited(sight: ImportSight) -> None:

@@ -1,11 +1,11 @@
 """What a person wants predicted: files, and everything below folders, each with the name that its mask will have."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from annotator.exchange.import_files import FileListing, companion, find_files
+from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
+from annotator.exchange.import_files import FileListing, find_files
 from storage import formats
 from storage.formats import FileRefused, dicom
 from storage.formats.privacy import Identities
@@ -56,28 +56,21 @@ class Sources:
         found = find_files(path.resolve(), apart_from=self.out.resolve())
         for name in (*found.unreadable, *map(str, found.closed)):
             self.refuse(f"{name}: it cannot be opened or its name is no text")
-        kinds = dict(self._kinds(found, alone=path.is_file()))
+        kinds = self._kinds(found, alone=path.is_file())
         series = self._series(found, [file for file, kind in kinds.items() if kind == "dicom"])
         for file, kind in kinds.items():
             if kind != "dicom":
                 yield Source(self._named(found, file), found.shown(file), file)
             for one in series.get(file, ()):
-                place = _place(one)
+                place = nearest_place(files_of(one))
                 shown = found.root.name if place == found.root else found.shown(place)
                 yield Source(self._named(found, place), shown, file, one)
 
-    def _kinds(self, found: FileListing, *, alone: bool) -> Iterator[tuple[Path, str]]:
-        for file in found.files:
-            try:
-                kind = formats.kind_of(file)
-            except OSError as error:
-                self.refuse(f"{found.shown(file)}: it cannot be opened ({error.strerror})")
-                continue
-            if kind is not None:
-                yield file, kind
-            elif alone or not companion(file):
-                sentence = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
-                self.refuse(f"{found.shown(file)}: {sentence}")
+    def _kinds(self, found: FileListing, *, alone: bool) -> dict[Path, str]:
+        images = image_files(found.files, alone=alone)
+        for file, reason in images.refused:
+            self.refuse(f"{found.shown(file)}: {reason}")
+        return images.kinds
 
     def _series(self, found: FileListing, files: Sequence[Path]) -> dict[Path, list[dicom.Series]]:
         """By their first file."""
@@ -87,10 +80,7 @@ class Sources:
                 collector.add(file)
             except FileRefused as refusal:
                 self.refuse(f"{found.shown(file)}: {refusal}")
-        series: dict[Path, list[dicom.Series]] = defaultdict(list)
-        for one in collector.series():
-            series[one.slices[0].path].append(one)
-        return series
+        return by_first_file(collector.series())
 
     def _named(self, found: FileListing, place: Path) -> str:
         if place == found.root:
@@ -98,14 +88,3 @@ class Sources:
         below = PurePosixPath(found.shown(place))
         last = formats.stem(place) if place.is_file() else place.name
         return self.free_name((below.parent / last).as_posix())
-
-
-def _place(series: dicom.Series) -> Path:
-    """Its one file; else the nearest folder that holds all of them."""
-    files = {s.path for s in series.slices}
-    if len(files) == 1:
-        return files.pop()
-    folder = series.slices[0].path.parent
-    while not all(f.is_relative_to(folder) for f in files):
-        folder = folder.parent
-    return folder
