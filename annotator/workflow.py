@@ -1,7 +1,6 @@
 """What a person can do: see, prompt, commit, take back, choose. Synchronous and thread-safe; no widgets, no HTTP."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ from annotator.labels.label_cache import LabelCache
 from annotator.labels.progress import Progress
 from annotator.labels.repair import Repair
 from annotator.labels.undoing import without_members
+from annotator.prompting.answering import PackedAnswer, Question, StoredSlice
 from annotator.prompting.service import PromptService
-from annotator.prompting.wrong_part import wrong_parts
 from annotator.protocol import outgoing
-from annotator.protocol.arrays import for_wire, pack_candidates, wire_dtype
+from annotator.protocol.arrays import for_wire, wire_dtype
 from annotator.protocol.frames import unpack_bits
 from annotator.protocol.incoming import (
     CommitMessage,
@@ -28,7 +27,7 @@ from annotator.protocol.incoming import (
     PredictMessage,
 )
 from annotator.protocol.outgoing import Message
-from annotator.protocol.prompts import box_within, prompts_of
+from annotator.protocol.prompts import box_within
 from annotator.text import sentence
 from storage.arrays import SliceRef, TornFile, plane, slice_shape
 from storage.database import StorageBusy, StorageFull
@@ -207,27 +206,35 @@ class Workflow:
     # prompt
 
     def predict(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
-        """The mask message for a predict message, and its packed candidates."""
-        ref = SliceRef(message.image, message.axis, message.index)
+        """The mask message for a predict message, and its packed candidates. Raises Refused."""
+        answer = self.predict_together([(message, payload)])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def predict_together(
+        self, asked: Sequence[tuple[PredictMessage, bytes]]
+    ) -> list[tuple[Message, bytes] | Exception]:
+        """As `predict`, to several people at once; what is wrong with one's question is no other's fault."""
         if self.store.looking:
-            raise Refused(self.store.looking)
-        try:
-            shape = self.store.image(ref.image_id).shape
-            check_ref(shape, ref)
-            prompts = prompts_of(message, payload, slice_shape(shape, ref.axis))
-            started = time.perf_counter()
-            answer = self.prompting.predict(ref, message.window, prompts)
-        except (LookupError, ValueError, TornFile) as error:
-            raise Refused(str(error)) from error
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        found = answer.prediction
-        if message.mend and prompts.mask is not None and prompts.points_rc:
-            found = wrong_parts(found, prompts.mask, prompts.points_rc[0])
-        candidates, bits = pack_candidates(found)
-        told = outgoing.mask(
-            message.seq, model=answer.model, ms=milliseconds, why=answer.why, candidates=candidates
+            return [Refused(self.store.looking)] * len(asked)
+        answers: dict[int, tuple[Message, bytes] | Exception] = {}
+        questions: dict[int, Question] = {}
+        for n, (message, payload) in enumerate(asked):
+            try:
+                questions[n] = self._question(message, payload)
+            except (LookupError, ValueError, TornFile) as error:
+                answers[n] = Refused(str(error))
+        for n, found in zip(questions, self.prompting.answer(list(questions.values())), strict=True):
+            answers[n] = _mask_message(questions[n].message.seq, found)
+        return [answers[n] for n in range(len(asked))]
+
+    def _question(self, message: PredictMessage, payload: bytes) -> Question:
+        image = self.store.image(message.image)
+        check_ref(image.shape, SliceRef(message.image, message.axis, message.index))
+        return Question(
+            StoredSlice(image.path, message.axis, message.index, message.window), message, payload
         )
-        return told, bits
 
     def mend(
         self, message: MendMessage, payload: bytes, cancelled: Callable[[], bool] = lambda: False
@@ -269,6 +276,15 @@ class Workflow:
     def answering(self) -> Message:
         """Which model answers, and why."""
         return outgoing.model(**self.prompting.answering())
+
+
+def _mask_message(seq: int, found: PackedAnswer | Exception) -> tuple[Message, bytes] | Exception:
+    if isinstance(found, LookupError | ValueError | TornFile):
+        return Refused(str(found))
+    if isinstance(found, Exception):
+        return found
+    told = outgoing.mask(seq, model=found.model, ms=found.ms, why=found.why, candidates=found.candidates)
+    return told, found.bits
 
 
 def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:

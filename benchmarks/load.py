@@ -11,10 +11,13 @@ their masks, or waited longer than 5 s for one. A click that the same person rep
 came counts as overtaken: nobody waits for it any more.
 
 The people run in one process that decodes no masks. Its own share of a core is printed, as it takes it from the server.
+On a machine that does other work meanwhile, run it by `sudo nice -n -15`: the learner then keeps its distance to the
+server.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import tempfile
 import time
@@ -27,8 +30,9 @@ import psutil
 from numpy.typing import NDArray
 from skimage import data as pictures
 
-from benchmarks.common import ROOT, Row, finish, percentile
+from benchmarks.common import ROOT, Row, finish, percentile, table
 from benchmarks.load_people import LoadPlan, Person, Subject
+from learners.engines.worker_process import NICE
 from storage.arrays import Box, Patch, SliceRef
 from storage.rows import NewLabel
 from storage.scan import Scan
@@ -36,7 +40,6 @@ from storage.store import Store
 from tests.support.chromium import RunningServer, start_server
 from tests.support.socket_client import SocketClient
 
-SETTLE_SECONDS = 4.0  # after which what people wait is counted
 ROUND_SECONDS = 900
 LONG_WAIT = 5.0  # seconds
 
@@ -45,7 +48,9 @@ def main() -> None:
     options = _parser().parse_args()
     rows: list[Row] = []
     for people in options.people:
-        rows += measured(people, options)
+        found = measured(people, options)
+        print(table(found), flush=True)
+        rows += found
     finish(rows, options.json)
 
 
@@ -74,8 +79,9 @@ def measured(people: int, options: argparse.Namespace) -> list[Row]:
             root.parent, "--project", str(root), *more, learn=learn, tree=options.tree.resolve()
         )
         try:
+            click_once(server.address, subjects[0])
             if learn:
-                wait_for_round(server.address)
+                wait_for_round(server)
             seconds = 60 * options.minutes or options.seconds
             crowd = Crowd(server, LoadPlan(people, seconds, subjects), minutely=options.minutes > 0)
             asyncio.run(crowd.run())
@@ -107,6 +113,7 @@ class Crowd:
     async def _watch(self) -> None:
         began = time.monotonic()
         while True:
+            keep_distance(self._process)
             self._megabytes = max(self._megabytes, memory_mb(self._process))
             if self._minutely:
                 self._say(time.monotonic() - began)
@@ -161,6 +168,15 @@ def seconds_used(server: psutil.Process) -> dict[str, float]:
     return used
 
 
+def keep_distance(server: psutil.Process) -> None:
+    """What gives way to people is so much less urgent than the server as it would be under a server of no niceness."""
+    base = server.nice()
+    for child in server.children(recursive=True) if base < 0 else []:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.nice() > base:
+                child.nice(base + NICE)
+
+
 def memory_mb(server: psutil.Process) -> float:
     """Of all processes; what they share counts once."""
     total = 0
@@ -172,11 +188,22 @@ def memory_mb(server: psutil.Process) -> float:
     return total / 1e6
 
 
-def wait_for_round(address: str) -> None:
-    """Until a learner trains."""
+def click_once(address: str, subject: Subject) -> None:
+    """The first click after a start waits until the model is loaded; it is not counted."""
     browser = SocketClient(address)
+    place = {"image": subject.image, "axis": 0, "index": 0, "window": [0, 255]}
+    browser.send({"t": "look", **place, "direction": 1})
+    browser.send({"t": "predict", "seq": 1, **place, "points": [[50, 50]], "labels": [1]})
+    browser.wait("mask", seq=1)
+    browser.close()
+
+
+def wait_for_round(server: RunningServer) -> None:
+    """Until a learner trains."""
+    browser = SocketClient(server.address)
     until = time.monotonic() + 120
     while time.monotonic() < until:
+        keep_distance(psutil.Process(server.process.pid))
         rounds = browser.http.get("/api/learn").json()["rounds"]
         if any(one["state"] == "running" and one["phase"] == "training" for one in rounds):
             browser.close()

@@ -21,6 +21,7 @@ from annotator.cli.learn import fill_engine
 from annotator.text import sentence
 
 if TYPE_CHECKING:
+    from annotator.prompting.prompt_workers import PromptWorkers
     from annotator.prompting.remote_encoders import EncoderPool
     from annotator.server_settings import ServerSettings
     from annotator.workflow import Workflow
@@ -57,6 +58,12 @@ def fill_open(command: Parser) -> None:
     command.add_argument(
         "--look", action="store_true", help="only look: browse and export, and change nothing in the project"
     )
+    command.add_argument(
+        "--prompt-workers",
+        type=int,
+        metavar="N",
+        help="processes that answer clicks; one a processor and at most 8 where left out, 0: in the server",
+    )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -88,16 +95,17 @@ def run_open(options: Options) -> int:
     check_data(options.data)
     if options.example:
         check_example(options.example)
+    from annotator.prompting.prompt_workers import make_prompt_workers
     from learners.engines import make_encoders
     from storage.lock import ProjectBusy
 
     settings: ServerSettings | None = _server_settings(options)
     while settings is not None:
         encoders = make_encoders(options.engine, options.ray_address)
+        workers = make_prompt_workers(options.prompt_workers, options.engine, options.ray_address)
+        models = options.model, options.checkpoint, encoders, workers
         try:
-            workflow = open_workflow(
-                project_of(options), options.model, options.checkpoint, encoders, look=settings.look
-            )
+            workflow = open_workflow(project_of(options), *models, look=settings.look)
         except ProjectBusy as busy:
             return show_open_project(busy, options.data, browser=settings.open_browser)
         try:
@@ -151,6 +159,7 @@ def open_workflow(
     model: str | None = None,
     checkpoint: Path | None = None,
     encoders: "EncoderPool | None" = None,
+    workers: "PromptWorkers | None" = None,
     *,
     look: bool = False,
 ) -> "Workflow":
@@ -161,7 +170,7 @@ def open_workflow(
 
     store = _opened_store(project, look=look)
     try:
-        return Workflow(store, PromptService(store, model, checkpoint, encoders))
+        return Workflow(store, PromptService(store, model, checkpoint, encoders, workers))
     except BaseException:
         store.close()
         raise

@@ -2,6 +2,7 @@
 
 import importlib.util
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.jobs import Job
+from annotator.prompting.answering import Answerer, PackedAnswer, Question, StoredSlice, packed
 from annotator.prompting.embedding_cache import EmbeddingCache
 from annotator.prompting.embedding_queue import SliceView, beside, neighbours
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.prompting.embedding_worker import EmbeddingWorker
+from annotator.prompting.prompt_workers import PromptWorkers
 from annotator.prompting.remote_encoders import EncoderPool, RemoteEncoding
 from annotator.prompting.selection import keep_choice, prompt_choice
-from annotator.prompting.speeds import Speeds
+from annotator.prompting.speeds import Speeds, measuring
 from annotator.prompting.tuned_model import adapter_of, read_tuned
+from annotator.protocol.prompts import prompts_of
 from annotator.windowing import to_rgb
-from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptModelEntry, load_tuned
+from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptChoice, PromptModelEntry, load_tuned
 from models.clicknet.adapter import belongs
-from models.prompt import MaskPrediction, PromptModel, Prompts
+from models.prompt import MaskPrediction, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
-from storage.arrays import SliceRef, plane
+from storage.arrays import SliceRef, plane, slice_shape
 from storage.store import Store
 
 KEEP_SLICES = 8
@@ -56,16 +60,19 @@ class PromptService:
         model: str | None = None,
         checkpoint: Path | None = None,
         encoders: EncoderPool | None = None,
+        workers: PromptWorkers | None = None,
     ) -> None:
-        """`encoders`: elsewhere, to work ahead with; closed with this."""
+        """`encoders`: elsewhere, to work ahead with; `workers`: where instant models answer, instead of in this
+        process. Both are closed with this."""
         self._store = store
         given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
         # Replaced as a whole, never changed: read without a lock.
         self._entries = {**PROMPT_MODELS, **given}
-        self._checkpoint = checkpoint
+        self._checkpoint, self._workers = checkpoint, workers
+        self._loaded: PromptChoice | None = None  # in the workers
         # Protects the two below. A leaf: no other lock is taken inside it, though an instant model loads there.
         self._lock = threading.Lock()
-        self._instant: dict[str, PromptModel] = {}
+        self._answerers: dict[str, Answerer] = {}
         self._slices: OrderedDict[SliceView, NDArray[np.uint8]] = OrderedDict()
         self._on_progress: OnProgress = lambda progress: None
         self._on_speed: OnSpeed = lambda: None
@@ -94,26 +101,56 @@ class PromptService:
         """Waits for the slice that is being embedded, and the answer that is being measured."""
         self._speeds.close()
         self._embeddings.close()
+        if self._workers is not None:
+            self._workers.close()
+
+    @property
+    def servers(self) -> int:
+        """How many calls of `answer` can be served side by side."""
+        return 1 if self._workers is None else len(self._workers)
 
     def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> PromptAnswer:
         """Masks for the prompts on a slice shown with this window. Raises ValueError, LookupError, TornFile."""
-        name, picture = self._chosen, self._picture(SliceView(ref, window))
+        name = self._chosen
         if self._entries[name].instant:
-            model = self._instant_model(name)
-            return PromptAnswer(model.predict(model.encode(picture), prompts), name)
-        answer = self._embeddings.answer(picture, prompts, self._instant_model(BUILT_IN))
+            here = self._answerer(name)
+            embedding = here.embedding(self._stored(ref, window))
+            return PromptAnswer(here.model.predict(embedding, prompts), name)
+        picture = self._picture(SliceView(ref, window))
+        answer = self._embeddings.answer(picture, prompts, self._answerer(BUILT_IN).model)
         return PromptAnswer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
+
+    def answer(self, questions: Sequence[Question]) -> list[PackedAnswer | Exception]:
+        """To each of several people's questions its masks, or what is wrong with it, in order."""
+        name = self._chosen
+        if not self._entries[name].instant:
+            return [self._answer_slowly(question) for question in questions]
+        if self._workers is None:
+            found = self._answerer(name).answer(questions)
+        else:
+            found = self._workers.answer(self._choice(name), questions)
+        return [one if isinstance(one, Exception) else replace(one, model=name) for one in found]
+
+    def _answer_slowly(self, question: Question) -> PackedAnswer | Exception:
+        """By a model that needs an embedding, or by who answers while there is none."""
+        said, began = question.message, time.perf_counter()
+        ref = SliceRef(said.image, said.axis, said.index)
+        try:
+            shape = slice_shape(self._store.image(ref.image_id).shape, ref.axis)
+            prompts = prompts_of(said, question.payload, shape)
+            answer = self.predict(ref, said.window, prompts)
+        except Exception as error:
+            return error
+        ms = round((time.perf_counter() - began) * 1000, 1)
+        return replace(packed(question, prompts, answer.prediction, ms), model=answer.model, why=answer.why)
 
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
         """This slice is open now; the next click will be here or beside it."""
-        shown, instant = SliceView(ref, window), self._entries[self._chosen].instant
-        model = self._instant_model(
-            self._chosen if instant else BUILT_IN
-        )  # loaded before the first click, not by it
-        if instant:
-            self._speeds.request(self._chosen, model, instant=True)
-            self._picture(shown)
+        shown, name = SliceView(ref, window), self._chosen
+        if self._entries[name].instant:
+            self._get_ready(name, ref, window)
             return
+        self._answerer(BUILT_IN)  # loaded before the first click, not by it
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
 
@@ -122,6 +159,26 @@ class PromptService:
         if TUNED in self._entries and name in (BUILT_IN, TUNED):
             self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
         keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
+
+    def _get_ready(self, name: str, ref: SliceRef, window: tuple[float, float]) -> None:
+        """The first click is not to wait for what could be loaded before it."""
+        if self._workers is None:
+            here = self._answerer(name)
+            self._speeds.request(name, measuring(here.model, instant=True))
+            here.embedding(self._stored(ref, window))
+            return
+        workers, choice = self._workers, self._choice(name)
+        if self._loaded != choice:
+            self._loaded = choice
+            workers.load(choice)
+        self._speeds.request(name, lambda stop: None if stop() else workers.measure(choice))
+
+    def _choice(self, name: str) -> PromptChoice:
+        """An instant model as it travels to workers."""
+        return PromptChoice(name, adapter_of(self._store) if name == TUNED else None)
+
+    def _stored(self, ref: SliceRef, window: tuple[float, float]) -> StoredSlice:
+        return StoredSlice(self._store.image(ref.image_id).path, ref.axis, ref.index, window)
 
     def _ahead(self, shown: SliceView) -> list[SliceView]:
         """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
@@ -136,7 +193,7 @@ class PromptService:
         """Pass progress on; once the worker rests, the speed of its model is measured."""
         model = self._embeddings.model
         if progress.phase == "idle" and progress.done >= progress.total and model is not None:
-            self._speeds.request(self._chosen, model, instant=False)
+            self._speeds.request(self._chosen, measuring(model, instant=False))
         self._on_progress(progress)
 
     def choose(self, name: str) -> None:
@@ -159,9 +216,12 @@ class PromptService:
         path = self._offer_tuned()
         if path is None:
             return
-        model = self._entries[TUNED].factory(None)
-        with self._lock:
-            self._instant[TUNED] = model
+        if self._workers is None:
+            tuned = Answerer(self._entries[TUNED].factory(None))
+            with self._lock:
+                self._answerers[TUNED] = tuned
+        else:
+            self._workers.load(self._choice(TUNED))
         if self._chosen == BUILT_IN:
             self.choose(self._default_model())
 
@@ -239,11 +299,12 @@ class PromptService:
             return self._checkpoint
         return find(CATALOGUE[entry.weights]) if entry.weights else None
 
-    def _instant_model(self, name: str) -> PromptModel:
+    def _answerer(self, name: str) -> Answerer:
+        """An instant model in this process."""
         with self._lock:
-            if name not in self._instant:
-                self._instant[name] = self._entries[name].factory(None)
-            return self._instant[name]
+            if name not in self._answerers:
+                self._answerers[name] = Answerer(self._entries[name].factory(None))
+            return self._answerers[name]
 
     def _picture(self, shown: SliceView) -> NDArray[np.uint8]:
         """(H, W, 3) windowed RGB of a slice, the last few kept."""

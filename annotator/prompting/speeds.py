@@ -32,6 +32,10 @@ class Speed:
     next_ms: float  # each further one
 
 
+# Measures a model in the calling thread; it is handed what says whether to stop.
+MeasureModel = Callable[[Callable[[], bool]], Speed | None]
+
+
 class Speeds:
     """Thread-safe. `changed` is called from the measuring thread when a number is new."""
 
@@ -42,7 +46,7 @@ class Speeds:
         self._lock = threading.Lock()  # protects `_known` and `_asked`; the store's lock is taken inside it
         self._known = _read(store)
         self._asked: set[str] = set()
-        self._waiting: queue.SimpleQueue[tuple[str, PromptModel, bool] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, MeasureModel] | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -51,8 +55,8 @@ class Speeds:
         with self._lock:
             return self._known.get(name)
 
-    def request(self, name: str, model: PromptModel, *, instant: bool) -> None:
-        """Measure this model once, soon. `instant`: it encodes anew at each click. Returns at once."""
+    def request(self, name: str, measured: MeasureModel) -> None:
+        """Measure this model once, soon. Returns at once."""
         with self._lock:
             if name in self._known or name in self._asked or self._closing.is_set():
                 return
@@ -60,7 +64,7 @@ class Speeds:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="speeds", daemon=True)
                 self._thread.start()
-        self._waiting.put((name, model, instant))
+        self._waiting.put((name, measured))
 
     def close(self) -> None:
         """Waits for an answer that is being measured."""
@@ -72,11 +76,11 @@ class Speeds:
     def _work(self) -> None:
         lower_thread_priority()
         while (item := self._waiting.get()) is not None:
-            name, model, instant = item
+            name, measured = item
             if self._closing.wait(self._quiet):
                 return
             try:
-                self._keep(name, measure(model, instant=instant, stop=self._closing.is_set))
+                self._keep(name, measured(self._closing.is_set))
             except Exception as error:  # no memory, a model of another kind: it stays unmeasured
                 log.warning("the speed of %s could not be measured: %s", name, error)
 
@@ -90,8 +94,13 @@ class Speeds:
         self._changed()
 
 
+def measuring(model: PromptModel, *, instant: bool) -> MeasureModel:
+    """`measure`, of a model in this process."""
+    return lambda stop: measure(model, instant=instant, stop=stop)
+
+
 def measure(model: PromptModel, *, instant: bool, stop: Callable[[], bool] = lambda: False) -> Speed | None:
-    """Medians in milliseconds; None where it was stopped. A model that is slow to encode does so once."""
+    """Medians in milliseconds; None where it was stopped. An `instant` one encodes anew at each click, others once."""
     point = Prompts(points_rc=((SIDE / 2, SIDE / 2),), labels=(1,))
     more = Prompts(points_rc=((SIDE / 2, SIDE / 2), (SIDE / 8, SIDE / 8)), labels=(1, 0))
     if instant:

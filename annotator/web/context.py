@@ -2,7 +2,10 @@
 
 import asyncio
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -11,17 +14,24 @@ from fastapi import Request, WebSocket
 from annotator.access.sessions import Sessions, user_of
 from annotator.jobs import Jobs
 from annotator.monitoring.meters import Meters
+from annotator.prompting.prompt_line import PromptLine
+from annotator.protocol import outgoing
+from annotator.protocol.incoming import PredictMessage
+from annotator.protocol.outgoing import Message
 from annotator.web.compression import CompressedCache
-from annotator.web.hub import Hub
+from annotator.web.errors import describe_error
+from annotator.web.hub import Hub, Tab
 from annotator.web.uploads import Uploads
 from annotator.workflow import Workflow
 
+TabPrompt = tuple[PredictMessage, bytes]  # with its payload
+MaskReply = tuple[Message, bytes]
 READERS = 4  # slabs read and compressed at once
 
 
 @dataclass
 class AppContext:
-    """One of each for a server. Lock order: neither `committing` nor `predicting` is taken while the other is held."""
+    """One of each for a server."""
 
     workflow: Workflow
     hub: Hub
@@ -34,8 +44,36 @@ class AppContext:
     reading: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(READERS))
     # One commit after another, and its regions leave before the next: a tab never sees an older state last.
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # One prediction at a time; waiting tabs take turns, each with its newest prompt only.
-    predicting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """The line of tabs that wait for masks."""
+        self.prompts: PromptLine[Tab, TabPrompt, MaskReply] = PromptLine(
+            partial(_mask_replies, self.workflow),
+            self._tell_mask,
+            self.workflow.prompting.servers,
+        )
+
+    def _tell_mask(self, tab: Tab, _: TabPrompt, told: MaskReply) -> None:
+        tab.say(*told)
+        self.meters.prompted(told[0], tab.asked or time.monotonic())
+        tab.asked = None
+
+
+def _mask_replies(workflow: Workflow, asked: Sequence[TabPrompt]) -> list[MaskReply]:
+    """To each its masks, or a refusal in words."""
+    try:
+        answers = workflow.predict_together(asked)
+    except Exception as error:
+        answers = [error] * len(asked)
+    return [_mask_reply(message.seq, answer) for (message, _), answer in zip(asked, answers, strict=True)]
+
+
+def _mask_reply(seq: int, answer: MaskReply | Exception) -> MaskReply:
+    if not isinstance(answer, Exception):
+        return answer
+    fault = describe_error(answer)
+    answer.with_traceback(None)
+    return outgoing.refused(fault.line, retry=fault.retry, seq=seq), b""
 
 
 def person(connection: Request | WebSocket) -> str:

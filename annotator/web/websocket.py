@@ -75,6 +75,7 @@ async def serve_tab(socket: WebSocket, context: AppContext, may_stay: Callable[[
     try:
         await visit.run()
     finally:
+        context.prompts.leave(tab)
         context.hub.remove(tab)
 
 
@@ -84,7 +85,6 @@ class TabConnection:
     ) -> None:
         self._socket, self._context, self._tab, self._may_stay = socket, context, tab, may_stay
         self._commits = ByteQueue(COMMITS_WAITING, COMMIT_BYTES_WAITING)
-        self._prompts: Newest[tuple[PredictMessage, bytes]] = Newest()
         self._mends: Newest[tuple[MendMessage, bytes]] = Newest()
         self._looks: Newest[LookMessage] = Newest()
         self._bucket = Bucket(MESSAGES)
@@ -108,8 +108,8 @@ class TabConnection:
             committing.cancel()
 
     def _questions(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-        """What answers the newest of each kind, and forgets older ones."""
-        return self._predict_newest, self._mend_newest, self._look_newest
+        """What answers the newest of each kind, and forgets older ones. Prompts wait in a line of all tabs."""
+        return self._mend_newest, self._look_newest
 
     def _greet(self) -> None:
         self._tab.say(outgoing.hello(self._tab.user))
@@ -154,7 +154,7 @@ class TabConnection:
                 if self._tab.asked is not None:
                     self._context.meters.prompts.labels("outdated").inc()
                 self._tab.asked = time.monotonic()
-                self._prompts.put((message, payload))
+                self._context.prompts.ask(self._tab, (message, payload))
             case MendMessage():
                 self._mends.put((message, payload))
             case LookMessage():
@@ -223,26 +223,6 @@ class TabConnection:
             self._context.hub.broadcast(outgoing.project())
         for news, content in outcome.broadcasts:
             self._context.hub.broadcast(news, content, image=news["image"])
-
-    async def _predict_newest(self) -> None:
-        while True:
-            message, payload = await self._prompts.take()
-            async with self._context.predicting:
-                if self._prompts.waiting:
-                    continue
-                answer = await self._answer(message, payload)
-            if not self._prompts.waiting:
-                self._tab.say(*answer)
-                self._context.meters.prompted(answer[0], self._tab.asked or time.monotonic())
-                self._tab.asked = None
-
-    async def _answer(self, message: PredictMessage, payload: bytes) -> tuple[Message, bytes]:
-        try:
-            return await anyio.to_thread.run_sync(self._context.workflow.predict, message, payload)
-        except Exception as error:
-            fault = describe_error(error)
-            error.with_traceback(None)
-            return outgoing.refused(fault.line, retry=fault.retry, seq=message.seq), b""
 
     async def _mend_newest(self) -> None:
         while True:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from learners.engines.worker_process import set_up_worker
+from learners.engines.team import WorkerTeam
+from learners.engines.worker_process import NICE, set_up_worker
 
 if TYPE_CHECKING:
     from learners.engines.ray_encoders import RayEncoders
@@ -29,8 +30,9 @@ class SerialExecutor(Executor):
 class ProcessExecutor(Executor):
     """A warm worker process that is replaced when it dies: a round that crashes costs only itself."""
 
-    def __init__(self, workers: int = 1, threads: int | None = None) -> None:
+    def __init__(self, workers: int = 1, threads: int | None = None, nice: int = NICE) -> None:
         self._workers, self._threads = workers, threads or max(1, (os.cpu_count() or 2) - 1)
+        self._nice = nice
         self._lock = threading.Lock()  # protects _pool; a leaf
         self._pool: ProcessPoolExecutor | None = None
 
@@ -63,7 +65,10 @@ class ProcessExecutor(Executor):
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._workers, mp_context=context(), initializer=set_up_worker, initargs=(self._threads,)
+            self._workers,
+            mp_context=context(),
+            initializer=set_up_worker,
+            initargs=(self._threads, self._nice),
         )
 
 
@@ -109,3 +114,15 @@ def make_encoders(engine: str, address: str | None = None) -> "RayEncoders | Non
     from learners.engines.ray_encoders import RayEncoders
 
     return RayEncoders(address)
+
+
+def make_prompt_team(workers: int, engine: str, address: str | None = None) -> WorkerTeam | None:
+    """Who answers prompts beside the server: processes of this machine, or of the Ray cluster at `address`, which reach
+    the project's folder as its rounds do. None for 0 workers. Costs nothing yet."""
+    if workers <= 0:
+        return None
+    if engine == "ray" and address is not None:
+        from learners.engines.ray_team import RayWorker
+
+        return WorkerTeam([RayWorker(address) for _ in range(workers)])
+    return WorkerTeam([ProcessExecutor(threads=1, nice=0) for _ in range(workers)])

@@ -91,7 +91,7 @@ class RayCluster:
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
         if self.address is not None:
-            modules = [str(ROOT / package) for package in ("learners", "models", "storage")]
+            modules = [str(ROOT / package) for package in ("annotator", "learners", "models", "storage")]
             ray.init(self.address, runtime_env={"py_modules": modules}, **quiet)
             return
         ray.init(

@@ -10,10 +10,11 @@ from typing import Any
 NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
 
 
-def set_up_worker(threads: int) -> None:
-    """In a worker: give way to the person, use few threads, and end with the parent, not before it: Ctrl+C and service
-    managers signal all processes of the app, and a round that dies so would look like one that cannot be run."""
-    lower_process_priority(threads)
+def set_up_worker(threads: int, nice: int = NICE) -> None:
+    """In a worker: give way to the person (unless `nice` is 0: it answers one), use few threads, and end with the
+    parent, not before it: Ctrl+C and service managers signal all processes of the app, and a round that dies so would
+    look like one that cannot be run."""
+    lower_process_priority(threads, nice)
     parent = multiprocessing.parent_process()
     if parent is not None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -21,11 +22,11 @@ def set_up_worker(threads: int) -> None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def lower_process_priority(threads: int) -> None:
-    """Doing it twice changes nothing."""
+def lower_process_priority(threads: int, nice: int = NICE) -> None:
+    """Doing it twice changes nothing. With `nice` 0 the priority stays the server's own."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
-        os.nice(max(0, NICE - os.nice(0)))
+        os.nice(max(0, nice - os.nice(0)) if nice else 0)
     import torch
 
     torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ import pytest
 from annotator.jobs import Jobs
 from annotator.prompting import auto_download as first_download
 from annotator.prompting.service import PromptService
-from annotator.prompting.speeds import SETTING, Speeds, machine, measure
+from annotator.prompting.speeds import SETTING, Speeds, machine, measure, measuring
 from models import weights
 from models.graphcut.model import GraphCut
 from models.prompt import Embedding, MaskPrediction
@@ -48,8 +48,8 @@ def test_a_model_is_measured_once_for_a_machine_and_remembered(store):
     speeds = Speeds(store, changed.set, quiet_seconds=0)
     model = Counting()
     assert speeds.of("graphcut") is None
-    speeds.request("graphcut", model, instant=True)
-    speeds.request("graphcut", model, instant=True)
+    speeds.request("graphcut", measuring(model, instant=True))
+    speeds.request("graphcut", measuring(model, instant=True))
     assert changed.wait(60)
     speeds.close()
     assert model.encoded == 7 and speeds.of("graphcut") is not None
@@ -68,8 +68,8 @@ def test_a_model_that_fails_stays_unmeasured(store):
             raise MemoryError("no memory")
 
     speeds = Speeds(store, lambda: None, quiet_seconds=0)
-    speeds.request("broken", Broken(), instant=True)
-    speeds.request("graphcut", GraphCut(), instant=True)
+    speeds.request("broken", measuring(Broken(), instant=True))
+    speeds.request("graphcut", measuring(GraphCut(), instant=True))
     until = time.monotonic() + 60
     while speeds.of("graphcut") is None:
         assert time.monotonic() < until

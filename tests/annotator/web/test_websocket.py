@@ -5,7 +5,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from sqlite3 import IntegrityError
 from typing import Any
@@ -60,11 +60,13 @@ class GatedWorkflow(Workflow):
         self.predicted: list[int] = []
         self.fails: Exception | None = None
 
-    def predict(self, message: PredictMessage, payload: bytes) -> tuple[dict[str, Any], bytes]:
-        self.predicted.append(message.seq)
+    def predict_together(
+        self, asked: Sequence[tuple[PredictMessage, bytes]]
+    ) -> list[tuple[dict[str, Any], bytes] | Exception]:
+        self.predicted += [message.seq for message, _ in asked]
         self.started.set()
         assert self.gate.wait(20)
-        return super().predict(message, payload)
+        return super().predict_together(asked)
 
     def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         if self.fails is not None:
