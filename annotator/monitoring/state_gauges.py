@@ -7,6 +7,7 @@ import psutil
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from annotator.backups.snapshots import snapshots
 from annotator.web.context import AppContext
 
 
@@ -33,6 +34,9 @@ class StateGauges(Collector):
         )
         size = sum(file.stat().st_size for file in store.root.glob("project.db*"))
         yield _one("slicewise_database_bytes", "project.db and its journal", size)
+
+        newest = max((file.stat().st_mtime for file in snapshots(store.root)), default=0.0)
+        yield _one("slicewise_newest_snapshot_timestamp_seconds", "When the newest snapshot was made", newest)
 
     def _waiting(self) -> dict[str, int]:
         background = self._context.workflow.background

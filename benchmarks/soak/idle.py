@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.common import machine_line
 from tests.support.chromium import ARGUMENTS, CHROMIUM, RunningServer, new_context, open_page, start_server
 
-SETTLE = 20.0  # seconds after which what a start or a page brings is done
+SETTLE = 45.0  # seconds after which what a start or a page brings is done
 
 
 def main() -> None:

@@ -70,6 +70,7 @@ def test_what_people_do_is_counted(workflow: Workflow):
     assert {key: got.get(key) for key in expected} == expected
     assert sum(count for (name, _), count in got.items() if name == "slicewise_requests_total") >= 1
     assert got["slicewise_memory_bytes", (("process", "server"),)] > 1e6
+    assert got["slicewise_newest_snapshot_timestamp_seconds", ()] == 0
     assert got["slicewise_disk_free_bytes", ()] > 0 and got["slicewise_database_bytes", ()] > 0
 
 
