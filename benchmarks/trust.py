@@ -7,11 +7,11 @@ a rule, the second anywhere across the objects. Dice is the mean over classes an
 app proposes then, `labels alone` a fill that forgets the proposal, `slice alone` the old proposal with the labelled
 slices laid over it. `labels alone` is measured with the first seed only: it is there to be compared with. The part
 `slices` goes on to SLICES slices, each where the app asks for one. `proposed` is which of the two the app takes.
-The part `fills` asks the same of fills that no learner proposed, six slices each, and `refine` what mending by one
-click takes; `benchmarks/trust_refine.py` says how. The part `calibration` compares numbers about proposals with the
-truth; `benchmarks/trust_calibration.py` says how.
-The part `small` is about objects that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about
-proposals that people do not get to see (`benchmarks/trust_withheld.py`).
+The part `fills` asks the same of fills that no learner proposed, six slices each. `refine` is what mending by one click
+takes, and `redraw` what new outlines change; `benchmarks/trust_refine.py` says how. The part `calibration` compares
+numbers about proposals with the truth; `benchmarks/trust_calibration.py` says how. The part `small` is about objects
+that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about proposals that people do not get to see
+(`benchmarks/trust_withheld.py`).
 """
 
 import time
@@ -35,9 +35,10 @@ from benchmarks.trust_cases import (
     place,
     prior_of,
     proposals,
+    unseen,
     volumes,
 )
-from benchmarks.trust_refine import chained_fills, click_times, refining
+from benchmarks.trust_refine import chained_fills, click_times, redrawing, refining
 from benchmarks.trust_small import small
 from benchmarks.trust_withheld import withheld
 from learners.propagate import PropagationInput, RunControl, fill
@@ -46,7 +47,7 @@ from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "fills", "refine", "calibration", "small", "withheld")
+PARTS = ("law", "slices", "fills", "refine", "redraw", "calibration", "small", "withheld")
 LAID_OVER = {"law", "slices", "fills", "refine"}  # parts that need volumes with something proposed for them
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
@@ -76,6 +77,8 @@ def main() -> None:
     if "refine" in parts:
         rows += click_times()
         rows += refining(found)
+    if "redraw" in parts:
+        rows += redrawing(unseen(options.data, options.volumes or 2))
     if "calibration" in parts:
         names = [name for name in CALIBRATED if name in wanted]
         seeds = 1 if options.quick else options.seeds

@@ -1,5 +1,6 @@
 """Proposals as atlases, fills and models make them, of known Dice, and slices that a person may label next."""
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates, shift
 
-from benchmarks.sparse import SlicePlace, SparseSubject, case_of, subjects
+from benchmarks.sparse import SlicePlace, SparseSubject, case_of, read_subject, subjects
 from learners.methods.atlas import resized
 from learners.methods.registration import register
 from learners.propagate import RunControl, fill
@@ -39,6 +40,15 @@ def volumes(data: Path, sets: tuple[str, ...], count: int | None, *, quick: bool
     found = [phantom(n) for n in range(2 if quick else 4)] if "phantom" in sets else []
     real = [each for each in subjects(data, sets, count or (2 if quick else 8), quick=quick)]
     return found + [halved(each) if each.set == HALF else each for each in real]
+
+
+def unseen(data: Path, count: int) -> list[SparseSubject]:
+    """Hippocampi that the built-in prompt model was not trained on."""
+    folder = data / "hippocampus"
+    with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["split"] == "val"]
+    paths = [(folder / "images" / name, folder / "labels" / name) for name in names[:count]]
+    return [read_subject("hippocampus", *both, None) for both in paths]
 
 
 def proposals(

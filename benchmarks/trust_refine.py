@@ -5,13 +5,15 @@ up to three parts on offer, takes the first of which more than half is right and
 presses Enter. Where none is, it paints the error with the brush. Proposals are `bent`, wrong everywhere along their
 outlines as an atlas is, or `torn`: pieces are missing, and others too much. `drawn over` corrects the proposal by
 whole slices, each drawn and completed where the app asks for one; `drawn anew` does so without the proposal.
+`redrawn` begins with Shift+O: the prompt model draws all outlines anew, and the person waits as long as that took of
+one core. It is measured on volumes that the prompt model was not trained on.
 Seconds of an action are those of `benchmarks/simulated.py`, and CLICK, LOOK and KEY.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -29,6 +31,7 @@ from benchmarks.trust_cases import bent, classes_of, mean_dice, place, prior_of,
 from learners.propagate import FilledVolume, LabelledSlice, PropagationInput, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.next_slice import Volume, next_slice
+from learners.propagate.redrawn import redraw
 from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import BUILT_IN, PROMPT_MODELS
 from models.prompt import PromptModel, Prompts
@@ -41,6 +44,7 @@ MOST_MENDS, MOST_SLICES = 40, 12
 SIDE = 128  # voxels of the volume that latencies are of
 CLICKS = 7  # that are timed
 MEND, OVER, ANEW = "mended by clicks", "drawn over", "drawn anew"
+REDRAWN = "redrawn"
 Bits = NDArray[np.bool_]
 
 
@@ -128,6 +132,32 @@ def refining(found: Sequence[SparseSubject]) -> Iterator[Row]:
                 yield from _rows(f"{name}, {kind} to {start:.1f}", MEND, [mended(*pair) for pair in pairs])
                 yield from _rows(f"{name}, {kind} to {start:.1f}", OVER, [drawn(*pair) for pair in pairs])
                 print(f"{name}: {kind} to {start:.1f} done", flush=True)
+
+
+def redrawing(found: Sequence[SparseSubject]) -> Iterator[Row]:
+    """Slices drawn over a proposal, and over the same proposal once Shift+O was pressed; and what that alone did."""
+    for number, subject in enumerate(found):
+        for kind, made in (("bent", bent), ("torn", torn)):
+            for start in STARTS[1:]:
+                prior = prior_of(subject, made(subject, start, np.random.default_rng(number)))
+                again, effort = redrawn(subject, prior)
+                name = f"{subject.set}, {kind} to {start:.1f}"
+                yield from _rows(name, REDRAWN, [effort])
+                yield from _rows(name, f"{REDRAWN}, then {OVER}", [drawn(subject, again, replace(effort))])
+                yield from _rows(name, OVER, [drawn(subject, prior)])
+                print(f"{subject.name}: {name} done", flush=True)
+
+
+def redrawn(subject: SparseSubject, prior: Prior) -> tuple[Prior, Effort]:
+    """One key, and the wait."""
+    effort, started = Effort(0.0), time.process_time()
+    known = np.full(subject.truth.shape, UNLABELLED, np.uint8)
+    case = PropagationInput(subject.image, known, (), subject.spacing_mm, window=subject.window)
+    found = redraw(case, prior, _model())
+    effort.act(KEY)
+    effort.look(time.process_time() - started)
+    effort.dice = mean_dice(found.classes, subject.truth)
+    return Prior(found.classes, found.confidence), effort
 
 
 def torn(subject: SparseSubject, dice: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -234,10 +264,10 @@ def _model() -> PromptModel:
     return PROMPT_MODELS[BUILT_IN].factory(None)
 
 
-def drawn(subject: SparseSubject, prior: Prior | None) -> Effort:
+def drawn(subject: SparseSubject, prior: Prior | None, effort: Effort | None = None) -> Effort:
     """Whole slices, drawn and completed where the app asks, over a proposal or without one."""
     at = [place(subject, "middle", np.random.default_rng(0))]
-    effort = Effort(mean_dice(prior.classes, subject.truth) if prior else 0.0)
+    effort = effort or Effort(mean_dice(prior.classes, subject.truth) if prior else 0.0)
     chain = FillChain(subject)
     while effort.dice < GOAL and len(at) <= MOST_SLICES:
         _draw(subject, at[-1], effort)

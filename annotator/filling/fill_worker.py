@@ -22,6 +22,7 @@ from learners.propagate.contract import LabelledSlice
 from learners.propagate.fused import TRUST
 from learners.propagate.labels_alone import MIN_SLICES
 from learners.propagate.process import FillBefore, FillDone, FillFailed, FillSpec, PriorFiles, ProcessFiller
+from learners.propagate.redrawn import TOO_THICK, redrawable
 from storage.arrays import BACKGROUND, UNLABELLED, TornFile, plane
 from storage.database import StorageFull
 from storage.fold import Folded
@@ -32,8 +33,10 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 DEFAULT = "random_walker"
+REDRAWN = "redrawn"  # the producer whose proposals are another's with new outlines
 MIN_TRUST = 0.2  # in a proposal that is expected to be worthless
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
+REDRAW_SECONDS = 600.0  # and what was not redrawn by then stays as it was
 PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
 SLAB = 16  # slices
 NOTHING: Message = {"state": "none"}  # nothing is filled
@@ -72,12 +75,13 @@ class FillWorker:
         """`publish` is called from the worker's thread with each `fill` message."""
         self._store, self._folds, self._publish = store, folds, publish
         self._filler: VolumeFiller = filler or ProcessFiller()
-        # Protects the nine below. Taken inside the lock of the label cache; a leaf: no other lock is taken inside it.
+        # Protects the ten below. Taken inside the lock of the label cache; a leaf: no other lock is taken inside it.
         self._changed = threading.Condition()
         self._waiting: list[int] = []  # the one asked for last is filled first
         self._undecided: list[
             int
         ] = []  # filled, and to be asked once nothing waits whether labels alone do better
+        self._redraws: dict[int, str] = {}  # image -> the producer whose proposal is to get new outlines
         self._running: int | None = None
         self._deciding = False
         self._busy = False  # from the taking of an image until its outcome is published
@@ -128,6 +132,19 @@ class FillWorker:
                 self._thread = threading.Thread(target=self._work, name="fills", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+
+    def redraw(self, image_id: int, producer: str) -> None:
+        """Propose this producer's objects with the outlines that the prompt model draws. Returns at once.
+
+        Raises LookupError, ValueError where the planes of some direction show none."""
+        image = self._store.image(image_id)
+        if self._store.predictions.newest(image_id, producer) is None:
+            raise LookupError("There is no proposal to redraw; label an object on one slice first.")
+        if not image.is_volume or not redrawable(image.shape, image.spacing_mm or (1.0, 1.0, 1.0)):
+            raise ValueError(TOO_THICK)
+        with self._changed:
+            self._redraws[image_id] = producer
+        self.refresh(image_id)
 
     def catch_up(self, image_id: int) -> None:
         """Somebody opened this image: fill it if its fill is behind its labels, as after a crash or an import.
@@ -186,6 +203,7 @@ class FillWorker:
     def _outcome(self, image_id: int, *, decides: bool) -> Message | None:
         """Fill this volume; what to announce, None where a newer label ended it or nothing changed."""
         try:
+            self._redraw(image_id)
             return self._fill(image_id, decides=decides)
         except PropagationCancelled:
             if decides:
@@ -196,6 +214,33 @@ class FillWorker:
         except Exception:
             log.exception("a fill failed")
             return {"state": "failed", "message": "The fill failed; see the server's log."}
+
+    def _redraw(self, image_id: int) -> None:
+        """Add the proposal with new outlines, where somebody asked for it. One that was cut short is tried again."""
+        with self._changed:
+            producer = self._redraws.pop(image_id, None)
+        row = self._store.predictions.newest(image_id, producer) if producer else None
+        if producer is None or row is None:
+            return
+        newest = self._store.newest_label(image_id, tags=False)
+        spec = self._spec(self._store.image(image_id), REDRAWN, ())
+        to = spec.classes_to, spec.confidence_to
+        files = PriorFiles(row.classes_path, row.confidence_path, trust_in(row), *to)
+        try:
+            self._announce(image_id, "running", producer=REDRAWN, progress=0.0)
+            told = self._progress(image_id, REDRAWN)
+            self._filler.fill(
+                replace(spec, redraws=files, seconds=REDRAW_SECONDS), lambda: self._superseded, told
+            )
+            new = NewPrediction(image_id, REDRAWN, "predicted", newest, *to)
+            self._store.predictions.add(new)
+        except PropagationCancelled:
+            with self._changed:
+                self._redraws.setdefault(image_id, producer)
+            raise
+        finally:
+            for path in to:
+                path.unlink(missing_ok=True)
 
     def _take(self) -> tuple[int, bool] | None:
         """The image to fill next, or (True) to decide about; None when closing."""

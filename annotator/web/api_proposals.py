@@ -21,6 +21,10 @@ class PropagatorBody(RequestBody):
     image: ImageId | None = None
 
 
+class RedrawBody(RequestBody):
+    producer: Name
+
+
 def make_router(context: AppContext, background: Background) -> APIRouter:
     fills, proposals = background.fills, background.proposals
     router = APIRouter(prefix="/api")
@@ -69,6 +73,11 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
         producer: Name | None = None,
     ) -> Any:
         return await run_sync(proposals.next_slice, image_id, rule, producer)
+
+    @router.post("/images/{image_id}/redraw")
+    async def redraw(image_id: ImageId, whose: RedrawBody) -> Any:
+        await run_sync(fills.redraw, image_id, whose.producer)
+        return {}
 
     @router.post("/propagator")
     async def propagator(choice: PropagatorBody) -> Any:

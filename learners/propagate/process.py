@@ -25,9 +25,11 @@ from learners.propagate import (
 )
 from learners.propagate.fused import TRUST, Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
+from learners.propagate.prompted import still_open
+from learners.propagate.redrawn import redraw
 from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import PromptChoice
-from storage.arrays import TornFile, open_npy, write_npy
+from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
 REMEMBERED = 64 << 20  # bytes of earlier fills: what is taken back brings back the fill that was there
@@ -84,6 +86,7 @@ class FillSpec:
         False  # ask whether labels alone have come to say more; nothing is written where it stays so
     )
     before: FillBefore | None = None  # what labels alone are laid over
+    redraws: PriorFiles | None = None  # a proposal whose outlines are drawn anew; nothing else is done then
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,10 @@ class Filler:
 
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
         """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
+        if spec.redraws is not None:
+            return _redrawn(
+                spec, spec.redraws, RunControl.of(spec.seconds, cancelled=cancelled, progress=progress)
+            )
         started, key = time.monotonic(), (spec.image_id, spec.propagator)
         known = np.array(open_npy(spec.known))
         case = PropagationInput(
@@ -187,6 +194,19 @@ def _corrected(
         write_npy(files.classes_to, filled.classes)
         write_npy(files.confidence_to, filled.confidence)
     return filled, last
+
+
+def _redrawn(spec: FillSpec, files: PriorFiles, run: RunControl) -> FillDone:
+    """Write the proposal with the outlines that the project's prompt model draws. Raises as `Filler.fill`."""
+    prior, pixels = _prior_at(files.classes, files.confidence), open_npy(spec.pixels)
+    if prior is None:
+        raise ValueError("the proposal was renewed meanwhile; press Redraw once more")
+    known = np.full(prior.classes.shape, UNLABELLED, np.uint8)
+    case = PropagationInput(pixels, known, (), spec.spacing_mm, window=spec.window)
+    found = redraw(case, prior, still_open(spec.prompts), run)
+    write_npy(files.classes_to, found.classes)
+    write_npy(files.confidence_to, found.confidence)
+    return FillDone(found.seconds, found.finished)
 
 
 def _alone(spec: FillSpec, case: PropagationInput, run: RunControl) -> bool:

@@ -141,3 +141,13 @@ def test_a_spill_is_taken_off_and_escape_puts_it_back(page: Page) -> None:
     page.keyboard.press("Escape")
     assert {z: wrong(page, z) for z in before} == before and state(page)["mask"] is None
     assert labelled_voxels(page, 0, MIDDLE) == 0
+
+
+def test_shift_o_asks_for_new_outlines_and_the_button_says_how_far_they_are(page: Page) -> None:
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    button = page.get_by_title("The prompt model draws the outlines")
+    expect(button).to_contain_text("Redraw")
+    page.keyboard.press("Shift+O")
+    wait_state(page, "state.proposal.redrawing !== null")
+    expect(button).to_be_disabled()
+    expect(button).to_contain_text("%")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from annotator.filling.fill_worker import REDRAWN
 from annotator.filling.mending import Mending
 from annotator.labels.commit import Refused
 from annotator.prompting.wrong_part import wrong_parts
@@ -18,7 +19,14 @@ from models.prompt import MaskPrediction
 from storage.arrays import BACKGROUND, UNLABELLED, SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
-from tests.annotator.filling.test_corrected_proposals import GUIDED, SHAPE, Project, dice, mean_dice
+from tests.annotator.filling.test_corrected_proposals import (
+    GUIDED,
+    SHAPE,
+    Project,
+    dice,
+    like_an_atlas,
+    mean_dice,
+)
 from tests.conftest import drawn
 
 BESIDE = (GUIDED - 1, GUIDED + 1)
@@ -169,3 +177,24 @@ def test_only_the_part_that_was_pointed_at_changes():
     assert taken.masks[0].sum() == 16 and taken.masks[0, 3:5, 2:10].all()
     nothing = wrong_parts(answer, proposed, (11, 15))
     assert not nothing.masks.any() and nothing.scores[0] == 0
+
+
+def test_new_outlines_stand_beside_the_old_ones_and_labels_are_laid_over_them(project: Mended):
+    project.propose(like_an_atlas(project.truth, 0.75))
+    before = np.array(project.of("atlas").classes())
+    project.fills.redraw(project.image, "atlas")
+    project.settle()
+    found = project.of(REDRAWN).classes()
+    assert mean_dice(found, project.truth) > mean_dice(before, project.truth) + 0.05
+    assert (project.of("atlas").classes() == before).all()
+    project.label(0, GUIDED, np.where(project.truth[GUIDED] == 1, 1, UNLABELLED).astype(np.uint8))
+    assert (project.of(REDRAWN).classes()[GUIDED][project.truth[GUIDED] == 1] == 1).all()
+    assert mean_dice(project.of("random_walker").classes(), project.truth) > 0.85
+
+
+def test_what_cannot_be_redrawn_says_why(project: Mended):
+    with pytest.raises(LookupError, match="label an object"):
+        project.fills.redraw(project.image, "atlas")
+    project.propose(project.flat, image=project.picture)
+    with pytest.raises(ValueError, match="too far apart"):
+        project.fills.redraw(project.picture, "atlas")

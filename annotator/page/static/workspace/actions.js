@@ -6,6 +6,7 @@ import { imageUpdates } from "../state/image_updates.js";
 import { places } from "../state/places.js";
 import { session } from "../state/session.js";
 import { toast } from "../ui/toasts.js";
+import { redraw } from "./redraw.js";
 import { toggleSheet } from "./shortcut_sheet.js";
 
 const PEEK_MS = 350; // a longer press of X shows the image only while it is held
@@ -95,6 +96,8 @@ export const actions = {
   acceptRange: () => session.dispatchEvent(new CustomEvent("range")),
 
   rejectSlice: () => (places.at === null ? session.app.rejectSlice() : places.reject()),
+
+  redraw,
 
   proposals: () => session.setView("proposals", !session.view.proposals),
 

@@ -12,6 +12,7 @@ import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js"
 import { toast } from "../ui/toasts.js";
 import { rangeForm } from "./accept_range.js";
 import { actions } from "./actions.js";
+import { redrawButton } from "./redraw.js";
 import { allAccepted, refillButton } from "./refill.js";
 
 const BEHIND = "Older than your newest labels on this image";
@@ -25,6 +26,7 @@ export function proposalbar(focusCanvas) {
     limitSlider(),
     layerButtons(),
     facts(),
+    redrawButton(),
     refillButton(),
     acceptButtons(focusCanvas),
   ];

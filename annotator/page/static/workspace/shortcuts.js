@@ -164,6 +164,12 @@ export const GROUPS = [
         run: ({ actions }) => actions.places(),
       },
       {
+        keys: "Shift+O",
+        codes: ["Shift+o"],
+        text: "Redraw the outlines that are proposed in a volume",
+        run: ({ actions }) => void actions.redraw(),
+      },
+      {
         keys: "Shift+R",
         codes: ["Shift+r"],
         text: "Fill anew what you accepted, from your corrections",

@@ -62,6 +62,7 @@ export class Proposals {
       late: this.late,
       running: Boolean(fill || facts?.running),
       progress: fill?.progress ?? null,
+      redrawing: fill?.producer === "redrawn" ? fill.progress : null,
       next,
     };
   }

@@ -1,0 +1,1 @@
+"""How volumes are filled and proposals changed."""
