@@ -155,17 +155,24 @@ def test_a_volume_is_told_how_it_lies_and_its_marks_follow(page: Page) -> None:
     wait_state(page, "state.loading.done >= state.loading.total")
     page.keyboard.press("F2")
     dialog = page.get_by_role("dialog", name="torso")
-    for edge, side in (("First slice", "I"), ("Top", "P"), ("Left", "L")):
+    for edge, side in (("First slice", "A"), ("Top", "S"), ("Left", "L")):
         dialog.get_by_role("combobox", name=edge).select_option(side)
     dialog.get_by_role("button", name="Set sides").click()
     expect(dialog).to_be_hidden()
-    told = "its first slice is I, its top P, its left L"
+    told = "its first slice is A, its top S, its left L"
     expect(page.locator(".sw-toast")).to_contain_text(told)
     marks = page.evaluate(
         "async () => (await (await fetch('/api/images/' + window.__slicewise.image.id)).json()).marks"
     )
-    assert marks == [["I", "S"], ["P", "A"], ["L", "R"]]
+    assert marks == [["A", "P"], ["S", "I"], ["L", "R"]]
     assert page.evaluate("() => window.__slicewise.image.marks") == marks
+    planes = page.locator(".cv-plane")
+    assert planes.all_inner_texts()[:3] == ["Coronal", "Axial", "Sagittal"]
+    page.get_by_role("button", name="Axial only").click()
+    expect(planes.nth(1)).to_be_visible()
+    expect(planes.nth(0)).to_be_hidden()
+    expect(page.get_by_role("button", name="Axial only")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Alt+1")
     tab(page, "Data")
     page.get_by_role("button", name=re.compile("^Undo: Said of")).click()
     expect(page.get_by_role("button", name=re.compile("^Redo: Said of"))).to_be_visible()

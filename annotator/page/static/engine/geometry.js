@@ -14,6 +14,12 @@ export function planeName({ marks }, axis) {
   return axisNames[named < 0 ? axis : named];
 }
 
+/** The layout, by its axis, that shows the plane of this name alone; "three" stays. */
+export function layoutOf(image, name) {
+  const axis = axisNames.findIndex((_, at) => planeName(image ?? {}, at) === name);
+  return axis < 0 ? name : axisNames[axis];
+}
+
 /** Rows and columns of a slice of a [z, y, x] volume. */
 export function sliceShape(shape, axis) {
   const [rows, cols] = shape.filter((_, i) => i !== axis);

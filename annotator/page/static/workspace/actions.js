@@ -1,5 +1,6 @@
 /** What keys, buttons and menus do: one function each, so that all three agree. */
 
+import { layoutOf } from "../engine/geometry.js";
 import { editImage } from "../panels/image_dialog.js";
 import { openMostUseful, stepImage } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
@@ -130,6 +131,6 @@ export const actions = {
 
   layout(event) {
     const at = Number(event.code.slice(-1)) - 1;
-    session.app.layout(LAYOUTS[at]);
+    session.app.layout(layoutOf(session.app.image, LAYOUTS[at]));
   },
 };

@@ -2,6 +2,7 @@
 
 import { describe, stateOf, stateText } from "../state/image_text.js";
 import { session } from "../state/session.js";
+import { layoutOf } from "../engine/geometry.js";
 import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
 import { rove } from "../ui/roving.js";
 import { current, toggleTheme } from "../ui/theme.js";
@@ -109,7 +110,7 @@ function layouts() {
       keys,
       dataset: { layout: name },
       "aria-pressed": "false",
-      onclick: () => session.app?.layout(name),
+      onclick: () => session.app?.layout(layoutOf(session.app.image, name)),
     }),
   );
   const node = element(
@@ -120,8 +121,10 @@ function layouts() {
   rove(node);
   const update = ({ layout }) => {
     node.hidden = session.image?.kind !== "volume";
-    for (const button of buttons)
-      setAttributes(button, { "aria-pressed": button.dataset.layout === layout });
+    for (const button of buttons) {
+      const shown = layoutOf(session.app?.image, button.dataset.layout);
+      setAttributes(button, { "aria-pressed": shown === layout });
+    }
   };
   return { node, update };
 }
