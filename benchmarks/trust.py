@@ -10,7 +10,8 @@ slices laid over it. `labels alone` is measured with the first seed only: it is 
 The part `fills` asks the same of fills that no learner proposed, six slices each. `refine` is what mending by one click
 takes, and `redraw` what new outlines change; `benchmarks/trust_refine.py` says how. The part `calibration` compares
 numbers about proposals with the truth; `benchmarks/trust_calibration.py` says how. The part `small` is about objects
-that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about proposals that people do not get to see
+that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about proposals that people do not get to see:
+made from the truth (`benchmarks/trust_withheld_made.py`), and, as `withheld-learned`, by real rounds
 (`benchmarks/trust_withheld.py`).
 """
 
@@ -41,14 +42,21 @@ from benchmarks.trust_cases import (
 from benchmarks.trust_refine import chained_fills, click_times, redrawing, refining
 from benchmarks.trust_small import small
 from benchmarks.trust_withheld import withheld
+from benchmarks.trust_withheld_made import withheld_of_made
 from learners.propagate import PropagationInput, RunControl, fill
 from learners.propagate.fused import Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "fills", "refine", "redraw", "calibration", "small", "withheld")
-LAID_OVER = {"law", "slices", "fills", "refine"}  # parts that need volumes with something proposed for them
+PARTS = ("law", "slices", "fills", "refine", "redraw", "calibration", "small", "withheld", "withheld-learned")
+LAID_OVER = {
+    "law",
+    "slices",
+    "fills",
+    "refine",
+    "redraw",
+}  # parts that need volumes with something proposed for them
 FUSED, ALONE, SLICE, PROPOSED = "fused", "labels alone", "slice alone", "proposed"
 MARGIN = 0.02  # of Dice: what one case may lose
 STEPS = 2  # slices, one after another
@@ -86,6 +94,8 @@ def main() -> None:
     if "small" in parts:
         rows += small(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     if "withheld" in parts:
+        rows += withheld_of_made(options.data, 1 if options.quick else options.seeds, quick=options.quick)
+    if "withheld-learned" in parts:
         rows += withheld(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)
 

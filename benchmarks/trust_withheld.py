@@ -51,7 +51,7 @@ def withheld(data: Path, seeds: int, *, quick: bool) -> Iterator[Row]:
     for name in NAMES:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
-                subject, first = _subject(name, data, Path(folder), quick=quick)
+                subject, first = subject_of(name, data, Path(folder), quick=quick)
                 if not subject.pairs:
                     continue
                 learners = ("supervised", "atlas") if name == "hippocampus" else ("supervised",)
@@ -125,7 +125,7 @@ def _kind(one: Judged) -> str:
 # sets
 
 
-def _subject(name: str, data: Path, folder: Path, *, quick: bool) -> tuple[Subject, Sequence[int]]:
+def subject_of(name: str, data: Path, folder: Path, *, quick: bool) -> tuple[Subject, Sequence[int]]:
     """The set, and the numbers of its images that may be labelled."""
     count = 14 if quick else 24
     if name == "demo":

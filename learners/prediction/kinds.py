@@ -1,7 +1,7 @@
 """Is an image of a kind that nobody has labelled? Only labelled images themselves say how far apart one kind may lie.
 
 An image is seen in two ways: by its brightness, steps between neighbours and colours, and by the first stages of the
-built-in network. In each, the ratio compares its distance to the nearest labelled image with the largest such distance
+built-in network. In each, the ratio compares its distance to the nearest labelled image with the largest such distances
 among these. `python -m benchmarks.trust --part withheld` measures what that tells.
 """
 
@@ -22,10 +22,11 @@ from storage.array_cache import ArrayCache
 from storage.arrays import open_npy
 
 MIN_LABELLED = 4  # with fewer images nothing says how far apart those of one kind may lie
+MANY = 6  # of them: one odd image does not decide alone
 MOST_LABELLED = 60  # that are looked at
 FAR = 1.75  # the two ratios' geometric mean, from which on an image is unlike where many are labelled
 FEW = 2.0  # over the number of labelled images: by how much further it must be where few say what a kind is
-EACH = 1.15  # of the ratios is at least this
+EACH = 1.1  # of the ratios is at least this
 SEEN = 256  # pixels of the longer side
 COLOUR = 3.0  # weight of colours beside histograms
 Seen = NDArray[np.float32]
@@ -98,10 +99,15 @@ class Kinds:
 
     @cached_property
     def _references(self) -> list[tuple[Seen, float]]:
-        """In each way the (N, D) labelled images, and how far the loneliest of them is from the next."""
+        """In each way the (N, D) labelled images, and how far the loneliest of them are from the next."""
         views = [np.stack(column) for column in zip(*(self.looks.of(case) for case in self.labelled))]
-        far = [max(_nearest(view, np.delete(every, n, 0)) for n, view in enumerate(every)) for every in views]
-        return list(zip(views, far))
+        return [(every, _apart(every)) for every in views]
+
+
+def _apart(every: Seen) -> float:
+    """The largest distance to the next image; of many images its geometric mean with the second, as one may be odd."""
+    far = sorted(_nearest(view, np.delete(every, n, 0)) for n, view in enumerate(every))
+    return far[-1] if len(far) < MANY else float(np.sqrt(far[-1] * far[-2]))
 
 
 def _nearest(view: Seen, to: Seen) -> float:

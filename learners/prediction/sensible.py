@@ -18,7 +18,7 @@ from learners.spec import RoundSpec
 from learners.training.data import ImageReader
 from storage.arrays import BACKGROUND, UNLABELLED
 
-HALF = 0.5  # of an image at least is everywhere
+NEARLY_ALL = 0.8  # of an image: less is not everywhere
 ODDS = 10.0  # times the odds of the fullest labelled slice; more where few images are labelled or vary
 VARIED = 1.5  # times the range of labelled images' log odds
 INSIDE = 0.1  # of a proposal's voxels at least look and lie as something that was drawn
@@ -94,7 +94,7 @@ def _most(drawn: DrawnClass) -> float:
     shares = np.clip(drawn.shares, 1e-4, 1 - 1e-4)
     odds = np.log(shares / (1 - shares))
     more = max(np.log(ODDS) * (1 + 1 / len(odds)), VARIED * float(np.ptp(odds)))
-    return max(HALF, float(1 / (1 + np.exp(-(odds.max() + more)))))
+    return max(NEARLY_ALL, float(1 / (1 + np.exp(-(odds.max() + more)))))
 
 
 def _inside(places: Numbers, drawn: DrawnClass, places_say: bool) -> NDArray[np.bool_]:
