@@ -12,7 +12,7 @@ takes, and `redraw` what new outlines change; `benchmarks/trust_refine.py` says 
 numbers about proposals with the truth; `benchmarks/trust_calibration.py` says how. The part `small` is about objects
 that hardly fill their pictures (`benchmarks/trust_small.py`), `withheld` about proposals that people do not get to see:
 made from the truth (`benchmarks/trust_withheld_made.py`), and, as `withheld-learned`, by real rounds
-(`benchmarks/trust_withheld.py`).
+(`benchmarks/trust_withheld.py`). `learned` asks the law of what real learners propose (`benchmarks/trust_law.py`).
 """
 
 import time
@@ -39,6 +39,7 @@ from benchmarks.trust_cases import (
     unseen,
     volumes,
 )
+from benchmarks.trust_law import learned
 from benchmarks.trust_refine import chained_fills, click_times, redrawing, refining
 from benchmarks.trust_small import small
 from benchmarks.trust_withheld import withheld
@@ -49,7 +50,18 @@ from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.next_slice import Volume, next_slice
 from storage.arrays import UNLABELLED
 
-PARTS = ("law", "slices", "fills", "refine", "redraw", "calibration", "small", "withheld", "withheld-learned")
+PARTS = (
+    "law",
+    "slices",
+    "fills",
+    "refine",
+    "redraw",
+    "calibration",
+    "small",
+    "withheld",
+    "withheld-learned",
+    "learned",
+)
 LAID_OVER = {
     "law",
     "slices",
@@ -97,6 +109,8 @@ def main() -> None:
         rows += withheld_of_made(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     if "withheld-learned" in parts:
         rows += withheld(options.data, 1 if options.quick else options.seeds, quick=options.quick)
+    if "learned" in parts:
+        rows += learned(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)
 
 
