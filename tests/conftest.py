@@ -18,6 +18,14 @@ from storage.arrays import Box, Patch, SliceRef
 from storage.rows import NewLabel
 from storage.scan import Scan
 from storage.store import Store
+from tests.support.chromium import (  # noqa: F401  fixtures of tests that look at the page
+    browser,
+    launch,
+    page,
+    same_context,
+    server,
+    watch,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

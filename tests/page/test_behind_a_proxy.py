@@ -10,14 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import (  # noqa: F401
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    start_server,
-)
+from tests.support.chromium import PageWatch, RunningServer, new_context, open_page, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -89,7 +82,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.mark.parametrize("stripped", [False, True])
 def test_the_page_works_under_a_prefix_that_the_proxy_keeps_or_takes_off(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     prefixed: RunningServer,
     stripped: bool,
 ):

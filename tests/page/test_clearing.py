@@ -1,7 +1,5 @@
 """Labels taken back in one act as a person does it: a slice, an image, what was accepted; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 from collections.abc import Iterator
 
@@ -12,15 +10,7 @@ from storage.store import Store
 from tests.conftest import ball
 from tests.page.test_proposals import labelled_voxels, proposed, saved
 from tests.page.test_workspace import canvas_point, state, until, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    page,
-    same_context,
-    start_server,
-    watch,
-)
+from tests.support.chromium import RunningServer, start_server
 
 pytestmark = pytest.mark.browser
 

@@ -1,10 +1,7 @@
 """The demo's five steps as a person goes them: from the first click to the exported model, in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +12,7 @@ from scipy import ndimage
 from annotator.exchange.examples.phantoms import phantom
 from tests.page.test_end_to_end import ON_SCREEN
 from tests.page.test_workspace import state, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    open_page,
-    same_context,
-    start_server,
-    stranger,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, open_page, start_server, stranger
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 LEARN_MS = 240_000

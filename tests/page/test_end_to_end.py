@@ -17,7 +17,13 @@ from playwright.sync_api import Browser, Page, expect
 from scipy import ndimage
 
 from annotator.exchange.examples.gallery import torso
-from tests.support.chromium import PageWatch, RunningServer, browser, new_context, open_page, start_server  # noqa: F401
+from tests.support.chromium import (
+    PageWatch,
+    RunningServer,
+    new_context,
+    open_page,
+    start_server,  # noqa: F401,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def people(browser: Browser) -> Iterator[Browser]:  # noqa: F811
+def people(browser: Browser) -> Iterator[Browser]:
     yield browser
 
 

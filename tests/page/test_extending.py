@@ -1,21 +1,11 @@
 """What docs/extending.md promises of a canvas tool, an export format and a ranker, in the page of a copy."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    page,
-    same_context,
-    start_server,
-    watch,
-)
+from tests.support.chromium import RunningServer, start_server
 from tests.support.extending import carry_out, copy_of_the_program, sections
 
 pytestmark = pytest.mark.browser

@@ -1,7 +1,5 @@
 """The list of images as a person uses it: states, filter, order, search, the table, flags; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 from collections.abc import Iterator
 
@@ -16,16 +14,7 @@ from storage.store import Store
 from tests.conftest import ball, drawn
 from tests.page.test_workspace import AXE, tab, wait_state
 from tests.storage.test_image_states import named
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    open_page,
-    same_context,
-    start_server,
-    stranger,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, open_page, start_server, stranger
 
 pytestmark = pytest.mark.browser
 SLOW = 30_000

@@ -1,7 +1,5 @@
 """The look before an import as a person uses it: read it, change what a value means, take it; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,16 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from storage.fold import fold
 from storage.store import Store
 from tests.page.test_workspace import AXE, tab
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    open_page,
-    same_context,
-    start_server,
-    stranger,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, start_server, stranger
 
 pytestmark = pytest.mark.browser
 SLOW = 30_000

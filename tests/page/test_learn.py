@@ -1,7 +1,5 @@
 """Trained models on the page: how good they became, two side by side, out as a zip and in again; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import json
 import re
 import zipfile
@@ -17,17 +15,7 @@ from storage.store import Store
 from tests.annotator.learning.test_model_export import trained
 from tests.conftest import ball, drawn
 from tests.page.test_workspace import AXE, tab, until
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    same_context,
-    start_server,
-    stranger,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, new_context, open_page, start_server, stranger
 
 pytestmark = pytest.mark.browser
 

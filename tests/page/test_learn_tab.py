@@ -1,7 +1,5 @@
 """The Learn tab: who proposes and what it does now in two lines, and the rest behind "More"; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 
 import pytest
@@ -9,7 +7,6 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.page.test_proposals import deliver
 from tests.page.test_workspace import tab
-from tests.support.chromium import browser, page, same_context, server, watch
 
 pytestmark = pytest.mark.browser
 ROUND = {

@@ -1,5 +1,4 @@
 """The live link and its outbox in real Chromium, against a websocket that can be told to misbehave."""
-# ruff: noqa: F811  (a fixture is imported, then named as an argument)
 
 import json
 import mimetypes
@@ -19,7 +18,6 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from tests.conftest import ROOT
 from tests.page.test_workspace import until
-from tests.support.chromium import browser  # noqa: F401
 
 pytestmark = pytest.mark.browser
 

@@ -1,7 +1,5 @@
 """A project on a full disk in the browser: looked at, and opened by itself when there is room; a backup to download."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,18 +15,7 @@ from storage.arrays import SliceRef
 from storage.store import Store
 from tests.conftest import ball, drawn
 from tests.page.test_workspace import canvas_point, tab
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    server,
-    start_server,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, new_context, open_page, start_server
 from tests.support.full_disk import on_full_disk, seen_by
 
 pytestmark = pytest.mark.browser

@@ -1,7 +1,5 @@
 """A wrong part of a proposal is mended in the volume by one Shift+click; in Chromium, on a real server."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +15,7 @@ from storage.scan import Scan
 from storage.store import Store
 from tests.page.test_proposals import labelled_voxels, saved
 from tests.page.test_workspace import state, until, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    start_server,
-    watch,
-)
+from tests.support.chromium import RunningServer, start_server
 
 pytestmark = pytest.mark.browser
 SHAPE = (24, 60, 72)

@@ -1,7 +1,5 @@
 """Likely places of small objects, accepted and rejected by one key each; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 from collections.abc import Iterator
 
 import pytest
@@ -9,15 +7,7 @@ from playwright.sync_api import Page, expect
 
 from storage.store import Store
 from tests.page.test_workspace import state, until, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    page,
-    same_context,
-    start_server,
-    watch,
-)
+from tests.support.chromium import RunningServer, start_server
 from tests.support.rare_prediction import SIDE, SPOTS, rare_picture
 
 pytestmark = pytest.mark.browser

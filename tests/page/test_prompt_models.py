@@ -1,31 +1,18 @@
 """The list of prompt models as a person meets it: speed here, switching in mid-image, downloads; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import http.server
 import re
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from models.weights import CATALOGUE
-from tests.page.test_workspace import canvas_point, state, tab, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    start_server,
-    watch,
-)
+from tests.page.test_workspace import canvas_point, tab, wait_state
+from tests.support.chromium import RunningServer, start_server
 
 pytestmark = pytest.mark.browser
 SIZE = CATALOGUE["mobile_sam"].size or 0

@@ -1,24 +1,12 @@
 """Proposals as a person meets them: a fill appears, is accepted, corrected, refined and taken back; in Chromium."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.page.test_workspace import canvas_point, state, tab, until, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    server,
-    watch,
-)
+from tests.support.chromium import RunningServer, new_context, open_page
 
 pytestmark = pytest.mark.browser
 FILL_MS = 60_000

@@ -1,24 +1,12 @@
 """Mending a project on the page: merged classes, deleted images, names, spacing, and changes that were set aside."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.test_workspace import canvas_point, tab, wait_state
-from tests.support.chromium import (
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    server,
-    watch,
-)
+from tests.support.chromium import PageWatch, RunningServer, new_context, open_page
 
 pytestmark = pytest.mark.browser
 

@@ -8,14 +8,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from annotator.access.accounts import Accounts
-from tests.support.chromium import (  # noqa: F401
-    READY,
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    start_server,
-)
+from tests.support.chromium import READY, PageWatch, RunningServer, new_context, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -33,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running.stop()
 
 
-def sign_in(browser: Browser, server: RunningServer, **more: str) -> Page:  # noqa: F811
+def sign_in(browser: Browser, server: RunningServer, **more: str) -> Page:
     page = new_context(browser, **more).new_page()
     page.goto(server.address)
     page.get_by_label("Name").fill("ann")
@@ -43,7 +36,7 @@ def sign_in(browser: Browser, server: RunningServer, **more: str) -> Page:  # no
     return page
 
 
-def test_a_person_signs_another_browser_out_and_then_this_one(browser: Browser, server: RunningServer):  # noqa: F811
+def test_a_person_signs_another_browser_out_and_then_this_one(browser: Browser, server: RunningServer):
     elsewhere = sign_in(browser, server, user_agent=FIREFOX)
     page = sign_in(browser, server)
     watch = PageWatch(server.address)

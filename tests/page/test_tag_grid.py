@@ -1,7 +1,5 @@
 """The grid of tags as a person uses it: arrows, digits, none, the rest, undo; in real Chromium on a real server."""
 
-# ruff: noqa: F811  (a fixture is imported, then named as an argument)
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +10,7 @@ from skimage.io import imsave
 
 from storage.store import Store
 from tests.conftest import ROOT, ball
-from tests.support.chromium import (  # noqa: F401
-    PageWatch,
-    RunningServer,
-    browser,
-    new_context,
-    open_page,
-    same_context,
-    start_server,
-    stranger,
-)
+from tests.support.chromium import PageWatch, RunningServer, new_context, open_page, start_server, stranger
 
 AXE = ROOT / "tests" / "support" / "vendor" / "axe.min.js"
 pytestmark = pytest.mark.browser

@@ -1,13 +1,10 @@
 """The layer of trust in Chromium: people green, the fill blue and fainter away from what was drawn."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import pytest
 from playwright.sync_api import Page
 
 from tests.page.test_proposals import label_one, take_back_all
-from tests.page.test_workspace import state, wait_state
-from tests.support.chromium import PageWatch, RunningServer, browser, page, same_context, server, watch
+from tests.page.test_workspace import wait_state
 
 pytestmark = pytest.mark.browser
 KNOWN = "window.__slicewise.views[window.__slicewise.state.axis].trust"

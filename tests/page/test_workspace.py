@@ -1,7 +1,5 @@
 """The page as a person meets it: tools, keys, panels, themes; in real Chromium against the real server."""
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import re
 import time
 import zipfile
@@ -15,19 +13,7 @@ from playwright.sync_api import Browser, Page, Route, TimeoutError, expect
 from skimage.io import imsave
 
 from tests.conftest import ROOT
-from tests.support.chromium import (
-    Launch,
-    PageWatch,
-    RunningServer,
-    browser,
-    launch,
-    new_context,
-    open_page,
-    page,
-    same_context,
-    server,
-    watch,
-)
+from tests.support.chromium import Launch, PageWatch, RunningServer, new_context, open_page
 
 AXE = ROOT / "tests" / "support" / "vendor" / "axe.min.js"  # axe-core 4.14.1, MPL-2.0, by npm
 pytestmark = pytest.mark.browser

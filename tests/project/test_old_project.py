@@ -4,8 +4,6 @@ The fixture was made by commit 6d9ce09: six pictures of discs, four with masks, 
 completed, accepted, undone and redone labels, tags, groups, a flag, and one round of the supervised learner.
 """
 
-# ruff: noqa: F401, F811  (a fixture is imported, then named as an argument)
-
 import hashlib
 import json
 import uuid
@@ -22,7 +20,7 @@ from storage.fold import fold
 from storage.store import Store
 from tests.conftest import ROOT
 from tests.page.test_workspace import tab
-from tests.support.chromium import PageWatch, browser, new_context, open_page, start_server, stranger
+from tests.support.chromium import PageWatch, new_context, open_page, start_server, stranger
 from tests.support.socket_client import SocketClient
 
 MADE = ROOT / "tests" / "fixtures" / "project-0.1.0.zip"

@@ -1,6 +1,6 @@
 """A real server on a fresh project and a real headless Chromium, for tests that do what a person does.
 
-Import the fixtures by name: `from tests.support.chromium import browser, page, server  # noqa: F401`.
+`tests/conftest.py` gives its fixtures to every test.
 """
 
 import os
@@ -26,7 +26,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.conftest import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
