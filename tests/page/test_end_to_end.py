@@ -53,7 +53,7 @@ def test_a_label_goes_from_a_click_to_a_nifti_in_the_same_place_of_the_world(peo
     deepest = int(ndimage.distance_transform_edt(kidney, sampling=(2, 1, 1)).argmax())
     z, y, x = (int(v) for v in np.unravel_index(deepest, kidney.shape))
     deep = (z, y, x)
-    server = start_server(folder)
+    server = start_server(folder, "--prompt-workers", "2")
     page, watch = fresh_page(people, server)
     point_at(page, deep)
     drawn = {axis: click_and_accept(page, axis, deep) for axis in (0, 1, 2)}

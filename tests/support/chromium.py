@@ -82,8 +82,11 @@ def start_server(
     """Start `app.py open` in a folder and wait until it says where it is; the caller stops it.
 
     Without further arguments it opens the gallery of formats, in `folder/slicewise-projects/gallery`. `tree` holds
-    the program. `wrapped`: what stands before its command.
+    the program. `wrapped`: what stands before its command. Prompts are answered in the server itself, unless `more`
+    says otherwise: starting workers costs each of many servers some seconds.
     """
+    if tree == ROOT and "--prompt-workers" not in more:
+        more = (*more, "--prompt-workers", "0")
     if not {"--project", "--example"} & {*more}:
         more = ("--example", "gallery", *more)
     command = [
