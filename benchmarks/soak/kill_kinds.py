@@ -133,13 +133,16 @@ class CompleteKind(ChangeKind):
 
     def verify(self, folder: Path, said: list[str]) -> Verdict:
         began = [line.split()[1:] for line in said if line.startswith("begins")]
-        wanted = dict(line.split()[1:] for line in said if line.startswith("is"))
+        told = [line.split()[1:] for line in said if line.startswith("is")]
+        wanted = dict(told)
         said = [line for line in said if line.split()[0] not in ("is", "begins")]
         doubt, faults = super().verify(folder, said)
         with closing(Store(folder / "p")) as store:
             states = store.slice_states(1)
         complete = {str(index) for axis, index, state in states if axis == 0 and state == "complete"}
-        under_way = began[-1][0] if said and said[-1].startswith("began") else ""
+        under_way = (
+            began[-1][0] if len(began) > len(told) else ""
+        )  # acknowledged or not, nobody says what it is now
         wrong = [i for i, on in wanted.items() if i != under_way and (i in complete) != (on == "True")]
         return doubt, faults + [f"slice {index} is not as it was acknowledged" for index in wrong]
 

@@ -23,7 +23,7 @@ ODDS = 10.0  # times the odds of the fullest labelled slice; more where few imag
 VARIED = 1.5  # times the range of labelled images' log odds
 INSIDE = 0.1  # of a proposal's voxels at least look and lie as something that was drawn
 COMPARABLE = 1.25  # times larger or smaller a volume may be than labelled ones for places to mean the same
-LOOKED_AT = 24  # slices of a proposal
+SEEN_SLICES = 24  # slices of a proposal
 Classes3 = NDArray[np.uint8]
 
 
@@ -65,7 +65,7 @@ class Sense:
         if len(told) < len(shares):
             return False
         inside, total, places_say = 0, 0, self._comparable(case)
-        for z in np.linspace(0, len(proposed) - 1, min(LOOKED_AT, len(proposed))).round().astype(int):
+        for z in np.linspace(0, len(proposed) - 1, min(SEEN_SLICES, len(proposed))).round().astype(int):
             for value, one in told.items():
                 places = places_on(case, 0, int(z), proposed[z] == value)
                 inside += int(_inside(places, one, places_say).sum())

@@ -209,7 +209,9 @@ def test_a_full_disk_is_said_once_and_leaves_nothing_behind(bench: Bench, monkey
         bench.filled()
         bench.fills.catch_up(bench.image)  # as every page does that hears of it
         bench.filled()
-    assert [m["message"] for m in bench.said if m["state"] == "failed"] == ["No space left on device."]
+    assert [m["message"] for m in bench.said if m["state"] == "failed"] == [
+        "The disk is full; free some space and try again, nothing that was saved is lost."
+    ]
     assert not list(bench.store.predictions.directory.iterdir())
     bench.label(0, 5)
     bench.filled()

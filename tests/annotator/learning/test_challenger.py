@@ -5,6 +5,7 @@ import pytest
 from annotator.learning.scheduler import Scheduler
 from learners.choice import Choice
 from learners.engines import SerialExecutor
+from learners.prediction.sensible import Sense
 from storage.judging import JudgedRow
 from storage.rounds import Finished
 from storage.store import Store
@@ -12,8 +13,10 @@ from tests.annotator.learning.test_scheduler import QUICK, add_images, label, re
 
 
 @pytest.fixture
-def project(store: Store) -> Store:
-    """Six images, four of them labelled, so that one judges."""
+def project(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Six images, four of them labelled, so that one judges. What is proposed after two steps makes no sense; here it is
+    shown all the same."""
+    monkeypatch.setattr(Sense, "against", lambda *_: None)
     store.add_class("one")
     for image_id in add_images(store, 6)[:4]:
         label(store, image_id)

@@ -157,8 +157,12 @@ def test_a_person_signs_in_uploads_and_keeps_a_live_connection_through_the_proxy
         cookies = "; ".join(f"{one.name}={one.value}" for one in http.cookies.jar)
         assert cookies.startswith("__Host-")
     with connect(
-        f"wss://{proxied}/label/api/live", ssl=trusted, origin=Origin(origin), additional_headers={"cookie": cookies}
-    ) as tab:  # fmt: skip
+        f"wss://{proxied}/label/api/live",
+        ssl=trusted,
+        origin=Origin(origin),
+        additional_headers={"cookie": cookies},
+        open_timeout=60,
+    ) as tab:
         tab.send(pack({"t": "ping", "n": 7}))
         frames = (unpack(bytes(tab.recv(timeout=20)))[0] for _ in range(9))  # type: ignore[arg-type]
         assert next(message for message in frames if message["t"] == "pong")["n"] == 7
