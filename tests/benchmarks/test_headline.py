@@ -27,6 +27,7 @@ def decathlon(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_slices_a_volume_become_masks_and_a_model(tmp_path, monkeypatch, capsys):
     data, out = decathlon(tmp_path / "Task99", 3), tmp_path / "out"
     words = ["--data", data, "--out", out, "--volumes", 2, "--tests", 1, "--seconds", 9]

@@ -142,6 +142,7 @@ def test_the_table_for_a_document_says_mean_and_spread_over_seeds():
 
 
 @pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the yardstick's weights are not here")
+@pytest.mark.thorough
 def test_the_yardstick_finds_what_stands_out_in_a_photograph():
     from benchmarks.tracer import TracerYardstick
 

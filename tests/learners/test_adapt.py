@@ -210,6 +210,7 @@ def test_only_what_does_better_on_held_out_labels_is_kept(tmp_path: Path):
     )
 
 
+@pytest.mark.thorough
 def test_an_adaptation_that_mends_the_network_is_kept_for_its_group_and_told(tmp_path: Path):
     """A network that learned the task, with statistics of batch norms spoiled: BN-adapt must bring it back."""
     examples = discs(tmp_path, 8, labelled=5)

@@ -123,6 +123,7 @@ def test_references_say_that_the_checkpoint_is_gone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("there", [True, False])
+@pytest.mark.thorough
 def test_tags_are_read_with_the_given_checkpoint_or_the_line_says_why_not(
     tmp_path: Path, given: Path, there: bool
 ):

@@ -125,6 +125,7 @@ def blobs(folder: Path, polarities: str, labelled: int) -> list[Example]:
     return examples
 
 
+@pytest.mark.thorough
 def test_pictures_of_the_other_polarity_are_learned_without_a_label_of_them(tmp_path, monkeypatch):
     examples = blobs(tmp_path, "lllllddddd", labelled=4)
     cases = [ImageReader(each, Classes((1,)), 1) for each in examples]

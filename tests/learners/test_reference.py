@@ -358,6 +358,7 @@ def test_a_doubted_reference_is_told_by_prototypes_from_the_disk_too(dense, tmp_
 
 
 @pytest.mark.parametrize("run", [run, run_aligned])
+@pytest.mark.thorough
 def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
     examples = []
     for i in range(1, 5):
@@ -374,6 +375,7 @@ def test_a_round_predicts_every_image_from_one(run, tmp_path: Path):
     assert run(later).model == first.model, "a round that only predicts takes the model that is there"
 
 
+@pytest.mark.thorough
 def test_a_round_says_when_its_only_reference_tells_little_of_others(tmp_path: Path, monkeypatch):
     examples = [
         example(tmp_path, i, picture(i)[0][None], picture(i)[1][None] if i == 1 else None) for i in (1, 2)
@@ -454,6 +456,7 @@ def test_one_reference_of_nuclei_beats_its_copied_mask_and_the_nearest_prototype
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_nuclei_of_another_laboratory_are_found_by_a_threshold_of_their_own(shared_data, dense):
     """From small fluorescence pictures to others: one threshold for all misses most of what is there."""
     with open(shared_data / "dsb2018-nuclei" / "split.csv") as file:
@@ -475,6 +478,7 @@ def test_nuclei_of_another_laboratory_are_found_by_a_threshold_of_their_own(shar
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_person_in_one_photograph_is_not_taken_for_all_people(shared_data, dense, monkeypatch):
     """A discriminant that knows one person finds others worse than the nearest prototype does, unless it is doubted."""
     photographs = _people(shared_data)

@@ -145,6 +145,7 @@ def test_tiles_of_a_resampled_image_meet_without_a_seam_and_stay_small(taught, m
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_hippocampus_at_twice_the_spacing_is_found_as_well(shared_data, tmp_path):
     """Trained on five volumes at 1 mm; six others at 1 mm and sampled at 2 mm, with the spacing told and not."""
     nibabel = pytest.importorskip("nibabel")

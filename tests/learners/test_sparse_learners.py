@@ -238,6 +238,7 @@ def test_a_volume_without_a_fill_is_trained_on_its_slices(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.thorough
 def test_fills_teach_more_than_the_two_slices_that_they_came_from(shared_data, tmp_path):
     """Four hippocampi with two slices each, as many steps for every method, unseen volumes. Methods of several networks
     have tests of their parts above and `benchmarks.sparse_models`: their steps take minutes."""

@@ -211,6 +211,7 @@ def test_a_guess_is_trained_on_only_where_nobody_said_anything(tmp_path):
     np.testing.assert_allclose(target.w[0, 0], [1, 0.2, 0], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_masks_come_from_tags_alone_and_are_better_than_the_plain_map(tmp_path):
     """The whole round on pictures whose objects nobody drew: the guesses, and the network on pictures without tags."""
     pictures, masks = blobs(14)

@@ -219,6 +219,7 @@ def test_runs_from_one_start_are_averaged(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_an_interrupted_training_gives_the_same_model_and_ships_it(cache: Path, tmp_path: Path):
     out, again = tmp_path / "run.pt", tmp_path / "again.pt"
     small = Schedule(

@@ -67,6 +67,7 @@ def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=280)
 
 
+@pytest.mark.thorough
 def test_the_tests_that_the_document_names_run_over_every_example_and_pass(copied: Path):
     files = [TESTS[title] for title in PARTS]
     names = " or ".join(PARTS.values())

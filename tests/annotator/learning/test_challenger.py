@@ -14,8 +14,8 @@ from tests.annotator.learning.test_scheduler import QUICK, add_images, label, re
 
 @pytest.fixture
 def project(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Six images, four of them labelled, so that one judges. What is proposed after two steps makes no sense; here it is
-    shown all the same."""
+    """Six images, four of them labelled, so that one judges. What is proposed after two steps makes no sense; here it
+    is shown all the same."""
     monkeypatch.setattr(Sense, "against", lambda *_: None)
     store.add_class("one")
     for image_id in add_images(store, 6)[:4]:

@@ -138,6 +138,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
     raise RuntimeError((folder / "log").read_text())
 
 
+@pytest.mark.thorough
 def test_a_person_signs_in_uploads_and_keeps_a_live_connection_through_the_proxy(
     proxied: str, certificate: Path
 ):

@@ -115,6 +115,7 @@ def masks_of(prompting: PromptService, image_id: int = 1) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_tuning_saves_clicks_on_objects_that_only_this_project_knows(project: Store):
     tuned = tuner_of(project).run_until_idle()
     assert tuned.before is not None and tuned.after is not None and tuned.after <= tuned.before - 0.05, tuned

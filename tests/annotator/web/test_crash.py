@@ -49,6 +49,7 @@ while True:
 """
 
 
+@pytest.mark.thorough
 def test_fifteen_kills_of_a_writing_process_lose_nothing_acknowledged(tmp_path):
     project = tmp_path / "project"
     store = Store(project)
@@ -160,6 +161,7 @@ def remaining(
         return out
 
 
+@pytest.mark.thorough
 def test_an_export_that_is_killed_leaves_nothing_or_a_whole_archive(tmp_path):
     project, target = tmp_path / "project", tmp_path / "out.zip"
     store = Store(project)
