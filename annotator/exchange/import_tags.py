@@ -1,6 +1,7 @@
 """Tags from a CSV file: image,class,present and, for volumes, slice."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,10 +79,8 @@ def _add(store: Store, rows: list[_Row]) -> int:
     new = [NewTag(row.ref, (ids[row.name],), row.present) for row in rows]
     digest = hashlib.sha256(repr(new).encode()).hexdigest()[:32]  # the same rows twice are one act
     stands = {tag.client_id for tag in store.tags.of()}
-    for number in range(len(stands) + 1_000):
-        batch = f"csv-{digest}-{number}" if number else f"csv-{digest}"
-        if batch in stands:
-            return 0
-        if store.find_label(batch) is None:  # those before it were undone
-            return store.tags.add(new, TagBatch(batch, AUTHOR, "imported"))
-    return 0
+    names = (f"csv-{digest}-{number}" if number else f"csv-{digest}" for number in itertools.count())
+    batch = next(name for name in names if name in stands or store.find_label(name) is None)
+    if batch in stands:  # those before it were undone
+        return 0
+    return store.tags.add(new, TagBatch(batch, AUTHOR, "imported"))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -124,8 +125,8 @@ class Gate:
     quality: float | None = None  # held-out Dice of the teacher
     opened_at: float | None = None
     closed: str | None = None  # why it closed for this job, in a sentence
-    _seen: list[float] = field(default_factory=list)
-    _alike: list[float] = field(default_factory=list)
+    _seen: deque[float] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))  # of the last steps
+    _alike: deque[float] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))
 
     def weight(self, progress: float) -> float:
         if self.closed is not None or (self.good > 0 and (self.quality is None or self.quality < self.good)):
@@ -146,7 +147,7 @@ class Gate:
             return
         self._seen.append(said)
         self._alike.append(alike)
-        found, wanted = (_mean(column[-WATCHED * 2 :]) for column in (self._seen, self._alike))
+        found, wanted = _mean(self._seen), _mean(self._alike)
         if self.closed is None and len(self._seen) >= WATCHED and not 1 / DRIFT <= found / wanted <= DRIFT:
             self.closed = (
                 f"pseudo-labels were left out from {progress:.0%} of the round on, because they called {found:.1%} of"
@@ -164,7 +165,7 @@ def _foreground(sample: Sample) -> float | None:
     )
 
 
-def _mean(shares: list[float]) -> float:
+def _mean(shares: deque[float]) -> float:
     return sum(shares) / len(shares) + 1e-4
 
 
