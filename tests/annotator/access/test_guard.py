@@ -384,6 +384,7 @@ def test_strangers_are_slowed_down(workflow: Workflow, monkeypatch: pytest.Monke
     answers = [client.get("/api/project") for _ in range(7)]
     assert [a.status_code for a in answers] == [401] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
+    assert client.get(guard.HEALTH).status_code == 200, "a monitor always gets its word"
 
 
 def test_a_person_who_scrolls_fast_is_not_slowed_down(client: TestClient) -> None:
