@@ -140,7 +140,9 @@ class Guard:
         if line := self._foreign(visit):
             return _refusal_of(403, line)
         bucket, key = (self._by_session, session.key) if session else (self._by_address, visit.address)
-        if visit.path != HEALTH and (wait := bucket.take(key)):  # behind a proxy a busy address is everybody's
+        if visit.path != HEALTH and (
+            wait := bucket.take(key)
+        ):  # behind a proxy a busy address is everybody's
             line = f"Too many requests; wait {wait} seconds."
             return _refusal_of(429, line, {"retry-after": str(wait)})
         if session is None and not _open_to_strangers(visit):

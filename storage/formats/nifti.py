@@ -84,10 +84,15 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
     as both forms, or as spacing alone where the file gave no orientation.
     """
     wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
-    source = grid.to_source(labels).astype(wide)
+    write_image(path, labels.astype(wide), grid)
+
+
+def write_image(path: Path, values: NDArray[Any], grid: Grid) -> None:
+    """As `write_labels`, for (Z, Y, X) of any type, which is kept."""
+    source = grid.to_source(values)
     second = grid.header.get("version") == 2
     header = Nifti2Header() if second else Nifti1Header()
-    header.set_data_dtype(wide)
+    header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape)
     _fill(header, grid)
     image = Nifti2Image(source, None, header) if second else Nifti1Image(source, None, header)

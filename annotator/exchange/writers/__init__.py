@@ -27,19 +27,38 @@ class WriterEntry:
     title: str
     fits: tuple[ImageKind, ...]
     make: "Callable[[ExportFolder], Writer]"  # called once an export
+    usual: bool = False  # written where nobody chose
 
 
 WRITERS: dict[str, WriterEntry] = {
     "nifti": WriterEntry(
-        "NIfTI volumes", ("volume", "slice"), LazyFunction("annotator.exchange.writers.nifti:NiftiWriter")
+        "NIfTI volumes",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.nifti:NiftiWriter"),
+        usual=True,
     ),
     "png": WriterEntry(
-        "PNG masks", ("slice", "picture"), LazyFunction("annotator.exchange.writers.png:PngWriter")
+        "PNG masks",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.png:PngWriter"),
+        usual=True,
     ),
     "coco": WriterEntry(
-        "COCO JSON", ("slice", "picture"), LazyFunction("annotator.exchange.writers.coco:CocoWriter")
+        "COCO JSON",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.coco:CocoWriter"),
+        usual=True,
+    ),
+    "nnunet": WriterEntry(
+        "nnU-Net data set",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.nnunet:NnunetWriter"),
     ),
 }
+
+
+def usual_formats() -> tuple[str, ...]:
+    return tuple(name for name, entry in WRITERS.items() if entry.usual)
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:

