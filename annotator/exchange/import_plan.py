@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.exchange.copies import CopyChoice
 from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.import_files import find_files
-from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt
+from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt, series_name
 from annotator.exchange.masks.events import MaskSource
 from annotator.exchange.masks.files import (
     MaskAssignment,
@@ -40,6 +41,7 @@ class ProjectFacts:
     salt: str = ""  # makes pseudonyms of series the project's own
     images: tuple[ImageRow, ...] = ()
     imported: frozenset[int] = frozenset()  # images that imports said something of
+    copies: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # files taken as these images before
     labels: Callable[[int], list[LabelRow]] = lambda image_id: []  # of an image, while the project is open
 
 
@@ -51,6 +53,7 @@ class ImportRequest:
     labels: Path | None = None  # a file or folder of masks; None: those beside their images
     values: ValueChoices = ValueChoices()
     families: Mapping[int, ValueChoices] = field(default_factory=dict)  # by number; of others `values` holds
+    copies: CopyChoice = ""  # whether files with the pixels of another image are that image
     take_headers: bool = False  # whether images that are there already take a header that has changed
 
 
@@ -88,7 +91,8 @@ def with_images(facts: ProjectFacts, store: Store) -> ProjectFacts:
     """As a look at them needs it; only while the store is open."""
     rows = tuple(store.images(limit=-1)[1])
     imported = frozenset(store.image_states.labelled_by(AUTHOR))
-    return replace(facts, images=rows, imported=imported, labels=store.labels)
+    copies = store.sources.copies()
+    return replace(facts, images=rows, imported=imported, copies=copies, labels=store.labels)
 
 
 def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:
@@ -124,6 +128,13 @@ def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:
     """A mask as it is told and known again."""
     origin = plan.sight.known_as(mask.path, mask.origin)
     return MaskSource(mask.path, plan.sight.shown(mask.path), origin, batch, mask.objects)
+
+
+def sources_of(plan: ImportPlan) -> set[str]:
+    """Where the images of a plan come from, as they are known by."""
+    sight = plan.sight
+    named = (series_name(sight, i)[1] if i.series else sight.found.shown(i.files[0]) for i in plan.items)
+    return {source for source in named if source}
 
 
 def refuse_masks(plan: ImportPlan) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.masks.earlier import (
     ImportedMask,
+    NewerMask,
     Union,
     imported_labels,
     origin_of,
@@ -87,7 +88,7 @@ def import_mask(store: Store, image: ImageRow, source: MaskSource, meaning: Mask
         return MaskOutcome(0)
     known = {row.name: row.id for row in store.classes()}
     spoken = {known[name] for name in _names(meaning) if name in known}
-    union = unite(image, mask, source.origin, before=before, spoken=spoken)
+    union = unite(image, NewerMask(mask, source.origin, source.batch, spoken), before)
     act = next(act for n in range(10_000) if store.find_label(act := f"{key}{n:04}") is None)
     theirs = _drawn_by_people(image, [label for label in labels if label not in before])
     events = [event for said in _sayings(union, source) for event in _events(image, said, theirs)]
@@ -111,7 +112,7 @@ def foresee(image: ImportedBefore, source: MaskSource, meaning: MaskMeaning) -> 
     if _is_said(source, _key(image.row, mask), image.before):
         return Union(mask)
     spoken = {names[name] for name in _names(meaning)}
-    return unite(image.row, mask, source.origin, before=image.before, spoken=spoken)
+    return unite(image.row, NewerMask(mask, source.origin, source.batch, spoken), image.before)
 
 
 @dataclass(frozen=True)
