@@ -50,6 +50,7 @@ class Writing:
     folder: Path
     request: ExportRequest
     project: str
+    classes: tuple[ClassRow, ...]
     names: dict[int, str]  # image -> what its files are called
     held_out: frozenset[int]  # images that judge models as a whole
     numbers: dict[int, int]  # class -> its value in files
@@ -90,9 +91,10 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
         with full_disk_told("free some space and export again"):
             partial.mkdir()
             names = reserve_names(store.images(limit=-1)[1])
-            numbers = store.class_values.of(store.classes())
+            classes = tuple(store.classes())
+            numbers = store.class_values.of(classes)
             held = frozenset(image for image, axis, _ in store.rounds.held_out() if axis < 0)
-            writing = Writing(partial, request, store.root.name, names, held, numbers)
+            writing = Writing(partial, request, store.root.name, classes, names, held, numbers)
             _write_all(store, writing, images, job)
             _zip(partial, target) if as_zip else _move(partial, target)
     finally:
@@ -135,9 +137,7 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
             "the chosen formats fit none of the labelled images; "
             f"volumes need {formats_for('volume')}, pictures {formats_for('picture')}"
         )
-    classes = [
-        c for c in store.classes() if c.id in writing.numbers
-    ]  # others came meanwhile, and are nowhere
+    classes = list(writing.classes)  # others came meanwhile, and are nowhere
     for name, writer in writing.writers.items():
         if name in writing.used:
             writer.finish(classes)
@@ -159,6 +159,7 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
         instances=folded.instances,
         unknown=writing.request.ignore or 0,
         numbers=writing.numbers,
+        classes=writing.classes,
         held_out=image.id in writing.held_out,
     )
     for problem in folded.problems:

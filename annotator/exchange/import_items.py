@@ -43,6 +43,9 @@ class ImportSight:
     masks: set[Path] = field(default_factory=set)  # files that are no images because of their place
     refused: list[str] = field(default_factory=list)
     passed: list[Path] = field(default_factory=list)
+    stand_ins: dict[Path, str] = field(
+        default_factory=dict
+    )  # what masks are called that were made of other files
     later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
 
     def refuse(self, line: str) -> None:
@@ -57,6 +60,8 @@ class ImportSight:
 
     def shown(self, path: Path) -> str:
         """The path for messages; a stand-in where it names a person of a DICOM header."""
+        if path in self.stand_ins:
+            return self.stand_ins[path]
         shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
         if self.identities.in_path(shown):
             return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"

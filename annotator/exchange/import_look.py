@@ -229,7 +229,7 @@ def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow
         tables=meaning.names.tables,
         objects=meaning.objects,
         values=tuple(_values(family, counts, classes)),
-        notes=tuple(meaning.notes),
+        notes=(*family.notes, *meaning.notes),
         question=meaning.question,
     )
 

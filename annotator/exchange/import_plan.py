@@ -9,6 +9,7 @@ from annotator.exchange.copies import CopyChoice
 from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.import_files import find_files
 from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt, series_name
+from annotator.exchange.label_files.unpacking import Unpacked, Unpacking
 from annotator.exchange.masks.events import MaskSource
 from annotator.exchange.masks.files import (
     MaskAssignment,
@@ -65,6 +66,7 @@ class MaskFamily:
     names: ValueNames
     own: dict[Path, dict[int, str]]  # classes of objects by mask file
     meaning: MaskMeaning
+    notes: tuple[str, ...] = ()  # what label files could not say
 
 
 @dataclass
@@ -75,6 +77,7 @@ class ImportPlan:
     sight: ImportSight
     items: list[ImportItem]
     masks: MaskAssignment
+    unpacked: Unpacked = field(default_factory=Unpacked)
     families: list[MaskFamily] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of tables, and what only a person can decide
@@ -101,14 +104,16 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     forget_tables()
     found = find_files(request.path, apart_from=facts.root)
     sight = ImportSight(job, found, Identities(facts.salt))
-    masks, sight.masks = mask_files(found, request.labels)
-    if request.labels is not None and not masks:
+    found_masks = mask_files(found, request.labels)
+    sight.masks = found_masks.apart
+    if request.labels is not None and not found_masks.masks and not found_masks.labels:
         sight.refuse(f"{request.labels.name}: it holds no mask; give a file or a folder of masks")
     items = find_items(sight)
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]
-    assignment = assign_masks(masks, places, Naming(found.root, sight.shown), alone=alone)
-    plan = ImportPlan(request, sight, items, assignment)
+    assignment = assign_masks(found_masks.masks, places, Naming(found.root, sight.shown), alone=alone)
+    unpacked = Unpacking(sight, items, assignment).take(found_masks.labels)
+    plan = ImportPlan(request, sight, items, assignment, unpacked)
     plan.families = list(_families(plan))
     decide_values(plan, request, facts)
     return plan
@@ -159,14 +164,18 @@ def _families(plan: ImportPlan) -> Iterator[MaskFamily]:
     for tables, family in surveys.items():
         names = read_names(tables)
         own = names.objects_of(index)
-        yield MaskFamily(family, names, own, MaskMeaning(False, {}, True, names, own))
+        place = family[0].path.parent
+        if title := plan.unpacked.titles.get(place):
+            names.tables = (title,)
+        notes = tuple(plan.unpacked.notes.get(place, ()))
+        yield MaskFamily(family, names, own, MaskMeaning(False, {}, True, names, own), notes)
 
 
 def _tell(plan: ImportPlan, family: MaskFamily) -> None:
     first, count = plan.sight.shown(family.surveys[0].path), len(family.surveys)
     shown = first if count == 1 else f"{first} and {count_of(count - 1, 'more mask')}"
     plan.problems += dict.fromkeys(family.names.problems)
-    plan.notes += [f"{shown}: {note}" for note in family.meaning.notes]
+    plan.notes += [*family.notes, *(f"{shown}: {note}" for note in family.meaning.notes)]
     if family.meaning.question:
         plan.problems.append(f"{shown}: {family.meaning.question}; {REMEDY}")
     else:

@@ -54,6 +54,11 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.nnunet:NnunetWriter"),
     ),
+    "slicer": WriterEntry(
+        "Segmentations for 3D Slicer",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.slicer:SegmentWriter"),
+    ),
 }
 
 

@@ -28,6 +28,7 @@ class LabelledImage:
     instances: NDArray[np.uint16] | None  # (Z, Y, X) object numbers, 0 where none is; None: no objects
     unknown: int  # what is written where nobody labelled
     numbers: Mapping[int, int]  # class -> its value in files; a data set may have fixed it
+    classes: tuple[ClassRow, ...] = ()  # of the project
     held_out: bool = False  # it judges models as a whole, and teaches none
     files: list[str] = field(default_factory=list)  # that hold its labels, as the report names them
     told: list[str] = field(default_factory=list)  # what a format cannot hold of it, for the reports
