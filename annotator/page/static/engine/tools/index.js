@@ -19,6 +19,7 @@ export const TOOLS = await loaded({
   lasso: "./shape.js LassoTool",
   polygon: "./shape.js PolygonTool",
   fill: "./fill.js FillTool",
+  objects: "./objects.js ObjectTool",
   pan: "./navigate.js PanTool",
   window: "./navigate.js WindowTool",
   crosshair: "./navigate.js CrosshairTool",

@@ -3,17 +3,17 @@
  * with it.
  */
 
-import { nothingProposed } from "../engine/image/proposals.js";
-import { percentRight, rangeText } from "../state/expectations.js";
-import { learning } from "../state/learning.js";
-import { producerTitle } from "../state/producers.js";
-import { session } from "../state/session.js";
-import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
-import { toast } from "../ui/toasts.js";
-import { rangeForm } from "./accept_range.js";
-import { actions } from "./actions.js";
-import { redrawButton } from "./redraw.js";
-import { allAccepted, refillButton } from "./refill.js";
+import { nothingProposed } from "../../engine/image/proposals.js";
+import { percentRight, rangeText } from "../../state/expectations.js";
+import { learning } from "../../state/learning.js";
+import { producerTitle } from "../../state/producers.js";
+import { session } from "../../state/session.js";
+import { element, icon, iconButton, setAttributes, setText } from "../../ui/dom.js";
+import { toast } from "../../ui/toasts.js";
+import { rangeForm } from "../accept_range.js";
+import { actions } from "../actions.js";
+import { redrawButton } from "../redraw.js";
+import { allAccepted, refillButton } from "../refill.js";
 
 const BEHIND = "Older than your newest labels on this image";
 
