@@ -1,5 +1,6 @@
 """Tolerances are parts of a voxel, at micrometres as at millimetres; units and odd headers are honoured or named."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,25 @@ def test_vectors_that_are_no_colours_are_refused(tmp_path: Path):
     with pytest.raises(FileRefused, match="are no colours"):
         formats.read(tmp_path / "a.nrrd")
     assert formats.read(tmp_path / "b.nrrd").channels == 3
+
+
+@pytest.mark.parametrize("missing", [0.0, np.nan])
+def test_a_voxel_size_that_is_missing_along_an_axis_is_told(tmp_path: Path, missing: float):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 0)  # neither qform nor sform
+    struct.pack_into("<fff", content, 80, missing, 1.0, 2.0)
+    path.write_bytes(content)
+    scan = formats.read(path)
+    assert scan.spacing_mm == (2, 1, 2) and "voxel size is missing along an axis" in scan.remarks[0]
+
+
+def test_pixels_that_begin_inside_the_header_are_refused(tmp_path: Path):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, 0.0)
+    path.write_bytes(content)
+    with pytest.raises(FileRefused, match="begin inside its header"):
+        formats.read(path)

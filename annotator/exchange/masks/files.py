@@ -141,7 +141,7 @@ def assign_masks(
         return assignment
     wanted: dict[int, list[_Rival]] = defaultdict(list)
     indices = {base: index_of_places(names.root, places, base) for base in {mask.images for mask in masks}}
-    for mask in masks:
+    for mask in _parted(masks, indices):
         try:
             match = indices[mask.images].find(mask.below)
         except AmbiguousName as error:
@@ -156,6 +156,29 @@ def assign_masks(
     for item, rivals in wanted.items():
         _choose(assignment, item, rivals, names)
     return assignment
+
+
+def _parted(masks: Sequence[MaskFile], indices: dict[Path | None, NameIndex[int]]) -> Iterator[MaskFile]:
+    """What looks like numbers of objects is a mask of its own where an image has its very name."""
+    for mask in masks:
+        if mask.objects is None:
+            yield mask
+            continue
+        own = _own_mask(mask, mask.objects)
+        try:
+            has_image = indices[mask.images].find(own.below) is not None
+        except AmbiguousName:
+            has_image = True
+        yield replace(mask, objects=None) if has_image else mask
+        if has_image:
+            yield own
+
+
+def _own_mask(mask: MaskFile, objects: Path) -> MaskFile:
+    """The file of numbers beside a mask as a mask of its own."""
+    below = PurePosixPath(mask.below).with_name(objects.name).as_posix()
+    origin = PurePosixPath(mask.origin).with_name(objects.name).as_posix()
+    return MaskFile(objects, below, origin, mask.images)
 
 
 def _choose(assignment: MaskAssignment, item: int, rivals: list["_Rival"], names: Naming) -> None:
