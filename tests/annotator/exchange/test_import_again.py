@@ -12,6 +12,7 @@ from annotator.exchange.import_images import ImportReport, carry_out
 from annotator.exchange.import_look import look_at
 from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 from annotator.jobs import Job
+from annotator.labels.class_edits import ClassEdits
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.repair import Repair
 from storage import formats
@@ -343,3 +344,20 @@ def test_undoing_an_import_brings_replaced_labels_and_the_header_of_before_back(
     repair.redo("ann", act.id)
     assert np.array_equal(folded(store, image_id).known(), after)
     assert store.image(image_id).spacing_mm == pytest.approx((3.0, 0.7, 0.7))
+
+
+@pytest.mark.parametrize("into", ["", "other"])
+def test_a_class_that_was_deleted_or_merged_comes_again_with_its_mask(
+    store: Store, tmp_path: Path, into: str
+):
+    picture(tmp_path / "images/a.png")
+    mask(tmp_path / "labels/a.png", values(KEPT))
+    (image_id,) = run(store, tmp_path).added
+    edits, other = ClassEdits(store, LabelCache(store)), store.add_class("other").id
+    change = {"op": "merge", "id": 1, "into": other} if into else {"op": "delete", "id": 1}
+    edits.edit("ann", change)
+    assert run(store, tmp_path).labelled == (image_id,)
+    known = folded(store, image_id).known()[0]
+    again = next(row.id for row in store.classes() if row.name == "1")
+    assert np.array_equal(known == again, values(KEPT) == 1) and not (known == other).any()
+    assert run(store, tmp_path).labelled == ()

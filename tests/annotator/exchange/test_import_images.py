@@ -441,18 +441,3 @@ def test_values_with_gaps_become_consecutive_classes_under_their_names(store: St
     assert set(np.unique(truth[known == next(i for i, n in names.items() if n == "Left-Hippocampus")])) == {
         17
     }
-
-
-def test_a_mask_that_is_called_like_object_numbers_belongs_to_the_image_of_that_name(
-    store: Store, tmp_path: Path
-):
-    for name, value in (("a", 1), ("a_instances", 2)):
-        picture(tmp_path / f"images/{name}.png", seed=value)
-        mask(tmp_path / f"labels/{name}.png", np.full((12, 17), value, np.uint8))
-    first, second = run(store, tmp_path).labelled
-    names = class_names(store)
-    assert [{names[v] for v in np.unique(folded(store, i).known())} for i in (first, second)] == [
-        {"1"},
-        {"2"},
-    ]
-    assert folded(store, first).instances is None
