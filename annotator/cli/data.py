@@ -77,6 +77,9 @@ def fill_export(command: Parser) -> None:
         help="default: nifti, png and coco, as they fit; may be repeated",
     )
     command.add_argument("--ignore", type=int, help="value of unlabelled voxels; 0 without it")
+    command.add_argument(
+        "--originals", type=Path, help="the folder that images came from; DICOM-SEG needs their headers"
+    )
     command.add_argument("--image", type=int, action="append", help="only this image number; may be repeated")
 
 
@@ -87,7 +90,9 @@ def run_export(options: Options) -> int:
     from storage.store import Store
 
     images = tuple(options.image) if options.image else None
-    request = ExportRequest(tuple(options.format or usual_formats()), options.ignore, images)
+    request = ExportRequest(
+        tuple(options.format or usual_formats()), options.ignore, images, _folder(options.originals)
+    )
     job, store = terminal_job("export"), Store.read_only(options.project)
     try:
         path = export(store, options.target, request, job)
@@ -95,6 +100,12 @@ def run_export(options: Options) -> int:
         store.close()
     print(f"exported to {path}")
     return 0
+
+
+def _folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder; give the folder that the images came from")
+    return path
 
 
 def fill_status(command: Parser) -> None:

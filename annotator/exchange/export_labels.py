@@ -36,6 +36,7 @@ class ExportRequest:
     formats: tuple[str, ...] = field(default_factory=usual_formats)
     ignore: int | None = None  # written where nobody labelled; None writes 0
     images: tuple[int, ...] | None = None  # None: all
+    originals: Path | None = None  # a folder with the files that images came from, for formats that need them
 
     def __post_init__(self) -> None:
         check_formats(self.formats)
@@ -61,7 +62,7 @@ class Writing:
     def writers(self) -> dict[str, Writer]:
         """Of the chosen formats, in the order of the registry."""
         return {
-            name: entry.make(ExportFolder(self.folder / name, name, self.project))
+            name: entry.make(ExportFolder(self.folder / name, name, self.project, self.request.originals))
             for name, entry in WRITERS.items()
             if name in self.request.formats
         }
@@ -133,6 +134,9 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
     if not writing.exported:
         raise ValueError(NOTHING)
     if not any(one.files for one in writing.exported):
+        for one in writing.exported:
+            if one.told:
+                raise ValueError(f"nothing could be written. {one.image.name}: {one.told[0]}")
         raise ValueError(
             "the chosen formats fit none of the labelled images; "
             f"volumes need {formats_for('volume')}, pictures {formats_for('picture')}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
+from annotator.exchange.label_files import is_segmentation
 from annotator.exchange.masks.files import ItemPlace
 from annotator.jobs import Job
 from storage import formats
@@ -46,6 +47,7 @@ class ImportSight:
     stand_ins: dict[Path, str] = field(
         default_factory=dict
     )  # what masks are called that were made of other files
+    segmentations: list[Path] = field(default_factory=list)  # DICOM that is about a series
     later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
 
     def refuse(self, line: str) -> None:
@@ -162,7 +164,10 @@ def _collect(sight: ImportSight, paths: list[Path]) -> list[dicom.Series]:
         try:
             collector.add(path)
         except FileRefused as refusal:
-            refused.append((number, path, refusal))
+            if is_segmentation(path):
+                sight.segmentations.append(path)
+            else:
+                refused.append((number, path, refusal))
     for number, path, reason in refused:
         nameless = isinstance(reason, Nameless)
         shown = f"DICOM file {number} of {len(paths)} by name" if nameless else sight.shown(path)

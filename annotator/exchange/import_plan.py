@@ -17,6 +17,7 @@ from annotator.exchange.masks.files import (
     MaskFile,
     Naming,
     assign_masks,
+    label_beside,
     mask_files,
 )
 from annotator.exchange.masks.meaning import MaskMeaning, ValueChoices, decide
@@ -112,7 +113,8 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]
     assignment = assign_masks(found_masks.masks, places, Naming(found.root, sight.shown), alone=alone)
-    unpacked = Unpacking(sight, items, assignment).take(found_masks.labels)
+    labels = [*found_masks.labels, *(label_beside(found, path) for path in sight.segmentations)]
+    unpacked = Unpacking(sight, items, assignment).take(labels)
     plan = ImportPlan(request, sight, items, assignment, unpacked)
     plan.families = list(_families(plan))
     decide_values(plan, request, facts)

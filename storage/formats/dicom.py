@@ -41,6 +41,7 @@ class Series:
     modality: str | None
     number: int | None
     key: str  # unlike any other series'; never shown
+    uid: str = ""  # never shown
 
 
 class Collector:
@@ -75,7 +76,7 @@ class Collector:
         for key, slices in self._groups.items():
             for number, group in enumerate(clustered(slices, same_grid)):
                 name = repr((*key, number) if number else key)
-                found.append(Series(tuple(group), *self._facts[key], key=name))
+                found.append(Series(tuple(group), *self._facts[key], key=name, uid=str(key[0])))
         return sorted(found, key=lambda series: self._order[id(series.slices[0])])
 
 
@@ -85,6 +86,11 @@ def read_series(series: Series) -> list[tuple[Scan, str]]:
     copies = len(series.slices) - len(unique)
     note = f"{copies} files were there twice; one copy of each is used" if copies else ""
     return [(_read_volume(part, series.modality), note) for part in split(unique)]
+
+
+def ordered_parts(series: Series) -> list[list[Slice]]:
+    """The slices of each scan that `read_series` would make, in the order of its file grid."""
+    return [_in_order(part)[0] for part in split(_without_copies(series.slices))]
 
 
 def look(series: Series) -> list[Look]:

@@ -19,6 +19,7 @@ class LabelFileEntry:
     title: str
     endings: tuple[str, ...]  # of names, in small letters
     open: "Callable[[Path], LabelFile | None]"  # raises FileRefused
+    fits: "Callable[[Path], bool] | None" = None  # by content, where the ending does not say it
     lonely: bool = False  # by its ending it is nothing else, so that it counts beside its image too
 
 
@@ -29,13 +30,31 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
         LazyFunction("annotator.exchange.label_files.slicer:open_segments"),
         lonely=True,
     ),
+    "dicom-seg": LabelFileEntry(
+        "DICOM-SEG",
+        ("",),
+        LazyFunction("annotator.exchange.label_files.dicom_seg:open_segmentation"),
+        fits=LazyFunction("annotator.exchange.label_files.dicom_seg:is_segmentation"),
+    ),
 }
 
 
 def kinds_of(path: Path) -> list[str]:
-    """What a file could be by its name, the surest first."""
+    """What a file could be by its name, DICOM by its content; the surest first."""
     name = path.name.lower()
-    return [kind for kind, entry in LABEL_FILES.items() if name.endswith(entry.endings)]
+    found = [kind for kind, entry in LABEL_FILES.items() if name.endswith(entry.endings) and not entry.fits]
+    if found or not _like_dicom(name):
+        return found
+    return [kind for kind, entry in LABEL_FILES.items() if entry.fits and entry.fits(path)]
+
+
+def _like_dicom(name: str) -> bool:
+    return name.endswith((".dcm", ".dicom", ".ima")) or "." not in name
+
+
+def is_segmentation(path: Path) -> bool:
+    """DICOM that says something about a series, instead of being one."""
+    return "dicom-seg" in kinds_of(path)
 
 
 def is_lonely(path: Path) -> bool:

@@ -46,6 +46,10 @@ class LabelFile(ABC):
         """What the image is called that has the file's own name."""
         return self.path.name[: -len(self.path.suffix)]
 
+    def series_uid(self) -> str:
+        """Of the DICOM series that it is about, whatever it is called; never shown."""
+        return ""
+
     @abstractmethod
     def read(self, image: str, grid: Grid) -> SaidOfImage:
         """What it says about one of `images`. Raises FileRefused."""

@@ -31,6 +31,8 @@ from storage.formats import FileRefused, Grid
 from storage.formats.nifti import write_labels
 from storage.safety.scratch import scratch_folder
 
+OTHER_SERIES = "its series is not part of this import; import both together"
+
 
 @dataclass
 class Unpacked:
@@ -80,6 +82,9 @@ class Unpacking:
             if not file.companion:
                 raise FileRefused("it holds no labels of a kind that is known here")
             return
+        if opened.series_uid():
+            self._take_of_series(file, kind, opened)
+            return
         index = index_of_places(self.sight.found.root, [item.place for item in self.items], file.images)
         for image in opened.images():
             name = image or Path(file.below).with_name(opened.own_name()).as_posix()
@@ -94,6 +99,17 @@ class Unpacking:
                 continue
             for item in match.items:
                 self._take_image(file, kind, (opened, image), item)
+
+    def _take_of_series(self, file: LabelPlace, kind: str, opened: LabelFile) -> None:
+        series = [(n, item.series) for n, item in enumerate(self.items) if item.series is not None]
+        own = [n for n, one in series if one.uid == opened.series_uid()]
+        if not own and self._alone(file, ""):
+            own = [0]
+        if len(own) != 1:
+            raise FileRefused(
+                OTHER_SERIES if not own else "its series holds several images; import them apart"
+            )
+        self._take_image(file, kind, (opened, ""), own[0])
 
     def _alone(self, file: LabelPlace, image: str) -> bool:
         """One file that was named, for one image, whatever its name."""

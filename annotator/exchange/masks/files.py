@@ -114,6 +114,12 @@ def _lonely(found: FileListing, file: Path) -> MaskFile:
     return MaskFile(file, shown, f"{found.root.name}/{shown}", images=found.root)
 
 
+def label_beside(found: FileListing, file: Path) -> LabelPlace:
+    """A file among images that says what it is about by itself."""
+    one = _lonely(found, file)
+    return LabelPlace(one.path, one.below, one.origin, one.images, companion=False)
+
+
 def _goes_with_another(found: FileListing, file: Path) -> bool:
     """A file that only holds labels, and is not all that was chosen."""
     return len(found.files) > 1 and is_lonely(file)

@@ -54,6 +54,16 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.nnunet:NnunetWriter"),
     ),
+    "dicomseg": WriterEntry(
+        "DICOM-SEG (command line)",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.dicom_seg:SegWriter"),
+    ),
+    "dicomseg-labelmap": WriterEntry(
+        "DICOM-SEG label map (command line)",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.dicom_seg:LabelmapSegWriter"),
+    ),
     "slicer": WriterEntry(
         "Segmentations for 3D Slicer",
         ("volume", "slice"),

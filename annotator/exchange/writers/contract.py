@@ -77,6 +77,7 @@ class ExportFolder:
     path: Path
     kind: str  # its key in WRITERS, which is its name too
     project: str
+    originals: Path | None = None  # the files that images came from, where somebody named their folder
     taken: set[str] = field(default_factory=set)  # names in use, in one spelling
 
     def place(self, name: str, image: LabelledImage) -> Path:

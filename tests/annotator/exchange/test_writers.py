@@ -96,6 +96,10 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
     name: str, kind: str, store: Store, tmp_path: Path
 ):
     truth = labelled(store, tmp_path, kind)
+    if name.startswith("dicomseg"):  # has tests of its own: it needs a DICOM series
+        with pytest.raises(ValueError, match="came from no DICOM series|fit none"):
+            run(store, tmp_path / "out", name)
+        return
     if kind not in WRITERS[name].fits:
         with pytest.raises(ValueError, match=f"volumes need {formats_for('volume')}") as refused:
             run(store, tmp_path / "out", name)
