@@ -30,6 +30,9 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
         LazyFunction("annotator.exchange.label_files.slicer:open_segments"),
         lonely=True,
     ),
+    "coco": LabelFileEntry(
+        "COCO JSON", (".json",), LazyFunction("annotator.exchange.label_files.coco:open_coco")
+    ),
     "dicom-seg": LabelFileEntry(
         "DICOM-SEG",
         ("",),

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class ObjectLayers:
     values: NDArray[np.uint16] = field(init=False)
     numbers: NDArray[np.uint16] = field(init=False)
     shared: int = 0  # voxels that two objects claim
-    boxes: int = 0
+    boxes: int = 0  # that came without an outline
 
     def __post_init__(self) -> None:
         self.values, self.numbers = np.zeros(self.shape, np.uint16), np.zeros(self.shape, np.uint16)
@@ -71,13 +72,28 @@ class ObjectLayers:
     def add(self, value: int, number: int, mask: NDArray[np.bool_], index: int = 0) -> None:
         """(H, W) on a slice."""
         values = self.values[index]
-        self.shared += int(np.count_nonzero(values[mask]))
+        self.shared += int(np.count_nonzero(mask & (values > 0) & (values != VOID)))
         values[mask] = value
         self.numbers[index][mask] = number
+
+    def add_box(self, box: Sequence[float], index: int = 0) -> None:
+        """x, y, width, height. Its object is somewhere within, so that nothing else is known there."""
+        x, y, width, height = (float(v) for v in box)
+        rows = slice(max(0, floor(y)), max(0, ceil(y + height)))
+        columns = slice(max(0, floor(x)), max(0, ceil(x + width)))
+        values = self.values[index][rows, columns]
+        values[values == 0] = VOID
+        self.boxes += 1
 
     def said(self, notes: Iterable[str] = ()) -> SaidOfImage:
         told = list(notes)
         if self.shared:
             told.append(f"{count_of(self.shared, 'pixel')} lie in two objects; the later object has them")
+        if self.boxes:
+            told.append(f"{_boxes(self.boxes)} without outlines: what lies inside stays unlabelled")
         numbers = self.numbers if self.numbers.any() else None
         return SaidOfImage(self.values, numbers, tuple(told))
+
+
+def _boxes(count: int) -> str:
+    return "1 box" if count == 1 else f"{count:,} boxes"

@@ -49,6 +49,11 @@ WRITERS: dict[str, WriterEntry] = {
         LazyFunction("annotator.exchange.writers.coco:CocoWriter"),
         usual=True,
     ),
+    "coco-polygons": WriterEntry(
+        "COCO polygons, slices too",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.coco_polygons:CocoPolygonWriter"),
+    ),
     "nnunet": WriterEntry(
         "nnU-Net data set",
         ("volume", "slice", "picture"),

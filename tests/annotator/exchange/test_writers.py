@@ -61,6 +61,7 @@ READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours know
     "coco": coco_values,
     "nnunet": nnunet_values,
 }
+OF_PLANES = {"coco-polygons"}  # each is read back in a test of its own, in tests/annotator/exchange/writers
 KINDS: tuple[ImageKind, ...] = ("volume", "slice", "picture")
 
 
@@ -109,7 +110,8 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
     (image,) = json.loads((out / "provenance.json").read_text("utf-8"))["images"]
     assert image["files"] and all(file.startswith(f"{name}/") for file in image["files"])
     assert all((out / file).is_file() for file in image["files"])
-    assert np.array_equal(READ.get(name, image_values)(out / image["files"][0]), truth)
+    if name not in OF_PLANES:
+        assert np.array_equal(READ.get(name, image_values)(out / image["files"][0]), truth)
 
 
 @pytest.mark.parametrize("kind", KINDS)
