@@ -28,6 +28,9 @@ from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.privacy import Identities
 from storage.scan import Preset, Scan, robust_window, value_range
 
+PLACE_LOST = (
+    "its slices do not say how they lie: they keep the order of their numbers, and left and right are unknown"
+)
 CT_PRESETS: tuple[Preset, ...] = (
     ("soft tissue", -160.0, 240.0), ("lung", -1350.0, 150.0), ("bone", -500.0, 1300.0), ("brain", 0.0, 80.0),
 )  # fmt: skip
@@ -95,7 +98,8 @@ def ordered_parts(series: Series) -> list[list[Slice]]:
 
 def look(series: Series) -> list[Look]:
     """Of each scan that `read_series` would make, by headers alone."""
-    return [Look(_grid(*_in_order(part))) for part in split(_without_copies(series.slices))]
+    grids = (_grid(*_in_order(part)) for part in split(_without_copies(series.slices)))
+    return [Look(grid, _lost(grid)) for grid in grids]
 
 
 def read(path: Path) -> Scan:
@@ -143,8 +147,13 @@ def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
         window=window if window and pixels.ndim == 3 else robust_window(pixels),
         value_range=value_range(pixels),
         presets=CT_PRESETS if modality == "CT" else (),
-        remarks=(DEEP_COLOUR,) if stack.deep_colour else (),
+        remarks=(*_lost(grid), *((DEEP_COLOUR,) if stack.deep_colour else ())),
     )
+
+
+def _lost(grid: Grid) -> tuple[str, ...]:
+    """What a stack of slices does not say about its place; of a single picture nobody expects it."""
+    return (PLACE_LOST,) if grid.shape[2] > 1 and not grid.oriented else ()
 
 
 def _grid(ordered: list[Slice], affine: NDArray[np.float64] | None) -> Grid:
