@@ -361,3 +361,49 @@ def test_a_class_that_was_deleted_or_merged_comes_again_with_its_mask(
     again = next(row.id for row in store.classes() if row.name == "1")
     assert np.array_equal(known == again, values(KEPT) == 1) and not (known == other).any()
     assert run(store, tmp_path).labelled == ()
+
+
+def test_imports_that_replaced_one_another_in_part_are_undone_from_the_newest_on(
+    store: Store, tmp_path: Path
+):
+    picture(tmp_path / "images/a.png")
+    both = values(GHOST)
+    both[KEPT] = 2
+    said = {
+        "first": both,
+        "second": values((slice(8, 10), slice(8, 12))),
+        "third": values((slice(1, 3), slice(1, 3))),
+    }
+    tables = {"first": {1: "organ", 2: "tumour"}, "second": {1: "tumour"}, "third": {1: "organ"}}
+    known = []
+    for name, mask_values in said.items():
+        name_values(tmp_path / name, tables[name])
+        mask(tmp_path / name / "a.png", mask_values)
+        with as_one_act(store, name):
+            run(store, tmp_path / "images", labels=tmp_path / name)
+        known.append(folded(store, 1).known())
+    repair = Repair(store, LabelCache(store))
+    third, second, _ = store.acts.newest(3)
+    with pytest.raises(ValueError, match="“Imported third: .* belongs to the same labels; undo that first"):
+        repair.undo("ann", second.id)
+    assert np.array_equal(folded(store, 1).known(), known[2])
+    for act, before in ((third, known[1]), (second, known[0])):
+        repair.undo("ann", act.id)
+        assert np.array_equal(folded(store, 1).known(), before)
+    with pytest.raises(ValueError, match="“Imported second: .* do that first"):
+        repair.redo("ann", third.id)
+    for act, after in ((second, known[1]), (third, known[2])):
+        repair.redo("ann", act.id)
+        assert np.array_equal(folded(store, 1).known(), after)
+
+
+def test_an_undone_import_says_that_images_stay_on_which_people_worked(store: Store, tmp_path: Path):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png", seed=ord(name))
+    with as_one_act(store, "pictures"):
+        image_id, _ = run(store, tmp_path).added
+    store.add_class("one")
+    store.add_label(drawn(SliceRef(image_id, 0, 0), np.ones((2, 3), np.uint8)))
+    undone = Repair(store, LabelCache(store)).undo("ann", store.acts.newest(1)[0].id)
+    assert undone.message.endswith("; 1 image with labels of people stays")
+    assert [row.id for row in store.images()[1]] == [image_id]
