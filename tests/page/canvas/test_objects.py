@@ -36,6 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     pixels = (60 + 90 * squares + noise).astype(np.uint8)
     image = store.add_image(Scan("cells", pixels, None, None))
     sure = np.full(SHAPE, 255, np.uint8)
+    for spot, value in zip(SPOTS, (200, 250, 240, 150, 220)):
+        sure[0, spot[0] : spot[0] + SIDE, spot[1] : spot[1] + SIDE] = value
     store.predictions.add(NewPrediction(image, "supervised", "predicted", 0, squares, sure))
     store.close()
     running = start_server(folder, "--project", str(folder / "project"))
@@ -139,15 +141,43 @@ def test_objects_are_accepted_merged_split_and_deleted_each_by_one_act(page: Pag
     expect(page.get_by_text("Undone: the deleting of objects")).to_be_visible()
 
 
+def test_tab_walks_from_the_least_certain_object_to_the_next_and_y_and_r_judge_it(page: Page) -> None:
+    page.reload()
+    wait_state(page, "state.proposal.shown && !state.proposal.late && state.editable")
+    while page.evaluate("() => window.__slicewise.state.canUndo"):
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(50)
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+    until(lambda: said(page) == [255] * 5)
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    bar = page.get_by_role("region", name="Objects")
+    page.keyboard.press("Shift+Q")
+    page.keyboard.press("Tab")
+    expect(bar).to_contain_text(f"Object 1 of 5, the least certain first: cell, {SIDE * SIDE} pixels.")
+    expect(page.get_by_role("button", name="Accept image")).to_be_hidden()
+    picture(page, "judged")
+    page.keyboard.press("y")
+    until(lambda: said(page) == [255, 255, 255, 1, 255])
+    expect(bar).to_contain_text("the least certain first")
+    page.keyboard.press("r")
+    until(lambda: said(page) == [0, 255, 255, 1, 255])
+    page.keyboard.press("Tab")
+    bar.get_by_role("button", name="Accept it").click()
+    until(lambda: said(page) == [0, 255, 1, 1, 255])
+    page.keyboard.press("Escape")
+    expect(bar).to_contain_text("Click a proposed object")
+    expect(page.get_by_role("button", name="Accept image")).to_be_visible()
+
+
 def test_a_locked_class_and_an_empty_place_are_told(page: Page) -> None:
     page.keyboard.press("Shift+Q")
     page.mouse.click(*at(page, (30, 100)))
     expect(page.get_by_text("There is no object; click a proposed or a labelled one.")).to_be_visible()
-    page.mouse.click(*at(page, SPOTS[0]))
+    page.mouse.click(*at(page, SPOTS[3]))
     page.keyboard.press("Escape")
     expect(page.get_by_role("region", name="Objects")).to_contain_text("Click a proposed object")
     page.get_by_role("button", name="Lock cell").click()
-    page.mouse.click(*at(page, SPOTS[0]))
+    page.mouse.click(*at(page, SPOTS[3]))
     page.keyboard.press("Delete")
     expect(page.get_by_text("The class “cell” is locked")).to_be_visible()
-    assert said(page)[0] == 1
+    assert said(page)[3] == 1

@@ -4,6 +4,7 @@
 import { BACKGROUND, ERASED, UNLABELLED } from "../codec.js";
 import { mayDraw } from "../edit/drawing.js";
 import { pointedPart, proposedUnder } from "../edit/pointed_part.js";
+import { compare, proposedObjects } from "../edit/proposed_objects.js";
 import { cut, union } from "../geometry.js";
 import { isProposed } from "../image/proposals.js";
 import { colorOf } from "../settings.js";
@@ -27,6 +28,7 @@ export class ObjectTool {
     this.cursor = "pointer";
     this.selected = []; // {at: [z, y, x], classId, object, box, mask, ref, rev} of labelled objects
     this.under = null; // the object under the pointer, likewise; `proposed` where nobody labelled it
+    this.judged = null; // the proposed object on show, while one walks from each to the next
     this.view = this.from = this.to = null;
   }
 
@@ -37,7 +39,9 @@ export class ObjectTool {
     const classes = new Set(this.selected.map(({ classId }) => classId));
     const other = one && [...classes].some((id) => id !== settings.classId);
     const enter = other ? "class" : this.selected.length > 1 ? "merge" : null;
-    return { count: this.selected.length, enter, one: this.selected.length === 1 ? one : null };
+    const { judged } = this;
+    const count = this.selected.length;
+    return { count, enter, one: count === 1 ? one : null, judged: this.#stands(judged) && judged };
   }
 
   down(view, point, event) {
@@ -72,7 +76,8 @@ export class ObjectTool {
 
   draw(view, pen) {
     this.#forgetGone(view);
-    const { under } = this;
+    const { under, judged } = this;
+    if (this.#stands(judged)) this.#outline(view, pen, judged, "#ffffff");
     if (under && view.pointer && !this.from)
       this.#outline(view, pen, under, colorOf(this.kit.settings, under.classId));
     for (const one of this.selected) this.#outline(view, pen, one, "#fde047");
@@ -94,11 +99,54 @@ export class ObjectTool {
   }
 
   cancel() {
-    const had = this.from !== null || this.selected.length > 0;
-    this.from = this.to = null;
+    const had = this.from !== null || this.selected.length > 0 || this.judged !== null;
+    this.from = this.to = this.judged = null;
     this.selected = [];
     if (this.view) this.#tell(this.view);
     return had;
+  }
+
+  /** Show the next proposed object of the slice, the least certain first; whether there is one. */
+  next() {
+    const view = this.kit.planes.active;
+    const last = this.judged && sameSlice(this.judged.ref, view.ref) ? this.judged : null;
+    const all = proposedObjects(view);
+    const at = last ? all.findIndex((one) => compare(one, last) > 0) : 0;
+    this.judged = null;
+    if (all.length) this.#judge(view, all, Math.max(0, at));
+    else this.kit.notices.say("info", "No object is proposed here that nobody judged.");
+    this.#tell(view);
+    return true;
+  }
+
+  /** Accept the proposed object on show and go on; false where none is. */
+  accept() {
+    return this.#say((part) => this.kit.acceptance.acceptPart(part));
+  }
+
+  /** Reject it and go on; false where none is. */
+  reject() {
+    return this.#say((part) => this.kit.acceptance.rejectPart(part));
+  }
+
+  #judge(view, all, place) {
+    const found = all[place];
+    const row = Math.floor(found.seed / view.size.cols);
+    const part = this.#at(view, { row, col: found.seed % view.size.cols });
+    this.judged = { ...part, ...found, place, of: all.length };
+    view.camera.frame(part.box);
+    view.redraw();
+  }
+
+  #say(judge) {
+    if (!this.#stands(this.judged)) return false;
+    judge(this.judged);
+    return this.next();
+  }
+
+  /** Is it of the open slice? */
+  #stands(part) {
+    return part !== null && sameSlice(part.ref, this.kit.planes.active.ref);
   }
 
   /** Merge what is selected, or give it the current class. */

@@ -5,7 +5,7 @@ import { element, setText } from "../../ui/dom.js";
 
 const HINT =
   "Click a proposed object to accept it, right-click to reject it, drag around several. " +
-  "Click a labelled one to select it.";
+  "Tab shows the least certain. Click a labelled one to select it.";
 
 /** The bar under the canvas: {node, update(state)}. */
 export function objectsbar(focusCanvas) {
@@ -14,7 +14,11 @@ export function objectsbar(focusCanvas) {
   const apply = button("", "Enter", () => tool().apply());
   const remove = button("Delete", "Del", () => tool().remove());
   const clear = button("Clear", "Esc", () => tool().cancel());
+  const next = button("Next", "Tab", () => tool().next());
+  const reject = button("Not one", "R", () => session.app.rejectSlice());
+  const accept = button("Accept it", "Y", () => session.app.acceptSlice());
   apply.classList.add("primary");
+  accept.classList.add("primary");
   const node = element(
     "section.sw-guide.sw-objects",
     { "aria-label": "Objects", hidden: true },
@@ -23,6 +27,9 @@ export function objectsbar(focusCanvas) {
     clear,
     remove,
     apply,
+    next,
+    reject,
+    accept,
   );
   node.addEventListener(
     "click",
@@ -32,18 +39,26 @@ export function objectsbar(focusCanvas) {
     const { held } = state;
     node.hidden = !held || state.image === null;
     if (node.hidden) return;
-    const { count, enter } = held;
-    number.hidden = count > 0;
+    const { count, enter, judged } = held;
+    number.hidden = count > 0 || Boolean(judged);
+    next.hidden = count > 0;
+    reject.hidden = accept.hidden = !judged || count > 0;
     remove.hidden = clear.hidden = !count;
     apply.hidden = !enter;
     setText(apply.firstChild, enter === "class" ? `Make it ${nameOf(state.classId)}` : "Merge");
-    setText(hint, count ? selectedText(held) : HINT);
+    setText(hint, count ? selectedText(held) : judged ? judgedText(judged) : HINT);
   };
   return { node, update };
 }
 
 function tool() {
   return session.app.toolbox.tools.objects;
+}
+
+/** "Object 3 of 17, the least certain first: nucleus, 120 pixels." */
+function judgedText({ place, of, classId, pixels }) {
+  const what = `${nameOf(classId)}, ${pixels.toLocaleString("en")} pixels`;
+  return `Object ${place + 1} of ${of}, the least certain first: ${what}.`;
 }
 
 /** "nucleus #12, 345 pixels. Drag a line across it to split it." */
