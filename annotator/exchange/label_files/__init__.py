@@ -33,6 +33,19 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
     "coco": LabelFileEntry(
         "COCO JSON", (".json",), LazyFunction("annotator.exchange.label_files.coco:open_coco")
     ),
+    "yolo": LabelFileEntry(
+        "YOLO text files", (".txt",), LazyFunction("annotator.exchange.label_files.yolo:open_yolo")
+    ),
+    "geojson": LabelFileEntry(
+        "GeoJSON of QuPath",
+        (".geojson",),
+        LazyFunction("annotator.exchange.label_files.geojson:open_geojson"),
+    ),
+    "imagej": LabelFileEntry(
+        "regions of ImageJ",
+        (".zip", ".roi"),
+        LazyFunction("annotator.exchange.label_files.imagej:open_regions"),
+    ),
     "dicom-seg": LabelFileEntry(
         "DICOM-SEG",
         ("",),

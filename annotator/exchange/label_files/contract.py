@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from learners.text import count_of
 from storage.formats import Grid
+from storage.formats.shapes.outlines import Ring, filled_box
 
 VOID = 65535  # where nobody knows
 OBJECT = "object"  # the class of what names none
@@ -69,12 +70,26 @@ class ObjectLayers:
     def __post_init__(self) -> None:
         self.values, self.numbers = np.zeros(self.shape, np.uint16), np.zeros(self.shape, np.uint16)
 
-    def add(self, value: int, number: int, mask: NDArray[np.bool_], index: int = 0) -> None:
-        """(H, W) on a slice."""
-        values = self.values[index]
+    def outline(self, value: int, number: int, rings: Sequence[Ring], index: int = 0) -> None:
+        """What rings enclose on a slice."""
+        box = filled_box(rings, self.shape[1:])
+        self.add(value, number, box.mask, index, at=(box.y, box.x))
+
+    def add(
+        self,
+        value: int,
+        number: int,
+        mask: NDArray[np.bool_],
+        index: int = 0,
+        *,
+        at: tuple[int, int] = (0, 0),
+    ) -> None:
+        """(h, w) on a slice, with its corner at (row, column)."""
+        inside = (index, slice(at[0], at[0] + mask.shape[0]), slice(at[1], at[1] + mask.shape[1]))
+        values = self.values[inside]
         self.shared += int(np.count_nonzero(mask & (values > 0) & (values != VOID)))
         values[mask] = value
-        self.numbers[index][mask] = number
+        self.numbers[inside][mask] = number
 
     def add_box(self, box: Sequence[float], index: int = 0) -> None:
         """x, y, width, height. Its object is somewhere within, so that nothing else is known there."""

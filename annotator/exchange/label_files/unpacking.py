@@ -128,6 +128,11 @@ class Unpacking:
         except FileRefused as refusal:
             self.sight.refuse(f"{shown}: {refusal}")
             return
+        except (MemoryError, OSError):
+            raise
+        except Exception:  # as in `_opened`
+            self.sight.refuse(f"{shown}: it cannot be read as {LABEL_FILES[kind].title}: it is damaged")
+            return
         mask = self._written(self.out.place(kind), opened, said, grid, item)
         origin = f"{file.origin}/{image}" if image else file.origin
         self.sight.stand_ins[mask.path] = shown

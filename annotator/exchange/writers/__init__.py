@@ -54,6 +54,26 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.coco_polygons:CocoPolygonWriter"),
     ),
+    "yolo": WriterEntry(
+        "YOLO segmentation",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.yolo:YoloWriter"),
+    ),
+    "yolo-boxes": WriterEntry(
+        "YOLO boxes",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.yolo:YoloBoxWriter"),
+    ),
+    "qupath": WriterEntry(
+        "GeoJSON for QuPath",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.qupath:QuPathWriter"),
+    ),
+    "imagej": WriterEntry(
+        "ImageJ regions (zip)",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.imagej:ImageJWriter"),
+    ),
     "nnunet": WriterEntry(
         "nnU-Net data set",
         ("volume", "slice", "picture"),

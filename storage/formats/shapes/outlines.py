@@ -42,6 +42,28 @@ def outlines(mask: NDArray[np.bool_]) -> list[PixelOutline]:
     return found
 
 
+@dataclass(frozen=True)
+class FilledBox:
+    """The pixels within rings, in the box around them."""
+
+    mask: NDArray[np.bool_]  # (h, w)
+    x: int
+    y: int
+
+
+def filled_box(rings: Sequence[Ring], shape: tuple[int, int]) -> FilledBox:
+    """As `filled`, without the rest of the picture. Raises ValueError for places that are no numbers."""
+    points = np.concatenate([np.asarray(ring, np.float64).reshape(-1, 2) for ring in rings])
+    if not np.isfinite(points).all():
+        raise ValueError("a place of an outline is no number")
+    limit = (shape[1], shape[0])
+    low = np.clip(np.floor(points.min(axis=0)), 0, limit).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0)), low, limit).astype(int)
+    moved = [np.asarray(ring, np.float64) - low for ring in rings]
+    width, height = high - low
+    return FilledBox(filled(moved, (int(height), int(width))), int(low[0]), int(low[1]))
+
+
 def filled(rings: Iterable[Ring], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) pixels whose middles lie within an odd number of these rings; what lies outside the picture is cut off."""
     height, width = shape
