@@ -1,0 +1,1 @@
+"""Objects: scores, what numbered labels teach, and how distances become numbered objects."""
