@@ -41,6 +41,12 @@ LEARNERS: dict[str, LearnerEntry] = {
         good_at="few labels and a few minutes, on any machine; the one to beat",
         make=LazyFunction("learners.methods.supervised:make"),
     ),
+    "objects": LearnerEntry(
+        title="Objects (told apart where they touch)",
+        good_at="cells, nuclei and particles: every object gets a number, also where several touch",
+        make=LazyFunction("learners.methods.objects:make"),
+        needs="labels whose objects have numbers; without them it learns areas alone",
+    ),
     "weak": LearnerEntry(
         title="Scribbles, clicks and boxes",
         good_at="labels that cover only part of each object",

@@ -108,3 +108,8 @@ def classes_file(directory: Path, image_id: int) -> Path:
 
 def confidence_file(directory: Path, image_id: int) -> Path:
     return directory / f"confidence-{image_id}.npy"
+
+
+def objects_file(directory: Path, image_id: int) -> Path:
+    """There where the model tells objects apart."""
+    return directory / f"objects-{image_id}.npy"

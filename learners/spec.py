@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learners.objects.scores import ObjectCounts
 from learners.prediction.reasons import Reason
 from models import PromptChoice
 
@@ -70,7 +71,11 @@ class Example:
     channels: int
     spacing_mm: tuple[float, float, float] | None
     known: Path | None = None  # (Z, Y, X) uint8 target file; None: nobody said anything
+    numbers: Path | None = (
+        None  # (Z, Y, X) uint16 object numbers of what `known` says; None: no object has one
+    )
     judge: Path | None = None  # (Z, Y, X) uint8 what held-out labels say; None: what `known` says there
+    judge_numbers: Path | None = None  # likewise of `judge`
     core: bool = True  # held-out labels count in the number by which models are compared
     all_held: bool = False  # the whole image is held out
     slices: tuple[tuple[int, int], ...] = ()  # (axis, index) of the slices that people worked on
@@ -162,5 +167,6 @@ class RoundResult:
     child_dice: float | None = None
     parent_dice: float | None = None
     per_class: dict[int, float] = field(default_factory=dict)
+    objects: dict[int, ObjectCounts] = field(default_factory=dict)  # of classes with numbered objects
     remaining: int = 0  # images asked for and not predicted
     notes: tuple[str, ...] = ()  # sentences for the person

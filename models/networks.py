@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Noise = Callable[[list[Tensor]], list[Tensor]]  # what a method does to the encoder's features, coarsest last
 
-MAX_LEVELS, MAX_WIDTH, MAX_STRIDE = 12, 4096, 8  # a card from outside may say anything
+MAX_LEVELS, MAX_WIDTH, MAX_STRIDE, MAX_APART = 12, 4096, 8, 8  # a card from outside may say anything
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class NetworkSpec:
     widths: tuple[int, ...]  # channels of each level, finest first; multiples of 8
     strides: tuple[tuple[int, ...], ...]  # how each level but the first shrinks the one above, per axis
     norm: str = "group"  # or "batch"
+    apart: int = 0  # further channels, after the classes: what tells touching objects apart
 
     def __post_init__(self) -> None:
         if self.dims not in (2, 3) or self.classes < 2 or self.channels < 1:
@@ -35,6 +36,10 @@ class NetworkSpec:
             )
         if self.norm not in ("group", "batch"):
             raise ValueError(f"a network's norm is group or batch, got {self.norm!r}")
+        if not 0 <= self.apart <= MAX_APART:
+            raise ValueError(
+                f"a network has {MAX_APART} channels at most beside its classes, got {self.apart}"
+            )
         if any(w % 8 or w < 8 for w in self.widths):
             raise ValueError(f"widths are multiples of 8, got {self.widths}")
         if len(self.widths) > MAX_LEVELS or max(self.widths) > MAX_WIDTH or self.classes > 254:
@@ -67,11 +72,13 @@ class NetworkSpec:
             widths=tuple(int(w) for w in values["widths"]),
             strides=tuple(tuple(int(n) for n in stride) for stride in values["strides"]),
             norm=str(values.get("norm", "group")),
+            apart=int(values.get("apart", 0)),
         )
 
 
 class UNet(nn.Module):
-    """(B, C, *S) pixels in 0..1 to (B, K, *S) logits; each side of S a multiple of `spec.multiple`."""
+    """(B, C, *S) pixels in 0..1 to (B, K, *S) logits; each side of S a multiple of `spec.multiple`. With `spec.apart`
+    further channels follow those of the classes, each before its sigmoid."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -85,6 +92,7 @@ class UNet(nn.Module):
         self.narrow = nn.ModuleList(conv(a, b, 1) for a, b in pairs)
         self.up = nn.ModuleList(nn.Sequential(_block(spec, 2 * b, b), _block(spec, b, b)) for _, b in pairs)
         self.head = conv(spec.widths[0], spec.classes, 1)
+        self.apart = conv(spec.widths[0], spec.apart, 1) if spec.apart else None
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         features = self.encode(x)
@@ -100,8 +108,9 @@ class UNet(nn.Module):
         return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        logits: Tensor = self.head(self.finest(features))
-        return logits
+        finest = self.finest(features)
+        logits: Tensor = self.head(finest)
+        return logits if self.apart is None else torch.cat([logits, self.apart(finest)], 1)
 
     def finest(self, features: Sequence[Tensor]) -> Tensor:
         """(B, widths[0], *S): what the head reads."""

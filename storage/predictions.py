@@ -45,6 +45,7 @@ class PredictionRow:
     confidence_path: Path  # 0 a guess .. 255 certain
     prior: str | None = None  # the producer whose proposal a fill started from
     claimed: float | None = None  # how sure the producer is of it; says something only once calibrated
+    objects_path: Path | None = None  # uint16 object numbers; None where the producer tells no objects apart
 
     @property
     def uncorrected(self) -> tuple[Path, Path]:
@@ -59,6 +60,11 @@ class PredictionRow:
     def confidence(self) -> NDArray[np.uint8]:
         """Memory-mapped and read-only; raises TornFile."""
         return open_npy(self.confidence_path)
+
+    def objects(self) -> NDArray[np.uint16] | None:
+        """(Z, Y, X) numbers of the proposed objects, 0 where there is none; memory-mapped. Raises TornFile. They are
+        the producer's own: labels that were laid over its classes did not change them."""
+        return None if self.objects_path is None else open_npy(self.objects_path)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class NewPrediction:
     expected: Expected | None = None
     prior: str | None = None
     claimed: float | None = None
+    objects: NDArray[np.uint16] | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ class Predictions:
         with full_disk_told():
             for name in ("classes", "confidence"):
                 _put(getattr(new, name), self._path(uid, name))
+            if new.objects is not None:
+                _put(new.objects, self._path(uid, "objects"))
         row = {
             "uid": uid,
             "image_id": new.image_id,
@@ -112,7 +121,8 @@ class Predictions:
             **_columns(new.expected),
             "prior": new.prior,
         }
-        self._replace(row, [self._path(uid, name) for name in ("classes", "confidence")])
+        files = (self._path(uid, name) for name in ("classes", "confidence", "objects"))
+        self._replace(row, [path for path in files if path.exists()])
         newest = self.newest(new.image_id, new.producer)
         assert newest is not None
         return newest
@@ -168,7 +178,9 @@ class Predictions:
         return self._swapped(row, uid)
 
     def _swapped(self, row: PredictionRow, uid: str) -> PredictionRow | None:
-        """The same row with other files, as the newest."""
+        """The same row with other files, as the newest; its objects stay its own."""
+        if row.objects_path is not None:
+            _link(row.objects_path, self._path(uid, "objects"))
         with self._db.transaction() as tables:
             found = list(tables.query("select * from predictions where id = ?", [row.id]))
             if found:
@@ -236,13 +248,14 @@ class Predictions:
             confidence_path=self._path(row["uid"], "confidence"),
             prior=row["prior"],
             claimed=row["claimed"],
+            objects_path=path if (path := self._path(row["uid"], "objects")).exists() else None,
         )
 
     def _path(self, uid: str, name: str) -> Path:
         return self.directory / f"{uid}.{name}.npy"
 
     def _remove_files(self, uid: str) -> None:
-        for name in ("classes", "confidence"):
+        for name in ("classes", "confidence", "objects"):
             self._path(uid, name).unlink(missing_ok=True)
             _before(self._path(uid, name)).unlink(missing_ok=True)
 
@@ -278,7 +291,7 @@ def _link(source: Path, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
-def _put(source: NDArray[np.uint8] | Path, path: Path) -> None:
+def _put(source: NDArray[np.uint8] | NDArray[np.uint16] | Path, path: Path) -> None:
     if isinstance(source, Path):
         source.replace(path)
     else:

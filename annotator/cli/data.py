@@ -70,29 +70,19 @@ def fill_export(command: Parser) -> None:
 
     command.add_argument("target", type=Path, help="the folder or .zip file to write")
     require_project(command)
-    command.add_argument(
-        "--format",
-        action="append",
-        choices=list(WRITERS),
-        help="default: nifti, png and coco, as they fit; may be repeated",
-    )
+    command.add_argument("--format", action="append", choices=list(WRITERS), help="default: all that fit")
     command.add_argument("--ignore", type=int, help="value of unlabelled voxels; 0 without it")
-    command.add_argument(
-        "--originals", type=Path, help="the folder that images came from; DICOM-SEG needs their headers"
-    )
     command.add_argument("--image", type=int, action="append", help="only this image number; may be repeated")
 
 
 def run_export(options: Options) -> int:
     """Export masks on the images' own grids, COCO JSON and provenance. The project may be open meanwhile."""
     from annotator.exchange.export_labels import ExportRequest, export
-    from annotator.exchange.writers import usual_formats
+    from annotator.exchange.writers import WRITERS
     from storage.store import Store
 
     images = tuple(options.image) if options.image else None
-    request = ExportRequest(
-        tuple(options.format or usual_formats()), options.ignore, images, _folder(options.originals)
-    )
+    request = ExportRequest(tuple(options.format or WRITERS), options.ignore, images)
     job, store = terminal_job("export"), Store.read_only(options.project)
     try:
         path = export(store, options.target, request, job)
@@ -100,12 +90,6 @@ def run_export(options: Options) -> int:
         store.close()
     print(f"exported to {path}")
     return 0
-
-
-def _folder(path: Path | None) -> Path | None:
-    if path is not None and not path.is_dir():
-        raise FileNotFoundError(f"{path} is no folder; give the folder that the images came from")
-    return path
 
 
 def fill_status(command: Parser) -> None:
@@ -129,6 +113,7 @@ def run_status(options: Options) -> int:
 
 def _status(store: "Store") -> dict[str, Any]:
     from annotator.learning.quality.model_quality import model_quality
+    from annotator.learning.quality.object_words import object_sentences
     from annotator.prompting.service import list_models
     from learners import LEARNERS
 
@@ -145,6 +130,12 @@ def _status(store: "Store") -> dict[str, Any]:
         "held_out_dice": {
             name: round(quality.dice, 4) for name in LEARNERS if (quality := model_quality(store, name))
         },
+        "held_out_objects": [
+            f"{name}: {line}"
+            for name in LEARNERS
+            if (quality := model_quality(store, name))
+            for line in object_sentences(store, quality.objects)
+        ],
         "models": {m["name"]: m["state"] for m in list_models()},
     }
 

@@ -26,6 +26,7 @@ class LearnerStatus:
     newest_label: int
     paused: bool
     waiting: str | None  # what it waits for, in words
+    objects: tuple[str, ...]  # sentences about objects that judge it
     off: str  # why nothing will be trained, in words; "" where it will
 
     def message(self) -> Message:
@@ -39,6 +40,7 @@ class LearnerStatus:
             dice=None if self.quality is None else round(self.quality.dice, 4),
             behind=self.newest_label > (done.seen_label if done else 0),
             message=self._words(),
+            objects=self.objects,
             progress=None if running is None else _progress(running),
         )
 

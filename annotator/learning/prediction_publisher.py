@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from annotator.learning.quality.expectations import Expectations
 from annotator.protocol.outgoing import Message, proposal
 from learners.prediction.reasons import Reason
-from learners.progress import RoundProgress, classes_file, confidence_file, read_progress
+from learners.progress import RoundProgress, classes_file, confidence_file, objects_file, read_progress
 from learners.spec import RoundSpec
 from storage.judging import JudgedRow
 from storage.predictions import NewPrediction, Withheld
@@ -69,6 +69,7 @@ class PredictionPublisher:
 
     def _publish_one(self, running: RunningRound, image_id: int, claimed: float | None) -> None:
         name, directory = running.spec.learner, running.spec.directory
+        objects = objects_file(directory, image_id)
         new = NewPrediction(
             image_id=image_id,
             producer=name,
@@ -76,6 +77,7 @@ class PredictionPublisher:
             seen_label=running.row.seen_label,
             classes=classes_file(directory, image_id),
             confidence=confidence_file(directory, image_id),
+            objects=objects if objects.exists() else None,
             round_id=running.row.id,
             claimed=claimed,
             expected=self.expectations.of(name, image_id, claimed),

@@ -3,23 +3,22 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from annotator.labels.tagging import Tagging
 from annotator.learning.image_groups import read_groups
-from annotator.learning.quality.core_set import judging_labels, todays_core
+from annotator.learning.quality.core_set import todays_core
 from annotator.learning.quality.held_out import WHOLE, choose_held_out
 from annotator.learning.quality.withheld import NO_NEGATIVES
 from annotator.learning.round_fills import RoundFills
-from annotator.learning.targets import places_of, target_volume, weak_boxes
+from annotator.learning.target_files import TargetFiles
+from annotator.learning.targets import places_of, weak_boxes
 from learners import LEARNERS
 from learners.methods.tags.needs import missing_tags
 from learners.spec import Example, Pseudo, Tag
-from learners.training.targets import only_slices
-from storage.arrays import BACKGROUND, write_npy
+from storage.arrays import BACKGROUND
 from storage.judging import CoreRow
 from storage.rounds import Rounds
-from storage.rows import ImageRow, LabelRow
+from storage.rows import ImageRow
 from storage.store import Store
 
 
@@ -51,6 +50,7 @@ class RoundInputs:
     def __init__(self, store: Store, rounds: Rounds) -> None:
         self._store, self._rounds = store, rounds
         self._directory = rounds.directory / "targets"
+        self._files = TargetFiles(store, self._directory)
         self._fills = RoundFills(store, rounds, self._directory)
         self._tagging = Tagging(store)
 
@@ -64,7 +64,7 @@ class RoundInputs:
         held, core = self._rounds.held_out(), todays_core(self._store)
         _, rows = self._store.images(limit=-1)
         groups = read_groups(self._store)
-        examples = tuple(self._example(row, labelled.get(row.id), held, first_use, since) for row in rows)
+        examples = tuple(self._example(row, labelled.get(row.id), held, since) for row in rows)
         examples = tuple(self._judged(replace(e, group=groups.get(e.image_id, "")), core) for e in examples)
         examples = tuple(
             self._filled(replace(e, pseudo=self._pseudo(e.image_id, producer, stable or {})), producer)
@@ -121,10 +121,10 @@ class RoundInputs:
     def forget_old(self) -> None:
         """Remove target files that no newer round will ask for; call while none runs."""
         labelled = self._rounds.labelled_images()
-        current = {f"{image_id}-{rev}.npy" for image_id, rev in labelled.items()}
+        current = {name for at in labelled.items() for name in self._files.names(*at)}
         current |= self._fills.names(list(labelled))
         core = self._store.judging.core()
-        judging = f"-{core.id}.core.npy" if core else ".none"
+        judging = self._files.judging(core)
         if self._directory.is_dir():
             for path in self._directory.iterdir():
                 if path.name not in current and not path.name.endswith(judging):
@@ -136,29 +136,24 @@ class RoundInputs:
         row: ImageRow,
         rev: int | None,
         held: set[tuple[int, int, int]],
-        first_use: dict[int, int],
         since: int,
     ) -> Example:
         labels = self._store.labels(row.id) if rev is not None else []
+        target = self._files.of_labels(row, rev, labels) if rev is not None else None
         return Example(
             image_id=row.id,
             pixels=row.path,
             shape=row.shape,
             channels=row.channels,
             spacing_mm=row.spacing_mm,
-            known=self._target(row, rev, labels, first_use) if rev is not None else None,
+            known=target.known if target else None,
+            numbers=target.numbers if target else None,
             all_held=(row.id, *WHOLE) in held,
             slices=places_of(labels),
             held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
             fresh=rev is not None and rev > since,
             boxes=weak_boxes(labels),
         )
-
-    def _target(self, row: ImageRow, rev: int, labels: Sequence[LabelRow], first_use: dict[int, int]) -> Path:
-        path = self._directory / f"{row.id}-{rev}.npy"
-        if not path.exists():
-            write_npy(path, target_volume(row.shape, labels, first_use))
-        return path
 
     def _judged(self, example: Example, core: CoreRow | None) -> Example:
         """With what judges on a held-out image; one that is held out since then does not count yet."""
@@ -167,12 +162,8 @@ class RoundInputs:
         slices = [(axis, index) for image, axis, index in core.places if image == example.image_id]
         if not slices:
             return replace(example, core=False)
-        path = self._directory / f"{example.image_id}-{core.id}.core.npy"
-        if not path.exists():
-            labels = judging_labels(core, self._store.labels(example.image_id))
-            known = target_volume(example.shape, labels, self._rounds.first_use())
-            write_npy(path, only_slices(known, slices))
-        return replace(example, judge=path)
+        target = self._files.of_core(example, core, slices)
+        return replace(example, judge=target.known, judge_numbers=target.numbers)
 
     def _filled(self, example: Example, learner: str) -> Example:
         """With the volume's fill, and the slices that the fill came from."""

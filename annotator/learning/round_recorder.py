@@ -52,6 +52,7 @@ class RoundRecorder:
             "steps": result.steps,
             "seconds": result.trained_seconds,
             "per_class": {str(k): round(v, 4) for k, v in result.per_class.items()},
+            "objects": {str(c): counts.as_json() for c, counts in result.objects.items()},
             "notes": list(result.notes),
             "remaining": result.remaining,
         }

@@ -19,6 +19,7 @@ from annotator.learning.project_summary import summarize_project
 from annotator.learning.quality.corrections import Corrections
 from annotator.learning.quality.expectations import Expectations
 from annotator.learning.quality.model_quality import model_quality
+from annotator.learning.quality.object_words import object_sentences
 from annotator.learning.quality.proposer import Proposer, proposer_of
 from annotator.learning.ranking_pools import PoolStore
 from annotator.learning.round_inputs import RoundInputs, missing
@@ -329,12 +330,14 @@ class Scheduler:
     # status
 
     def _status(self, name: str) -> Message:
+        quality = model_quality(self.store, name)
         status = LearnerStatus(
             name=name,
             running=self._running.get(name),
             last=self.rounds.newest(name),
             done=self.rounds.newest(name, "done"),
-            quality=model_quality(self.store, name),
+            quality=quality,
+            objects=tuple(object_sentences(self.store, quality.objects)) if quality else (),
             newest_label=self._clock(name),
             paused=name in self._settings.paused,
             waiting=self._waiting.get(name),

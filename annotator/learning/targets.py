@@ -1,6 +1,7 @@
 """Label events as what a round trains on: a target volume, tight boxes, and the slices that people worked on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,19 @@ def places_of(labels: Sequence[LabelRow]) -> tuple[tuple[int, int], ...]:
     return tuple(sorted({(label.axis, label.index) for label in labels}))
 
 
-def target_volume(
+@dataclass(frozen=True)
+class TargetVolumes:
+    """What labels say of one image."""
+
+    known: NDArray[np.uint8]  # (Z, Y, X) label values, UNLABELLED where nothing is known
+    numbers: NDArray[np.uint16] | None  # (Z, Y, X) of its objects; None where none has one
+
+
+def target_volumes(
     shape: tuple[int, int, int], labels: Sequence[LabelRow], first_use: dict[int, int]
-) -> NDArray[np.uint8]:
-    """(Z, Y, X) label values, UNLABELLED where nothing is known. The background of a slice that was completed
-    before a class was first used is open: it may be that class. Inside a tight box nothing is known."""
+) -> TargetVolumes:
+    """The background of a slice that was completed before a class was first used is open: it may be that class.
+    Inside a tight box nothing is known."""
     folded = fold(shape, labels)
     out = folded.classes.copy()
     newest_class = max((first for c, first in first_use.items() if c != BACKGROUND), default=0)
@@ -35,7 +44,7 @@ def target_volume(
         inside = (slice(r0, r1), slice(c0, c1))
         drawn = plane(folded.classes, each.axis, each.index)[inside]
         plane(out, each.axis, each.index)[inside][drawn == UNLABELLED] = UNLABELLED
-    return out
+    return TargetVolumes(out, folded.instances)
 
 
 def weak_boxes(labels: Sequence[LabelRow]) -> tuple[WeakBox, ...]:

@@ -165,11 +165,13 @@ def round_status(
     dice: float | None,
     behind: bool,
     message: str,
+    objects: Sequence[str] = (),
     progress: Message | None = None,
 ) -> Message:
-    """How a learner stands; `progress` while its round runs."""
+    """How a learner stands; `progress` while its round runs, `objects` how well it tells them apart."""
     told = {"title": title, "state": state, "round": round, "dice": dice, "behind": behind}
-    return {"t": "round", "learner": learner, **told, "message": message, **(progress or {})}
+    words = {"message": message, "objects": list(objects)}
+    return {"t": "round", "learner": learner, **told, **words, **(progress or {})}
 
 
 def round_progress(

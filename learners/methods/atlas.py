@@ -67,7 +67,7 @@ class Atlases:
             cut = _between(small, (z + 0.5) * small.shape[1] / depth - 0.5)
             p = np.stack([cv2.resize(c, (columns, rows), interpolation=cv2.INTER_LINEAR) for c in cut])
             p = p / np.maximum(p.sum(0), 1e-6)
-            yield (
+            yield Tile(
                 (slice(z, z + 1), slice(0, rows), slice(0, columns)),
                 p[:, None].astype(np.float32),
                 features,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.objects.judging import HeldObjects, added
+from learners.objects.scores import ObjectCounts
 from learners.prediction.calibration import BINS, count_right
 from learners.prediction.metrics import dice_of, mean_dice, overlaps
 from learners.prediction.predict import Predicted, Predictor, predicted
@@ -27,6 +29,9 @@ class Evaluation:
     per_class: dict[int, float]
     images: tuple[JudgedImage, ...] = ()  # those of the core and others
     reliability: Reliability = Reliability()
+    objects: dict[int, ObjectCounts] = field(
+        default_factory=dict
+    )  # classes with numbered objects, on the core
 
     def worse_than(self, other: "Evaluation | None") -> bool:
         """Where nothing can be judged the newer one is as good: it has seen more."""
@@ -49,16 +54,21 @@ class Evaluator:
         if not self._held:
             return Evaluation(None, {})
         bins, core, images = _Bins(), [], []
+        objects: dict[int, ObjectCounts] = {}
         for case, known in self._held:
             found = predicted(network, case, self._plan, self._classes)
             scores = self._score(found, known)
             if case.example.core:
                 core.append(scores)
+                numbers = case.held_numbers()
+                if numbers is not None:
+                    held = HeldObjects(known, numbers, case.example.spacing_mm)
+                    objects = added(objects, held.judge(found.values, found.numbers, self._classes.ids))
             bins.add(found, known, self._where(known))
             dice = mean_dice([scores])
             if dice is not None:
                 images.append(JudgedImage(case.example.image_id, dice, found.claimed, case.example.core))
-        return Evaluation(mean_dice(core), self._per_class(core), tuple(images), bins.counted())
+        return Evaluation(mean_dice(core), self._per_class(core), tuple(images), bins.counted(), objects)
 
     def _per_class(self, scores: Sequence[NDArray[np.float64]]) -> dict[int, float]:
         if not scores:

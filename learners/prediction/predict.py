@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.objects.assemble import ApartMaps, assemble
 from learners.prediction.ensemble import SnapshotEnsemble
 from learners.prediction.plausible import plausible
 from learners.training.data import ImageReader
@@ -19,7 +20,7 @@ from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
 from learners.training.targets import Classes
 from learners.training.trainer import autocast
 from models.networks import UNet
-from storage.arrays import Box3
+from storage.arrays import Box3, write_npy
 
 CORE = {"cpu": {2: 512, 3: 64}, "cuda": {2: 2048, 3: 192}}  # sides of a tile without its rim
 RIM = {2: 32, 3: 12}  # pixels of surroundings that a tile sees and does not write
@@ -140,9 +141,23 @@ class Sums:
         self.seen += 1
 
 
-Tile = tuple[
-    Box3, NDArray[np.float32], NDArray[np.float32]
-]  # where, (K, z, y, x) probabilities, (D,) features
+class Answer(NamedTuple):
+    """What a network says of a part of an image."""
+
+    p: NDArray[np.float32]  # (K, z, y, x) probabilities
+    features: NDArray[np.float32]  # (D,) mean coarsest features
+    apart: NDArray[np.float32] | None = (
+        None  # (2, z, y, x) in 0..1 what tells objects apart, where it was asked
+    )
+
+
+class Tile(NamedTuple):
+    """A part of an image, and what is said of it."""
+
+    core: Box3
+    p: NDArray[np.float32]
+    features: NDArray[np.float32]
+    apart: NDArray[np.float32] | None = None
 
 
 class Predictor(Protocol):
@@ -154,10 +169,11 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Where a prediction goes, both (Z, Y, X) uint8 .npy."""
+    """Where a prediction goes, (Z, Y, X) .npy."""
 
-    classes: Path
-    confidence: Path
+    classes: Path  # uint8
+    confidence: Path  # uint8
+    objects: Path | None = None  # uint16 numbers, written where the model tells objects apart
 
 
 def predict(
@@ -176,20 +192,32 @@ def predict(
     sums, values = Sums(shape, len(classes)), classes.to_values()
     if snapshots:
         sums.members = SnapshotEnsemble(shape, len(classes), len(snapshots))
-    for core, p, features in probabilities(network, case, plan):
+    apart = ApartMaps(shape) if plan.objects is not None else None
+    for core, p, features, answer in probabilities(network, case, plan):
         best = p.argmax(0).astype(np.uint8)
         writers[0][core] = values[best]
         writers[1][core] = np.round(p.max(0) * 255).astype(np.uint8)
         sums.add(core, p, best)
         sums.add_features(features)
+        if apart is not None:
+            apart.add(core, answer)
         if sums.members is not None:
-            sums.members.add(core, p, [_tile(each, case, plan, core)[0] for each in snapshots])
-    if plan.rare is not None:
-        out = (writers[0] > 0) & ~plausible(writers[0], writers[1], plan.rare)
+            sums.members.add(core, p, [_tile(each, case, plan, core).p for each in snapshots])
+
+    def leave_out(out: NDArray[np.bool_]) -> None:
         sums.leave_out(out, classes.to_channels()[writers[0][out]], writers[1][out] / 255)
         writers[0][out] = 0
         # the surer the network was of an object, the less sure it is that this is background
         writers[1][out] = 255 - writers[1][out]
+
+    if plan.rare is not None:
+        leave_out((writers[0] > 0) & ~plausible(writers[0], writers[1], plan.rare))
+    if apart is not None and plan.objects is not None:
+        found = assemble(writers[0], apart.values, plan.objects, case.example.spacing_mm)
+        leave_out(found.left_out)
+        writers[0][:] = found.classes
+        if files.objects is not None:
+            write_npy(files.objects, found.numbers)
     for writer in writers:
         writer.flush()
     return sums
@@ -202,20 +230,30 @@ class Predicted:
     values: NDArray[np.uint8]  # (Z, Y, X) label values
     confidence: NDArray[np.float32]  # (Z, Y, X) 0..1
     claimed: float | None  # how sure the model is of the objects that it proposes
+    numbers: NDArray[np.uint16] | None = None  # (Z, Y, X) of objects, where the model tells them apart
 
 
 def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes) -> Predicted:
     shape, values, claim = case.example.shape, classes.to_values(), Claim(len(classes))
     out, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    for core, p, _ in probabilities(network, case, plan):
+    apart = ApartMaps(shape) if plan.objects is not None else None
+    for core, p, _, answer in probabilities(network, case, plan):
         best = p.argmax(0).astype(np.uint8)
         out[core], sure[core] = values[best], p.max(0)
         claim.add(p, best)
+        if apart is not None:
+            apart.add(core, answer)
     if plan.rare is not None:
         gone = (out > 0) & ~plausible(out, np.round(sure * 255).astype(np.uint8), plan.rare)
         claim.leave_out(classes.to_channels()[out[gone]], sure[gone])
         out[gone], sure[gone] = 0, 1 - sure[gone]
-    return Predicted(out, sure, claim.said)
+    if apart is None or plan.objects is None:
+        return Predicted(out, sure, claim.said)
+    found = assemble(out, apart.values, plan.objects, case.example.spacing_mm)
+    gone = found.left_out
+    claim.leave_out(classes.to_channels()[out[gone]], sure[gone])
+    sure[gone] = 1 - sure[gone]
+    return Predicted(found.classes, sure, claim.said, found.numbers)
 
 
 def class_map(
@@ -231,10 +269,14 @@ def class_map(
 def class_tiles(
     network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
 ) -> Iterator[tuple[Box3, NDArray[np.uint8]]]:
-    """Tiles that cover the image once: where, and (z, y, x) label values. Of a picture that objects hardly fill one
-    tile: which of them are plausible shows in all of it."""
+    """Tiles that cover the image once: where, and (z, y, x) label values. Of a picture that objects hardly fill, and
+    where objects are told apart, one tile: which of them are plausible shows in all of it."""
     values = classes.to_values()
-    tiles = ((core, values[p.argmax(0)], p) for core, p, _ in probabilities(network, case, plan))
+    if plan.objects is not None:
+        z, y, x = (slice(0, n) for n in case.example.shape)
+        yield (z, y, x), predicted(network, case, plan, classes).values
+        return
+    tiles = ((core, values[p.argmax(0)], p) for core, p, _, _ in probabilities(network, case, plan))
     if plan.rare is None:
         yield from ((core, best) for core, best, _ in tiles)
         return
@@ -246,30 +288,27 @@ def class_tiles(
 
 
 def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:
-    """Tiles that cover the image once: where, (K, z, y, x) probabilities, (D,) mean coarsest features."""
+    """Tiles that cover the image once."""
     if not isinstance(network, UNet):
         yield from network.tiles(case)
         return
     network.eval()
     for core in _cores(case.example.shape, plan, zoom_of(case.example, plan)):
-        yield core, *_tile(network, case, plan, core)
+        yield Tile(core, *_tile(network, case, plan, core))
 
 
-def _tile(
-    network: UNet, case: ImageReader, plan: Plan, core: Box3
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(K, z, y, x) probabilities of a part of the image, seen with its surroundings; (D,) mean coarsest features."""
+def _tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) -> Answer:
+    """Of a part of the image, seen with its surroundings."""
     zoom = zoom_of(case.example, plan)
     if zoom == SAME:
         seen, trim = _with_rim(core, case.example.shape, plan)
-        p, features = _forward(network, case.look(seen), plan)
-        return p[(slice(None), *trim)], features
+        p, features, apart = _forward(network, case.look(seen), plan)
+        inner = (slice(None), *trim)
+        return Answer(p[inner], features, None if apart is None else apart[inner])
     return _resampled_tile(network, case, plan, core)
 
 
-def _resampled_tile(
-    network: UNet, case: ImageReader, plan: Plan, core: Box3
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _resampled_tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) -> Answer:
     """On the network's spacing, and its probabilities linearly back onto the image's own voxels."""
     zoom, shape = zoom_of(case.example, plan), case.example.shape
     wanted, at = [], []  # the core's voxels in the network's; the network's in the image's
@@ -282,15 +321,13 @@ def _resampled_tile(
         wanted.append(places - low)
     z, y, x = (cover(places, step, n) for places, step, n in zip(at, zoom, shape))
     pixels = sampled(case.look((z, y, x)), [p - s.start for p, s in zip(at, (z, y, x))], zoom)
-    p, features = _forward(network, pixels, plan)
+    p, features, apart = _forward(network, pixels, plan)
     back = (1 / zoom[0], 1 / zoom[1], 1 / zoom[2])
-    return sampled(p, wanted, back), features
+    return Answer(sampled(p, wanted, back), features, None if apart is None else sampled(apart, wanted, back))
 
 
-def _forward(
-    network: UNet, x: NDArray[np.float32], plan: Plan
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(C, z, y, x) to (K, z, y, x) and (D,); a 2D network sees the slices as a batch."""
+def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> Answer:
+    """Of (C, z, y, x) pixels; a 2D network sees the slices as a batch."""
     tensor = torch.from_numpy(x).to(plan.device)
     batch = tensor.movedim(1, 0) if plan.dims == 2 else tensor[None]
     sides = batch.shape[2:]
@@ -301,10 +338,15 @@ def _forward(
         features = network.encode(batch)
         logits = network.decode(features)
     logits = logits[(slice(None), slice(None), *(slice(0, n) for n in sides))].float()
-    p = logits.softmax(1)
-    p = p.movedim(0, 1) if plan.dims == 2 else p[0]
+
+    def as_volume(part: torch.Tensor) -> NDArray[np.float32]:
+        whole: NDArray[np.float32] = (part.movedim(0, 1) if plan.dims == 2 else part[0]).cpu().numpy()
+        return whole
+
+    classes = network.spec.classes
     mean = features[-1].float().mean([0, *range(2, features[-1].dim())])
-    return p.cpu().numpy(), mean.cpu().numpy()
+    apart = as_volume(logits[:, classes:].sigmoid()) if network.spec.apart else None
+    return Answer(as_volume(logits[:, :classes].softmax(1)), mean.cpu().numpy(), apart)
 
 
 def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:

@@ -13,7 +13,7 @@ from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
 from learners.prediction.predict import Files, Predictor, Sums, predict
 from learners.prediction.sensible import Sense
-from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file
+from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file, objects_file
 from learners.rankers.pool import Pool, join, write_pool
 from learners.spec import ImageScore, RoundSpec
 from learners.training.data import ImageReader
@@ -75,7 +75,7 @@ class BatchPredictor:
 
     def _one(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool]:
         image_id, folder = case.example.image_id, self.spec.directory
-        files = Files(classes_file(folder, image_id), confidence_file(folder, image_id))
+        files = Files(*(name(folder, image_id) for name in (classes_file, confidence_file, objects_file)))
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
         proposed = open_npy(files.classes)
         settled = sums.members.stability if sums.members else self._stability(case, proposed)

@@ -64,6 +64,7 @@ class OwnRound:
             remaining=remaining,
             dice=judged.dice,
             per_class=judged.per_class,
+            objects=judged.objects,
             notes=tuple(self.notes),
         )
 

@@ -9,6 +9,8 @@ import torch
 from learners import LEARNERS
 from learners.adapt.adapted import adapt_groups
 from learners.adapt.saved import save_groups
+from learners.objects.scale import same_objects
+from learners.objects.taught import TaughtDistances
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor, out_of_memory
@@ -16,10 +18,18 @@ from learners.progress import STOP_FILE, ProgressReport
 from learners.spec import RoundResult, RoundSpec, Unready
 from learners.training.augment import views_of
 from learners.training.budget import Budget
-from learners.training.checkpoint import Card, load_peers, load_snapshots, load_state, read_card, save_model
+from learners.training.checkpoint import (
+    Card,
+    load_peers,
+    load_snapshots,
+    load_state,
+    plan_of_card,
+    read_card,
+    save_model,
+)
 from learners.training.data import Pools, open_readers, reliable
 from learners.training.losses import CEDice
-from learners.training.plan import Plan, plan_of, plan_to_predict
+from learners.training.plan import KnownScales, Plan, plan_of
 from learners.training.polarity import unseen_polarity
 from learners.training.rare_objects import WEIGHT, same_scale
 from learners.training.targets import Classes
@@ -48,12 +58,13 @@ def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
     """Training follows today's images. A round that only predicts follows its model, in everything; where nothing is
     labelled yet, in its classes too."""
     if spec.seconds > 0 or spec.parent is None:
-        before = spec.goes_on_from
-        return spec, plan_of(spec, None if before is None else read_card(before).rare)
+        before = None if spec.goes_on_from is None else read_card(spec.goes_on_from)
+        scales = KnownScales(before.rare, before.objects) if before else KnownScales()
+        return spec, plan_of(spec, scales, objects=LEARNERS[spec.learner].recipe().objects)
     card = read_card(spec.parent)
     spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
     network = replace(card.network, classes=len(spec.class_ids) + 1)
-    return spec, plan_to_predict(network, card.brought_to_mm, spec.device, card.rare)
+    return spec, plan_of_card(replace(card, network=network), spec.device)
 
 
 class _Round:
@@ -98,6 +109,8 @@ class _Round:
         job = self._job(budget, quality)
         state.peers = self._peers(job)
         train(job, state)
+        if self.taught is not None:
+            self.taught.forget()
         if job.gate.closed is not None:
             self.notes.append(job.gate.closed)
         if budget.step == 0:
@@ -133,6 +146,7 @@ class _Round:
             predicted=predicted,
             dice=kept.dice,
             per_class=kept.per_class,
+            objects=kept.objects,
             remaining=remaining,
             notes=tuple(self.notes),
         )
@@ -170,6 +184,7 @@ class _Round:
             spacing_mm=self.plan.spacing_mm,
             spacing_known=self.plan.spacing_known,
             rare=self.plan.rare,
+            objects=self.plan.objects,
             learner=spec.learner,
             steps=state.steps,
             dice=judged.dice,
@@ -181,14 +196,20 @@ class _Round:
 
     def _state(self, model: Path | None) -> TrainingState | None:
         """None where nothing of a model can be carried over; it learned what objects look like at one scale."""
-        if model is None or not same_scale(read_card(model).rare, self.plan.rare):
+        if model is None:
+            return None
+        card = read_card(model)
+        if not same_scale(card.rare, self.plan.rare) or not same_objects(card.objects, self.plan.objects):
             return None
         return load_state(model, self.plan.network, self.spec.class_ids, self.plan.device)
 
     def _job(self, budget: Budget, quality: float | None) -> TrainingJob:
         """`quality`: held-out Dice of the network that it starts from, None where nobody asks or knows."""
         recipe = self.recipe
-        pools = Pools(self.cases, self.classes, self.plan, np.random.default_rng(self.spec.seed))
+        scale = self.plan.objects
+        self.taught = TaughtDistances(self.spec.directory, scale) if scale else None
+        rng = np.random.default_rng(self.spec.seed)
+        pools = Pools(self.cases, self.classes, self.plan, rng, self.taught)
         if not pools.has_labels:
             raise Unready("every label is held out; label one more image")
         channels = self.classes.to_channels()

@@ -114,7 +114,7 @@ def _each(sample: Sample, change: Callable[[Tensor], Tensor], chosen: Tensor) ->
     if not bool(chosen.any()):
         return sample
     parts = {}
-    for name in ("x", "y", "w", "v", "src", "box"):
+    for name in ("x", "y", "w", "v", "src", "box", "apart"):
         part = getattr(sample, name)
         if part is not None:
             mask = chosen.view(-1, *[1] * (part.dim() - 1)).to(part.device)
@@ -132,4 +132,8 @@ def _warp(sample: Sample, matrices: Tensor) -> Sample:
     stack = torch.stack([part.float() for part in there.values()], 1)
     moved = F.grid_sample(stack, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     parts = {name: moved[:, i].to(part.dtype) for i, (name, part) in enumerate(there.items())}
+    if sample.apart is not None:  # nearest: a mean of two objects' depths is neither's
+        parts["apart"] = F.grid_sample(
+            sample.apart, grid, mode="nearest", padding_mode="zeros", align_corners=False
+        )
     return Sample(x, **parts)

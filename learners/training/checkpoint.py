@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from learners.objects.scale import ObjectScale
 from learners.spec import CARD
 from learners.training.bounded import read_json
 from learners.training.data import PERCENTILES
+from learners.training.plan import Plan, plan_to_predict
 from learners.training.rare_objects import RareObjects
 from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
@@ -38,6 +40,7 @@ class Card:
     rounds: int = 0  # of training
     spacing_known: bool = False  # images of another spacing are brought to it
     rare: RareObjects | None = None  # pictures are shrunk, and few objects are proposed on each
+    objects: ObjectScale | None = None  # of classes whose objects are told apart
 
     @property
     def brought_to_mm(self) -> tuple[float, ...] | None:
@@ -59,6 +62,7 @@ class Card:
             "rounds": self.rounds,
             "spacing_known": self.spacing_known,
             "rare": None if self.rare is None else self.rare.as_json(),
+            "objects": None if self.objects is None else self.objects.as_json(),
             "torch": torch.__version__,
         }
 
@@ -91,11 +95,18 @@ def read_card(directory: Path) -> Card:
             rounds=int(values.get("rounds", 0)),
             spacing_known=bool(values.get("spacing_known", False)),
             rare=RareObjects.from_json(rare) if (rare := values.get("rare")) else None,
+            objects=ObjectScale.from_json(objects) if (objects := values.get("objects")) else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the model in {directory.name} cannot be read ({error}); train a new one"
         ) from error
+
+
+def plan_of_card(card: Card, device: str) -> Plan:
+    """To predict with a model as it is. Raises ValueError where the wanted device is not on this machine."""
+    plan = plan_to_predict(card.network, card.brought_to_mm, device, card.rare)
+    return replace(plan, objects=card.objects)
 
 
 def load_network(directory: Path, device: str = "cpu", weights: Path | None = None) -> UNet:
@@ -165,12 +176,14 @@ def _body(network: NetworkSpec) -> tuple[object, ...]:
 
 
 def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids: tuple[int, ...]) -> UNet:
-    """Everything but the head as it is; of the head the rows of classes that both know."""
+    """Everything but the heads as it is; of the head the rows of classes that both know. What tells objects apart is
+    taken where both networks are asked it."""
     state = new.state_dict()
     rows = [(0, 0)] + [(old_ids.index(c) + 1, i + 1) for i, c in enumerate(ids) if c in old_ids]
     for name, value in weights.items():
         if not name.startswith("head."):
-            state[name] = value
+            if name in state and state[name].shape == value.shape:
+                state[name] = value
             continue
         for before, now in rows:
             state[name][now] = value[before]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.objects.taught import TaughtDistances
 from learners.spec import Example, WeakBox
 from learners.training import rare_objects
 from learners.training.losses import Sample
@@ -76,6 +77,11 @@ class ImageReader:
             return None
         known = open_npy(self.example.known)
         return known if self.example.all_held else only_slices(known, self.example.held)
+
+    def held_numbers(self) -> NDArray[np.uint16] | None:
+        """(Z, Y, X) object numbers of what `held_out` says; None where no object has one."""
+        path = self.example.numbers if self.example.judge is None else self.example.judge_numbers
+        return None if path is None else open_npy(path)
 
     def look(self, region: Box3) -> NDArray[np.float32]:
         """(C, z, y, x) pixels in 0..1 of a box inside the image; grey is repeated where others have colour."""
@@ -177,15 +183,21 @@ class Drawn:
     w: NDArray[np.float32]
     inside: NDArray[np.float32]  # 1 where the patch lies inside the image
     box: NDArray[np.int64]
+    apart: NDArray[np.float32] | None = None  # (4, *S)
 
 
 class Pools:
     """Labelled and unlabelled patches, drawn with replacement. Held-out images are in neither."""
 
     def __init__(
-        self, cases: Sequence[ImageReader], classes: Classes, plan: Plan, rng: np.random.Generator
+        self,
+        cases: Sequence[ImageReader],
+        classes: Classes,
+        plan: Plan,
+        rng: np.random.Generator,
+        taught: TaughtDistances | None = None,
     ) -> None:
-        self._classes, self._plan, self._rng = classes, plan, rng
+        self._classes, self._plan, self._rng, self._taught = classes, plan, rng, taught
         self._labelled = [case for case in cases if case.labelled]
         self._fresh = [case for case in self._labelled if case.example.fresh]
         self._shares, self._fresh_shares = _shares(self._labelled), _shares(self._fresh)
@@ -271,9 +283,21 @@ class Pools:
         y, w, inside = _said(case, grid, say(grid.inner) if say else target_of(nothing, self._classes))
         box = _box_map(case.example.boxes, grid.at, self._classes)
         parts = (pixels, y, w, inside.astype(np.float32), box)
+        apart = self._apart(case, grid) if say else None
         if self._plan.dims == 2:
             parts = (pixels[:, 0], *(part[0] for part in parts[1:]))
-        return Drawn(*parts)
+            apart = None if apart is None else apart[:, 0]
+        return Drawn(*parts, apart=apart)
+
+    def _apart(self, case: ImageReader, grid: "_PatchGrid") -> NDArray[np.float32] | None:
+        """(4, z, y, x) of the patch; None where nothing is told apart."""
+        if self._taught is None:
+            return None
+        if case.example.known is None:  # tight boxes alone
+            return np.zeros((4, *map(len, grid.at)), np.float32)
+        near, inside = nearest(grid.at, grid.inner), _inside(grid.at, case.example.shape)
+        values = np.stack([each[near] for each in self._taught.of(case.example, grid.inner)]) * inside
+        return values.astype(np.float32) / np.array([255, 255, 1, 1], np.float32).reshape(4, 1, 1, 1)
 
     def _batch(self, drawn: Sequence[Drawn], *, unlabelled: bool) -> Sample:
         def stack(name: str) -> torch.Tensor:
@@ -282,7 +306,15 @@ class Pools:
         w = stack("w")
         v = stack("inside") if unlabelled else w  # among labels, trust weighs and divides
         has_boxes = any(d.box.any() for d in drawn)
-        return Sample(stack("x"), stack("y"), w, v, box=stack("box") if has_boxes else None)
+        has_apart = self._taught is not None and all(d.apart is not None for d in drawn)
+        return Sample(
+            stack("x"),
+            stack("y"),
+            w,
+            v,
+            box=stack("box") if has_boxes else None,
+            apart=stack("apart") if has_apart else None,
+        )
 
     def _choice(self, items: Sequence[Item]) -> Item:
         return items[int(self._rng.integers(len(items)))]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from learners.objects.distances import CHANNELS
+from learners.objects.scale import ObjectScale, object_scale
 from learners.spec import Example, RoundSpec
 from learners.training.rare_objects import RareObjects, rare_objects
 from models.networks import NETWORKS, NetworkSpec, strides_for
@@ -33,15 +35,29 @@ class Plan:
     spacing_mm: tuple[float, ...]  # of the network's axes: the median of what was labelled
     spacing_known: bool = False  # false: nothing is brought to it
     rare: RareObjects | None = None  # pictures that objects hardly fill
+    objects: ObjectScale | None = None  # classes whose objects are told apart
+
+    @property
+    def shrink(self) -> float:
+        """Voxels of an image for one of the network's, whatever their spacing."""
+        return self.rare.shrink if self.rare else (self.objects.shrink if self.objects else 1.0)
 
     @property
     def dims(self) -> int:
         return self.network.dims
 
 
-def plan_of(spec: RoundSpec, before: RareObjects | None = None) -> Plan:
-    """The same for the same images, classes and device, so that rounds can follow on one another. `before`: what the
-    model that training goes on from knows of small objects."""
+@dataclass(frozen=True)
+class KnownScales:
+    """What the model that training goes on from knows of the sizes of objects."""
+
+    rare: RareObjects | None = None
+    objects: ObjectScale | None = None
+
+
+def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bool = False) -> Plan:
+    """The same for the same images, classes and device, so that rounds can follow on one another. `objects`: tell
+    objects apart where they have numbers."""
     device = device_of(spec.device)
     labelled = [e for e in spec.examples if e.known is not None] or list(spec.examples)
     dims = dims_of(labelled)
@@ -50,9 +66,11 @@ def plan_of(spec: RoundSpec, before: RareObjects | None = None) -> Plan:
     name = network_of(spec.network, device, len(labelled))
     widths = NETWORKS[name][dims]
     pictures = all(e.shape[0] == 1 for e in labelled)
-    rare = rare_objects(labelled, before) if pictures else None
+    rare = rare_objects(labelled, before.rare) if pictures else None
+    scale = object_scale(labelled, dims, spec.class_ids, before.objects) if objects else None
+    shrink = rare.shrink if rare else (scale.shrink if scale else 1.0)
     voxels = VOXELS[device][dims] * (1 if rare is None else RARE_PATCH)
-    patch = _patch([n / (rare.shrink if rare else 1) for n in size], spacing, voxels, len(widths))
+    patch = _patch([n / shrink for n in size], spacing, voxels, len(widths))
     network = NetworkSpec(
         dims=dims,
         channels=max(e.channels for e in spec.examples),
@@ -60,6 +78,7 @@ def plan_of(spec: RoundSpec, before: RareObjects | None = None) -> Plan:
         widths=widths,
         strides=strides_for(spacing, patch, len(widths)),
         norm="batch" if name.endswith(BATCH_NORM) else "group",
+        apart=CHANNELS if scale else 0,
     )
     plan = Plan(
         network=network,
@@ -70,6 +89,7 @@ def plan_of(spec: RoundSpec, before: RareObjects | None = None) -> Plan:
         spacing_mm=spacing,
         spacing_known=sum(e.spacing_mm is not None for e in labelled) * 2 > len(labelled),
         rare=rare,
+        objects=scale,
     )
     for _ in range(spec.smaller):
         plan = smaller(plan)

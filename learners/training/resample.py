@@ -19,13 +19,14 @@ SAME: Zoom = (1.0, 1.0, 1.0)
 
 def zoom_of(example: Example, plan: Plan) -> Zoom:
     """1 along axes whose spacing is about the plan's, and wherever a spacing is not known; pictures that objects hardly
-    fill are looked at from further away."""
-    shrink = plan.rare.shrink if plan.rare else 1.0
+    fill, and large numbered objects, are looked at from further away, tiny ones from nearer."""
+    shrink = plan.shrink
+    deep = shrink if plan.dims == 3 else 1.0
     if not plan.spacing_known or example.spacing_mm is None:
-        return 1.0, shrink, shrink
+        return deep, shrink, shrink
     z, y, x = (_clear(plan.spacing_mm[axis - 3 + plan.dims] / own) if axis >= 3 - plan.dims else 1.0
                for axis, own in enumerate(example.spacing_mm))  # fmt: skip
-    return z, y * shrink, x * shrink
+    return z * deep, y * shrink, x * shrink
 
 
 def _clear(ratio: float) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Generator, Tensor, nn
 
+from learners.objects.loss import apart_loss
 from learners.training.augment import Views
 from learners.training.budget import Budget
 from learners.training.data import Pools, TrustSchedule
@@ -73,6 +74,7 @@ class Recipe:
     )
     good_teacher: float = GOOD_TEACHER
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
+    objects: bool = False  # it is also asked what tells touching objects apart, where labels have numbers
     fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
     fills_last: bool = False  # that trust does not fall with rounds: nothing else comes in their place
     together: "JointStep | None" = None  # for methods of several networks: takes the place of all slots above
@@ -288,13 +290,16 @@ def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) ->
     if job.recipe.select is None:
         return drawn
     with torch.no_grad():
-        probabilities = forward_logits(state.teacher, drawn.x, job.plan).softmax(1)
+        answer = forward_logits(state.teacher, drawn.x, job.plan)
+        probabilities = answer[:, : job.plan.network.classes].softmax(1)
     chosen = job.recipe.select(drawn, probabilities, context)
     job.gate.watch(replace(chosen, w=drawn.v), context.progress)
     return chosen
 
 
 def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepContext) -> Tensor:
+    answers, classes = logits, job.plan.network.classes
+    logits = answers[:, :classes]
     total, start = logits.new_zeros(()), 0
     for part in parts:
         rows = logits[start : start + len(part.sample)]
@@ -304,6 +309,8 @@ def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepCont
     first = parts[0].sample
     for extra in job.recipe.extras:
         total = total + extra(logits[: len(first)], first, context)
+    if job.recipe.objects:
+        total = total + apart_loss(answers[: len(first), classes:], first)
     return total
 
 

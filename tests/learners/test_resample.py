@@ -125,7 +125,7 @@ def test_tiles_of_a_resampled_image_meet_without_a_seam_and_stay_small(taught, m
     folder, plan, network, _ = taught
     case = ImageReader(blob(folder, 91, (1.0, 1.0, 3.0)), ONE, 1)
     whole = np.zeros((2, *case.example.shape), np.float32)
-    for core, p, _ in probabilities(network, case, plan):
+    for core, p, *_ in probabilities(network, case, plan):
         whole[:, *core] = p
     seen = []
     real = predicting._forward
@@ -137,7 +137,7 @@ def test_tiles_of_a_resampled_image_meet_without_a_seam_and_stay_small(taught, m
     monkeypatch.setitem(predicting.CORE, "cpu", {2: 512, 3: 12})
     monkeypatch.setattr(predicting, "_forward", watched)
     tiled = np.zeros_like(whole)
-    for core, p, _ in probabilities(network, case, plan):
+    for core, p, *_ in probabilities(network, case, plan):
         tiled[:, *core] = p
     assert len(seen) > 8 and max(max(s) for s in seen) <= 12 + 2 * 12 + 3
     assert np.allclose(tiled.sum(0), 1, atol=1e-3)

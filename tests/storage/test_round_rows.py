@@ -5,7 +5,7 @@ import pytest
 
 from annotator.learning.quality.corrections import proposal_dice, whole_slices
 from annotator.learning.round_inputs import RoundInputs
-from annotator.learning.targets import target_volume
+from annotator.learning.targets import target_volumes
 from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import UNLABELLED, SliceRef, write_npy
 from storage.fold import fold
@@ -173,7 +173,7 @@ def test_a_tight_box_says_its_class_and_nothing_about_its_pixels(store, rounds):
     example = RoundInputs(store, rounds).build("supervised", 0).examples[0]
     (box,) = example.boxes
     assert (box.axis, box.index, box.value, box.box) == (0, 2, 2, (3, 6, 7, 11))
-    known = target_volume(example.shape, store.labels(image_id), rounds.first_use())
+    known = target_volumes(example.shape, store.labels(image_id), rounds.first_use()).known
     assert (known[2, 3:7, 6:11] == UNLABELLED).all() and (known[2] != UNLABELLED).sum() == 17 * 23 - 20
 
 

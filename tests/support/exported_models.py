@@ -91,7 +91,7 @@ def undecide(folder: Path, example: Example) -> None:
     card, network = read_card(folder), load_network(folder)
     plan = plan_to_predict(card.network, card.brought_to_mm, "cpu")
     case = ImageReader(example, Classes(card.class_ids), plan.network.channels)
-    tiles = [np.log(p[1] + 1e-9) - np.log(p[0] + 1e-9) for _, p, _ in probabilities(network, case, plan)]
+    tiles = [np.log(p[1] + 1e-9) - np.log(p[0] + 1e-9) for _, p, *_ in probabilities(network, case, plan)]
     weights = load_file(folder / WEIGHTS)
     median = float(np.median(np.concatenate([tile.ravel() for tile in tiles])))
     weights["head.bias"] = weights["head.bias"] - torch.tensor([0.0, median])

@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from annotator.exchange.writers import kind_of_image
 from learners.adapt.saved import SavedGroups, open_groups
-from learners.prediction.predict import class_tiles
+from learners.prediction.predict import class_tiles, predicted
 from learners.spec import Example
-from learners.training.checkpoint import load_network, read_card
+from learners.training.checkpoint import load_network, plan_of_card, read_card
 from learners.training.data import ImageReader
-from learners.training.plan import Plan, plan_to_predict
+from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
 from storage.arrays import open_npy, write_npy
 from storage.formats import Grid, grid_of_image, nifti, pictures
 from storage.scan import Scan
+
+INSTANCES = "_instances"  # object numbers lie beside the classes, as in the app's own exports
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def open_model(folder: Path, device: str, adapted_in: Path | None = None) -> Tra
     """`adapted_in`: where the networks of groups lie, if not in the same folder. Raises ValueError for a damaged
     folder, and for a device that is not here."""
     card = read_card(folder)
-    plan = plan_to_predict(card.network, card.brought_to_mm, device, card.rare)
+    plan = plan_of_card(card, device)
     place = adapted_in or folder
     groups = open_groups(place)
     files = groups.files if groups else ()
@@ -72,22 +74,42 @@ def stage(scan: Scan, folder: Path, group: str = "") -> StagedScan:
     return StagedScan(example, grid_of_image(scan.geometry, scan.shape, scan.spacing_mm))
 
 
-def mask_of(model: TrainedModel, scan: StagedScan, tell: Callable[[float], None]) -> NDArray[np.uint8]:
-    """(Z, Y, X) label values in display order; `tell` hears the share that is done. Beside the mask no more than a
-    tile is in memory."""
-    mask, done, network = np.zeros(scan.example.shape, np.uint8), 0, model.network_for(scan.example)
+@dataclass(frozen=True)
+class PredictedMask:
+    """What a model makes of a scan, (Z, Y, X) in display order."""
+
+    values: NDArray[np.uint8]  # label values
+    numbers: NDArray[np.uint16] | None = None  # of objects, where the model tells them apart
+
+
+def mask_of(model: TrainedModel, scan: StagedScan, tell: Callable[[float], None]) -> PredictedMask:
+    """`tell` hears the share that is done. Beside the mask no more than a tile is in memory, but where objects are told
+    apart: that needs seven bytes more for every voxel."""
+    network = model.network_for(scan.example)
     case = ImageReader(scan.example, model.classes, model.plan.network.channels)
+    if model.plan.objects is not None:
+        found = predicted(network, case, model.plan, model.classes)
+        tell(1.0)
+        return PredictedMask(found.values, found.numbers)
+    mask, done = np.zeros(scan.example.shape, np.uint8), 0
     for core, values in class_tiles(network, case, model.plan, model.classes):
         mask[core] = values
         done += values.size
         tell(done / mask.size)
-    return mask
+    return PredictedMask(mask)
 
 
-def write_mask(path: Path, mask: NDArray[np.uint8], scan: StagedScan) -> None:
-    """On the source file's own grid, as the app exports masks."""
+def write_mask(path: Path, mask: PredictedMask, scan: StagedScan) -> None:
+    """On the source file's own grid, as the app exports masks; object numbers in a file beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, mask.values, scan)
+    if mask.numbers is not None:
+        name = path.name.removesuffix(scan.suffix)
+        _write(path.with_name(f"{name}{INSTANCES}{scan.suffix}"), mask.numbers, scan)
+
+
+def _write(path: Path, labels: NDArray[np.unsignedinteger], scan: StagedScan) -> None:
     if scan.suffix == ".png":
-        pictures.write_labels(path, mask)
+        pictures.write_labels(path, labels)
     else:
-        nifti.write_labels(path, mask, scan.grid)
+        nifti.write_labels(path, labels, scan.grid)

@@ -11,6 +11,7 @@ import numpy as np
 
 from annotator.learning.exporting.judged_cases import Judged
 from annotator.learning.quality.model_quality import ModelQuality
+from annotator.learning.quality.object_words import object_sentences, object_table
 from learners.text import count_of
 from storage.rounds import RoundRow
 from storage.rows import ImageRow
@@ -57,6 +58,11 @@ class ExportFacts:
             if case.unit == "mm" and class_id in case.distance
         ]
         return round(float(np.median(found)), 2) if found else None
+
+    @property
+    def objects(self) -> list[str]:
+        """Sentences about numbered objects on held-out images."""
+        return [] if self.quality is None else object_sentences(self.store, self.quality.objects)
 
     def dice(self, class_id: int) -> float | None:
         return None if self.quality is None else self.quality.per_class.get(class_id)
@@ -124,7 +130,13 @@ def held_out(facts: ExportFacts) -> dict[str, Any]:
         {"name": name, "dice": facts.dice(c), "hausdorff95_mm_median": facts.median_distance(c)}
         for c, name in facts.names.items()
     ]
-    return {"images": len(facts.judged.cases), "left_out": facts.judged.left_out, "per_class": each}
+    objects = {} if facts.quality is None else object_table(facts.quality.objects, facts.card.class_ids)
+    return {
+        "images": len(facts.judged.cases),
+        "left_out": facts.judged.left_out,
+        "per_class": each,
+        "objects": objects,
+    }
 
 
 def limits(facts: ExportFacts) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.learning.quality.core_set import judging_labels
-from annotator.learning.targets import target_volume
+from annotator.learning.targets import target_volumes
 from learners.training.targets import only_slices
 from storage.arrays import BACKGROUND, UNLABELLED
 from storage.rows import ImageRow
@@ -38,7 +38,7 @@ def held_out_truths(store: Store, class_ids: Sequence[int]) -> Iterator[HeldOutT
     for image_id in judging_images(store) if core is not None else ():
         assert core is not None
         image = store.image(image_id)
-        known = target_volume(image.shape, judging_labels(core, store.labels(image_id)), first_use)
-        known = only_slices(known, [(axis, index) for i, axis, index in core.places if i == image_id])
+        said = target_volumes(image.shape, judging_labels(core, store.labels(image_id)), first_use)
+        known = only_slices(said.known, [(axis, index) for i, axis, index in core.places if i == image_id])
         known[~np.isin(known, (BACKGROUND, *class_ids))] = UNLABELLED
         yield HeldOutTruth(image, known)

@@ -66,7 +66,7 @@ def _judged(model: TrainedModel, truth: HeldOutTruth, group: str) -> JudgedCase:
     image, known = truth.image, truth.known
     example = Example(image.id, image.path, image.shape, image.channels, image.spacing_mm, group=group)
     grid = grid_of_image(image.geometry, image.shape, image.spacing_mm)
-    proposed = mask_of(model, StagedScan(example, grid), lambda share: None)
+    proposed = mask_of(model, StagedScan(example, grid), lambda share: None).values
     ids = model.classes.ids
     scores = dice_of(overlaps(proposed, known, ids, known != UNLABELLED))
     pieces = list(_pieces(known))

@@ -28,6 +28,7 @@ def report_of(facts: ExportFacts, curve: Sequence[RoundRow]) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         _paragraph(_number(facts)),
+        *_objects(facts),
         _paragraph(intended_use(facts)),
         "<h2>What it learned from</h2>",
         _paragraph(_learned(facts)),
@@ -70,6 +71,17 @@ def _number(facts: ExportFacts) -> str:
         f"{name} {quality.per_class[c]:.3f}" for c, name in facts.names.items() if c in quality.per_class
     )
     return f"Held-out Dice {quality.dice:.3f}" + (f" ({each})" if each else "")
+
+
+def _objects(facts: ExportFacts) -> Iterator[str]:
+    """How well it finds numbered objects, where such judge it."""
+    if not facts.objects:
+        return
+    yield "<h2>Objects</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in facts.objects) + "</ul>"
+    yield _paragraph(
+        "An object is found where its IoU with a true one is above the limit. AP is found / (found + missed + "
+        "invented), over limits from 0.5 to 0.95. PQ is the panoptic quality at 0.5."
+    )
 
 
 def _cases(facts: ExportFacts) -> Iterator[str]:

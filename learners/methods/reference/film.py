@@ -57,7 +57,7 @@ class Film:
             at = [slice(0, n) for n in case.example.shape]
             at[self.axis] = slice(i, i + 1)
             seen = coarse(self.propagator, picture).mean((1, 2)).numpy()
-            yield tuple(at), np.expand_dims(chances(scores), self.axis + 1), seen  # type: ignore[misc]
+            yield Tile(tuple(at), np.expand_dims(chances(scores), self.axis + 1), seen)  # type: ignore[arg-type]
 
     def _score(self, value: int, picture: RGBSlice, along: float) -> NDArray[np.float32]:
         """(H, W) above 0 where the class is."""

@@ -172,7 +172,7 @@ class Reference:
             p = chances(scores)
             at = [slice(0, n) for n in case.example.shape]
             at[self.axis] = slice(i, i + 1)
-            yield tuple(at), np.expand_dims(p, self.axis + 1), x.mean((1, 2)).numpy()  # type: ignore[misc]
+            yield Tile(tuple(at), np.expand_dims(p, self.axis + 1), x.mean((1, 2)).numpy())  # type: ignore[arg-type]
 
 
 def chances(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,12 +10,15 @@ import pytest
 from scipy import ndimage
 
 from annotator.labels.label_cache import LabelCache
-from annotator.labels.numbering import MAX_OBJECTS, continued, number_objects, number_patches
+from annotator.labels.numbering import MAX_OBJECTS, NumberSources, continued, number_patches
 from annotator.labels.object_numbers import free_numbers
+from learners.objects.cutting import number_objects
 from storage.arrays import ERASED, UNLABELLED, Box, Patch, SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
 from tests.conftest import ball, drawn
+
+SOURCES = NumberSources(lambda count: range(1, count + 1), lambda *_: None)
 
 
 def discs(*at: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> np.ndarray:
@@ -70,10 +73,26 @@ def test_patches_of_slices_get_one_number_for_what_goes_through_them():
     classes = np.full((6, 8), UNLABELLED, np.uint8)
     classes[1:5, 1:5] = 1
     patches = [(3, Patch(Box(2, 2, 8, 10), classes)), (4, Patch(Box(2, 3, 8, 11), classes))]
-    numbered = number_patches(patches, (1, 1, 1), lambda count: range(1, count + 1), lambda *_: None)
+    numbered = number_patches(patches, (1, 1, 1), SOURCES)
     assert all(
         set(np.unique(p.instances)) == {0, 1} and p.instances.shape == p.box.shape for _, p in numbered
     )
+
+
+def test_objects_that_the_producer_told_apart_keep_to_its_borders_and_the_rest_is_cut():
+    classes = np.full((6, 20), UNLABELLED, np.uint8)
+    classes[1:5, 1:9], classes[1:5, 12:16], classes[0, 18] = 1, 1, 0
+    own = np.zeros((6, 20), np.uint16)
+    own[:, :5], own[:, 5:10] = 700, 3
+    classes[1:5, 3] = 2  # part of an object that labels have made another class since
+    patch = Patch(Box(2, 2, 8, 22), classes)
+    sources = replace(SOURCES, proposed=lambda index, box: own)
+    ((_, found),) = number_patches([(4, patch)], (1, 1, 1), sources)
+    numbers = found.instances
+    assert numbers is not None and len(np.unique(numbers)) == 5
+    for part in (np.s_[1:5, 1:3], np.s_[1:5, 3], np.s_[1:5, 5:9], np.s_[1:5, 12:16]):
+        assert len(np.unique(numbers[part])) == 1
+    assert numbers[2, 4] == numbers[2, 1] != numbers[2, 5] and not numbers[0].any()
 
 
 def test_numbers_that_ran_out_are_used_again_and_never_overflow(store: Store):

@@ -32,7 +32,7 @@ const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unkno
 
 class Session extends EventTarget {
   project = null;
-  opening = null; // the newest wish for an image, until it is open
+  opening = null; // the image that is being opened
   image = null; // the open image, as GET /api/images/{id} describes it
   app = null; // the LabelApp of the engine
   link = null;
@@ -150,11 +150,10 @@ class Session extends EventTarget {
   /** Open an image, at a slice where one is asked for. */
   async open(id, { axis, index } = {}) {
     if (!this.app) return;
-    const asked = { id }; // the newest wish wins, also where two are about one image
-    this.opening = asked;
+    this.opening = id;
     try {
       const image = await this.app.open(id);
-      if (this.opening !== asked || !image) return;
+      if (this.opening !== id || !image) return;
       this.image = image;
       history.replaceState(null, "", `#image=${id}`);
       document.title = `${image.name} · Slicewise`;
@@ -162,7 +161,7 @@ class Session extends EventTarget {
       if (axis !== undefined) this.app.gotoSlice(axis, index);
       this.#emit("image");
     } finally {
-      if (this.opening === asked) this.opening = null;
+      if (this.opening === id) this.opening = null;
     }
   }
 

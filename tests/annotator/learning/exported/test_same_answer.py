@@ -13,6 +13,7 @@ from annotator.learning import model_export
 from annotator.learning.exported.program import main
 from annotator.learning.model_export import export_model
 from learners import LEARNERS
+from learners.progress import objects_file
 from learners.spec import Example
 from storage import formats
 from storage.rows import ImageRow
@@ -95,6 +96,46 @@ def test_they_agree_where_the_model_is_adapted_to_groups_of_images(
         mask, _ = formats.read_labels(tmp_path / "out" / source)
         assert (mask == classes).mean() >= AGREE, source
     assert main([*given, str(tmp_path / "out"), "--group", "c"], tmp_path / "model") == 2
+
+
+def test_an_exported_model_tells_the_same_objects_apart(
+    store: Store, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model_export, "write_onnx", lambda *asked: (None, "left out"))
+    store.add_class("one")
+    model = train_briefly(store, "objects", numbered(spec_of(tmp_path / "training", "objects").examples))
+    own = predict_in_app(store, "objects", model, images)
+    newest = store.rounds.newest("objects", "done")
+    assert newest is not None
+    export_model(store, store.rounds, "objects", tmp_path / "model")
+    assert main([str(images), str(tmp_path / "out"), "--device", "cpu"], tmp_path / "model") == 0
+    found = 0
+    for row in store.images(limit=-1)[1]:
+        bare = tmp_path / "out" / Path(row.source).parent / formats.stem(Path(row.source))
+        for name, wanted in (
+            ("", own[row.source]),
+            ("_instances", np.load(objects_file(store.rounds.folder(newest.id), row.id))),
+        ):
+            (path,) = bare.parent.glob(f"{bare.name}{name}.*")
+            mask, _ = formats.read_labels(path)
+            assert mask.shape == wanted.shape and (mask == wanted).mean() >= AGREE, path
+            assert np.array_equal(np.unique(mask), np.unique(wanted)), path
+        found += int(wanted.max())
+    assert found > 8, "objects that are everywhere one prove little"
+
+
+def numbered(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+    """Each object is two, a left and a right one."""
+    out = []
+    for example in examples:
+        if example.known is not None:
+            known = np.load(example.known)
+            halves = known * (1 + (np.arange(known.shape[2]) > 13)).astype(np.uint16)
+            path = example.known.with_name(f"{example.image_id}-numbers.npy")
+            np.save(path, halves.astype(np.uint16))
+            example = replace(example, numbers=path)
+        out.append(example)
+    return tuple(out)
 
 
 def check(store: Store, learner: str, examples: tuple[Example, ...], images: Path, folder: Path) -> None:

@@ -3,8 +3,7 @@
 import { TOOLS } from "./index.js";
 
 export class Toolbox {
-  /** `kit` = {state, settings, planes, notices, editor, prompts, navigation, acceptance,
-   * objectActs, setWindow}. */
+  /** `kit` = {state, settings, planes, notices, editor, prompts, navigation, setWindow}. */
   constructor(kit) {
     this.state = kit.state;
     this.planes = kit.planes;

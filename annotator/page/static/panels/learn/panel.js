@@ -103,6 +103,10 @@ function learnerCard(name) {
   const dice = element("p.sw-dice", {
     title: "Overlap (Dice) with held-out labels: 0 none, 1 identical.",
   });
+  const objects = element("ul.sw-objects", {
+    hidden: true,
+    title: "Objects that people numbered on held-out images, against those that are proposed.",
+  });
   const buttons = buttonRow(name);
   const models = modelButtons(name);
   const node = element(
@@ -113,6 +117,7 @@ function learnerCard(name) {
     bar,
     progress,
     dice,
+    objects,
     buttons.node,
     models.node,
   );
@@ -126,6 +131,9 @@ function learnerCard(name) {
     bar.hidden = progress.hidden = !running;
     if (running) setText(progress, progressText(round));
     setText(dice, diceText(round));
+    const told = round.objects ?? [];
+    objects.hidden = !told.length;
+    objects.replaceChildren(...told.map((line) => element("li", {}, line)));
     buttons.show(round);
     models.show();
   };

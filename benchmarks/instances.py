@@ -1,0 +1,160 @@
+"""Nuclei told apart from 1, 2, 4 and 8 labelled pictures: a network that learns it, and masks that are cut apart.
+
+Each learner trains anew for the same seconds on the same pictures; all are judged on the same pictures kept from
+training. The semantic learner's masks are cut by the watershed that an acceptance uses, as is Otsu's threshold.
+"""
+
+import csv
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
+
+from benchmarks.common import Row, finish, parser
+from learners.objects.cutting import number_objects
+from learners.objects.scores import ObjectCounts, count_objects
+from learners.progress import classes_file, objects_file
+from learners.rounds import run_round
+from learners.spec import Example, RoundSpec
+from storage.arrays import open_npy, write_npy
+
+LABELLED = (1, 2, 4, 8)
+SECONDS, QUICK_SECONDS = 60.0, 20.0
+JUDGED, QUICK_JUDGED = 30, 10
+MOST_PIXELS = 400_000  # of a judged picture, in the quick form
+SMALLEST = 10  # pixels: no nucleus is smaller
+SET = "dsb2018-nuclei"
+LEARNERS_COMPARED = {"supervised": "semantic learner, watershed", "objects": "objects learner"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    pixels: NDArray[np.uint8]  # (1, H, W[, 3])
+    numbers: NDArray[np.uint16]  # (1, H, W)
+
+
+def main() -> None:
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    options_seeds = 1 if options.quick else options.seeds
+    rows: list[Row] = []
+    for seed in range(options_seeds):
+        train, judged = chosen(options.data / SET, seed, quick=options.quick)
+        rows += scored("Otsu, watershed", "0", seed, [otsu(p) for p in judged], judged, 0.0)
+        for count in LABELLED:
+            for learner, title in LEARNERS_COMPARED.items():
+                seconds = QUICK_SECONDS if options.quick else SECONDS
+                with tempfile.TemporaryDirectory() as place:
+                    started = time.monotonic()
+                    found = predicted(Path(place), learner, train[:count], judged, (seconds, seed))
+                    spent = time.monotonic() - started
+                new = list(scored(title, str(count), seed, found, judged, spent))
+                print(count, title, {row.metric: round(row.value, 3) for row in new}, flush=True)
+                rows += new
+    finish(rows, options.json)
+
+
+def chosen(folder: Path, seed: int, *, quick: bool) -> tuple[list[Picture], list[Picture]]:
+    """Pictures to label, in an order of the seed's, and to judge by."""
+    with open(folder / "split.csv") as file:
+        table = list(csv.DictReader(file))
+    rng = np.random.default_rng(seed)
+    train = [row["file"] for row in table if row["split"] == "train"]
+    held = [
+        row["file"]
+        for row in table
+        if row["split"] == "val" and (not quick or int(row["width"]) * int(row["height"]) <= MOST_PIXELS)
+    ]
+    first = [train[i] for i in rng.permutation(len(train))[: max(LABELLED)]]
+    held = held[:: max(1, len(held) // QUICK_JUDGED)][:QUICK_JUDGED] if quick else held[:JUDGED]
+    return [read(folder, name) for name in first], [read(folder, name) for name in held]
+
+
+def read(folder: Path, name: str) -> Picture:
+    pixels = cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED)
+    numbers = cv2.imread(str(folder / "labels" / name), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None and numbers is not None
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)
+    return Picture(name, np.asarray(grey, np.uint8)[None], np.asarray(numbers, np.uint16)[None])
+
+
+def otsu(picture: Picture) -> NDArray[np.integer]:
+    """The rarer side of the threshold is nuclei: they are bright in some kinds of pictures and dark in others."""
+    bright = picture.pixels > threshold_otsu(picture.pixels)
+    mask = bright if bright.mean() < 0.5 else ~bright
+    return cut(mask.astype(np.uint8))
+
+
+def cut(classes: NDArray[np.uint8]) -> NDArray[np.integer]:
+    """Without specks, so that they count against nobody."""
+    numbers = number_objects(classes, (1.0, 1.0, 1.0))
+    sizes = np.bincount(numbers.ravel())
+    return np.where(sizes[numbers] < SMALLEST, 0, numbers)
+
+
+def predicted(
+    folder: Path, learner: str, train: list[Picture], judged: list[Picture], terms: tuple[float, int]
+) -> list[NDArray[np.integer]]:
+    """Object numbers of the judged pictures."""
+    seconds, seed = terms
+    taught = [example(folder, n, picture, taught=True) for n, picture in enumerate(train)]
+    asked = [example(folder, 1000 + n, picture, taught=False) for n, picture in enumerate(judged)]
+    (folder / "round").mkdir()
+    spec = RoundSpec(
+        learner,
+        (1,),
+        (*taught, *asked),
+        folder / "round",
+        seconds=seconds,
+        seed=seed,
+        device="cpu",
+        predict=tuple(e.image_id for e in asked),
+        predict_seconds=3600,
+    )
+    run_round(spec)
+    if learner == "objects":
+        return [np.array(open_npy(objects_file(spec.directory, e.image_id))) for e in asked]
+    return [cut(np.array(open_npy(classes_file(spec.directory, e.image_id)))) for e in asked]
+
+
+def example(folder: Path, number: int, picture: Picture, *, taught: bool) -> Example:
+    pixels, known, numbers = (folder / f"{number}{part}.npy" for part in ("", "-known", "-numbers"))
+    write_npy(pixels, picture.pixels)
+    z, h, w = picture.numbers.shape
+    if not taught:
+        return Example(number, pixels, (z, h, w), 1, None)
+    write_npy(known, (picture.numbers > 0).astype(np.uint8))
+    write_npy(numbers, picture.numbers)
+    return Example(number, pixels, (z, h, w), 1, None, known=known, numbers=numbers, slices=((0, 0),))
+
+
+def scored(
+    method: str, count: str, seed: int, found: list[NDArray[np.integer]], truth: list[Picture], seconds: float
+) -> Iterator[Row]:
+    """Means over pictures: one with hundreds of nuclei must not decide alone."""
+    each = [
+        count_objects(numbers, picture.numbers, np.ones(numbers.shape, bool))
+        for numbers, picture in zip(found, truth, strict=True)
+    ]
+    total = sum(each, ObjectCounts())
+    name = f"{SET}, {count} labelled"
+    for metric, values in (
+        ("AP@0.5", [c.ap50 for c in each]),
+        ("AP", [c.mean_ap for c in each]),
+        ("PQ", [c.panoptic for c in each]),
+    ):
+        told = [value for value in values if value is not None]
+        yield Row(name, method, metric, float(np.mean(told)), len(told), seed, seconds)
+    yield Row(name, method, "splits", total.split, total.images, seed, seconds)
+    yield Row(name, method, "merges", total.merged, total.images, seed, seconds)
+    yield Row(name, method, "count error", total.count_error or 0.0, total.images, seed, seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""COCO's annotation file: run-length masks that pycocotools reads. Arrays in, JSON-able dicts out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle
+from scipy import ndimage
+
+from storage.arrays import BACKGROUND, MAX_CLASS
+
+Category = dict[str, Any]
+TOUCHING = np.ones((3, 3), int)  # pixels that share a corner belong to one object
+
+
+def categories(names: Sequence[tuple[int, str]]) -> list[Category]:
+    return [{"id": class_id, "name": name, "supercategory": "object"} for class_id, name in names]
+
+
+def annotations(
+    classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None, *, image_id: int, first_id: int
+) -> list[dict[str, Any]]:
+    """One annotation per object number of a class; per connected part of what has no number. (H, W) both."""
+    found = []
+    for number, (class_id, rows, columns) in enumerate(_objects(classes, instances)):
+        found.append(
+            {
+                "id": first_id + number,
+                "image_id": image_id,
+                "category_id": class_id,
+                "iscrowd": 0,
+                **_shape(rows, columns, classes.shape),
+            }
+        )
+    return found
+
+
+ObjectPixels = tuple[int, NDArray[np.intp], NDArray[np.intp]]  # class, rows, columns
+
+
+def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -> Iterator[ObjectPixels]:
+    numbers = np.zeros(classes.shape, np.uint16) if instances is None else instances
+    for class_id in np.unique(classes).tolist():
+        if not BACKGROUND < class_id <= MAX_CLASS:
+            continue
+        inside = classes == class_id
+        yield from ((class_id, *p) for p in _parts(np.where(inside, numbers, 0)))
+        parts, _ = ndimage.label(inside & (numbers == 0), TOUCHING)
+        yield from ((class_id, *p) for p in _parts(parts))
+
+
+def _parts(numbers: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows and columns of every number above 0."""
+    for index, box in enumerate(ndimage.find_objects(numbers.astype(np.int32)), start=1):
+        if box is not None:
+            rows, columns = np.nonzero(numbers[box] == index)
+            yield rows + box[0].start, columns + box[1].start
+
+
+def _shape(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
+    packed = rle.frPyObjects({"counts": _counts(rows, columns, size), "size": [height, width]}, height, width)
+    top, left = int(rows.min()), int(columns.min())
+    box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]  # x, y, width, height
+    text = packed["counts"].decode("ascii")
+    return {"segmentation": {"size": [height, width], "counts": text}, "area": len(rows), "bbox": box}
+
+
+def _counts(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, int]) -> list[int]:
+    """Lengths of runs outside, inside, outside ... down the columns, as COCO counts."""
+    flat = np.sort(columns * size[0] + rows)
+    jumps = np.flatnonzero(np.diff(flat) > 1)
+    starts = flat[np.concatenate([[0], jumps + 1])]
+    ends = flat[np.concatenate([jumps, [len(flat) - 1]])] + 1
+    edges = np.column_stack([starts, ends]).ravel()
+    counts: list[int] = np.diff(np.concatenate([[0], edges, [size[0] * size[1]]])).tolist()
+    return counts

@@ -1,1 +1,0 @@
-"""Each export format, read back by a reader that is not ours, and then by ours."""

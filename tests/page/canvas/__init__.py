@@ -1,1 +1,0 @@
-"""Tests of what is drawn and said on the canvas, in real headless Chromium."""
