@@ -49,6 +49,7 @@ class ValueNames:
     void: set[int] = field(default_factory=set)  # values that say: nobody knows
     objects: list[ObjectRow] = field(default_factory=list)
     half_known: set[str] = field(default_factory=set)  # names of our own files in which 0 may be unknown
+    ours: bool = False  # this program wrote the tables: a class may be called void there
     problems: list[str] = field(default_factory=list)  # a line for each table that could not be used
 
     def objects_of(self, masks: NameIndex[Path]) -> dict[Path, dict[int, str]]:
@@ -99,7 +100,7 @@ def read_names(tables: Iterable[Path]) -> ValueNames:
             names.problems.append(
                 f"{table.name} is made in another way than expected; values keep their numbers"
             )
-    for value in [v for v, name in names.classes.items() if name.casefold() in VOID_NAMES]:
+    for value in [v for v, n in names.classes.items() if n.casefold() in VOID_NAMES and not names.ours]:
         del names.classes[value]
         names.void.add(value)
     if names.classes.get(0, "").casefold() in BACKGROUND_NAMES:
@@ -185,6 +186,7 @@ def _read_provenance(names: ValueNames, table: Path) -> None:
     record = _json(table)
     if record.get("tool") != "Slicewise":
         return
+    names.ours = True
     if not record["unknown_is_background"]:
         names.void.add(int(record["unknown_value"]))
         return

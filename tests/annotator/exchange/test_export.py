@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.export_report import _ranges
 from annotator.exchange.import_images import import_path
+from annotator.exchange.masks.value_names import read_names
 from annotator.jobs import Cancelled, Job
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef
 from storage.formats import coco, grid_from_json
@@ -322,3 +323,12 @@ def test_an_export_reads_a_project_that_is_open_elsewhere(store: Store, labelled
 def test_ranges_name_every_number_once(numbers):
     said = [part.split("-") for part in _ranges(sorted(numbers)).split(", ")]
     assert [n for ends in said for n in range(int(ends[0]), int(ends[-1]) + 1)] == sorted(numbers)
+
+
+def test_a_class_that_somebody_called_void_comes_back_from_our_own_export(
+    store: Store, cells: np.ndarray, tmp_path: Path
+):
+    store.class_rows.rename(1, "void")
+    out = run(store, tmp_path / "out")
+    names = read_names([out / "labels.csv", out / "provenance.json"])
+    assert names.classes[store.class_values.of(store.classes())[1]] == "void" and not names.void
