@@ -36,7 +36,7 @@ from annotator.protocol.frames import MAX_FRAME
 from annotator.server_settings import ServerSettings
 from annotator.web.api_uploads import run_import
 from annotator.web.context import AppContext, empty_folder
-from annotator.web.errors import ErrorReply, describe_error
+from annotator.web.errors import AdministratorsOnly, ErrorReply, describe_error
 from annotator.web.hub import Hub
 from annotator.web.router import make_background_router, make_router
 from annotator.web.uploads import Uploads
@@ -68,7 +68,7 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
     if settings.fill:
         _add_background(api, context, settings)
     api.mount("/ui", _Static(directory=STATIC))
-    for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused):
+    for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused, AdministratorsOnly):
         api.add_exception_handler(kind, _on_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)

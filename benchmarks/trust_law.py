@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from annotator.exchange.examples.cells import cell_picture
-from annotator.filling.fill_worker import trust_in
+from annotator.filling.fill_request import trust_in
 from annotator.learning.settings import LearnSettings
 from benchmarks.common import Row
 from benchmarks.simulated import Annotator, Subject, project

@@ -12,6 +12,7 @@ from sqlite_utils import Database as Tables
 from storage.database import Database
 
 NAMELESS = "deleted image"
+OF_AN_IMAGE = "predictions held_out corrections image_marks image_progress image_files image_copies"  # tables
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,13 @@ def _forget(tables: Tables, root: Path, image_id: int, uid: str) -> list[Path]:
     )
     last = "(select max(id) from labels where image_id = ?1)"
     tables.execute(f"delete from labels where image_id = ?1 and id < {last}", [image_id])
-    for table in ("predictions", "held_out", "corrections", "image_marks", "image_progress", "image_files"):
+    for table in OF_AN_IMAGE.split():
         tables.execute(f"delete from {table} where image_id = ?", [image_id])
     blank = {
         "name": f"{NAMELESS} {image_id}",
         "shown_name": None,
         "digest": "",
+        "pixels": None,
         "source": "",
         "facts": json.dumps({}),
     }

@@ -13,6 +13,7 @@ from typing import Any
 from sqlite_utils import Database as Tables
 
 from storage.safety.looking import look_at
+from storage.safety.schema_version import refuse_newer
 from storage.schema import migration
 
 DAMAGE = ("not a database", "malformed", "unsupported file format", "Could not decode", "has no column")
@@ -125,10 +126,15 @@ class Database:
 
 def _writable(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False, timeout=5)
-    connection.execute("pragma journal_mode = wal")
-    connection.execute("pragma synchronous = full")  # an acknowledged label survives a power cut
-    connection.execute("pragma foreign_keys = on")
-    return connection
+    try:
+        refuse_newer(connection)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")  # an acknowledged label survives a power cut
+        connection.execute("pragma foreign_keys = on")
+        return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
 from storage.bin import free_name
@@ -37,6 +38,33 @@ class ImageSources:
         with self._db.transaction() as tables:
             for fingerprint, image_id in files.items():
                 tables.execute(sql, [fingerprint, image_id])
+
+    def note_pixels(self, digests: Mapping[int, str]) -> None:
+        """What images of older versions are known by."""
+        with self._db.transaction() as tables:
+            for image_id, digest in digests.items():
+                tables.execute("update images set pixels = ? where id = ?", [digest, image_id])
+
+    def copies(self) -> dict[int, tuple[str, ...]]:
+        """Image -> the other files that were taken as it, by imports that are not undone."""
+        sql = """select image_id, source from image_copies c left join acts a on a.id = c.act
+                 where a.id is null or not a.undone order by image_id, source"""
+        found: dict[int, tuple[str, ...]] = {}
+        for row in self._db.rows(sql):
+            found[row["image_id"]] = (*found.get(row["image_id"], ()), row["source"])
+        return found
+
+    def note_copies(self, copies: Mapping[str, int]) -> None:
+        """From now on these paths name these images too, as a part of the act under way."""
+        sql = "insert or replace into image_copies (image_id, source, act) values (?, ?, ?)"
+        with self._db.transaction() as tables:
+            for source, image_id in copies.items():
+                tables.execute(sql, [image_id, source, current_act.get()])
+
+    def forget_copy(self, source: str) -> None:
+        """The file at this path is an image of its own now."""
+        with self._db.transaction() as tables:
+            tables.execute("delete from image_copies where source = ?", [source])
 
     def take_header(self, image_id: int, scan: Scan) -> None:
         """What a header says about the same pixels in the same order: spacing, marks and geometry."""
@@ -85,6 +113,14 @@ def digest_of(scan: Scan) -> str:
     return digest.hexdigest()
 
 
+def pixels_digest(pixels: NDArray[Any]) -> str:
+    """A fingerprint of (Z, Y, X[, 3]) alone, whatever file they came from."""
+    digest = hashlib.blake2b(f"{pixels.dtype}\0{pixels.shape}".encode(), digest_size=16)
+    for part in pixels:
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
 def _image_row(scan: Scan) -> dict[str, Any]:
     z, y, x = scan.shape
     facts = {
@@ -96,4 +132,5 @@ def _image_row(scan: Scan) -> dict[str, Any]:
         "presets": scan.presets,
     }
     row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
+    row["pixels"] = pixels_digest(scan.pixels)
     return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}

@@ -32,6 +32,7 @@ class ImageRow:
     source: str
     created_at: str
     path: Path
+    pixels: str = ""  # what its pixels are known by; "" where an older version did not note it
 
     @property
     def is_volume(self) -> bool:

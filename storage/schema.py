@@ -299,3 +299,18 @@ def m014_claims_anew(db: Database) -> None:
 def m015_withheld(db: Database) -> None:
     """Why nobody is shown what a learner made of an image; null: it is shown."""
     db.execute("alter table predictions add column withheld text")
+
+
+@migration()
+def m016_same_pixels(db: Database) -> None:
+    """What an image's pixels are known by, whatever file they came from, and the other files that were taken as it."""
+    db.executescript("""
+        alter table images add column pixels text;  -- null: of an older version, and noted when it is asked for
+        create table image_copies (
+            image_id integer not null references images(id),
+            source text not null,                   -- the copy's path below what was imported
+            act integer,                            -- the import that took it; once that is undone it counts no more
+            primary key (source, image_id)
+        ) without rowid;
+        create index image_copies_image on image_copies(image_id);
+    """)

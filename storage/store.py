@@ -363,6 +363,7 @@ class Store:
             source=row["source"],
             created_at=row["created_at"],
             path=self.root / "images" / f"{row['uid']}.npy",
+            pixels=row["pixels"] or "",
         )
 
     def _insert_label(self, tables: Tables, uid: str | None, new: NewLabel) -> int:

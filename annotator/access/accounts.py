@@ -27,7 +27,7 @@ class User:
     name: str
     password: str | None  # "salt:hash" in hex; None signs in by link only
     stamp: str  # part of every session: a new stamp ends them all
-    administrator: bool = False  # may read how the server does
+    administrator: bool = False  # may read how the server does, and back it up
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from annotator.backups.snapshots import STAMP, NoRoom, snapshots, take_snapshot
+from annotator.backups.snapshots import NoRoom, made_at, snapshots, take_snapshot
 from storage.database import StorageFull
 from storage.store import Store
 
@@ -16,12 +16,13 @@ log = logging.getLogger(__name__)
 HOUR = 2  # local time
 LOOK_SECONDS = 60.0
 QUIET_LOOKS = 3  # so often in a row nothing was said
+SUMMER_TIME = timedelta(hours=1)  # that the clock goes back by itself
 PATIENCE = timedelta(hours=2)  # after which a snapshot is made although people work: it does not disturb them
 
 
 def is_due(now: datetime, last: datetime | None) -> bool:
-    """After two in the morning, once a day; or a day after the last."""
-    if last is None:
+    """After two in the morning, once a day; or a day after the last; or where the clock was set back since."""
+    if last is None or last - now > SUMMER_TIME:
         return True
     night = now.replace(hour=HOUR, minute=0, second=0, microsecond=0)
     return last < night <= now or now - last >= timedelta(days=1)
@@ -77,5 +78,5 @@ class Nightly:
 
     def _last(self) -> datetime | None:
         """When a snapshot was last made or tried."""
-        made = [datetime.strptime(path.stem, STAMP) for path in snapshots(self._store.root)[-1:]]
+        made = [made_at(path) for path in snapshots(self._store.root)[-1:]]
         return max([*made, *([self._tried] if self._tried else [])], default=None)

@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from annotator.backups.backup import RESERVE
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 FOLDER = "backups"
 KEPT = 7
 STAMP = "%Y-%m-%d_%H%M%S"
+NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d{6})(?:_(\d{1,9}))?\.db")  # older versions gave no number
 
 
 class NoRoom(OSError):
@@ -25,8 +28,14 @@ class NoRoom(OSError):
 
 
 def snapshots(root: Path) -> list[Path]:
-    """The databases of the snapshots, oldest first."""
-    return sorted((root / FOLDER).glob("*.db"))
+    """The databases of the snapshots in the order in which they were made, whatever the clock said then."""
+    there = [path for path in (root / FOLDER).glob("*.db") if NAME.fullmatch(path.name)]
+    return sorted(there, key=lambda path: (_number(path), path.name))
+
+
+def made_at(snapshot: Path) -> datetime:
+    """By the clock of that moment, in local time. Raises ValueError for a day that no calendar has."""
+    return datetime.strptime(_parts(snapshot)[0], STAMP)
 
 
 def take_snapshot(root: Path) -> Path | None:
@@ -49,7 +58,8 @@ def _taken(root: Path, unfinished: Path) -> Path | None:
         if older and facts_in(older[-1]) == facts_in(unfinished):
             return None
         _keep_files(root, files_named(unfinished, root).own)
-        target = unfinished.with_name(f"{time.strftime(STAMP)}.db")
+        number = _number(older[-1]) + 1 if older else 1
+        target = unfinished.with_name(f"{time.strftime(STAMP)}_{number}.db")
         os.replace(unfinished, target)
         _to_disk()
         _thin(root)
@@ -98,6 +108,16 @@ def _thin(root: Path) -> None:
         for path in (root / FOLDER / name).iterdir():
             if f"{name}/{path.name}" not in named:
                 path.unlink(missing_ok=True)
+
+
+def _number(snapshot: Path) -> int:
+    return int(_parts(snapshot)[1] or 0)
+
+
+def _parts(snapshot: Path) -> tuple[str, str | None]:
+    found = NAME.fullmatch(snapshot.name)
+    assert found is not None, snapshot
+    return found[1], found[2]
 
 
 def _to_disk() -> None:

@@ -70,19 +70,29 @@ def fill_export(command: Parser) -> None:
 
     command.add_argument("target", type=Path, help="the folder or .zip file to write")
     require_project(command)
-    command.add_argument("--format", action="append", choices=list(WRITERS), help="default: all that fit")
+    command.add_argument(
+        "--format",
+        action="append",
+        choices=list(WRITERS),
+        help="default: nifti, png and coco, as they fit; may be repeated",
+    )
     command.add_argument("--ignore", type=int, help="value of unlabelled voxels; 0 without it")
+    command.add_argument(
+        "--originals", type=Path, help="the folder that images came from; DICOM-SEG needs their headers"
+    )
     command.add_argument("--image", type=int, action="append", help="only this image number; may be repeated")
 
 
 def run_export(options: Options) -> int:
     """Export masks on the images' own grids, COCO JSON and provenance. The project may be open meanwhile."""
     from annotator.exchange.export_labels import ExportRequest, export
-    from annotator.exchange.writers import WRITERS
+    from annotator.exchange.writers import usual_formats
     from storage.store import Store
 
     images = tuple(options.image) if options.image else None
-    request = ExportRequest(tuple(options.format or WRITERS), options.ignore, images)
+    request = ExportRequest(
+        tuple(options.format or usual_formats()), options.ignore, images, _folder(options.originals)
+    )
     job, store = terminal_job("export"), Store.read_only(options.project)
     try:
         path = export(store, options.target, request, job)
@@ -90,6 +100,12 @@ def run_export(options: Options) -> int:
         store.close()
     print(f"exported to {path}")
     return 0
+
+
+def _folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder; give the folder that the images came from")
+    return path
 
 
 def fill_status(command: Parser) -> None:

@@ -42,6 +42,13 @@ def fill_import(command: Parser) -> None:
         help="give images that are there already the spacing and place that their files say now",
     )
     command.add_argument(
+        "--copies",
+        choices=("same", "both"),
+        default="",
+        help="what files with the pixels of another image are: that image, or images of their own; without it a copy "
+        "of an image that is there is that image, and blank pictures and files of one import are their own",
+    )
+    command.add_argument(
         "--dry-run", action="store_true", help="print what would become what, and import nothing"
     )
 
@@ -92,8 +99,11 @@ def _import(options: Options) -> int:
     print_refused(report.refused)
     masks = f" with {count_of(len(report.labelled), 'mask')}" if report.labelled else ""
     again = f" ({report.replaced} in place of earlier ones)" if report.replaced else ""
-    print(f"{len(report.added)} imported into {store.root}{masks}{again}, {len(report.refused)} refused")
-    if report.added or report.known or report.labelled:
+    copies = f", {count_of(report.copies, 'file')} taken as images that are here" if report.copies else ""
+    print(
+        f"{len(report.added)} imported into {store.root}{masks}{again}{copies}, {len(report.refused)} refused"
+    )
+    if report.added or report.known or report.labelled or report.copies:
         return 0
     if not report.refused:
         print(f"slicewise: {options.data} holds no image; give a file or a folder of images", file=sys.stderr)
@@ -140,5 +150,6 @@ def _request(options: Options) -> "ImportRequest":
         path=options.data.resolve(),
         labels=options.labels.resolve() if options.labels else None,
         values=ValueChoices(objects, dict(options.value)),
+        copies=options.copies,
         take_headers=options.take_headers,
     )

@@ -17,7 +17,9 @@ def fill_user(command: Parser) -> None:
     )
     command.add_argument("name", nargs="?", help="the user's name; not needed for list")
     command.add_argument(
-        "--administrator", action="store_true", help="of add: may read the metrics of the server"
+        "--administrator",
+        action="store_true",
+        help="of add: may read the metrics of the server and make backups",
     )
     command.add_argument("--off", action="store_true", help="of administrator: no longer one")
     require_project(command)

@@ -13,7 +13,7 @@ from typing import Any
 
 from annotator.exchange.export_names import reserve_names
 from annotator.exchange.export_report import ExportedClasses, ExportedImage, provenance, readme
-from annotator.exchange.writers import WRITERS, check_formats, formats_for
+from annotator.exchange.writers import WRITERS, check_formats, formats_for, usual_formats
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.jobs import Job
 from learners.text import count_of
@@ -33,9 +33,10 @@ NOTHING = "nothing that was chosen is labelled yet; label a slice first"
 class ExportRequest:
     """What to write. Raises ValueError for what nobody can write."""
 
-    formats: tuple[str, ...] = field(default_factory=lambda: tuple(WRITERS))
+    formats: tuple[str, ...] = field(default_factory=usual_formats)
     ignore: int | None = None  # written where nobody labelled; None writes 0
     images: tuple[int, ...] | None = None  # None: all
+    originals: Path | None = None  # a folder with the files that images came from, for formats that need them
 
     def __post_init__(self) -> None:
         check_formats(self.formats)
@@ -50,7 +51,9 @@ class Writing:
     folder: Path
     request: ExportRequest
     project: str
+    classes: tuple[ClassRow, ...]
     names: dict[int, str]  # image -> what its files are called
+    held_out: frozenset[int]  # images that judge models as a whole
     numbers: dict[int, int]  # class -> its value in files
     exported: list[ExportedImage] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # formats that wrote something
@@ -59,7 +62,7 @@ class Writing:
     def writers(self) -> dict[str, Writer]:
         """Of the chosen formats, in the order of the registry."""
         return {
-            name: entry.make(ExportFolder(self.folder / name, name, self.project))
+            name: entry.make(ExportFolder(self.folder / name, name, self.project, self.request.originals))
             for name, entry in WRITERS.items()
             if name in self.request.formats
         }
@@ -89,8 +92,10 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
         with full_disk_told("free some space and export again"):
             partial.mkdir()
             names = reserve_names(store.images(limit=-1)[1])
-            numbers = store.class_values.of(store.classes())
-            writing = Writing(partial, request, store.root.name, names, numbers)
+            classes = tuple(store.classes())
+            numbers = store.class_values.of(classes)
+            held = frozenset(image for image, axis, _ in store.rounds.held_out() if axis < 0)
+            writing = Writing(partial, request, store.root.name, classes, names, held, numbers)
             _write_all(store, writing, images, job)
             _zip(partial, target) if as_zip else _move(partial, target)
     finally:
@@ -129,16 +134,20 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
     if not writing.exported:
         raise ValueError(NOTHING)
     if not any(one.files for one in writing.exported):
+        for one in writing.exported:
+            if one.told:
+                raise ValueError(f"nothing could be written. {one.image.name}: {one.told[0]}")
         raise ValueError(
             "the chosen formats fit none of the labelled images; "
             f"volumes need {formats_for('volume')}, pictures {formats_for('picture')}"
         )
-    classes = [
-        c for c in store.classes() if c.id in writing.numbers
-    ]  # others came meanwhile, and are nowhere
+    classes = list(writing.classes)  # others came meanwhile, and are nowhere
     for name, writer in writing.writers.items():
         if name in writing.used:
             writer.finish(classes)
+    for one in writing.exported:
+        for sentence in one.told:
+            job.refuse(f"{one.image.name}: {sentence}")
     tags = store.tags.of([image.id for image in images])
     _write_reports(writing, classes, left_out, tags)
     job.report("exporting", len(images), len(images), f"{count_of(len(writing.exported), 'image')} exported")
@@ -154,6 +163,8 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
         instances=folded.instances,
         unknown=writing.request.ignore or 0,
         numbers=writing.numbers,
+        classes=writing.classes,
+        held_out=image.id in writing.held_out,
     )
     for problem in folded.problems:
         job.refuse(f"{image.name}: {problem}")
@@ -166,6 +177,7 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
             present=labelled.present,
             share_known=labelled.share_known,
             problems=tuple(folded.problems),
+            told=labelled.told,
             files=labelled.files,
         )
     )

@@ -35,6 +35,7 @@ class ExportedImage:
     present: tuple[int, ...]  # class ids with at least one voxel
     share_known: float  # of its voxels
     problems: tuple[str, ...] = ()
+    told: list[str] = field(default_factory=list)  # what formats cannot hold of it
     files: list[str] = field(default_factory=list)
 
     def slices(self, kind: str | None = None) -> dict[int, list[int]]:
@@ -120,7 +121,7 @@ def _image(one: ExportedImage) -> dict[str, Any]:
         "share_known": round(one.share_known, 6),
         "slices_labelled": _by_plane(one.slices()),
         "slices_complete": _by_plane(one.slices("complete")),
-        "problems": list(one.problems),
+        "problems": [*one.problems, *one.told],
         "labels": [_label(label, one.grid) for label in one.labels],
     }
 
@@ -191,7 +192,7 @@ def _in_words(one: ExportedImage) -> list[str]:
             done = complete.get(axis, [])
             partly = [i for i in indices if i not in set(done)]
             lines += _listed(one, axis, done, "complete") + _listed(one, axis, partly, "partly labelled")
-    return lines + [f"    attention: {problem}" for problem in one.problems]
+    return lines + [f"    attention: {problem}" for problem in (*one.problems, *one.told)]
 
 
 def _listed(one: ExportedImage, axis: int, indices: list[int], what: str) -> list[str]:

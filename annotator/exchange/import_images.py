@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotator.exchange.changed_header import difference, turned
+from annotator.exchange.copies import KnownPixels, Original, PixelFacts
 from annotator.exchange.import_plan import (
     ImportPlan,
     ImportRequest,
@@ -12,18 +13,21 @@ from annotator.exchange.import_plan import (
     plan_import,
     refuse_masks,
     source_of,
+    sources_of,
 )
 from annotator.exchange.masks.earlier import taken_over
 from annotator.exchange.masks.events import import_mask
 from annotator.exchange.masks.meaning import ValueChoices
 from annotator.exchange.reading import ReadItem, is_full, read_items
 from annotator.jobs import Job
+from learners.text import count_of
 from storage.formats import FileRefused, grid_of_image
 from storage.image_sources import digest_of
 from storage.rows import ImageRow
 from storage.scan import Scan
 from storage.store import Store
 
+MOST_ALIKE = 20  # lines about files with the same pixels
 NAMED = 3  # files that are no images, in the one line about an import
 TURNED = "its header turns it another way now; delete the image and import it again"
 
@@ -40,6 +44,7 @@ class ImportReport:
     notes: tuple[str, ...] = ()  # what was decided and is worth a line
     replaced: int = 0  # images whose labels of an earlier import were taken back for newer ones
     changed: tuple[int, ...] = ()  # images that took a new header
+    copies: int = 0  # files that were taken as images of other files with the same pixels
 
     @property
     def message(self) -> str:
@@ -50,6 +55,8 @@ class ImportReport:
             parts.append(f"{self.replaced} of them in place of earlier ones")
         if self.known:
             parts.append(f"{self.known} there already")
+        if self.copies:
+            parts.append(f"{self.copies} with the pixels of another image and taken as it")
         if self.changed:
             parts.append(f"{len(self.changed)} with a new header")
         if self.refused:
@@ -77,7 +84,18 @@ class ImportRun:
     replaced: int = 0
     notes: list[str] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
-    unsure: set[int] = field(default_factory=set)  # items whose new header was not taken: asked about again
+    unsure: set[int] = field(default_factory=set)  # items that are asked about again: a new header, or a copy
+    fresh: dict[str, Scan] = field(
+        default_factory=dict
+    )  # new images of the batch under way, by their digests
+    originals: list[Original] = field(default_factory=list)  # the same
+    taken: dict[str, int | Scan] = field(default_factory=dict)  # files of the batch that are copies of these
+    copies: int = 0
+    alike: list[str] = field(default_factory=list)  # a line for each file with the pixels of another one
+
+    def __post_init__(self) -> None:
+        images, copies = self.store.images(limit=-1)[1], self.store.sources.copies()
+        self.pixels = KnownPixels(images, copies, sources_of(self.plan))
 
     def refuse(self, line: str) -> None:
         self.plan.sight.refuse(line)
@@ -111,6 +129,7 @@ def carry_out(store: Store, plan: ImportPlan) -> ImportReport:
             _import_batch(run, batch)
             batch = []
     _import_batch(run, batch)
+    store.sources.note_pixels(run.pixels.noted)
     if not job.cancelled:
         refuse_masks(plan)
     report = _report(run)
@@ -126,19 +145,30 @@ def _report(run: ImportRun) -> ImportReport:
         known=run.known,
         labelled=tuple(run.labelled),
         passed=tuple(sight.shown(path) for path in sight.passed),
-        notes=(*run.plan.notes, *run.notes),
+        notes=(*run.plan.notes, *run.notes, *_some(run.alike)),
         replaced=run.replaced,
         changed=tuple(run.changed),
+        copies=run.copies,
     )
+
+
+def _some(lines: list[str]) -> list[str]:
+    """As many as people read: a folder may hold thousands of blank frames."""
+    more = len(lines) - MOST_ALIKE
+    return lines if more <= 0 else [*lines[:MOST_ALIKE], f"so it is with {count_of(more, 'more file')}"]
 
 
 def _import_batch(run: ImportRun, batch: list[ReadItem]) -> None:
     """Images first, all that are new together; then the masks that belong to them."""
-    fresh: dict[str, Scan] = {}
-    slots = {read.number: _slots(run, read, fresh) for read in batch}
-    ids = run.store.add_images(fresh) if fresh else []
-    added = {id(scan): image_id for scan, image_id in zip(fresh.values(), ids, strict=True)}
+    slots = {read.number: _slots(run, read) for read in batch}
+    ids = run.store.add_images(run.fresh) if run.fresh else []
+    added = {id(scan): image_id for scan, image_id in zip(run.fresh.values(), ids, strict=True)}
+    for original, image_id in zip(run.originals, ids, strict=True):
+        original.slot = image_id
     run.added += ids
+    taken = {path: added[id(one)] if isinstance(one, Scan) else one for path, one in run.taken.items()}
+    run.store.sources.note_copies(taken)
+    run.fresh, run.originals, run.taken = {}, [], {}
     files: dict[bytes, int] = {}
     for read in batch:
         images = [added[id(slot)] if isinstance(slot, Scan) else slot for slot in slots[read.number]]
@@ -148,7 +178,7 @@ def _import_batch(run: ImportRun, batch: list[ReadItem]) -> None:
     run.store.sources.note_files(files)
 
 
-def _slots(run: ImportRun, read: ReadItem, fresh: dict[str, Scan]) -> list[int | Scan]:
+def _slots(run: ImportRun, read: ReadItem) -> list[int | Scan]:
     """For each scan its image, or itself where it is new; what cannot come in costs a line."""
     shown = run.plan.sight.shown_item(read.item)
     if read.known is not None:
@@ -160,21 +190,47 @@ def _slots(run: ImportRun, read: ReadItem, fresh: dict[str, Scan]) -> list[int |
         run.refuse(f"{shown}: {read.refusal}")
     for remark in dict.fromkeys(remark for scan in read.scans for remark in scan.remarks):
         run.notes.append(f"{shown}: {remark}")
-    slots: list[int | Scan] = []
-    for scan in read.scans:
-        digest = digest_of(scan)
-        image_id = run.store.find_image(scan, digest)
-        if image_id is not None or digest in fresh:
-            run.known += 1
-            slots.append(fresh[digest] if image_id is None else image_id)
-            if image_id is not None:
-                _compare_header(run, read, scan, image_id)
-        elif turned(scan, _images_from(run.store, scan.source)):
-            run.refuse(f"{shown}: {TURNED}")
-        else:
-            fresh[digest] = scan
-            slots.append(scan)
-    return slots
+    slots = [_slot(run, read, scan) for scan in read.scans]
+    return [slot for slot in slots if slot is not None]
+
+
+def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
+    """The image that this scan is, itself where it is new, None where it cannot come in."""
+    digest = digest_of(scan)
+    slot: int | Scan | None = run.store.find_image(scan, digest) or run.fresh.get(digest)
+    if slot is not None:
+        run.known += 1
+    else:
+        facts = PixelFacts.of(scan)
+        slot = _original_of(run, read, facts)
+        if slot is None and turned(scan, _images_from(run.store, scan.source)):
+            run.refuse(f"{run.plan.sight.shown_item(read.item)}: {TURNED}")
+            return None
+        if slot is None:
+            run.originals.append(run.pixels.add(facts, scan))
+            run.fresh[digest] = slot = scan
+    if isinstance(slot, int):
+        _compare_header(run, read, scan, slot)
+    return slot
+
+
+def _original_of(run: ImportRun, read: ReadItem, facts: PixelFacts) -> int | Scan | None:
+    """The image as whose copy a file is taken, with a line about it; None where it is an image of its own."""
+    likeness, choice = run.pixels.like(facts), run.plan.request.copies
+    if likeness is None:
+        return None
+    slot = likeness.original.slot
+    if not likeness.agreed or choice == "both":
+        run.alike.append(f"{run.plan.sight.shown_item(read.item)}: {likeness.told(choice)}")
+    if not likeness.is_same(choice):
+        run.store.sources.forget_copy(facts.source)
+        return None
+    run.unsure.add(read.number)
+    run.known += likeness.agreed
+    run.copies += not likeness.agreed
+    if facts.source and not likeness.agreed:
+        run.taken[facts.source] = slot
+    return slot
 
 
 def _compare_header(run: ImportRun, read: ReadItem, scan: Scan, image_id: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
+from annotator.exchange.label_files import is_segmentation
 from annotator.exchange.masks.files import ItemPlace
 from annotator.jobs import Job
 from storage import formats
@@ -43,6 +44,10 @@ class ImportSight:
     masks: set[Path] = field(default_factory=set)  # files that are no images because of their place
     refused: list[str] = field(default_factory=list)
     passed: list[Path] = field(default_factory=list)
+    stand_ins: dict[Path, str] = field(
+        default_factory=dict
+    )  # what masks are called that were made of other files
+    segmentations: list[Path] = field(default_factory=list)  # DICOM that is about a series
     later: list[tuple[Path, str]] = field(default_factory=list)  # refusals, until every DICOM header was read
 
     def refuse(self, line: str) -> None:
@@ -57,6 +62,8 @@ class ImportSight:
 
     def shown(self, path: Path) -> str:
         """The path for messages; a stand-in where it names a person of a DICOM header."""
+        if path in self.stand_ins:
+            return self.stand_ins[path]
         shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
         if self.identities.in_path(shown):
             return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
@@ -157,7 +164,10 @@ def _collect(sight: ImportSight, paths: list[Path]) -> list[dicom.Series]:
         try:
             collector.add(path)
         except FileRefused as refusal:
-            refused.append((number, path, refusal))
+            if is_segmentation(path):
+                sight.segmentations.append(path)
+            else:
+                refused.append((number, path, refusal))
     for number, path, reason in refused:
         nameless = isinstance(reason, Nameless)
         shown = f"DICOM file {number} of {len(paths)} by name" if nameless else sight.shown(path)

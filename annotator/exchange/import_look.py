@@ -1,13 +1,14 @@
 """A plan of an import as people see it before it happens: images, masks, values, what is left out, warnings."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from annotator.exchange.changed_header import difference
-from annotator.exchange.import_items import ImportItem
+from annotator.exchange.copies import Original
 from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts, source_of
+from annotator.exchange.look_copies import Copies, find_copies
 from annotator.exchange.masks.earlier import imported_labels, origin_of, same_origin, told
 from annotator.exchange.masks.events import ImportedBefore, foresee
 from annotator.exchange.masks.files import MaskChoice
@@ -39,6 +40,8 @@ class SeenImage:
     warnings: tuple[str, ...] = ()
     header: str = ""  # how the header of an image that is there already has changed
     earlier: str = ""  # what becomes of the labels of earlier imports
+    like: str = ""  # another image that has the same pixels
+    taken: bool = False  # as that image, as things stand
 
 
 @dataclass(frozen=True)
@@ -93,49 +96,73 @@ class ImportLook:
             "passed": self.passed,
             "warnings": self.warnings,
             "headers": sum(bool(image.header) for image in self.images),
+            "alike": sum(bool(image.like) for image in self.images),
+            "taken": sum(image.taken for image in self.images),
         }
 
 
 def look_at(plan: ImportPlan, facts: ProjectFacts) -> ImportLook:
-    """Reads the headers of all images. What `plan` refused is among what is left out."""
-    project = _Project(facts, {image.source: image for image in facts.images if image.source})
-    images = [seen for number, item in enumerate(plan.items) for seen in _images(plan, number, item, project)]
+    """Reads the headers of all images, and what may be copies. What `plan` refused is among what is left out."""
+    headers = dict(_headers(plan))
+    sizes = {n: read[0].grid.display_shape for n, read in headers.items() if isinstance(read, list) and read}
+    project = _Project(facts, find_copies(plan, facts, sizes))
+    images = [seen for number, header in headers.items() for seen in _images(plan, number, header, project)]
     masks = [_seen_masks(plan, family, facts.classes) for family in plan.families]
     sight = plan.sight
     lonely = [f"{sight.shown(path)}: {reason}" for path, reason in sorted(plan.masks.left_out)]
     left_out = [*sight.refused, *plan.problems, *lonely]
     passed = [sight.shown(path) for path in sight.passed]
-    return ImportLook(images, masks, left_out, passed, list(_warnings(images)))
+    return ImportLook(images, masks, left_out, passed, list(_warnings(images, project.copies.unread)))
 
 
-@dataclass(frozen=True)
 class _Project:
     """What is there already."""
 
-    facts: ProjectFacts
-    images: Mapping[str, ImageRow]  # by where they came from
+    def __init__(self, facts: ProjectFacts, copies: Copies) -> None:
+        self.facts, self.copies = facts, copies
+        self._by_source = {image.source: image for image in facts.images if image.source}
+        self._by_id = {image.id: image for image in facts.images}
+
+    def image(self, source: str, original: Original | None) -> ImageRow | None:
+        """The image that a file is: by its path, or as a copy of `original`."""
+        if original is None:
+            return self._by_source.get(source)
+        return self._by_id.get(original.slot) if isinstance(original.slot, int) else None
 
 
-def _images(plan: ImportPlan, number: int, item: ImportItem, project: _Project) -> Iterator[SeenImage]:
-    plan.sight.job.check()
-    plan.sight.job.report("looking at images", number, len(plan.items))
-    choice = plan.masks.by_item.get(number)
+def _headers(plan: ImportPlan) -> Iterator[tuple[int, list[Look] | FileRefused]]:
+    for number, item in enumerate(plan.items):
+        plan.sight.job.check()
+        plan.sight.job.report("looking at images", number, len(plan.items))
+        try:
+            yield (
+                number,
+                formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])],
+            )
+        except PartOfAnother:
+            continue
+        except FileRefused as refusal:
+            yield number, refusal
+
+
+def _images(
+    plan: ImportPlan, number: int, header: list[Look] | FileRefused, project: _Project
+) -> Iterator[SeenImage]:
+    item, choice = plan.items[number], plan.masks.by_item.get(number)
     mask = plan.sight.shown(choice.mask.path) if choice else ""
     name = plan.sight.shown_item(item)
-    try:
-        seen = formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])]
-    except PartOfAnother:
+    if isinstance(header, FileRefused):
+        yield SeenImage(name, "", None, None, "", "", "", (f"left out: {header}",))
         return
-    except FileRefused as refusal:
-        yield SeenImage(name, "", None, None, "", "", "", (f"left out: {refusal}",))
-        return
-    for look in seen:
-        seen_image = _seen(name, look, mask, choice.why if choice else "")
-        before = project.images.get(name) if item.series is None else None
-        if before is not None:
-            header, earlier = difference(before, look.grid), _earlier(plan, choice, before, project.facts)
-            seen_image = replace(seen_image, header=header, earlier=earlier)
-        yield seen_image
+    like = project.copies.by_item.get(number)
+    taken = like is not None and like.is_same(plan.request.copies)
+    for look in header:
+        seen = _seen(name, look, mask, choice.why if choice else "")
+        before = project.image(name, like.original if like and taken else None)
+        if before is not None and item.series is None:
+            changed, earlier = difference(before, look.grid), _earlier(plan, choice, before, project.facts)
+            seen = replace(seen, header=changed, earlier=earlier)
+        yield replace(seen, like=like.fact if like else "", taken=taken)
 
 
 def _earlier(plan: ImportPlan, choice: MaskChoice | None, row: ImageRow, facts: ProjectFacts) -> str:
@@ -173,8 +200,13 @@ def _odd_spacing(spacing: tuple[float, float, float] | None, *, volume: bool) ->
         yield f"its voxels are {high / low:.0f} times longer than wide"
 
 
-def _warnings(images: Sequence[SeenImage]) -> Iterator[str]:
-    """About many images at once."""
+def _warnings(images: Sequence[SeenImage], unread: int) -> Iterator[str]:
+    """About many images at once. `unread`: those that were not compared with the project's."""
+    if unread:
+        yield (
+            f"{count_of(unread, 'file')} {'has' if unread == 1 else 'have'} the size of images that are here and "
+            "were not compared with them; the import does it"
+        )
     volumes = [image for image in images if image.kind == "volume"]
     without = sum(image.spacing_mm is None for image in volumes)
     if without:
@@ -183,9 +215,9 @@ def _warnings(images: Sequence[SeenImage]) -> Iterator[str]:
     if len(turns) > 1:
         told = ", ".join(f"{count} {letters or 'unknown'}" for letters, count in turns.most_common(5))
         yield f"volumes lie in different orientations: {told}"
-    unread = sum(not image.kind for image in images)
-    if unread:
-        yield f"{count_of(unread, 'file')} cannot be read and {'is' if unread == 1 else 'are'} left out"
+    refused = sum(not image.kind for image in images)
+    if refused:
+        yield f"{count_of(refused, 'file')} cannot be read and {'is' if refused == 1 else 'are'} left out"
 
 
 def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow]) -> SeenMasks:
@@ -197,7 +229,7 @@ def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow
         tables=meaning.names.tables,
         objects=meaning.objects,
         values=tuple(_values(family, counts, classes)),
-        notes=tuple(meaning.notes),
+        notes=(*family.notes, *meaning.notes),
         question=meaning.question,
     )
 

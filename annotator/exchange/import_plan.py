@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.exchange.copies import CopyChoice
 from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.import_files import find_files
-from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt
+from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt, series_name
+from annotator.exchange.label_files.unpacking import Unpacked, Unpacking
 from annotator.exchange.masks.events import MaskSource
 from annotator.exchange.masks.files import (
     MaskAssignment,
@@ -15,6 +17,7 @@ from annotator.exchange.masks.files import (
     MaskFile,
     Naming,
     assign_masks,
+    label_beside,
     mask_files,
 )
 from annotator.exchange.masks.meaning import MaskMeaning, ValueChoices, decide
@@ -40,6 +43,7 @@ class ProjectFacts:
     salt: str = ""  # makes pseudonyms of series the project's own
     images: tuple[ImageRow, ...] = ()
     imported: frozenset[int] = frozenset()  # images that imports said something of
+    copies: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # files taken as these images before
     labels: Callable[[int], list[LabelRow]] = lambda image_id: []  # of an image, while the project is open
 
 
@@ -51,6 +55,7 @@ class ImportRequest:
     labels: Path | None = None  # a file or folder of masks; None: those beside their images
     values: ValueChoices = ValueChoices()
     families: Mapping[int, ValueChoices] = field(default_factory=dict)  # by number; of others `values` holds
+    copies: CopyChoice = ""  # whether files with the pixels of another image are that image
     take_headers: bool = False  # whether images that are there already take a header that has changed
 
 
@@ -62,6 +67,7 @@ class MaskFamily:
     names: ValueNames
     own: dict[Path, dict[int, str]]  # classes of objects by mask file
     meaning: MaskMeaning
+    notes: tuple[str, ...] = ()  # what label files could not say
 
 
 @dataclass
@@ -72,6 +78,7 @@ class ImportPlan:
     sight: ImportSight
     items: list[ImportItem]
     masks: MaskAssignment
+    unpacked: Unpacked = field(default_factory=Unpacked)
     families: list[MaskFamily] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of tables, and what only a person can decide
@@ -88,7 +95,8 @@ def with_images(facts: ProjectFacts, store: Store) -> ProjectFacts:
     """As a look at them needs it; only while the store is open."""
     rows = tuple(store.images(limit=-1)[1])
     imported = frozenset(store.image_states.labelled_by(AUTHOR))
-    return replace(facts, images=rows, imported=imported, labels=store.labels)
+    copies = store.sources.copies()
+    return replace(facts, images=rows, imported=imported, copies=copies, labels=store.labels)
 
 
 def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:
@@ -97,14 +105,17 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     forget_tables()
     found = find_files(request.path, apart_from=facts.root)
     sight = ImportSight(job, found, Identities(facts.salt))
-    masks, sight.masks = mask_files(found, request.labels)
-    if request.labels is not None and not masks:
+    found_masks = mask_files(found, request.labels)
+    sight.masks = found_masks.apart
+    if request.labels is not None and not found_masks.masks and not found_masks.labels:
         sight.refuse(f"{request.labels.name}: it holds no mask; give a file or a folder of masks")
     items = find_items(sight)
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]
-    assignment = assign_masks(masks, places, Naming(found.root, sight.shown), alone=alone)
-    plan = ImportPlan(request, sight, items, assignment)
+    assignment = assign_masks(found_masks.masks, places, Naming(found.root, sight.shown), alone=alone)
+    labels = [*found_masks.labels, *(label_beside(found, path) for path in sight.segmentations)]
+    unpacked = Unpacking(sight, items, assignment).take(labels)
+    plan = ImportPlan(request, sight, items, assignment, unpacked)
     plan.families = list(_families(plan))
     decide_values(plan, request, facts)
     return plan
@@ -124,6 +135,13 @@ def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:
     """A mask as it is told and known again."""
     origin = plan.sight.known_as(mask.path, mask.origin)
     return MaskSource(mask.path, plan.sight.shown(mask.path), origin, batch, mask.objects)
+
+
+def sources_of(plan: ImportPlan) -> set[str]:
+    """Where the images of a plan come from, as they are known by."""
+    sight = plan.sight
+    named = (series_name(sight, i)[1] if i.series else sight.found.shown(i.files[0]) for i in plan.items)
+    return {source for source in named if source}
 
 
 def refuse_masks(plan: ImportPlan) -> None:
@@ -148,14 +166,18 @@ def _families(plan: ImportPlan) -> Iterator[MaskFamily]:
     for tables, family in surveys.items():
         names = read_names(tables)
         own = names.objects_of(index)
-        yield MaskFamily(family, names, own, MaskMeaning(False, {}, True, names, own))
+        place = family[0].path.parent
+        if title := plan.unpacked.titles.get(place):
+            names.tables = (title,)
+        notes = tuple(plan.unpacked.notes.get(place, ()))
+        yield MaskFamily(family, names, own, MaskMeaning(False, {}, True, names, own), notes)
 
 
 def _tell(plan: ImportPlan, family: MaskFamily) -> None:
     first, count = plan.sight.shown(family.surveys[0].path), len(family.surveys)
     shown = first if count == 1 else f"{first} and {count_of(count - 1, 'more mask')}"
     plan.problems += dict.fromkeys(family.names.problems)
-    plan.notes += [f"{shown}: {note}" for note in family.meaning.notes]
+    plan.notes += [*family.notes, *(f"{shown}: {note}" for note in family.meaning.notes)]
     if family.meaning.question:
         plan.problems.append(f"{shown}: {family.meaning.question}; {REMEDY}")
     else:

@@ -34,7 +34,7 @@ def import_tags(store: Store, path: Path) -> TagReport:
     """All rows that make sense, as one act; classes that are not there yet are added. Raises ValueError."""
     report, rows = TagReport(), []
     _, images = store.images(limit=-1)
-    by_id, names = {image.id: image for image in images}, image_names(images)
+    by_id, names = {image.id: image for image in images}, image_names(images, store.sources.copies())
     for row in read_table(path, COLUMNS):
         try:
             rows.append(_row(row.cells, names, by_id))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from annotator.exchange.copies import APART, TAKEN
 from annotator.exchange.import_look import ImportLook, SeenImage, SeenMasks
 from learners.text import count_of
 
@@ -14,6 +15,8 @@ def lines_of(look: ImportLook) -> Iterator[str]:
     for image in look.images:
         yield "  " + _image(image)
         yield from (f"      warning: {warning}" for warning in image.warnings)
+        if image.like:
+            yield f"      {image.like}; {TAKEN if image.taken else APART}"
         if image.earlier:
             yield f"      {image.earlier}"
         if image.header:

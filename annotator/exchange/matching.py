@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
@@ -91,9 +91,13 @@ class NameIndex(Generic[Item]):
         return None if match is None else match.items[0]
 
 
-def image_names(images: Iterable[ImageRow]) -> NameIndex[int]:
-    """The images of a project by where they came from and by their names there."""
-    return NameIndex(NamedItem(path, image.id) for image in images for path in _names_of(image))
+def image_names(images: Iterable[ImageRow], copies: Mapping[int, Iterable[str]]) -> NameIndex[int]:
+    """The images of a project by where they and files taken as them came from, and by their names there."""
+    return NameIndex(
+        NamedItem(path, image.id)
+        for image in images
+        for path in _names_of(image) | set(copies.get(image.id, ()))
+    )
 
 
 def path_parts(name: str) -> NameParts:

@@ -2,12 +2,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 DELIMITERS = ",;\t|"
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+SEP = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # Excel's first line
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")  # no comment
 MAX_TABLE = 64 << 20  # bytes: a row for each of a million images
 START = 4096  # bytes that tell UTF-16 without a mark from UTF-8
 
@@ -33,21 +36,37 @@ class Column:
     needed: bool = True
 
 
-def read_table(path: Path, columns: Sequence[Column]) -> list[TableRow]:
-    """The rows that are not empty. Raises TableFault."""
+def read_table(path: Path, columns: Sequence[Column], *, bare: bool = False) -> list[TableRow]:
+    """The rows that are not empty. `bare`: a first row that starts with a number is no header, and its columns are
+    these in this order. Raises TableFault."""
     text = read_text(path)
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        head = [name.strip().casefold() for name in next(reader, [])]
-        places = _places(path, head, columns)
-        rows = []
-        for row in reader:
-            cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
-            if any(cells.values()):
-                rows.append(TableRow(reader.line_num, cells))
-        return rows
+        rows = list(_rows(text))
     except csv.Error as error:
         raise TableFault(f"{path.name} is not a table of values ({error}); save it as CSV") from error
+    head = [name.strip().casefold() for name in rows[0][1]] if rows else []
+    if bare and len(head) > 1 and head[0].isdecimal():
+        places = {column.name: at for at, column in enumerate(columns)}
+    else:
+        places, rows = _places(path, head, columns), rows[1:]
+    found = []
+    for line, row in rows:
+        cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
+        if any(cells.values()):
+            found.append(TableRow(line, cells))
+    return found
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with their line numbers, without empty ones, comments, and the line by which Excel knows the delimiter."""
+    told = SEP.match(text)
+    delimiter = told[1] if told else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    for row in reader:
+        first = row[0].strip() if row else ""
+        is_comment = first.startswith("#") and not COLOUR.fullmatch(first)
+        if any(cell.strip() for cell in row) and not is_comment and not (told and reader.line_num == 1):
+            yield reader.line_num, row
 
 
 def read_text(path: Path) -> str:
@@ -76,8 +95,8 @@ def _encoding(content: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """The one that the first line uses most."""
-    head = next(iter(text.splitlines()), "")
+    """The one that the first line uses most, comments apart."""
+    head = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     return max(DELIMITERS, key=head.count)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.filling.fill_worker import trust_in
+from annotator.filling.fill_request import trust_in
 from annotator.labels.commit import Refused
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.labelled_slices import labelled_slices

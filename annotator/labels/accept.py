@@ -20,9 +20,9 @@ class Accepting:
     def __init__(self, store: Store, folds: LabelCache) -> None:
         self._store, self._folds = store, folds
 
-    def accept(self, user: str, message: AcceptMessage) -> Outcome:
-        """Take an `accept` message; durable when it returns. Raises Refused, TornFile."""
-        acceptance = Acceptance.read(self._store, message)
+    def accept(self, user: str, message: AcceptMessage, payload: bytes) -> Outcome:
+        """Take an `accept` message; durable when it returns. Raises Refused, ValueError, TornFile."""
+        acceptance = Acceptance.read(self._store, message, payload)
         folded = self._folds.get(message.image)
         patches = self._patches(acceptance, folded)
         labels = acceptance.labels(user, patches)

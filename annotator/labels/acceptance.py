@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from annotator.labels.commit import Refused
 from annotator.labels.numbering import Free, NumberSources, number_patches
-from annotator.protocol.incoming import AcceptMessage
-from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, plane
+from annotator.protocol.frames import decode_runs
+from annotator.protocol.incoming import AcceptMessage, PixelBox
+from annotator.protocol.prompts import box_within
+from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, plane, slice_shape
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow, NewLabel
@@ -27,21 +29,25 @@ class Acceptance:
     image: ImageRow
     prediction: PredictionRow
     gone: tuple[int, ...]  # classes that are no more, or not what they were when this was proposed
+    seen: (
+        NDArray[np.uint8] | None
+    )  # (rows, columns) of one slice: the objects that a person chose, as they saw them
 
     @classmethod
-    def read(cls, store: Store, message: AcceptMessage) -> "Acceptance":
-        """Raises Refused, and LookupError for an unknown image."""
-        if len(message.id) > MAX_ID:
-            raise Refused(f"the id of an acceptance has at most {MAX_ID} characters; reload the page")
+    def read(cls, store: Store, message: AcceptMessage, payload: bytes) -> "Acceptance":
+        """`payload`: runs of the classes seen, over the message's box. Raises Refused, ValueError, BadFrame, and
+        LookupError for an unknown image."""
+        check_act_id(message.id)
         image = store.image(message.image)
         prediction = store.predictions.newest(message.image, message.producer)
         if not message.lo < message.hi <= image.shape[message.axis]:
             raise Refused("the range to accept lies outside the volume; choose it again")
         if prediction is None:
             raise Refused("there is nothing to accept yet; label an object on one slice first")
-        if message.prediction not in (None, prediction.id):
+        if message.box is None and message.prediction not in (None, prediction.id):
             raise Refused("the fill was renewed since you saw it; look at it once more and accept again")
-        return cls(message, image, prediction, _gone(store, prediction))
+        seen = None if message.box is None else _seen(message, message.box, payload, image.shape)
+        return cls(message, image, prediction, _gone(store, prediction), seen)
 
     @property
     def region(self) -> Region:
@@ -49,8 +55,12 @@ class Acceptance:
 
     def patches(self, folded: Folded) -> list[SlicePatch]:
         """Each slice on which something is accepted: unlabelled voxels of which the proposal is certain
-        enough. What is of a class that is gone is left out."""
+        enough, or which a person chose. What is of a class that is gone is left out."""
         axis, limit = self.message.axis, self.message.min_confidence * 255
+        if self.seen is not None:
+            free = self._known(folded, self.message.lo) == UNLABELLED
+            taken = np.where(free & ~np.isin(self.seen, self.gone), self.seen, UNLABELLED)
+            return [(self.message.lo, _patch(taken))] if (taken != UNLABELLED).any() else []
         classes, confidence = self.prediction.classes(), self.prediction.confidence()
         found = []
         for k in range(self.message.lo, self.message.hi):
@@ -97,7 +107,6 @@ class Acceptance:
             "range": [message.lo, message.hi],
             **({"prior": self.prediction.prior} if self.prediction.prior else {}),
         }
-        ids = [f"{message.id}--{n}" for n in range(1, len(patches))] + [message.id]
         return [
             NewLabel(
                 ref=SliceRef(self.image.id, message.axis, k),
@@ -108,13 +117,38 @@ class Acceptance:
                 seconds=message.seconds / len(patches),
                 prompts={"accepted": note},
             )
-            for (k, patch), each in zip(patches, ids, strict=True)
+            for (k, patch), each in zip(patches, act_ids(message.id, len(patches)), strict=True)
         ]
 
     def _known(self, folded: Folded, index: int) -> NDArray[np.uint8]:
         """(rows, columns) of a slice."""
         region = slice_region(self.image.shape, self.message.axis, index)
         return folded.region(region).squeeze(self.message.axis)
+
+
+def act_ids(client_id: str, count: int) -> list[str]:
+    """Of the events of one act: the others' ids follow from the id that undo names, and its own comes last."""
+    return [f"{client_id}--{n}" for n in range(1, count)] + [client_id]
+
+
+def check_act_id(client_id: str) -> None:
+    if len(client_id) > MAX_ID:
+        raise Refused(f"the id of such a change has at most {MAX_ID} characters; reload the page")
+
+
+def _seen(
+    message: AcceptMessage, pixel_box: PixelBox, payload: bytes, shape: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """(rows, columns): a class where an object is chosen, else UNLABELLED."""
+    if message.hi != message.lo + 1:
+        raise Refused("objects are accepted on one slice at a time; choose them again")
+    out = np.full(slice_shape(shape, message.axis), UNLABELLED, np.uint8)
+    box = box_within(pixel_box, out.shape)
+    classes = decode_runs(payload, box.shape)
+    if not np.isin(classes, [*range(1, MAX_CLASS + 1), UNLABELLED]).all():
+        raise Refused("what was chosen is no object; choose it again")
+    out[box.r0 : box.r1, box.c0 : box.c1] = classes
+    return out
 
 
 def _gone(store: Store, prediction: PredictionRow) -> tuple[int, ...]:

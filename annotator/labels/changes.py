@@ -4,8 +4,15 @@ from annotator.labels.accept import Accepting
 from annotator.labels.clearing import Clearing
 from annotator.labels.commit import Commits, Outcome, Refused
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.object_acts import ObjectActs
 from annotator.labels.undoing import Undoing
-from annotator.protocol.incoming import AcceptMessage, ClearMessage, CommitMessage, UndoMessage
+from annotator.protocol.incoming import (
+    AcceptMessage,
+    ClearMessage,
+    CommitMessage,
+    ObjectsMessage,
+    UndoMessage,
+)
 from annotator.protocol.outgoing import ack
 from storage.store import Store
 
@@ -17,6 +24,7 @@ class Changes:
         self._store, self._folds = store, folds
         self._commits, self._accepting = Commits(store, folds), Accepting(store, folds)
         self._undoing, self._clearing = Undoing(store, folds), Clearing(store, folds)
+        self._objects = ObjectActs(store, folds)
 
     def take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Durable when it returns. The same message again changes nothing and gets the first answer. Raises Refused,
@@ -39,7 +47,9 @@ class Changes:
 
     def _take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         if isinstance(message, AcceptMessage):
-            return self._accepting.accept(user, message)
+            return self._accepting.accept(user, message, payload)
+        if isinstance(message, ObjectsMessage):
+            return self._objects.take(user, message)
         if isinstance(message, UndoMessage):
             return self._undoing.take(user, message)
         if isinstance(message, ClearMessage):

@@ -8,6 +8,7 @@ from typing import Any
 
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol.outgoing import Message
+from learners.text import count_of
 from storage.events.acts import ActRow, NewAct
 from storage.formats import Grid, grid_of_image
 from storage.formats.reoriented import Ends, as_told, reoriented
@@ -175,11 +176,19 @@ class Repair:
         act = self._store.acts.get(act_id)
         if self._store.bin.emptied(act_id):
             raise LookupError("what that step deleted is gone for good")
+        if other := self._store.acts.replaced_by(act_id) if back else self._store.acts.waits_for(act_id):
+            raise ValueError(f"“{other}” belongs to the same labels; {'undo' if back else 'do'} that first")
         images = self._store.acts.images(act_id)
         (self._store.acts.take_back if back else self._store.acts.bring_again)(act_id, user)
         images |= self._turned(act, back=back)
         self._settle(frozenset(images))
-        return Repaired(f"{'Undid' if back else 'Did again'}: {act.title}", frozenset(images))
+        stay = len(self._store.bin.imported_by(act_id)) if back else 0
+        kept = (
+            f"; {count_of(stay, 'image')} with labels of people {'stays' if stay == 1 else 'stay'}"
+            if stay
+            else ""
+        )
+        return Repaired(f"{'Undid' if back else 'Did again'}: {act.title}{kept}", frozenset(images))
 
     def _turned(self, act: ActRow, *, back: bool) -> set[int]:
         """What an act did beside label events; the images that this is about."""

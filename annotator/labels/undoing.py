@@ -28,6 +28,8 @@ class Undoing:
         with self._store.together():
             rows = change(message.target, client_id=message.id, author=user)
             self._store.class_rows.check_meanings()
+            if message.t == "redo":
+                self._check_said(rows)
             last = rows[-1]
             shape = self._store.image(last.image_id).shape
             region = region_around(shape, rows)
@@ -44,6 +46,13 @@ class Undoing:
         states = self._store.slice_states(last.image_id)
         told = broadcasts(Change(last.image_id, region, user), folded, states)
         return Outcome(reply, told, classes_changed=back)
+
+    def _check_said(self, rows: list[LabelRow]) -> None:
+        """Raises LookupError where nothing of a step is said any more."""
+        today = {row.id: row.classes for row in self._store.labels(rows[0].image_id)}
+        said = [row for row in rows if row.classes]
+        if said and not any(today.get(row.id, row.classes) for row in said):
+            raise LookupError("the class of that step was deleted with its labels; undo that in Data first")
 
 
 def without_members(events: list[Event]) -> list[Event]:

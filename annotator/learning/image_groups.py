@@ -21,7 +21,8 @@ class GroupReport:
 def import_groups(store: Store, path: Path, column: str = "group") -> GroupReport:
     """Rows of image and group; what earlier files said of other images stays. Raises ValueError."""
     _, images = store.images(limit=-1)
-    names, groups, refused, said = image_names(images), read_groups(store), [], 0
+    names, groups = image_names(images, store.sources.copies()), read_groups(store)
+    refused, said = [], 0
     for row in read_table(path, (Column("image", ("file",)), Column(column))):
         number, name, group = row.line, row.cells["image"], row.cells[column]
         try:

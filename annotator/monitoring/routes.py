@@ -6,10 +6,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_la
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from annotator.access.guard import HEALTH, METRICS
-from annotator.access.sessions import SESSION_KEY
 from annotator.monitoring.health import WELL, Health
 from annotator.monitoring.state_gauges import StateGauges
-from annotator.web.context import AppContext
+from annotator.web.context import AppContext, administers
 
 BEARER = "bearer "
 REFUSED = "Metrics are for administrators: sign in as one, or send `Authorization: Bearer TOKEN`."
@@ -37,9 +36,9 @@ def make_router(context: AppContext) -> APIRouter:
 
 
 def _may_read(context: AppContext, request: Request) -> bool:
-    sessions = context.sessions
-    session = request.scope.get(SESSION_KEY)
-    if session is not None and sessions.is_administrator(session):
+    if administers(context, request):
         return True
     said = request.headers.get("authorization", "")
-    return said.lower().startswith(BEARER) and sessions.metrics_token.fits(said[len(BEARER) :].strip())
+    return said.lower().startswith(BEARER) and context.sessions.metrics_token.fits(
+        said[len(BEARER) :].strip()
+    )

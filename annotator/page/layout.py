@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from annotator.exchange.writers import WRITERS
+from annotator.exchange.writers import WRITERS, usual_formats
 from annotator.page.components import STATIC, STYLES, canvas, panel
 from annotator.page.gradio_import import gr
 
@@ -132,7 +132,7 @@ def _data_tab() -> None:
         gr.HTML("<h2>Export labels</h2>", elem_classes="sw-heading")
         formats = gr.CheckboxGroup(
             [(entry.title, name) for name, entry in WRITERS.items()],
-            value=list(WRITERS),
+            value=list(usual_formats()),
             label="Formats",
             elem_id="export-formats",
         )

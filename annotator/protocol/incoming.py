@@ -140,6 +140,20 @@ class AcceptMessage(IncomingMessage):
     producer: Annotated[str, Field(max_length=200)] | None = None
     prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
     number: bool = False
+    box: PixelBox | None = None
+    seconds: Seconds = 0.0
+
+
+class ObjectsMessage(SliceMessage):
+    """`at`: a voxel (z, y, x) of each object; `axis` and `index`: the slice on which the person sees them."""
+
+    t: Literal["objects"]
+    id: ClientId
+    do: Literal["merge", "split", "delete", "class", "number"]
+    at: Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=1000)] = ()
+    line: BoxNumbers | None = None
+    value: Annotated[int, Field(ge=1, le=MAX_CLASS)] | None = None
+    base_rev: Count
     seconds: Seconds = 0.0
 
 
@@ -155,7 +169,7 @@ class PingMessage(IncomingMessage):
 
 
 CommitMessage = (
-    LabelMessage | CompleteMessage | ClearMessage | AcceptMessage | UndoMessage
+    LabelMessage | CompleteMessage | ClearMessage | AcceptMessage | ObjectsMessage | UndoMessage
 )  # what changes labels
 AnyMessage = OpenMessage | LookMessage | PredictMessage | MendMessage | CommitMessage | PingMessage
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="t")])

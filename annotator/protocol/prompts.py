@@ -31,5 +31,5 @@ def box_within(box: PixelBox, shape: tuple[int, int]) -> Box:
     """Raises ValueError where it is not within a slice of (rows, columns)."""
     out = Box(*box)
     if out.r1 > shape[0] or out.c1 > shape[1]:
-        raise ValueError("the mask to refine reaches outside its slice; click again")
+        raise ValueError("the mask reaches outside its slice; click again")
     return out

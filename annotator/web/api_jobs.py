@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import AfterValidator, Field
 from starlette.responses import FileResponse, Response
 
@@ -14,9 +14,11 @@ from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import ImageId
 from annotator.web.bodies import JobId, Name, RequestBody
-from annotator.web.context import AppContext, empty_folder
+from annotator.web.context import AppContext, administers, empty_folder
+from annotator.web.errors import AdministratorsOnly
 
 KEPT_EXPORTS = 5
+NOT_YOURS = "backups are for administrators, so ask one for it; your own labels you can export"
 
 
 class ExportBody(RequestBody):
@@ -57,17 +59,25 @@ def _add_jobs(router: APIRouter, context: AppContext) -> None:
 
 def _add_backups(router: APIRouter, context: AppContext) -> None:
     @router.post("/backup")
-    async def start_backup() -> Any:
+    async def start_backup(request: Request) -> Any:
+        await run_sync(_need_administrator, context, request)
         return {"job": context.jobs.start("backup", lambda job: _back_up(context, job)).id}
 
     @router.get("/backup/{job_id}")
-    async def fetch_backup(job_id: JobId) -> Response:
+    async def fetch_backup(request: Request, job_id: JobId) -> Response:
+        await run_sync(_need_administrator, context, request)
         job = context.jobs.get(job_id)
         path = _backups(context) / f"{job.id}.zip"
         if job.kind != "backup" or job.url is None or not path.is_file():
             raise LookupError("this backup is not there any more; back up again")
         name = f"{context.workflow.store.root.name}-backup.zip"
         return FileResponse(path, filename=name, media_type="application/zip")
+
+
+def _need_administrator(context: AppContext, request: Request) -> None:
+    """An archive holds all there is, also what was deleted. Raises AdministratorsOnly."""
+    if not administers(context, request):
+        raise AdministratorsOnly(NOT_YOURS)
 
 
 def _back_up(context: AppContext, job: Job) -> str:

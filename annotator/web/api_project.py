@@ -12,7 +12,7 @@ from annotator.jobs import Job
 from annotator.protocol import outgoing
 from annotator.protocol.incoming import ClientId, ImageId, Index
 from annotator.web.bodies import ClassId, Name, RequestBody, Search
-from annotator.web.context import AppContext, person
+from annotator.web.context import AppContext, administers, person
 from storage.image_states import ImageQuery, Trait
 
 NEEDED = {
@@ -57,6 +57,7 @@ def _add_facts(router: APIRouter, context: AppContext) -> None:
     @router.get("/project")
     async def project(request: Request) -> Any:
         facts = {"id": context.sessions.project_id, "sign_in": not context.sessions.lets_local_in}
+        facts["administrator"] = await run_sync(administers, context, request)
         return {**facts, **await run_sync(workflow.project, person(request))}
 
     @router.get("/images")

@@ -26,8 +26,16 @@ class RedrawBody(RequestBody):
 
 
 def make_router(context: AppContext, background: Background) -> APIRouter:
-    fills, proposals = background.fills, background.proposals
     router = APIRouter(prefix="/api")
+    _add_proposals(router, context, background)
+    _add_advice(router, context, background)
+    _add_fills(router, background)
+    return router
+
+
+def _add_proposals(router: APIRouter, context: AppContext, background: Background) -> None:
+    """What is proposed, as arrays."""
+    fills, proposals = background.fills, background.proposals
 
     @router.get("/images/{image_id}/prediction")
     async def prediction(
@@ -44,10 +52,6 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
             _slab, request, proposals, (image_id, z0, z1, producer), limiter=context.reading
         )
 
-    @router.get("/images/{image_id}/places")
-    async def places(image_id: ImageId) -> Any:
-        return await run_sync(background.places.of, image_id, limiter=context.reading)
-
     @router.get("/images/{image_id}/trust")
     async def trust(
         request: Request,
@@ -61,9 +65,17 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
 
         return await run_sync(answer, limiter=context.reading)
 
+
+def _add_advice(router: APIRouter, context: AppContext, background: Background) -> None:
+    """Where to label."""
+    workflow, proposals = context.workflow, background.proposals
+
+    @router.get("/images/{image_id}/places")
+    async def places(image_id: ImageId) -> Any:
+        return await run_sync(background.places.of, image_id, limiter=context.reading)
+
     @router.get("/images/{image_id}/guide")
     async def begin(image_id: ImageId, planes: Annotated[int, Query(ge=2, le=3)] = 2) -> Any:
-        workflow = context.workflow
         return await run_sync(guide, workflow.store, workflow.folds, image_id, planes)
 
     @router.get("/images/{image_id}/next-slice")
@@ -73,6 +85,11 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
         producer: Name | None = None,
     ) -> Any:
         return await run_sync(proposals.next_slice, image_id, rule, producer)
+
+
+def _add_fills(router: APIRouter, background: Background) -> None:
+    """What is to be filled or drawn anew, and by whom."""
+    fills = background.fills
 
     @router.post("/images/{image_id}/redraw")
     async def redraw(image_id: ImageId, whose: RedrawBody) -> Any:
@@ -85,8 +102,6 @@ def make_router(context: AppContext, background: Background) -> APIRouter:
         if choice.image is not None:
             await run_sync(fills.refresh, choice.image)
         return {}
-
-    return router
 
 
 def _slab(request: Request, proposals: VolumeProposals, which: tuple[int, int, int, str | None]) -> Response:

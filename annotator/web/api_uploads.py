@@ -45,6 +45,7 @@ class ChosenMasks(RequestBody):
 
 class ImportBody(RequestBody):
     masks: Annotated[list[ChosenMasks], Field(max_length=1000)] = []
+    copies: Literal["", "same", "both"] = ""
     take_headers: bool = False
 
 
@@ -150,7 +151,7 @@ def _as_decided(context: AppContext, batch: UploadBatch, body: ImportBody, job: 
 
     store, plan = context.workflow.store, batch.seen.plan
     choices = {chosen.family: _choices(chosen) for chosen in body.masks}
-    request = replace(plan.request, families=choices, take_headers=body.take_headers)
+    request = replace(plan.request, families=choices, copies=body.copies, take_headers=body.take_headers)
     decide_values(plan, request, facts_of(store))
     plan.sight.move_to(job)
     with as_one_act(store, _shown(batch.files)):

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 from fastapi import Request, WebSocket
 
-from annotator.access.sessions import Sessions, user_of
+from annotator.access.sessions import SESSION_KEY, Sessions, user_of
 from annotator.jobs import Jobs
 from annotator.monitoring.meters import Meters
 from annotator.prompting.prompt_line import PromptLine
@@ -82,6 +82,12 @@ def person(connection: Request | WebSocket) -> str:
     if user is None:
         raise PermissionError("the guard let a stranger through")
     return user
+
+
+def administers(context: AppContext, request: Request) -> bool:
+    """Whether an administrator asks. Reads the accounts."""
+    session = request.scope.get(SESSION_KEY)
+    return session is not None and context.sessions.is_administrator(session)
 
 
 def cache_control(context: AppContext, request: Request) -> str:

@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
 
 
+class AdministratorsOnly(Exception):
+    """Somebody asks for what is not for everybody."""
+
+
 @dataclass(frozen=True)
 class ErrorReply:
     line: str
@@ -38,6 +42,8 @@ def describe_error(error: BaseException) -> ErrorReply:
         return ErrorReply(sentence(str(error)), 500)
     if isinstance(error, DownloadFailed):
         return ErrorReply(sentence(str(error)), 502, retry=True)
+    if isinstance(error, AdministratorsOnly):
+        return ErrorReply(sentence(str(error)), 403)
     if isinstance(error, Busy):
         return ErrorReply(str(error), 409, retry=True)
     if type(error) is LookupError:

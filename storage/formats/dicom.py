@@ -28,6 +28,9 @@ from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.privacy import Identities
 from storage.scan import Preset, Scan, robust_window, value_range
 
+PLACE_LOST = (
+    "its slices do not say how they lie: they keep the order of their numbers, and left and right are unknown"
+)
 CT_PRESETS: tuple[Preset, ...] = (
     ("soft tissue", -160.0, 240.0), ("lung", -1350.0, 150.0), ("bone", -500.0, 1300.0), ("brain", 0.0, 80.0),
 )  # fmt: skip
@@ -41,6 +44,7 @@ class Series:
     modality: str | None
     number: int | None
     key: str  # unlike any other series'; never shown
+    uid: str = ""  # never shown
 
 
 class Collector:
@@ -75,7 +79,7 @@ class Collector:
         for key, slices in self._groups.items():
             for number, group in enumerate(clustered(slices, same_grid)):
                 name = repr((*key, number) if number else key)
-                found.append(Series(tuple(group), *self._facts[key], key=name))
+                found.append(Series(tuple(group), *self._facts[key], key=name, uid=str(key[0])))
         return sorted(found, key=lambda series: self._order[id(series.slices[0])])
 
 
@@ -87,9 +91,15 @@ def read_series(series: Series) -> list[tuple[Scan, str]]:
     return [(_read_volume(part, series.modality), note) for part in split(unique)]
 
 
+def ordered_parts(series: Series) -> list[list[Slice]]:
+    """The slices of each scan that `read_series` would make, in the order of its file grid."""
+    return [_in_order(part)[0] for part in split(_without_copies(series.slices))]
+
+
 def look(series: Series) -> list[Look]:
     """Of each scan that `read_series` would make, by headers alone."""
-    return [Look(_grid(*_in_order(part))) for part in split(_without_copies(series.slices))]
+    grids = (_grid(*_in_order(part)) for part in split(_without_copies(series.slices)))
+    return [Look(grid, _lost(grid)) for grid in grids]
 
 
 def read(path: Path) -> Scan:
@@ -137,8 +147,13 @@ def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
         window=window if window and pixels.ndim == 3 else robust_window(pixels),
         value_range=value_range(pixels),
         presets=CT_PRESETS if modality == "CT" else (),
-        remarks=(DEEP_COLOUR,) if stack.deep_colour else (),
+        remarks=(*_lost(grid), *((DEEP_COLOUR,) if stack.deep_colour else ())),
     )
+
+
+def _lost(grid: Grid) -> tuple[str, ...]:
+    """What a stack of slices does not say about its place; of a single picture nobody expects it."""
+    return (PLACE_LOST,) if grid.shape[2] > 1 and not grid.oriented else ()
 
 
 def _grid(ordered: list[Slice], affine: NDArray[np.float64] | None) -> Grid:

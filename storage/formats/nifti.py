@@ -5,7 +5,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -38,6 +38,7 @@ PLACE_LOST = (
 )
 FORMS_DIFFER = "its sform and qform place it differently, and the sform is taken"
 HALF_A_VOXEL = 0.5
+SIZE_MISSING = "its voxel size is missing along an axis, where the largest of the others is taken"
 UNKNOWN_UNIT = "its unit of length is none that NIfTI knows, so its sizes are taken as millimetres"
 
 
@@ -84,10 +85,15 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
     as both forms, or as spacing alone where the file gave no orientation.
     """
     wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
-    source = grid.to_source(labels).astype(wide)
+    write_image(path, labels.astype(wide), grid)
+
+
+def write_image(path: Path, values: NDArray[Any], grid: Grid) -> None:
+    """As `write_labels`, for (Z, Y, X) of any type, which is kept."""
+    source = grid.to_source(values)
     second = grid.header.get("version") == 2
     header = Nifti2Header() if second else Nifti1Header()
-    header.set_data_dtype(wide)
+    header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape)
     _fill(header, grid)
     image = Nifti2Image(source, None, header) if second else Nifti1Image(source, None, header)
@@ -113,7 +119,12 @@ def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
     header = image.header
     itemsize = header.get_data_dtype().itemsize
     check_size(image.shape, itemsize)
-    needed = int(header["vox_offset"]) + math.prod(image.shape) * itemsize
+    offset = int(cast(Any, image.dataobj).offset)
+    if offset < header.sizeof_hdr:
+        raise FileRefused(
+            "it says that its pixels begin inside its header; write it anew with another program"
+        )
+    needed = offset + math.prod(image.shape) * itemsize
     check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
     place = _place(path, header, shape)
     grid = grid_of("nifti", shape, place.affine, oriented=place.oriented, header=_header_facts(header))
@@ -137,7 +148,11 @@ def _place(path: Path, header: Nifti1Header, shape: tuple[int, int, int]) -> Pla
         and not _agree(forms[0], forms[1], shape)
     ):
         remarks.append(FORMS_DIFFER)
-    affine = _by_zooms(path, header) if found is None else found
+    affine = found
+    if found is None and any(zooms := _zooms(path, header)):
+        affine = np.diag([*(v or max(zooms) for v in zooms), 1.0])
+        if any(size > 1 and not zoom for size, zoom in zip(shape, zooms, strict=True)):
+            remarks.append(SIZE_MISSING)
     if affine is not None:
         affine[:3] *= UNIT_MM.get(unit, 1.0)
     return Place(affine, found is not None, tuple(remarks))
@@ -182,14 +197,11 @@ def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDA
     return rescale(stored, float(proxy.slope), float(proxy.inter))
 
 
-def _by_zooms(path: Path, header: Nifti1Header) -> NDArray[np.float64] | None:
-    """Voxel sizes alone; one that is missing is taken to be the largest of the others, None where all are."""
+def _zooms(path: Path, header: Nifti1Header) -> list[float]:
+    """Voxel sizes; 0 where one is missing."""
     with ImageOpener(str(path)) as file:
         raw = type(header).from_fileobj(file, check=False)  # nibabel mends a size of 0 into 1
-    zooms = [abs(float(v)) if math.isfinite(v) else 0.0 for v in raw["pixdim"][1:4]]
-    if not any(zooms):
-        return None
-    return np.diag([*(v or max(zooms) for v in zooms), 1.0])
+    return [abs(float(v)) if math.isfinite(v) else 0.0 for v in raw["pixdim"][1:4]]
 
 
 def _header_facts(header: Nifti1Header) -> dict[str, Any]:

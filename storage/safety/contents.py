@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.safety.looking import look_at
+from storage.safety.schema_version import refuse_newer
 
 DATABASE = "project.db"
 ROUND_FILES = "select id from rounds where status = 'done'"
@@ -77,7 +78,14 @@ def forget_proposals(database: Path, there: Container[str]) -> int:
 
 
 def _reading(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    """Raises NewerProject."""
+    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        refuse_newer(connection)
+        return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _derived(root: Path, proposals: set[str], rounds: set[str]) -> Iterator[str]:

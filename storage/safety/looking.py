@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from sqlite_utils import Database as Tables
 
+from storage.safety.schema_version import refuse_newer
 from storage.safety.scratch import LEAST, NoScratch, scratch_folder
 from storage.schema import migration
 
@@ -33,7 +34,7 @@ class LookedAt:
 def look_at(path: Path) -> LookedAt:
     """SQLite keeps notes beside a database even to read it. Where the folder forbids that, a copy is read, or what is
     large and has no journal, as it stands. A database of an older version is read as a copy too. Raises
-    sqlite3.DatabaseError, NoScratch."""
+    sqlite3.DatabaseError, NoScratch, NewerProject."""
     look = _as_it_is(path)
     if not _behind(look.connection):
         return look
@@ -74,6 +75,7 @@ def _opened(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
     try:
         connection.execute("pragma temp_store = memory")
+        refuse_newer(connection)
         if connection.execute("select 1 from sqlite_master where name = ?", [COUNTED]).fetchone():
             _shadow(connection)
         return connection

@@ -1,5 +1,6 @@
 """The look before an import as a person uses it: read it, change what a value means, take it; in Chromium."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,38 @@ def test_an_open_question_leaves_masks_out_until_it_is_answered(
     assert {names[v] for v in np.unique(known) if v} == {"cell"}
 
 
+def test_a_copy_joins_the_image_that_is_here_unless_somebody_keeps_both(
+    page: Page, server: RunningServer, tmp_path: Path
+) -> None:
+    first = data_set(tmp_path / "set", 40, np.where(VALUES == 1, 1, 0).astype(np.uint8))
+    take(page, upload(page, first), "3 imported, 2 masks as labels, 1 left out")
+    copy = tmp_path / "copies"
+    for part in ("images", "labels"):
+        (copy / part).mkdir(parents=True)
+        mask = Image.fromarray(np.where(VALUES == 2, 2, 0).astype(np.uint8))
+        path = copy / part / "copy.png"
+        shutil.copy(first / "images/41.png", path) if part == "images" else mask.save(path)
+    look = upload(page, copy)
+    choice = look.get_by_role("group", name="1 file has the pixels of another image")
+    proposed = choice.get_by_role("radio", name="As proposed: 1 as the image that is here")
+    expect(proposed).to_be_checked()
+    row = look.get_by_role("option").filter(has_text="images/copy.png")
+    expect(row).to_contain_text("it has the same pixels as set/images/41.png, which is in the project")
+    take(page, look, "0 imported, 1 masks as labels, 1 with the pixels of another image and taken as it")
+    known, _ = labelled(server, "41.png")
+    assert np.array_equal(known, np.where(VALUES == 255, 0, VALUES))
+    look = upload(page, copy)
+    look.get_by_role("radio", name="Each is an image of its own").check()
+    take(page, look, "1 imported, 1 masks as labels")
+    known, _ = labelled(server, "copy.png")
+    assert np.array_equal(known, np.where(VALUES == 2, 2, 0))
+
+
+def take(page: Page, look: Locator, told: str) -> None:
+    look.get_by_role("button", name="Import").click()
+    expect(page.get_by_text(told).first).to_be_visible(timeout=SLOW)
+
+
 def test_ten_thousand_files_scroll(page: Page) -> None:
     def images(route) -> None:  # as the server would answer; the files themselves would take minutes
         query = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
@@ -149,6 +182,8 @@ def test_ten_thousand_files_scroll(page: Page) -> None:
         "passed": [],
         "warnings": [],
         "headers": 0,
+        "alike": 0,
+        "taken": 0,
     }
     page.route("**/upload/0123456789abcdef/look", lambda route: route.fulfill(json=facts))
     page.evaluate(

@@ -1,6 +1,7 @@
 """Where one is signed in, in the page: two browsers of one person, one of which signs the other out."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from annotator.access.accounts import Accounts
+from tests.page.test_workspace import tab
 from tests.support.chromium import READY, PageWatch, RunningServer, new_context, start_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -17,9 +19,15 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a project `p` of ann's."""
     folder = tmp_path_factory.mktemp("signed-in")
     Accounts(folder / "p" / "private").add_user("ann", PASSWORD)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
     Image.fromarray(np.zeros((40, 60), np.uint8)).save(folder / "a.png")
     running = start_server(folder, "a.png", "--project", "p", "--no-fill", "--no-download")
     yield running
@@ -54,3 +62,17 @@ def test_a_person_signs_another_browser_out_and_then_this_one(browser: Browser, 
     expect(page.get_by_label("Password")).to_be_visible()
     for one in (page, elsewhere):
         one.context.close()
+
+
+def test_only_an_administrator_is_offered_a_backup(browser: Browser, server: RunningServer, folder: Path):
+    page = sign_in(browser, server)
+    tab(page, "Data")
+    backup = page.get_by_role("button", name="Back up the project")
+    expect(page.get_by_text("only administrators make one")).to_be_visible()
+    expect(backup).to_be_hidden()
+    Accounts(folder / "p" / "private").set_administrator("ann", True)
+    page.reload()
+    page.wait_for_selector(READY, timeout=60_000)
+    tab(page, "Data")
+    expect(backup).to_be_visible()
+    page.context.close()

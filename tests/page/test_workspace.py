@@ -287,6 +287,16 @@ def test_an_image_is_described_once_for_each_time_it_is_opened(page: Page) -> No
     assert page.title() == page.evaluate("() => window.slicewise.session.image.name") + " · Slicewise"
 
 
+def test_of_two_wishes_for_one_image_the_newer_one_shows_its_slice(page: Page) -> None:
+    page.evaluate("""async () => {
+        const { session } = window.slicewise, { items } = await (await fetch("/api/images")).json();
+        const { id } = items.find((one) => one.shape[0] > 9 && one.id !== session.image.id);
+        await Promise.all([5, 8].map((index) => session.open(id, { axis: 0, index })));
+    }""")
+    wait_state(page, "state.image === window.slicewise.session.image.id && state.cursor[0] === 8")
+    assert page.evaluate("() => window.slicewise.session.opening") is None
+
+
 def test_window_numbers_and_presets_drive_the_canvas(page: Page) -> None:
     page.get_by_role("spinbutton", name="Window from").fill("-50")
     page.get_by_role("spinbutton", name="Window to").fill("150")

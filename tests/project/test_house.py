@@ -21,7 +21,7 @@ LONG = {  # to be split
     "tests/annotator/web/test_websocket.py",
     "tests/learners/test_propagate.py",
     "tests/learners/test_reference.py",
-    "tests/page/test_canvas_engine.py",
+    "tests/page/canvas/test_canvas_engine.py",
     "tests/page/test_workspace.py",
     "tests/storage/test_formats.py",
 }

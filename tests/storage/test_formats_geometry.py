@@ -1,5 +1,6 @@
 """Tolerances are parts of a voxel, at micrometres as at millimetres; units and odd headers are honoured or named."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage
 
 from storage import formats
-from storage.formats import FileRefused
+from storage.formats import FileRefused, dicom
+from storage.formats.privacy import Identities
 from storage.scan import Scan
 from tests.storage.test_formats_dicom import dataset, read_all, volume
 
@@ -329,3 +331,50 @@ def test_vectors_that_are_no_colours_are_refused(tmp_path: Path):
     with pytest.raises(FileRefused, match="are no colours"):
         formats.read(tmp_path / "a.nrrd")
     assert formats.read(tmp_path / "b.nrrd").channels == 3
+
+
+@pytest.mark.parametrize("missing", [0.0, np.nan])
+def test_a_voxel_size_that_is_missing_along_an_axis_is_told(tmp_path: Path, missing: float):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 0)  # neither qform nor sform
+    struct.pack_into("<fff", content, 80, missing, 1.0, 2.0)
+    path.write_bytes(content)
+    scan = formats.read(path)
+    assert scan.spacing_mm == (2, 1, 2) and "voxel size is missing along an axis" in scan.remarks[0]
+
+
+def test_pixels_that_begin_inside_the_header_are_refused(tmp_path: Path):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, 0.0)
+    path.write_bytes(content)
+    with pytest.raises(FileRefused, match="begin inside its header"):
+        formats.read(path)
+
+
+@pytest.mark.parametrize("directions", [None, [0] * 6, [1, 0, 0, 0.5, 0.8660254, 0]])
+def test_slices_that_do_not_say_how_they_lie_are_told(tmp_path: Path, directions: Any):
+    paths = series(tmp_path / "s", up(*range(5)), ImageOrientationPatient=directions)
+    (scan,) = read_all(*paths)
+    assert scan.marks is None and scan.remarks == (dicom.PLACE_LOST,)
+    (seen,) = [seen for one in dicom_series(paths) for seen in formats.look_at_series(one)]
+    assert seen.remarks == scan.remarks
+    (single,) = read_all(*series(tmp_path / "one", up(0), ImageOrientationPatient=directions))
+    assert not single.remarks
+
+
+def dicom_series(paths: list[Path]) -> list[dicom.Series]:
+    collector = dicom.Collector(Identities("salt"))
+    for path in paths:
+        collector.add(path)
+    return collector.series()
+
+
+def test_a_gap_is_told_by_distances_that_occur(tmp_path: Path):
+    with pytest.raises(
+        FileRefused, match=r"2.00 mm between slices 3 and 4, 1.00 mm elsewhere \(2 such gaps\)"
+    ):
+        read_all(*series(tmp_path / "s", up(0, 1, 2, 4, 6)))

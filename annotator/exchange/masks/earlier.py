@@ -28,10 +28,21 @@ class ImportedMask:
 
 
 @dataclass(frozen=True)
+class NewerMask:
+    """A mask that comes in, and what its import says."""
+
+    mask: ImportedMask
+    origin: str
+    batch: str  # names the import
+    spoken: Collection[int]  # the classes that the import names
+
+
+@dataclass(frozen=True)
 class EarlierMask:
     """The living labels that one import of one file made of an image."""
 
     origin: str
+    batch: str
     labels: tuple[LabelRow, ...]
 
 
@@ -88,16 +99,15 @@ def taken_over(union: Union) -> str:
     return f"{count_of(union.taken_over, 'voxel')} of other classes from {', '.join(union.beside)} become its own"
 
 
-def unite(
-    image: ImageRow, mask: ImportedMask, origin: str, *, before: Sequence[LabelRow], spoken: Collection[int]
-) -> Union:
-    """`before`: the image's imported labels that live; `spoken`: the classes that the import of the mask names."""
+def unite(image: ImageRow, newer: NewerMask, before: Sequence[LabelRow]) -> Union:
+    """`before`: the image's imported labels that live. Masks of two copies of the image in one import add up."""
     groups = _earlier(before)
-    same = [group for group in groups if same_origin(group.origin, origin)]
-    union = Union(mask, _labels(same), replaced=_origins(same))
+    same = [group for group in groups if same_origin(group.origin, newer.origin)]
+    union = Union(newer.mask, _labels(same), replaced=_origins(same))
     stays: list[ImportedMask] = []
     for group in (group for group in groups if group not in same):
-        union, left = _with(image, union, group, spoken)
+        together = newer.batch != "" and group.batch == newer.batch
+        union, left = _with(image, union, group, () if together else newer.spoken)
         stays += left
     return _beside(union, stays)
 
@@ -107,7 +117,7 @@ def _earlier(labels: Iterable[LabelRow]) -> list[EarlierMask]:
     groups: dict[tuple[str, str], list[LabelRow]] = {}
     for label in labels:
         groups.setdefault((origin_of(label), str(label.prompts.get("import", ""))), []).append(label)
-    return [EarlierMask(origin, tuple(rows)) for (origin, _), rows in groups.items()]
+    return [EarlierMask(origin, batch, tuple(rows)) for (origin, batch), rows in groups.items()]
 
 
 def _with(

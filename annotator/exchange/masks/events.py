@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from annotator.exchange.import_act import AUTHOR
 from annotator.exchange.masks.earlier import (
     ImportedMask,
+    NewerMask,
     Union,
     imported_labels,
     origin_of,
@@ -83,11 +84,11 @@ def import_mask(store: Store, image: ImageRow, source: MaskSource, meaning: Mask
     labels = store.labels(image.id)
     before = imported_labels(labels)
     key = _key(image, mask)
-    if _is_said(source, key, before):
+    if _is_said(source, key, before, mask):
         return MaskOutcome(0)
     known = {row.name: row.id for row in store.classes()}
     spoken = {known[name] for name in _names(meaning) if name in known}
-    union = unite(image, mask, source.origin, before=before, spoken=spoken)
+    union = unite(image, NewerMask(mask, source.origin, source.batch, spoken), before)
     act = next(act for n in range(10_000) if store.find_label(act := f"{key}{n:04}") is None)
     theirs = _drawn_by_people(image, [label for label in labels if label not in before])
     events = [event for said in _sayings(union, source) for event in _events(image, said, theirs)]
@@ -108,10 +109,10 @@ def foresee(image: ImportedBefore, source: MaskSource, meaning: MaskMeaning) -> 
     said = read.meanings(meaning)
     ids = {v: names[clean_name(one.name)] for v, one in said.items() if one.kind == "class"}
     mask = read.as_classes(meaning, ids)
-    if _is_said(source, _key(image.row, mask), image.before):
+    if _is_said(source, _key(image.row, mask), image.before, mask):
         return Union(mask)
     spoken = {names[name] for name in _names(meaning)}
-    return unite(image.row, mask, source.origin, before=image.before, spoken=spoken)
+    return unite(image.row, NewerMask(mask, source.origin, source.batch, spoken), image.before)
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,13 @@ def _key(image: ImageRow, mask: ImportedMask) -> str:
     return f"i{digest.hexdigest()}"
 
 
-def _is_said(source: MaskSource, key: str, before: list[LabelRow]) -> bool:
-    """Whether this very mask is what its file said last, and nothing of it was replaced since."""
+def _is_said(source: MaskSource, key: str, before: list[LabelRow], mask: ImportedMask) -> bool:
+    """Whether this very mask is what its file said last, and nothing of it was replaced, merged or deleted since."""
     own = [label for label in before if label.client_id.startswith(key)]
     place = [label for label in before if same_origin(origin_of(label), source.origin)]
-    return bool(own) and (len(own) == len(before) or own == place)
+    changed = {value for label in own for value, _ in label.relabelled}
+    untouched = not changed or not np.isin(mask.classes, sorted(changed)).any()
+    return bool(own) and untouched and (len(own) == len(before) or own == place)
 
 
 def _names(meaning: MaskMeaning) -> set[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
+from annotator.exchange.label_files import is_lonely, kinds_of
 from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
 from storage.formats import kind_of
 
@@ -36,6 +37,26 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class LabelPlace:
+    """A file that may hold labels of another kind than masks, and where it lies, as of a mask."""
+
+    path: Path
+    below: str
+    origin: str
+    images: Path | None = None
+    companion: bool = True  # it may as well be a table or a note: then nothing is said about it
+
+
+@dataclass(frozen=True)
+class FoundMasks:
+    """What of an import could say something about its images."""
+
+    masks: list[MaskFile]
+    labels: list[LabelPlace]
+    apart: set[Path]  # every file that is no image because of its place
+
+
+@dataclass(frozen=True)
 class MaskChoice:
     """The mask of an image, and why it is this one."""
 
@@ -59,16 +80,49 @@ class MaskAssignment:
     left_out: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def mask_files(found: FileListing, labels: Path | None) -> tuple[list[MaskFile], set[Path]]:
-    """The masks given, else those beside their images; and every file that is no image because of its place."""
+def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
+    """The masks and label files given, else those beside their images."""
     beside = list(_beside(found))
     files = {mask.path for mask in beside}
     if labels is None:
-        return _paired([mask for mask in beside if _is_mask(mask.path)]), files
+        lonely = [_lonely(found, f) for f in found.files if f not in files and _goes_with_another(found, f)]
+        both = [*beside, *lonely]
+        return _sorted_out(both, files | {mask.path for mask in lonely})
     given = [labels] if labels.is_file() else find_files(labels).files
     root = labels.parent if labels.is_file() else labels
-    masks = [_mask_below(root, file) for file in given if _is_mask(file)]
-    return _paired(masks), files | set(given)
+    return _sorted_out(
+        [_mask_below(root, file) for file in given], files | set(given), alone=labels.is_file()
+    )
+
+
+def _sorted_out(files: Sequence[MaskFile], apart: set[Path], *, alone: bool = False) -> FoundMasks:
+    """`alone`: somebody named this one file, so that it is told where it holds nothing."""
+    labels = [
+        LabelPlace(
+            one.path, one.below, one.origin, one.images, companion=not alone and not is_lonely(one.path)
+        )
+        for one in files
+        if kinds_of(one.path)
+    ]
+    taken = {label.path for label in labels}
+    masks = [one for one in files if one.path not in taken and _is_mask(one.path)]
+    return FoundMasks(_paired(masks), labels, apart)
+
+
+def _lonely(found: FileListing, file: Path) -> MaskFile:
+    shown = found.shown(file)
+    return MaskFile(file, shown, f"{found.root.name}/{shown}", images=found.root)
+
+
+def label_beside(found: FileListing, file: Path) -> LabelPlace:
+    """A file among images that says what it is about by itself."""
+    one = _lonely(found, file)
+    return LabelPlace(one.path, one.below, one.origin, one.images, companion=False)
+
+
+def _goes_with_another(found: FileListing, file: Path) -> bool:
+    """A file that only holds labels, and is not all that was chosen."""
+    return len(found.files) > 1 and is_lonely(file)
 
 
 def _mask_below(root: Path, file: Path) -> MaskFile:
@@ -92,8 +146,8 @@ def assign_masks(
         assignment.by_item[0] = MaskChoice(masks[0], "the only mask for the only image")
         return assignment
     wanted: dict[int, list[_Rival]] = defaultdict(list)
-    indices = {base: _index(names.root, places, base) for base in {mask.images for mask in masks}}
-    for mask in masks:
+    indices = {base: index_of_places(names.root, places, base) for base in {mask.images for mask in masks}}
+    for mask in _parted(masks, indices):
         try:
             match = indices[mask.images].find(mask.below)
         except AmbiguousName as error:
@@ -108,6 +162,29 @@ def assign_masks(
     for item, rivals in wanted.items():
         _choose(assignment, item, rivals, names)
     return assignment
+
+
+def _parted(masks: Sequence[MaskFile], indices: dict[Path | None, NameIndex[int]]) -> Iterator[MaskFile]:
+    """What looks like numbers of objects is a mask of its own where an image has its very name."""
+    for mask in masks:
+        if mask.objects is None:
+            yield mask
+            continue
+        own = _own_mask(mask, mask.objects)
+        try:
+            has_image = indices[mask.images].find(own.below) is not None
+        except AmbiguousName:
+            has_image = True
+        yield replace(mask, objects=None) if has_image else mask
+        if has_image:
+            yield own
+
+
+def _own_mask(mask: MaskFile, objects: Path) -> MaskFile:
+    """The file of numbers beside a mask as a mask of its own."""
+    below = PurePosixPath(mask.below).with_name(objects.name).as_posix()
+    origin = PurePosixPath(mask.origin).with_name(objects.name).as_posix()
+    return MaskFile(objects, below, origin, mask.images)
 
 
 def _choose(assignment: MaskAssignment, item: int, rivals: list["_Rival"], names: Naming) -> None:
@@ -135,7 +212,7 @@ def _reason(match: NameMatch[int]) -> str:
     return ("the same path", "the same name", "the case's name")[match.rank % 3]
 
 
-def _index(root: Path, places: Sequence[ItemPlace], base: Path | None) -> NameIndex[int]:
+def index_of_places(root: Path, places: Sequence[ItemPlace], base: Path | None) -> NameIndex[int]:
     root = base or root
     return NameIndex(
         NamedItem(_below(root, place.path), number, place.is_folder)

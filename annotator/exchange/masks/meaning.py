@@ -151,7 +151,11 @@ def _number_objects(meaning: MaskMeaning, values: list[int], *, sure: bool) -> N
         void = value == WHITE and not sure and WHITE - 1 not in values and len(values) > 1
         meaning.values[value] = Meaning("void") if void else meaning.object_class
     count = sum(said.kind == "class" for said in meaning.values.values())
-    meaning.notes.append(f"{count} values are object numbers, not classes")
+    meaning.notes.append(
+        "1 value is an object number, no class"
+        if count == 1
+        else f"{count} values are object numbers, not classes"
+    )
     if any(value > HIGHEST_CLASS for value in values):
         meaning.notes.append(f"object numbers above {HIGHEST_CLASS:,} are counted anew from 1 in their file")
 

@@ -122,13 +122,27 @@ def _tell_apart(names: ValueNames) -> None:
 
 
 def _read_labels(names: ValueNames, table: Path) -> None:
-    rows = read_table(table, (VALUE, NAME, COLOR))
-    named = {_value(table, row.line, row.cells["value"]): clean_name(row.cells["name"]) for row in rows}
-    names.classes |= {value: name for value, name in named.items() if name}
+    rows = read_table(table, (VALUE, NAME, COLOR), bare=True)
+    named: dict[int, str] = {}
+    for row in rows:
+        value, name = _value(table, row.line, row.cells["value"]), clean_name(row.cells["name"])
+        if name and named.setdefault(value, name) != name:
+            raise TableFault(f"{table.name} calls {value} {named[value]!r} and {name!r}; keep one of them")
+    _add_classes(names, table, named)
     for row in rows:
         if color := _color(row.cells.get("color", "")):
             names.colour_of[_value(table, row.line, row.cells["value"])] = color
             names.colours[color] = clean_name(row.cells["name"])
+
+
+def _add_classes(names: ValueNames, table: Path, classes: dict[int, str]) -> None:
+    """What a table names, over what another one named; where they differ, a line says so."""
+    for value, name in classes.items():
+        if (other := names.classes.get(value, name)) != name:
+            names.problems.append(
+                f"{table.name} calls {value} {name!r} and another table {other!r}; it is {name!r}"
+            )
+    names.classes |= classes
 
 
 def _color(text: str) -> str:
@@ -173,7 +187,7 @@ def _read_dataset(names: ValueNames, table: Path) -> None:
             single[numbers[0]] = clean_name(str(name))
         elif str(name).casefold() not in BACKGROUND_NAMES:
             regions.append(str(name))
-    names.classes |= {value: name for value, name in single.items() if name}
+    _add_classes(names, table, {value: name for value, name in single.items() if name})
     if regions:
         told = ", ".join(regions)
         names.problems.append(

@@ -27,19 +27,78 @@ class WriterEntry:
     title: str
     fits: tuple[ImageKind, ...]
     make: "Callable[[ExportFolder], Writer]"  # called once an export
+    usual: bool = False  # written where nobody chose
 
 
 WRITERS: dict[str, WriterEntry] = {
     "nifti": WriterEntry(
-        "NIfTI volumes", ("volume", "slice"), LazyFunction("annotator.exchange.writers.nifti:NiftiWriter")
+        "NIfTI volumes",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.nifti:NiftiWriter"),
+        usual=True,
     ),
     "png": WriterEntry(
-        "PNG masks", ("slice", "picture"), LazyFunction("annotator.exchange.writers.png:PngWriter")
+        "PNG masks",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.png:PngWriter"),
+        usual=True,
     ),
     "coco": WriterEntry(
-        "COCO JSON", ("slice", "picture"), LazyFunction("annotator.exchange.writers.coco:CocoWriter")
+        "COCO JSON",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.coco:CocoWriter"),
+        usual=True,
+    ),
+    "coco-polygons": WriterEntry(
+        "COCO polygons, slices too",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.coco_polygons:CocoPolygonWriter"),
+    ),
+    "yolo": WriterEntry(
+        "YOLO segmentation",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.yolo:YoloWriter"),
+    ),
+    "yolo-boxes": WriterEntry(
+        "YOLO boxes",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.yolo:YoloBoxWriter"),
+    ),
+    "qupath": WriterEntry(
+        "GeoJSON for QuPath",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.qupath:QuPathWriter"),
+    ),
+    "imagej": WriterEntry(
+        "ImageJ regions (zip)",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.imagej:ImageJWriter"),
+    ),
+    "nnunet": WriterEntry(
+        "nnU-Net data set",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.nnunet:NnunetWriter"),
+    ),
+    "dicomseg": WriterEntry(
+        "DICOM-SEG (command line)",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.dicom_seg:SegWriter"),
+    ),
+    "dicomseg-labelmap": WriterEntry(
+        "DICOM-SEG label map (command line)",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.dicom_seg:LabelmapSegWriter"),
+    ),
+    "slicer": WriterEntry(
+        "Segmentations for 3D Slicer",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.slicer:SegmentWriter"),
     ),
 }
+
+
+def usual_formats() -> tuple[str, ...]:
+    return tuple(name for name, entry in WRITERS.items() if entry.usual)
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:

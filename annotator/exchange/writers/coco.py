@@ -6,7 +6,7 @@ from typing import Any
 
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from storage.arrays import write_bytes
-from storage.formats import coco
+from storage.formats.shapes import coco
 from storage.rows import ClassRow
 
 FILE = "annotations.json"

@@ -28,7 +28,10 @@ class LabelledImage:
     instances: NDArray[np.uint16] | None  # (Z, Y, X) object numbers, 0 where none is; None: no objects
     unknown: int  # what is written where nobody labelled
     numbers: Mapping[int, int]  # class -> its value in files; a data set may have fixed it
+    classes: tuple[ClassRow, ...] = ()  # of the project
+    held_out: bool = False  # it judges models as a whole, and teaches none
     files: list[str] = field(default_factory=list)  # that hold its labels, as the report names them
+    told: list[str] = field(default_factory=list)  # what a format cannot hold of it, for the reports
 
     @property
     def kind(self) -> ImageKind:
@@ -42,6 +45,18 @@ class LabelledImage:
     @property
     def share_known(self) -> float:
         return 1.0 - float(np.count_nonzero(self.known == UNLABELLED)) / self.known.size
+
+    def tell_unknown(self, title: str) -> None:
+        """For a format that has no word for what nobody labelled, and takes it for background."""
+        if self.share_known < 1:
+            self.tell(
+                f"{title} has no word for unlabelled, so {1 - self.share_known:.1%} of it reads as background"
+            )
+
+    def tell(self, sentence: str) -> None:
+        """Once, however many files need it."""
+        if sentence not in self.told:
+            self.told.append(sentence)
 
     @cached_property
     def values(self) -> NDArray[Any]:
@@ -62,22 +77,33 @@ class ExportFolder:
     path: Path
     kind: str  # its key in WRITERS, which is its name too
     project: str
+    originals: Path | None = None  # the files that images came from, where somebody named their folder
     taken: set[str] = field(default_factory=set)  # names in use, in one spelling
 
     def place(self, name: str, image: LabelledImage) -> Path:
         """The path of a file to write about one image: `image.name` and an ending. The reports will say that it holds
         its labels. Raises ValueError rather than let it replace another."""
+        self.beside(name, image)
+        return self.share(name, image)
+
+    def beside(self, name: str, image: LabelledImage) -> Path:
+        """As `place`, of a file that goes with an image and holds no labels."""
         key = unicodedata.normalize("NFC", name.casefold())
         if key in self.taken:
             raise ValueError(f"{name} would be written twice; rename image {image.row.name!r}")
         self.taken.add(key)
-        return self.share(name, image)
+        return self.at(name)
 
     def share(self, name: str, image: LabelledImage) -> Path:
         """As `place`, of a file that holds the labels of all images."""
-        self.path.mkdir(exist_ok=True)
         image.files.append(f"{self.kind}/{name}")
-        return self.path / name
+        return self.at(name)
+
+    def at(self, name: str) -> Path:
+        """The path of a file about all images, which holds no labels."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
 
 class Writer(ABC):

@@ -71,6 +71,33 @@ def test_a_snapshot_is_restored_as_it_was(store: Store, stamps, tmp_path: Path):
     back.close()
 
 
+def test_a_clock_that_was_set_back_does_not_make_the_newest_the_oldest(store: Store, monkeypatch):
+    days = iter([*range(20, 20 + KEPT), 3, 2, 1])
+    monkeypatch.setattr(made.time, "strftime", lambda form: f"2026-02-{next(days):02}_020000")
+    clocks = {}
+    for _ in range(KEPT + 3):
+        label(store)
+        taken = take_snapshot(store.root)
+        assert taken is not None
+        clocks[taken] = store.newest_label()
+    kept = snapshots(store.root)
+    assert [clocks[path] for path in kept] == [*range(4, KEPT + 4)]
+    assert take_snapshot(store.root) is None, "the newest is the one that has today's labels"
+
+
+def test_snapshots_of_older_versions_come_first_and_files_of_others_stay(store: Store):
+    label(store)
+    first = take_snapshot(store.root)
+    assert first is not None
+    old = first.rename(first.with_name("2031-01-01_020000.db"))  # as versions before named it
+    mine = first.with_name("before the merge.db")
+    mine.write_bytes(old.read_bytes())
+    label(store)
+    second = take_snapshot(store.root)
+    assert snapshots(store.root) == [old, second] and mine.exists()
+    assert Nightly(store, lambda: False)._last() is not None
+
+
 def test_without_links_images_are_copied_once(store: Store, stamps, monkeypatch):
     def refuse(*names: object) -> None:
         raise OSError(1, "Operation not permitted")
@@ -100,6 +127,8 @@ NOW = datetime(2026, 3, 1, 2, 30)
         (NOW.replace(hour=23), NOW, False),
         (NOW.replace(hour=1), NOW - timedelta(hours=20), False),
         (NOW.replace(hour=1), NOW - timedelta(hours=26), True),
+        (NOW, NOW + timedelta(minutes=50), False),  # the end of summer time
+        (NOW, NOW + timedelta(days=400), True),  # the clock was set back
     ],
 )
 def test_a_snapshot_is_due_once_a_night(now: datetime, last: datetime | None, due: bool):

@@ -21,7 +21,8 @@ from annotator.exchange.import_images import import_path
 from annotator.exchange.masks.value_names import read_names
 from annotator.jobs import Cancelled, Job
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef
-from storage.formats import coco, grid_from_json
+from storage.formats import grid_from_json
+from storage.formats.shapes import coco
 from storage.rows import NewLabel
 from storage.store import Store
 from tests.conftest import ball, drawn

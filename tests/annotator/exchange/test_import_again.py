@@ -12,6 +12,7 @@ from annotator.exchange.import_images import ImportReport, carry_out
 from annotator.exchange.import_look import look_at
 from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
 from annotator.jobs import Job
+from annotator.labels.class_edits import ClassEdits
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.repair import Repair
 from storage import formats
@@ -343,3 +344,66 @@ def test_undoing_an_import_brings_replaced_labels_and_the_header_of_before_back(
     repair.redo("ann", act.id)
     assert np.array_equal(folded(store, image_id).known(), after)
     assert store.image(image_id).spacing_mm == pytest.approx((3.0, 0.7, 0.7))
+
+
+@pytest.mark.parametrize("into", ["", "other"])
+def test_a_class_that_was_deleted_or_merged_comes_again_with_its_mask(
+    store: Store, tmp_path: Path, into: str
+):
+    picture(tmp_path / "images/a.png")
+    mask(tmp_path / "labels/a.png", values(KEPT))
+    (image_id,) = run(store, tmp_path).added
+    edits, other = ClassEdits(store, LabelCache(store)), store.add_class("other").id
+    change = {"op": "merge", "id": 1, "into": other} if into else {"op": "delete", "id": 1}
+    edits.edit("ann", change)
+    assert run(store, tmp_path).labelled == (image_id,)
+    known = folded(store, image_id).known()[0]
+    again = next(row.id for row in store.classes() if row.name == "1")
+    assert np.array_equal(known == again, values(KEPT) == 1) and not (known == other).any()
+    assert run(store, tmp_path).labelled == ()
+
+
+def test_imports_that_replaced_one_another_in_part_are_undone_from_the_newest_on(
+    store: Store, tmp_path: Path
+):
+    picture(tmp_path / "images/a.png")
+    both = values(GHOST)
+    both[KEPT] = 2
+    said = {
+        "first": both,
+        "second": values((slice(8, 10), slice(8, 12))),
+        "third": values((slice(1, 3), slice(1, 3))),
+    }
+    tables = {"first": {1: "organ", 2: "tumour"}, "second": {1: "tumour"}, "third": {1: "organ"}}
+    known = []
+    for name, mask_values in said.items():
+        name_values(tmp_path / name, tables[name])
+        mask(tmp_path / name / "a.png", mask_values)
+        with as_one_act(store, name):
+            run(store, tmp_path / "images", labels=tmp_path / name)
+        known.append(folded(store, 1).known())
+    repair = Repair(store, LabelCache(store))
+    third, second, _ = store.acts.newest(3)
+    with pytest.raises(ValueError, match="“Imported third: .* belongs to the same labels; undo that first"):
+        repair.undo("ann", second.id)
+    assert np.array_equal(folded(store, 1).known(), known[2])
+    for act, before in ((third, known[1]), (second, known[0])):
+        repair.undo("ann", act.id)
+        assert np.array_equal(folded(store, 1).known(), before)
+    with pytest.raises(ValueError, match="“Imported second: .* do that first"):
+        repair.redo("ann", third.id)
+    for act, after in ((second, known[1]), (third, known[2])):
+        repair.redo("ann", act.id)
+        assert np.array_equal(folded(store, 1).known(), after)
+
+
+def test_an_undone_import_says_that_images_stay_on_which_people_worked(store: Store, tmp_path: Path):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png", seed=ord(name))
+    with as_one_act(store, "pictures"):
+        image_id, _ = run(store, tmp_path).added
+    store.add_class("one")
+    store.add_label(drawn(SliceRef(image_id, 0, 0), np.ones((2, 3), np.uint8)))
+    undone = Repair(store, LabelCache(store)).undo("ann", store.acts.newest(1)[0].id)
+    assert undone.message.endswith("; 1 image with labels of people stays")
+    assert [row.id for row in store.images()[1]] == [image_id]

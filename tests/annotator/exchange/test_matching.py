@@ -10,7 +10,7 @@ from annotator.exchange.import_tags import import_tags
 from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex
 from annotator.learning.image_groups import import_groups, read_groups
 from storage.store import Store
-from tests.annotator.exchange.test_import_images import folded, mask, picture, run
+from tests.annotator.exchange.test_import_images import class_names, folded, mask, picture, run
 
 
 def index(*paths: str, folders: tuple[str, ...] = ()) -> NameIndex[str]:
@@ -134,3 +134,18 @@ def test_tags_and_groups_refuse_a_name_of_two_images_and_take_their_paths(store:
     (tmp_path / "groups.csv").write_text("file\tgroup\na.png\tA\na.png (2)\tB\n")
     groups = import_groups(store, tmp_path / "groups.csv")
     assert read_groups(store) == {second: "B"} and len(groups.refused) == 1
+
+
+def test_a_mask_that_is_called_like_object_numbers_belongs_to_the_image_of_that_name(
+    store: Store, tmp_path: Path
+):
+    for name, value in (("a", 1), ("a_instances", 2)):
+        picture(tmp_path / f"images/{name}.png", seed=value)
+        mask(tmp_path / f"labels/{name}.png", np.full((12, 17), value, np.uint8))
+    first, second = run(store, tmp_path).labelled
+    names = class_names(store)
+    assert [{names[v] for v in np.unique(folded(store, i).known())} for i in (first, second)] == [
+        {"1"},
+        {"2"},
+    ]
+    assert folded(store, first).instances is None

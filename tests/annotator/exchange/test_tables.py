@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from annotator.exchange import tables
-from annotator.exchange.masks.value_names import _json
+from annotator.exchange.masks.value_names import _json, read_names
 from annotator.exchange.tables import TableFault, read_text
 
 
@@ -24,3 +24,31 @@ def test_json_beside_masks_that_is_nested_without_end_is_refused(tmp_path: Path)
     (tmp_path / "dataset.json").write_bytes(b'{"labels": ' + b"[" * 200_000)
     with pytest.raises(TableFault, match="nested deeper"):
         _json(tmp_path / "dataset.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nvalue;name\n1;liver\n2;spleen\n",
+        "# by hand, in 2024\n\nvalue,name\n1,liver\n# the other one\n2,spleen\n",
+        "\r\n\r\nvalue,name\r\n\r\n1,liver\r\n2,spleen\r\n",
+        "1,liver\n2,spleen\n",
+        "1\tliver\t#ff0000\n2\tspleen\t#00ff00\n",
+        "color,value,name\n#ff0000,1,liver\n#00ff00,2,spleen\n",
+    ],
+)
+def test_comments_empty_lines_and_a_missing_header_stand_in_no_ones_way(tmp_path: Path, text: str):
+    (tmp_path / "labels.csv").write_text(text, newline="")
+    names = read_names([tmp_path / "labels.csv"])
+    assert names.classes == {1: "liver", 2: "spleen"} and not names.problems
+
+
+def test_two_names_of_one_value_are_never_chosen_from_in_silence(tmp_path: Path):
+    table, other = tmp_path / "labels.csv", tmp_path / "dataset.json"
+    table.write_text("value,name\n1,liver\n1,spleen\n")
+    names = read_names([table])
+    assert not names.classes and "calls 1 'liver' and 'spleen'; keep one of them" in names.problems[0]
+    table.write_text("value,name\n1,liver\n")
+    other.write_text('{"labels": {"background": 0, "spleen": 1}}')
+    names = read_names([other, table])
+    assert names.classes == {1: "liver"} and "another table 'spleen'; it is 'liver'" in names.problems[0]

@@ -51,8 +51,26 @@ def coco_values(path: Path) -> np.ndarray:
     return values
 
 
+def nnunet_values(path: Path) -> np.ndarray:
+    labels = json.loads((path.parents[1] / "dataset.json").read_text("utf-8"))["labels"]
+    values = image_values(path)
+    return np.where(values == labels["ignore"], 0, values)
+
+
 READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours knows
     "coco": coco_values,
+    "nnunet": nnunet_values,
+}
+OF_PLANES = {
+    "coco-polygons",
+    "yolo",
+    "yolo-boxes",
+    "qupath",
+    "imagej",
+}  # each is read back in a test of its own, in tests/annotator/exchange/writers
+TOLD = {  # what these images lack: a DICOM series, slices in the file's own order
+    *((name, kind) for name in ("dicomseg", "dicomseg-labelmap") for kind in ("volume", "slice")),
+    *((name, "volume") for name in ("qupath", "imagej")),
 }
 KINDS: tuple[ImageKind, ...] = ("volume", "slice", "picture")
 
@@ -89,6 +107,10 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
     name: str, kind: str, store: Store, tmp_path: Path
 ):
     truth = labelled(store, tmp_path, kind)
+    if (name, kind) in TOLD:
+        with pytest.raises(ValueError, match="nothing could be written. a.nii.gz: its* "):
+            run(store, tmp_path / "out", name)
+        return
     if kind not in WRITERS[name].fits:
         with pytest.raises(ValueError, match=f"volumes need {formats_for('volume')}") as refused:
             run(store, tmp_path / "out", name)
@@ -98,7 +120,8 @@ def test_a_format_writes_what_it_fits_so_that_it_can_be_read_and_says_what_it_do
     (image,) = json.loads((out / "provenance.json").read_text("utf-8"))["images"]
     assert image["files"] and all(file.startswith(f"{name}/") for file in image["files"])
     assert all((out / file).is_file() for file in image["files"])
-    assert np.array_equal(READ.get(name, image_values)(out / image["files"][0]), truth)
+    if name not in OF_PLANES:
+        assert np.array_equal(READ.get(name, image_values)(out / image["files"][0]), truth)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,7 +161,7 @@ def test_a_format_that_nobody_writes_is_refused_in_a_sentence_that_names_those_t
             assert refused.status_code == 422
             assert refused.json()["error"] == (
                 "The formats of this request is wrong: "
-                f"export formats are nifti, png, coco, numpy; got {got}; reload the page."
+                f"export formats are {', '.join(WRITERS)}; got {got}; reload the page."
             )
 
 
@@ -164,4 +187,4 @@ def test_one_more_format_is_a_choice_on_the_page(fourth: str):
     config = build_page().get_config_file()
     (choices,) = [c["props"] for c in config["components"] if c["props"].get("elem_id") == "export-formats"]
     assert [tuple(c) for c in choices["choices"]] == [(e.title, name) for name, e in WRITERS.items()]
-    assert choices["value"] == list(WRITERS) and fourth in choices["value"]
+    assert choices["value"] == ["nifti", "png", "coco"]

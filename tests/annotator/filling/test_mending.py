@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.filling.fill_worker import REDRAWN
+from annotator.filling.fill_request import REDRAWN
 from annotator.filling.mending import Mending
 from annotator.labels.commit import Refused
 from annotator.prompting.wrong_part import wrong_parts

@@ -1,5 +1,5 @@
-"""Two people in four tabs label, complete, accept, undo, redo, edit classes and send again, in any order, against a
-simple model.
+"""Two people in four tabs label, complete, accept, change objects, undo, redo, edit classes and send again, in any
+order, against a simple model.
 
 No sequence may fail, block, answer a repeat otherwise than at first, or leave the labels in memory, the labels on disk
 and the model apart.
@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
@@ -25,6 +26,7 @@ from annotator.protocol.incoming import (
     CommitMessage,
     CompleteMessage,
     LabelMessage,
+    ObjectsMessage,
     UndoMessage,
 )
 from annotator.workflow import Refused, Workflow
@@ -143,6 +145,24 @@ class Sequences(RuleBasedStateMachine):
         if ack is not None:
             first = ack["label"] - len(indices) + 1
             events = [Said(first + n, axis, k, plane(taken, axis, k).copy()) for n, k in enumerate(indices)]
+            self._keep(message.id, tab, events)
+
+    @rule(tab=st.integers(0, 3), axis=st.integers(0, 2), value=st.none() | CLASSES, data=st.data())
+    def change_object(self, tab: int, axis: int, value: int | None, data: st.DataObject) -> None:
+        """Delete the object at a voxel, or give it another class."""
+        at = tuple(data.draw(st.integers(0, size - 1)) for size in SHAPE)
+        what = {"t": "objects", "do": "class" if value else "delete", "value": value, "at": (at,)}
+        about = self._about(axis, at[axis]) | {"base_rev": self.store.newest_label()}
+        message = ObjectsMessage.model_validate(about | what)
+        drawn = self._drawn()
+        pieces, _ = ndimage.label(drawn == drawn[at], np.ones((3, 3, 3)))
+        there = BACKGROUND < drawn[at] < ERASED and value in {None, *self._classes()}
+        said = np.where(pieces == pieces[at], np.uint8(value or ERASED), np.uint8(UNLABELLED))
+        indices = [k for k in range(SHAPE[axis]) if (plane(said, axis, k) != UNLABELLED).any()]
+        ack = self._send(tab, message, expect=bool(there))
+        if ack is not None:
+            first = ack["label"] - len(indices) + 1
+            events = [Said(first + n, axis, k, plane(said, axis, k).copy()) for n, k in enumerate(indices)]
             self._keep(message.id, tab, events)
 
     @precondition(lambda self: self.acts)

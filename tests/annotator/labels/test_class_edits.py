@@ -72,6 +72,18 @@ def test_a_redo_brings_the_class_back_that_was_removed_meanwhile(workflow: Workf
     assert undo(workflow, "a", "redo") and names(workflow) == ["one", "two"]
 
 
+def test_a_redo_of_what_was_deleted_with_its_class_says_so_and_does_nothing(workflow: Workflow):
+    say(workflow, "a", 1)
+    undo(workflow, "a")
+    workflow.edit_classes("ann", {"op": "delete", "id": 1})
+    with pytest.raises(Refused, match="the class of that step was deleted with its labels"):
+        undo(workflow, "a", "redo")
+    workflow.repair.undo("ann", workflow.store.acts.newest()[0].id)
+    assert not (known(workflow) == 1).any()
+    undo(workflow, "a", "redo")
+    assert (known(workflow)[:2, :3] == 1).all()
+
+
 def test_a_late_stroke_of_a_class_that_is_gone_is_refused_once(workflow: Workflow):
     workflow.edit_classes("ann", {"op": "remove", "id": 1})
     with pytest.raises(Refused, match="the class “one” was removed; add it again") as refusal:

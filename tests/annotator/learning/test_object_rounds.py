@@ -94,7 +94,7 @@ def test_an_acceptance_takes_the_producers_objects_over(store: Store, proposed: 
     message = AcceptMessage(
         t="accept", id="all", image=proposed, axis=0, lo=0, hi=1, producer="objects", number=True
     )
-    Accepting(store, folds).accept("ann", message)
+    Accepting(store, folds).accept("ann", message, b"")
     folded = folds.get(proposed)
     assert folded.instances is not None
     left, right, other = (int(folded.instances[0, 5, column]) for column in (5, 9, 21))

@@ -5,7 +5,8 @@
 import numpy as np
 import pytest
 
-from annotator.filling.fill_worker import FillWorker, priors_of
+from annotator.filling.fill_request import priors_of
+from annotator.filling.fill_worker import FillWorker
 from annotator.filling.proposals import VolumeProposals
 from annotator.labels.label_cache import LabelCache
 from storage.arrays import SliceRef

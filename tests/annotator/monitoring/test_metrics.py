@@ -1,6 +1,7 @@
 """/metrics: for administrators and with a token, in the format that Prometheus reads; every name is documented."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +100,26 @@ def test_administrators_and_holders_of_the_token_read_it_and_nobody_else(workflo
         assert read(bob) and ann.get("/metrics").status_code == 403
         assert ann.get("/api/project").status_code == 200, "its session goes on"
     assert all(token not in path.read_text() for path in (workflow.store.root / "private").glob("*.token"))
+
+
+def test_only_administrators_make_a_backup_and_fetch_it(workflow: Workflow):
+    app = small_app(workflow, require_sign_in=True)
+    accounts = app.context.sessions.accounts
+    accounts.add_user("ann", PASSWORD, administrator=True)
+    accounts.add_user("bob", PASSWORD)
+    with client_of(app):
+        ann, bob = signed_in(app, "ann"), signed_in(app, "bob")
+        assert [who.get("/api/project").json()["administrator"] for who in (ann, bob)] == [True, False]
+        refused = bob.post("/api/backup", headers=OWN)
+        assert refused.status_code == 403 and "for administrators" in refused.json()["error"]
+        job = ann.post("/api/backup", headers=OWN).json()["job"]
+        until = time.monotonic() + 20
+        while app.context.jobs.get(job).state == "running" and time.monotonic() < until:
+            time.sleep(0.01)
+        assert ann.get(f"/api/backup/{job}").status_code == 200
+        assert bob.get(f"/api/backup/{job}").status_code == 403
+        accounts.set_administrator("ann", False)
+        assert ann.get(f"/api/backup/{job}").status_code == 403
 
 
 def test_a_new_password_leaves_an_administrator_one(workflow: Workflow):

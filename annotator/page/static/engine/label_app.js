@@ -172,7 +172,8 @@ export class LabelApp extends EventTarget {
   }
 
   nextCandidate() {
-    return Boolean(this.image && this.prompts.cycle(this.active.ref));
+    if (!this.image) return false;
+    return this.prompts.cycle(this.active.ref) || Boolean(this.toolbox.tool.next?.());
   }
 
   setComplete(on) {
@@ -181,7 +182,7 @@ export class LabelApp extends EventTarget {
 
   /** Accept what is proposed on the open slice. */
   acceptSlice() {
-    if (this.#mayChange) this.acceptance.acceptSlice();
+    if (this.#mayChange && !this.toolbox.tool.accept?.()) this.acceptance.acceptSlice();
   }
 
   /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */
@@ -191,7 +192,7 @@ export class LabelApp extends EventTarget {
 
   /** Say that what is proposed on the open slice is background. */
   rejectSlice() {
-    if (this.#mayChange) this.acceptance.rejectSlice();
+    if (this.#mayChange && !this.toolbox.tool.reject?.()) this.acceptance.rejectSlice();
   }
 
   /** Show a box of the open slice with its surroundings, and ask the prompt model what it holds. */

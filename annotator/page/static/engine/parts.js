@@ -5,6 +5,7 @@ import { Acceptance } from "./edit/acceptance.js";
 import { Editor } from "./edit/editor.js";
 import { Input } from "./edit/input.js";
 import { Mending } from "./edit/mending.js";
+import { ObjectActs } from "./edit/object_acts.js";
 import { Navigation } from "./edit/navigation.js";
 import { PromptStore } from "./edit/prompts.js";
 import { UndoRedo } from "./edit/undo.js";
@@ -39,7 +40,9 @@ export function makeParts(root, { link, signal, wholeLimit, proposes, ...command
   const navigation = new Navigation({ ...base, prompts, proposals });
   const undoRedo = new UndoRedo({ ...base, editor, navigation });
   const acceptance = new Acceptance({ ...base, editor, proposals, prompts });
-  const toolbox = new Toolbox({ ...base, editor, prompts, navigation, setWindow });
+  const objectActs = new ObjectActs({ ...base, editor });
+  const held = { editor, prompts, navigation, acceptance, objectActs, setWindow };
+  const toolbox = new Toolbox({ ...base, ...held });
   const parts = { ...base, frames, proposals, editor, mending, prompts, navigation, toolbox };
   const opening = new Opening({ ...parts, wholeLimit });
   planes.build({ ...parts, proposes }); // views show parts that were given `planes`

@@ -13,6 +13,7 @@ export function stateOf(app) {
     ...settings,
     classes: [...settings.classes.values()],
     tool: app.toolbox.name,
+    held: app.toolbox.tool.summary ?? null,
     layout: app.planes.layoutName,
     image: image?.id ?? null,
     axis: active.axis,

@@ -32,7 +32,7 @@ const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unkno
 
 class Session extends EventTarget {
   project = null;
-  opening = null; // the image that is being opened
+  opening = null; // the newest wish for an image, until it is open
   image = null; // the open image, as GET /api/images/{id} describes it
   app = null; // the LabelApp of the engine
   link = null;
@@ -150,10 +150,11 @@ class Session extends EventTarget {
   /** Open an image, at a slice where one is asked for. */
   async open(id, { axis, index } = {}) {
     if (!this.app) return;
-    this.opening = id;
+    const asked = { id }; // the newest wish wins, also where two are about one image
+    this.opening = asked;
     try {
       const image = await this.app.open(id);
-      if (this.opening !== id || !image) return;
+      if (this.opening !== asked || !image) return;
       this.image = image;
       history.replaceState(null, "", `#image=${id}`);
       document.title = `${image.name} · Slicewise`;
@@ -161,7 +162,7 @@ class Session extends EventTarget {
       if (axis !== undefined) this.app.gotoSlice(axis, index);
       this.#emit("image");
     } finally {
-      if (this.opening === id) this.opening = null;
+      if (this.opening === asked) this.opening = null;
     }
   }
 

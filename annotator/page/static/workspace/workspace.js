@@ -10,15 +10,16 @@ import { toast } from "../ui/toasts.js";
 import { actions } from "./actions.js";
 import { exposeToGradio } from "./gradio_bridge.js";
 import { fiveSteps } from "./five_steps.js";
-import { guidebar } from "./guidebar.js";
+import { guidebar } from "./bars/guidebar.js";
 import { lookingBanner } from "./looking.js";
-import { placesbar } from "./placesbar.js";
-import { promptbar } from "./promptbar.js";
-import { proposalbar } from "./proposalbar.js";
+import { objectsbar } from "./bars/objectsbar.js";
+import { placesbar } from "./bars/placesbar.js";
+import { promptbar } from "./bars/promptbar.js";
+import { proposalbar } from "./bars/proposalbar.js";
 import { dispatch } from "./key_dispatch.js";
-import { statusbar } from "./statusbar.js";
-import { toolbar } from "./toolbar.js";
-import { topbar } from "./topbar.js";
+import { statusbar } from "./bars/statusbar.js";
+import { toolbar } from "./bars/toolbar.js";
+import { topbar } from "./bars/topbar.js";
 import { firstSteps, showFault, welcome } from "./welcome.js";
 
 /** Fill the element that Gradio gives us. `trigger` raises Gradio events of the component. */
@@ -38,6 +39,7 @@ export async function mount(node, trigger) {
     proposals: proposalbar(focusCanvas),
     guide: guidebar(focusCanvas),
     places: placesbar(focusCanvas),
+    objects: objectsbar(focusCanvas),
     status: statusbar(),
   };
   const stage = element("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.node);
@@ -50,6 +52,7 @@ export async function mount(node, trigger) {
     parts.proposals.node,
     parts.guide.node,
     parts.places.node,
+    parts.objects.node,
     parts.status.node,
   );
   try {
@@ -90,7 +93,7 @@ function wire(app, parts, signal) {
   app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
   session.addEventListener("image", update, { signal });
   const tell = ({ detail: { message } }) => {
-    tellAccepted(message);
+    if (!app.editor.history.find(message.id)?.part) tellAccepted(message); // a click is seen
     tellCleared(message);
   };
   session.link.addEventListener("ack", tell, { signal });

@@ -1,6 +1,6 @@
 // What is proposed becomes labels, or is said to be background: by slice, by range, as a whole.
 
-import { BACKGROUND, UNLABELLED } from "../codec.js";
+import { BACKGROUND, encodeRuns, UNLABELLED } from "../codec.js";
 import { cut } from "../geometry.js";
 import { isOpen, isProposed, nothingProposed } from "../image/proposals.js";
 import { mayDraw } from "./drawing.js";
@@ -33,6 +33,24 @@ export class Acceptance {
     this.#accept({ axis, lo, hi: hi ?? image.shape[axis] });
   }
 
+  /** Accept what is proposed within a mask {box, mask} of the open slice, as it is on screen. */
+  acceptPart({ box, mask }) {
+    const { axis, index, proposed, size } = this.planes.active;
+    const shown = cut(proposed.classes, size.cols, box);
+    const classes = shown.map((value, at) => (mask[at] ? value : UNLABELLED));
+    this.#accept({ axis, lo: index, hi: index + 1 }, { box, classes });
+  }
+
+  /** Say that what is proposed within a mask {box, mask} of the open slice is background. */
+  rejectPart({ box, mask }) {
+    const view = this.planes.active;
+    const obstacle = this.#openMask;
+    if (obstacle) return this.notices.say("info", obstacle);
+    const { producer, id } = this.proposals.shown ?? {};
+    const classes = mask.map((on) => (on ? BACKGROUND : UNLABELLED));
+    this.editor.commit(view.ref, { box, classes }, { prompts: { rejected: { producer, id } } });
+  }
+
   /** Say that what is proposed on the open slice is background. */
   rejectSlice() {
     const view = this.planes.active;
@@ -48,12 +66,17 @@ export class Acceptance {
     this.editor.commit(view.ref, { box: view.whole, classes }, { prompts });
   }
 
-  /** Why nothing is to be accepted or rejected now, or null. A key meant for a mask takes nothing. */
+  /** Why nothing is to be accepted or rejected now, or null. */
   get #obstacle() {
+    return this.#openMask ?? this.proposals.obstacle;
+  }
+
+  /** A key meant for a mask takes nothing. */
+  get #openMask() {
     const prompted = this.prompts.on(this.planes.active.ref)?.items.length;
     return prompted
       ? "A mask is open on this slice; accept it (Enter) or clear it (Esc) first."
-      : this.proposals.obstacle;
+      : null;
   }
 
   /** Say that what nobody labelled in a box of the open slice is background; whether it was said. */
@@ -66,18 +89,24 @@ export class Acceptance {
     return this.editor.commit(view.ref, { box, classes }, { prompts });
   }
 
-  /** As sure as the person asks. The server lays the voxels; they are undone as one. */
-  #accept({ axis, lo, hi }) {
+  /**
+   * As sure as the person asks, or the {box, classes} of a `part` of a slice, whatever newer
+   * proposals say of it. The server lays the voxels; they are undone as one.
+   */
+  #accept({ axis, lo, hi }, part = null) {
     const { shown, prediction } = this.proposals;
-    const obstacle = this.#obstacle;
+    const obstacle = part ? this.#openMask : this.#obstacle;
     if (obstacle) return this.notices.say("info", obstacle);
     const id = this.link.newId();
     const { id: image, name } = this.state.image;
     const index = Math.min(hi - 1, Math.max(lo, this.state.cursor[axis]));
     const { minConfidence, instances: number } = this.settings;
     const place = { image, axis, lo, hi };
-    const what = { min_confidence: minConfidence, producer: shown.producer, prediction, number };
-    this.link.enqueue({ t: "accept", id, ...place, ...what, seconds: this.clock.seconds });
-    this.editor.did({ id, image, name, axis, index, act: "accepted" });
+    const what = { min_confidence: minConfidence, producer: shown?.producer, prediction, number };
+    const { r0, c0, r1, c1 } = part?.box ?? {};
+    const message = { t: "accept", id, ...place, ...what, box: part && [r0, c0, r1, c1] };
+    const runs = part ? encodeRuns(part.classes).buffer : undefined;
+    this.link.enqueue({ ...message, seconds: this.clock.seconds }, runs);
+    this.editor.did({ id, image, name, axis, index, act: "accepted", part: part !== null });
   }
 }

@@ -6,7 +6,7 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 /**
  * An entry: {id, image, name, axis, index, act}, and for what was done in this tab also {kind:
  * "label"|"complete", box, said: u16 runs, object, before: {classes: u16 runs, objects: u16
- * runs|null}}.
+ * runs|null}}. `part`: of a slice's proposals, some objects were accepted.
  */
 export class History {
   constructor() {

@@ -11,6 +11,11 @@ const WORDS = {
   complete: "“complete”",
   reopened: "the reopening",
   cleared: "the clearing",
+  merged: "the merging of objects",
+  split: "the splitting of an object",
+  deleted: "the deleting of objects",
+  reclassed: "the new class of objects",
+  numbered: "the numbering of objects",
 };
 const ASK = { undo: "Ctrl+Alt+Z", redo: "Ctrl+Alt+Y" };
 const DONE = { undo: "Undone", redo: "Redone" };

@@ -6,7 +6,9 @@
  * than the title. It is made with the parts of the canvas that it may use (see Toolbox) and has
  * `cursor` and any of: down(view, point, event), move(view, points), up(view, point, event),
  * hover(view), draw(view, pen), key(name) -> handled, arrow(rows, cols), cancel() -> whether there
- * was something to give up, undo() -> whether a step was undone, picked(): its key was pressed.
+ * was something to give up, undo() -> whether a step was undone, picked(): its key was pressed,
+ * next() -> whether Tab was used, accept() and reject() -> whether they took what is proposed, and
+ * `summary`, what the page shows of it.
  *
  * A tool's file must not import this one or toolbox.js, directly or by others: both wait for it.
  */
@@ -19,6 +21,7 @@ export const TOOLS = await loaded({
   lasso: "./shape.js LassoTool",
   polygon: "./shape.js PolygonTool",
   fill: "./fill.js FillTool",
+  objects: "./objects.js ObjectTool",
   pan: "./navigate.js PanTool",
   window: "./navigate.js WindowTool",
   crosshair: "./navigate.js CrosshairTool",

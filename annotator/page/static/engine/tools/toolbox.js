@@ -3,7 +3,8 @@
 import { TOOLS } from "./index.js";
 
 export class Toolbox {
-  /** `kit` = {state, settings, planes, notices, editor, prompts, navigation, setWindow}. */
+  /** `kit` = {state, settings, planes, notices, editor, prompts, navigation, acceptance,
+   * objectActs, setWindow}. */
   constructor(kit) {
     this.state = kit.state;
     this.planes = kit.planes;

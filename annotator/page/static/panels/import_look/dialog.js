@@ -24,6 +24,7 @@ export async function openLook(batch) {
 function ask(batch, look) {
   const families = look.masks.map(maskFamily);
   const headers = element("input", { type: "checkbox" });
+  const copies = look.alike ? copyChoice(look) : null;
   const dialog = element("dialog.sw-dialog.sw-look", { "aria-labelledby": "sw-look-title" });
   const take = element(
     "button.sw-button.primary",
@@ -35,9 +36,14 @@ function ask(batch, look) {
   let taken = false;
   body.addEventListener("submit", () => {
     taken = true;
-    void start(batch, families, headers.checked);
+    void start(batch, {
+      masks: families.map(({ chosen }) => chosen()).filter(Boolean),
+      copies: copies?.querySelector(":checked").value ?? "",
+      take_headers: headers.checked,
+    });
   });
-  body.append(head(dialog, look), middle(batch, look, families, headers), foot(dialog, take));
+  const choices = [copies, look.headers ? headerChoice(look.headers, headers) : null];
+  body.append(head(dialog, look), middle(batch, look, families, choices), foot(dialog, take));
   dialog.append(body);
   dialog.addEventListener("close", () => taken || void discard(batch));
   show(dialog);
@@ -61,16 +67,41 @@ function summary({ total, with_mask: withMask, left_out: leftOut }) {
   return parts.join(", ");
 }
 
-function middle(batch, look, families, headers) {
+function middle(batch, look, families, choices) {
   return element(
     "div.sw-look-middle",
     {},
     lines("Look at these first", look.warnings, true),
-    look.headers ? headerChoice(look.headers, headers) : null,
+    choices,
     look.total ? imageList(batch) : null,
     families.map(({ node }) => node),
     lines("Left out", look.left_out, false),
     lines("No image", look.passed, false),
+  );
+}
+
+/** What files are that have the pixels of another image; the first choice is what is proposed. */
+function copyChoice({ alike, taken }) {
+  const which = alike === 1 ? "1 file has" : `${alike.toLocaleString("en")} files have`;
+  const apart = alike - taken;
+  const proposed = [
+    taken ? `${taken.toLocaleString("en")} as the image that is here: masks and tags join it` : "",
+    apart ? `${apart.toLocaleString("en")} as images of their own: blank, or in one import` : "",
+  ];
+  const option = (value, text) =>
+    element(
+      "label.sw-look-choice",
+      {},
+      element("input", { type: "radio", name: "sw-look-copies", value, checked: value === "" }),
+      ` ${text}`,
+    );
+  return element(
+    "fieldset.sw-look-masks",
+    {},
+    element("legend", {}, `${which} the pixels of another image`),
+    option("", `As proposed: ${proposed.filter(Boolean).join("; ")}`),
+    option("same", "Each is that other image, and its mask and tags go there"),
+    option("both", "Each is an image of its own"),
   );
 }
 
@@ -112,10 +143,9 @@ function foot(dialog, take) {
   return element("footer.sw-row.end", {}, cancel, take);
 }
 
-async function start(batch, families, takeHeaders) {
-  const masks = families.map(({ chosen }) => chosen()).filter(Boolean);
+async function start(batch, said) {
   try {
-    await call(`/api/upload/${batch}/finish`, { masks, take_headers: takeHeaders });
+    await call(`/api/upload/${batch}/finish`, said);
     session.refresh();
   } catch (error) {
     toast(error.message, "error");

@@ -39,7 +39,9 @@ function emptyRow() {
 
 function drawRow(row, image) {
   const [name, facts, mask, warning] = row.children;
-  const warnings = [...image.warnings, image.header, image.earlier].filter(Boolean).join("; ");
+  const warnings = [...image.warnings, image.like, image.header, image.earlier]
+    .filter(Boolean)
+    .join("; ");
   setText(name, image.name);
   setText(facts, factsOf(image));
   setText(mask, image.mask ? `mask ${image.mask} (${image.why})` : "no mask");

@@ -1,9 +1,9 @@
 /** Places that look like the small objects of a picture, to accept or reject one by one. */
 
-import { places } from "../state/places.js";
-import { session } from "../state/session.js";
-import { element, iconButton, setText } from "../ui/dom.js";
-import { actions } from "./actions.js";
+import { places } from "../../state/places.js";
+import { session } from "../../state/session.js";
+import { element, iconButton, setText } from "../../ui/dom.js";
+import { actions } from "../actions.js";
 
 /** The bar under the canvas: {node}. */
 export function placesbar(focusCanvas) {

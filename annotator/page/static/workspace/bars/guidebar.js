@@ -3,12 +3,12 @@
  * takes over.
  */
 
-import { planeName } from "../engine/geometry.js";
-import { call } from "../net/api.js";
-import { session } from "../state/session.js";
-import { element, iconButton, setAttributes, setText } from "../ui/dom.js";
-import { toast } from "../ui/toasts.js";
-import { actions } from "./actions.js";
+import { planeName } from "../../engine/geometry.js";
+import { call } from "../../net/api.js";
+import { session } from "../../state/session.js";
+import { element, iconButton, setAttributes, setText } from "../../ui/dom.js";
+import { toast } from "../../ui/toasts.js";
+import { actions } from "../actions.js";
 
 const PLANES = [2, 3];
 

@@ -1,10 +1,10 @@
 /** The tools at the left edge: a vertical toolbar with one tab stop and arrow keys inside. */
 
-import { TOOLS } from "../engine/tools/index.js";
-import { session } from "../state/session.js";
-import { drawing, element } from "../ui/dom.js";
-import { rove } from "../ui/roving.js";
-import { keyName } from "./shortcuts.js";
+import { TOOLS } from "../../engine/tools/index.js";
+import { session } from "../../state/session.js";
+import { drawing, element } from "../../ui/dom.js";
+import { rove } from "../../ui/roving.js";
+import { keyName } from "../shortcuts.js";
 
 /** The toolbar's element; `focusCanvas` gives the keyboard back after a click with the mouse. */
 export function toolbar(focusCanvas) {

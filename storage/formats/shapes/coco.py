@@ -23,7 +23,7 @@ def annotations(
 ) -> list[dict[str, Any]]:
     """One annotation per object number of a class; per connected part of what has no number. (H, W) both."""
     found = []
-    for number, (class_id, rows, columns) in enumerate(_objects(classes, instances)):
+    for number, (class_id, _, rows, columns) in enumerate(objects_in(classes, instances)):
         found.append(
             {
                 "id": first_id + number,
@@ -36,10 +36,11 @@ def annotations(
     return found
 
 
-ObjectPixels = tuple[int, NDArray[np.intp], NDArray[np.intp]]  # class, rows, columns
+ObjectPixels = tuple[int, int, NDArray[np.intp], NDArray[np.intp]]  # class, number or 0, rows, columns
 
 
-def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -> Iterator[ObjectPixels]:
+def objects_in(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -> Iterator[ObjectPixels]:
+    """Each object number of a class, and each connected part of what has none. (H, W) both."""
     numbers = np.zeros(classes.shape, np.uint16) if instances is None else instances
     for class_id in np.unique(classes).tolist():
         if not BACKGROUND < class_id <= MAX_CLASS:
@@ -47,24 +48,42 @@ def _objects(classes: NDArray[np.uint8], instances: NDArray[np.uint16] | None) -
         inside = classes == class_id
         yield from ((class_id, *p) for p in _parts(np.where(inside, numbers, 0)))
         parts, _ = ndimage.label(inside & (numbers == 0), TOUCHING)
-        yield from ((class_id, *p) for p in _parts(parts))
+        yield from ((class_id, 0, rows, columns) for _, rows, columns in _parts(parts))
 
 
-def _parts(numbers: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows and columns of every number above 0."""
+def _parts(numbers: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
+    """Every number above 0 with its rows and columns."""
     for index, box in enumerate(ndimage.find_objects(numbers.astype(np.int32)), start=1):
         if box is not None:
             rows, columns = np.nonzero(numbers[box] == index)
-            yield rows + box[0].start, columns + box[1].start
+            yield index, rows + box[0].start, columns + box[1].start
 
 
 def _shape(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, int]) -> dict[str, Any]:
-    height, width = size
-    packed = rle.frPyObjects({"counts": _counts(rows, columns, size), "size": [height, width]}, height, width)
     top, left = int(rows.min()), int(columns.min())
     box = [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]  # x, y, width, height
-    text = packed["counts"].decode("ascii")
-    return {"segmentation": {"size": [height, width], "counts": text}, "area": len(rows), "bbox": box}
+    return {"segmentation": run_lengths(rows, columns, size), "area": len(rows), "bbox": box}
+
+
+def run_lengths(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's own packed run lengths of these pixels."""
+    height, width = size
+    packed = rle.frPyObjects({"counts": _counts(rows, columns, size), "size": [height, width]}, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+
+
+def drawn(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) of polygons or run lengths, by COCO's own rules. Raises ValueError for anything else."""
+    height, width = size
+    if isinstance(segmentation, dict):
+        packed = segmentation
+        if isinstance(segmentation.get("counts"), list):
+            packed = rle.frPyObjects(segmentation, height, width)
+        if list(packed["size"]) != [height, width]:
+            raise ValueError("run lengths of another size")
+    else:
+        packed = rle.merge(rle.frPyObjects([[float(v) for v in one] for one in segmentation], height, width))
+    return np.asarray(rle.decode(packed), bool)
 
 
 def _counts(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[int, int]) -> list[int]:

@@ -1,13 +1,13 @@
 /** Above the canvas: which image, undo, layout, window, and the "complete" switch of the slice. */
 
-import { describe, stateOf, stateText } from "../state/image_text.js";
-import { session } from "../state/session.js";
-import { layoutOf } from "../engine/geometry.js";
-import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
-import { rove } from "../ui/roving.js";
-import { current, toggleTheme } from "../ui/theme.js";
-import { actions } from "./actions.js";
-import { toggleSheet } from "./shortcut_sheet.js";
+import { describe, stateOf, stateText } from "../../state/image_text.js";
+import { session } from "../../state/session.js";
+import { layoutOf } from "../../engine/geometry.js";
+import { element, icon, iconButton, setAttributes, setText } from "../../ui/dom.js";
+import { rove } from "../../ui/roving.js";
+import { current, toggleTheme } from "../../ui/theme.js";
+import { actions } from "../actions.js";
+import { toggleSheet } from "../shortcut_sheet.js";
 
 const LAYOUTS = [
   ["three", "Three planes", "Alt+1"],

@@ -1,7 +1,7 @@
 /** Floats over the canvas while a mask waits for a yes: accept, next candidate, clear. */
 
-import { session } from "../state/session.js";
-import { element, setText } from "../ui/dom.js";
+import { session } from "../../state/session.js";
+import { element, setText } from "../../ui/dom.js";
 
 /** The prompt bar: {node, update(state)}. */
 export function promptbar(focusCanvas) {

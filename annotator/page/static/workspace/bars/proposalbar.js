@@ -3,17 +3,18 @@
  * with it.
  */
 
-import { nothingProposed } from "../engine/image/proposals.js";
-import { percentRight, rangeText } from "../state/expectations.js";
-import { learning } from "../state/learning.js";
-import { producerTitle } from "../state/producers.js";
-import { session } from "../state/session.js";
-import { element, icon, iconButton, setAttributes, setText } from "../ui/dom.js";
-import { toast } from "../ui/toasts.js";
-import { rangeForm } from "./accept_range.js";
-import { actions } from "./actions.js";
-import { redrawButton } from "./redraw.js";
-import { allAccepted, refillButton } from "./refill.js";
+import { nothingProposed } from "../../engine/image/proposals.js";
+import { percentRight, rangeText } from "../../state/expectations.js";
+import { learning } from "../../state/learning.js";
+import { places } from "../../state/places.js";
+import { producerTitle } from "../../state/producers.js";
+import { session } from "../../state/session.js";
+import { element, icon, iconButton, setAttributes, setText } from "../../ui/dom.js";
+import { toast } from "../../ui/toasts.js";
+import { rangeForm } from "../accept_range.js";
+import { actions } from "../actions.js";
+import { redrawButton } from "../redraw.js";
+import { allAccepted, refillButton } from "../refill.js";
 
 const BEHIND = "Older than your newest labels on this image";
 
@@ -240,11 +241,14 @@ function acceptButtons(focusCanvas) {
     node.hidden = !state.proposal.shown || allAccepted(state.accepted);
     const volume = session.image?.kind === "volume";
     slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
+    // then Y and R are about the one object on show
+    slice.hidden = reject.hidden = places.at !== null || Boolean(state.held?.judged);
     setText(slice.firstChild, volume ? "Accept slice" : "Accept image");
     whole.hidden = open.hidden = !volume;
     whole.title = "Accept the whole volume (Shift+Y)";
     if (!volume) range.close();
   };
+  places.addEventListener("change", () => session.app && update(session.app.state));
   return { node, update };
 }
 

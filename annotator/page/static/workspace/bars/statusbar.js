@@ -3,11 +3,11 @@
  * is saved.
  */
 
-import { openSessions } from "../panels/sessions.js";
-import { percentRight } from "../state/expectations.js";
-import { session } from "../state/session.js";
-import { element, icon, setText } from "../ui/dom.js";
-import { setAsideChip } from "./set_aside.js";
+import { openSessions } from "../../panels/sessions.js";
+import { percentRight } from "../../state/expectations.js";
+import { session } from "../../state/session.js";
+import { element, icon, setText } from "../../ui/dom.js";
+import { setAsideChip } from "../set_aside.js";
 
 const SIGNED_IN = "Where you are signed in, and signing out";
 

@@ -1,0 +1,311 @@
+// Objects as wholes: accept or reject proposed ones, select labelled ones to merge, split, delete
+// or give another class.
+
+import { BACKGROUND, ERASED, UNLABELLED } from "../codec.js";
+import { mayDraw } from "../edit/drawing.js";
+import { pointedPart, proposedUnder } from "../edit/pointed_part.js";
+import { compare, proposedObjects } from "../edit/proposed_objects.js";
+import { cut, union } from "../geometry.js";
+import { isProposed } from "../image/proposals.js";
+import { colorOf } from "../settings.js";
+import { borders, onScreen } from "../view/outline.js";
+import { drawBox, strokeTwice, tracePoints } from "../view/overlay.js";
+
+const STILL = 4; // CSS pixels a hand may tremble within one click
+const ON = Int16Array.of(-1, 1); // of a mask's 0 and 1, ones have a border
+
+export class ObjectTool {
+  static title = "Objects";
+  static about = "Objects: accept, reject, select";
+  static key = "Shift+q";
+  static group = "draw";
+  static icon =
+    '<circle cx="8" cy="8.500" r="4.500"/><circle cx="16.500" cy="15.500" r="4.500"/>' +
+    '<path d="M14.500 4.500h5v5"/>';
+
+  constructor(kit) {
+    this.kit = kit;
+    this.cursor = "pointer";
+    this.selected = []; // {at: [z, y, x], classId, object, box, mask, ref, rev} of labelled objects
+    this.under = null; // the object under the pointer, likewise; `proposed` where nobody labelled it
+    this.judged = null; // the proposed object on show, while one walks from each to the next
+    this.view = this.from = this.to = null;
+  }
+
+  /** For the page: what is selected, and what Enter would do with it. */
+  get summary() {
+    const { settings } = this.kit;
+    const [one] = this.selected;
+    const classes = new Set(this.selected.map(({ classId }) => classId));
+    const other = one && [...classes].some((id) => id !== settings.classId);
+    const enter = other ? "class" : this.selected.length > 1 ? "merge" : null;
+    const { judged } = this;
+    const count = this.selected.length;
+    return { count, enter, one: count === 1 ? one : null, judged: this.#stands(judged) && judged };
+  }
+
+  down(view, point, event) {
+    if (event.button === 1 || !view.holds(point) || !mayDraw(this.kit, view)) return;
+    this.view = view;
+    this.away = event.button === 2 || event.altKey;
+    this.from = this.to = point;
+  }
+
+  move(view, points) {
+    if (!this.from) return;
+    this.to = points.at(-1);
+    view.redrawOverlay();
+  }
+
+  up(view, point) {
+    const { from } = this;
+    this.from = this.to = null;
+    if (!from || !view.editable) return;
+    const far = Math.hypot(point.x - from.x, point.y - from.y) > STILL * view.camera.dpr;
+    if (!far) this.#click(view, point);
+    else if (this.selected.length === 1) this.#split(view, from, point);
+    else this.#takeIn(view, from, point);
+    this.#tell(view);
+  }
+
+  hover(view) {
+    const { pointer } = view;
+    if (this.#isOn(this.under, view, pointer)) return;
+    this.under = view.editable && pointer && view.holds(pointer) ? this.#at(view, pointer) : null;
+  }
+
+  draw(view, pen) {
+    this.#forgetGone(view);
+    const { under, judged } = this;
+    if (this.#stands(judged)) this.#outline(view, pen, judged, "#ffffff");
+    if (under && view.pointer && !this.from)
+      this.#outline(view, pen, under, colorOf(this.kit.settings, under.classId));
+    for (const one of this.selected) this.#outline(view, pen, one, "#fde047");
+    if (view !== this.view || !this.from || !this.to) return;
+    if (this.selected.length === 1) {
+      tracePoints(pen, view.camera, [
+        [this.from.row, this.from.col],
+        [this.to.row, this.to.col],
+      ]);
+      strokeTwice(pen, view.camera.dpr, "#ffffff");
+    } else drawBox(pen, view.camera, this.#box(view, this.from, this.to));
+  }
+
+  key(name) {
+    const { count, enter } = this.summary;
+    const ours = (name === "Enter" && enter) || (name === "Delete" && count > 0);
+    if (ours) name === "Enter" ? this.apply() : this.remove();
+    return Boolean(ours); // also where it is refused: Delete must not clear the slice then
+  }
+
+  cancel() {
+    const had = this.from !== null || this.selected.length > 0 || this.judged !== null;
+    this.from = this.to = this.judged = null;
+    this.selected = [];
+    if (this.view) this.#tell(this.view);
+    return had;
+  }
+
+  /** Show the next proposed object of the slice, the least certain first; whether there is one. */
+  next() {
+    const view = this.kit.planes.active;
+    const last = this.judged && sameSlice(this.judged.ref, view.ref) ? this.judged : null;
+    const all = proposedObjects(view);
+    const at = last ? all.findIndex((one) => compare(one, last) > 0) : 0;
+    this.judged = null;
+    if (all.length) this.#judge(view, all, Math.max(0, at));
+    else this.kit.notices.say("info", "No object is proposed here that nobody judged.");
+    this.#tell(view);
+    return true;
+  }
+
+  /** Accept the proposed object on show and go on; false where none is. */
+  accept() {
+    return this.#say((part) => this.kit.acceptance.acceptPart(part));
+  }
+
+  /** Reject it and go on; false where none is. */
+  reject() {
+    return this.#say((part) => this.kit.acceptance.rejectPart(part));
+  }
+
+  #judge(view, all, place) {
+    const found = all[place];
+    const row = Math.floor(found.seed / view.size.cols);
+    const part = this.#at(view, { row, col: found.seed % view.size.cols });
+    this.judged = { ...part, ...found, place, of: all.length };
+    view.camera.frame(part.box);
+    view.redraw();
+  }
+
+  #say(judge) {
+    if (!this.#stands(this.judged)) return false;
+    judge(this.judged);
+    return this.next();
+  }
+
+  /** Is it of the open slice? */
+  #stands(part) {
+    return part !== null && sameSlice(part.ref, this.kit.planes.active.ref);
+  }
+
+  /** Merge what is selected, or give it the current class. */
+  apply() {
+    const { enter } = this.summary;
+    return enter ? this.#change(enter, { value: this.kit.settings.classId }) : false;
+  }
+
+  /** Take the labels of what is selected away. */
+  remove() {
+    return this.#change("delete", {});
+  }
+
+  /** A number for every object of the current class that has none. */
+  number() {
+    const { classId } = this.kit.settings;
+    return this.kit.objectActs.change("number", { value: classId, classes: [classId] });
+  }
+
+  #change(what, rest) {
+    const at = this.selected.map((one) => one.at);
+    const classes = this.selected.map(({ classId }) => classId);
+    const value = what === "class" ? rest.value : null;
+    if (!this.kit.objectActs.change(what, { ...rest, at, classes, value })) return false;
+    this.selected = [];
+    this.#tell(this.kit.planes.active);
+    return true;
+  }
+
+  #click(view, point) {
+    const part = this.#at(view, point);
+    const { acceptance, notices } = this.kit;
+    if (!part) {
+      if (this.selected.length) this.selected = [];
+      else notices.say("info", "There is no object; click a proposed or a labelled one.");
+    } else if (part.proposed) {
+      this.under = null;
+      if (this.away) acceptance.rejectPart(part);
+      else acceptance.acceptPart(part);
+    } else if (this.away) {
+      this.selected = [part];
+      this.remove();
+    } else this.#toggle(view, part);
+  }
+
+  #toggle(view, part) {
+    const same = (one) => this.#isOn(one, view, this.#pointOf(view, part));
+    const others = this.selected.filter((one) => !same(one));
+    this.selected = others.length < this.selected.length ? others : [...others, part];
+  }
+
+  /** Accept or reject every proposed object that the rectangle touches. */
+  #takeIn(view, from, to) {
+    const { r0, c0, r1, c1 } = this.#box(view, from, to);
+    const seeds = [];
+    for (let row = r0; row < r1; row++)
+      for (let col = c0; col < c1; col++) {
+        const at = row * view.size.cols + col;
+        if (isProposed(view, at)) seeds.push(at);
+      }
+    const { acceptance, notices } = this.kit;
+    if (!seeds.length) return notices.say("info", "No object is proposed in this rectangle.");
+    const whole = proposedUnder(view, null, seeds);
+    const box = around(whole, view.size);
+    const part = { box, mask: cut(whole, view.size.cols, box) };
+    if (this.away) acceptance.rejectPart(part);
+    else acceptance.acceptPart(part);
+  }
+
+  #split(view, from, to) {
+    const line = [from.row, from.col, to.row, to.col];
+    const [{ at, classId }] = this.selected;
+    if (this.kit.objectActs.change("split", { at: [at], classes: [classId], line }))
+      this.selected = [];
+  }
+
+  /** The object at a point, labelled or proposed, or null. */
+  #at(view, point) {
+    const row = Math.round(point.row);
+    const col = Math.round(point.col);
+    const seed = row * view.size.cols + col;
+    const said = view.labels[seed];
+    const proposed = said === UNLABELLED;
+    if (proposed ? !isProposed(view, seed) : said === BACKGROUND || said >= ERASED) return null;
+    const part = pointedPart(view, { row, col });
+    if (!part) return null;
+    const { rev } = this.kit.state;
+    return { ...part, proposed, at: view.position(row, col), ref: view.ref, rev };
+  }
+
+  #isOn(part, view, point) {
+    if (!part || !point || !sameSlice(part.ref, view.ref) || part.rev !== this.kit.state.rev)
+      return false;
+    const { r0, c0, r1, c1 } = part.box;
+    const [row, col] = [Math.round(point.row), Math.round(point.col)];
+    if (row < r0 || col < c0 || row >= r1 || col >= c1) return false;
+    return part.mask[(row - r0) * (c1 - c0) + col - c0] === 1;
+  }
+
+  #pointOf(view, { at }) {
+    const [row, col] = at.filter((_, axis) => axis !== view.axis);
+    return { row, col };
+  }
+
+  /** Labels changed, or another slice is open: what was selected is looked up anew, or forgotten. */
+  #forgetGone(view) {
+    const { rev } = this.kit.state;
+    if (view !== this.kit.planes.active || this.selected.every((one) => one.rev === rev)) return;
+    const found = this.selected.map((one) => {
+      if (one.rev === rev || !sameSlice(one.ref, view.ref)) return { ...one, rev };
+      const now = this.#at(view, this.#pointOf(view, one));
+      return now && !now.proposed && now.classId === one.classId ? { ...now, at: one.at } : null;
+    });
+    this.selected = found.filter(Boolean);
+  }
+
+  #outline(view, pen, part, color) {
+    if (!sameSlice(part.ref, view.ref)) return;
+    const { r0, c0, r1, c1 } = part.box;
+    const size = { rows: r1 - r0, cols: c1 - c0 };
+    part.path ??= borders(size, { labels: part.mask, shown: ON }).get(1);
+    if (!part.path) return;
+    strokeTwice(
+      pen,
+      view.camera.dpr,
+      color,
+      onScreen(part.path, view.camera, { row: r0, col: c0 }),
+    );
+  }
+
+  #box(view, from, to) {
+    const clip = (value, end) => Math.min(end - 1, Math.max(0, Math.round(value)));
+    const rows = [from.row, to.row].map((row) => clip(row, view.size.rows));
+    const cols = [from.col, to.col].map((col) => clip(col, view.size.cols));
+    return {
+      r0: Math.min(...rows),
+      c0: Math.min(...cols),
+      r1: Math.max(...rows) + 1,
+      c1: Math.max(...cols) + 1,
+    };
+  }
+
+  #tell(view) {
+    view.redrawOverlay();
+    this.kit.notices.changed();
+  }
+}
+
+function sameSlice(a, b) {
+  return a.axis === b.axis && a.index === b.index;
+}
+
+function around(mask, { cols }) {
+  let box = null;
+  mask.forEach((on, at) => {
+    if (!on) return;
+    const row = Math.floor(at / cols);
+    const col = at - row * cols;
+    box = union(box, { r0: row, c0: col, r1: row + 1, c1: col + 1 });
+  });
+  return box;
+}

@@ -1,0 +1,1 @@
+"""Objects as other programs write them: run lengths, and outlines along the edges of pixels."""

@@ -1,0 +1,1 @@
+"""Each export format, read back by a reader that is not ours, and then by ours."""

@@ -1,0 +1,1 @@
+"""Tests of what is drawn and said on the canvas, in real headless Chromium."""
