@@ -11,11 +11,15 @@ MOST_SLICES are labelled, then accept. Pictures of objects: take the proposal wi
 all, strike out each wrong one and click each missing one, twice at most, until the average precision is GOAL_AP, then
 complete the picture. `worse` is the share of labelled slices after which the proposal's Dice was lower by more than
 0.02.
+
+`said` is the held-out Dice that the page shows after each image, in the mean over the session; `held-out truth` is what
+the same model makes of the whole images that judge it, and `new images` of those without labels. `off` is how far
+what is said lies from the held-out truth, in the mean; `said by slices` how often slices of images that taught judged.
 """
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ from annotator.background import Background
 from annotator.exchange.import_images import import_path
 from annotator.filling.guided_start import guide
 from annotator.jobs import Job
+from annotator.learning.quality.model_quality import model_quality
 from annotator.learning.settings import LearnSettings, keep_settings
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs, unpack_bits
@@ -48,7 +53,7 @@ from benchmarks.simulated import (
 )
 from benchmarks.trust_cases import mean_dice
 from learners.engines import SerialExecutor
-from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, plane
+from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, open_npy, plane
 from storage.formats import read_labels
 from storage.store import Store
 
@@ -182,6 +187,14 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
         store.add_class(name)
     masks = {import_path(store, image, Job("import")).added[0]: mask for image, mask in subject.pairs}
     scores, things = [], 0
+    told = Told()
+
+    def truth(image_id: int) -> NDArray[np.uint8]:
+        """(Z, Y, X) classes."""
+        if data_set.objects:
+            return (_numbers(store, image_id, masks[image_id]) > 0).astype(np.uint8)
+        return truth_of(store, image_id, masks[image_id], subject)
+
     for image_id, mask in masks.items():
         person.act(OPEN_SECONDS)
         if data_set.objects:
@@ -191,6 +204,7 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
         else:
             work_on_volume(person, image_id, truth_of(store, image_id, mask, subject))
         person.learn()
+        told.add(person, truth, [other for other in masks if not store.labels(other)])
     for image_id, mask in masks.items():
         known, objects = _said(person, image_id)
         if data_set.objects:
@@ -205,6 +219,7 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
     yield row("worst", float(np.min(scores)), len(scores))
     yield row("actions", person.actions, len(scores))
     yield row("minutes", person.seconds / 60, len(scores))
+    yield from (row(metric, value, n) for metric, value, n in told.rows())
     if data_set.objects:
         yield row("actions an object", person.actions / max(1, things), things)
         return
@@ -212,6 +227,46 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
     if person.fell:
         yield row("worse", float(np.mean([change < -MARGIN for change in person.fell])), len(person.fell))
         yield row("change a slice", float(np.mean(person.fell)), len(person.fell))
+
+
+@dataclass
+class Told:
+    """What the page said of its models after each image, and what was true."""
+
+    said: list[tuple[float, float]] = field(default_factory=list)  # and the truth of the same model
+    new: list[tuple[float, float]] = field(default_factory=list)  # and the same on images without labels
+    by_slices: list[bool] = field(default_factory=list)
+
+    def add(self, person: Person, truth: Callable[[int], NDArray[np.uint8]], new: Sequence[int]) -> None:
+        store, learner = person.workflow.store, person.background.scheduler.active[0]
+        quality, core = model_quality(store, learner), store.judging.core()
+        if quality is None or core is None:
+            return
+        judging = sorted({image_id for image_id, *_ in core.places})
+        scores = {image_id: self._score(store, learner, image_id, truth) for image_id in (*judging, *new)}
+        self.said.append((quality.dice, float(np.nanmean([scores[i] for i in judging]))))
+        if new:
+            self.new.append((quality.dice, float(np.nanmean([scores[i] for i in new]))))
+        self.by_slices.append(any((image_id, -1, -1) not in store.rounds.held_out() for image_id in judging))
+        print(f"said {quality.dice:.3f}, true {self.said[-1][1]:.3f}, by images {judging}", flush=True)
+
+    def rows(self) -> Iterator[tuple[str, float, int]]:
+        """Metric, value and how many times the page said something."""
+        if not self.said:
+            return
+        said, true = np.array(self.said).T
+        yield "said", float(said.mean()), len(said)
+        yield "held-out truth", float(true.mean()), len(said)
+        yield "off", float(np.abs(said - true).mean()), len(said)
+        yield "said by slices", float(np.mean(self.by_slices)), len(said)
+        if self.new:
+            yield "new images", float(np.array(self.new)[:, 1].mean()), len(self.new)
+
+    @staticmethod
+    def _score(store: Store, learner: str, image_id: int, truth: Callable[[int], NDArray[np.uint8]]) -> float:
+        """Of what the learner made of it, before labels corrected that."""
+        row = store.predictions.newest(image_id, learner)
+        return float("nan") if row is None else mean_dice(open_npy(row.uncorrected[0]), truth(image_id))
 
 
 # volumes

@@ -29,6 +29,10 @@ class CoreRow:
     places: frozenset[JudgedPlace]  # slices that judge
     digest: str  # of the labels that they judge by
 
+    def slices_of(self, image_id: int) -> list[tuple[int, int]]:
+        """The (axis, index) that judge on an image."""
+        return [(axis, index) for image, axis, index in sorted(self.places) if image == image_id]
+
 
 class Judging:
     """Thread-safe."""

@@ -128,13 +128,14 @@ def run_status(options: Options) -> int:
 
 
 def _status(store: "Store") -> dict[str, Any]:
-    from annotator.learning.quality.model_quality import model_quality
+    from annotator.learning.quality.model_quality import model_quality, what_would_judge
     from annotator.learning.quality.object_words import object_sentences
     from annotator.prompting.service import list_models
     from learners import LEARNERS
 
     total, rows = store.images(limit=-1)
     counts = store.slice_counts([row.id for row in rows])
+    judged = {name: round(quality.dice, 4) for name in LEARNERS if (quality := model_quality(store, name))}
     return {
         "project": str(store.root),
         "images": total,
@@ -143,9 +144,8 @@ def _status(store: "Store") -> dict[str, Any]:
         "images_labelled": sum(1 for labelled, _, _ in counts.values() if labelled),
         "slices_labelled": sum(labelled for labelled, _, _ in counts.values()),
         "slices_complete": sum(complete for _, complete, _ in counts.values()),
-        "held_out_dice": {
-            name: round(quality.dice, 4) for name in LEARNERS if (quality := model_quality(store, name))
-        },
+        "held_out_dice": judged,
+        **({} if judged else {"to_get_one": what_would_judge(store)}),
         "held_out_objects": [
             f"{name}: {line}"
             for name in LEARNERS

@@ -47,7 +47,7 @@ def run_train(options: Options) -> int:
     )
     engine = make_engine(options.engine, options.ray_address)
     for status in train(options.project, how, _show_round, engine):
-        dice = "none held out" if status["dice"] is None else f"{status['dice']:.3f}"
+        dice = "not known" if status["dice"] is None else f"{status['dice']:.3f}"
         print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
     return 0
 

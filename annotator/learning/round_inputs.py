@@ -8,6 +8,7 @@ from annotator.labels.tagging import Tagging
 from annotator.learning.image_groups import read_groups
 from annotator.learning.quality.core_set import todays_core
 from annotator.learning.quality.held_out import WHOLE, choose_held_out
+from annotator.learning.quality.unaided import unaided_slices
 from annotator.learning.quality.withheld import NO_NEGATIVES
 from annotator.learning.round_fills import RoundFills
 from annotator.learning.target_files import TargetFiles
@@ -157,13 +158,16 @@ class RoundInputs:
 
     def _judged(self, example: Example, core: CoreRow | None) -> Example:
         """With what judges on a held-out image; one that is held out since then does not count yet."""
-        if core is None or example.known is None or not (example.all_held or example.held):
+        if example.known is None or not (example.all_held or example.held):
             return example
-        slices = [(axis, index) for image, axis, index in core.places if image == example.image_id]
-        if not slices:
-            return replace(example, core=False)
-        target = self._files.of_core(example, core, slices)
-        return replace(example, judge=target.known, judge_numbers=target.numbers)
+        places = core.slices_of(example.image_id) if core else []
+        labels = self._store.labels(example.image_id)
+        if core and places:
+            target = self._files.of_core(example, core, places)
+        else:  # slices between those that teach say little
+            unaided = sorted(unaided_slices(example.shape, labels)) if example.all_held else []
+            target = self._files.of_held(example, labels, unaided)
+        return replace(example, judge=target.known, judge_numbers=target.numbers, core=bool(places))
 
     def _filled(self, example: Example, learner: str) -> Example:
         """With the volume's fill, and the slices that the fill came from."""

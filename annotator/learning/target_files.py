@@ -16,6 +16,7 @@ from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
 NUMBERS = ".numbers.npy"
+Slices = Sequence[tuple[int, int]]  # (axis, index)
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,31 @@ class TargetFiles:
 
         return self._kept(row.id, f"{row.id}-{rev}", made)
 
-    def of_core(self, example: Example, core: CoreRow, slices: Sequence[tuple[int, int]]) -> TargetPaths:
+    def of_core(self, example: Example, core: CoreRow, slices: Slices) -> TargetPaths:
         """What the labels say on these slices by which models are judged."""
+        labels = judging_labels(core, self.store.labels(example.image_id))
+        return self._on_slices(example, f"{example.image_id}-{core.id}.core", labels, slices)
 
+    def of_held(self, example: Example, labels: Sequence[LabelRow], slices: Slices) -> TargetPaths:
+        """What they say on slices of a held-out image that the core set does not have."""
+        assert example.known is not None
+        return self._on_slices(example, f"{example.known.stem}.held", labels, slices)
+
+    def _on_slices(
+        self, example: Example, name: str, labels: Sequence[LabelRow], slices: Slices
+    ) -> TargetPaths:
         def made() -> TargetVolumes:
-            labels = judging_labels(core, self.store.labels(example.image_id))
             found = target_volumes(example.shape, labels, self.store.rounds.first_use())
             known = only_slices(found.known, slices)
             if found.numbers is None:
                 return TargetVolumes(known, None)
             return TargetVolumes(known, np.where(known == UNLABELLED, np.uint16(0), found.numbers))
 
-        return self._kept(example.image_id, f"{example.image_id}-{core.id}.core", made)
+        return self._kept(example.image_id, name, made)
 
     def names(self, image_id: int, rev: int) -> set[str]:
-        return {f"{image_id}-{rev}.npy", f"{image_id}-{rev}{NUMBERS}"}
+        name = f"{image_id}-{rev}"
+        return {f"{start}{end}" for start in (name, f"{name}.held") for end in (".npy", NUMBERS)}
 
     def judging(self, core: CoreRow | None) -> tuple[str, ...]:
         """How the names of files end that judge now."""

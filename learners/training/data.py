@@ -70,9 +70,10 @@ class ImageReader:
         return bool(self.places) or bool(self.example.boxes and not self.example.all_held)
 
     def held_out(self) -> NDArray[np.uint8] | None:
-        """(Z, Y, X) label values to judge by, UNLABELLED elsewhere; None where nothing is held out."""
+        """(Z, Y, X) label values to judge by, UNLABELLED elsewhere; None where nothing judges."""
         if self.example.judge is not None:
-            return open_npy(self.example.judge)
+            judging = open_npy(self.example.judge)
+            return judging if (judging != UNLABELLED).any() else None
         if self.example.known is None or not (self.example.all_held or self.example.held):
             return None
         known = open_npy(self.example.known)

@@ -191,7 +191,9 @@ def test_a_proposal_is_judged_only_where_people_spoke_after_it(store, rounds, tm
     known = fold(shape, labels).known()
     dice = proposal_dice(known, tmp_path / "p.npy", [1])
     assert dice == pytest.approx(2 * 4 / (4 + 12))
-    whole = proposal_dice(whole_slices(known, labels), tmp_path / "p.npy", [1])
+    whole = proposal_dice(
+        whole_slices(known, {(row.axis, row.index) for row in labels}), tmp_path / "p.npy", [1]
+    )
     assert whole == pytest.approx(2 * 4 / (4 + 6)), (
         "a stroke where something was wrong says nothing about the rest"
     )

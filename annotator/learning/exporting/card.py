@@ -143,7 +143,7 @@ def limits(facts: ExportFacts) -> Iterator[str]:
     """Sentences for people."""
     cases, images = len(facts.judged.cases), facts.learned_from
     if not cases:
-        yield "Nothing was held out, so nobody knows how good it is on new images."
+        yield "No held-out label judged it, so nobody knows how good it is on new images."
     elif cases < FEW_CASES:
         yield f"Only {count_of(cases, 'image')} judged it, so its Dice may be far from that on new images."
     silent = [name for c, name in facts.names.items() if facts.dice(c) is None]

@@ -39,6 +39,6 @@ def held_out_truths(store: Store, class_ids: Sequence[int]) -> Iterator[HeldOutT
         assert core is not None
         image = store.image(image_id)
         said = target_volumes(image.shape, judging_labels(core, store.labels(image_id)), first_use)
-        known = only_slices(said.known, [(axis, index) for i, axis, index in core.places if i == image_id])
+        known = only_slices(said.known, core.slices_of(image_id))
         known[~np.isin(known, (BACKGROUND, *class_ids))] = UNLABELLED
         yield HeldOutTruth(image, known)

@@ -8,6 +8,7 @@ from annotator.learning.exporting.card import ExportFacts, intended_use, limits,
 from annotator.learning.exporting.curve import curve_of
 from annotator.learning.exporting.judged_cases import JudgedCase
 from annotator.learning.exporting.pictures import PROPOSED, SAID
+from annotator.learning.quality.model_quality import what_would_judge
 from learners.text import count_of
 from storage.rounds import RoundRow
 
@@ -59,14 +60,14 @@ def _learned(facts: ExportFacts) -> str:
 def _curve(rounds: Sequence[RoundRow]) -> str:
     drawn = curve_of(rounds)
     if drawn is None:
-        return _paragraph("No round was judged: nothing was held out.")
+        return _paragraph("No round was judged: no held-out label was there to judge by.")
     return drawn + _paragraph("Where the line breaks, other images judge from then on.")
 
 
 def _number(facts: ExportFacts) -> str:
     quality = facts.quality
     if quality is None:
-        return "Nobody knows how good it is: nothing was held out."
+        return "Nobody knows how good it is: no held-out label was there to judge by."
     each = ", ".join(
         f"{name} {quality.per_class[c]:.3f}" for c, name in facts.names.items() if c in quality.per_class
     )
@@ -87,7 +88,9 @@ def _objects(facts: ExportFacts) -> Iterator[str]:
 def _cases(facts: ExportFacts) -> Iterator[str]:
     judged, names = facts.judged, facts.names
     if not judged.cases:
-        yield "<h2>Cases</h2>" + _paragraph("No image is held out. Label more images, and some will judge.")
+        yield "<h2>Cases</h2>" + _paragraph(
+            f"Nothing judges the model. In the app, {what_would_judge(facts.store)}."
+        )
         return
     ranked = sorted((case for case in judged.cases if case.dice), key=lambda case: case.mean_dice or 0.0)
     legend = f"<p>Outlines: {_underlined('people', SAID)}, {_underlined('the model', PROPOSED)}.</p>"

@@ -8,7 +8,7 @@ people see does not change. Where nothing is held out, nobody can tell, and the 
 import json
 from dataclasses import dataclass
 
-from annotator.learning.quality.model_quality import model_quality
+from annotator.learning.quality.model_quality import model_quality, what_would_judge
 from learners import LEARNERS
 from learners.choice import Choice
 from learners.prediction.comparison import Compared, compare
@@ -42,7 +42,7 @@ def proposer_of(store: Store, choice: Choice) -> Proposer:
     if newest is None or newest.status == "failed" or store.rounds.newest(leader, "done") is None:
         return Proposer(candidate, choice.why)
     core = store.judging.core()
-    if core is None:
+    if core is None or not core.places:
         return Proposer(candidate, f"{choice.why}; nothing is held out yet by which models could be compared")
     mine, other = (store.judging.judged_on(core.id, name) for name in (candidate, leader))
     found = compare(mine, other)
@@ -74,7 +74,11 @@ def quality_words(store: Store, learner: str) -> str:
     """How good its model is here, as a sentence."""
     quality = model_quality(store, learner)
     if quality is None:
-        return "how good they are nobody knows yet; label a fourth image or slice."
+        return f"how good they are nobody knows yet; {what_would_judge(store)}."
+    if quality.slices:
+        return (
+            f"Dice {quality.dice:.2f} on {count_of(quality.slices, 'held-out slice')} of images that taught."
+        )
     images = f" on {count_of(quality.images, 'held-out image')}" if quality.images else ""
     return f"Dice {quality.dice:.2f}{images}."
 

@@ -113,7 +113,7 @@ function noteOf(measure) {
 function nothing(measure) {
   const why =
     measure === "held"
-      ? "No held-out Dice yet; label a fourth image or slice to get one."
+      ? "No held-out Dice yet; the top of this tab says what to do."
       : "No corrective Dice yet; correct and accept a proposal to get one.";
   return element("p.sw-plot-empty", {}, why);
 }
