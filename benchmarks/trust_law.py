@@ -4,6 +4,7 @@ Of each set some images are labelled wholly, and a learner's first round propose
 weak as they are in use. Volumes are then corrected by two complete slices; and, from the proposal again, by the strokes
 of one slice, class after class, which is complete at the end. Pictures are corrected by CLICKS objects, one after
 another: what is missing most is drawn, or what is too much is called background. Dice is the mean over the classes.
+There is one torso and one brain: their sets are COPIES of it at half the resolution, each bent anew.
 """
 
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -22,10 +24,11 @@ from annotator.filling.fill_request import trust_in
 from annotator.learning.settings import LearnSettings
 from benchmarks.common import Row
 from benchmarks.simulated import Annotator, Subject, project
-from benchmarks.sparse import SparseSubject, case_of
+from benchmarks.sparse import SparseSubject, case_of, subjects
 from benchmarks.trust_calibration import even_pairs, tiles
-from benchmarks.trust_cases import mean_dice, place
-from benchmarks.trust_withheld import halved, phantom_files
+from benchmarks.trust_cases import classes_of, halved, mean_dice, place
+from benchmarks.trust_withheld import halved as halved_pictures
+from benchmarks.trust_withheld import phantom_files
 from learners.propagate import LabelledSlice, PropagationInput
 from learners.propagate.fused import Prior, fuse
 from storage.arrays import UNLABELLED, open_npy, plane
@@ -35,7 +38,8 @@ STEPS, QUICK_STEPS = 60, 10  # of a round
 CLICKS = 4
 SLICE, STROKE, WAITING, CLICK = "a slice", "a stroke", "classes to come", "a click"
 MARGIN = 0.02  # of Dice: what one case may lose
-VOLUMES = ("spinal-cord", "hippocampus", "demo")
+VOLUMES = ("spinal-cord", "hippocampus", "demo", "ct-torso", "brain")
+COPIES, BENT_MM = 5, 4.0  # of a set's one volume, and how far its voxels move in the mean
 PICTURES = ("cells", "superalloy", "nuclei", "pitting")
 LEARNERS_OF = {
     "volumes": ("atlas", "supervised"),
@@ -203,6 +207,8 @@ def _set(name: str, data: Path, folder: Path) -> Subject:
             name, even_pairs(data / name, 6), ("anterior", "posterior"), whole_images=False
         ),
         "spinal-cord": lambda: Subject(name, _cords(data), ("cord",), objects=True, whole_images=False),
+        "ct-torso": lambda: _bent_copies(name, data, folder),
+        "brain": lambda: _bent_copies(name, data, folder),
         "nuclei": lambda: _pictures(name, even_pairs(data / "dsb2018-nuclei", 8), "nucleus", folder),
         "pitting": lambda: _pictures(name, even_pairs(data / "bsdata-pitting", 8), "pit", folder),
         "cells": lambda: Subject(name, tuple(_cells(folder)), ("cell",), objects=True),
@@ -214,7 +220,33 @@ def _set(name: str, data: Path, folder: Path) -> Subject:
 
 
 def _pictures(name: str, pairs: tuple[tuple[Path, Path], ...], of: str, folder: Path) -> Subject:
-    return Subject(name, tuple(halved(pairs, folder)), (of,), objects=True)
+    return Subject(name, tuple(halved_pictures(pairs, folder)), (of,), objects=True)
+
+
+def _bent_copies(name: str, data: Path, folder: Path) -> Subject:
+    one = next(iter(subjects(data, (name,), 1, quick=False)), None)
+    if one is None:
+        return Subject(name, (), ())
+    small = halved(one)
+    pairs = tuple(_bent_copy(small, folder / str(number), number) for number in range(COPIES))
+    names = tuple(f"class {value}" for value in classes_of(small.truth))
+    return Subject(name, pairs, names, whole_images=False)
+
+
+def _bent_copy(subject: SparseSubject, folder: Path, seed: int) -> tuple[Path, Path]:
+    """Image and truth moved by the same smooth random field."""
+    rng, mm = np.random.default_rng(seed), np.array(subject.spacing_mm)
+    fields = [ndimage.gaussian_filter(rng.normal(size=subject.truth.shape), 25.0 / mm) for _ in mm]
+    moved = np.indices(subject.truth.shape, np.float32)
+    for axis, field in enumerate(fields):
+        moved[axis] += BENT_MM / mm[axis] * field / np.abs(field).mean()
+    folder.mkdir()
+    affine = np.diag([*mm[::-1], 1.0])
+    paths = folder / f"{seed}.nii.gz", folder / f"{seed}-truth.nii.gz"
+    for path, values, order in zip(paths, (subject.image, subject.truth), (1, 0)):
+        bent = ndimage.map_coordinates(values, moved, order=order, mode="nearest")
+        nib.save(nib.Nifti1Image(bent.transpose(2, 1, 0), affine), path)
+    return paths
 
 
 def _cords(data: Path) -> tuple[tuple[Path, Path], ...]:
