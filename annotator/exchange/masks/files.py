@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
 from annotator.exchange.label_files import is_lonely, kinds_of
+from annotator.exchange.masks.value_names import TABLES
 from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
 from storage.formats import kind_of
 
@@ -102,7 +103,7 @@ def _sorted_out(files: Sequence[MaskFile], apart: set[Path], *, alone: bool = Fa
             one.path, one.below, one.origin, one.images, companion=not alone and not is_lonely(one.path)
         )
         for one in files
-        if kinds_of(one.path)
+        if one.path.name.lower() not in TABLES and kinds_of(one.path)
     ]
     taken = {label.path for label in labels}
     masks = [one for one in files if one.path not in taken and _is_mask(one.path)]
