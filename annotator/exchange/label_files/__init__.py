@@ -46,6 +46,12 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
         (".zip", ".roi"),
         LazyFunction("annotator.exchange.label_files.imagej:open_regions"),
     ),
+    "cellpose": LabelFileEntry(
+        "a file of Cellpose",
+        ("_seg.npy",),
+        LazyFunction("annotator.exchange.label_files.cellpose:open_cellpose"),
+        lonely=True,
+    ),
     "dicom-seg": LabelFileEntry(
         "DICOM-SEG",
         ("",),

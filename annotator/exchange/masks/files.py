@@ -1,5 +1,6 @@
 """Which files are masks, and which image each of them belongs to. Opens nothing."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, Nam
 from storage.formats import kind_of
 
 IMAGE_FOLDERS = {"labels": "images", "masks": "images", "labelstr": "imagestr", "labelsts": "imagests"}
+MASKS = re.compile(r"(_cp)?_masks$")  # what Cellpose adds to the name of an image
 OBJECTS = "_instances"  # our own exports write object numbers beside the classes
 LONELY = "no imported image has the name of this mask; rename it or import the image"
 TWO_MASKS = "its image has another mask, {other}; keep one of them"
@@ -86,9 +88,14 @@ def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
     beside = list(_beside(found))
     files = {mask.path for mask in beside}
     if labels is None:
-        lonely = [_lonely(found, f) for f in found.files if f not in files and _goes_with_another(found, f)]
-        both = [*beside, *lonely]
-        return _sorted_out(both, files | {mask.path for mask in lonely})
+        called = _named_as_masks(found, files)
+        only = {file for file in found.files if file not in files and _goes_with_another(found, file)}
+        lonely = [
+            _lonely(found, file)
+            for file in found.files
+            if file in called or (file in only and not _has_masks(file, called))
+        ]
+        return _sorted_out([*beside, *lonely], files | called | only)
     given = [labels] if labels.is_file() else find_files(labels).files
     root = labels.parent if labels.is_file() else labels
     return _sorted_out(
@@ -113,6 +120,26 @@ def _sorted_out(files: Sequence[MaskFile], apart: set[Path], *, alone: bool = Fa
 def _lonely(found: FileListing, file: Path) -> MaskFile:
     shown = found.shown(file)
     return MaskFile(file, shown, f"{found.root.name}/{shown}", images=found.root)
+
+
+def _named_as_masks(found: FileListing, placed: set[Path]) -> set[Path]:
+    """Files that are called like another beside them but for `_masks`, as Cellpose's are."""
+    bare = {(file.parent, bare_name(file.name)) for file in found.files}
+    return {
+        file
+        for file in found.files
+        if file not in placed
+        and MASKS.search(name := bare_name(file.name))
+        and (file.parent, MASKS.sub("", name)) in bare
+    }
+
+
+def _has_masks(file: Path, masks: set[Path]) -> bool:
+    """A further file of Cellpose's, of an image whose masks lie there."""
+    name = file.name.removesuffix("_seg.npy")
+    return name != file.name and any(
+        (file.parent, name) == (m.parent, MASKS.sub("", bare_name(m.name))) for m in masks
+    )
 
 
 def label_beside(found: FileListing, file: Path) -> LabelPlace:
@@ -150,7 +177,8 @@ def assign_masks(
     indices = {base: index_of_places(names.root, places, base) for base in {mask.images for mask in masks}}
     for mask in _parted(masks, indices):
         try:
-            match = indices[mask.images].find(mask.below)
+            index = indices[mask.images]
+            match = index.find(mask.below) or index.find(_without_masks(mask.below))
         except AmbiguousName as error:
             first, second = (names.shown(places[int(str(item))].path) for item in error.items)
             assignment.left_out.append((mask.path, TWO_IMAGES.format(first=first, second=second)))
@@ -186,6 +214,12 @@ def _own_mask(mask: MaskFile, objects: Path) -> MaskFile:
     below = PurePosixPath(mask.below).with_name(objects.name).as_posix()
     origin = PurePosixPath(mask.origin).with_name(objects.name).as_posix()
     return MaskFile(objects, below, origin, mask.images)
+
+
+def _without_masks(below: str) -> str:
+    """NAME of NAME_masks.tif."""
+    folder, slash, name = below.rpartition("/")
+    return folder + slash + MASKS.sub("", bare_name(name))
 
 
 def _choose(assignment: MaskAssignment, item: int, rivals: list["_Rival"], names: Naming) -> None:

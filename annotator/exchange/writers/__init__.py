@@ -74,6 +74,16 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.imagej:ImageJWriter"),
     ),
+    "cellpose": WriterEntry(
+        "Cellpose files",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.label_images:CellposeWriter"),
+    ),
+    "stardist": WriterEntry(
+        "StarDist data set",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.label_images:StarDistWriter"),
+    ),
     "nnunet": WriterEntry(
         "nnU-Net data set",
         ("volume", "slice", "picture"),

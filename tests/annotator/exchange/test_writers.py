@@ -67,6 +67,8 @@ OF_PLANES = {
     "yolo-boxes",
     "qupath",
     "imagej",
+    "cellpose",
+    "stardist",
 }  # each is read back in a test of its own, in tests/annotator/exchange/writers
 TOLD = {  # what these images lack: a DICOM series, slices in the file's own order
     *((name, kind) for name in ("dicomseg", "dicomseg-labelmap") for kind in ("volume", "slice")),
