@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.labels.label_cache import LabelCache
+from annotator.replaced import read_newest
 from learners.prediction.places import LikelyPlace, places
 from learners.spec import CARD
 from learners.training.rare_objects import RareObjects
@@ -26,13 +27,17 @@ class LikelyPlaces:
     def of(self, image_id: int) -> dict[str, Any]:
         """`{producer, prediction, places}`, the likeliest place first, none where somebody said what is there. Without
         places for volumes, and where no learner found that objects are small and rare. Raises LookupError, TornFile."""
-        image = self._store.image(image_id)
-        for row in reversed(self._store.predictions.of(image_id) if not image.is_volume else []):
+        if self._store.image(image_id).is_volume:
+            return _nowhere()
+        return read_newest(lambda: self._store.predictions.of(image_id), self._in_newest)
+
+    def _in_newest(self, rows: list[PredictionRow]) -> dict[str, Any]:
+        for row in reversed(rows):
             rare = self._rare(row)
             if rare is not None:
                 found = self._places(row, rare)
                 return {"producer": row.producer, "prediction": row.id, "places": found}
-        return {"producer": None, "prediction": None, "places": []}
+        return _nowhere()
 
     def _places(self, row: PredictionRow, rare: RareObjects) -> list[dict[str, Any]]:
         classes, sure = np.asarray(row.classes()[0]), np.asarray(row.confidence()[0], np.float32) / 255
@@ -55,6 +60,10 @@ class LikelyPlaces:
             return RareObjects.from_json(json.loads((model / CARD).read_text(encoding="utf-8"))["rare"])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # of another kind of learner, from before, or for ordinary objects
+
+
+def _nowhere() -> dict[str, Any]:
+    return {"producer": None, "prediction": None, "places": []}
 
 
 def _class_in(classes: NDArray[np.uint8], place: LikelyPlace) -> int | None:

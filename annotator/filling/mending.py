@@ -14,6 +14,7 @@ from annotator.labels.labelled_slices import labelled_slices
 from annotator.protocol import outgoing
 from annotator.protocol.incoming import MendMessage
 from annotator.protocol.outgoing import Message
+from annotator.replaced import read_newest
 from learners.propagate.contract import LabelledSlice, PropagationCancelled, PropagationInput, RunControl
 from learners.propagate.fused import TRUST, Prior, fuse
 from storage.arrays import UNLABELLED, Box, SliceRef, open_npy, plane
@@ -47,18 +48,35 @@ class Mending:
     ) -> tuple[Message, bytes]:
         """The `mended` message for a part (h, w) of `message.box`. Raises Refused, LookupError, TornFile."""
         started = time.perf_counter()
+        found = read_newest(
+            lambda: self._asked_about(message), lambda row: self._changes(row, message, mask, cancelled)
+        )
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        counts = {"voxels": found.voxels, "slices": found.slices}
+        told = outgoing.mended(
+            message.seq, message.image, message.prediction, found.box, ms=milliseconds, **counts
+        )
+        return told, found.classes.tobytes() + found.confidence.tobytes()
+
+    def _asked_about(self, message: MendMessage) -> PredictionRow:
+        """Raises Refused where it is not the newest any more."""
         row = self._store.predictions.newest(message.image, message.producer)
         if row is None or row.id != message.prediction:
             raise Refused(GONE)
+        return row
+
+    def _changes(
+        self,
+        row: PredictionRow,
+        message: MendMessage,
+        mask: NDArray[np.bool_],
+        cancelled: Callable[[], bool],
+    ) -> MendedVolume:
         try:
             after = fuse(self._case(message, mask), self._prior(row), RunControl(cancelled=cancelled))
         except PropagationCancelled as error:
             raise Refused("a newer question came before the answer") from error
-        found = changes(row.classes(), after.classes, after.confidence, message.axis)
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        counts = {"voxels": found.voxels, "slices": found.slices}
-        told = outgoing.mended(message.seq, message.image, row.id, found.box, ms=milliseconds, **counts)
-        return told, found.classes.tobytes() + found.confidence.tobytes()
+        return changes(row.classes(), after.classes, after.confidence, message.axis)
 
     def _prior(self, row: PredictionRow) -> Prior:
         """What labels are laid over: the learner's proposal as it was made, or the fill as it stands."""

@@ -10,10 +10,10 @@ from annotator.filling.fill_worker import FillWorker
 from annotator.labels.labelled_slices import labelled_slices
 from annotator.learning.quality.expectations import voxel_shares
 from annotator.learning.quality.withheld import why_withheld
+from annotator.replaced import read_newest
 from learners import LEARNERS
 from learners.propagate import PROPAGATORS
 from learners.propagate.next_slice import DEFAULT_RULE, SLICE_RULES, Volume, next_slice
-from storage.arrays import TornFile
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
 from storage.store import Store
@@ -97,15 +97,10 @@ class VolumeProposals:
     def _arrays(
         self, image_id: int, producer: str | None
     ) -> tuple[PredictionRow, NDArray[np.uint8], NDArray[np.uint8]]:
-        """The newest pseudo-label, its classes and confidence. A newer one may take its place at any moment."""
-        row = self.newest(image_id, producer)
-        try:
-            return row, row.classes(), row.confidence()
-        except TornFile:
-            newer = self.newest(image_id, producer)
-            if newer.id == row.id:
-                raise
-            return newer, newer.classes(), newer.confidence()
+        """The newest pseudo-label, its classes and confidence."""
+        return read_newest(
+            lambda: self.newest(image_id, producer), lambda row: (row, row.classes(), row.confidence())
+        )
 
 
 def _reads_tags(producer: str) -> bool:

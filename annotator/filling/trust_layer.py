@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 from annotator.labels.label_cache import LabelCache
 from annotator.learning.round_fills import RoundFills
 from annotator.learning.targets import places_of
+from annotator.replaced import read_newest
 from learners import LEARNERS
 from learners.training.targets import propagated_trust, trust_at
 from storage.arrays import UNLABELLED, plane
+from storage.predictions import PredictionRow
 from storage.store import Store
 
 NOBODY, PERSON, FILL, MODEL = range(4)
@@ -35,7 +37,10 @@ class TrustView:
         with self._folds.lock:
             said = plane(self._folds.get(image_id).known(), axis, index) != UNLABELLED
         who, trust = np.where(said, PERSON, NOBODY).astype(np.uint8), np.where(said, 255, 0).astype(np.uint8)
-        found = self._propagated(image_id, axis, index) or self._predicted(image_id, axis, index)
+        found = read_newest(
+            lambda: self._store.predictions.of(image_id),
+            lambda rows: self._propagated(image_id, axis, index) or self._predicted(rows, axis, index),
+        )
         if found is not None:
             who[~said], trust[~said] = found[0], found[1][~said]
         return np.stack([who, trust])
@@ -57,7 +62,9 @@ class TrustView:
         sure = plane(row.confidence(), axis, index)
         return FILL, np.rint(trust * sure).astype(np.uint8)
 
-    def _predicted(self, image_id: int, axis: int, index: int) -> tuple[int, NDArray[np.uint8]] | None:
+    def _predicted(
+        self, rows: list[PredictionRow], axis: int, index: int
+    ) -> tuple[int, NDArray[np.uint8]] | None:
         """The model's own confidence: what its method's rule starts from."""
-        rows = [row for row in self._store.predictions.of(image_id) if row.kind != "propagated"]
-        return (MODEL, np.array(plane(rows[-1].confidence(), axis, index))) if rows else None
+        made = [row for row in rows if row.kind != "propagated"]
+        return (MODEL, np.array(plane(made[-1].confidence(), axis, index))) if made else None

@@ -10,6 +10,7 @@ from annotator.labels.numbering import count_accepted
 from annotator.labels.object_numbers import free_numbers
 from annotator.protocol.incoming import AcceptMessage
 from annotator.protocol.outgoing import ack
+from annotator.replaced import read_newest
 from storage.fold import Folded
 from storage.store import Store
 
@@ -22,9 +23,12 @@ class Accepting:
 
     def accept(self, user: str, message: AcceptMessage, payload: bytes) -> Outcome:
         """Take an `accept` message; durable when it returns. Raises Refused, ValueError, TornFile."""
-        acceptance = Acceptance.read(self._store, message, payload)
         folded = self._folds.get(message.image)
-        patches = self._patches(acceptance, folded)
+        acceptance, patches = read_newest(
+            lambda: Acceptance.read(self._store, message, payload),
+            lambda found: (found, self._patches(found, folded)),
+            same=lambda one, other: one.prediction.id == other.prediction.id,
+        )
         labels = acceptance.labels(user, patches)
         with self._store.together():
             rows = self._store.add_labels(labels)
