@@ -37,6 +37,7 @@ def restore(source: Path, root: Path, job: Job) -> int:
     unpack: Callable[[Path, Path, Job], int] = _from_snapshot if source.suffix == ".db" else _from_archive
     with full_disk_told("free some space and restore again"), _whole_or_nothing(root) as folder:
         count = unpack(source, folder, job)
+        _refuse_odd_rows(folder)
         Store(folder).close()  # it opens, in the tables of this version
     return count
 
@@ -114,6 +115,13 @@ def _from_snapshot(source: Path, folder: Path, job: Job) -> int:
         shutil.copyfile(source.parent / place, folder / place)
     forget_proposals(folder / DATABASE, ())
     return len(sizes)
+
+
+def _refuse_odd_rows(folder: Path) -> None:
+    """A database that names files elsewhere would have them read, and deleted with their images. Raises ValueError."""
+    named = files_named(folder / DATABASE, folder)
+    if odd := next((place for place in named.rows if not PLACES.fullmatch(place)), None):
+        raise ValueError(f"a row of this backup names {odd!r}, which is no file of a project; {NO_BACKUP}")
 
 
 def _digest(path: Path) -> str:

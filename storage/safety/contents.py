@@ -21,10 +21,16 @@ class NamedFiles:
     images: tuple[str, ...]
     labels: tuple[str, ...]
     derived: tuple[str, ...]  # proposals, models of rounds, the tuned prompt model
+    proposed: tuple[str, ...] = ()  # what rows of proposals name, whether it is there or not
 
     @property
     def own(self) -> tuple[str, ...]:
         return self.images + self.labels
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """What any row names."""
+        return self.own + self.proposed
 
 
 def copy_database(root: Path, target: Path) -> None:
@@ -45,6 +51,7 @@ def files_named(database: Path, root: Path) -> NamedFiles:
         tuple(f"images/{uid}.npy" for (uid,) in images),
         tuple(f"labels/{uid}.npz" for (uid,) in labels),
         tuple(sorted(_derived(root, proposals, rounds))),
+        tuple(f"predictions/{uid}.classes.npy" for uid in sorted(proposals)),
     )
 
 

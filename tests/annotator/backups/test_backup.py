@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 import threading
 import uuid
 import zipfile
@@ -136,9 +137,26 @@ def huge(content, told) -> None:
     told["files"]["project.db"][0] = 1 << 60
 
 
+def elsewhere(table: str):
+    """A row whose file would be read, and deleted with its image, outside the project."""
+
+    def change(content, told) -> None:
+        with sqlite3.connect(":memory:") as rows:
+            rows.deserialize(content["project.db"])
+            rows.execute(f"update {table} set uid = '../../outside' where id = 1")
+            rows.commit()
+            add(content, told, "project.db", rows.serialize())
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        *(
+            (elsewhere(table), "which is no file of a project")
+            for table in ("images", "labels", "predictions")
+        ),
         (lambda c, t: add(c, t, "../outside.txt", b"x"), "is no file of a project"),
         (lambda c, t: add(c, t, "/etc/outside", b"x"), "is no file of a project"),
         (lambda c, t: add(c, t, "rounds/1/../../../x", b"x"), "is no file of a project"),
