@@ -41,6 +41,8 @@ from annotator.web.hub import Hub
 from annotator.web.router import make_background_router, make_router
 from annotator.web.uploads import Uploads
 from annotator.workflow import Refused, Workflow
+from learners.give_way import MARK, PeopleWait
+from storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +137,23 @@ def _make_context(workflow: Workflow, settings: ServerSettings) -> AppContext:
     sessions = Sessions(private_folder(workflow.store), settings)
     sessions.subscribe(on_end=hub.sign_out)
     uploads = Uploads(place / "uploads", settings)
-    context = AppContext(workflow, hub, jobs, sessions, uploads, empty_folder(place / "exports"))
+    context = AppContext(
+        workflow,
+        hub,
+        jobs,
+        sessions,
+        uploads,
+        exports=empty_folder(place / "exports"),
+        people_wait=_people_wait(workflow.store, settings),
+    )
     hub.subscribe(context.meters.hear)
     return context
+
+
+def _people_wait(store: Store, settings: ServerSettings) -> PeopleWait:
+    """For learners on this computer."""
+    here = settings.fill and settings.learn and not store.looking and settings.ray_address is None
+    return PeopleWait(store.rounds.directory / MARK if here else None)
 
 
 def _tell_embedding(hub: Hub, workflow: Workflow, work: EmbeddingProgress) -> None:

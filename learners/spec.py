@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learners.give_way import MARK
 from learners.objects.scores import ObjectCounts
 from learners.prediction.reasons import Reason
 from models import PromptChoice
@@ -115,6 +116,11 @@ class RoundSpec:
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
     cache_bytes: int = CACHE_BYTES  # that it may grow to
     members: bool = False  # predict with the snapshots of the training as well, to see where they disagree
+
+    @property
+    def people_wait(self) -> Path:
+        """The mark of people who wait for masks."""
+        return self.directory.parent / MARK
 
     @property
     def goes_on_from(self) -> Path | None:

@@ -23,6 +23,7 @@ from annotator.web.errors import describe_error
 from annotator.web.hub import Hub, Tab
 from annotator.web.uploads import Uploads
 from annotator.workflow import Workflow
+from learners.give_way import PeopleWait
 
 TabPrompt = tuple[PredictMessage, bytes]  # with its payload
 MaskReply = tuple[Message, bytes]
@@ -40,6 +41,7 @@ class AppContext:
     uploads: Uploads
     exports: Path  # finished exports wait here to be fetched
     meters: Meters = field(default_factory=Meters)
+    people_wait: PeopleWait = field(default_factory=lambda: PeopleWait(None))  # learners pause for them
     compressed: CompressedCache = field(default_factory=CompressedCache)
     reading: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(READERS))
     # One commit after another, and its regions leave before the next: a tab never sees an older state last.
@@ -48,7 +50,7 @@ class AppContext:
     def __post_init__(self) -> None:
         """The line of tabs that wait for masks."""
         self.prompts: PromptLine[Tab, TabPrompt, MaskReply] = PromptLine(
-            partial(_mask_replies, self.workflow),
+            partial(_mask_replies, self.workflow, self.people_wait),
             self._tell_mask,
             self.workflow.prompting.servers,
         )
@@ -59,10 +61,11 @@ class AppContext:
         tab.asked = None
 
 
-def _mask_replies(workflow: Workflow, asked: Sequence[TabPrompt]) -> list[MaskReply]:
+def _mask_replies(workflow: Workflow, people_wait: PeopleWait, asked: Sequence[TabPrompt]) -> list[MaskReply]:
     """To each its masks, or a refusal in words."""
     try:
-        answers = workflow.predict_together(asked)
+        with people_wait:
+            answers = workflow.predict_together(asked)
     except Exception as error:
         answers = [error] * len(asked)
     return [_mask_reply(message.seq, answer) for (message, _), answer in zip(asked, answers, strict=True)]

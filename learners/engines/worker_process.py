@@ -4,8 +4,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from typing import Any
+
+import psutil
 
 NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
 
@@ -25,11 +28,20 @@ def set_up_worker(threads: int, nice: int = NICE) -> None:
 def lower_process_priority(threads: int, nice: int = NICE) -> None:
     """Doing it twice changes nothing. With `nice` 0 the priority stays the server's own."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with contextlib.suppress(AttributeError, OSError):  # Windows has no nice
-        os.nice(max(0, nice - os.nice(0)) if nice else 0)
+    if nice:
+        lower_priority(nice)
     import torch
 
     torch.set_num_threads(threads)
+
+
+def lower_priority(nice: int = NICE) -> None:
+    """Of this process. Doing it twice changes nothing."""
+    with contextlib.suppress(OSError, psutil.Error):
+        if sys.platform == "win32":  # which knows classes of priority, and no numbers
+            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            os.nice(max(0, nice - os.nice(0)))
 
 
 def _end_with(parent: Any) -> None:

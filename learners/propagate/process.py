@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import multiprocessing
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from learners.engines.worker_process import lower_priority
 from learners.propagate import (
     FilledVolume,
     LabelledSlice,
@@ -36,7 +36,6 @@ REMEMBERED = 64 << 20  # bytes of earlier fills: what is taken back brings back 
 IDLE_SECONDS = 600.0  # after which a process gives its memory back
 CLOSE_SECONDS = 5.0
 TELL_SECONDS = 0.3
-NICE = 10
 ReportShare = Callable[[float], None]
 
 
@@ -294,8 +293,7 @@ class ProcessFiller:
 
 def _serve(pipe: Connection, stop: Any) -> None:
     """The process: one spec after another until nobody is there or nothing came for a while."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICE)
+    lower_priority()
     filler = Filler()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while pipe.poll(IDLE_SECONDS):

@@ -105,7 +105,7 @@ class _Round:
         self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
         state = last or TrainingState.fresh(UNet(self.plan.network).to(self.plan.device))
         old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
-        budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE)
+        budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE, spec.people_wait)
         job = self._job(budget, quality)
         state.peers = self._peers(job)
         train(job, state)

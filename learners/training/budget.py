@@ -3,12 +3,21 @@
 import time
 from pathlib import Path
 
+from learners.give_way import give_way
+
 
 class Budget:
     """Time as progress in 0..1, by seconds or steps, whichever is further; ends early when asked to."""
 
-    def __init__(self, seconds: float, steps: int | None = None, stop: Path | None = None) -> None:
-        self._seconds, self._steps, self._stop = seconds, steps, stop
+    def __init__(
+        self,
+        seconds: float,
+        steps: int | None = None,
+        stop: Path | None = None,
+        people_wait: Path | None = None,
+    ) -> None:
+        """`people_wait`: the mark while which the job pauses between steps."""
+        self._seconds, self._steps, self._stop, self._people_wait = seconds, steps, stop, people_wait
         self._started = time.monotonic()
         self.step = 0
 
@@ -36,5 +45,7 @@ class Budget:
         return self._stop is not None and self._stop.exists()
 
     def left(self) -> bool:
-        """One step at least is always taken, unless somebody asked to stop."""
+        """One step at least is always taken, unless somebody asked to stop. Waits for people first."""
+        if self._people_wait is not None:
+            give_way(self._people_wait)
         return (self.progress < 1 or self.step == 0) and not self.stopped
