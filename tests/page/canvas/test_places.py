@@ -44,7 +44,8 @@ def test_a_key_accepts_and_another_rejects_one_place_after_another(page: Page) -
     page.keyboard.press("Shift+J")
     expect(page.get_by_text("Place 1 of 3")).to_be_visible()
     wait_state(page, "state.mask")
-    page.keyboard.press("y")
+    expect(page.get_by_role("button", name="Accept image")).to_be_hidden()  # the keys are about the place
+    page.keyboard.press("Enter")
     expect(page.get_by_text("Place 2 of 3")).to_be_visible()
     until(lambda: said(page, SPOTS[0]) == 1)
     wait_state(page, "state.mask")
@@ -57,6 +58,7 @@ def test_a_key_accepts_and_another_rejects_one_place_after_another(page: Page) -
     until(lambda: said(page, SPOTS[2]) == 1)
     expect(page.locator(".sw-link")).to_have_text("Saved")
     expect(page.get_by_label("Likely places")).to_be_hidden()
+    expect(page.get_by_role("button", name="Accept image")).to_be_visible()
     page.keyboard.press("Control+z")
     until(lambda: said(page, SPOTS[2]) == 255)
     page.keyboard.press("Shift+J")

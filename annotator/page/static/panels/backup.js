@@ -42,9 +42,16 @@ function forOthers() {
   ];
 }
 
+/** The panel ends below the screen, and its card comes last. */
+const showCard = () =>
+  document
+    .querySelector('.sw-jobs[aria-label="Backups"]')
+    ?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+
 async function start() {
   try {
     await call("/api/backup", {});
+    session.addEventListener("jobs", showCard, { once: true });
   } catch (error) {
     toast(error.message, "error");
   }

@@ -11,7 +11,7 @@ export async function mount(node) {
   await session.start();
   const list = element("ul.sw-classes", { "aria-label": "Classes" });
   const add = element(
-    "button.sw-button.ghost",
+    "button.sw-button.ghost.sw-add-class",
     { type: "button", onclick: () => startAdding(list) },
     icon("plus", 16),
     "Add a class",

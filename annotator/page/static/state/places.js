@@ -13,11 +13,15 @@ class Places extends EventTarget {
   at = null; // number of the one that is judged, null where nobody judges
 
   #asked = 0;
+  #looking = ""; // why nothing can be judged, when places were read last
   #from = null; // {producer, id} of the prediction that they come from
 
   /** Listen, once. */
   start() {
     session.addEventListener("image", () => this.#read());
+    session.addEventListener("project", () => {
+      if (session.project.looking !== this.#looking) void this.#read();
+    });
     session.link.addEventListener("proposal", ({ detail }) => {
       if (detail.message.image === session.image?.id && this.at === null) void this.#read();
     });
@@ -30,7 +34,7 @@ class Places extends EventTarget {
   /** Begin with the likeliest place, or end. */
   toggle() {
     if (this.at !== null) return this.end();
-    if (!this.list.length) return toast(noPlaces(), "info");
+    if (!this.list.length) return toast(session.project.looking || noPlaces(), "info");
     this.#go(0);
   }
 
@@ -71,10 +75,11 @@ class Places extends EventTarget {
   /** The newest answer counts. */
   async #read() {
     const mine = (this.#asked += 1);
-    const { image } = session;
+    const { image, project } = session;
+    this.#looking = project.looking;
     let found = { places: [] };
     try {
-      if (image?.kind === "image" && session.project.proposes)
+      if (image?.kind === "image" && project.proposes && !project.looking)
         found = await call(`/api/images/${image.id}/places`);
     } catch (error) {
       toast(error.message, "warn");

@@ -26,10 +26,13 @@ export const actions = {
   },
 
   accept(event) {
+    if (places.at !== null) return places.accept();
     return event?.key === "Enter"
       ? session.app.key(event) === true || session.app.accept()
       : session.app.accept();
   },
+
+  clearPrompts: () => (places.at === null ? session.app.clearPrompts() : places.end()),
 
   escape(event) {
     if (places.at !== null) return places.end();

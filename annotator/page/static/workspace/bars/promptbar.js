@@ -2,13 +2,14 @@
 
 import { session } from "../../state/session.js";
 import { element, setText } from "../../ui/dom.js";
+import { actions } from "../actions.js";
 
 /** The prompt bar: {node, update(state)}. */
 export function promptbar(focusCanvas) {
   const which = element("span.sw-candidate");
-  const accept = action("Accept", "Enter", () => session.app.accept());
+  const accept = action("Accept", "Enter", () => actions.accept());
   const next = action("Next", "Tab", () => session.app.nextCandidate());
-  const clear = action("Clear", "Esc", () => session.app.clearPrompts());
+  const clear = action("Clear", "Esc", () => actions.clearPrompts());
   accept.classList.add("primary");
   const node = element(
     "div.sw-prompt",

@@ -238,7 +238,8 @@ function acceptButtons(focusCanvas) {
     node.hidden ? toast(session.image ? whyNothing() : "Open an image first.") : range.toggle(),
   );
   const update = (state) => {
-    node.hidden = !state.proposal.shown || allAccepted(state.accepted);
+    const judging = places.at !== null; // then the keys are about one place
+    node.hidden = !state.proposal.shown || allAccepted(state.accepted) || judging;
     const volume = session.image?.kind === "volume";
     slice.disabled = reject.disabled = !state.proposal.here || !state.proposals || state.complete;
     // then Y and R are about the one object on show

@@ -93,6 +93,7 @@ function history() {
     keys: "Delete",
     onclick: (event) => actions.clear({ image: event.shiftKey }),
   });
+  clear.classList.add("sw-clear");
   const update = ({ canUndo, canRedo, canUndoElsewhere, canRedoElsewhere, image }) => {
     undo.disabled = !canUndo && !canUndoElsewhere;
     redo.disabled = !canRedo && !canRedoElsewhere;
