@@ -42,6 +42,7 @@ class ImportSight:
     found: FileListing
     identities: Identities
     masks: set[Path] = field(default_factory=set)  # files that are no images because of their place
+    masks_root: Path | None = None  # a folder of masks elsewhere
     refused: list[str] = field(default_factory=list)
     passed: list[Path] = field(default_factory=list)
     stand_ins: dict[Path, str] = field(
@@ -64,10 +65,17 @@ class ImportSight:
         """The path for messages; a stand-in where it names a person of a DICOM header."""
         if path in self.stand_ins:
             return self.stand_ins[path]
-        shown = self.found.shown(path) if path.is_relative_to(self.found.root) else path.name
+        shown = self._below(path)
         if self.identities.in_path(shown):
             return f"file {self.identities.pseudonym(shown)} (its name identifies a person)"
         return "".join(c if c.isprintable() else "_" for c in shown)
+
+    def _below(self, path: Path) -> str:
+        """The path below the folder that was chosen, or below that of the masks."""
+        for root in (self.found.root, self.masks_root):
+            if root is not None and path.is_relative_to(root):
+                return path.relative_to(root).as_posix()
+        return path.name
 
     def known_as(self, path: Path, origin: str) -> str:
         """The place by which a mask is known again; a stand-in where it names a person."""

@@ -104,7 +104,7 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     job.report("looking", 0, 0, "looking for images")
     forget_tables()
     found = find_files(request.path, apart_from=facts.root)
-    sight = ImportSight(job, found, Identities(facts.salt))
+    sight = ImportSight(job, found, Identities(facts.salt), masks_root=request.labels)
     found_masks = mask_files(found, request.labels)
     sight.masks = found_masks.apart
     if request.labels is not None and not found_masks.masks and not found_masks.labels:

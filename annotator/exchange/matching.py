@@ -14,6 +14,7 @@ from storage.rows import ImageRow
 CHANNEL = re.compile(r"_(\d{4})$")  # nnU-Net names the channels of case: case_0000, case_0001, ...
 COMPOUND = (".ome.tif", ".ome.tiff", ".seg.nrrd")  # endings of two parts, beside those of the readers
 EXACT = 0  # the rank of a match of the whole relative path
+BY_NAME = 6  # from this rank on only names agree, and no folder contradicts
 
 Item = TypeVar("Item")
 NameParts = tuple[str, ...]
@@ -56,7 +57,7 @@ class NameIndex(Generic[Item]):
     """Finds by the relative path, then by the name within folders that agree; unique, or refused."""
 
     def __init__(self, named: Iterable[NamedItem[Item]]) -> None:
-        self._exact: list[dict[NameParts, list[_Entry[Item]]]] = [defaultdict(list) for _ in range(6)]
+        self._exact: list[dict[NameParts, list[_Entry[Item]]]] = [defaultdict(list) for _ in range(BY_NAME)]
         self._by_name: list[dict[str, list[_Entry[Item]]]] = [defaultdict(list) for _ in range(3)]
         for one in named:
             entry = _entry(one)
@@ -80,7 +81,7 @@ class NameIndex(Generic[Item]):
         for rank, names in enumerate(self._by_name):
             key = whole if rank == 0 else bare
             if nearest := _nearest(key, names.get(key[-1].casefold(), [])):
-                return _only(name, nearest, len(self._exact) + rank)
+                return _only(name, nearest, BY_NAME + rank)
         return None
 
     def one(self, name: str) -> Item | None:

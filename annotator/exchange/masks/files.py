@@ -1,4 +1,4 @@
-"""Which files are masks, and which image each of them belongs to. Opens nothing."""
+"""Which files are masks, and which image each of them belongs to. Opens nothing but records of our exports."""
 
 import re
 from collections import defaultdict
@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
 from annotator.exchange.label_files import is_lonely, kinds_of
+from annotator.exchange.masks.own_exports import without_repeats
 from annotator.exchange.masks.value_names import TABLES
-from annotator.exchange.matching import AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
+from annotator.exchange.matching import BY_NAME, AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
 from storage.formats import kind_of
 
 IMAGE_FOLDERS = {"labels": "images", "masks": "images", "labelstr": "imagestr", "labelsts": "imagests"}
@@ -87,6 +88,7 @@ def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
     """The masks and label files given, else those beside their images."""
     beside = list(_beside(found))
     files = {mask.path for mask in beside}
+    beside = _without_repeats(beside)
     if labels is None:
         called = _named_as_masks(found, files)
         only = {file for file in found.files if file not in files and _goes_with_another(found, file)}
@@ -98,9 +100,13 @@ def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
         return _sorted_out([*beside, *lonely], files | called | only)
     given = [labels] if labels.is_file() else find_files(labels).files
     root = labels.parent if labels.is_file() else labels
-    return _sorted_out(
-        [_mask_below(root, file) for file in given], files | set(given), alone=labels.is_file()
-    )
+    masks = _without_repeats([_mask_below(root, file) for file in given])
+    return _sorted_out(masks, files | set(given), alone=labels.is_file())
+
+
+def _without_repeats(masks: Sequence[MaskFile]) -> list[MaskFile]:
+    kept = set(without_repeats([mask.path for mask in masks]))
+    return [mask for mask in masks if mask.path in kept]
 
 
 def _sorted_out(files: Sequence[MaskFile], apart: set[Path], *, alone: bool = False) -> FoundMasks:
@@ -244,7 +250,8 @@ class _Rival:
 def _reason(match: NameMatch[int]) -> str:
     if len(match.items) > 1:
         return "every channel of the case"
-    return ("the same path", "the same name", "the case's name")[match.rank % 3]
+    same = "the same path" if match.rank < BY_NAME else "the same name"
+    return (same, "the same name", "the case's name")[match.rank % 3]
 
 
 def index_of_places(root: Path, places: Sequence[ItemPlace], base: Path | None) -> NameIndex[int]:

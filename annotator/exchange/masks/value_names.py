@@ -195,10 +195,15 @@ def _read_dataset(names: ValueNames, table: Path) -> None:
         )
 
 
+def export_record(table: Path) -> dict[str, Any] | None:
+    """The provenance of one of our own exports; None where another program made the file. Raises TableFault."""
+    record = _json(table)
+    return record if record.get("tool") == "Slicewise" else None
+
+
 def _read_provenance(names: ValueNames, table: Path) -> None:
     """Of our own exports: which value says that nobody labelled a voxel."""
-    record = _json(table)
-    if record.get("tool") != "Slicewise":
+    if (record := export_record(table)) is None:
         return
     names.ours = True
     if not record["unknown_is_background"]:

@@ -19,8 +19,10 @@ from annotator.exchange.export_labels import ExportRequest, export
 from annotator.exchange.export_report import _ranges
 from annotator.exchange.import_images import import_path
 from annotator.exchange.masks.value_names import read_names
+from annotator.exchange.writers import WRITERS
 from annotator.jobs import Cancelled, Job
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef
+from storage.fold import fold
 from storage.formats import grid_from_json
 from storage.formats.shapes import coco
 from storage.rows import NewLabel
@@ -333,3 +335,28 @@ def test_a_class_that_somebody_called_void_comes_back_from_our_own_export(
     out = run(store, tmp_path / "out")
     names = read_names([out / "labels.csv", out / "provenance.json"])
     assert names.classes[store.class_values.of(store.classes())[1]] == "void" and not names.void
+
+
+def test_a_whole_export_comes_back_by_the_masks_that_lost_nothing(store: Store, tmp_path: Path):
+    folder = tmp_path / "in/images"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.arange(204, dtype=np.uint8).reshape(12, 17)).save(folder / "a.png")
+    nib.save(
+        nib.Nifti1Image(np.arange(210).reshape(5, 6, 7).astype(np.int16), np.eye(4)), folder / "v.nii.gz"
+    )
+    picture, scan = import_path(store, folder, Job("import")).added
+    store.add_class("one")
+    for ref in (SliceRef(picture, 0, 0), SliceRef(scan, 0, 2)):
+        store.add_label(drawn(ref, np.ones((3, 4), np.uint8)))
+    export(store, tmp_path / "out", ExportRequest(tuple(WRITERS), 255), Job("export"))
+    second = Store(tmp_path / "second")
+    try:
+        report = import_path(second, folder, Job("import"), labels=tmp_path / "out")
+        assert not report.refused and len(report.labelled) == 2
+        for image_id in (picture, scan):
+            before, after = (
+                fold(s.image(image_id).shape, s.labels(image_id)).known() for s in (store, second)
+            )
+            assert np.array_equal(before, after)
+    finally:
+        second.close()
