@@ -117,6 +117,20 @@ def said(labels: Iterable[LabelRow], shape: tuple[int, int, int], region: Region
     return out
 
 
+def newest_labels(shape: tuple[int, int, int], labels: Sequence[LabelRow]) -> NDArray[np.int32]:
+    """(Z, Y, X) which of these labels, oldest first, said what is drawn there; -1 where nothing is."""
+    out = np.full(shape, -1, np.int32)
+    for number, label in enumerate(labels):
+        if label.box is None:
+            continue
+        with contextlib.suppress(TornFile):  # its line says so
+            classes = np.expand_dims(_load(shape, label).classes, label.axis)
+            here = out[_window(region_of(label.axis, label.index, label.box))]
+            here[classes != UNLABELLED] = number
+            here[classes == ERASED] = -1
+    return out
+
+
 def region_of(axis: int, index: int, box: Box) -> Region:
     """A rectangle of a slice as a box of the volume."""
     bounds = [(box.r0, box.r1), (box.c0, box.c1)]

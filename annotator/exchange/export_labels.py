@@ -164,6 +164,7 @@ def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...]
         unknown=writing.request.ignore or 0,
         numbers=writing.numbers,
         classes=writing.classes,
+        labels=labels,
         held_out=image.id in writing.held_out,
     )
     for problem in folded.problems:

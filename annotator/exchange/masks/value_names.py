@@ -12,8 +12,9 @@ from annotator.exchange.matching import NameIndex
 from annotator.exchange.tables import Column, TableFault, read_table, read_text
 
 LABELS, OBJECTS = ("labels.csv", "labels.tsv"), ("objects.csv", "objects.tsv")
+SNAP = ("labels.txt", "label.txt")
 DATASET, PROVENANCE = "dataset.json", "provenance.json"
-TABLES = {*LABELS, *OBJECTS, DATASET, PROVENANCE}
+TABLES = {*LABELS, *SNAP, *OBJECTS, DATASET, PROVENANCE}
 VALUE = Column("value", ("id", "index", "number", "label", "label_id", "class_id"))
 NAME = Column("name", ("class", "label", "label_name", "class_name"))
 COLOR = Column("color", ("colour", "hex", "rgb"), needed=False)
@@ -22,6 +23,7 @@ OBJECT_COLUMNS = (
     Column("value", ("id", "object", "number")),
     Column("class", ("name",)),
 )
+SNAP_LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+\d\s+\d\s+"(.*)"\s*')
 HEX = re.compile(r"#?[0-9a-fA-F]{6}")
 VOID_NAMES = {"ignore", "void", "unlabelled", "unlabeled"}
 BACKGROUND_NAMES = {"background", "bg", "clear label", "clear", "none", "nothing", "empty", ""}
@@ -145,6 +147,16 @@ def _add_classes(names: ValueNames, table: Path, classes: dict[int, str]) -> Non
     names.classes |= classes
 
 
+def _read_snap(names: ValueNames, table: Path) -> None:
+    """ITK-SNAP's label descriptions; a text of that name that is none says nothing."""
+    for line in read_text(table).splitlines():
+        if found := SNAP_LINE.fullmatch(line):
+            value, *rgb = (int(number) for number in found.groups()[:4])
+            if name := clean_name(found[5]):
+                names.classes[value] = name
+                names.colour_of[value] = "#{:02x}{:02x}{:02x}".format(*(min(v, 255) for v in rgb))
+
+
 def _color(text: str) -> str:
     """#rrggbb, in hexadecimal or as three numbers; "" for anything else."""
     if HEX.fullmatch(text):
@@ -216,6 +228,7 @@ def _read_provenance(names: ValueNames, table: Path) -> None:
 
 _READERS = {
     **dict.fromkeys(LABELS, _read_labels),
+    **dict.fromkeys(SNAP, _read_snap),
     **dict.fromkeys(OBJECTS, _read_objects),
     DATASET: _read_dataset,
     PROVENANCE: _read_provenance,

@@ -99,6 +99,16 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.dicom_seg:LabelmapSegWriter"),
     ),
+    "measurements": WriterEntry(
+        "Table of measurements",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.measurements:MeasurementWriter"),
+    ),
+    "itksnap": WriterEntry(
+        "NIfTI and names for ITK-SNAP",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.itksnap:ItkSnapWriter"),
+    ),
     "slicer": WriterEntry(
         "Segmentations for 3D Slicer",
         ("volume", "slice"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annotator.exchange.writers import ImageKind, kind_of_image
 from storage.arrays import BACKGROUND, UNLABELLED
 from storage.formats import Grid
-from storage.rows import ClassRow, ImageRow
+from storage.rows import ClassRow, ImageRow, LabelRow
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class LabelledImage:
     unknown: int  # what is written where nobody labelled
     numbers: Mapping[int, int]  # class -> its value in files; a data set may have fixed it
     classes: tuple[ClassRow, ...] = ()  # of the project
+    labels: tuple[LabelRow, ...] = ()  # that live, oldest first
     held_out: bool = False  # it judges models as a whole, and teaches none
     files: list[str] = field(default_factory=list)  # that hold its labels, as the report names them
     told: list[str] = field(default_factory=list)  # what a format cannot hold of it, for the reports

@@ -1,0 +1,113 @@
+"""A table of objects: size, shape, intensity, class, and who said so. Places count pixels of the image as displayed."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import regionprops
+
+from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
+from annotator.exchange.writers.label_images import numbered
+from storage.arrays import open_npy, write_bytes
+from storage.fold import newest_labels
+from storage.rows import ClassRow
+
+FILE = "measurements.csv"
+AXES = ("z", "y", "x")
+PLANE_SHAPES = {  # of pictures: column -> name of scikit-image
+    "perimeter_px": "perimeter",
+    "major_axis_px": "axis_major_length",
+    "minor_axis_px": "axis_minor_length",
+    "eccentricity": "eccentricity",
+    "solidity": "solidity",
+}
+INTENSITIES = ("mean", "standard deviation", "min", "max")
+
+
+class MeasurementWriter(Writer):
+    def __init__(self, folder: ExportFolder) -> None:
+        super().__init__(folder)
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, image: LabelledImage) -> None:
+        self._path = self.folder.share(FILE, image)
+        if image.share_known < 1:
+            image.tell(
+                "some of it is unlabelled: its table holds the objects that are labelled, as far as they are"
+            )
+        self._rows += _objects_of(image)
+
+    def finish(self, classes: Sequence[ClassRow]) -> None:
+        names = list(dict.fromkeys(name for row in self._rows for name in row)) or [
+            "image",
+            "object",
+            "class",
+        ]
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._rows)
+        write_bytes(self._path, text.getvalue().encode())
+
+
+def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
+    found, pixels = numbered(image), np.asarray(open_npy(image.row.path))
+    names = {c.id: c.name for c in image.classes}
+    who = newest_labels(image.row.shape, image.labels)
+    flat = len(pixels) == 1
+    values = found.values[0] if flat else found.values
+    for region in regionprops(values.astype(np.int32)):
+        row = {"image": image.row.source or image.row.name, "object": region.label}
+        row["class"] = names[found.classes[region.label]]
+        row |= _size(image, region, flat=flat) | _place(region, flat=flat)
+        if flat:
+            row |= {column: _rounded(getattr(region, name)) for column, name in PLANE_SHAPES.items()}
+        box = (slice(0, 1), *region.slice) if flat else region.slice
+        inside = region.image[None] if flat else region.image
+        row |= _intensity(pixels[box][inside])
+        yield row | _said_by(image, who[box][inside])
+
+
+def _size(image: LabelledImage, region: Any, *, flat: bool) -> dict[str, Any]:
+    count = int(region.num_pixels)
+    spacing = image.row.spacing_mm
+    unit = ("area_px", "area_mm2") if flat else ("volume_px", "volume_mm3")
+    voxel = None if spacing is None else float(np.prod(spacing[1:] if flat else spacing))
+    out = {unit[0]: count, unit[1]: "" if voxel is None else _rounded(count * voxel)}
+    return out | {"diameter_of_same_size_px": _rounded(region.equivalent_diameter_area)}
+
+
+def _place(region: Any, *, flat: bool) -> dict[str, Any]:
+    axes = AXES[1:] if flat else AXES
+    low, high = np.array(region.bbox).reshape(2, -1)
+    middle = {f"centre_{axis}": _rounded(v) for axis, v in zip(axes, region.centroid)}
+    return (
+        middle
+        | {f"first_{a}": int(v) for a, v in zip(axes, low)}
+        | {f"last_{a}": int(v) - 1 for a, v in zip(axes, high)}
+    )
+
+
+def _intensity(values: NDArray[Any]) -> dict[str, Any]:
+    """(n,) or (n, 3) of an object."""
+    channels = {"": values} if values.ndim == 1 else {f" {c}": values[:, n] for n, c in enumerate("RGB")}
+    out: dict[str, Any] = {}
+    for channel, own in channels.items():
+        numbers = own.astype(np.float64)
+        said = (numbers.mean(), numbers.std(), numbers.min(), numbers.max())
+        out |= {f"intensity {name}{channel}": _rounded(v) for name, v in zip(INTENSITIES, said)}
+    return out
+
+
+def _said_by(image: LabelledImage, labels: NDArray[np.int32]) -> dict[str, str]:
+    """People and ways of the labels that said the object's pixels."""
+    events = [image.labels[n] for n in np.unique(labels).tolist() if n >= 0]
+    people = sorted({event.author for event in events})
+    return {"who": "; ".join(people), "how": "; ".join(sorted({event.source for event in events}))}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.7g}")
