@@ -198,7 +198,8 @@ def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
     """The image that this scan is, itself where it is new, None where it cannot come in."""
     digest = digest_of(scan)
     slot: int | Scan | None = run.store.find_image(scan, digest) or run.fresh.get(digest)
-    if slot is not None:
+    is_known = slot is not None
+    if is_known:
         run.known += 1
     else:
         facts = PixelFacts.of(scan)
@@ -209,7 +210,9 @@ def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
         if slot is None:
             run.originals.append(run.pixels.add(facts, scan))
             run.fresh[digest] = slot = scan
-    if isinstance(slot, int):
+    if isinstance(slot, int) and (
+        is_known or scan.spacing_mm is not None
+    ):  # a copy may say less: a PNG of a scan
         _compare_header(run, read, scan, slot)
     return slot
 

@@ -160,7 +160,9 @@ def _images(
         seen = _seen(name, look, mask, choice.why if choice else "")
         before = project.image(name, like.original if like and taken else None)
         if before is not None and item.series is None:
-            changed, earlier = difference(before, look.grid), _earlier(plan, choice, before, project.facts)
+            says_less = taken and look.grid.spacing_mm is None
+            changed = "" if says_less else difference(before, look.grid)
+            earlier = _earlier(plan, choice, before, project.facts)
             seen = replace(seen, header=changed, earlier=earlier)
         yield replace(seen, like=like.fact if like else "", taken=taken)
 

@@ -142,6 +142,17 @@ def test_a_copy_in_another_format_and_with_another_header_is_found_too(store: St
     assert store.images()[0] == 1
 
 
+def test_a_copy_that_says_nothing_of_its_place_takes_none_away(store: Store, tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 6, 7)).astype(np.uint8)
+    volume(tmp_path / "in/s.nii.gz", pixels.T, np.diag([-1.0, -1, 1, 1]))
+    (image_id,) = take(store, tmp_path / "in").added
+    mask(tmp_path / "other/t.png", np.asarray(store.pixels(image_id))[0])
+    assert seen(store, tmp_path / "other").images[0].header == ""
+    report = take(store, tmp_path / "other", take_headers=True)
+    assert report.copies == 1 and not report.refused and not report.changed
+    assert store.image(image_id).spacing_mm == (1, 1, 1)
+
+
 def test_images_of_older_versions_are_found_by_their_pixels(store: Store, tmp_path: Path, original: int):
     store.sources.note_pixels({original: ""})
     assert take(store, tmp_path / "copies").copies == 1
