@@ -88,8 +88,7 @@ class _Line:
     @classmethod
     def through(cls, evidence: Sequence[Evidence]) -> "_Line":
         """Bayesian linear regression of what a claim is off, by reweighted least squares: four or eight images with a
-        failure among them are to move it, not to turn it (measured against isotonic curves in
-        docs/measured/calibration.md)."""
+        failure among them are to move it, not to turn it."""
         claims, dice = np.array([(e.claimed, e.dice) for e in evidence], np.float64).T
         middle, off = float(claims.mean()), dice - claims
         columns = np.stack([np.ones_like(claims), claims - middle], 1)

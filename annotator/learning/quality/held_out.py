@@ -1,6 +1,7 @@
 """Which images or slices judge the models and never teach them."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from annotator.learning.quality.unaided import unaided_of
@@ -39,9 +40,9 @@ def _hold_out_images(store: Store, rounds: Rounds, labelled: Sequence[int]) -> N
     free = [image_id for image_id in unseen if image_id not in images] or ([] if held else labelled)
     wanted, held_now = _wanted(len(labelled)), images & set(labelled)
     judging = [image_id for image_id in held_now if unaided_of(store, image_id)]
-    able = [image_id for image_id in free if unaided_of(store, image_id)]
-    chosen = _newest(able, min(wanted - len(judging), MOST_HELD * wanted - len(held_now)))
-    for image_id in chosen or ([] if held else free[-1:]):  # one to ask people about
+    room = max(0, min(wanted - len(judging), MOST_HELD * wanted - len(held_now)))
+    able = (image_id for image_id in reversed(free) if unaided_of(store, image_id))
+    for image_id in list(islice(able, room)) or ([] if held else free[-1:]):  # one to ask people about
         rounds.hold_out(image_id)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import app
 from annotator.learning.quality.core_set import todays_core
 from annotator.learning.quality.corrections import Corrections
 from annotator.learning.quality.expectations import Expectations
@@ -113,6 +114,14 @@ def test_a_held_out_image_that_was_only_accepted_judges_nothing_and_calibrates_n
         "how good they are nobody knows yet; what judges them was accepted as it was proposed: "
         "clear one slice of 'ball (4)' (Del), label it yourself and press K."
     )
+
+
+def test_the_command_line_says_the_same(project: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for image_id in range(1, 5):
+        accept(project, image_id)
+    RoundInputs(project, project.rounds).build("supervised", 0)
+    assert app.main(["status", "--project", str(project.root)]) == 0
+    assert "to_get_one: what judges them was accepted as it was proposed: clear" in capsys.readouterr().out
 
 
 def test_where_the_last_slice_that_judged_goes_nothing_judges_any_more(project: Store) -> None:
