@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from annotator.filling.asked_fills import AskedFills
 from annotator.filling.fill_worker import FillWorker
 from annotator.filling.likely_places import LikelyPlaces
 from annotator.filling.mending import Mending
@@ -35,7 +36,7 @@ class Background:
         self._publish = publish
         self.fills = FillWorker(store, folds, publish=publish)
         self.proposals, self.trust = VolumeProposals(store, self.fills), TrustView(store, folds)
-        self.mending = Mending(store, folds)
+        self.mending, self.asked = Mending(store, folds), AskedFills(store)
         self.places = LikelyPlaces(store, folds)
         self.scheduler = Scheduler(store, engine, publish=self.tell)
         self.tuner = Tuner(store, engine, busy=lambda: self.scheduler.busy, use_tuned_layers=use_tuned_layers)
@@ -80,3 +81,4 @@ class Background:
         self.tuner.close()
         self.scheduler.close()
         self.fills.close()
+        self.asked.close()

@@ -27,6 +27,7 @@ from annotator.access.guard import Guard
 from annotator.access.private_folder import private_folder
 from annotator.access.sessions import Sessions, user_of
 from annotator.backups.nightly import Nightly
+from annotator.dialects import DIALECTS
 from annotator.healing import open_when_writable
 from annotator.jobs import Busy, Job, Jobs, Listen
 from annotator.prompting import auto_download
@@ -69,6 +70,7 @@ def assemble(workflow: Workflow, settings: ServerSettings, *, with_page: bool = 
     api.include_router(make_router(context))
     if settings.fill:
         _add_background(api, context, settings)
+    _add_dialects(api, context, settings.serve)
     api.mount("/ui", _Static(directory=STATIC))
     for kind in (Exception, LookupError, ValueError, OSError, Busy, Refused, AdministratorsOnly):
         api.add_exception_handler(kind, _on_error)
@@ -96,6 +98,12 @@ def _add_background(api: FastAPI, context: AppContext, settings: ServerSettings)
     engine = make_engine(settings.engine, settings.ray_address)
     background = context.workflow.start_background(context.hub.post, engine, learn=settings.learn)
     api.include_router(make_background_router(context, background))
+
+
+def _add_dialects(api: FastAPI, context: AppContext, serve: tuple[str, ...]) -> None:
+    """What other tools ask, each under its own name."""
+    for name in serve:
+        api.include_router(DIALECTS[name].make(context), prefix=f"/{name}")
 
 
 def serve(

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.dialects import check_served
+
 GIGABYTE = 1 << 30
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -28,6 +30,7 @@ class ServerSettings:
     engine: str = "process"  # where rounds run, a key of learners.engines.ENGINES
     ray_address: str | None = None  # of a Ray cluster; None: this computer
     snapshots: bool = True  # of the project, every night
+    serve: tuple[str, ...] = ()  # other tools' dialects, keys of annotator.dialects.DIALECTS
     look: bool = False  # somebody asked only to look: nothing is opened anew when it can be written
     download: bool = False  # fetch a SAM checkpoint by itself at the first start
     max_file_bytes: int = 8 * GIGABYTE  # one uploaded file
@@ -42,6 +45,11 @@ class ServerSettings:
         if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
             raise ValueError(
                 f"{self.root_path!r} is no path prefix; give it as /label, from the first slash, without the host"
+            )
+        check_served(self.serve)
+        if self.serve and not self.fill:
+            raise ValueError(
+                "other tools are served what the app proposes; start it without --no-fill, or without --serve"
             )
         if (self.certificate is None) != (self.certificate_key is None):
             raise ValueError("https needs both a certificate and its key")

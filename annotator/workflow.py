@@ -14,6 +14,7 @@ from annotator.labels.commit import Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.progress import Progress
 from annotator.labels.repair import Repair
+from annotator.labels.submitting import Submission
 from annotator.labels.undoing import without_members
 from annotator.prompting.answering import PackedAnswer, Question, StoredSlice
 from annotator.prompting.service import PromptService
@@ -174,10 +175,17 @@ class Workflow:
 
     def commit(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Take a label, complete, accept, undo or redo message. Durable when it returns; raises Refused."""
+        return self._changed(lambda: self._changes.take(user, message, payload))
+
+    def submit(self, user: str, submission: Submission) -> Outcome:
+        """Take a whole label map that was saved in another tool, as `commit` takes a label."""
+        return self._changed(lambda: self._changes.submit(user, submission))
+
+    def _changed(self, change: Callable[[], Outcome]) -> Outcome:
         if self.store.looking:  # a page that has changes left keeps them until the project can be written
             raise Refused(self.store.looking, retry=True)
         try:
-            outcome = self._changes.take(user, message, payload)
+            outcome = change()
             self._labels_changed(outcome)
             return outcome
         except (StorageFull, StorageBusy) as error:

@@ -314,3 +314,22 @@ def m016_same_pixels(db: Database) -> None:
         ) without rowid;
         create index image_copies_image on image_copies(image_id);
     """)
+
+
+@migration()
+def m017_other_tools(db: Database) -> None:
+    """What people got to see of an image in another tool, and what such tools keep beside images and labels."""
+    db.executescript("""
+        create table handed_out (                   -- labels newer than this were not seen there
+            author text not null, image_id integer not null references images(id),
+            rev integer not null,
+            primary key (author, image_id)
+        ) without rowid;
+        create table tool_notes (
+            image_id integer not null references images(id),
+            tag text not null,                      -- of a label, as the tool calls it; "" is the image itself
+            rev integer not null,                   -- the newest event of the label when it was saved
+            author text not null, info text not null,  -- JSON
+            primary key (image_id, tag)
+        ) without rowid;
+    """)

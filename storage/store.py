@@ -23,6 +23,7 @@ from storage.events.current_act import current_act
 from storage.events.history import History
 from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
 from storage.events.revoking import CLEARED, events_of, insert_revokes, revokers_of, sent_before
+from storage.events.tool_notes import ToolNotes
 from storage.image_sources import ImageSources, digest_of, insert_image
 from storage.image_states import ImageStates
 from storage.judging import Judging
@@ -80,7 +81,7 @@ class Store:
         self.answers, self.class_rows, self.acts = Answers(self._db), ClassRows(self._db), Acts(self._db)
         self.history = History(self._db)
         self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
-        self.judging = Judging(self._db)
+        self.judging, self.tool_notes = Judging(self._db), ToolNotes(self._db)
 
     def note_address(self, address: str) -> None:
         """For whoever finds the project open: where its page is. Raises OSError."""

@@ -13,9 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from annotator.access.programs import at_this_computer, session_of_program
 from annotator.access.rate_limits import Buckets, Rate
 from annotator.access.request_info import SAFE, RequestInfo
 from annotator.access.sessions import SESSION_KEY, USER_KEY, Session, Sessions
+from annotator.dialects import ServedPath, served_path
 from annotator.server_settings import ServerSettings, address_of, is_loopback
 from annotator.text import sentence
 
@@ -95,7 +97,7 @@ class Guard:
         if visit.wants_page and visit.path == self._settings.root_path:
             await RedirectResponse(f"{visit.path}/", 307)(scope, receive, self._armoured(send))
             return
-        session = self._sessions.read(visit.headers.get("cookie", ""))
+        session = self._session_of(visit)
         newcomer = session is None and self._lets_in(visit)
         if newcomer or (session and session.stale and visit.path == "/"):
             cookie = self._sessions.renew(session) if session else self._sessions.issue(None)
@@ -107,9 +109,20 @@ class Guard:
             await _refuse(visit, refusal, receive, self._armoured(send))
             return
         visit.scope[USER_KEY], visit.scope[SESSION_KEY] = session.user if session else None, session
-        if session and not newcomer:  # who never comes back with the cookie has no session worth listing
+        if (
+            session and session.listed and not newcomer
+        ):  # who never comes back with the cookie has no session worth listing
             self._sessions.note(session, visit.headers.get("user-agent", ""), visit.address)
         await self._pass_on(visit, receive, self._armoured(send))
+
+    def _session_of(self, visit: RequestInfo) -> Session | None:
+        if self._served(visit):
+            return session_of_program(self._sessions, visit)
+        return self._sessions.read(visit.headers.get("cookie", ""))
+
+    def _served(self, visit: RequestInfo) -> ServedPath | None:
+        """What another tool asks in its own dialect, where that is switched on."""
+        return None if visit.is_socket else served_path(visit.path, self._settings.serve)
 
     async def _pass_on(self, visit: RequestInfo, receive: Receive, send: Send) -> None:
         started = False
@@ -145,7 +158,7 @@ class Guard:
         ):  # behind a proxy a busy address is everybody's
             line = f"Too many requests; wait {wait} seconds."
             return _refusal_of(429, line, {"retry-after": str(wait)})
-        if session is None and not _open_to_strangers(visit):
+        if session is None and not self._open_to_strangers(visit):
             if visit.wants_page:
                 return RedirectResponse(f"{self._settings.root_path}/login", 303)
             return _refusal_of(401, "You are not signed in; open the page again and sign in.")
@@ -153,11 +166,13 @@ class Guard:
 
     def _closed(self, visit: RequestInfo) -> Response | None:
         """Routes that nobody needs, and bodies that are too long."""
-        if not _is_open(visit):
+        if not (self._served(visit) or _is_open(visit)):
             return _refusal_of(404, "There is nothing at this address.")
         if self._looking and visit.changes_things and not LOOKS.fullmatch(visit.path):
             return _refusal_of(409, sentence(self._looking))
-        if _announced(visit.headers) > self._body_limit(visit):
+        # a client of MONAI Label announces the length of an earlier body with requests that have none
+        empty = visit.method in SAFE and self._served(visit)
+        if not empty and _announced(visit.headers) > self._body_limit(visit):
             return _refusal_of(413, self._too_long(visit))
         return None
 
@@ -198,6 +213,8 @@ class Guard:
             )
         if site == "same-origin" or (site is None and visit.headers.get(SCRIPT_HEADER)):
             return ""
+        if site is None and self._served(visit):  # no browser: each says where a change comes from
+            return ""
         return f"A script that changes things here sends the header {SCRIPT_HEADER}: 1."
 
     def _origins(self, visit: RequestInfo) -> set[str]:
@@ -213,13 +230,19 @@ class Guard:
             and visit.method in SAFE
             and not visit.is_socket
             and visit.headers.get("sec-fetch-mode", "navigate") == "navigate"
-            and is_loopback(visit.hostname)
-            and is_loopback(visit.address)
-            and not visit.through_proxy
+            and at_this_computer(visit)
             and self._sessions.lets_local_in
         )
 
+    def _open_to_strangers(self, visit: RequestInfo) -> bool:
+        served = self._served(visit)
+        return served.open_to_strangers if served else _open_to_strangers(visit)
+
     def _body_limit(self, visit: RequestInfo) -> int:
+        if served := self._served(visit):
+            if served.takes_files and visit.method not in SAFE:
+                return self._settings.max_file_bytes
+            return SIGN_IN_LIMIT if served.open_to_strangers else served.entry.body_limit
         if visit.method == "PUT" and UPLOAD.fullmatch(visit.path):
             return self._settings.max_file_bytes
         return SIGN_IN_LIMIT if OPEN_TO_STRANGERS.fullmatch(visit.path) else BODY_LIMIT
@@ -232,7 +255,7 @@ class Guard:
     def _limited(self, visit: RequestInfo, receive: Receive) -> Receive:
         """The body, counted as it comes; strangers have to be quick."""
         limit, read = self._body_limit(visit), 0
-        seconds = STRANGER_SECONDS if OPEN_TO_STRANGERS.fullmatch(visit.path) else None
+        seconds = STRANGER_SECONDS if self._open_to_strangers(visit) else None
         whole = False
 
         async def counting() -> Message:

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, cookie_parser
 
 from annotator.access.accounts import Accounts, User, local_user, make_private_directory, write_private
 from annotator.access.metrics_token import MetricsToken
+from annotator.access.program_tokens import ProgramTokens
 from annotator.access.session_list import OpenSession, SessionList, browser_in_words
 from annotator.server_settings import ServerSettings
 
@@ -32,6 +33,7 @@ class Session:
     expires: float  # seconds since 1970
     key: str  # tells sessions apart
     stamp: str = LOCAL
+    listed: bool = True  # False: of a program that signs in by no form; its token is listed instead
 
     @property
     def stale(self) -> bool:
@@ -52,7 +54,7 @@ class Sessions:
         self._ended_file = private / "ended-sessions.json"
         self._lock = threading.Lock()  # protects _ended and its file
         self._ended = _ended(self._ended_file)  # key of a session -> when its last cookie has expired
-        self.metrics_token = MetricsToken(private)
+        self.metrics_token, self.tokens = MetricsToken(private), ProgramTokens(private)
         self._list = SessionList(private / "sessions.json")
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         # Cookies ignore the port: two projects open on one computer need two names.
@@ -64,6 +66,11 @@ class Sessions:
         return self._settings.root_path
 
     @property
+    def serve(self) -> tuple[str, ...]:
+        """The dialects of other tools that are switched on."""
+        return self._settings.serve
+
+    @property
     def lets_local_in(self) -> bool:
         """A person at this computer needs no account."""
         return self._settings.private_to_this_computer and not self.accounts.defined
@@ -71,10 +78,14 @@ class Sessions:
     def issue(self, user: User | None, key: str | None = None) -> str:
         """The Set-Cookie header for a user, or for the person at this computer where None. `key`: of a session that
         goes on."""
+        return self._cookie(self.value_for(user, key), SESSION_DAYS * 86400)
+
+    def value_for(self, user: User | None, key: str | None = None) -> str:
+        """As `issue`, the value alone, for a program that keeps no cookies."""
         name, stamp = (user.name, user.stamp) if user else (local_user(), LOCAL)
         expires = int(time.time()) + SESSION_DAYS * 86400
         body = json.dumps([name, stamp, expires, key or secrets.token_hex(8)]).encode()
-        return self._cookie(f"{_encode(body)}.{_encode(self._sign(body))}", SESSION_DAYS * 86400)
+        return f"{_encode(body)}.{_encode(self._sign(body))}"
 
     def renew(self, session: Session) -> str:
         """The Set-Cookie header of the same session for as long again."""
@@ -126,16 +137,19 @@ class Sessions:
     def of(self, user: str) -> list[OpenSession]:
         """The sessions of a person that still hold, the newest seen first."""
         rows = self._list.of(user)
-        return [row for row in rows if row.key not in self._ended and self._holds(row.user, row.stamp)]
+        return [row for row in rows if row.key not in self._ended and self.holds(row.user, row.stamp)]
 
     def read(self, cookies: str) -> Session | None:
         """Who a Cookie header belongs to; None for nobody, forged, expired and revoked ones."""
-        value = cookie_parser(cookies).get(self.cookie_name, "")
+        return self.of_value(cookie_parser(cookies).get(self.cookie_name, ""))
+
+    def of_value(self, value: str) -> Session | None:
+        """As `read`, of the cookie's value alone."""
         body, signature = (_decode(part) for part in (value.split(".") + [""])[:2])
         if not body or not hmac.compare_digest(self._sign(body), signature):
             return None
         name, stamp, expires, key = json.loads(body)
-        holds = expires > time.time() and key not in self._ended and self._holds(name, stamp)
+        holds = expires > time.time() and key not in self._ended and self.holds(name, stamp)
         return Session(name, expires, key, stamp) if holds else None
 
     def is_administrator(self, session: Session) -> bool:
@@ -145,7 +159,8 @@ class Sessions:
         user = self.accounts.user(session.user)
         return user is not None and user.administrator
 
-    def _holds(self, name: str, stamp: str) -> bool:
+    def holds(self, name: str, stamp: str) -> bool:
+        """Whether whoever had this stamp is still let in."""
         if stamp == LOCAL:
             return self.lets_local_in
         user = self.accounts.user(name)

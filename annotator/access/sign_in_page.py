@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import html
-from collections import OrderedDict
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import anyio
@@ -12,14 +10,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from annotator.access.accounts import User
-from annotator.access.rate_limits import MAX_KEYS, Buckets, Rate
-from annotator.access.sessions import USER_KEY, Sessions
-
-ATTEMPTS = Rate(per_second=1 / 6, burst=10)  # at one name from one address
-AN_ADDRESS = Rate(per_second=1, burst=60)  # a laboratory behind one address is many people
-A_NAME = Rate(per_second=1, burst=100)  # from everywhere: guessers on many addresses
-CONCURRENT_GUESSES = 2  # each guess takes 32 MB and 0.1 s of a core
+from annotator.access.sessions import USER_KEY
+from annotator.access.sign_in import Form, SignIn
 
 CSS = """
 :root {
@@ -62,42 +54,10 @@ FAILED = "Wrong name or password; try again."
 USED = "This link was used already or has expired; ask for a new one."
 
 
-@dataclass(frozen=True)
-class Form:
-    name: str = ""
-    password: str = ""
-    link: str = ""
-
-
-class Attempts:
-    """Who has to wait before the next guess. Guessers elsewhere never keep a person out who was here before."""
-
-    def __init__(self) -> None:
-        self._by_address, self._by_name = Buckets(AN_ADDRESS), Buckets(A_NAME)
-        self._by_both = Buckets(ATTEMPTS)
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # address and name that signed in
-
-    def wait(self, address: str, name: str) -> int:
-        """Whole seconds, 0 where the attempt may be made. `name` is empty for a link, which nobody guesses."""
-        if wait := self._by_address.take(address):
-            return wait
-        if not name:
-            return 0
-        wait = self._by_both.take((address, name))
-        return wait if wait or (address, name) in self._known else self._by_name.take(name)
-
-    def succeeded(self, address: str, name: str) -> None:
-        """Remember where this person signs in."""
-        self._known[address, name] = None
-        self._known.move_to_end((address, name))
-        if len(self._known) > MAX_KEYS:
-            self._known.popitem(last=False)
-
-
-def make_router(sessions: Sessions) -> APIRouter:
+def make_router(door: SignIn) -> APIRouter:
     """GET and POST /login, POST /logout."""
-    router, root = APIRouter(), sessions.root_path
-    attempts, slots = Attempts(), anyio.CapacityLimiter(CONCURRENT_GUESSES)
+    router, sessions = APIRouter(), door.sessions
+    root = sessions.root_path
 
     @router.get("/login")
     async def show(token: str = "") -> Response:
@@ -112,14 +72,12 @@ def make_router(sessions: Sessions) -> APIRouter:
     async def sign_in(request: Request) -> Response:
         form = _read(await request.body())
         address = request.client.host if request.client else ""
-        name = form.name.strip().casefold()
-        if wait := 0 if request.scope.get(USER_KEY) else attempts.wait(address, "" if form.link else name):
+        if wait := 0 if request.scope.get(USER_KEY) else door.wait(address, form):
             line = f"Too many attempts; wait {wait} seconds and try again."
             return _answer(_password_form(line, form.name), 429, {"retry-after": str(wait)})
-        user = await anyio.to_thread.run_sync(_check, sessions, form, limiter=slots)
+        user = await door.user(address, form)
         if user is None:
             return _answer(_password_form(USED if form.link else FAILED, form.name), 403)
-        attempts.succeeded(address, user.name.casefold())
         return RedirectResponse(f"{root}/", 303, {"set-cookie": sessions.issue(user)})
 
     @router.post("/logout")
@@ -129,12 +87,6 @@ def make_router(sessions: Sessions) -> APIRouter:
         return RedirectResponse(f"{root}/login", 303, {"set-cookie": cookie})
 
     return router
-
-
-def _check(sessions: Sessions, form: Form) -> User | None:
-    if form.link:
-        return sessions.accounts.spend_link(form.link)
-    return sessions.accounts.check_password(form.name, form.password)
 
 
 def _read(body: bytes) -> Form:

@@ -64,6 +64,12 @@ def fill_open(command: Parser) -> None:
         metavar="N",
         help="processes that answer clicks; one a processor and at most 8 where left out, 0: in the server",
     )
+    command.add_argument(
+        "--serve",
+        default="",
+        metavar="TOOLS",
+        help="other tools that may work on the project, as monai,labelstudio; see docs/guide/other_tools.md",
+    )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -148,6 +154,7 @@ def _server_settings(options: Options) -> "ServerSettings":
         learn=not options.no_learn,
         download=not options.no_download,
         look=options.look,
+        serve=tuple(name.strip() for name in options.serve.split(",") if name.strip()),
         snapshots=not options.no_snapshots,
         engine=options.engine,
         ray_address=options.ray_address,

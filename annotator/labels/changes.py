@@ -1,10 +1,14 @@
 """Whatever changes labels comes through here: one change after another, each answered once and for all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from annotator.labels.accept import Accepting
 from annotator.labels.clearing import Clearing
 from annotator.labels.commit import Commits, Outcome, Refused
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.object_acts import ObjectActs
+from annotator.labels.submitting import Submission, Submitting
 from annotator.labels.undoing import Undoing
 from annotator.protocol.incoming import (
     AcceptMessage,
@@ -25,13 +29,24 @@ class Changes:
         self._commits, self._accepting = Commits(store, folds), Accepting(store, folds)
         self._undoing, self._clearing = Undoing(store, folds), Clearing(store, folds)
         self._objects = ObjectActs(store, folds)
+        self._submitting = Submitting(store, folds)
 
     def take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
         """Durable when it returns. The same message again changes nothing and gets the first answer. Raises Refused,
         LookupError, ValueError, TornFile, StorageFull; then nothing of it was written."""
+        with self._changing():
+            return self._answered(message) or self._take(user, message, payload)
+
+    def submit(self, user: str, submission: Submission) -> Outcome:
+        """As `take`, of what a person saved in another tool."""
+        with self._changing():
+            return self._submitting.take(user, submission)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
         with self._folds.lock:  # conflicts are judged against what is on disk
             try:
-                return self._answered(message) or self._take(user, message, payload)
+                yield
             except (Refused, LookupError, ValueError):
                 raise
             except BaseException:

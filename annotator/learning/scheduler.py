@@ -219,6 +219,11 @@ class Scheduler:
             names = dict.fromkeys((*self.active, *self._running))
             return [self._status(name) for name in names]
 
+    def waits_for(self, learner: str) -> str:
+        """What this learner lacks before it can train, in words; empty for nothing."""
+        with self._lock:
+            return self._waiting.get(learner, "")
+
     def history(self, learner: str) -> list[Message]:
         """Held-out Dice over the project's life, against labelled slices and annotator minutes."""
         return history(self.rounds.of(_known(learner)), self.store.judging.core_sizes())

@@ -160,6 +160,8 @@ def _data_tab() -> None:
         panel("panels/repair.js")
         gr.HTML("<h2>Back up</h2>", elem_classes="sw-heading")
         panel("panels/backup.js")
+        gr.HTML("<h2>Other tools</h2>", elem_classes="sw-heading")
+        panel("panels/tools.js")
 
 
 def _model_tab() -> None:

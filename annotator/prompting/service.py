@@ -120,9 +120,14 @@ class PromptService:
         answer = self._embeddings.answer(picture, prompts, self._answerer(BUILT_IN).model)
         return PromptAnswer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
 
-    def answer(self, questions: Sequence[Question]) -> list[PackedAnswer | Exception]:
-        """To each of several people's questions its masks, or what is wrong with it, in order."""
+    def answer(
+        self, questions: Sequence[Question], *, elsewhere: bool = False
+    ) -> list[PackedAnswer | Exception]:
+        """To each of several people's questions its masks, or what is wrong with it, in order. `elsewhere`: on slices
+        that are not of the project, which the built-in model answers where the chosen one would embed them first."""
         name = self._chosen
+        if elsewhere and not self._entries[name].instant:
+            name = BUILT_IN
         if not self._entries[name].instant:
             return [self._answer_slowly(question) for question in questions]
         if self._workers is None:

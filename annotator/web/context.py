@@ -12,6 +12,7 @@ import anyio
 from fastapi import Request, WebSocket
 
 from annotator.access.sessions import SESSION_KEY, Sessions, user_of
+from annotator.access.sign_in import SignIn
 from annotator.jobs import Jobs
 from annotator.monitoring.meters import Meters
 from annotator.prompting.prompt_line import PromptLine
@@ -48,7 +49,8 @@ class AppContext:
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        """The line of tabs that wait for masks."""
+        """Whoever signs in, and the line of tabs that wait for masks."""
+        self.sign_in = SignIn(self.sessions)
         self.prompts: PromptLine[Tab, TabPrompt, MaskReply] = PromptLine(
             partial(_mask_replies, self.workflow, self.people_wait),
             self._tell_mask,

@@ -5,8 +5,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
+from annotator.labels.commit import Outcome
 from annotator.protocol.frames import pack
-from annotator.protocol.outgoing import Message, presence
+from annotator.protocol.outgoing import Message, presence, project
 from annotator.web.news import News
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,13 @@ class Hub:
             frame = pack(message, payload)
             for tab in listening:
                 tab.send(frame)
+
+    def tell(self, outcome: Outcome) -> None:
+        """What a change of labels did, to everybody whom it concerns."""
+        if outcome.classes_changed:
+            self.broadcast(project())
+        for news, content in outcome.broadcasts:
+            self.broadcast(news, content, image=news["image"])
 
     def post(self, message: Message) -> None:
         """News for every tab that they concern, from any thread; silent while the server starts and stops."""

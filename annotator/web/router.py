@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from annotator.access.guard import MANIFEST
 from annotator.access.session_routes import make_router as make_session_list
 from annotator.access.sign_in_page import make_router as make_sign_in
+from annotator.access.token_routes import make_router as make_tokens
 from annotator.monitoring.routes import make_router as make_monitoring
 from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
 from annotator.web.context import AppContext
@@ -22,8 +23,9 @@ INSTALLABLE = {"name": "Slicewise", "short_name": "Slicewise", "start_url": ".",
 def make_router(context: AppContext) -> APIRouter:
     """What there is in every server."""
     router = APIRouter()
-    router.include_router(make_sign_in(context.sessions))
+    router.include_router(make_sign_in(context.sign_in))
     router.include_router(make_session_list(context.sessions))
+    router.include_router(make_tokens(context.sessions))
     router.include_router(make_monitoring(context))
     for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
         router.include_router(part.make_router(context))

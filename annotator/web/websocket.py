@@ -219,10 +219,7 @@ class TabConnection:
             return
         self._tab.say(outcome.ack)
         meters.changed(message.t, "acknowledged", began)
-        if outcome.classes_changed:
-            self._context.hub.broadcast(outgoing.project())
-        for news, content in outcome.broadcasts:
-            self._context.hub.broadcast(news, content, image=news["image"])
+        self._context.hub.tell(outcome)
 
     async def _mend_newest(self) -> None:
         while True:

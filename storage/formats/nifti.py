@@ -84,20 +84,40 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
     A NIfTI source's sform, qform, codes and units are repeated bit for bit; from other sources the affine is written
     as both forms, or as spacing alone where the file gave no orientation.
     """
+    write_bytes(path, packed_labels(labels, grid, level=6))
+
+
+def packed_labels(labels: NDArray[np.unsignedinteger], grid: Grid, level: int) -> bytes:
+    """As `write_labels`, the file itself. `level` of gzip: 1 is quick, 9 is small."""
     wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
-    write_image(path, labels.astype(wide), grid)
+    return _packed(grid.to_source(labels).astype(wide), grid, level)
 
 
 def write_image(path: Path, values: NDArray[Any], grid: Grid) -> None:
     """As `write_labels`, for (Z, Y, X) of any type, which is kept."""
-    source = grid.to_source(values)
+    write_bytes(path, packed_image(values, grid, level=6))
+
+
+def packed_image(pixels: NDArray[Any], grid: Grid, level: int) -> bytes:
+    """An image (Z, Y, X[, 3]) as a file, its voxels and their place as they came."""
+    axes = tuple(grid.axes.index(s) for s in range(3)) + tuple(range(3, pixels.ndim))
+    flipped = np.flip(pixels, tuple(d for d in range(3) if grid.flips[d]))
+    source = np.transpose(flipped, axes)
+    if source.ndim == 4:
+        colours = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+        source = np.ascontiguousarray(source).view(colours)[..., 0]
+    return _packed(source, grid, level)
+
+
+def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
+    """(i, j, k) as it is, gzipped."""
     second = grid.header.get("version") == 2
     header = Nifti2Header() if second else Nifti1Header()
     header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape)
     _fill(header, grid)
     image = Nifti2Image(source, None, header) if second else Nifti1Image(source, None, header)
-    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    return gzip.compress(image.to_bytes(), compresslevel=level, mtime=0)
 
 
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 import app
+from annotator.dialects import DIALECTS
 from annotator.exchange.writers import WRITERS
 from annotator.protocol.incoming import AnyMessage
 from learners import LEARNERS
@@ -111,6 +112,7 @@ def test_every_message_to_the_server_is_in_the_protocol():
         ("docs/guide/learning.md", [*LEARNERS, *RANKERS, *ADAPTERS, *ENGINES]),
         ("docs/guide/formats.md", [suffix for reader in READERS.values() for suffix in reader.suffixes]),
         ("docs/guide/formats.md", [f"`{name}/" for name in WRITERS]),
+        ("docs/guide/other_tools.md", [f"`{name}`" for name in DIALECTS]),
     ],
 )
 def test_every_part_that_can_be_chosen_is_described(paper: str, names: list[str]):

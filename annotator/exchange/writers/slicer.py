@@ -28,15 +28,17 @@ class SegmentWriter(Writer):
             write_bytes(path, nrrd(image.instances, image.grid, {}))
 
 
-def nrrd(labels: NDArray[Any], grid: Grid, more: dict[str, str]) -> bytes:
-    """(Z, Y, X) as an NRRD file in the order of the image's own; `more`: keys and values of the header."""
+def nrrd(labels: NDArray[Any], grid: Grid, more: dict[str, str], level: int = 6) -> bytes:
+    """(Z, Y, X) as an NRRD file in the order of the image's own; `more`: keys and values of the header. `level` of
+    gzip: 1 is quick, 9 is small, 0 packs nothing."""
     source = grid.to_source(labels)
     kind = "uint8" if source.dtype.itemsize == 1 else "uint16"
     lines = ["NRRD0004", f"type: {kind}", "dimension: 3", *_place(grid), f"sizes: {_row(source.shape)}"]
-    lines += ["kinds: domain domain domain", "endian: little", "encoding: gzip"]
+    lines += ["kinds: domain domain domain", "endian: little", f"encoding: {'gzip' if level else 'raw'}"]
     lines += [f"{key}:={value}" for key, value in more.items()]
     voxels = source.astype(source.dtype.newbyteorder("<")).tobytes(order="F")
-    return "\n".join(lines).encode() + b"\n\n" + gzip.compress(voxels, compresslevel=6, mtime=0)
+    packed = gzip.compress(voxels, compresslevel=level, mtime=0) if level else voxels
+    return "\n".join(lines).encode() + b"\n\n" + packed
 
 
 def _place(grid: Grid) -> Iterator[str]:

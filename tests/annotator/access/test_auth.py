@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from annotator.access.accounts import Accounts, clean_name, local_user
 from annotator.access.sessions import Session, Sessions
-from annotator.access.sign_in_page import Attempts
+from annotator.access.sign_in import Attempts
 from annotator.server import App
 from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
