@@ -28,6 +28,12 @@ DIALECTS: dict[str, DialectEntry] = {
         strangers=r"/?|/auth/?|/auth/token",
         files=r"/datastore/?|/datastore/(image|label)|/session/?|/infer/[^/]+",
     ),
+    "labelstudio": DialectEntry(
+        title="Label Studio",
+        paste="In Label Studio: Settings, Model, Backend URL; for labels back, Webhooks with /webhook after it.",
+        make=LazyFunction("annotator.dialects.labelstudio.router:make_router"),
+        body_limit=32 << 20,
+    ),
 }
 
 
