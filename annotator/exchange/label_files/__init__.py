@@ -33,6 +33,12 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
     "coco": LabelFileEntry(
         "COCO JSON", (".json",), LazyFunction("annotator.exchange.label_files.coco:open_coco")
     ),
+    "labelme": LabelFileEntry(
+        "labelme JSON", (".json",), LazyFunction("annotator.exchange.label_files.labelme:open_labelme")
+    ),
+    "cvat": LabelFileEntry(
+        "CVAT XML", (".xml",), LazyFunction("annotator.exchange.label_files.cvat:open_cvat")
+    ),
     "yolo": LabelFileEntry(
         "YOLO text files", (".txt",), LazyFunction("annotator.exchange.label_files.yolo:open_yolo")
     ),

@@ -112,3 +112,8 @@ class ObjectLayers:
 
 def _boxes(count: int) -> str:
     return "1 box" if count == 1 else f"{count:,} boxes"
+
+
+def no_areas(kinds: Mapping[str, int]) -> list[str]:
+    """A note for each kind of shape that encloses nothing."""
+    return [f"{count_of(count, 'shape')} of kind {kind} left out: no area" for kind, count in kinds.items()]

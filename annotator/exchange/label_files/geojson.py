@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from annotator.exchange.label_files.contract import OBJECT, FileClass, LabelFile, ObjectLayers, SaidOfImage
+from annotator.exchange.label_files.contract import (
+    OBJECT,
+    FileClass,
+    LabelFile,
+    ObjectLayers,
+    SaidOfImage,
+    no_areas,
+)
 from annotator.exchange.label_files.json_file import content_of
 from annotator.exchange.masks.value_names import clean_name
 from learners.text import count_of
@@ -42,8 +49,7 @@ class GeoFile(LabelFile):
             layers.outline(
                 self._values[name], self._number(one, number), list(_rings(one["geometry"])), index
             )
-        lost = [f"{count_of(count, kind)} is no area and is left out" for kind, count in self._others.items()]
-        return layers.said(lost)
+        return layers.said(no_areas(self._others))
 
     def _number(self, one: dict[str, Any], number: int) -> int:
         """Its own where all have one; none of an area beside objects that do."""

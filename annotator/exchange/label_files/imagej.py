@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotator.exchange.label_files.contract import OBJECT, FileClass, LabelFile, ObjectLayers, SaidOfImage
+from annotator.exchange.label_files.contract import (
+    OBJECT,
+    FileClass,
+    LabelFile,
+    ObjectLayers,
+    SaidOfImage,
+    no_areas,
+)
 from annotator.exchange.masks.value_names import clean_name
-from learners.text import count_of
 from storage.formats import FileRefused, Grid
 
 if TYPE_CHECKING:
@@ -42,9 +48,7 @@ class RegionFile(LabelFile):
         for number, one in enumerate(self._regions, start=1):
             index = _slice(one, layers.shape[0])
             layers.outline(self._values[_class_of(one)], number, _rings(one), index)
-        return layers.said(
-            f"{count_of(count, 'region')} of kind {kind} is left out" for kind, count in self._others.items()
-        )
+        return layers.said(no_areas(self._others))
 
 
 def open_regions(path: Path) -> RegionFile | None:

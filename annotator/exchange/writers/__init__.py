@@ -74,6 +74,21 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.imagej:ImageJWriter"),
     ),
+    "cvat": WriterEntry(
+        "CVAT XML",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.cvat:CvatWriter"),
+    ),
+    "labelme": WriterEntry(
+        "labelme JSON",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.labelme:LabelmeWriter"),
+    ),
+    "voc": WriterEntry(
+        "Pascal VOC palette PNG",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.voc:VocWriter"),
+    ),
     "cellpose": WriterEntry(
         "Cellpose files",
         ("volume", "slice", "picture"),

@@ -66,6 +66,7 @@ class NnunetWriter(Writer):
     def finish(self, classes: Sequence[ClassRow]) -> None:
         self._leave_out_odd()
         self._json("dataset.json", self._facts(classes))
+        self._json("datalist.json", {"training": self._listed(False), "validation": self._listed(True)})
         if any(case.held_out for case in self._cases.values()):
             held = {name for name, case in self._cases.items() if case.held_out}
             train = [name for name in self._cases if name not in held]
@@ -86,6 +87,17 @@ class NnunetWriter(Writer):
     def _ignore(self) -> int:
         """nnU-Net asks for the highest number."""
         return max(self._values.values(), default=BACKGROUND) + 1
+
+    def _listed(self, held_out: bool) -> list[dict[str, Any]]:
+        """As MONAI reads lists of data, with places below the data set."""
+        return [
+            {
+                "image": [f"imagesTr/{path.name}" for _, path in sorted(case.channels.items())],
+                "label": f"labelsTr/{case.label.name}",
+            }
+            for case in self._cases.values()
+            if case.held_out == held_out
+        ]
 
     def _leave_out_odd(self) -> None:
         """All cases of a data set have the same channels; the others go, and their images are told."""

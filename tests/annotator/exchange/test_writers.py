@@ -70,6 +70,9 @@ OF_PLANES = {
     "cellpose",
     "stardist",
     "measurements",
+    "cvat",
+    "labelme",
+    "voc",
 }  # each is read back in a test of its own, in tests/annotator/exchange/writers
 TOLD = {  # what these images lack: a DICOM series, slices in the file's own order
     *((name, kind) for name in ("dicomseg", "dicomseg-labelmap") for kind in ("volume", "slice")),

@@ -36,7 +36,7 @@ def test_geojson_of_older_qupath_has_classes_colours_and_sequential_numbers(stor
     ]
     (data / "labels/a.b.png.geojson").write_text(json.dumps(features))
     (note,) = imported(store, data).notes
-    assert "1 Point is no area and is left out" in note
+    assert "1 shape of kind Point left out: no area" in note
     assert {c.name: c.color for c in store.classes() if c.name == "Tumor"} == {"Tumor": "#c80000"}
     assert {c.name for c in store.classes()} == {"Tumor", "object"}
     (known,), (numbers,) = known_of(store).values(), numbers_of(store).values()
@@ -53,7 +53,7 @@ def test_rois_have_classes_by_name_and_rectangles_are_areas_but_lines_are_none(s
         data / "labels/a.b_RoiSet.zip", [rect, line, ImagejRoi.frompoints(square(20, 10), name="CD 8-0003")]
     )
     (note,) = imported(store, data).notes
-    assert "1 region of kind line is left out" in note
+    assert "1 shape of kind line left out: no area" in note
     assert {c.name for c in store.classes()} == {"object", "CD 8"}
     (known,) = known_of(store).values()
     assert np.count_nonzero(known[0, 1:4, 1:5]) == 12 and np.count_nonzero(known) == 28

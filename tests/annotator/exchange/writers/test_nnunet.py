@@ -63,6 +63,12 @@ def test_images_that_are_held_out_are_the_validation_of_the_split(store: Store, 
     held = Path(store.image(2).source).name.removesuffix(".nii.gz")
     folder = data_set(exported(store, tmp_path / "out", "nnunet"))
     (split,) = json.loads((folder / "splits_final.json").read_text("utf-8"))
+    listed = json.loads((folder / "datalist.json").read_text("utf-8"))
+    (validation,) = listed["validation"]
+    assert validation == {"image": [f"imagesTr/{held}_0000.nii.gz"], "label": f"labelsTr/{held}.nii.gz"}
+    assert (
+        all((folder / one["label"]).is_file() for one in listed["training"]) and len(listed["training"]) == 2
+    )
     assert split["val"] == [held] and len(split["train"]) == 2 and held not in split["train"]
 
 
