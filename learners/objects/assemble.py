@@ -21,7 +21,10 @@ from storage.arrays import BACKGROUND, Box3
 
 MOST = 65_535  # numbers are kept in two bytes; objects beyond stay without one
 INNER = 0.3  # the mean of depth and nearness above which a voxel is inner
-DIP = 75  # of 255 that lie between two peaks of one inner part, so that they are two objects
+DIP, CLEAR = (
+    60,
+    165,
+)  # of 255: two peaks of one inner part at least so high, with a dip between them, are two objects
 SMOOTH = 1.0  # voxels
 CONNECTED = np.ones((3, 3, 3), bool)
 
@@ -95,7 +98,8 @@ def _split(
 
 def _apart(marks: NDArray[np.int32], inner: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Seeds: of an inner part that holds several clear peaks the peaks, else all of it."""
-    peaks, count = ndimage.label((h_maxima(np.where(marks > 0, inner, 0), DIP) > 0) & (marks > 0), CONNECTED)
+    high = (h_maxima(np.where(marks > 0, inner, 0), DIP) > 0) & (marks > 0) & (inner >= CLEAR)
+    peaks, _ = ndimage.label(high, CONNECTED)
     at = peaks > 0
     pairs = np.unique(np.stack([marks[at], peaks[at]]), axis=1)
     several = np.bincount(pairs[0], minlength=int(marks.max()) + 1) > 1
