@@ -62,6 +62,21 @@ class VolumeProposals:
             raise ValueError(f"{z1 - z0} slices of this image are too much at once; ask for fewer")
         return np.stack([classes[z0:z1], confidence[z0:z1]]), row.id
 
+    def objects(
+        self, image_id: int, z0: int, z1: int, producer: str | None = None
+    ) -> tuple[NDArray[np.uint16], int] | None:
+        """(z1 - z0, Y, X) numbers of the proposed objects, and the id of the prediction; None where its producer tells
+        none apart. Raises LookupError, TornFile."""
+        row = self.newest(image_id, producer)
+        numbers = row.objects()
+        if numbers is None:
+            return None
+        if not 0 <= z0 < z1 <= len(numbers):
+            raise LookupError(f"the image has slices 0 to {len(numbers) - 1}, no slab {z0} to {z1}")
+        if 2 * (z1 - z0) * numbers[0].size > MAX_SLAB_BYTES:
+            raise ValueError(f"{z1 - z0} slices of this image are too much at once; ask for fewer")
+        return np.ascontiguousarray(numbers[z0:z1]), row.id
+
     def available(self, image_id: int, producer: str | None = None) -> bool:
         """Whether there is a pseudo-label for this image. Raises LookupError for an unknown image."""
         self._store.image(image_id)
@@ -118,6 +133,7 @@ def _describe(row: PredictionRow, newest: int, shares: list[float] | None) -> di
         "behind": row.seen_label < newest,
         "expected_dice": row.expected.shown if row.expected else None,
         "shares": shares,
+        "objects": row.objects_path is not None,
         "created_at": row.created_at,
     }
 

@@ -86,7 +86,8 @@ class Acceptance:
             same = self._known(folded, index)[window] == classes
             return np.where(same, plane(folded.instances, axis, index)[window], np.uint16(0))
 
-        objects = self.prediction.objects()
+        as_seen = self.message.prediction in (None, self.prediction.id)
+        objects = self.prediction.objects() if as_seen else None
 
         def proposed_at(index: int, box: Box) -> NDArray[np.uint16] | None:
             if objects is None:

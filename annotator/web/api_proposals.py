@@ -70,6 +70,13 @@ def _add_advice(router: APIRouter, context: AppContext, background: Background) 
     """Where to label."""
     workflow, proposals = context.workflow, background.proposals
 
+    @router.get("/images/{image_id}/prediction/objects")
+    async def objects(
+        request: Request, image_id: ImageId, z0: Index, z1: Index, producer: Name | None = None
+    ) -> Any:
+        which = (image_id, z0, z1, producer)
+        return await run_sync(_objects, request, proposals, which, limiter=context.reading)
+
     @router.get("/images/{image_id}/places")
     async def places(image_id: ImageId) -> Any:
         return await run_sync(background.places.of, image_id, limiter=context.reading)
@@ -102,6 +109,17 @@ def _add_fills(router: APIRouter, background: Background) -> None:
         if choice.image is not None:
             await run_sync(fills.refresh, choice.image)
         return {}
+
+
+def _objects(
+    request: Request, proposals: VolumeProposals, which: tuple[int, int, int, str | None]
+) -> Response:
+    image_id, _, _, producer = which
+    found = proposals.objects(*which) if proposals.available(image_id, producer) else None
+    if found is None:
+        return Response(status_code=204)
+    headers = {"x-prediction": str(found[1]), "cache-control": "no-store"}
+    return compressed_response(request, deflate(found[0].astype("<u2")), headers)
 
 
 def _slab(request: Request, proposals: VolumeProposals, which: tuple[int, int, int, str | None]) -> Response:

@@ -78,12 +78,15 @@ export function under({ image, settings }, view, point) {
 }
 
 /**
- * {classId, className, sure 0..1} where nothing is labelled and something is proposed, else null.
+ * {classId, className, sure 0..1, object, pixels} where nothing is labelled and something is proposed, else null.
  */
 function proposedAt(settings, { labels, proposed }, at) {
   if (!proposed || labels[at] !== UNLABELLED || proposed.classes[at] === UNLABELLED) return null;
   const classId = proposed.classes[at];
-  return { classId, className: nameOf(settings, classId), sure: proposed.sure[at] / 255 };
+  const object = proposed.objects?.[at] ?? 0;
+  const pixels = object ? proposed.sizes[object] : 0;
+  const sure = proposed.sure[at] / 255;
+  return { classId, className: nameOf(settings, classId), sure, object, pixels };
 }
 
 function intensity(pixels, at, channels) {

@@ -3,7 +3,7 @@
 
 import { BACKGROUND, ERASED, UNLABELLED } from "../codec.js";
 import { component, cut } from "../geometry.js";
-import { isProposed } from "../image/proposals.js";
+import { isProposed, sameObject } from "../image/proposals.js";
 
 const NEAR = 64; // pixels: how far from its object a missing piece may lie
 
@@ -47,7 +47,7 @@ function labelledAt(view, seed) {
 
 function proposedAt(view, seed, whole = false) {
   const classId = view.proposed.classes[seed];
-  const same = (i) => isProposed(view, i) && view.proposed.classes[i] === classId;
+  const same = (i) => isProposed(view, i) && sameObject(view, i, seed);
   const { mask, box } = component(view.size, seed, same);
   return { classId, object: 0, box, mask: whole ? mask : cut(mask, view.size.cols, box) };
 }

@@ -1,10 +1,10 @@
 // The objects that are proposed on a slice, the least certain first.
 
-import { isProposed } from "../image/proposals.js";
+import { isProposed, sameObject } from "../image/proposals.js";
 
 /**
- * [{seed, sure, pixels}]: pixels of one class that touch over their edges; `sure` is the mean of
- * their confidence, 0..255.
+ * [{seed, sure, pixels}]: pixels of one class that touch over their edges, and of one object where
+ * the producer tells objects apart; `sure` is the mean of their confidence, 0..255.
  */
 export function proposedObjects(view) {
   const { classes } = view.proposed ?? { classes: [] };
@@ -29,7 +29,7 @@ function measured(view, seed, seen) {
   let [pixels, total] = [0, 0];
   seen[seed] = 1;
   const visit = (at) => {
-    if (seen[at] || classes[at] !== classes[seed] || !isProposed(view, at)) return;
+    if (seen[at] || !sameObject(view, at, seed) || !isProposed(view, at)) return;
     seen[at] = 1;
     stack.push(at);
   };

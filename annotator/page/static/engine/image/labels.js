@@ -88,6 +88,12 @@ export class LabelVolume {
     }
   }
 
+  /** No object has a number any more. */
+  forgetObjects() {
+    this.objects.fill(null);
+    this.highest.clear();
+  }
+
   /** The number the server will most likely give the next object of a class. */
   nextObject(classId) {
     return (this.highest.get(classId) ?? 0) + 1;

@@ -147,10 +147,20 @@ export class Proposals {
     const out = kept ?? { classes: new Uint8Array(count), sure: new Uint8Array(count) };
     this.classes.read(axis, index, whole, out.classes);
     this.sure.read(axis, index, whole, out.sure);
+    this.#readObjects(axis, index, whole, out);
     out.mended = this.#mendedOn(axis, index);
     if (out.mended) layOver(out, out.mended, whole);
     out.any = out.classes.some((c) => c !== UNLABELLED);
     return out;
+  }
+
+  /** `objects` (rows * cols) as the producer told them apart and `sizes` of each; else null. */
+  #readObjects(axis, index, whole, out) {
+    const { hasObjects } = this.classes;
+    out.objects = hasObjects
+      ? this.classes.readObjects(axis, index, whole, new Uint16Array(out.classes.length))
+      : null;
+    out.sizes = hasObjects ? sizesOf(out.objects) : null;
   }
 
   /** A "mended" message with what it changes, or null: back to what is proposed. */
@@ -179,6 +189,8 @@ export class Proposals {
     const { image, cursor } = this.state;
     const { id, shape } = image;
     const producer = encodeURIComponent(this.shown.producer);
+    const { objects } = this.shown;
+    if (!objects) this.classes.forgetObjects();
     const thickness = Math.max(1, Math.floor(SLAB_BYTES / (2 * shape[1] * shape[2])));
     for (const [z0, z1] of slabsOutwards(shape[0], thickness, cursor[0])) {
       const url = `/api/images/${id}/prediction?z0=${z0}&z1=${z1}&producer=${producer}`;
@@ -190,8 +202,16 @@ export class Proposals {
       this.prediction = prediction;
       this.classes.loadSlab(z0, both.subarray(0, both.length / 2));
       this.sure.loadSlab(z0, both.subarray(both.length / 2));
+      if (objects) await this.#readNumbers(id, `z0=${z0}&z1=${z1}&producer=${producer}`, signal);
       this.planes.proposalsChanged();
     }
+  }
+
+  async #readNumbers(id, which, signal) {
+    const response = await get(`/api/images/${id}/prediction/objects?${which}`, signal);
+    const z0 = Number(new URLSearchParams(which).get("z0"));
+    if (Number(response.headers.get("x-prediction")) !== this.prediction) return; // of a newer one
+    this.classes.loadObjects(z0, new Uint16Array(await response.arrayBuffer()));
   }
 
   #clear() {
@@ -220,6 +240,20 @@ function sliceOf(values, [z0, z1, y0, y1, x0, x1], axis, index) {
   const start = (index - low) * steps[axis];
   const at = (i) => start + Math.floor(i / cols) * down + (i % cols) * right;
   return Uint8Array.from({ length: rows * cols }, (_, i) => values[at(i)]);
+}
+
+/** Pixels of each object number. */
+function sizesOf(objects) {
+  const sizes = new Uint32Array(objects.reduce((most, one) => Math.max(most, one), 0) + 1);
+  for (const one of objects) sizes[one]++;
+  return sizes;
+}
+
+/** Do two proposed pixels belong to one object, as far as the producer tells objects apart? */
+export function sameObject({ proposed }, a, b) {
+  return (
+    proposed.classes[a] === proposed.classes[b] && proposed.objects?.[a] === proposed.objects?.[b]
+  );
 }
 
 function layOver({ classes, sure }, mended, { c1: width }) {

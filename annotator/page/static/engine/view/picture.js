@@ -157,7 +157,9 @@ export class Picture {
     const { view, palette } = this;
     this.inTheWay ??= view.prompts.hides(view) ?? NOTHING;
     return paintPixels(tile, area, view.camera.cols, (at) =>
-      isProposed(view, at) && !this.inTheWay[at] ? palette[view.proposed.classes[at]] : 0,
+      isProposed(view, at) && !this.inTheWay[at] && !borders(view, at)
+        ? palette[view.proposed.classes[at]]
+        : 0,
     );
   }
 
@@ -216,6 +218,13 @@ export class Picture {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
   }
+}
+
+/** Does another proposed object begin right of this pixel, or below it? */
+function borders({ proposed: { objects }, size: { cols } }, at) {
+  if (!objects?.[at]) return false;
+  const other = (to) => objects[to] > 0 && objects[to] !== objects[at];
+  return ((at + 1) % cols > 0 && other(at + 1)) || other(at + cols);
 }
 
 const NOTHING = new Uint8Array(0);

@@ -63,9 +63,10 @@ function hoverText({ className, instance, proposed }) {
 }
 
 /** With the share of such voxels that were right, where held-out labels tell. */
-function proposedText({ classId, className, sure }) {
+function proposedText({ classId, className, sure, object, pixels }) {
+  const which = object ? `, object ${object} of ${pixels} pixels` : "";
   const right = classId ? percentRight(sure, session.app.state.proposal.shown?.shares) : null;
-  return `proposed: ${className}${right === null ? "" : `, right in ${right} %`}`;
+  return `proposed: ${className}${which}${right === null ? "" : `, right in ${right} %`}`;
 }
 
 function colourOf(id) {
