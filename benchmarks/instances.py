@@ -28,8 +28,8 @@ from learners.spec import Example, RoundSpec
 from storage.arrays import open_npy, write_npy
 
 LABELLED = (1, 2, 4, 8)
-SECONDS, QUICK_SECONDS = 60.0, 30.0
-JUDGED, QUICK_JUDGED = 30, 10
+SECONDS, QUICK_SECONDS = 60.0, 20.0
+JUDGED, QUICK_JUDGED = 30, 8
 MOST_PIXELS = 400_000  # of a judged picture, in the quick form
 SMALLEST = 10  # pixels: no nucleus is smaller
 SET = "dsb2018-nuclei"

@@ -1,8 +1,9 @@
 """From depth and nearness to numbered objects: the inner parts of objects are seeds, and a watershed grows them.
 
 What the network calls inner is cut once more where its own shape has a neck, or where there is a clear dip between two
-peaks: after a minute of training that finds more true objects than peaks alone. The same function runs in a round, in
-the judge and in an exported model.
+peaks: after a minute of training that finds more true objects than peaks alone. Until the network tells more apart than
+the shape of its masks does (`choosing`), masks are cut by their shape. The same function runs in a round, in the judge
+and in an exported model.
 """
 
 from collections.abc import Sequence
@@ -80,16 +81,23 @@ def _split(
     """(z, y, x) numbers without gaps."""
     inner = ((apart[NEAR].astype(np.uint16) + apart[DEEP]) // 2).astype(np.uint8)
     smooth = ndimage.gaussian_filter(inner, [0 if scale.flat else SMOOTH, SMOOTH, SMOOTH])
-    core = mask & (smooth > 255 * INNER)
-    marks = _apart(number_objects(core.astype(np.uint8), spacing).astype(np.int32), smooth)
+    core = mask if scale.by_shape else mask & (smooth > 255 * INNER)
+    marks = number_objects(core.astype(np.uint8), spacing).astype(np.int32)
+    if scale.by_shape:
+        return _large(marks, scale.smallest)
+    marks = _apart(marks, smooth)
     pieces, many = ndimage.label(mask, CONNECTED)
     seeded = np.zeros(many + 1, bool)
     seeded[pieces[core]] = True
     alone = mask & ~seeded[pieces]  # a piece of which nothing is inner is one object
     marks[alone] = marks.max() + pieces[alone]
-    found = watershed(255 - smooth, marks, mask=mask, connectivity=CONNECTED)
+    return _large(watershed(255 - smooth, marks, mask=mask, connectivity=CONNECTED), scale.smallest)
+
+
+def _large(found: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
+    """Objects that are large enough, numbered without gaps."""
     sizes = np.bincount(found.ravel())
-    keep = sizes >= scale.smallest
+    keep = sizes >= smallest
     keep[0] = False
     names = np.zeros(len(sizes), np.int32)
     names[keep] = np.arange(1, np.count_nonzero(keep) + 1)

@@ -30,6 +30,7 @@ class ObjectScale:
     shrink: float  # voxels of the image, along each side, for one of the network's; below 1 they are enlarged
     smallest: float  # voxels of an object at least
     flat: bool  # the network sees pictures: every slice has objects of its own
+    by_shape: bool = True  # masks are cut by their shape alone: what the network says tells no more apart yet
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,7 +39,8 @@ class ObjectScale:
     def from_json(cls, values: dict[str, Any]) -> "ObjectScale":
         """Raises ValueError, TypeError or KeyError for what says nothing sensible."""
         ids = tuple(int(c) for c in values["class_ids"])
-        out = cls(ids, float(values["shrink"]), float(values["smallest"]), bool(values["flat"]))
+        numbers = float(values["shrink"]), float(values["smallest"])
+        out = cls(ids, *numbers, bool(values["flat"]), bool(values["by_shape"]))
         if not ids or not 1 / 8 <= out.shrink <= 64 or not out.smallest >= 0:
             raise ValueError(f"numbered objects have a class and are shrunk by 1/8 to 64, got {out}")
         return out
@@ -63,7 +65,7 @@ def object_scale(
     if before is not None and 1 / STAYS < shrink / before.shrink < STAYS:
         shrink = before.shrink
     smallest = round(TINY * float(np.percentile(sizes, FEW_PERCENT)), 1)
-    return ObjectScale(counted, shrink, smallest, flat=dims == 2)
+    return ObjectScale(counted, shrink, smallest, dims == 2, before is None or before.by_shape)
 
 
 def same_objects(a: ObjectScale | None, b: ObjectScale | None) -> bool:

@@ -233,6 +233,18 @@ class Predicted:
     numbers: NDArray[np.uint16] | None = None  # (Z, Y, X) of objects, where the model tells them apart
 
 
+def proposed_and_apart(
+    network: UNet, case: ImageReader, plan: Plan, classes: Classes
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(Z, Y, X) label values before objects are assembled, and (2, Z, Y, X) what tells them apart, in 255."""
+    shape, values = case.example.shape, classes.to_values()
+    out, apart = np.zeros(shape, np.uint8), ApartMaps(shape)
+    for core, p, _, answer in probabilities(network, case, plan):
+        out[core] = values[p.argmax(0)]
+        apart.add(core, answer)
+    return out, apart.values
+
+
 def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes) -> Predicted:
     shape, values, claim = case.example.shape, classes.to_values(), Claim(len(classes))
     out, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)

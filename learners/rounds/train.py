@@ -9,7 +9,8 @@ import torch
 from learners import LEARNERS
 from learners.adapt.adapted import adapt_groups
 from learners.adapt.saved import save_groups
-from learners.objects.scale import same_objects
+from learners.objects.choosing import chosen_assembly
+from learners.objects.scale import ObjectScale, same_objects
 from learners.objects.taught import TaughtDistances
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
@@ -116,12 +117,15 @@ class _Round:
         if budget.step == 0:
             raise Unready("the round stopped before its first step")
         self.report.say("comparing")
+        before_objects = self.plan.objects
+        self._assemble_by(chosen_assembly(state.teacher, self.cases, self.plan, self.classes))
         after = kept = self.judge(state.teacher)
         model = spec.directory
         self._save(job, state, after)
         if before is not None and spec.parent is not None and after.worse_than(before):
             kept, model = before, spec.parent
             state.teacher.load_state_dict(old)
+            self._assemble_by(before_objects)
         result = RoundResult(
             model=model,
             predicted=(),
@@ -131,6 +135,11 @@ class _Round:
             parent_dice=None if before is None else before.dice,
         )
         return self._propose(state.teacher, result, kept)
+
+    def _assemble_by(self, objects: ObjectScale | None) -> None:
+        """How objects come about from now on."""
+        self.plan = replace(self.plan, objects=objects)
+        self.judge = Evaluator(self.cases, self.plan, self.classes)
 
     def _propose(self, network: UNet, result: RoundResult, kept: Evaluation) -> RoundResult:
         """With the network of `result.model`, and with its snapshots where somebody wants to know."""

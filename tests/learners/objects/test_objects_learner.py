@@ -77,6 +77,7 @@ def test_it_tells_apart_what_no_shape_tells(trained: RoundSpec):
 def test_its_card_says_what_it_tells_apart_and_rounds_go_on_from_it(trained: RoundSpec, tmp_path: Path):
     card = read_card(trained.directory)
     assert card.objects is not None and card.objects.class_ids == (1,) and card.network.apart == 2
+    assert not card.objects.by_shape, "here the network tells more apart than shapes do"
     before = load_network(trained.directory)
     spec = replace(trained, directory=tmp_path / "on", parent=trained.directory, steps=1)
     spec.directory.mkdir()
@@ -140,6 +141,7 @@ def test_volumes_and_several_classes_of_which_one_is_an_area(tmp_path: Path):
     assert card.network.dims == 3 and card.objects is not None and card.objects.class_ids == (1,)
     own, classes = open_npy(objects_file(spec.directory, 1)), open_npy(classes_file(spec.directory, 1))
     assert np.array_equal(own > 0, classes == 1)
+    assert card.objects.by_shape, "after three steps a network tells nothing apart"
 
 
 def test_without_numbers_it_learns_areas_alone(tmp_path: Path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learners.objects.assemble import ApartMaps, assemble
+from learners.objects.cutting import number_objects
 from learners.objects.distances import DEEP, DEEP_KNOWN, NEAR, NEAR_KNOWN, taught
 from learners.objects.scale import ObjectScale, object_scale, same_objects
 from learners.objects.scores import count_objects
@@ -15,7 +16,7 @@ from learners.spec import Example
 from storage.arrays import UNLABELLED, write_npy
 
 ONE = (1.0, 1.0, 1.0)
-SCALE = ObjectScale((1,), 1.0, 4.0, flat=True)
+SCALE = ObjectScale((1,), 1.0, 4.0, flat=True, by_shape=False)
 
 
 def touching(depth: int = 1, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +102,14 @@ def test_an_object_is_of_one_class_and_specks_are_left_out():
     found = assemble(classes, apart, replace(SCALE, class_ids=(1, 2)))
     assert (found.classes[numbers == 3] == 1).all()
     assert found.left_out[0, 36, 3] and found.left_out.sum() == 1 and found.classes[0, 36, 3] == 0
+
+
+def test_masks_are_cut_by_shape_until_the_network_knows_more():
+    classes, _ = touching()
+    nonsense = np.random.default_rng(0).integers(0, 255, (2, *classes.shape), np.uint8)
+    found = assemble(classes, nonsense, replace(SCALE, by_shape=True))
+    cut = number_objects(classes, ONE)
+    assert np.array_equal(found.numbers > 0, cut > 0) and found.numbers.max() == cut.max() == 4
 
 
 def test_tiles_are_kept_as_bytes_where_they_lie():
