@@ -26,6 +26,7 @@ class LearnerEntry:
     reads_tags: bool = False  # tags are news for it, as labels are for every learner
     reads_fills: bool = False  # what propagators made of volumes is labels for it
     fills_last: bool = False  # as in its recipe: it trusts fills in later rounds as in the first
+    lasting: bool = False  # trains for hours or days, only where somebody asks, and goes on after a kill
 
     def recipe(self) -> "Recipe":
         if self.make is None:
@@ -113,6 +114,13 @@ LEARNERS: dict[str, LearnerEntry] = {
         needs="tags: which classes are on a slice and which are not",
         run_round=LazyFunction("learners.methods.tags.round:run"),
         reads_tags=True,
+    ),
+    "final": LearnerEntry(
+        title="Final model",
+        good_at="the end of a project: one long training on all labels, with all that makes a model better",
+        run_round=LazyFunction("learners.final.round:run"),
+        needs="hours, or a night; nothing but a person starts it",
+        lasting=True,
     ),
     "atlas": LearnerEntry(
         title="Atlases (labelled volumes laid over the others)",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learners.prediction.reasons import Reason
-from learners.spec import ImageScore, JudgedImage, Reliability
+from learners.spec import ImageScore, JudgedImage, Reliability, RoundSpec
 
 STOP_FILE, PROGRESS_FILE = "stop", "progress.json"
 
@@ -100,6 +100,11 @@ def read_progress(directory: Path) -> RoundProgress | None:
         "reliability": Reliability(**values.pop("reliability")),
     }
     return RoundProgress(**{**values, **told, "done": tuple(values["done"])})
+
+
+def stop_file(spec: RoundSpec) -> Path:
+    """Who makes it asks the round to end, with all its folds."""
+    return (spec.lasting.stop if spec.lasting else None) or spec.directory / STOP_FILE
 
 
 def classes_file(directory: Path, image_id: int) -> Path:

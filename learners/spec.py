@@ -9,6 +9,8 @@ from learners.prediction.reasons import Reason
 from models import PromptChoice
 
 CARD = "model.json"  # in the directory of a round that trained a network
+MAX_FOLDS = 10
+GOES_ON = "it can go on from there"  # how the reason of a lasting round ends that somebody stopped
 CACHE_BYTES = 4_000_000_000  # registrations of some thousand pairs of volumes, or features of 30,000 slices
 
 
@@ -91,6 +93,21 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Lasting:
+    """A training of hours or days, which may be interrupted at any moment and goes on where it was."""
+
+    work: Path  # a folder that outlives the round
+    folds: int = 1  # networks; each but a single one leaves out a part of the labelled images
+    recipe: str = "supervised"  # the learner whose method trains them
+    stop: Path | None = None  # the round's stop file, where this is one fold of it
+    give_way: Path | None = None  # while this file exists others need the machine
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.folds <= MAX_FOLDS:
+            raise ValueError(f"a final model has 1 to {MAX_FOLDS} folds, got {self.folds}")
+
+
+@dataclass(frozen=True)
 class RoundSpec:
     """Everything a round needs. `directory` is its own; nobody else writes there but the stop file."""
 
@@ -116,11 +133,13 @@ class RoundSpec:
     cache: Path | None = None  # a folder of the project for what only depends on pixels and weights
     cache_bytes: int = CACHE_BYTES  # that it may grow to
     members: bool = False  # predict with the snapshots of the training as well, to see where they disagree
+    lasting: Lasting | None = None  # it takes hours or days
 
     @property
     def people_wait(self) -> Path:
         """The mark of people who wait for masks."""
-        return self.directory.parent / MARK
+        own = self.lasting.stop.parent if self.lasting and self.lasting.stop else self.directory
+        return own.parent / MARK
 
     @property
     def goes_on_from(self) -> Path | None:

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 Noise = Callable[[list[Tensor]], list[Tensor]]  # what a method does to the encoder's features, coarsest last
 
-MAX_LEVELS, MAX_WIDTH, MAX_STRIDE, MAX_APART = 12, 4096, 8, 8  # a card from outside may say anything
+MAX_LEVELS, MAX_WIDTH, MAX_STRIDE, MAX_APART, MAX_BLOCKS = (
+    12,
+    4096,
+    8,
+    8,
+    12,
+)  # a card from outside may say anything
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class NetworkSpec:
     strides: tuple[tuple[int, ...], ...]  # how each level but the first shrinks the one above, per axis
     norm: str = "group"  # or "batch"
     apart: int = 0  # further channels, after the classes: what tells touching objects apart
+    residual: tuple[int, ...] = ()  # residual blocks of each level of the encoder; empty: two plain ones
+    deep: bool = False  # its coarser levels are taught too (deep supervision)
 
     def __post_init__(self) -> None:
         if self.dims not in (2, 3) or self.classes < 2 or self.channels < 1:
@@ -39,6 +47,12 @@ class NetworkSpec:
         if not 0 <= self.apart <= MAX_APART:
             raise ValueError(
                 f"a network has {MAX_APART} channels at most beside its classes, got {self.apart}"
+            )
+        if self.residual and (
+            len(self.residual) != len(self.widths) or not all(1 <= n <= MAX_BLOCKS for n in self.residual)
+        ):
+            raise ValueError(
+                f"each level has 1 to {MAX_BLOCKS} residual blocks, got {self.residual} for {len(self.widths)} levels"
             )
         if any(w % 8 or w < 8 for w in self.widths):
             raise ValueError(f"widths are multiples of 8, got {self.widths}")
@@ -73,6 +87,8 @@ class NetworkSpec:
             strides=tuple(tuple(int(n) for n in stride) for stride in values["strides"]),
             norm=str(values.get("norm", "group")),
             apart=int(values.get("apart", 0)),
+            residual=tuple(int(n) for n in values.get("residual", ())),
+            deep=bool(values.get("deep", False)),
         )
 
 
@@ -85,14 +101,15 @@ class UNet(nn.Module):
         self.spec = spec
         conv = nn.Conv2d if spec.dims == 2 else nn.Conv3d
         ins = [spec.channels, *spec.widths[:-1]]
-        self.down = nn.ModuleList(
-            nn.Sequential(_block(spec, a, b), _block(spec, b, b)) for a, b in zip(ins, spec.widths)
-        )
+        blocks = spec.residual or (0,) * len(spec.widths)
+        self.down = nn.ModuleList(_level(spec, a, b, n) for a, b, n in zip(ins, spec.widths, blocks))
         pairs = list(zip(spec.widths[:0:-1], spec.widths[-2::-1]))
         self.narrow = nn.ModuleList(conv(a, b, 1) for a, b in pairs)
         self.up = nn.ModuleList(nn.Sequential(_block(spec, 2 * b, b), _block(spec, b, b)) for _, b in pairs)
         self.head = conv(spec.widths[0], spec.classes, 1)
         self.apart = conv(spec.widths[0], spec.apart, 1) if spec.apart else None
+        taught = spec.widths[1:-1] if spec.deep else ()
+        self.sides = nn.ModuleList(conv(width, spec.classes, 1) for width in taught)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         features = self.encode(x)
@@ -108,22 +125,58 @@ class UNet(nn.Module):
         return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        finest = self.finest(features)
+        return self._answer(self.finest(features))
+
+    def decode_all(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Logits of every level that is taught, finest first; one where the network is not deep."""
+        finest, *coarser = self.decoded(features)[: 1 + len(self.sides)]
+        return [self._answer(finest), *(side(x) for side, x in zip(self.sides, coarser))]
+
+    def _answer(self, finest: Tensor) -> Tensor:
+        """Logits of classes, and after them of what tells objects apart."""
         logits: Tensor = self.head(finest)
         return logits if self.apart is None else torch.cat([logits, self.apart(finest)], 1)
 
     def finest(self, features: Sequence[Tensor]) -> Tensor:
         """(B, widths[0], *S): what the head reads."""
-        x = features[-1]
+        return self.decoded(features)[0]
+
+    def decoded(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What the decoder makes of each level but the coarsest, finest first."""
+        x, levels = features[-1], []
         for step, (narrow, block) in enumerate(zip(self.narrow, self.up)):
             stride = self.spec.strides[-1 - step]
             x = F.interpolate(narrow(x), scale_factor=tuple(float(s) for s in stride), mode="nearest")
             x = block(torch.cat([features[-2 - step], x], 1))
-        return x
+            levels.append(x)
+        return levels[::-1] or [x]
 
     def _shrink(self, x: Tensor, level: int) -> Tensor:
         pool = F.max_pool2d if self.spec.dims == 2 else F.max_pool3d
         return pool(x, self.spec.strides[level - 1])
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what came in (He et al., 2016)."""
+
+    def __init__(self, spec: NetworkSpec, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        conv = nn.Conv2d if spec.dims == 2 else nn.Conv3d
+        self.first = _block(spec, channels_in, channels_out)
+        self.second = _block(spec, channels_out, channels_out)[:2]
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else conv(channels_in, channels_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.second(self.first(x)) + self.skip(x), 0.01)
+
+
+def _level(spec: NetworkSpec, channels_in: int, channels_out: int, residual: int) -> nn.Sequential:
+    """A level of the encoder: two plain blocks, or so many residual ones."""
+    ins = [channels_in, *[channels_out] * max(1, residual - 1)]
+    if residual:
+        return nn.Sequential(*(Residual(spec, a, channels_out) for a in ins[:residual]))
+    return nn.Sequential(*(_block(spec, a, channels_out) for a in ins))
 
 
 def _block(spec: NetworkSpec, channels_in: int, channels_out: int) -> nn.Sequential:
@@ -162,4 +215,13 @@ NETWORKS: dict[str, dict[int, tuple[int, ...]]] = {
     },  # with batch norm, which test-time adaptation can move
     "unet-m": {2: (32, 64, 96, 128, 192), 3: (16, 32, 64, 128)},
     "unet-l": {2: (64, 128, 256, 384, 512), 3: (32, 64, 128, 256, 320)},
+    "res-s": {2: (16, 24, 32, 48, 64), 3: (16, 32, 48)},
+    "res-m": {2: (32, 64, 96, 128, 192), 3: (16, 32, 64, 128)},
+    "res-l": {2: (64, 128, 256, 384, 512), 3: (32, 64, 128, 256, 320)},
+}
+# Residual blocks of each level of an encoder, finest first; these networks are taught on coarser levels too.
+RESIDUAL: dict[str, tuple[int, ...]] = {
+    "res-s": (1, 2, 2, 2, 2),
+    "res-m": (1, 2, 3, 4, 4),
+    "res-l": (1, 3, 4, 6, 6),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.cli.common import Options, Parser, require_project
+from learners.text import duration
 
 
 def fill_engine(command: Parser, default: str) -> None:
@@ -20,7 +21,19 @@ def fill_engine(command: Parser, default: str) -> None:
 def fill_train(command: Parser) -> None:
     require_project(command)
     command.add_argument("--learner", help="a learner of docs/guide/learning.md; without it the app chooses")
-    command.add_argument("--seconds", type=float, default=120.0, help="how long to train")
+    command.add_argument(
+        "--seconds",
+        type=float,
+        help="how long to train: 120 by itself, 28800 (eight hours) for a final model",
+    )
+    command.add_argument(
+        "--final",
+        action="store_true",
+        help="train the final model; stop it with Ctrl+C, and the same command goes on",
+    )
+    command.add_argument(
+        "--folds", type=int, help="networks of a final model, each trained without a part of the images; 1"
+    )
     command.add_argument(
         "--network", default="auto", help="a network of models/networks.py; auto fits the machine"
     )
@@ -38,18 +51,39 @@ def fill_train(command: Parser) -> None:
 
 
 def run_train(options: Options) -> int:
-    """Train on all labels and propose labels for all other images."""
+    """Train on all labels and propose labels for all other images. With --final a long training, of which a kill costs
+    a minute at most."""
     from annotator.learning.commands import TrainOptions, train
     from learners.engines import make_engine
 
-    how = TrainOptions(
-        options.learner, options.seconds, options.network, options.adapt, tuple(options.reference)
-    )
+    if options.final:
+        return _train_final(options)
+    if options.folds is not None:
+        raise ValueError("--folds belongs to a final model; say --final with it")
+    seconds = 120.0 if options.seconds is None else options.seconds
+    how = TrainOptions(options.learner, seconds, options.network, options.adapt, tuple(options.reference))
     engine = make_engine(options.engine, options.ray_address)
     for status in train(options.project, how, _show_round, engine):
         dice = "not known" if status["dice"] is None else f"{status['dice']:.3f}"
         print(f"{status['learner']}: {status['state']}, held-out Dice {dice}. {status.get('message') or ''}")
     return 0
+
+
+def _train_final(options: Options) -> int:
+    """In a process of its own, so that this one can tell how far it is and be stopped."""
+    from annotator.learning.commands import train_final
+    from annotator.learning.final.model import FinalOptions
+    from learners.engines import make_engine
+
+    if options.adapt or options.reference:
+        raise ValueError("a final model takes neither --adapt nor --reference; leave them out")
+    given = {"seconds": options.seconds, "folds": options.folds, "recipe": options.learner}
+    asked = FinalOptions(**{k: v for k, v in given.items() if v is not None}, network=options.network)
+    engine = make_engine("process" if options.engine == "serial" else options.engine, options.ray_address)
+    ended = train_final(options.project, asked, _show_round, engine)
+    dice = "none held out" if ended["dice"] is None else f"{ended['dice']:.3f}"
+    print(f"\n{ended['learner']}: {ended['state']}, held-out Dice {dice}. {ended.get('message') or ''}")
+    return 0 if ended["state"] == "idle" else 1
 
 
 def fill_tune(command: Parser) -> None:
@@ -97,6 +131,8 @@ def _expected(told: list[float] | None) -> str:
 def _show_round(message: dict[str, Any]) -> None:
     if message.get("t") == "round" and message.get("phase"):
         line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
+        if message.get("seconds_left") is not None:
+            line += f", {duration(message['seconds_left'])} left"
         print(f"\r{line:<60}", end="", file=sys.stderr)
 
 

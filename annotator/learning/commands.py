@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.learning.final.model import FINAL, LONGEST, FinalOptions
 from annotator.learning.label_queue import LabelQueue
 from annotator.learning.model_export import ExportedModel, export_model
 from annotator.learning.model_import import import_model
@@ -19,6 +20,7 @@ from storage.lock import ProjectBusy
 from storage.store import Store
 
 Tell = Callable[[Message], None]
+STOPS = 120.0  # seconds that a training may take to write down where it is
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,22 @@ def train(project: Path, options: TrainOptions, tell: Tell, engine: Executor | N
             scheduler.update_now(name)
         scheduler.run_until_idle(seconds=7 * 86_400)
         return scheduler.status()
+
+
+def train_final(project: Path, options: FinalOptions, tell: Tell, engine: Executor) -> Message:
+    """Until it is done, or somebody presses Ctrl+C: then it ends where it is, and the next call goes on. The learner's
+    state. Raises LookupError."""
+    with _scheduler(
+        project, LearnSettings(learners=(FINAL,), predict_seconds=86_400), tell, engine
+    ) as scheduler:
+        scheduler.train_final(options)
+        try:
+            scheduler.run_until_idle(seconds=2 * LONGEST)
+        except KeyboardInterrupt:
+            scheduler.stop(FINAL)
+            scheduler.run_until_idle(seconds=STOPS)
+        (status,) = scheduler.status()
+        return status
 
 
 def predict(project: Path, learner: str | None, tell: Tell, engine: Executor | None = None) -> list[Message]:

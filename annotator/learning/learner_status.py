@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
+from annotator.learning.final.model import progress_of
 from annotator.learning.prediction_publisher import RunningRound
 from annotator.learning.quality.model_quality import ModelQuality
 from annotator.protocol.outgoing import Message, RoundState, round_progress, round_status
 from learners import LEARNERS
-from learners.progress import RoundProgress, read_progress
+from learners.progress import RoundProgress
+from learners.spec import GOES_ON
 from storage.rounds import RoundRow
 
 TOLD = 100  # images that wait for a proposal
@@ -47,25 +49,34 @@ class LearnerStatus:
     def _state(self) -> RoundState:
         if self.running is not None:
             return "running"
-        if self.paused:
+        if self.paused or self._stopped:
             return "paused"
         if self.last is not None and self.last.status == "failed":
             return "failed"
         return "waiting" if self.waiting is not None or self.last is None else "idle"
 
+    @property
+    def _stopped(self) -> bool:
+        """A lasting round that somebody stopped."""
+        return bool(self.last and self.last.error and self.last.error.endswith(GOES_ON))
+
     def _words(self) -> str:
         last = self.last
         if self.off or self.waiting is not None:
             return self.off or self.waiting or ""
+        if last is None and LEARNERS[self.name].lasting:
+            return "There is none yet; Update now starts its training."
         if last is None:
             return "Label a slice; training starts by itself."
+        if self._stopped and last.error:
+            return f"{last.error[:1].upper()}{last.error[1:]}."
         if last.status in ("failed", "lost"):
             return f"The last round {'failed' if last.status == 'failed' else 'was lost'}: {last.error}."
         return " ".join(f"{note[:1].upper()}{note[1:]}." for note in last.metrics.get("notes", ()))
 
 
 def _progress(running: RunningRound) -> Message:
-    found = read_progress(running.spec.directory)
+    found = progress_of(running)
     at = found or RoundProgress("waiting for its turn")
     done = set(at.done)
     coming = (image_id for image_id in running.spec.predict if image_id not in done)

@@ -16,6 +16,7 @@ from storage.store import Store
 
 ONNX = "model.onnx"
 REPORT = "report.html"
+ONE_OF = "the first of {} networks alone, asked once and not mended; predict.py gives the whole answer"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def export_model(
     from annotator.learning.exporting.judged_cases import judge
     from annotator.learning.exporting.report import report_of
     from learners.adapt.saved import copy_groups
-    from learners.training.checkpoint import WEIGHTS, load_network, read_card
+    from learners.training.checkpoint import load_network, read_card, weight_files
 
     row = rounds.newest(learner, "done")
     source = rounds.model(learner)
@@ -49,14 +50,18 @@ def export_model(
     model = open_model(source, "auto", rounds.folder(row.id))
     folder.mkdir(parents=True, exist_ok=True)
     tell("copying the weights")
-    shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+    for name in weight_files(read_card(source)):
+        shutil.copyfile(source / name, folder / name)
     shutil.copyfile(source / CARD, folder / CARD)
     copy_groups(rounds.folder(row.id), folder)
     judged = judge(store, model, tell)
     tell("writing ONNX and comparing it with PyTorch")
     difference, note = write_onnx(load_network(folder), folder / ONNX)
     onnx = {"note": note} if difference is None else {"file": ONNX, "difference": difference}
-    facts = ExportFacts(store, row, read_card(folder), judged, model_quality(store, learner))
+    card = read_card(folder)
+    if card.final is not None:
+        onnx["part"] = ONE_OF.format(card.final.members)
+    facts = ExportFacts(store, row, card, judged, model_quality(store, learner))
     write_bytes(folder / CARD, json.dumps(card_of(facts, onnx), indent=1).encode())
     done = [each for each in rounds.of(learner) if each.status == "done"]
     write_bytes(folder / REPORT, report_of(facts, done).encode())

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from learners.spec import CARD
+from learners.spec import CARD, MAX_FOLDS
 from learners.training.bounded import MAX_JSON, read_json, unpack_member
 from storage.arrays import write_bytes
 from storage.rounds import Finished, RoundRow, Rounds
@@ -23,17 +23,20 @@ def import_model(store: Store, rounds: Rounds, learner: str, folder: Path) -> Ro
     is run. Raises ValueError where it is no model, LookupError for an unknown learner.
     """
     from learners import LEARNERS
-    from learners.training.checkpoint import STUDENT, WEIGHTS, load_network
+    from learners.training.checkpoint import STUDENT, load_members, read_card, weight_files
 
     if learner not in LEARNERS:
         raise LookupError(f"there is no learner {learner!r}; there are: {', '.join(LEARNERS)}")
     if not LEARNERS[learner].network:
         raise LookupError(f"{learner} trains no network; take the model in for another learner")
-    load_network(folder)  # refuses what does not fit its card
+    load_members(folder, "cpu")  # refuses what does not fit its card
+    files = weight_files(read_card(folder))
     card = read_json(folder / CARD)
     card = {**card, **_in_this_project(store, card), "learner": learner}
+    if not LEARNERS[learner].lasting:  # it goes on training one network
+        card, files = {**card, "final": None}, files[:1]
     row = rounds.start(learner, 0, "train")
-    for name in (WEIGHTS, STUDENT):
+    for name in (*files, STUDENT):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, rounds.folder(row.id) / name)
     write_bytes(rounds.folder(row.id) / CARD, json.dumps(card, indent=1).encode())
@@ -56,14 +59,15 @@ def model_folder(uploaded: Path, into: Path) -> Path:
 
 def _unpacked(archive: Path, into: Path) -> Path:
     """Only files of a model's own names, whatever else and whatever paths the zip holds."""
-    from learners.training.checkpoint import STUDENT, WEIGHTS
+    from learners.training.checkpoint import STUDENT, member_file
 
+    known = (CARD, STUDENT, *map(member_file, range(MAX_FOLDS)))
     into.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(archive) as content:
             for entry in content.infolist():
                 name = PurePosixPath(entry.filename).name
-                if name not in (CARD, WEIGHTS, STUDENT) or (into / name).exists():
+                if name not in known or (into / name).exists():
                     continue
                 unpack_member(content, entry, into / name, MAX_JSON if name == CARD else MAX_BYTES)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:

@@ -21,6 +21,8 @@ def next_step(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -
     """What brings the learner up to the newest label; None where there is nothing to do."""
     if name in settings.paused or newest == 0:
         return None
+    if LEARNERS[name].lasting:  # it trains only where somebody asks
+        return _rest(rounds, name)
     last = rounds.newest(name)
     if last is None or newest > last.seen_label:
         return NextStep("train", settings.seconds)
@@ -48,6 +50,11 @@ def _polish(rounds: Rounds, settings: LearnSettings, name: str, newest: int) -> 
     left = settings.settle_seconds - trained
     if left >= settings.seconds and LEARNERS[name].network:
         return NextStep("train", min(left, max(settings.seconds, trained)))
+    return _rest(rounds, name)
+
+
+def _rest(rounds: Rounds, name: str) -> NextStep | None:
+    """Predict what its model has not predicted."""
     model = rounds.newest(name, "done")
     if model is not None and rounds.unpredicted(name, model.seen_label):
         return NextStep("predict", 0.0)

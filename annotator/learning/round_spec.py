@@ -1,8 +1,9 @@
 """What a worker is told of a round: where it starts from, what it trains on, and in which order it predicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from annotator.learning.final.model import FinalModel
 from annotator.learning.round_inputs import Inputs
 from annotator.learning.settings import LearnSettings, wants_members
 from annotator.prompting.selection import prompt_choice
@@ -11,6 +12,7 @@ from learners.spec import CARD, RoundSpec
 from storage.rounds import RoundRow, Rounds
 from storage.store import Store
 
+PREDICTS = 86_400.0  # seconds that a final model may take to predict: nobody waits for it
 PATIENCE = 3  # rounds in a row that may come out worse before training starts again from what people see
 
 
@@ -23,11 +25,12 @@ class RoundNeeds:
     open_image: int | None  # predicted first
     silent: bool = False  # it predicts nothing
     smaller: int = 0  # workers that died of this round: each makes the next try smaller
+    final: FinalModel | None = None  # it is the training of the final model
 
 
 def make_spec(store: Store, row: RoundRow, settings: LearnSettings, needs: RoundNeeds) -> RoundSpec:
     rounds, inputs = store.rounds, needs.inputs
-    return RoundSpec(
+    spec = RoundSpec(
         learner=row.learner,
         class_ids=inputs.class_ids,
         examples=inputs.examples,
@@ -50,14 +53,24 @@ def make_spec(store: Store, row: RoundRow, settings: LearnSettings, needs: Round
         cache=rounds.directory / "seen",
         members=wants_members(store),
     )
+    return spec if needs.final is None else _final(spec, needs.final)
+
+
+def _final(spec: RoundSpec, final: FinalModel) -> RoundSpec:
+    """It has all the time, starts from nothing, and predicts every image."""
+    options = final.options
+    return replace(
+        spec, lasting=final.lasting(), network=options.network, steps=options.steps, start=None, adapt="",
+        members=False, predict_seconds=PREDICTS,
+    )  # fmt: skip
 
 
 def parent_of(rounds: Rounds, learner: str) -> Path | None:
     """The learner's own model, else the newest network of another: what a round starts from."""
     own = rounds.model(learner)
-    if own is not None or not LEARNERS[learner].network:
+    if own is not None or not LEARNERS[learner].network or LEARNERS[learner].lasting:
         return own
-    trained = [each for each, entry in LEARNERS.items() if entry.network]
+    trained = [each for each, entry in LEARNERS.items() if entry.network and not entry.lasting]
     rows = [row for each in trained if (row := rounds.newest(each, "done")) is not None]
     newest = max(rows, key=lambda row: row.id, default=None)
     return rounds.folder(newest.model_round) if newest and newest.model_round else None

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from annotator.learning.final.model import FINAL, FinalModel, FinalOptions
 from annotator.learning.learner_status import LearnerStatus, history
 from annotator.learning.next_step import NextStep, next_challenge, next_step
 from annotator.learning.prediction_publisher import PredictionPublisher, RunningRound
@@ -29,6 +30,7 @@ from annotator.learning.settings import LearnSettings, keep_settings, read_setti
 from annotator.protocol.outgoing import Message
 from learners import LEARNERS
 from learners.choice import Choice, choose
+from learners.engines import beside
 from learners.progress import STOP_FILE
 from learners.rankers.pool import Pool
 from learners.rounds import run_round
@@ -54,6 +56,7 @@ class Scheduler:
         self.store, self.rounds = store, store.rounds
         self.rounds.sweep()
         self._executor, self._publish = executor, publish
+        self._beside = beside(executor)  # for what lasts, so that nobody waits for it
         self._inputs = RoundInputs(store, self.rounds)
         self._corrections = Corrections(store, self.rounds)
         self._pools = PoolStore(store, self.rounds)
@@ -63,6 +66,7 @@ class Scheduler:
         # inside it, in this order. Not held while a round runs, except by an engine that runs it in this thread.
         self._lock = threading.RLock()
         self._settings = settings or read_settings(store)
+        self.final = FinalModel(store)
         self._running: dict[str, RunningRound] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
         self._asked: dict[str, NextStep] = {}  # what somebody asked for, before anything else
@@ -88,11 +92,12 @@ class Scheduler:
                 _touch(running.spec.directory / STOP_FILE)
         if self._thread is not None:
             self._thread.join(10)
-        kill = getattr(self._executor, "kill", None)
-        if kill is not None:
-            kill()
-        else:
-            self._executor.shutdown(wait=False)
+        for executor in {self._executor, self._beside}:
+            kill = getattr(executor, "kill", None)
+            if kill is not None:
+                kill()
+            else:
+                executor.shutdown(wait=False)
 
     def notify(self) -> None:
         """Something changed. Costs nothing; call it after every label."""
@@ -112,6 +117,7 @@ class Scheduler:
             for running in list(self._running.values()):
                 self._publisher.publish_ready(running)
                 self._publish(self._status(running.row.learner))
+            self.final.give_way(self.busy)
             return busy or bool(self._running)
 
     def run_until_idle(self, seconds: float = 3600.0) -> None:
@@ -144,8 +150,8 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """Whether a round runs or waits for the worker."""
-        return bool(self._running)
+        """Whether a round runs or waits for the worker; what lasts and gives way does not count."""
+        return any(name != FINAL for name in self._running)
 
     @property
     def settings(self) -> LearnSettings:
@@ -164,16 +170,38 @@ class Scheduler:
 
     def pause(self, learner: str) -> None:
         """No new round; one that runs is stopped and its result kept."""
+        if LEARNERS[_known(learner)].lasting:
+            return self.stop(learner)
         self.change(paused=tuple(sorted({*self._settings.paused, _known(learner)})))
         self.stop(learner)
 
     def resume(self, learner: str) -> None:
+        if LEARNERS[_known(learner)].lasting:
+            return self.train_final(self.final.options)
         self.change(paused=tuple(p for p in self._settings.paused if p != _known(learner)))
+
+    def train_final(self, options: FinalOptions) -> None:
+        """The final model, until it is done: it goes on by itself where the app was closed, and where it was stopped
+        before. Raises ValueError while it trains."""
+        with self._lock:
+            if FINAL in self._running:
+                raise ValueError("the final model trains already; stop it first")
+            self.final.ask(options)
+        self.notify()
+
+    def forget_final(self) -> None:
+        """What was trained of it and is no model yet. Raises ValueError while it trains."""
+        with self._lock:
+            if FINAL in self._running:
+                raise ValueError("the final model trains; stop it first")
+            self.final.forget()
 
     def update_now(self, learner: str) -> None:
         """One round, also where nothing is new or the last one failed. Raises Busy-like ValueError while one runs."""
+        if LEARNERS[_known(learner)].lasting:
+            return self.train_final(self.final.options)
         with self._lock:
-            if _known(learner) in self._running:
+            if learner in self._running:
                 raise ValueError("a round of this learner is running; wait for it, or stop it")
             self._asked[learner] = NextStep("train", self._settings.seconds)
         self.notify()
@@ -246,8 +274,8 @@ class Scheduler:
 
     def _start_behind(self) -> bool:
         started, challenger = False, self._settle()
-        beside = (challenger,) if challenger else ()
-        for name in dict.fromkeys((*self.active, *self._asked, *beside)) if not self._closed else ():
+        others = [name for name in (challenger, FINAL if self.final.going else None) if name]
+        for name in dict.fromkeys((*self.active, *self._asked, *others)) if not self._closed else ():
             running = self._running.get(name)
             if running is not None:
                 if running.polish and self._clock(name) > running.row.seen_label:
@@ -273,6 +301,8 @@ class Scheduler:
 
     def _next(self, name: str) -> NextStep | None:
         asked = self._asked.get(name)
+        if name == FINAL and self.final.going and not self.off:
+            return NextStep("train", self.final.options.seconds)
         return asked or next_step(self.rounds, self._settings, name, self._clock(name))
 
     def _clock(self, name: str) -> int:
@@ -285,7 +315,10 @@ class Scheduler:
         clock = self._clock(name)  # before the labels are read: what comes later starts another round
         if step.kind == "predict" and last is not None:
             clock = last.seen_label
-        inputs = self._inputs.build(name, last.seen_label if last else 0, self._pools.stable(name))
+        lasts = name == FINAL and step.kind == "train"
+        recipe = self.final.options.recipe if lasts else name
+        since = clock if lasts else last.seen_label if last else 0  # nothing is news to a long training
+        inputs = self._inputs.build(recipe, since, self._pools.stable(recipe))
         self._asked.pop(name, None)
         why = missing(inputs) if step.kind == "train" else None
         if why is not None:
@@ -298,13 +331,15 @@ class Scheduler:
         dead = self.rounds.tries(name, clock)
         self._corrections.note(name, inputs)
         row = self.rounds.start(name, clock, step.kind, inputs.core)
-        needs = RoundNeeds(inputs, step.seconds, self._open_image, smaller=dead, silent=beside)
+        final = self.final if lasts else None
+        needs = RoundNeeds(inputs, step.seconds, self._open_image, smaller=dead, silent=beside, final=final)
         spec = make_spec(self.store, row, self._settings, needs)
-        polish = beside or (last is not None and last.seen_label == row.seen_label)
+        polish = not lasts and (beside or (last is not None and last.seen_label == row.seen_label))
         self._running[name] = RunningRound(row, spec, polish)
         log.info("round %d of %s: %s on label %d", row.id, name, step.kind, row.seen_label)
         self._publish(self._status(name))
-        future = self._executor.submit(run_round, spec)
+        self.final.give_way(self.busy)
+        future = (self._beside if LEARNERS[name].lasting else self._executor).submit(run_round, spec)
         future.add_done_callback(partial(self._round_ended, name))
         return True
 
@@ -326,7 +361,10 @@ class Scheduler:
             self._record(name, future)
 
     def _record(self, name: str, future: Future) -> None:
-        self._recorder.record(self._running.pop(name), future)
+        running = self._running.pop(name)
+        self._recorder.record(running, future)
+        if running.spec.lasting is not None:
+            self.final.ended(self.rounds.get(running.row.id))
         self.rounds.tidy([r.spec.parent for r in self._running.values() if r.spec.parent is not None])
         if not self._running:
             self._inputs.forget_old()

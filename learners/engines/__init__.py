@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from typing import TYPE_CHECKING, Any
 
 from learners.engines.team import WorkerTeam
-from learners.engines.worker_process import NICE, set_up_worker
+from learners.engines.worker_process import LEAST, NICE, set_up_worker
 
 if TYPE_CHECKING:
     from learners.engines.ray_encoders import RayEncoders
@@ -53,6 +53,9 @@ class ProcessExecutor(Executor):
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def beside(self) -> Executor:
+        return ProcessExecutor(threads=self._threads, nice=LEAST)
 
     def kill(self) -> None:
         """End the workers at once, whatever they do."""
@@ -104,6 +107,15 @@ def make_engine(name: str, address: str | None = None) -> Executor:
     if address is not None:
         raise ValueError(f"the engine {name} takes no address; say --engine ray with it")
     return ENGINES[name]()
+
+
+def beside(engine: Executor) -> Executor:
+    """Where a training of days runs while `engine` runs rounds that people wait for: for engines of this machine a
+    process of the least priority. It costs nothing before its first call."""
+    if isinstance(engine, SerialExecutor) or not hasattr(engine, "beside"):
+        return engine
+    found: Executor = engine.beside()
+    return found
 
 
 def make_encoders(engine: str, address: str | None = None) -> "RayEncoders | None":

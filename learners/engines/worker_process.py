@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+LEAST = 19  # of what lasts for days, beside rounds at NICE: a ninth of their share of a core
 NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from learners.objects.judging import HeldObjects, added
 from learners.objects.scores import ObjectCounts
 from learners.prediction.calibration import BINS, count_right
+from learners.prediction.committee import Committee
 from learners.prediction.metrics import dice_of, mean_dice, overlaps
 from learners.prediction.predict import Predicted, Predictor, predicted
 from learners.spec import JudgedImage, Reliability
@@ -49,7 +50,7 @@ class Evaluator:
         held.sort(key=lambda one: not one[0].example.core)  # those that count come first
         self._held = held[:MAX_EVALUATED]
 
-    def __call__(self, network: UNet | Predictor) -> Evaluation:
+    def __call__(self, network: UNet | Committee | Predictor) -> Evaluation:
         """Dice over the core's labels; per class the mean over the images that have it."""
         if not self._held:
             return Evaluation(None, {})

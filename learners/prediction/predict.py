@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from learners.objects.assemble import ApartMaps, assemble
+from learners.prediction.committee import Committee, answered
 from learners.prediction.ensemble import SnapshotEnsemble
-from learners.prediction.plausible import plausible
+from learners.prediction.settled import settled
 from learners.training.data import ImageReader
 from learners.training.plan import Plan, sides_for
 from learners.training.resample import SAME, Zoom, cover, sampled, zoom_of
@@ -177,7 +178,7 @@ class Files:
 
 
 def predict(
-    network: UNet | Predictor,
+    network: UNet | Committee | Predictor,
     case: ImageReader,
     plan: Plan,
     classes: Classes,
@@ -204,18 +205,19 @@ def predict(
         if sums.members is not None:
             sums.members.add(core, p, [_tile(each, case, plan, core).p for each in snapshots])
 
-    def leave_out(out: NDArray[np.bool_]) -> None:
+    def take(now: NDArray[np.uint8], out: NDArray[np.bool_]) -> None:
         sums.leave_out(out, classes.to_channels()[writers[0][out]], writers[1][out] / 255)
-        writers[0][out] = 0
-        # the surer the network was of an object, the less sure it is that this is background
-        writers[1][out] = 255 - writers[1][out]
+        # the surer the network was of what it said first, the less sure it is of what is said now
+        changed = out | ((now != writers[0]) & (now != 0) & (writers[0] == 0))
+        writers[0][:] = now
+        writers[1][changed] = 255 - writers[1][changed]
 
-    if plan.rare is not None:
-        leave_out((writers[0] > 0) & ~plausible(writers[0], writers[1], plan.rare))
+    if plan.mends:
+        now = settled(case, plan, writers[0], writers[1])
+        take(now, (writers[0] != 0) & (now == 0))
     if apart is not None and plan.objects is not None:
         found = assemble(writers[0], apart.values, plan.objects, case.example.spacing_mm)
-        leave_out(found.left_out)
-        writers[0][:] = found.classes
+        take(found.classes, found.left_out)
         if files.objects is not None:
             write_npy(files.objects, found.numbers)
     for writer in writers:
@@ -245,7 +247,9 @@ def proposed_and_apart(
     return out, apart.values
 
 
-def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes) -> Predicted:
+def predicted(
+    network: UNet | Committee | Predictor, case: ImageReader, plan: Plan, classes: Classes
+) -> Predicted:
     shape, values, claim = case.example.shape, classes.to_values(), Claim(len(classes))
     out, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
     apart = ApartMaps(shape) if plan.objects is not None else None
@@ -255,10 +259,11 @@ def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes:
         claim.add(p, best)
         if apart is not None:
             apart.add(core, answer)
-    if plan.rare is not None:
-        gone = (out > 0) & ~plausible(out, np.round(sure * 255).astype(np.uint8), plan.rare)
+    if plan.mends:
+        now = settled(case, plan, out, np.round(sure * 255).astype(np.uint8))
+        changed, gone = now != out, (now == 0) & (out != 0)
         claim.leave_out(classes.to_channels()[out[gone]], sure[gone])
-        out[gone], sure[gone] = 0, 1 - sure[gone]
+        out, sure[changed] = now, 1 - sure[changed]
     if apart is None or plan.objects is None:
         return Predicted(out, sure, claim.said)
     found = assemble(out, apart.values, plan.objects, case.example.spacing_mm)
@@ -269,7 +274,7 @@ def predicted(network: UNet | Predictor, case: ImageReader, plan: Plan, classes:
 
 
 def class_map(
-    network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
+    network: UNet | Committee | Predictor, case: ImageReader, plan: Plan, classes: Classes
 ) -> NDArray[np.uint8]:
     """(Z, Y, X) label values, in memory."""
     out = np.zeros(case.example.shape, np.uint8)
@@ -279,29 +284,29 @@ def class_map(
 
 
 def class_tiles(
-    network: UNet | Predictor, case: ImageReader, plan: Plan, classes: Classes
+    network: UNet | Committee | Predictor, case: ImageReader, plan: Plan, classes: Classes
 ) -> Iterator[tuple[Box3, NDArray[np.uint8]]]:
-    """Tiles that cover the image once: where, and (z, y, x) label values. Of a picture that objects hardly fill, and
-    where objects are told apart, one tile: which of them are plausible shows in all of it."""
+    """Tiles that cover the image once: where, and (z, y, x) label values. One tile where something is mended and where
+    objects are told apart: what is plausible, and which piece is the largest, shows in the whole image."""
     values = classes.to_values()
     if plan.objects is not None:
         z, y, x = (slice(0, n) for n in case.example.shape)
         yield (z, y, x), predicted(network, case, plan, classes).values
         return
     tiles = ((core, values[p.argmax(0)], p) for core, p, _, _ in probabilities(network, case, plan))
-    if plan.rare is None:
+    if not plan.mends:
         yield from ((core, best) for core, best, _ in tiles)
         return
     whole, sure = (np.zeros(case.example.shape, np.uint8) for _ in range(2))
     for core, best, p in tiles:
         whole[core], sure[core] = best, np.round(p.max(0) * 255).astype(np.uint8)
     z, y, x = (slice(0, n) for n in whole.shape)
-    yield (z, y, x), np.where(plausible(whole, sure, plan.rare), whole, np.uint8(0))
+    yield (z, y, x), settled(case, plan, whole, sure)
 
 
-def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:
+def probabilities(network: UNet | Committee | Predictor, case: ImageReader, plan: Plan) -> Iterator[Tile]:
     """Tiles that cover the image once."""
-    if not isinstance(network, UNet):
+    if not isinstance(network, (UNet, Committee)):
         yield from network.tiles(case)
         return
     network.eval()
@@ -309,7 +314,7 @@ def probabilities(network: UNet | Predictor, case: ImageReader, plan: Plan) -> I
         yield Tile(core, *_tile(network, case, plan, core))
 
 
-def _tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) -> Answer:
+def _tile(network: UNet | Committee, case: ImageReader, plan: Plan, core: Box3) -> Answer:
     """Of a part of the image, seen with its surroundings."""
     zoom = zoom_of(case.example, plan)
     if zoom == SAME:
@@ -320,7 +325,7 @@ def _tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) -> Answer:
     return _resampled_tile(network, case, plan, core)
 
 
-def _resampled_tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) -> Answer:
+def _resampled_tile(network: UNet | Committee, case: ImageReader, plan: Plan, core: Box3) -> Answer:
     """On the network's spacing, and its probabilities linearly back onto the image's own voxels."""
     zoom, shape = zoom_of(case.example, plan), case.example.shape
     wanted, at = [], []  # the core's voxels in the network's; the network's in the image's
@@ -338,7 +343,7 @@ def _resampled_tile(network: UNet, case: ImageReader, plan: Plan, core: Box3) ->
     return Answer(sampled(p, wanted, back), features, None if apart is None else sampled(apart, wanted, back))
 
 
-def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> Answer:
+def _forward(network: UNet | Committee, x: NDArray[np.float32], plan: Plan) -> Answer:
     """Of (C, z, y, x) pixels; a 2D network sees the slices as a batch."""
     tensor = torch.from_numpy(x).to(plan.device)
     batch = tensor.movedim(1, 0) if plan.dims == 2 else tensor[None]
@@ -347,18 +352,17 @@ def _forward(network: UNet, x: NDArray[np.float32], plan: Plan) -> Answer:
     flat = [n for pad in reversed(pads) for n in (0, pad)]
     batch = torch.nn.functional.pad(batch, flat, mode="replicate")
     with torch.inference_mode(), autocast(plan):
-        features = network.encode(batch)
-        logits = network.decode(features)
-    logits = logits[(slice(None), slice(None), *(slice(0, n) for n in sides))].float()
+        said = answered(network, batch)
+    inside = (slice(None), slice(None), *(slice(0, n) for n in sides))
 
     def as_volume(part: torch.Tensor) -> NDArray[np.float32]:
+        part = part[inside]
         whole: NDArray[np.float32] = (part.movedim(0, 1) if plan.dims == 2 else part[0]).cpu().numpy()
         return whole
 
-    classes = network.spec.classes
-    mean = features[-1].float().mean([0, *range(2, features[-1].dim())])
-    apart = as_volume(logits[:, classes:].sigmoid()) if network.spec.apart else None
-    return Answer(as_volume(logits[:, :classes].softmax(1)), mean.cpu().numpy(), apart)
+    mean = said.features.float().mean([0, *range(2, said.features.dim())])
+    apart = None if said.apart is None else as_volume(said.apart)
+    return Answer(as_volume(said.p), mean.cpu().numpy(), apart)
 
 
 def _cores(shape: tuple[int, int, int], plan: Plan, zoom: Zoom) -> Iterator[Box3]:

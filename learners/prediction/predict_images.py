@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.prediction.committee import Committee
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
 from learners.prediction.predict import Files, Predictor, Sums, predict
@@ -32,7 +33,7 @@ class BatchPredictor:
     spec: RoundSpec
     plan: Plan
     classes: Classes
-    network: UNet | Predictor
+    network: UNet | Committee | Predictor
     snapshots: Sequence[UNet] = ()  # of its training, to see where they disagree and what still changes
     notes: list[str] = field(default_factory=list)  # sentences for the person, as they come up
 

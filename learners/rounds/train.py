@@ -15,8 +15,8 @@ from learners.objects.taught import TaughtDistances
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor, out_of_memory
-from learners.progress import STOP_FILE, ProgressReport
-from learners.spec import RoundResult, RoundSpec, Unready
+from learners.progress import ProgressReport, stop_file
+from learners.spec import GOES_ON, RoundResult, RoundSpec, Unready
 from learners.training.augment import views_of
 from learners.training.budget import Budget
 from learners.training.checkpoint import (
@@ -29,6 +29,7 @@ from learners.training.checkpoint import (
     save_model,
 )
 from learners.training.data import Pools, open_readers, reliable
+from learners.training.keeper import Keeper
 from learners.training.losses import CEDice
 from learners.training.plan import KnownScales, Plan, plan_of
 from learners.training.polarity import unseen_polarity
@@ -106,7 +107,8 @@ class _Round:
         self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
         state = last or TrainingState.fresh(UNet(self.plan.network).to(self.plan.device))
         old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
-        budget = Budget(spec.seconds, spec.steps, spec.directory / STOP_FILE, spec.people_wait)
+        budget = Budget(spec.seconds, spec.steps, stop_file(spec), spec.people_wait)
+        budget.others_run = spec.lasting.give_way if spec.lasting else None
         job = self._job(budget, quality)
         state.peers = self._peers(job)
         train(job, state)
@@ -116,12 +118,16 @@ class _Round:
             self.notes.append(job.gate.closed)
         if budget.step == 0:
             raise Unready("the round stopped before its first step")
+        if job.keeper is not None and budget.stopped and budget.progress < 1:
+            raise Unready(f"it was stopped at {budget.progress:.0%}; {GOES_ON}")
         self.report.say("comparing")
         before_objects = self.plan.objects
         self._assemble_by(chosen_assembly(state.teacher, self.cases, self.plan, self.classes))
         after = kept = self.judge(state.teacher)
         model = spec.directory
         self._save(job, state, after)
+        if job.keeper is not None:
+            job.keeper.forget()
         if before is not None and spec.parent is not None and after.worse_than(before):
             kept, model = before, spec.parent
             state.teacher.load_state_dict(old)
@@ -203,6 +209,14 @@ class _Round:
         )
         save_model(spec.directory, state, card, job.snapshots if self._asks_snapshots else ())
 
+    def _keeper(self) -> Keeper | None:
+        if self.spec.lasting is None:
+            return None
+        spec, network = self.spec, self.plan.network.as_json()
+        return Keeper(
+            spec.directory, {"network": network, "class_ids": spec.class_ids, "recipe": spec.learner}
+        )
+
     def _state(self, model: Path | None) -> TrainingState | None:
         """None where nothing of a model can be carried over; it learned what objects look like at one scale."""
         if model is None:
@@ -247,6 +261,7 @@ class _Round:
             gate=gate,
             seed=self.spec.seed,
             before=self.before.rounds if self.before else 0,
+            keeper=self._keeper(),
             reliable=reliable(self.cases, recipe.stable),
             judge=lambda network: self.judge(network).dice,
             report=lambda step, loss, dice: self.report.say(

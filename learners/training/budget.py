@@ -5,6 +5,8 @@ from pathlib import Path
 
 from learners.give_way import give_way
 
+WAIT_SECONDS = 0.1  # between two looks whether others still need the machine
+
 
 class Budget:
     """Time as progress in 0..1, by seconds or steps, whichever is further; ends early when asked to."""
@@ -18,12 +20,19 @@ class Budget:
     ) -> None:
         """`people_wait`: the mark while which the job pauses between steps."""
         self._seconds, self._steps, self._stop, self._people_wait = seconds, steps, stop, people_wait
+        self.others_run: Path | None = (
+            None  # while this file exists nothing is done, and the clock stands still
+        )
         self._started = time.monotonic()
         self.step = 0
 
     def start(self) -> None:
         """Loading does not count: on a busy machine it may take longer than the training is meant to."""
         self._started = time.monotonic()
+
+    def go_on(self, spent: float, step: int) -> None:
+        """From where an earlier process was."""
+        self._started, self.step = time.monotonic() - spent, step
 
     @property
     def spent(self) -> float:
@@ -45,7 +54,15 @@ class Budget:
         return self._stop is not None and self._stop.exists()
 
     def left(self) -> bool:
-        """One step at least is always taken, unless somebody asked to stop. Waits for people first."""
+        """One step at least is always taken, unless somebody asked to stop. Waits for people and for others first."""
         if self._people_wait is not None:
             give_way(self._people_wait)
+        self._wait()
         return (self.progress < 1 or self.step == 0) and not self.stopped
+
+    def _wait(self) -> None:
+        began = time.monotonic()
+        while self.others_run is not None and self.others_run.exists() and not self.stopped:
+            time.sleep(WAIT_SECONDS)
+            self._started += time.monotonic() - began
+            began = time.monotonic()

@@ -12,17 +12,38 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learners.objects.scale import ObjectScale
-from learners.spec import CARD
+from learners.spec import CARD, MAX_FOLDS
 from learners.training.bounded import read_json
 from learners.training.data import PERCENTILES
 from learners.training.plan import Plan, plan_to_predict
 from learners.training.rare_objects import RareObjects
+from learners.training.tidying import Tidying
 from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.arrays import write_bytes
 
 WEIGHTS, STUDENT = "model.safetensors", "student.safetensors"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class FinalFacts:
+    """What makes more of a model than one network's bare answer."""
+
+    members: int = 1  # networks whose answers are averaged
+    mirror: tuple[int, ...] = ()  # axes of the volume along which each is asked mirrored too
+    tidy: Tidying = Tidying()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"members": self.members, "mirror": self.mirror, "tidy": self.tidy.as_json()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "FinalFacts":
+        """Raises ValueError, TypeError, KeyError or AttributeError for what is none."""
+        members, mirror = int(values["members"]), tuple(int(axis) for axis in values["mirror"])
+        if not 1 <= members <= MAX_FOLDS or not set(mirror) <= {0, 1, 2}:
+            raise ValueError(f"a final model has 1 to {MAX_FOLDS} networks and three axes, got {values}")
+        return cls(members, mirror, Tidying.from_json(values["tidy"]))
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,7 @@ class Card:
     spacing_known: bool = False  # images of another spacing are brought to it
     rare: RareObjects | None = None  # pictures are shrunk, and few objects are proposed on each
     objects: ObjectScale | None = None  # of classes whose objects are told apart
+    final: FinalFacts | None = None  # several networks, or more than their bare answer
 
     @property
     def brought_to_mm(self) -> tuple[float, ...] | None:
@@ -63,6 +85,7 @@ class Card:
             "spacing_known": self.spacing_known,
             "rare": None if self.rare is None else self.rare.as_json(),
             "objects": None if self.objects is None else self.objects.as_json(),
+            "final": None if self.final is None else self.final.as_json(),
             "torch": torch.__version__,
         }
 
@@ -76,6 +99,11 @@ def save_model(
     stages = [(snapshot_file(i), weights) for i, weights in enumerate(snapshots)]
     for name, weights in [*((name, network.state_dict()) for name, network in networks), *stages]:
         save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, directory / name)
+    write_card(directory, card)
+
+
+def write_card(directory: Path, card: Card) -> None:
+    """After the weights: a directory with a card is a whole model."""
     write_bytes(directory / CARD, json.dumps(card.as_json(), indent=1).encode())
 
 
@@ -96,6 +124,7 @@ def read_card(directory: Path) -> Card:
             spacing_known=bool(values.get("spacing_known", False)),
             rare=RareObjects.from_json(rare) if (rare := values.get("rare")) else None,
             objects=ObjectScale.from_json(objects) if (objects := values.get("objects")) else None,
+            final=FinalFacts.from_json(final) if (final := values.get("final")) else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -106,7 +135,8 @@ def read_card(directory: Path) -> Card:
 def plan_of_card(card: Card, device: str) -> Plan:
     """To predict with a model as it is. Raises ValueError where the wanted device is not on this machine."""
     plan = plan_to_predict(card.network, card.brought_to_mm, device, card.rare)
-    return replace(plan, objects=card.objects)
+    tidy = card.final.tidy if card.final and card.final.tidy.classes else None
+    return replace(plan, objects=card.objects, tidy=tidy)
 
 
 def load_network(directory: Path, device: str = "cpu", weights: Path | None = None) -> UNet:
@@ -133,6 +163,30 @@ def load_state(
         networks.append(_adopt(new, old.state_dict(), card.class_ids, class_ids).to(device))
     steps = card.steps if set(class_ids) <= set(card.class_ids) else 0
     return TrainingState(networks[0], networks[1].eval().requires_grad_(False), steps)
+
+
+def member_file(number: int) -> str:
+    """Of a final model's networks, from 0 on."""
+    return f"member-{number}.safetensors" if number else WEIGHTS
+
+
+def weight_files(card: Card) -> tuple[str, ...]:
+    """Those that a model predicts with."""
+    return tuple(member_file(number) for number in range(card.final.members if card.final else 1))
+
+
+def load_members(directory: Path, device: str, class_ids: tuple[int, ...] | None = None) -> tuple[UNet, ...]:
+    """The networks that a model consists of, ready to predict; without `class_ids` for its own classes. Raises
+    ValueError."""
+    card = read_card(directory)
+    ids = card.class_ids if class_ids is None else class_ids
+    spec, networks = replace(card.network, classes=len(ids) + 1), []
+    for name in weight_files(card):
+        old, file = UNet(card.network), directory / name
+        _check_size(card.network, file)
+        _fill(old, file)
+        networks.append(_adopt(UNet(spec), old.state_dict(), card.class_ids, ids).to(device).eval())
+    return tuple(networks)
 
 
 def peer_file(name: str) -> str:
@@ -172,7 +226,8 @@ def load_snapshots(
 
 
 def _body(network: NetworkSpec) -> tuple[object, ...]:
-    return network.dims, network.channels, network.widths, network.strides, network.norm
+    described = replace(network, classes=2, apart=0)
+    return tuple(described.as_json().values())
 
 
 def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids: tuple[int, ...]) -> UNet:
@@ -181,7 +236,7 @@ def _adopt(new: UNet, weights: dict[str, Tensor], old_ids: tuple[int, ...], ids:
     state = new.state_dict()
     rows = [(0, 0)] + [(old_ids.index(c) + 1, i + 1) for i, c in enumerate(ids) if c in old_ids]
     for name, value in weights.items():
-        if not name.startswith("head."):
+        if not name.startswith(("head.", "sides.")):
             if name in state and state[name].shape == value.shape:
                 state[name] = value
             continue

@@ -12,8 +12,10 @@ from learners.objects.distances import CHANNELS
 from learners.objects.scale import ObjectScale, object_scale
 from learners.spec import Example, RoundSpec
 from learners.training.rare_objects import RareObjects, rare_objects
-from models.networks import NETWORKS, NetworkSpec, strides_for
+from learners.training.tidying import Tidying
+from models.networks import NETWORKS, RESIDUAL, NetworkSpec, strides_for
 
+LASTING_NETWORK = {"cpu": "res-s", "cuda": "res-l"}  # of a training of hours or days
 BATCH_NORM = "-bn"  # how the names of networks with batch norm end
 THIN = 8  # a volume of fewer slices is a pile of pictures
 COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
@@ -36,6 +38,7 @@ class Plan:
     spacing_known: bool = False  # false: nothing is brought to it
     rare: RareObjects | None = None  # pictures that objects hardly fill
     objects: ObjectScale | None = None  # classes whose objects are told apart
+    tidy: Tidying | None = None  # what is mended in whole class maps
 
     @property
     def shrink(self) -> float:
@@ -45,6 +48,11 @@ class Plan:
     @property
     def dims(self) -> int:
         return self.network.dims
+
+    @property
+    def mends(self) -> bool:
+        """Whether whole class maps are looked at once more."""
+        return self.rare is not None or self.tidy is not None
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     dims = dims_of(labelled)
     spacing = median_spacing(labelled)[3 - dims :]
     size = [float(n) for n in np.median([e.shape for e in labelled], axis=0)][3 - dims :]
-    name = network_of(spec.network, device, len(labelled))
+    name = network_of(spec.network, device, len(labelled), lasting=spec.lasting is not None)
     widths = NETWORKS[name][dims]
     pictures = all(e.shape[0] == 1 for e in labelled)
     rare = rare_objects(labelled, before.rare) if pictures else None
@@ -79,6 +87,8 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
         strides=strides_for(spacing, patch, len(widths)),
         norm="batch" if name.endswith(BATCH_NORM) else "group",
         apart=CHANNELS if scale else 0,
+        residual=RESIDUAL.get(name, ())[: len(widths)],
+        deep=name in RESIDUAL,
     )
     plan = Plan(
         network=network,
@@ -143,11 +153,13 @@ def median_spacing(labelled: Sequence[Example]) -> tuple[float, float, float]:
     return z, y, x
 
 
-def network_of(wanted: str, device: str, labelled: int) -> str:
+def network_of(wanted: str, device: str, labelled: int, *, lasting: bool = False) -> str:
     if wanted != "auto":
         if wanted not in NETWORKS:
             raise LookupError(f"there is no network {wanted!r}; there are: {', '.join(NETWORKS)}")
         return wanted
+    if lasting:
+        return LASTING_NETWORK[device]
     return "unet-s" if device == "cpu" else ("unet-m" if labelled < 200 else "unet-l")
 
 

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,6 +13,7 @@ from learners.objects.loss import apart_loss
 from learners.training.augment import Views
 from learners.training.budget import Budget
 from learners.training.data import Pools, TrustSchedule
+from learners.training.keeper import Keeper
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan
 from learners.training.targets import OPEN_BACKGROUND, trust_at
@@ -26,6 +27,7 @@ GOOD_TEACHER = 0.65  # held-out Dice from which on its pseudo-labels are worth t
 DRIFT = 3.0  # pseudo-labels with so many times more or less foreground than people drew are a collapse
 WATCHED = 10  # steps before the guard judges
 REPORT_SECONDS = 0.5
+COARSER = 0.5  # how much each coarser level that is taught counts, of the one before
 
 
 @dataclass
@@ -188,6 +190,7 @@ class TrainingJob:
     judge: Callable[[UNet], float | None] | None = None  # held-out Dice, asked now and then
     report: Callable[[int, float, float | None], None] = lambda step, loss, dice: None
     snapshots: list[dict[str, Tensor]] = field(default_factory=list)
+    keeper: Keeper | None = None  # writes it down now and then, and goes on from there
 
     @property
     def rounds(self) -> float:
@@ -221,6 +224,9 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
     checks, snapshots_at = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
     told_at, last = -REPORT_SECONDS, 0.0
     job.budget.start()
+    if job.keeper is not None:
+        job.keeper.restore(state, optimiser, job.budget)
+        rng.manual_seed(job.seed + job.budget.step)
     while job.budget.left():
         context.progress, context.step = job.budget.progress, job.budget.step
         for group in optimiser.param_groups:
@@ -238,6 +244,8 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
         if job.budget.spent - told_at >= REPORT_SECONDS:
             told_at = job.budget.spent
             job.report(job.budget.step, last, job.gate.quality)
+        if job.keeper is not None:
+            job.keeper.keep_if_due(state, optimiser, job.budget)
     return state
 
 
@@ -277,8 +285,11 @@ def _alone(job: TrainingJob, state: TrainingState, context: StepContext) -> Tens
         seen = context.views.strong(unlabelled, context.rng)
         parts = [*parts, Part(seen, context.weight, loss=recipe.unlabelled_term)]
     noise = recipe.noise(parts, context.rng) if recipe.noise else None
-    logits = forward_logits(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
-    return _loss(job, parts, logits, context)
+    finest, *coarser = forward_levels(state.student, torch.cat([p.sample.x for p in parts]), plan, noise)
+    loss = _loss(job, parts, finest, context)
+    for level, logits in enumerate(coarser, 1):
+        loss = loss + COARSER**level * _labels_loss(job, parts, logits)
+    return loss / sum(COARSER**level for level in range(1 + len(coarser)))
 
 
 def _unlabelled(job: TrainingJob, state: TrainingState, context: StepContext) -> Sample | None:
@@ -314,6 +325,25 @@ def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepCont
     return total
 
 
+def _labels_loss(job: TrainingJob, parts: list[Part], logits: Tensor) -> Tensor:
+    """Of a coarser level (deep supervision), by what its voxels' places say on the finest one."""
+    total, start = logits.new_zeros(()), 0
+    for part in parts:
+        rows = logits[start : start + len(part.sample)]
+        start += len(part.sample)
+        if part.loss is None:
+            total = total + part.factor * job.loss(rows, coarser_sample(part.sample, rows.shape[2:]))
+    return total
+
+
+def coarser_sample(sample: Sample, sides: Sequence[int]) -> Sample:
+    """Every so manieth voxel of the maps that a loss of labels reads, from the middle of the voxels that it is for."""
+    steps = [n // m for n, m in zip(sample.y.shape[1:], sides, strict=True)]
+    at = (slice(None), *(slice(step // 2, None, step) for step in steps))
+    region = None if sample.region is None else sample.region[at]
+    return Sample(sample.x, sample.y[at], sample.w[at], sample.v[at], region=region)
+
+
 def rate_scale(steps: int) -> float:
     """The rate of a job with new labels as a share of `RATE`, after so many steps in jobs before: at the whole of it a
     few new slices shake off what was learned. A job on the same labels is longer than the one before and may shake."""
@@ -337,6 +367,13 @@ def forward_logits(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = N
     with autocast(plan):
         logits: Tensor = network(_in_memory(x, plan), noise)
         return logits.float()
+
+
+def forward_levels(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> list[Tensor]:
+    """As `forward_logits`, of every level that the network is taught on, finest first."""
+    with autocast(plan):
+        features = network.encode(_in_memory(x, plan))
+        return [logits.float() for logits in network.decode_all(noise(features) if noise else features)]
 
 
 def _in_memory(x: Tensor, plan: Plan) -> Tensor:

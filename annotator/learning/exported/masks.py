@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from annotator.exchange.writers import kind_of_image
 from learners.adapt.saved import SavedGroups, open_groups
+from learners.final.opened import opened
+from learners.prediction.committee import Committee
 from learners.prediction.predict import class_tiles, predicted
 from learners.spec import Example
 from learners.training.checkpoint import load_network, plan_of_card, read_card
@@ -27,13 +29,13 @@ INSTANCES = "_instances"  # object numbers lie beside the classes, as in the app
 class TrainedModel:
     """An exported folder, opened."""
 
-    network: UNet
+    network: UNet | Committee
     plan: Plan
     classes: Classes
     groups: SavedGroups | None = None
     adapted: dict[str, UNet] = field(default_factory=dict)  # by the files that `groups` names
 
-    def network_for(self, example: Example) -> UNet:
+    def network_for(self, example: Example) -> UNet | Committee:
         """The one that suits the image's group."""
         if self.groups is None:
             return self.network
@@ -59,6 +61,9 @@ def open_model(folder: Path, device: str, adapted_in: Path | None = None) -> Tra
     """`adapted_in`: where the networks of groups lie, if not in the same folder. Raises ValueError for a damaged
     folder, and for a device that is not here."""
     card = read_card(folder)
+    if card.final is not None:
+        model = opened(folder, device)
+        return TrainedModel(model.network, model.plan, model.classes)
     plan = plan_of_card(card, device)
     place = adapted_in or folder
     groups = open_groups(place)

@@ -15,6 +15,8 @@ from annotator.learning.model_export import export_model
 from learners import LEARNERS
 from learners.progress import objects_file
 from learners.spec import Example
+from learners.training.checkpoint import FinalFacts, read_card
+from learners.training.tidying import ClassTidying, Tidying
 from storage import formats
 from storage.rows import ImageRow
 from storage.store import Store
@@ -33,6 +35,7 @@ from tests.support.small_models import small_sam
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 AGREE = 0.999
+MENDED = Tidying({1: ClassTidying(fill=True, smallest=20, largest=False)})
 ADAPTED_BY = (("auto", "tent"), ("unet-s-bn", "bn_adapt"))  # tuned layers; the statistics of batch norms
 NETWORKS = [name for name, entry in LEARNERS.items() if entry.network]
 
@@ -56,6 +59,20 @@ def test_they_agree_where_the_network_learned_from_colour_pictures(
     store: Store, images: Path, tmp_path: Path
 ):
     check(store, "supervised", colour_examples(tmp_path / "training"), images, tmp_path)
+
+
+def test_they_agree_where_a_final_model_has_folds_is_asked_mirrored_and_mends(
+    store: Store, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two networks that leave out an image each, and all that can be mended of a class."""
+    monkeypatch.setattr("tests.support.exported_models.FINAL", FinalFacts(2, (1,), MENDED))
+    examples = spec_of(tmp_path / "training", "final").examples
+    known = replace(examples[0], image_id=9)
+    check(store, "final", (*examples, known), images, tmp_path)
+    card = read_card(tmp_path / "model")
+    assert (
+        card.final == FinalFacts(2, (1,), MENDED) and (tmp_path / "model" / "member-1.safetensors").is_file()
+    )
 
 
 @pytest.mark.parametrize(("network", "adapter"), ADAPTED_BY)

@@ -1,0 +1,1 @@
+"""Tests of the final model in a project."""

@@ -1,0 +1,1 @@
+"""Tests of the final model's training."""
