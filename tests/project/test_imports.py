@@ -24,6 +24,7 @@ ONLY_IN = {  # a library and the files that may know it
         "storage/database.py",
         "storage/safety/contents.py",
         "storage/safety/looking.py",
+        "storage/safety/schema_version.py",
         "storage/safety/writable.py",
     },
     "sqlite_utils": {
