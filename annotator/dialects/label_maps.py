@@ -15,6 +15,7 @@ from storage import formats
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED
 from storage.formats import FileRefused, lay_on
 from storage.rows import ClassRow, ImageRow
+from storage.store import Store
 
 NO_CLASS = ("background", "background_scribbles", "foreground_scribbles")
 
@@ -86,6 +87,12 @@ def as_values(classes: NDArray[np.uint8], rows: Sequence[ClassRow]) -> NDArray[n
     for class_id, number in numbers_of(list(rows)).items():
         table[class_id] = number
     return table[classes]
+
+
+def note_seen(store: Store, user: str, image_id: int, rev: int) -> None:
+    """This person sees in another tool what was said up to this event; whatever comes later stands when they save."""
+    if not store.looking:  # then nobody saves anything
+        store.tool_notes.note_seen(user, image_id, rev)
 
 
 def known_and_proposed(workflow: Workflow, row: ImageRow, producer: str | None = None) -> NDArray[np.uint8]:

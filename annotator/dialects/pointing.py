@@ -33,15 +33,23 @@ class SlicePrompts:
         return bool(self.foreground) or self.box is not None
 
 
-def masks_of(workflow: Workflow, subject: Subject, asked: Sequence[SlicePrompts]) -> list[NDArray[np.bool_]]:
-    """Of each its best mask (rows, columns). Raises Refused, LookupError, ValueError."""
+@dataclass(frozen=True)
+class FoundMask:
+    """(rows, columns) of a slice, or (Z, Y, X)."""
+
+    mask: NDArray[np.bool_]
+    ms: float  # that models took for it, and for what was answered with it
+
+
+def masks_of(workflow: Workflow, subject: Subject, asked: Sequence[SlicePrompts]) -> list[FoundMask]:
+    """Of each its best mask. Raises Refused, LookupError, ValueError."""
     questions = [_question(subject, prompts) for prompts in asked]
     answers = workflow.prompting.answer(questions, elsewhere=subject.image_id is None)
     found = []
     for prompts, answer in zip(asked, answers, strict=True):
         if isinstance(answer, Exception):
             raise answer
-        found.append(_best(answer, slice_shape(subject.shape, prompts.axis)))
+        found.append(FoundMask(_best(answer, slice_shape(subject.shape, prompts.axis)), answer.ms))
     return found
 
 

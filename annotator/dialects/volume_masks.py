@@ -2,13 +2,13 @@
 project's fill carries that through the volume."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.background import Background
-from annotator.dialects.pointing import SlicePrompts, masks_of, thinned
+from annotator.dialects.pointing import FoundMask, SlicePrompts, masks_of, thinned
 from annotator.dialects.subjects import Subject
 from annotator.filling.asked_fills import FillQuestion
 from annotator.labels.commit import Refused
@@ -42,41 +42,41 @@ class VolumeStrokes:
 
 def mask_by_clicks(
     workflow: Workflow, background: Background, who: tuple[str, Subject], clicks: VolumeClicks, *, flat: bool
-) -> NDArray[np.bool_]:
+) -> FoundMask:
     """(Z, Y, X). `flat`: on the slices that were clicked on and nowhere else. Raises Refused, PropagationCancelled."""
     subject = who[1]
     asked = _by_slice(subject, clicks)
     found = _drawn(workflow, subject, asked)
     if not flat:
-        known = _known(subject, found, asked)
+        known = _known(subject, found.mask, asked)
         for voxel in clicks.background:
             known[voxel] = 0
-        found = _filled(background, who, known, tuple(map(_labelled, asked)))
-    return _within(found, clicks.box) if clicks.box is not None else found
+        found = _filled(background, who, _Begun(known, tuple(map(_labelled, asked)), found.ms))
+    return replace(found, mask=_within(found.mask, clicks.box)) if clicks.box is not None else found
 
 
 def mask_by_strokes(
     workflow: Workflow, background: Background, who: tuple[str, Subject], strokes: VolumeStrokes
-) -> NDArray[np.bool_]:
+) -> FoundMask:
     """(Z, Y, X), which corrects what is there already. Raises as `mask_by_clicks`."""
     subject = who[1]
     asked = _stroked_slices(subject, strokes)
     found = _drawn(workflow, subject, asked)
     if subject.shape[0] == 1:
         return found
-    known = _known(subject, found, asked)
+    known = _known(subject, found.mask, asked)
     known[strokes.background] = 0
     before = strokes.before.astype(np.uint8) if strokes.before.any() else None
-    return _filled(background, who, known, tuple(map(_labelled, asked)), before)
+    return _filled(background, who, _Begun(known, tuple(map(_labelled, asked)), found.ms, before))
 
 
-def _drawn(workflow: Workflow, subject: Subject, asked: list[SlicePrompts]) -> NDArray[np.bool_]:
+def _drawn(workflow: Workflow, subject: Subject, asked: list[SlicePrompts]) -> FoundMask:
     """(Z, Y, X): what the prompt model draws on the slices on which an object was pointed at."""
     pointed = [one for one in asked if one.says_object]
-    found = np.zeros(subject.shape, np.bool_)
-    for one, mask in zip(pointed, masks_of(workflow, subject, pointed), strict=True):
-        plane(found, one.axis, one.index)[...] = mask
-    return found
+    voxels, answers = np.zeros(subject.shape, np.bool_), masks_of(workflow, subject, pointed)
+    for one, answer in zip(pointed, answers, strict=True):
+        plane(voxels, one.axis, one.index)[...] = answer.mask
+    return FoundMask(voxels, max((answer.ms for answer in answers), default=0.0))
 
 
 def _stroked_slices(subject: Subject, strokes: VolumeStrokes) -> list[SlicePrompts]:
@@ -151,18 +151,29 @@ def _labelled(one: SlicePrompts) -> LabelledSlice:
     return LabelledSlice(one.axis, one.index, one.says_object, (OBJECT,) if one.says_object else ())
 
 
-def _filled(
-    background: Background,
-    who: tuple[str, Subject],
-    known: NDArray[np.uint8],
-    slices: tuple[LabelledSlice, ...],
-    before: NDArray[np.uint8] | None = None,
-) -> NDArray[np.bool_]:
+@dataclass(frozen=True)
+class _Begun:
+    """What slices say of a volume."""
+
+    known: NDArray[np.uint8]
+    slices: tuple[LabelledSlice, ...]
+    ms: float  # that the prompt model took
+    before: NDArray[np.uint8] | None = None
+
+
+def _filled(background: Background, who: tuple[str, Subject], begun: _Begun) -> FoundMask:
     user, subject = who
-    asked = FillQuestion(
-        f"{user} {subject.path.name}", subject.path, known, slices, subject.spacing_mm, subject.window, before
+    question = FillQuestion(
+        asker=f"{user} {subject.path.name}",
+        pixels=subject.path,
+        known=begun.known,
+        slices=begun.slices,
+        spacing_mm=subject.spacing_mm,
+        window=subject.window,
+        before=begun.before,
     )
-    return background.asked.fill(background.fills.propagator, asked) == OBJECT
+    classes, seconds = background.asked.fill(background.fills.propagator, question)
+    return FoundMask(classes == OBJECT, begun.ms + 1000 * seconds)
 
 
 def _within(found: NDArray[np.bool_], box: tuple[VoxelIndex, VoxelIndex]) -> NDArray[np.bool_]:

@@ -1,9 +1,9 @@
 """What a click of another tool takes above the model's own time, and what real clients of MONAI Label do.
 
-    python -m benchmarks.hub [--clients PYTHON]
+    python -m benchmarks.hub [--clients PYTHON | --label-studio PYTHON]
 
-A server answers over loopback; the model's own time is that of the same question in the same process, taken in turns
-with it. PYTHON is an interpreter that has `monailabel` 0.8.5 and `requests` (Python 3.12 or older).
+A server answers over loopback. What its models took for the very same click it says itself. PYTHON is an interpreter
+that has `monailabel` 0.8.5 and `requests` (Python 3.12 or older); its calls sign in.
 """
 
 import argparse
@@ -13,20 +13,17 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import cv2
 import numpy as np
 import uvicorn
 
-from annotator.dialects.monai.asked import asked_of
-from annotator.dialects.subjects import subject_of
-from annotator.dialects.volume_masks import mask_by_clicks
 from annotator.prompting.prompt_workers import make_prompt_workers
 from annotator.prompting.service import PromptService
 from annotator.server import App, assemble
@@ -47,7 +44,10 @@ class Ball:
 
 
 LARGE, SMALL = Ball((128, 256, 256), (60, 120, 140), 40), Ball((32, 64, 72), (15, 30, 35), 10)
+PICTURE = Ball((1, 200, 240), (0, 90, 100), 50)
+WHO = "ann", "a password for an hour"
 CALLS = Path(__file__).with_name("monai_calls.py")
+LABEL_STUDIO = Path(__file__).with_name("label_studio_calls.py")
 
 
 def main() -> None:
@@ -58,16 +58,39 @@ def main() -> None:
     options.add_argument(
         "--times", type=int, default=15, help="clicks on a slice; a fifth of them in the volume"
     )
+    options.add_argument("--label-studio", help="an interpreter that has label-studio, which is tried")
     asked = options.parse_args()
     print(json.dumps(machine()))
-    volume = SMALL if asked.clients else LARGE
+    volume = PICTURE if asked.label_studio else SMALL if asked.clients else LARGE
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), volume) as (app, port):
         if asked.clients:
+            app.context.sessions.accounts.add_user(*WHO)
             point = ",".join(map(str, reversed(volume.centre)))
-            subprocess.run([asked.clients, str(CALLS), f"http://127.0.0.1:{port}/monai", folder, point])
+            subprocess.run([asked.clients, str(CALLS), f"http://127.0.0.1:{port}/monai", folder, point, *WHO])
+            return
+        if asked.label_studio:
+            label_studio(app, port, asked.label_studio, Path(folder))
             return
         for model, times in (("click_slice", asked.times), ("click_volume", max(3, asked.times // 5))):
-            print(measured(app.context.workflow, port, model, times), flush=True)
+            print(measured(port, model, times), flush=True)
+
+
+def label_studio(app: App, port: int, python: str, folder: Path) -> None:
+    """What became of its annotation is the last line."""
+    workflow, accounts = app.context.workflow, app.context.sessions.accounts
+    user = accounts.add_user(*WHO)
+    _, secret = app.context.sessions.tokens.make(user.name, user.stamp, "Label Studio")
+    path = folder / "ball.png"
+    cv2.imwrite(str(path), workflow.store.pixels(1)[0].clip(0, 255).astype(np.uint8))
+    place = f"{100 * PICTURE.centre[2] / 240},{100 * PICTURE.centre[1] / 200}"
+    subprocess.run(
+        [python, str(LABEL_STUDIO), f"http://127.0.0.1:{port}/labelstudio", str(path), place, secret]
+    )
+    labels = workflow.store.labels(1)
+    inside = int((workflow.labels(1, 0, 1)[0] == 1).sum())
+    print(
+        f"labels that came back: {len(labels)} by {sorted({row.author for row in labels})}, {inside} pixels"
+    )
 
 
 @contextmanager
@@ -78,7 +101,9 @@ def running(folder: Path, volume: Ball) -> Iterator[tuple[App, int]]:
     grid = np.ogrid[tuple(slice(n) for n in volume.shape)]
     inside = sum((axis - at) ** 2 for axis, at in zip(grid, volume.centre, strict=True)) < volume.radius**2
     noise = np.random.default_rng(0).normal(0, 10, volume.shape)
-    store.add_image(Scan("ball", (60 + 90 * inside + noise).astype(np.float32), (1.0, 1.0, 1.0), None))
+    name = "ball.png" if volume is PICTURE else "ball"
+    pixels = (60 + 90 * inside + noise).astype(np.float32)
+    store.add_image(Scan(name, pixels, (1.0, 1.0, 1.0), None))
     workflow = Workflow(store, PromptService(store, workers=make_prompt_workers(1, "process", None)))
     app = assemble(workflow, ServerSettings(serve=("monai", "labelstudio"), learn=False), with_page=False)
     server = uvicorn.Server(uvicorn.Config(app.guard, port=0, log_level="warning"))
@@ -94,35 +119,29 @@ def running(folder: Path, volume: Ball) -> Iterator[tuple[App, int]]:
         workflow.close()
 
 
-def measured(workflow: Workflow, port: int, model: str, times: int) -> str:
-    """One line: medians, and what the dialect adds."""
-    assert workflow.background is not None
-    subject, flat = subject_of(workflow.store.image(1)), model == "click_slice"
-    background = workflow.background
-    alone, through = [], []
+def measured(port: int, model: str, times: int) -> str:
+    """One line: medians, and what the dialect adds to what the models took for the same click."""
+    own, whole = [], []
     for n in range(times + 1):
-        params = {
-            "foreground": [[LARGE.centre[2] + n % 5, LARGE.centre[1], LARGE.centre[0]]],
-            "label": "ball",
-        }
-        clicks = asked_of(params, subject, flat=flat)
-        who = "bench", subject
-        direct = timed(partial(mask_by_clicks, workflow, background, who, clicks, flat=flat))
-        over = timed(partial(posted, port, model, params))
+        z, y, x = LARGE.centre
+        params = {"foreground": [[x, y, z + n]], "label": "ball"}  # on a slice that nobody asked about yet
+        began = time.perf_counter()
+        answer = posted(port, model, params)
+        seconds = time.perf_counter() - began
         if n:  # the first loads the model
-            alone.append(direct)
-            through.append(over)
-    added = [b - a for a, b in zip(alone, through, strict=True)]
+            whole.append(seconds)
+            own.append(told_ms(answer) / 1000)
+    added = median(b - a for a, b in zip(own, whole, strict=True))
     return (
-        f"{model}: {1000 * median(through):.0f} ms, of that {1000 * median(alone):.0f} ms the model's own; "
-        f"added {1000 * median(added):.0f} ms, ratio {median(through) / median(alone):.2f} (n = {times})"
+        f"{model}: {1000 * median(whole):.0f} ms, of that {1000 * median(own):.0f} ms of the models; "
+        f"added {1000 * added:.0f} ms, ratio {median(whole) / median(own):.2f} (n = {times})"
     )
 
 
-def timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def told_ms(answer: bytes) -> float:
+    """What the server says that its models took."""
+    head = answer.partition(b"application/json\r\n\r\n")[2].partition(b"\r\n")[0]
+    return float(json.loads(head)["latencies"]["infer"])
 
 
 def posted(port: int, model: str, params: dict[str, Any]) -> bytes:

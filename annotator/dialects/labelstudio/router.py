@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
-from annotator.dialects.label_maps import known_and_proposed
+from annotator.dialects.label_maps import known_and_proposed, note_seen
 from annotator.dialects.labelstudio.config import BOX, BRUSH, Control, control_of, controls_in
 from annotator.dialects.labelstudio.regions import classes_in, drawn, prompts_in
 from annotator.dialects.labelstudio.tasks import Task, task_of
@@ -125,7 +125,7 @@ def _pointed(context: AppContext, task: Task, controls: tuple[Control, ...], poi
             "a click is answered with a brush mask; add BrushLabels to the labelling configuration"
         )
     label, prompts = prompts_in(pointed, task.size)
-    (mask,) = masks_of(context.workflow, task.subject, [prompts])
+    mask = masks_of(context.workflow, task.subject, [prompts])[0].mask
     regions = drawn(brush, label, mask, 1.0) if mask.any() else []
     return {"result": regions, "score": 1.0 if regions else 0.0, "model_version": PROMPTED}
 
@@ -138,7 +138,7 @@ def _proposed(context: AppContext, user: str, task: Task, controls: tuple[Contro
         classes = known_and_proposed(workflow, row)[0]
     except LookupError:  # nothing is known of it yet, which is no fault
         return {"result": [], "score": 0.0, "model_version": _version(context)}
-    workflow.store.tool_notes.note_seen(user, row.id, rev)
+    note_seen(workflow.store, user, row.id, rev)
     newest = workflow.store.predictions.newest(row.id)
     score = newest.expected.dice if newest and newest.expected else 0.0
     found = [] if control is None else _regions_of(workflow.store.classes(), control, classes, score)

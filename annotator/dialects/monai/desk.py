@@ -1,5 +1,6 @@
 """What the routes of the dialect share."""
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.background import Background
+from annotator.dialects.label_maps import note_seen
 from annotator.dialects.monai.lent_images import LentImages
 from annotator.web.context import AppContext
 
@@ -23,6 +25,7 @@ class Desk:
 
     context: AppContext
     lent: LentImages = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # protects the one below; a leaf
     _offered: OrderedDict[tuple[str, int], Offered] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -34,13 +37,15 @@ class Desk:
         assert found is not None  # the settings see to it
         return found
 
-    def note_offered(self, user: str, image_id: int, classes: NDArray[np.uint8]) -> None:
-        """This person sees these classes (Z, Y, X) in the tool now."""
+    def note_shown(self, user: str, image_id: int, rev: int, classes: NDArray[np.uint8]) -> None:
+        """This person sees these classes (Z, Y, X) in the tool now, which know the events up to `rev`."""
+        note_seen(self.context.workflow.store, user, image_id, rev)
         there = classes != 0
-        self._offered[user, image_id] = there.any((1, 2)), there.any((0, 2)), there.any((0, 1))
-        self._offered.move_to_end((user, image_id))
-        while len(self._offered) > MOST_OFFERED:
-            self._offered.popitem(last=False)
+        with self._lock:
+            self._offered[user, image_id] = there.any((1, 2)), there.any((0, 2)), there.any((0, 1))
+            self._offered.move_to_end((user, image_id))
+            while len(self._offered) > MOST_OFFERED:
+                self._offered.popitem(last=False)
 
     def offered(self, user: str, image_id: int, axis: int) -> NDArray[np.bool_] | None:
         found = self._offered.get((user, image_id))

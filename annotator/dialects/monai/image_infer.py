@@ -18,6 +18,7 @@ from annotator.dialects.monai.asked import asked_of, strokes_of
 from annotator.dialects.monai.desk import Desk
 from annotator.dialects.monai.forms import download, file_of, form_of, on_disk, params_of, reply
 from annotator.dialects.monai.models import SCRIBBLES, SLICE, VOLUME, models_of
+from annotator.dialects.pointing import FoundMask
 from annotator.dialects.subjects import Subject, image_of, key_of, label_names, subject_of
 from annotator.dialects.volume_masks import mask_by_clicks, mask_by_strokes
 from annotator.exchange.writers.slicer import nrrd
@@ -49,6 +50,7 @@ class _Ask:
 class _Answer:
     values: NDArray[np.uint8]  # (Z, Y, X)
     names: dict[str, int]
+    ms: float = 0.0  # that models took
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -65,7 +67,7 @@ def make_router(desk: Desk) -> APIRouter:
         answer = await work(desk, ask)
         content = await run_sync(_packed, ask, answer)
         ms = round((time.perf_counter() - began) * 1000, 1)
-        about = {"label_names": answer.names, "latencies": {"total": ms}}
+        about = {"label_names": answer.names, "latencies": {"infer": round(answer.ms, 1), "total": ms}}
         if output == "json":
             return JSONResponse(about)
         filename = f"{ask.name}{_ending(ask)}"
@@ -92,12 +94,12 @@ async def _clicked(desk: Desk, ask: _Ask) -> _Answer:
     asked = asked_of(ask.params, ask.subject, flat=ask.model == SLICE)
     flat = ask.model == SLICE or ask.subject.shape[0] == 1
 
-    def work() -> NDArray[np.bool_]:
+    def work() -> FoundMask:
         return mask_by_clicks(
             desk.context.workflow, desk.background, (ask.user, ask.subject), asked, flat=flat
         )
 
-    return _Answer((await _told(work)).astype(np.uint8), {asked.label: 1})
+    return _of_object(asked.label, await _told(work))
 
 
 async def _scribbled(desk: Desk, ask: _Ask) -> _Answer:
@@ -105,7 +107,7 @@ async def _scribbled(desk: Desk, ask: _Ask) -> _Answer:
     if upload is None:
         raise ValueError("no strokes came along; send them in the field label")
 
-    def work() -> NDArray[np.bool_]:
+    def work() -> FoundMask:
         with on_disk(upload, desk.context.exports) as path:
             try:
                 values, own = formats.read_labels(path)
@@ -116,10 +118,14 @@ async def _scribbled(desk: Desk, ask: _Ask) -> _Answer:
         return mask_by_strokes(desk.context.workflow, desk.background, (ask.user, ask.subject), strokes)
 
     label = str(ask.params.get("selected_label_name") or "object")
-    return _Answer((await _told(work)).astype(np.uint8), {label: 1})
+    return _of_object(label, await _told(work))
 
 
-async def _told(work: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def _of_object(label: str, found: FoundMask) -> _Answer:
+    return _Answer(found.mask.view(np.uint8), {label: 1}, found.ms)
+
+
+async def _told(work: Callable[[], FoundMask]) -> FoundMask:
     try:
         return await run_sync(work)
     except PropagationCancelled:
@@ -135,9 +141,9 @@ async def _proposed(desk: Desk, ask: _Ask) -> _Answer:
     producer = None if ask.model == "proposed" else ask.model
     if store.predictions.newest(row.id, producer) is None:
         await _predicted(desk, row.id, producer)
+    rev = store.newest_label(row.id)  # before the labels are read
     classes = await run_sync(known_and_proposed, workflow, row, producer)
-    await run_sync(store.tool_notes.note_seen, ask.user, row.id, store.newest_label(row.id))
-    desk.note_offered(ask.user, row.id, classes)
+    await run_sync(desk.note_shown, ask.user, row.id, rev, classes)
     rows = store.classes()
     return _Answer(as_values(classes, rows), label_names(rows))
 

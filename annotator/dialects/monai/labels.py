@@ -55,8 +55,7 @@ def _add_fetching(router: APIRouter, desk: Desk) -> None:
         def work() -> bytes:
             rev = store.newest_label(row.id)  # before the labels are read
             classes = _label(desk, row, tag)
-            store.tool_notes.note_seen(user, row.id, rev)
-            desk.note_offered(user, row.id, classes)
+            desk.note_shown(user, row.id, rev, classes)
             return packed_labels(as_values(classes, store.classes()), subject_of(row).grid, QUICK)
 
         content = await run_sync(work, limiter=desk.context.reading)

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from annotator.prompting.service import PromptService
 from annotator.workflow import Workflow
 from storage import formats
 from storage.arrays import UNLABELLED, SliceRef
 from storage.predictions import NewPrediction
+from storage.rows import NewLabel
+from storage.store import Store
 from tests.conftest import ball, drawn
 from tests.support.asgi_client import client_of, small_app, small_workflow
 from tests.support.monai_client import MonaiClient
@@ -317,3 +321,56 @@ def test_a_form_is_read_by_its_own_first_line_where_its_header_is_that_of_an_ear
     for stale in ("application/json", "multipart/form-data; boundary=earlier"):
         answer = desk.client.http.put("/monai/session/", content=body, headers={"content-type": stale})
         assert answer.status_code == 200, answer.text
+
+
+class GatedExecutor(Executor):
+    """Takes a round and does not end it."""
+
+    def __init__(self) -> None:
+        self.rounds: list[Future[Any]] = []
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self.rounds.append(Future())
+        return self.rounds[-1]
+
+
+def test_training_is_started_watched_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    gate = GatedExecutor()
+    monkeypatch.setattr("learners.engines.make_engine", lambda *_: gate)
+    with small_workflow(tmp_path) as workflow:
+        store = workflow.store
+        for z in (3, 4):
+            store.add_label(drawn(SliceRef(1, 0, z), ball()[1][z]))
+            store.add_label(NewLabel(SliceRef(1, 0, z), None, f"complete-{z}", "ann"))
+        app = small_app(workflow, fill=True, serve=("monai",))
+        assert workflow.background is not None
+        workflow.background.scheduler.off = ""
+        workflow.background.scheduler.open()
+        with client_of(app) as http:
+            client = MonaiClient(http)
+            task = client.ask("POST", "/train/supervised", {"client_id": "x"}).json()
+            assert task["status"] == "RUNNING" and task["model"] == "supervised" and task["details"]
+            assert client.ask("GET", "/train/?check_if_running=true").status_code == 200
+            assert client.ask("POST", "/train/supervised", {"client_id": "x"}).status_code == 429
+            stopped = client.ask("DELETE", "/train/").json()
+            assert stopped["status"] == "STOPPED" and stopped["details"][-1]
+            for running in gate.rounds:
+                running.set_exception(RuntimeError("the test ends it"))
+            workflow.background.scheduler.reconcile()
+            assert client.ask("GET", "/train/").status_code in (200, 404)
+            assert client.ask("POST", "/train/nonsense", {"client_id": "x"}).status_code == 404
+
+
+def test_a_project_that_is_only_looked_at_is_shown_and_not_changed(tmp_path: Path):
+    with small_workflow(tmp_path) as workflow:
+        workflow.store.add_label(drawn(SliceRef(1, 0, 4), np.ones((3, 3), np.uint8)))
+    store = Store.read_only(tmp_path / "project")
+    workflow = Workflow(store, PromptService(store))
+    try:
+        with client_of(small_app(workflow, fill=True, serve=("monai",))) as http:
+            client = MonaiClient(http)
+            assert client.ask("GET", "/datastore/label?label=1-ball&tag=final").status_code == 200
+            refused = client.form("PUT", "/datastore/label?image=1-ball", {"params": {}}, {})
+            assert refused.status_code == 409
+    finally:
+        workflow.close()
