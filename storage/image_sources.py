@@ -45,6 +45,11 @@ class ImageSources:
             for image_id, digest in digests.items():
                 tables.execute("update images set pixels = ? where id = ?", [digest, image_id])
 
+    def with_pixels(self, digest: str) -> list[int]:
+        """The images in sight whose pixels are known by this digest."""
+        sql = "select id from images where pixels = ? and bin is null order by id"
+        return [row["id"] for row in self._db.rows(sql, [digest])]
+
     def copies(self) -> dict[int, tuple[str, ...]]:
         """Image -> the other files that were taken as it, by imports that are not undone."""
         sql = """select image_id, source from image_copies c left join acts a on a.id = c.act

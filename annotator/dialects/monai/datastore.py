@@ -1,5 +1,6 @@
 """The images of the project as the clients list, fetch, send and delete them."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from anyio.to_thread import run_sync
@@ -16,6 +17,7 @@ from annotator.web.context import person
 from storage.arrays import open_npy
 from storage.events.tool_notes import IMAGE, ToolNote
 from storage.formats.nifti import packed_image
+from storage.image_sources import pixels_digest
 from storage.rows import ImageRow
 
 EXTENSION = ".nii.gz"
@@ -101,25 +103,23 @@ def _named(wanted: str, name: str) -> str:
     return f"{kept}{name[name.index('.') :]}" if "." in name else kept
 
 
-def _added(desk: Desk, path: Any) -> ImageRow:
+def _added(desk: Desk, path: Path) -> ImageRow:
     """The image of a file, new or there already. Raises ValueError with what is wrong with the file."""
-    from annotator.exchange.import_images import import_path  # the readers take a second to load
+    from annotator.exchange.import_act import as_one_act  # the readers take a second to load
+    from annotator.exchange.import_images import import_path
+    from storage import formats
 
     workflow = desk.context.workflow
-    before = {row.id for row in workflow.store.images(limit=-1)[1]}
-    report = import_path(workflow.store, path, Job("import", lambda job: None))
+    with as_one_act(workflow.store, path.name):
+        report = import_path(workflow.store, path, Job("import", lambda job: None))
     workflow.imported({*report.added, *report.labelled})
-    if report.added:
-        return workflow.store.image(report.added[0])
-    if report.known:
-        from storage import formats
-
-        found = workflow.store.find_image(formats.read(path))
-        if found in before and found is not None:
-            return workflow.store.image(found)
-    raise ValueError(
-        report.refused[0] if report.refused else "this file holds no image that could be taken in"
-    )
+    if report.refused or not (report.added or report.known or report.copies):
+        raise ValueError(
+            report.refused[0] if report.refused else "this file holds no image that can be taken in"
+        )
+    sources = workflow.store.sources
+    found = report.added or sources.with_pixels(pixels_digest(formats.read(path).pixels))
+    return workflow.store.image(found[0])
 
 
 def _packed(row: ImageRow) -> bytes:

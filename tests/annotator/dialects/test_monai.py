@@ -97,6 +97,9 @@ def test_image_and_label_go_out_and_come_back_voxel_by_voxel(desk: Desk, kind: s
     original, out = nib.Nifti1Image.from_filename(source), fetched(desk, f"/datastore/image?image={image}")
     np.testing.assert_array_equal(np.asarray(out.dataobj), np.asarray(original.dataobj))
     np.testing.assert_array_equal(out.affine, original.affine)
+    for name in ("None", "another"):
+        again = desk.client.form("PUT", f"/datastore/?image={name}", {"params": {}}, {"file": source}).json()
+        assert again == {"image": image}, "the same image adds nothing"
 
     values = np.zeros(original.shape, np.uint8)
     values[5:9, 3:11, 2:6] = 1
