@@ -1,5 +1,6 @@
 """The card and the report of an exported model: true numbers, pictures, nothing from elsewhere."""
 
+import argparse
 import json
 import re
 from pathlib import Path
@@ -7,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from annotator.cli.data import run_status
 from annotator.learning import model_export
 from annotator.learning.exported.program import main
 from annotator.learning.model_export import export_model
 from annotator.learning.quality.core_set import todays_core
 from annotator.learning.quality.model_quality import model_quality
+from annotator.learning.scheduler import Scheduler
+from annotator.learning.settings import LearnSettings
+from learners.engines import SerialExecutor
 from learners.prediction.surface import hausdorff95, surface_distances
 from storage import formats
 from storage.arrays import SliceRef
@@ -78,6 +83,19 @@ def test_the_numbers_of_cases_are_those_of_the_models_own_masks_and_the_card_has
     assert quality is not None and card["held_out_dice"] == quality.dice
     assert {str(c): d for c, d in quality.per_class.items()} == card["per_class"]
     assert f"Held-out Dice {quality.dice:.3f}" in page
+
+
+def test_card_report_status_and_learn_tab_score_objects_alike(exported, capsys: pytest.CaptureFixture[str]):
+    store, model = exported
+    told = json.loads((model / "model.json").read_text())["held_out"]["objects"]
+    assert told.keys() == {"1"} and told["1"]["average_precision"]["0.50"] == 0.7273
+    words = "cell: AP 0.73 at IoU 0.5 and 0.31 over all limits, PQ 0.67, F1 0.84."
+    assert words in (model / "report.html").read_text(encoding="utf-8")
+    assert run_status(argparse.Namespace(project=store.root, json=False)) == 0
+    assert f"supervised: {words}" in capsys.readouterr().out
+    scheduler = Scheduler(store, SerialExecutor(), settings=LearnSettings(learners=("supervised",)))
+    (status,) = [each for each in scheduler.status() if each["learner"] == "supervised"]
+    assert status["objects"][0].startswith(words)
 
 
 def test_the_card_says_what_it_learned_from_and_where_it_ends(exported):
