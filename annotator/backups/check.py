@@ -108,9 +108,9 @@ class _Check:
     def _proposals(self, images: dict[int, dict[str, Any]]) -> None:
         for row in self._db.rows("select * from predictions order by id"):
             image = images.get(row["image_id"])
-            paths = [
-                self._root / "predictions" / f"{row['uid']}.{kind}.npy" for kind in ("classes", "confidence")
-            ]
+            folder, uid = self._root / "predictions", row["uid"]
+            paths = [folder / f"{uid}.{kind}.npy" for kind in ("classes", "confidence")]
+            paths += folder.glob(f"{uid}.objects.npy")  # of producers that tell objects apart
             if image is None or all(_shape(path) == (image["z"], image["y"], image["x"]) for path in paths):
                 continue
             self._found.mended.append(

@@ -98,7 +98,13 @@ def _in_this_project(store: Store, card: dict[str, Any]) -> dict[str, Any]:
     if len(set(numbers.values())) != len(numbers):
         raise ValueError("two classes of this model have one name; rename one in its model.json")
     per_class = {str(numbers[int(c)]): dice for c, dice in card["per_class"].items() if int(c) in numbers}
-    return {"class_ids": [numbers[c] for c in card["class_ids"]], "per_class": per_class}
+    here = {"class_ids": [numbers[c] for c in card["class_ids"]], "per_class": per_class}
+    objects = card.get(
+        "objects"
+    )  # of classes whose objects are told apart; its ids were checked with the card
+    if objects:
+        here["objects"] = {**objects, "class_ids": [numbers[int(c)] for c in objects["class_ids"]]}
+    return here
 
 
 def _colour(told: dict[str, Any]) -> str | None:

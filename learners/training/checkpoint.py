@@ -111,7 +111,7 @@ def read_card(directory: Path) -> Card:
     """Raises ValueError where it is missing or says nothing sensible."""
     try:
         values = read_json(directory / CARD)
-        return Card(
+        card = Card(
             network=NetworkSpec.from_json(values["network"]),
             class_ids=tuple(int(c) for c in values["class_ids"]),
             spacing_mm=tuple(float(s) for s in values["spacing_mm"]),
@@ -126,6 +126,9 @@ def read_card(directory: Path) -> Card:
             objects=ObjectScale.from_json(objects) if (objects := values.get("objects")) else None,
             final=FinalFacts.from_json(final) if (final := values.get("final")) else None,
         )
+        if card.objects and not (card.network.apart and set(card.objects.class_ids) <= set(card.class_ids)):
+            raise ValueError("its classes with objects are none of its own")
+        return card
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the model in {directory.name} cannot be read ({error}); train a new one"

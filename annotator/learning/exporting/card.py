@@ -19,6 +19,7 @@ from storage.store import Store
 
 if TYPE_CHECKING:
     from learners.training.checkpoint import Card
+    from models.networks import NetworkSpec
 
 LICENCE = "yours to decide; the model was trained on this project's images and labels alone"
 FEW_CASES = 5  # judged by fewer, a mean says little
@@ -77,6 +78,7 @@ def card_of(facts: ExportFacts, onnx: dict[str, Any]) -> dict[str, Any]:
         "multiple": card.network.multiple,
         "classes": [{"id": c, "name": n, "color": colours.get(c, "#888888")} for c, n in facts.names.items()],
         "input": "float32 (batch, channels, " + "z, y, x)"[-3 * card.network.dims :],
+        "output": output_of(card.network),
         "intended_use": intended_use(facts),
         "training_data": training_data(facts),
         "held_out": held_out(facts),
@@ -95,6 +97,12 @@ def card_of(facts: ExportFacts, onnx: dict[str, Any]) -> dict[str, Any]:
         "exported_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
     }
+
+
+def output_of(network: "NetworkSpec") -> str:
+    """Of the ONNX file and the weights alike, in words."""
+    each = "a logit for background and for each of class_ids"
+    return f"{each}, then depth and nearness before the sigmoid" if network.apart else each
 
 
 def intended_use(facts: ExportFacts) -> str:

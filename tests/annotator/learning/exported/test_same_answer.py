@@ -12,6 +12,7 @@ from annotator.jobs import Job
 from annotator.learning import model_export
 from annotator.learning.exported.program import main
 from annotator.learning.model_export import export_model
+from annotator.learning.model_import import import_model
 from learners import LEARNERS
 from learners.progress import objects_file
 from learners.spec import Example
@@ -139,6 +140,14 @@ def test_an_exported_model_tells_the_same_objects_apart(
             assert np.array_equal(np.unique(mask), np.unique(wanted)), path
         found += int(wanted.max())
     assert found > 8, "objects that are everywhere one prove little"
+    other = Store(tmp_path / "other")
+    for name in ("zero", "one"):
+        other.add_class(name)
+    taken = import_model(other, other.rounds, "objects", tmp_path / "model")
+    assert taken.model_round is not None
+    card = read_card(other.rounds.folder(taken.model_round))
+    assert card.objects is not None and card.objects.class_ids == card.class_ids == (2,)
+    other.close()
 
 
 def numbered(examples: tuple[Example, ...]) -> tuple[Example, ...]:
