@@ -21,8 +21,8 @@ from annotator.cli.learn import fill_engine
 from annotator.text import sentence
 
 if TYPE_CHECKING:
-    from annotator.prompting.prompt_workers import PromptWorkers
     from annotator.prompting.remote_encoders import EncoderPool
+    from annotator.prompting.workers.prompt_workers import PromptWorkers
     from annotator.server_settings import ServerSettings
     from annotator.workflow import Workflow
     from storage.store import Store
@@ -62,7 +62,8 @@ def fill_open(command: Parser) -> None:
         "--prompt-workers",
         type=int,
         metavar="N",
-        help="processes that answer clicks; one a processor and at most 8 where left out, 0: in the server",
+        help="processes that answer clicks; where left out one a processor, at most 8 and as memory allows; 0: in the "
+        "server",
     )
     command.add_argument(
         "--serve",
@@ -101,7 +102,7 @@ def run_open(options: Options) -> int:
     check_data(options.data)
     if options.example:
         check_example(options.example)
-    from annotator.prompting.prompt_workers import make_prompt_workers
+    from annotator.prompting.workers.prompt_workers import make_prompt_workers
     from learners.engines import make_encoders
     from storage.lock import ProjectBusy
 

@@ -41,6 +41,7 @@ class ModelHandle:
 
     title: str
     load: LoadModel | None
+    load_here: LoadModel | None = None  # where it is another way for this machine's own worker
 
 
 class EmbeddingState:

@@ -24,7 +24,7 @@ from annotator.prompting.embedding_state import (
     first_line,
 )
 from annotator.prompting.remote_encoders import RemoteEncoders, RemoteEncoding
-from models.prompt import MaskPrediction, PromptModel, Prompts
+from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ class EmbeddingWorker:
         for thread in self._threads:
             thread.start()
 
-    def use(self, title: str, load: LoadModel | None) -> None:
+    def use(self, title: str, load: LoadModel | None, load_here: LoadModel | None = None) -> None:
         """Choose a model by how it is loaded, or none. What was queued for the last one is dropped."""
-        self._state.use(ModelHandle(title, load))
+        self._state.use(ModelHandle(title, load, load_here))
 
     def look(self, near: Sequence[SliceView], far: Iterable[SliceView] = ()) -> None:
         """Make these next, most urgent first, in place of all that waited; `far` comes when nothing else waits."""
@@ -86,11 +86,17 @@ class EmbeddingWorker:
         """By the chosen model where it has this picture's embedding, else by one whose encoding costs nothing."""
         with self._state.changed:
             model, why = self._state.model, self._why()
-        if model is not None:
-            embedding = self._cache.get(key_of(picture, model.model_id), model.model_id)
-            if embedding is not None:
-                return WorkerAnswer(model.predict(embedding, prompts), True, "")
+        embedding = self._embedding(picture, model)
+        if model is not None and embedding is not None:
+            return WorkerAnswer(model.predict(embedding, prompts), True, "")
         return WorkerAnswer(stand_in.predict(stand_in.encode(picture), prompts), False, why)
+
+    def embedding(self, picture: NDArray[np.uint8]) -> Embedding | None:
+        """What the chosen model made of this picture, if it is loaded and has been here."""
+        return self._embedding(picture, self.model)
+
+    def _embedding(self, picture: NDArray[np.uint8], model: PromptModel | None) -> Embedding | None:
+        return None if model is None else self._cache.get(key_of(picture, model.model_id), model.model_id)
 
     def why(self) -> str:
         """Why the chosen model may not be answering; "" where none is chosen."""
@@ -138,7 +144,7 @@ class EmbeddingWorker:
         assert chosen.load is not None
         self._state.loading(chosen)
         try:
-            model, problem = chosen.load(), ""
+            model, problem = (chosen.load_here or chosen.load)(), ""
         except (
             Exception
         ) as error:  # a wrong file, a missing package, no memory: the page says it, clicks go on

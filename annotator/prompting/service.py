@@ -2,38 +2,34 @@
 
 import importlib.util
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from annotator.jobs import Job
-from annotator.prompting.answering import Answerer, PackedAnswer, Question, StoredSlice, packed
+from annotator.prompting.answering import Answerer, PackedAnswer, Question, StoredSlice
+from annotator.prompting.embedded_answers import STAND_IN, EmbeddedAnswers
 from annotator.prompting.embedding_cache import EmbeddingCache
 from annotator.prompting.embedding_queue import SliceView, beside, neighbours
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.prompting.embedding_worker import EmbeddingWorker
-from annotator.prompting.prompt_workers import PromptWorkers
 from annotator.prompting.remote_encoders import EncoderPool, RemoteEncoding
 from annotator.prompting.selection import keep_choice, prompt_choice
+from annotator.prompting.shown_pictures import ShownPictures
 from annotator.prompting.speeds import Speeds, measuring
 from annotator.prompting.tuned_model import adapter_of, read_tuned
-from annotator.protocol.prompts import prompts_of
-from annotator.windowing import to_rgb
+from annotator.prompting.workers.in_worker import ModelFile
+from annotator.prompting.workers.prompt_workers import PromptWorkers
+from annotator.prompting.workers.worker_model import WorkerModel, in_workers
 from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptChoice, PromptModelEntry, load_tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
-from storage.arrays import SliceRef, plane, slice_shape
+from storage.arrays import SliceRef
 from storage.store import Store
 
-KEEP_SLICES = 8
 QUOTA_BYTES = 4_000_000_000  # 2,000 slices of the SAM family
 HEAD = 12  # slices of the queue that are made ahead
 AHEAD = 64  # slices made ahead in all, after those around the open one: far from the quota
@@ -62,25 +58,32 @@ class PromptService:
         encoders: EncoderPool | None = None,
         workers: PromptWorkers | None = None,
     ) -> None:
-        """`encoders`: elsewhere, to work ahead with; `workers`: where instant models answer, instead of in this
-        process. Both are closed with this."""
+        """`encoders`: elsewhere, to work ahead with; `workers`: where models answer, instead of in this process. Both
+        are closed with this."""
         self._store = store
         given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
         # Replaced as a whole, never changed: read without a lock.
         self._entries = {**PROMPT_MODELS, **given}
         self._checkpoint, self._workers = checkpoint, workers
         self._loaded: PromptChoice | None = None  # in the workers
-        # Protects the two below. A leaf: no other lock is taken inside it, though an instant model loads there.
+        # Protects the one below. A leaf: no other lock is taken inside it, though an instant model loads there.
         self._lock = threading.Lock()
         self._answerers: dict[str, Answerer] = {}
-        self._slices: OrderedDict[SliceView, NDArray[np.uint8]] = OrderedDict()
+        self._in_workers = (
+            False  # whether the chosen model needs embeddings and is to be opened in the workers
+        )
+        self._opened: WorkerModel | None = None  # there; only the thread of the embeddings opens one
+        self._pictures = ShownPictures(store)
         self._on_progress: OnProgress = lambda progress: None
         self._on_speed: OnSpeed = lambda: None
         self._queue_head: QueueHead = lambda count: ()
         self._speeds = Speeds(store, lambda: self._on_speed())
         cache = EmbeddingCache(store.workplace / "embeddings", QUOTA_BYTES)
         elsewhere = None if encoders is None else RemoteEncoding(encoders, self._ahead)
-        self._embeddings = EmbeddingWorker(cache, self._picture, self._worked, elsewhere)
+        self._embeddings = EmbeddingWorker(cache, self._pictures, self._worked, elsewhere)
+        self._embedded = EmbeddedAnswers(
+            self._pictures, self._embeddings, lambda: self._answerer(BUILT_IN).model
+        )
         self._chosen = BUILT_IN
         self._offer_tuned()
         self._begin(model)
@@ -100,6 +103,8 @@ class PromptService:
     def close(self) -> None:
         """Waits for the slice that is being embedded, and the answer that is being measured."""
         self._speeds.close()
+        if self._opened is not None:
+            self._opened.close()
         self._embeddings.close()
         if self._workers is not None:
             self._workers.close()
@@ -116,7 +121,7 @@ class PromptService:
             here = self._answerer(name)
             embedding = here.embedding(self._stored(ref, window))
             return PromptAnswer(here.model.predict(embedding, prompts), name)
-        picture = self._picture(SliceView(ref, window))
+        picture = self._pictures(SliceView(ref, window))
         answer = self._embeddings.answer(picture, prompts, self._answerer(BUILT_IN).model)
         return PromptAnswer(answer.prediction, name if answer.by_chosen else BUILT_IN, answer.why)
 
@@ -129,25 +134,14 @@ class PromptService:
         if elsewhere and not self._entries[name].instant:
             name = BUILT_IN
         if not self._entries[name].instant:
-            return [self._answer_slowly(question) for question in questions]
+            if self._workers is not None and self._in_workers:
+                return self._embedded.in_workers(self._workers, questions, name)
+            return [self._embedded.here(question, name) for question in questions]
         if self._workers is None:
             found = self._answerer(name).answer(questions)
         else:
             found = self._workers.answer(self._choice(name), questions)
         return [one if isinstance(one, Exception) else replace(one, model=name) for one in found]
-
-    def _answer_slowly(self, question: Question) -> PackedAnswer | Exception:
-        """By a model that needs an embedding, or by who answers while there is none."""
-        said, began = question.message, time.perf_counter()
-        ref = SliceRef(said.image, said.axis, said.index)
-        try:
-            shape = slice_shape(self._store.image(ref.image_id).shape, ref.axis)
-            prompts = prompts_of(said, question.payload, shape)
-            answer = self.predict(ref, said.window, prompts)
-        except Exception as error:
-            return error
-        ms = round((time.perf_counter() - began) * 1000, 1)
-        return replace(packed(question, prompts, answer.prediction, ms), model=answer.model, why=answer.why)
 
     def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
         """This slice is open now; the next click will be here or beside it."""
@@ -155,7 +149,7 @@ class PromptService:
         if self._entries[name].instant:
             self._get_ready(name, ref, window)
             return
-        self._answerer(BUILT_IN)  # loaded before the first click, not by it
+        self._load_stand_in()
         count = self._store.image(ref.image_id).shape[ref.axis]
         self._embeddings.look(neighbours(shown, count, direction))
 
@@ -177,6 +171,14 @@ class PromptService:
             self._loaded = choice
             workers.load(choice)
         self._speeds.request(name, lambda stop: None if stop() else workers.measure(choice))
+
+    def _load_stand_in(self) -> None:
+        """Before the first click, not by it."""
+        if self._workers is None or not self._in_workers:
+            self._answerer(BUILT_IN)
+        elif self._loaded != STAND_IN:
+            self._loaded = STAND_IN
+            self._workers.load(STAND_IN)
 
     def _choice(self, name: str) -> PromptChoice:
         """An instant model as it travels to workers."""
@@ -210,10 +212,32 @@ class PromptService:
         if not self._store.looking:
             self._keep(name)
         self._chosen = name
+        self._drop_opened()
         if entry.instant:
+            self._in_workers = False
             self._embeddings.use("", None)
         else:
-            self._embeddings.use(entry.title, partial(entry.factory, self._path(entry)))
+            self._use_embedding_model(name, entry)
+
+    def _use_embedding_model(self, name: str, entry: PromptModelEntry) -> None:
+        path, workers = self._path(entry), self._workers
+        self._in_workers = workers is not None and workers.have_room_for(path)
+        here = partial(self._open, name, ModelFile(entry.factory, path)) if self._in_workers else None
+        self._embeddings.use(entry.title, partial(entry.factory, path), here)
+
+    def _open(self, name: str, file: ModelFile) -> WorkerModel:
+        """In the thread of the embeddings. Raises what opening raises."""
+        assert self._workers is not None
+        self._opened = opened = in_workers(self._workers, file)
+        if self._chosen != name:  # who chose another one meanwhile may have found nothing to drop
+            self._drop_opened()
+        return opened
+
+    def _drop_opened(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None and self._workers is not None:
+            opened.close()
+            self._workers.forget()
 
     def use_tuned_layers(self) -> None:
         """The project has other tuned layers, or its first: they answer from now on where the built-in model did,
@@ -310,20 +334,6 @@ class PromptService:
             if name not in self._answerers:
                 self._answerers[name] = Answerer(self._entries[name].factory(None))
             return self._answerers[name]
-
-    def _picture(self, shown: SliceView) -> NDArray[np.uint8]:
-        """(H, W, 3) windowed RGB of a slice, the last few kept."""
-        with self._lock:
-            if shown in self._slices:
-                self._slices.move_to_end(shown)
-                return self._slices[shown]
-        ref = shown.ref
-        picture = to_rgb(plane(self._store.pixels(ref.image_id), ref.axis, ref.index), shown.window)
-        with self._lock:
-            self._slices[shown] = picture
-            while len(self._slices) > KEEP_SLICES:
-                self._slices.popitem(last=False)
-        return picture
 
 
 def list_models() -> list[dict[str, Any]]:

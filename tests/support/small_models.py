@@ -70,8 +70,8 @@ def small_sam(seed: int = 7) -> Any:
     return sam.eval()
 
 
-def tiny_sam() -> SamModel:
-    """The small SAM as a prompt model, the same in every process."""
+def tiny_sam(path: Path | None = None) -> SamModel:
+    """The small SAM as a prompt model, the same in every process, whatever file it is said to come from."""
     return SamModel(small_sam(), "tiny", CPU)
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import pytest
 
@@ -86,3 +86,26 @@ def test_a_worker_does_one_call_at_a_time_and_each_loads_what_all_need():
     loaded: list[int] = []
     team.each(loaded.append, 1)
     assert loaded == [1, 1]
+
+
+def test_while_one_worker_loads_the_others_answer():
+    workers = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+    team = WorkerTeam(workers)
+    began, go = threading.Semaphore(0), threading.Semaphore(0)
+    where: list[int] = []
+
+    def load() -> None:
+        where.append(threading.get_ident())
+        began.release()
+        assert go.acquire(timeout=20)
+
+    loading = threading.Thread(target=team.each_in_turn, args=(load,))
+    loading.start()
+    for _ in workers:
+        assert began.acquire(timeout=20)
+        assert team.call(threading.get_ident) != where[-1]
+        go.release()
+    loading.join(20)
+    assert len(set(where)) == 2
+    for worker in workers:
+        worker.shutdown()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from annotator.prompting.answering import KEPT_BYTES, Answerer, Question, StoredSlice, bytes_of
-from annotator.prompting.prompt_workers import GIVEN_UP, PromptWorkers, make_prompt_workers
 from annotator.prompting.service import PromptService
+from annotator.prompting.workers.prompt_workers import GIVEN_UP, PromptWorkers, make_prompt_workers
 from annotator.protocol.incoming import PredictMessage
 from annotator.workflow import Refused, Workflow
 from learners.engines import SerialExecutor, make_prompt_team

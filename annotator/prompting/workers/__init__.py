@@ -1,0 +1,1 @@
+"""Prompts answered in processes of their own."""
