@@ -19,9 +19,11 @@ import argparse
 import asyncio
 import contextlib
 import json
+import sqlite3
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,7 @@ import psutil
 from numpy.typing import NDArray
 from skimage import data as pictures
 
+from annotator.prompting.workers.prompt_workers import default_count
 from benchmarks.common import ROOT, Row, finish, percentile, table
 from benchmarks.load_people import LoadPlan, Person, Subject
 from learners.engines.worker_process import NICE
@@ -73,7 +76,8 @@ def measured(people: int, options: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
         subjects = make_project(root)
-        more = [] if options.workers is None else ["--prompt-workers", str(options.workers)]
+        count = default_count() if options.workers is None else options.workers
+        more = ["--prompt-workers", str(count)]
         learn = not options.no_learn
         server = start_server(
             root.parent, "--project", str(root), *more, learn=learn, tree=options.tree.resolve()
@@ -85,10 +89,12 @@ def measured(people: int, options: argparse.Namespace) -> list[Row]:
             seconds = 60 * options.minutes or options.seconds
             crowd = Crowd(server, LoadPlan(people, seconds, subjects), minutely=options.minutes > 0)
             asyncio.run(crowd.run())
-            name = f"{people} people" if people > 1 else "1 person"
-            return list(crowd.rows(name, "learner trains" if learn else "no learner"))
         finally:
             server.stop()
+        name = f"{people} people" if people > 1 else "1 person"
+        beside = "learner trains" if learn else "no learner"
+        lost = Row(name, beside, "labels lost", crowd.lost(root), crowd.saved)
+        return [*crowd.rows(name, beside), lost, *crowd.messages(name, beside)]
 
 
 class Crowd:
@@ -98,17 +104,19 @@ class Crowd:
         self._process, self._plan, self._minutely = psutil.Process(server.process.pid), plan, minutely
         self._people = [Person(number, server.address, plan) for number in range(plan.people)]
         self._shares: dict[str, float] = {}
-        self._megabytes = 0.0
+        self._megabytes, self._took = 0.0, 0.0
 
     async def run(self) -> None:
         own, began, before = time.process_time(), time.monotonic(), seconds_used(self._process)
         watching = asyncio.create_task(self._watch())
         await asyncio.gather(*(person.work() for person in self._people))
         watching.cancel()
-        took = time.monotonic() - began
+        self._took = time.monotonic() - began
         after = seconds_used(self._process)
-        self._shares = {name: (used - before.get(name, 0)) / took for name, used in sorted(after.items())}
-        self._shares["the people themselves"] = (time.process_time() - own) / took
+        self._shares = {
+            name: (used - before.get(name, 0)) / self._took for name, used in sorted(after.items())
+        }
+        self._shares["the people themselves"] = (time.process_time() - own) / self._took
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -120,7 +128,7 @@ class Crowd:
             await asyncio.sleep(60 if self._minutely else 2)
 
     def _say(self, seconds: float) -> None:
-        heard = sum(person.heard for person in self._people)
+        heard = sum(person.heard.total() for person in self._people)
         masks = sum(len(person.waits) for person in self._people)
         acks = sum(len(person.acknowledged) for person in self._people)
         print(
@@ -129,6 +137,22 @@ class Crowd:
             f"{masks} masks, {acks} labels saved",
             flush=True,
         )
+
+    @property
+    def saved(self) -> int:
+        return sum(len(person.saved) for person in self._people)
+
+    def lost(self, root: Path) -> int:
+        """Labels that the server said it has, and that its project does not know once the server has ended."""
+        rows = sqlite3.connect(root / "project.db").execute("SELECT client_id FROM labels")
+        return len(set().union(*(person.saved for person in self._people)) - {name for (name,) in rows})
+
+    def messages(self, name: str, beside: str) -> Iterator[Row]:
+        """What the server sent, by kind, for one person and minute."""
+        minutes = len(self._people) * self._took / 60
+        heard = sum((person.heard for person in self._people), Counter[str]())
+        for kind, count in heard.most_common():
+            yield Row(name, beside, f"messages a person and minute: {kind}", count / minutes, count)
 
     def rows(self, name: str, beside: str) -> Iterator[Row]:
         """What people waited, and what the processes took, as shares of one core."""
@@ -142,6 +166,7 @@ class Crowd:
         yield Row(name, beside, "answered share", len(waits) / max(1, asked), asked)
         yield Row(name, beside, "overtaken", sum(person.overtaken for person in self._people), asked)
         yield Row(name, beside, "refused", sum(person.refused for person in self._people), asked)
+        yield Row(name, beside, "reconnected", sum(person.reconnected for person in self._people))
         medians = [1000 * percentile(person.waits or [LONG_WAIT], 0.5) for person in self._people]
         yield Row(name, beside, "worst person's p50 ms", max(medians), len(medians))
         yield Row(name, beside, "starved", sum(starved(person) for person in self._people), len(medians))
@@ -194,14 +219,14 @@ def click_once(address: str, subject: Subject) -> None:
     place = {"image": subject.image, "axis": 0, "index": 0, "window": [0, 255]}
     browser.send({"t": "look", **place, "direction": 1})
     browser.send({"t": "predict", "seq": 1, **place, "points": [[50, 50]], "labels": [1]})
-    browser.wait("mask", seq=1)
+    browser.wait("mask", 300, seq=1)
     browser.close()
 
 
 def wait_for_round(server: RunningServer) -> None:
     """Until a learner trains."""
     browser = SocketClient(server.address)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         keep_distance(psutil.Process(server.process.pid))
         rounds = browser.http.get("/api/learn").json()["rounds"]
@@ -209,7 +234,7 @@ def wait_for_round(server: RunningServer) -> None:
             browser.close()
             return
         time.sleep(0.5)
-    raise SystemExit("no round began within two minutes")
+    raise SystemExit("no round began within five minutes")
 
 
 def make_project(root: Path) -> list[Subject]:

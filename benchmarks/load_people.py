@@ -1,16 +1,19 @@
 """The simulated people of `benchmarks.load`: websockets that click, wait, and label, and how long each wait was."""
 
 import asyncio
+import contextlib
 import random
 import struct
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
 from annotator.protocol.frames import pack, unpack
@@ -57,7 +60,9 @@ class Person:
     asked: int = 0
     overtaken: int = 0
     refused: int = 0
-    heard: int = 0
+    reconnected: int = 0
+    heard: Counter[str] = field(default_factory=Counter)  # messages by kind
+    saved: set[str] = field(default_factory=set)  # labels that the server said it has
     waits: list[float] = field(default_factory=list)
     acknowledged: list[float] = field(default_factory=list)
 
@@ -69,36 +74,47 @@ class Person:
         self._news = asyncio.Event()  # a mask came, or a refusal
 
     async def work(self) -> None:
-        """From the first image to the end of the time."""
+        """From the first image to the end of the time. A connection that breaks is made anew, as the page does."""
         until = time.monotonic() + self.plan.seconds
         async with httpx.AsyncClient(
             base_url=self.address, headers={"origin": self.address}, timeout=60
         ) as http:
-            await http.get("/", headers={"accept": "text/html"}, follow_redirects=True)
-            cookies = "; ".join(f"{c.name}={c.value}" for c in http.cookies.jar)
-            url = self.address.replace("http", "ws", 1) + "/api/live"
-            async with connect(
-                url,
-                additional_headers={"cookie": cookies},
-                origin=Origin(self.address),
-                max_size=None,
-                compression=None,
-                open_timeout=60,
-            ) as socket:
-                listening = asyncio.create_task(self._listen(socket))
-                await asyncio.sleep(
-                    self._random.uniform(0, THINK_SECONDS[1])
-                )  # nobody begins at the same moment
+            await _get(http, "/", headers={"accept": "text/html"}, follow_redirects=True)
+            await asyncio.sleep(self._random.uniform(0, THINK_SECONDS[1]))  # nobody begins at the same moment
+            while time.monotonic() < until:
+                try:
+                    await self._work_connected(http, until)
+                except (ConnectionClosed, OSError):
+                    self.reconnected += 1
+                    self._sent.clear()
+                    await asyncio.sleep(1)
+
+    async def _work_connected(self, http: httpx.AsyncClient, until: float) -> None:
+        cookies = "; ".join(f"{c.name}={c.value}" for c in http.cookies.jar)
+        async with connect(
+            self.address.replace("http", "ws", 1) + "/api/live",
+            additional_headers={"cookie": cookies},
+            origin=Origin(self.address),
+            max_size=None,
+            compression=None,
+            open_timeout=60,
+        ) as socket:
+            listening = asyncio.create_task(self._listen(socket))
+            try:
                 while time.monotonic() < until:
                     await self._label_image(http, socket, until)
                 await asyncio.sleep(1)
+            finally:
                 listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+                    await listening
 
     async def _label_image(self, http: httpx.AsyncClient, socket: ClientConnection, until: float) -> None:
         subject = self._random.choice(self.plan.subjects)
-        await http.get(f"/api/images/{subject.image}")
-        await http.get(f"/api/images/{subject.image}/pixels", params={"z0": 0, "z1": subject.shape[0]})
-        await http.get(f"/api/images/{subject.image}/labels", params={"z0": 0, "z1": subject.shape[0]})
+        whole = {"z0": 0, "z1": subject.shape[0]}
+        await _get(http, f"/api/images/{subject.image}")
+        await _get(http, f"/api/images/{subject.image}/pixels", params=whole)
+        await _get(http, f"/api/images/{subject.image}/labels", params=whole)
         await socket.send(pack({"t": "open", "image": subject.image}))
         for _ in range(self._random.randint(*OBJECTS)):
             if time.monotonic() > until:
@@ -156,12 +172,13 @@ class Person:
     async def _listen(self, socket: ClientConnection) -> None:
         async for frame in socket:
             assert isinstance(frame, bytes)
-            self.heard += 1
             message, payload = unpack(frame)
+            self.heard[message["t"]] += 1
             match message["t"]:
                 case "mask":
                     self._take(message, payload)
                 case "ack" if message["id"] in self._labels:
+                    self.saved.add(message["id"])
                     self.acknowledged.append(time.perf_counter() - self._labels.pop(message["id"]))
                 case "refused" if "seq" in message:
                     self.refused += self._sent.pop(message["seq"], None) is not None
@@ -178,3 +195,11 @@ class Person:
             start = best["offset"]
             self._shown = ShownMask(tuple(best["box"]), payload[start : start + best["bytes"]])
         self._news.set()
+
+
+async def _get(http: httpx.AsyncClient, path: str, **more: Any) -> None:
+    """Once more where the server closed the idle connection this very moment, as a browser does."""
+    try:
+        await http.get(path, **more)
+    except httpx.RemoteProtocolError:
+        await http.get(path, **more)
