@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 import uvicorn
 
-from annotator.prompting.prompt_workers import make_prompt_workers
 from annotator.prompting.service import PromptService
+from annotator.prompting.workers.prompt_workers import make_prompt_workers
 from annotator.server import App, assemble
 from annotator.server_settings import ServerSettings
 from annotator.workflow import Workflow
