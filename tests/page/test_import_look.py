@@ -1,6 +1,8 @@
 """The look before an import as a person uses it: read it, change what a value means, take it; in Chromium."""
 
+import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,3 +202,41 @@ def test_ten_thousand_files_scroll(page: Page) -> None:
     page.route("**/upload/0123456789abcdef/discard", lambda route: route.fulfill(json={}))
     page.keyboard.press("Escape")
     expect(look).to_be_hidden()
+
+
+def test_outlines_of_another_program_come_in_under_their_names_and_go_out_for_another(
+    page: Page, server: RunningServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "coco"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    picture = np.random.default_rng(60).integers(0, 255, (30, 40)).astype(np.uint8)
+    Image.fromarray(picture).save(folder / "images" / "outlined.png")
+    square = {"id": 1, "image_id": 1, "category_id": 200, "segmentation": [[3, 2, 9, 2, 9, 9, 3, 9]]}
+    content = {
+        "images": [{"id": 1, "file_name": "outlined.png", "width": 40, "height": 30}],
+        "annotations": [square, square | {"id": 2, "segmentation": [[6, 4, 20, 4, 20, 6, 6, 6]]}],
+        "categories": [{"id": 200, "name": "mitosis"}],
+    }
+    (folder / "labels" / "instances.json").write_text(json.dumps(content))
+    look = upload(page, folder)
+    row = look.get_by_role("option").filter(has_text="images/outlined.png")
+    expect(row).to_contain_text("labels/instances.json: outlined.png (COCO JSON)")
+    expect(look.get_by_role("textbox", name="Class of 200")).to_have_value("mitosis")
+    expect(look.get_by_text("6 pixels lie in two objects; the later object has them")).to_be_visible()
+    take(page, look, "1 imported, 1 masks as labels")
+    known, names = labelled(server, "outlined.png")
+    (mitosis,) = [n for n, name in names.items() if name == "mitosis"]
+    assert (known[2:9, 3:9] == mitosis).all() and np.count_nonzero(known) == 42 + 28 - 6
+    for usual in ("NIfTI volumes", "PNG masks", "COCO JSON"):
+        page.get_by_role("checkbox", name=usual).uncheck()
+    page.get_by_role("checkbox", name="GeoJSON for QuPath").check()
+    page.get_by_role("button", name="Export labels").click()
+    link = page.get_by_role("link", name="Download the export").first
+    expect(link).to_be_visible(timeout=SLOW)
+    with page.expect_download() as download:
+        link.click()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        features = json.loads(packed.read("qupath/outlined.geojson"))["features"]
+    assert {one["properties"]["classification"]["name"] for one in features} == {"mitosis"}
+    assert len(features) == 2
