@@ -2,7 +2,7 @@
 
 What was accepted says no more than the proposal did, and a model would be judged by its own masks. Such a slice is left
 out and does not become background. It is left out too where somebody corrected it: outlines that nobody touched are
-still the model's (measured in docs/measured/calibration.md). Cleared and drawn anew it counts.
+still the model's, and in a volume the worst slices are the ones that people correct. Cleared and drawn anew it counts.
 """
 
 from collections import defaultdict
