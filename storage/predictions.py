@@ -162,7 +162,7 @@ class Predictions:
                     (classes, confidence), ("classes", "confidence"), kept, strict=True
                 ):
                     _put(source, self._path(uid, name))
-                    _link(was, _before(self._path(uid, name)))
+                    link_or_copy(was, _before(self._path(uid, name)))
         except FileNotFoundError:
             self._remove_files(uid)
             return None
@@ -174,13 +174,13 @@ class Predictions:
             return row
         uid = uuid.uuid4().hex
         for name, was in zip(("classes", "confidence"), row.uncorrected, strict=True):
-            _link(was, self._path(uid, name))
+            link_or_copy(was, self._path(uid, name))
         return self._swapped(row, uid)
 
     def _swapped(self, row: PredictionRow, uid: str) -> PredictionRow | None:
         """The same row with other files, as the newest; its objects stay its own."""
         if row.objects_path is not None:
-            _link(row.objects_path, self._path(uid, "objects"))
+            link_or_copy(row.objects_path, self._path(uid, "objects"))
         with self._db.transaction() as tables:
             found = list(tables.query("select * from predictions where id = ?", [row.id]))
             if found:
@@ -282,7 +282,8 @@ def _before(path: Path) -> Path:
     return path.with_name(f"{uid}.uncorrected-{name}.{end}")
 
 
-def _link(source: Path, path: Path) -> None:
+def link_or_copy(source: Path, path: Path) -> None:
+    """Another name for a file that never changes. Raises FileNotFoundError."""
     try:
         os.link(source, path)
     except FileNotFoundError:

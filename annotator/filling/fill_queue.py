@@ -1,4 +1,4 @@
-"""Which volumes wait to be filled or redrawn, and which one is being filled."""
+"""Which volumes wait to be filled, and which one is being filled."""
 
 import threading
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ class FillQueue:
         self._changed = threading.Condition()
         self._waiting: list[int] = []  # the one asked for last is filled first
         self._undecided: list[int] = []  # filled; asked about once nothing waits
-        self._redraws: dict[int, str] = {}  # image -> the producer whose proposal is to get new outlines
         self._running: int | None = None
         self._deciding = False
         self._busy = False  # from the taking of an image until its outcome is published
@@ -41,11 +40,6 @@ class FillQueue:
             self._superseded = self._superseded or self._deciding or self._running == image_id
             self._changed.notify_all()
             return True
-
-    def ask_redraw(self, image_id: int, producer: str) -> None:
-        """With its next fill."""
-        with self._changed:
-            self._redraws[image_id] = producer
 
     def close(self) -> None:
         """What runs is to end, and nothing is taken any more."""
@@ -88,15 +82,6 @@ class FillQueue:
                 return NextFill(self._undecided.pop(), decides=True)
             self._running = self._waiting.pop()
             return NextFill(self._running, decides=False)
-
-    def take_redraw(self, image_id: int) -> str | None:
-        with self._changed:
-            return self._redraws.pop(image_id, None)
-
-    def keep_redraw(self, image_id: int, producer: str) -> None:
-        """One that was cut short is tried again, unless another is asked for."""
-        with self._changed:
-            self._redraws.setdefault(image_id, producer)
 
     @property
     def superseded(self) -> bool:

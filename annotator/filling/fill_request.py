@@ -15,7 +15,7 @@ from learners.propagate.fused import TRUST
 from learners.propagate.process import FillBefore, FillSpec, PriorFiles
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 from storage.fold import Folded
-from storage.predictions import PredictionRow
+from storage.predictions import PredictionRow, link_or_copy
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
@@ -57,12 +57,21 @@ class FillRequests:
         return AskedFill(spec, rows, folded.rev)
 
     def redraw(self, row: PredictionRow) -> FillSpec:
-        """New outlines for this proposal."""
+        """New outlines for this proposal as it stands, whatever a fill corrects in it meanwhile. Raises
+        FileNotFoundError where that is done already."""
         spec = self._spec(self._store.image(row.image_id), REDRAWN, ())
-        files = PriorFiles(
-            row.classes_path, row.confidence_path, trust_in(row), spec.classes_to, spec.confidence_to
+        classes, confidence = (
+            path.with_name(f"prior-{path.name}") for path in (spec.classes_to, spec.confidence_to)
         )
-        return replace(spec, redraws=files, seconds=REDRAW_SECONDS)
+        files = PriorFiles(classes, confidence, trust_in(row), spec.classes_to, spec.confidence_to)
+        spec = replace(spec, redraws=files, seconds=REDRAW_SECONDS)
+        try:
+            link_or_copy(row.classes_path, classes)
+            link_or_copy(row.confidence_path, confidence)
+            return spec
+        except BaseException:
+            remove_files(spec)
+            raise
 
     def _going_on(self, spec: FillSpec, labels: list[LabelRow]) -> FillSpec:
         """With the fill on screen, where labels alone are laid over it."""
@@ -106,10 +115,12 @@ class FillRequests:
         return FillBefore(last.classes_path, last.confidence_path, found)
 
 
-def written_by(spec: FillSpec) -> list[Path]:
-    """The files of a request and of its answer, to be removed when it is over."""
+def remove_files(spec: FillSpec) -> None:
+    """Those of a request and of its answer, when it is over."""
     priors = [path for files in spec.priors for path in (files.classes_to, files.confidence_to)]
-    return [spec.known, spec.classes_to, spec.confidence_to, *priors]
+    redrawn = [spec.redraws.classes, spec.redraws.confidence] if spec.redraws else []
+    for path in (spec.known, spec.classes_to, spec.confidence_to, *priors, *redrawn):
+        path.unlink(missing_ok=True)
 
 
 def priors_of(store: Store, image_id: int) -> list[PredictionRow]:

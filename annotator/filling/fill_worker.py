@@ -2,40 +2,28 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
+from annotator.filling.failures import failed
 from annotator.filling.fill_queue import FillQueue, NextFill
-from annotator.filling.fill_request import REDRAWN, AskedFill, FillRequests, priors_of, written_by
+from annotator.filling.fill_request import AskedFill, FillRequests, priors_of, remove_files
+from annotator.filling.redraws import Redraws, slowly
+from annotator.filling.volume_filler import VolumeFiller
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol import outgoing
 from annotator.protocol.outgoing import FillState, Message
-from annotator.text import error_sentence
 from learners.propagate import PROPAGATORS, PropagationCancelled
 from learners.propagate.labels_alone import MIN_SLICES
-from learners.propagate.process import FillDone, FillFailed, FillSpec, ProcessFiller
+from learners.propagate.process import FillDone, FillSpec, ProcessFiller
 from learners.propagate.redrawn import TOO_THICK, redrawable
-from storage.arrays import TornFile
-from storage.database import StorageFull
 from storage.predictions import NewPrediction, PredictionRow
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 DEFAULT = "random_walker"
-PROGRESS_SECONDS = 0.5  # fills that are over sooner show no progress
 NOTHING: Message = {"state": "none"}  # nothing is filled
-
-
-class VolumeFiller(Protocol):
-    """`learners.propagate.process.ProcessFiller`, or `Filler` in tests."""
-
-    def fill(
-        self, spec: FillSpec, cancelled: Callable[[], bool], progress: Callable[[float], None]
-    ) -> FillDone: ...
-
-    def close(self) -> None: ...
 
 
 class FillWorker:
@@ -47,17 +35,21 @@ class FillWorker:
         folds: LabelCache,
         filler: VolumeFiller | None = None,
         *,
+        redrawer: VolumeFiller | None = None,
         publish: Callable[[Message], None] = lambda message: None,
     ) -> None:
-        """`publish` is called from the worker's thread with each `fill` message."""
+        """`publish` is called from the threads of the fills with each `fill` message."""
         self._store, self._folds, self._publish = store, folds, publish
         self._filler: VolumeFiller = filler or ProcessFiller()
         self._queue, self._requests = FillQueue(), FillRequests(store, folds)
+        redrawer = redrawer or ProcessFiller()
+        self._redraws = Redraws(store, self._requests, redrawer, announce=self._announce, added=self.refresh)
         self._starting = threading.Lock()  # protects the one below; a leaf
         self._thread: threading.Thread | None = None
 
     def close(self) -> None:
         """Stop what runs and wait for it; nothing starts any more."""
+        self._redraws.close()
         self._queue.close()
         with self._starting:
             thread = self._thread
@@ -103,8 +95,8 @@ class FillWorker:
             raise LookupError("There is no proposal to redraw; label an object on one slice first.")
         if not image.is_volume or not redrawable(image.shape, image.spacing_mm or (1.0, 1.0, 1.0)):
             raise ValueError(TOO_THICK)
-        self._queue.ask_redraw(image_id, producer)
-        self.refresh(image_id)
+        if not self._store.looking:
+            self._redraws.ask(image_id, producer)
 
     def catch_up(self, image_id: int) -> None:
         """Somebody opened this image: fill it if its fill is behind its labels, as after a crash or an import.
@@ -124,16 +116,16 @@ class FillWorker:
 
     def idle(self, seconds: float) -> bool:
         """Wait until nothing is left to fill; False where that takes longer."""
-        return self._queue.idle(seconds)
+        return self._redraws.idle(seconds) and self._queue.idle(seconds)
 
     @property
     def waiting(self) -> int:
-        """How many volumes wait to be filled or are being filled."""
-        return self._queue.waiting
+        """How many volumes wait to be filled or redrawn, or are at it."""
+        return self._queue.waiting + self._redraws.waiting
 
     def under_way(self, image_id: int) -> bool:
-        """Whether this image waits to be filled or is being filled."""
-        return self._queue.under_way(image_id)
+        """Whether this image waits to be filled or redrawn, or is at it."""
+        return self._queue.under_way(image_id) or self._redraws.under_way(image_id)
 
     # in the worker's thread
 
@@ -148,35 +140,13 @@ class FillWorker:
     def _outcome(self, taken: NextFill) -> Message | None:
         """Fill this volume; what to announce, None where a newer label ended it or nothing changed."""
         try:
-            self._redraw(taken.image_id)
             return self._fill(taken)
         except PropagationCancelled:
             if taken.decides:
                 self._queue.decide_later(taken.image_id)
             return None
-        except (FillFailed, StorageFull, TornFile, OSError, ValueError, LookupError) as error:
-            return {"state": "failed", "message": error_sentence(error)}
-        except Exception:
-            log.exception("a fill failed")
-            return {"state": "failed", "message": "The fill failed; see the server's log."}
-
-    def _redraw(self, image_id: int) -> None:
-        """Add the proposal with new outlines, where somebody asked for it."""
-        producer = self._queue.take_redraw(image_id)
-        row = self._store.predictions.newest(image_id, producer) if producer else None
-        if producer is None or row is None:
-            return
-        newest, spec = self._store.newest_label(image_id, tags=False), self._requests.redraw(row)
-        try:
-            self._announce(image_id, "running", producer=REDRAWN, progress=0.0)
-            self._run(spec)
-            files = spec.classes_to, spec.confidence_to
-            self._store.predictions.add(NewPrediction(image_id, REDRAWN, "predicted", newest, *files))
-        except PropagationCancelled:
-            self._queue.keep_redraw(image_id, producer)
-            raise
-        finally:
-            _remove(spec)
+        except Exception as error:
+            return failed(error)
 
     def _fill(self, taken: NextFill) -> Message | None:
         image_id = taken.image_id
@@ -195,7 +165,7 @@ class FillWorker:
             done = self._run(spec)
             return None if done.unchanged else self._filled(asked, done)
         finally:
-            _remove(spec)
+            remove_files(spec)
 
     def _asked(self, taken: NextFill) -> AskedFill | None:
         producer = self.propagator
@@ -205,7 +175,10 @@ class FillWorker:
             return self._requests.fill(taken.image_id, producer, decides=taken.decides)
 
     def _run(self, spec: FillSpec) -> FillDone:
-        return self._filler.fill(spec, lambda: self._queue.superseded, self._progress(spec))
+        told = slowly(
+            lambda share: self._announce(spec.image_id, "running", producer=spec.propagator, progress=share)
+        )
+        return self._filler.fill(spec, lambda: self._queue.superseded, told)
 
     def _filled(self, asked: AskedFill, done: FillDone) -> Message:
         """Record what was corrected and filled; what to announce."""
@@ -233,17 +206,6 @@ class FillWorker:
             "prediction": row.id,
         }
 
-    def _progress(self, spec: FillSpec) -> Callable[[float], None]:
-        told_at = time.monotonic()
-
-        def progress(share: float) -> None:
-            nonlocal told_at
-            if time.monotonic() - told_at > PROGRESS_SECONDS:
-                told_at = time.monotonic()
-                self._announce(spec.image_id, "running", producer=spec.propagator, progress=round(share, 3))
-
-        return progress
-
     def _remove_others(self, image_id: int, keep: str | None) -> None:
         for row in self._store.predictions.of(image_id):
             if row.kind == "propagated" and row.producer != keep:
@@ -255,8 +217,3 @@ class FillWorker:
 
 def _corrected(rows: Iterable[PredictionRow]) -> bool:
     return all(row.uncorrected[0] != row.classes_path for row in rows)
-
-
-def _remove(spec: FillSpec) -> None:
-    for path in written_by(spec):
-        path.unlink(missing_ok=True)

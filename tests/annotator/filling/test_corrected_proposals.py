@@ -28,7 +28,7 @@ from storage.store import Store
 from tests.conftest import drawn
 
 SHAPE, SPACING = (18, 29, 40), (2.0, 1.0, 1.0)
-SECONDS = 60
+SECONDS = 300  # for fills that take one, on a crowded machine
 GUIDED = 10  # the slice that shows both classes
 ONE_CLASS = 5  # a slice that shows the first alone
 
@@ -78,7 +78,7 @@ class Project:
             store.add_class(name)
         (volume, self.truth), (picture, self.flat) = scan_of(SHAPE, "volume"), scan_of((1, 40, 60), "picture")
         self.image, self.picture = store.add_image(volume), store.add_image(picture)
-        self.fills = FillWorker(store, self.folds, Filler())
+        self.fills = FillWorker(store, self.folds, Filler(), redrawer=Filler())
 
     def propose(self, classes: NDArray[np.uint8], producer: str = "atlas", image: int = 0) -> PredictionRow:
         """A learner's proposal, as a round publishes it."""

@@ -1,6 +1,7 @@
 """A wrong part of a proposal is mended in the whole volume before anybody accepts it, and just so when it is."""
 
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,12 +16,14 @@ from annotator.prompting.wrong_part import wrong_parts
 from annotator.protocol.frames import pack_bits
 from annotator.protocol.incoming import MendMessage
 from annotator.workflow import Workflow
+from learners.propagate.process import Filler
 from models.prompt import MaskPrediction
 from storage.arrays import BACKGROUND, UNLABELLED, SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
 from tests.annotator.filling.test_corrected_proposals import (
     GUIDED,
+    SECONDS,
     SHAPE,
     Project,
     dice,
@@ -190,6 +193,38 @@ def test_new_outlines_stand_beside_the_old_ones_and_labels_are_laid_over_them(pr
     project.label(0, GUIDED, np.where(project.truth[GUIDED] == 1, 1, UNLABELLED).astype(np.uint8))
     assert (project.of(REDRAWN).classes()[GUIDED][project.truth[GUIDED] == 1] == 1).all()
     assert mean_dice(project.of("random_walker").classes(), project.truth) > 0.85
+
+
+class Gated(Filler):
+    """Redraws when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fill(self, spec, cancelled, progress):
+        self.began.release()
+        assert self.go.acquire(timeout=60)
+        return super().fill(spec, cancelled, progress)
+
+
+def test_volumes_are_filled_while_one_is_redrawn_and_asking_again_does_not_begin_it_anew(project: Mended):
+    project.fills._redraws._filler = gated = Gated()
+    project.propose(like_an_atlas(project.truth, 0.75))
+    project.fills.redraw(project.image, "atlas")
+    assert gated.began.acquire(timeout=60)
+    project.fills.redraw(project.image, "atlas")
+    assert project.fills.under_way(project.image)
+    label = drawn(SliceRef(project.image, 0, GUIDED), project.truth[GUIDED].copy())
+    project.folds.add(project.store.add_label(label), label.patch)
+    project.fills.refresh(project.image)
+    assert project.fills._queue.idle(SECONDS)
+    assert mean_dice(project.of("random_walker").classes(), project.truth) > 0.5
+    assert project.store.predictions.newest(project.image, REDRAWN) is None
+    gated.go.release()
+    assert project.fills.idle(SECONDS) and not gated.began.acquire(blocking=False)
+    drawn_over = project.of(REDRAWN).classes()[GUIDED] == project.truth[GUIDED]
+    assert drawn_over[project.truth[GUIDED] > 0].all(), "labels of meanwhile are laid over it"
 
 
 def test_what_cannot_be_redrawn_says_why(project: Mended):
