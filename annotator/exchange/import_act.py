@@ -21,7 +21,8 @@ def as_one_act(store: Store, shown: str, what: str = "labels") -> Iterator[None]
             added = [c.id for c in store.classes() if c.id not in before]
             if brought or labelled or store.acts.get(act).facts:
                 told = [_counted(brought, "image")] if brought or what == "labels" else []
-                told.append(f"{what} on {_counted(labelled, 'image')}")
+                if labelled or not told:
+                    told.append(f"{what} on {_counted(labelled, 'image')}")
                 store.acts.note(act, f"Imported {shown}: {', '.join(told)}", classes=added)
             else:
                 store.acts.forget(act)

@@ -50,7 +50,7 @@ class ImportReport:
     def message(self) -> str:
         parts = [f"{len(self.added)} imported"]
         if self.labelled:
-            parts.append(f"{len(self.labelled)} masks as labels")
+            parts.append(f"{count_of(len(self.labelled), 'mask')} as labels")
         if self.replaced:
             parts.append(f"{self.replaced} of them in place of earlier ones")
         if self.known:

@@ -151,14 +151,31 @@ def test_a_copy_joins_the_image_that_is_here_unless_somebody_keeps_both(
     expect(proposed).to_be_checked()
     row = look.get_by_role("option").filter(has_text="images/copy.png")
     expect(row).to_contain_text("it has the same pixels as set/images/41.png, which is in the project")
-    take(page, look, "0 imported, 1 masks as labels, 1 with the pixels of another image and taken as it")
+    take(page, look, "0 imported, 1 mask as labels, 1 with the pixels of another image and taken as it")
     known, _ = labelled(server, "41.png")
     assert np.array_equal(known, np.where(VALUES == 255, 0, VALUES))
     look = upload(page, copy)
     look.get_by_role("radio", name="Each is an image of its own").check()
-    take(page, look, "1 imported, 1 masks as labels")
+    take(page, look, "1 imported, 1 mask as labels")
     known, _ = labelled(server, "copy.png")
     assert np.array_equal(known, np.where(VALUES == 2, 2, 0))
+
+
+def test_a_look_stays_open_while_another_import_runs(
+    page: Page, server: RunningServer, watch: PageWatch, tmp_path: Path
+) -> None:
+    watch.expected.append("409")
+    look = upload(page, data_set(tmp_path / "set", 50, VALUES))
+    busy = {"error": "Another import is running; wait for it, or stop it."}
+    page.route("**/finish", lambda route: route.fulfill(status=409, json=busy), times=1)
+    look.get_by_role("textbox", name="Class of 1").fill("vessel")
+    page.keyboard.press("Enter")
+    expect(look.get_by_role("alert")).to_have_text(busy["error"])
+    expect(look.get_by_role("textbox", name="Class of 1")).to_have_value("vessel")
+    take(page, look, "3 imported, 2 masks as labels, 1 left out")
+    expect(look).to_be_hidden()
+    _, names = labelled(server, "51.png")
+    assert "vessel" in names.values()
 
 
 def take(page: Page, look: Locator, told: str) -> None:

@@ -5,7 +5,7 @@
 
 import { call } from "../../net/api.js";
 import { session } from "../../state/session.js";
-import { element } from "../../ui/dom.js";
+import { element, setText } from "../../ui/dom.js";
 import { closeButton, show } from "../../ui/dialogs.js";
 import { toast } from "../../ui/toasts.js";
 import { imageList } from "./images.js";
@@ -33,17 +33,28 @@ function ask(batch, look) {
     element("kbd", {}, "Enter"),
   );
   const body = element("form.sw-look-form", { method: "dialog" });
+  const fault = element("p.sw-look-fault", { role: "alert" });
   let taken = false;
-  body.addEventListener("submit", () => {
-    taken = true;
-    void start(batch, {
+  body.addEventListener("submit", async (event) => {
+    event.preventDefault(); // what was decided stays in sight until the server has taken it
+    take.disabled = true;
+    const refusal = await start(batch, {
       masks: families.map(({ chosen }) => chosen()).filter(Boolean),
       copies: copies?.querySelector(":checked").value ?? "",
       take_headers: headers.checked,
     });
+    take.disabled = false;
+    setText(fault, refusal);
+    taken = !refusal;
+    if (taken) dialog.close();
+    else take.focus();
   });
   const choices = [copies, look.headers ? headerChoice(look.headers, headers) : null];
-  body.append(head(dialog, look), middle(batch, look, families, choices), foot(dialog, take));
+  body.append(
+    head(dialog, look),
+    middle(batch, look, families, choices),
+    foot(dialog, take, fault),
+  );
   dialog.append(body);
   dialog.addEventListener("close", () => taken || void discard(batch));
   show(dialog);
@@ -133,22 +144,24 @@ function lines(title, texts, open) {
 
 const MOST_LINES = 200;
 
-function foot(dialog, take) {
+function foot(dialog, take, fault) {
   const cancel = element(
     "button.sw-button",
     { type: "button", onclick: () => dialog.close() },
     "Cancel",
     element("kbd", {}, "Esc"),
   );
-  return element("footer.sw-row.end", {}, cancel, take);
+  return element("footer.sw-row.end", {}, fault, cancel, take);
 }
 
+/** "" where the import began, else why not: another one may be running. */
 async function start(batch, said) {
   try {
     await call(`/api/upload/${batch}/finish`, said);
     session.refresh();
+    return "";
   } catch (error) {
-    toast(error.message, "error");
+    return error.message;
   }
 }
 
