@@ -257,9 +257,11 @@ class Rounds:
         return {row["image_id"]: row["first"] for row in self._db.rows(sql)}
 
     def label_kinds(self) -> dict[str, int]:
-        """How many live events say classes (patch), are a tight box (boxes), complete a slice (complete), are tags."""
+        """How many live events say classes (patch), number an object (numbered), are a tight box (boxes), complete a
+        slice (complete), are tags."""
         sql = """select coalesce(sum(kind = 'patch'), 0) as patch, coalesce(sum(kind = 'complete'), 0) as complete,
                  coalesce(sum(json_extract(prompts, '$.box_of') is not null), 0) as boxes,
+                 coalesce(sum(kind = 'patch' and instance > 0), 0) as numbered,
                  coalesce(sum(kind = 'tag'), 0) as tags
                  from labels where live"""
         return dict(self._db.rows(sql)[0])

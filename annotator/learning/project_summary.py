@@ -30,6 +30,7 @@ def summarize_project(store: Store, rounds: Rounds, settings: LearnSettings) -> 
         complete_slices=kinds["complete"],
         drawn=kinds["patch"],
         boxes=kinds["boxes"],
+        numbered=kinds["numbered"],
         tags=kinds["tags"],
         alike=volumes_look_alike(tuple(row.path for row in rows if row.is_volume)),
         has_gpu=settings.device != "cpu" and has_gpu(),

@@ -391,6 +391,11 @@ def test_the_app_chooses_a_learner_and_says_why():
     assert choose(replace(summary, has_gpu=True)).learner == "unimatch"
     assert choose(replace(summary, has_gpu=True, dice=0.5)).learner == "supervised"
     assert choose(replace(summary, boxes=40)).learner == "weak"
+    assert choose(replace(summary, numbered=30)).learner == "objects"
+    assert choose(replace(summary, numbered=20)).learner == "supervised"
+    assert choose(replace(summary, numbered=30, volumes=100)).learner != "objects", (
+        "measured on pictures alone"
+    )
     assert choose(replace(summary, complete_slices=0)).learner == "weak"
     sparse = replace(summary, volumes=100, complete_slices=20)
     assert choose(sparse).learner == "propagated" and "20 complete slices in 10" in choose(sparse).why
