@@ -45,6 +45,7 @@ def test_numbers_of_labels_reach_the_round(store: Store):
     numbers, known = open_npy(example.numbers), open_npy(example.known)
     assert set(np.unique(numbers)) == {0, 7, 9} and numbers[0, 5, 3] == 7 and numbers[0, 5, 8] == 9
     assert (known == 1).sum() == 75 and numbers.dtype == np.uint16
+    assert store.rounds.label_kinds()["numbered"] == 2 and store.rounds.label_kinds()["patch"] == 3
 
 
 def test_a_target_of_before_is_made_again_with_numbers_and_old_files_go(store: Store):
