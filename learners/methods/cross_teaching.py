@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from learners.methods.desco import own_planes
+from learners.patches.pools import Pools
 from learners.spec import Unready
-from learners.training.data import Pools
 from learners.training.losses import Sample
 from learners.training.plan import Plan
 from learners.training.targets import LIFE, up

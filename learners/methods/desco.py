@@ -15,7 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from learners.training.data import Pools
+from learners.patches.pools import Pools
+from learners.training.augment import normal_like
 from learners.training.losses import Sample, cross_entropy
 from learners.training.plan import Plan
 from learners.training.targets import LIFE, up
@@ -67,7 +68,7 @@ def exchanged(peer: UNet, unlabelled: Sample, plan: Plan, grown: float, rng: Gen
 def noised(x: Tensor, rng: Generator) -> Tensor:
     """(B, C, *S) with noise of a tenth of each patch's spread."""
     spread = x.flatten(1).std(1).view(-1, *[1] * (x.dim() - 1))
-    return x + (torch.randn(x.shape, generator=rng).to(x) * NOISE).clamp(-CLIP, CLIP) * spread
+    return x + (normal_like(x, rng) * NOISE).clamp(-CLIP, CLIP) * spread
 
 
 def entropy(p: Tensor) -> Tensor:

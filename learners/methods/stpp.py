@@ -30,7 +30,7 @@ def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> li
 
 def cutout(sample: Sample, context: StepContext) -> Sample:
     """A hole of 2 to 40 per cent in every other image; nothing is learned inside it."""
-    keep = cutmix_masks(len(sample), tuple(sample.y.shape[1:]), context.rng).to(sample.w.device)
+    keep = cutmix_masks(sample, context.rng)
     keep[1::2] = 1
     fill = sample.x.mean(list(range(2, sample.x.dim())), keepdim=True)
     x = sample.x * keep[:, None] + fill * (1 - keep[:, None])
@@ -38,4 +38,4 @@ def cutout(sample: Sample, context: StepContext) -> Sample:
 
 
 def make() -> Recipe:
-    return Recipe(mix=mix, select=select, source="pseudo")
+    return Recipe(mix=mix, select=select, source="pseudo", weight=1.0)

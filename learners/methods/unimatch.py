@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from learners.methods.supervised import labelled_part
 from learners.training.losses import Sample
-from learners.training.mix import cutmix_masks, paste
+from learners.training.mix import cutmix
 from learners.training.trainer import Part, Recipe, StepContext
 from models.networks import Noise
 
@@ -26,8 +26,7 @@ def select(unlabelled: Sample, probabilities: Tensor, context: StepContext) -> S
     conf_u_w, mask_u_w = probabilities.max(1)
     conf_u_w = torch.nan_to_num(conf_u_w)
     sure = conf_u_w >= TAU
-    if float(sure.float().mean()) < FEW:
-        sure = conf_u_w >= EASY_TAU
+    sure = torch.where(sure.float().mean() < FEW, conf_u_w >= EASY_TAU, sure)
     return replace(unlabelled, y=mask_u_w, w=sure.float() * unlabelled.v)
 
 
@@ -37,7 +36,7 @@ def mix(labelled: Sample, unlabelled: Sample | None, context: StepContext) -> li
     if unlabelled is not None:
         for stream in (1, 2):
             img_u_s = context.views.strong(unlabelled, context.rng)
-            parts.append(Part(_cutmix_u(img_u_s, context.rng), context.weight / 2, stream))
+            parts.append(Part(cutmix(img_u_s, context.rng), context.weight / 2, stream))
     return parts
 
 
@@ -68,19 +67,9 @@ def _masked(features: Tensor, masks: tuple[Tensor, Tensor], parts: list[Part]) -
         masks[part.stream - 1] if part.stream else torch.ones(len(part.sample), features.shape[1])
         for part in parts
     ]
-    mask = torch.cat(rows).to(features)
+    mask = torch.cat(rows).to(features.device, features.dtype, non_blocking=True)
     return features * mask.view(*mask.shape, *[1] * (features.dim() - 2))
 
 
-def _cutmix_u(img_u_s: Sample, rng: Generator) -> Sample:
-    """Boxes of the next image of the batch; a batch of one has no partner and stays as it is."""
-    if len(img_u_s) < 2:
-        return img_u_s
-    partner = img_u_s.of(torch.roll(torch.arange(len(img_u_s)), 1))
-    keep = cutmix_masks(len(img_u_s), tuple(img_u_s.y.shape[1:]), rng)
-    keep[torch.rand(len(img_u_s), generator=rng) < 0.5] = 1
-    return paste(img_u_s, partner, keep.to(img_u_s.w.device))
-
-
 def make() -> Recipe:
-    return Recipe(mix=mix, select=select, noise=noise, average=0.996)
+    return Recipe(mix=mix, select=select, noise=noise, weight=1.0, average=0.996)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learners.prediction.metrics import NO_SCORE
 from storage.arrays import Box3
@@ -17,11 +18,12 @@ class SnapshotEnsemble:
         self._both = np.zeros((snapshots, classes), np.int64)
         self._either = np.zeros((snapshots, classes), np.int64)
 
-    def add(self, at: Box3, p: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> None:
-        """One tile: (K, z, y, x) probabilities of the network and of each snapshot."""
+    def add(self, at: Box3, p: Tensor, others: Sequence[Tensor]) -> None:
+        """One tile: (K, z, y, x) probabilities of the network and of each snapshot, on one device."""
         gain = mutual_information([p, *others])
         for axis in range(3):
-            self.information[axis][at[axis]] += gain.sum(tuple(a for a in range(3) if a != axis))
+            along = gain.sum(tuple(a for a in range(3) if a != axis))
+            self.information[axis][at[axis]] += along.double().cpu().numpy()
         best, kinds = p.argmax(0), range(len(p))
         for row, each in enumerate(other.argmax(0) for other in others):
             self._both[row] += [int(((best == c) & (each == c)).sum()) for c in kinds]
@@ -33,19 +35,19 @@ class SnapshotEnsemble:
         return float(np.mean([_mean_iou(b, e) for b, e in zip(self._both[:, 1:], self._either[:, 1:])]))
 
 
-def mutual_information(members: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def mutual_information(members: Sequence[Tensor]) -> Tensor:
     """BALD (Houlsby et al., 2011; Gal et al., 2017): entropy of the mean less the mean entropy, nats, 0 or more.
 
     (K, ...) probabilities of each member -> (...). It is high where members are sure of different things, and 0 where
     all are unsure alike: noise that no label will take away.
     """
-    mean = np.mean(members, axis=0)
-    inside = np.mean([_entropy(p) for p in members], axis=0)
-    return np.asarray(np.maximum(_entropy(mean) - inside, 0), np.float32)
+    mean = sum(members[1:], members[0]) / len(members)
+    entropies = [_entropy(p) for p in members]
+    return (_entropy(mean) - sum(entropies[1:], entropies[0]) / len(members)).clamp_min(0)
 
 
-def _entropy(p: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(-(p * np.log(np.maximum(p, 1e-8))).sum(0), np.float32)
+def _entropy(p: Tensor) -> Tensor:
+    return -(p * p.clamp_min(1e-8).log()).sum(0)
 
 
 def _mean_iou(both: NDArray[np.int64], either: NDArray[np.int64]) -> float:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from learners.prediction.committee import Committee
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
-from learners.prediction.predict import Files, Predictor, Sums, predict
+from learners.prediction.predict import Files, Predictor, predict
 from learners.prediction.sensible import Sense
+from learners.prediction.sums import Sums
 from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file, objects_file
 from learners.rankers.pool import Pool, join, write_pool
 from learners.spec import ImageScore, RoundSpec

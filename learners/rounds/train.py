@@ -12,6 +12,10 @@ from learners.adapt.saved import save_groups
 from learners.objects.choosing import chosen_assembly
 from learners.objects.scale import ObjectScale, same_objects
 from learners.objects.taught import TaughtDistances
+from learners.patches.cutter import PatchCutter
+from learners.patches.held import HeldArrays
+from learners.patches.pools import Pools
+from learners.patches.room import held_room
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor, out_of_memory
@@ -28,7 +32,7 @@ from learners.training.checkpoint import (
     read_card,
     save_model,
 )
-from learners.training.data import Pools, open_readers, reliable
+from learners.training.data import open_readers, reliable
 from learners.training.keeper import Keeper
 from learners.training.losses import CEDice
 from learners.training.plan import KnownScales, Plan, plan_of
@@ -111,9 +115,12 @@ class _Round:
         budget.others_run = spec.lasting.give_way if spec.lasting else None
         job = self._job(budget, quality)
         state.peers = self._peers(job)
-        train(job, state)
-        if self.taught is not None:
-            self.taught.forget()
+        try:
+            train(job, state)
+        finally:
+            job.pools.close()
+            if self.taught is not None:
+                self.taught.forget()
         if job.gate.closed is not None:
             self.notes.append(job.gate.closed)
         if budget.step == 0:
@@ -231,8 +238,10 @@ class _Round:
         recipe = self.recipe
         scale = self.plan.objects
         self.taught = TaughtDistances(self.spec.directory, scale) if scale else None
+        held = HeldArrays(self.plan.device, held_room(self.plan.device))
+        cutter = PatchCutter(self.plan, self.classes, held, self.taught)
         rng = np.random.default_rng(self.spec.seed)
-        pools = Pools(self.cases, self.classes, self.plan, rng, self.taught)
+        pools = Pools(self.cases, self.classes, self.plan, rng, cutter)
         if not pools.has_labels:
             raise Unready("every label is held out; label one more image")
         channels = self.classes.to_channels()

@@ -1,9 +1,9 @@
 """Views of a batch. Weak ones move pixels, targets and trust together; strong ones change the look alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from learners.training.losses import Sample
 from learners.training.plan import Plan
 
 INVERT = 0.25  # share of strong looks, where a polarity is there of which nothing is labelled
+MAPS = ("y", "w", "v", "src", "box")  # of a sample, a number for each voxel
 STEP_PER_MM = 1.2  # axes whose spacings differ by less may be turned into one another
 
 
@@ -29,31 +30,53 @@ class Views:
 
     def weak(self, sample: Sample, rng: Generator) -> Sample:
         sample = self._mirrored(sample, rng)
-        chance = torch.rand(len(sample), generator=rng) < 0.5
-        if self.turns is None or not bool(chance.any()):
+        chosen = torch.rand(len(sample), generator=rng) < 0.5
+        if self.turns is None or not bool(chosen.any()):
             return sample
-        return _warp(sample, self._matrices(sample, chance, rng))
+        rows = chosen.nonzero()[:, 0]
+        warped = _warp(
+            sample.of(rows.to(sample.x.device, non_blocking=True)), self._matrices(sample, len(rows), rng)
+        )
+        return _replaced(sample, rows, warped)
 
     def strong(self, sample: Sample, rng: Generator) -> Sample:
         return replace(sample, x=strong_look(sample.x, rng, self.invert))
 
     def _mirrored(self, sample: Sample, rng: Generator) -> Sample:
-        dims = part_dims(sample)
-        for axis in self.flips:
-            chosen = torch.rand(len(sample), generator=rng) < 0.5
-            sample = _each(sample, partial(torch.flip, dims=(axis - dims,)), chosen)
-        if self.turns is not None and self.quarters and len({sample.y.shape[1 + a] for a in self.turns}) == 1:
-            a, b = (axis - dims for axis in self.turns)
-            chosen = torch.rand(len(sample), generator=rng) < 0.25
-            sample = _each(sample, lambda part: part.rot90(1, (a, b)), chosen)
-        return sample
-
-    def _matrices(self, sample: Sample, chosen: Tensor, rng: Generator) -> Tensor:
-        """(B, D, D + 1) affine maps for grid_sample: a turn and a zoom where chosen, else identity."""
-        assert self.turns is not None
+        """Each image by itself, in one copy: the processor draws, the device copies."""
         dims, count = part_dims(sample), len(sample)
-        angle = (torch.rand(count, generator=rng) * 2 - 1) * math.radians(self.degrees) * chosen
-        zoom = torch.exp((torch.rand(count, generator=rng) * 2 - 1) * math.log(self.scale) * chosen)
+        flipped = torch.rand(count, len(self.flips), generator=rng) < 0.5
+        turned = torch.rand(count, generator=rng) < 0.25 * self._turns_by_quarters(sample)
+        if not bool(flipped.any()) and not bool(turned.any()):
+            return sample
+        moves = [
+            ([axis - dims for axis, one in zip(self.flips, row) if one], turn)
+            for row, turn in zip(flipped.tolist(), turned.tolist())
+        ]
+        axes = [axis - dims for axis in self.turns or ()]
+
+        def moved(part: Tensor) -> Tensor:
+            rows = []
+            for image, (flips, turn) in zip(part, moves):
+                image = image.flip(flips) if flips else image
+                rows.append(image.rot90(1, axes) if turn else image)
+            return torch.stack(rows)
+
+        return sample.changed(moved)
+
+    def _turns_by_quarters(self, sample: Sample) -> bool:
+        return (
+            self.turns is not None
+            and self.quarters
+            and len({sample.y.shape[1 + axis] for axis in self.turns}) == 1
+        )
+
+    def _matrices(self, sample: Sample, count: int, rng: Generator) -> Tensor:
+        """(B, D, D + 1) affine maps for grid_sample: a turn and a zoom each."""
+        assert self.turns is not None
+        dims = part_dims(sample)
+        angle = (torch.rand(count, generator=rng) * 2 - 1) * math.radians(self.degrees)
+        zoom = torch.exp((torch.rand(count, generator=rng) * 2 - 1) * math.log(self.scale))
         matrix = torch.eye(dims).repeat(count, 1, 1)
         a, b = (dims - 1 - axis for axis in self.turns)  # grid_sample counts axes from the last
         sides = sample.y.shape[:0:-1]
@@ -61,7 +84,7 @@ class Views:
         matrix[:, a, a] = matrix[:, b, b] = angle.cos()
         matrix[:, a, b], matrix[:, b, a] = -angle.sin() / ratio, angle.sin() * ratio
         matrix = matrix * zoom[:, None, None]
-        return torch.cat([matrix, torch.zeros(count, dims, 1)], 2).to(sample.x.device)
+        return torch.cat([matrix, torch.zeros(count, dims, 1)], 2).to(sample.x.device, non_blocking=True)
 
 
 def views_of(
@@ -87,19 +110,41 @@ def strong_look(x: Tensor, rng: Generator, invert: float = 0.0) -> Tensor:
 
     def draw(low: float, high: float, chance: float, neutral: float) -> Tensor:
         values = low + (high - low) * torch.rand(count, generator=rng)
-        return torch.where(torch.rand(count, generator=rng) < chance, values, neutral).view(-1, *ones).to(x)
+        return torch.where(torch.rand(count, generator=rng) < chance, values, neutral)
 
-    x = x.clamp(0, 1) ** draw(0.6, 1.7, 0.5, 1.0)
-    if invert:
-        x = torch.where(draw(1, 1, invert, 0) > 0, 1 - x, x)
+    def there(values: Tensor) -> Tensor:
+        return values.view(-1, *ones).to(x.device, non_blocking=True)
+
+    gamma, inverted = draw(0.6, 1.7, 0.5, 1.0), draw(1, 1, invert, 0)
+    contrast, brightness = draw(0.6, 1.4, 0.8, 1.0), draw(-0.2, 0.2, 0.8, 0.0)
+    coarse, noise = draw(1, 1, 0.3, 0), draw(0.0, 0.1, 0.3, 0.0)
+    x = _some(x.clamp(0, 1), gamma != 1, lambda part, rows: part ** there(gamma[rows]))
+    x = _some(x, inverted > 0, lambda part, rows: 1 - part)
     mean = x.mean(list(range(1, x.dim())), keepdim=True)
-    x = (x - mean) * draw(0.6, 1.4, 0.8, 1.0) + mean + draw(-0.2, 0.2, 0.8, 0.0)
+    x = (x - mean) * there(contrast) + (mean + there(brightness))
     if x.shape[1] > 1:
         tint = 1 + 0.3 * (torch.rand((count, x.shape[1]), generator=rng) - 0.5)
-        x = x * tint.view(count, x.shape[1], *ones[1:]).to(x)
-    x = torch.where(draw(1, 1, 0.3, 0) > 0, _coarse(x), x)
-    noise = torch.randn(x.shape, generator=rng).to(x)
-    return (x + noise * draw(0.0, 0.1, 0.3, 0.0)).clamp(-0.2, 1.2)
+        x = x * tint.view(count, x.shape[1], *ones[1:]).to(x.device, non_blocking=True)
+    x = _some(x, coarse > 0, lambda part, rows: _coarse(part))
+    x = _some(x, noise > 0, lambda part, rows: part + normal_like(part, rng) * there(noise[rows]))
+    return x.clamp_(-0.2, 1.2)
+
+
+def _some(x: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Only the chosen images changed: most looks are for some of them, and a look at all costs as much as a step."""
+    rows = chosen.nonzero()[:, 0]
+    if not len(rows):
+        return x
+    there = rows.to(x.device, non_blocking=True)
+    return x.index_copy(0, there, change(x.index_select(0, there), rows))
+
+
+def normal_like(x: Tensor, rng: Generator) -> Tensor:
+    """Normal numbers drawn where `x` lies; on a GPU from a seed that `rng` gives."""
+    own = rng
+    if x.is_cuda:
+        own = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
+    return torch.empty_like(x).normal_(generator=own)
 
 
 def _coarse(x: Tensor) -> Tensor:
@@ -109,31 +154,29 @@ def _coarse(x: Tensor) -> Tensor:
     return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False)
 
 
-def _each(sample: Sample, change: Callable[[Tensor], Tensor], chosen: Tensor) -> Sample:
-    """Apply a change of the spatial axes to the chosen images of a batch, in every part of the sample."""
-    if not bool(chosen.any()):
-        return sample
-    parts = {}
-    for name in ("x", "y", "w", "v", "src", "box", "apart"):
-        part = getattr(sample, name)
-        if part is not None:
-            mask = chosen.view(-1, *[1] * (part.dim() - 1)).to(part.device)
-            part = torch.where(mask, change(part), part)
-        parts[name] = part
-    return Sample(**parts)
-
-
 def _warp(sample: Sample, matrices: Tensor) -> Sample:
     """Pixels by interpolation, everything else by the nearest voxel; outside there is no trust."""
     grid = F.affine_grid(matrices, [len(sample), 1, *sample.y.shape[1:]], align_corners=False)
     x = F.grid_sample(sample.x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    maps = {name: getattr(sample, name) for name in ("y", "w", "v", "src", "box")}
-    there = {name: part for name, part in maps.items() if part is not None}
-    stack = torch.stack([part.float() for part in there.values()], 1)
+    maps = [part for name in MAPS if (part := getattr(sample, name)) is not None]
+    stack = torch.stack([part.float() for part in _once(maps)], 1)
     moved = F.grid_sample(stack, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    parts = {name: moved[:, i].to(part.dtype) for i, (name, part) in enumerate(there.items())}
+    found = {id(part): moved[:, i].to(part.dtype) for i, part in enumerate(_once(maps))}
+    parts: dict[str, Any] = {name: found.get(id(getattr(sample, name))) for name in MAPS}
     if sample.apart is not None:  # nearest: a mean of two objects' depths is neither's
         parts["apart"] = F.grid_sample(
             sample.apart, grid, mode="nearest", padding_mode="zeros", align_corners=False
         )
     return Sample(x, **parts)
+
+
+def _once(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Without those that are there twice."""
+    return list({id(part): part for part in parts}.values())
+
+
+def _replaced(sample: Sample, rows: Tensor, changed: Sample) -> Sample:
+    """With these images in place of what was there."""
+    there = rows.to(sample.x.device, non_blocking=True)
+    new = {id(getattr(sample, n)): getattr(changed, n) for n in ("x", "apart", *MAPS)}
+    return sample.changed(lambda part: part.index_copy(0, there, new[id(part)]))

@@ -11,6 +11,8 @@ WAIT_SECONDS = 0.1  # between two looks whether others still need the machine
 class Budget:
     """Time as progress in 0..1, by seconds or steps, whichever is further; ends early when asked to."""
 
+    _now = staticmethod(time.monotonic)
+
     def __init__(
         self,
         seconds: float,
@@ -23,20 +25,20 @@ class Budget:
         self.others_run: Path | None = (
             None  # while this file exists nothing is done, and the clock stands still
         )
-        self._started = time.monotonic()
+        self._started = self._now()
         self.step = 0
 
     def start(self) -> None:
         """Loading does not count: on a busy machine it may take longer than the training is meant to."""
-        self._started = time.monotonic()
+        self._started = self._now()
 
     def go_on(self, spent: float, step: int) -> None:
         """From where an earlier process was."""
-        self._started, self.step = time.monotonic() - spent, step
+        self._started, self.step = self._now() - spent, step
 
     @property
     def spent(self) -> float:
-        return time.monotonic() - self._started
+        return self._now() - self._started
 
     @property
     def seconds_left(self) -> float:
@@ -61,8 +63,8 @@ class Budget:
         return (self.progress < 1 or self.step == 0) and not self.stopped
 
     def _wait(self) -> None:
-        began = time.monotonic()
+        began = self._now()
         while self.others_run is not None and self.others_run.exists() and not self.stopped:
             time.sleep(WAIT_SECONDS)
-            self._started += time.monotonic() - began
-            began = time.monotonic()
+            self._started += self._now() - began
+            began = self._now()

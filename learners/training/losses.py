@@ -1,5 +1,6 @@
 """Losses on (logits, Sample): one weight map goes into every sum, so w = 0 means exactly no gradient."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from learners.training.targets import OPEN_BACKGROUND
 
 SMALL = 1e-5
+REGIONS = (0, 1)  # what a sample's regions may be called
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,20 @@ class Sample:
     )
     soft: Tensor | None = None  # (B, K, *S) probabilities of a teacher, for terms that agree with them
     apart: Tensor | None = None  # (B, 4, *S) how deep and how near the centre, 0..1, and where each is known
-    region: Tensor | None = None  # (B, *S) parts whose losses are normalised apart, None: one part
+    region: Tensor | None = None  # (B, *S) 0 or 1: parts whose losses are normalised apart, None: one part
 
     def __len__(self) -> int:
         return len(self.x)
 
     def of(self, rows: Tensor | slice) -> "Sample":
+        return self.changed(lambda part: part[rows])
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Sample":
+        """Every part changed alike; one that is there twice (`w` as `v`) once."""
         parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        cut: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
-        return Sample(**cut)
+        done: dict[int, Any] = {id(part): change(part) for part in parts.values() if part is not None}
+        new: dict[str, Any] = {name: done.get(id(part)) for name, part in parts.items()}
+        return Sample(**new)
 
     def trusted(self, factor: float) -> "Sample":
         return replace(self, w=self.w * factor)
@@ -52,10 +59,9 @@ class CEDice:
         logits = logits.float()
         if sample.region is None:
             return self._both(logits, sample)
-        parts = torch.unique(sample.region).tolist()
-        return sum((self._both(logits, _part(sample, part)) for part in parts), logits.new_zeros(())) / len(
-            parts
-        )
+        losses = [self._both(logits, _part(sample, part)) for part in REGIONS]
+        there = [(sample.region == part).any() for part in REGIONS]
+        return torch.stack(losses).sum() / torch.stack(there).sum()
 
     def _both(self, logits: Tensor, sample: Sample) -> Tensor:
         return 0.5 * (cross_entropy(logits, sample, self.late, self.objects) + dice(logits, sample))
@@ -67,7 +73,7 @@ def cross_entropy(logits: Tensor, sample: Sample, late: tuple[int, ...] = (), ob
     closed = torch.where(sample.w > 0, closed, 0)
     losses = F.cross_entropy(logits, closed, reduction="none")
     is_open = (sample.y == OPEN_BACKGROUND) & (sample.w > 0)
-    if late and bool(is_open.any()):
+    if late:
         log_p = F.log_softmax(logits, 1)
         either = torch.logsumexp(log_p[:, [0, *late]], 1)
         losses = torch.where(is_open, -either, losses)
@@ -80,7 +86,8 @@ def dice(logits: Tensor, sample: Sample) -> Tensor:
     w = torch.where(sample.y == OPEN_BACKGROUND, 0, sample.w)
     p = logits.softmax(1)
     y = torch.where(w > 0, sample.y, 0)
-    t = F.one_hot(y, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    kinds = torch.arange(logits.shape[1], device=y.device).view(-1, *[1] * (y.dim() - 1))
+    t = (y[:, None] == kinds).to(p.dtype)
     over = [0, *range(2, p.dim())]
     w = w[:, None]
     both, sizes = (w * p * t).sum(over), (w * (p + t)).sum(over)

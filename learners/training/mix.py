@@ -23,23 +23,38 @@ def paste(frame: Sample, centre: Sample, keep: Tensor) -> Sample:
     return Sample(**parts)
 
 
-def cutmix_masks(count: int, sides: tuple[int, ...], rng: Generator) -> Tensor:
-    """(B, *S) 1 outside a random box of 2 to 40 per cent of the picture, aspect 0.3 to 3.3."""
-    keep = torch.ones(count, *sides)
-    for row in range(count):
+def rolled(sample: Sample) -> Sample:
+    """Each image in the place of the next one, as its partner; one alone is its own."""
+    return sample.changed(lambda part: torch.roll(part, 1, 0))
+
+
+def cutmix_masks(sample: Sample, rng: Generator) -> Tensor:
+    """(B, *S) on its device: 1 outside a box of each image."""
+    keep = torch.ones_like(sample.w)
+    for row, box in random_boxes(sample, rng, 1.0):
+        keep[row][box] = 0
+    return keep
+
+
+def random_boxes(sample: Sample, rng: Generator, chance: float) -> list[tuple[int, tuple[slice, ...]]]:
+    """By chance an image gets one, of 2 to 40 per cent of the picture, aspect 0.3 to 3.3."""
+    sides, boxes = tuple(sample.y.shape[1:]), []
+    for row in (torch.rand(len(sample), generator=rng) < chance).nonzero()[:, 0].tolist():
         share = 0.02 + 0.38 * float(torch.rand((), generator=rng))
         stretch = torch.exp((torch.rand(len(sides), generator=rng) * 2 - 1) * math.log(1 / 0.3) / 2)
         stretch = stretch / stretch.prod() ** (1 / len(sides))
         lengths = [
-            min(n, max(1, round(n * share ** (1 / len(sides)) * float(s)))) for n, s in zip(sides, stretch)
+            min(n, max(1, round(n * share ** (1 / len(sides)) * s))) for n, s in zip(sides, stretch.tolist())
         ]
-        keep[row][_place(sides, lengths, rng)] = 0
-    return keep
+        boxes.append((row, _place(sides, lengths, rng)))
+    return boxes
 
 
-def centre_mask(sides: tuple[int, ...], rng: Generator, share: float = 2 / 3) -> Tensor:
+def centre_mask(
+    sides: tuple[int, ...], rng: Generator, share: float = 2 / 3, device: torch.device | str = "cpu"
+) -> Tensor:
     """(1, *S) 0 inside one box of `share` of each side, shared by the batch, as in BCP."""
-    keep = torch.ones(1, *sides)
+    keep = torch.ones(1, *sides, device=device)
     keep[0][_place(sides, [max(1, int(n * share)) for n in sides], rng)] = 0
     return keep
 
@@ -48,11 +63,16 @@ def cutmix(sample: Sample, rng: Generator, chance: float = 0.5) -> Sample:
     """Boxes of another image of the same batch pasted in. A batch of one has no partner and stays as it is."""
     if len(sample) < 2:
         return sample
-    partner = sample.of(torch.roll(torch.arange(len(sample)), 1))
-    keep = cutmix_masks(len(sample), tuple(sample.y.shape[1:]), rng)
-    skip = torch.rand(len(sample), generator=rng) >= chance
-    keep[skip] = 1
-    return paste(sample, partner, keep.to(sample.w.device))
+    boxes = random_boxes(sample, rng, chance)
+
+    def pasted(part: Tensor) -> Tensor:
+        out = part.clone()
+        for row, box in boxes:
+            here = (slice(None),) * (part.dim() - 1 - len(box)) + box
+            out[row][here] = part[row - 1][here]
+        return out
+
+    return sample.changed(pasted) if boxes else sample
 
 
 def _place(sides: tuple[int, ...], lengths: list[int], rng: Generator) -> tuple[slice, ...]:

@@ -10,6 +10,7 @@ import torch
 
 from learners.objects.distances import CHANNELS
 from learners.objects.scale import ObjectScale, object_scale
+from learners.patches.room import StepSize, card_memory_gb, step_size
 from learners.spec import Example, RoundSpec
 from learners.training.rare_objects import RareObjects, rare_objects
 from learners.training.tidying import Tidying
@@ -19,12 +20,8 @@ LASTING_NETWORK = {"cpu": "res-s", "cuda": "res-l"}  # of a training of hours or
 BATCH_NORM = "-bn"  # how the names of networks with batch norm end
 THIN = 8  # a volume of fewer slices is a pile of pictures
 COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
-VOXELS = {
-    "cpu": {2: 96 * 96, 3: 28 * 28 * 28},
-    "cuda": {2: 256 * 256, 3: 80 * 80 * 80},
-}  # of a patch at most
+ON_PROCESSOR = {2: StepSize(96 * 96, 4), 3: StepSize(28 * 28 * 28, 2)}
 RARE_PATCH = 4  # times as large are patches where objects are rare, and as many times fewer
-BATCH = {"cpu": {2: 4, 3: 2}, "cuda": {2: 16, 3: 4}}
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     rare = rare_objects(labelled, before.rare) if pictures else None
     scale = object_scale(labelled, dims, spec.class_ids, before.objects) if objects else None
     shrink = rare.shrink if rare else (scale.shrink if scale else 1.0)
-    voxels = VOXELS[device][dims] * (1 if rare is None else RARE_PATCH)
+    size_of_step = ON_PROCESSOR[dims] if device == "cpu" else step_size(card_memory_gb(), dims, widths[0])
+    voxels = size_of_step.voxels * (1 if rare is None else RARE_PATCH)
     patch = _patch([n / shrink for n in size], spacing, voxels, len(widths))
     network = NetworkSpec(
         dims=dims,
@@ -93,7 +91,7 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     plan = Plan(
         network=network,
         patch=sides_for(patch, network.multiple),
-        batch=BATCH[device][dims] if rare is None else max(1, BATCH[device][dims] // RARE_PATCH),
+        batch=size_of_step.batch if rare is None else max(1, size_of_step.batch // RARE_PATCH),
         device=device,
         bf16=has_bf16(device),
         spacing_mm=spacing,

@@ -2,10 +2,11 @@
 be shown at 1 mm."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learners.spec import Example
 from learners.training.plan import Plan
@@ -41,22 +42,30 @@ def cover(at: NDArray[np.floating], zoom: float, length: int) -> slice:
     return slice(start, max(start + 1, min(high, length)))
 
 
-def sampled(values: NDArray[Any], at: Sequence[NDArray[np.floating]], zoom: Zoom) -> NDArray[np.float32]:
-    """(C, z, y, x) values at places along each axis, linear; towards coarser grids means, so that nothing aliases.
-    Beyond the border the last voxel repeats."""
+def sampled(values: Tensor, at: Sequence[NDArray[np.floating]], zoom: Zoom) -> Tensor:
+    """(C, z, y, x) float32 values at places along each axis, linear, where they lie; towards coarser grids means, so
+    that nothing aliases. Beyond the border the last voxel repeats."""
     for axis, (places, step) in enumerate(zip(at, zoom), start=1):
+        length = values.shape[axis]
         if step == 1 and (places == np.round(places)).all():
-            values = values.take(np.clip(places, 0, values.shape[axis] - 1).astype(np.intp), axis)
+            values = taken(values, np.clip(places, 0, length - 1).astype(np.int64), axis)
         else:
-            weights = _weights(places, values.shape[axis], step)
-            values = np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
-    return np.ascontiguousarray(values, np.float32)
+            weights = torch.from_numpy(_weights(places, length, step)).to(values.device, non_blocking=True)
+            values = torch.tensordot(weights, values, ([1], [axis])).movedim(0, axis)
+    return values
 
 
-def nearest(at: Sequence[NDArray[np.float64]], inner: Sequence[slice]) -> tuple[NDArray[np.intp], ...]:
-    """Indices, for np.ix_, into a part of the image of the voxels next to these places."""
-    return np.ix_(*(np.clip(np.floor(p + 0.5), s.start, s.stop - 1).astype(np.intp) - s.start
-                    for p, s in zip(at, inner)))  # fmt: skip
+def taken(values: Tensor, indices: NDArray[np.int64], axis: int) -> Tensor:
+    """The values at these indices along an axis; the same tensor where that is all of them in their order."""
+    if len(indices) == values.shape[axis] and indices[0] == 0 and (np.diff(indices) == 1).all():
+        return values
+    return values.index_select(axis, torch.from_numpy(indices).to(values.device, non_blocking=True))
+
+
+def nearest(at: Sequence[NDArray[np.float64]], inner: Sequence[slice]) -> list[NDArray[np.int64]]:
+    """Along each axis the voxels of the image next to these places, counted from the start of the part."""
+    return [np.clip(np.floor(p + 0.5), s.start, s.stop - 1).astype(np.int64) - s.start
+            for p, s in zip(at, inner)]  # fmt: skip
 
 
 def _weights(places: NDArray[np.floating], length: int, step: float) -> NDArray[np.float32]:

@@ -130,13 +130,19 @@ def propagated_trust(
 
 def slices_away(region: tuple[slice, slice, slice], slices: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
     """(z, y, x) how many slices further the nearest of these (axis, index) is; infinite where there is none."""
-    far = np.full([part.stop - part.start for part in region], np.inf, np.float32)
-    for axis in range(3):
-        at = np.array([index for a, index in slices if a == axis])
-        if len(at):
-            places = np.arange(region[axis].start, region[axis].stop)
-            along = np.abs(places[:, None] - at[None]).min(1).astype(np.float32)
-            far = np.minimum(far, along.reshape([-1 if a == axis else 1 for a in range(3)]))
+    z, y, x = (slices_along(np.arange(r.start, r.stop), axis, slices) for axis, r in enumerate(region))
+    far: NDArray[np.float32] = np.minimum(np.minimum(z[:, None, None], y[:, None]), x)
+    return far
+
+
+def slices_along(
+    places: NDArray[np.int64], axis: int, slices: Sequence[tuple[int, int]]
+) -> NDArray[np.float32]:
+    """(n,) how far these places along an axis are from the nearest of its slices; infinite without any."""
+    at = np.array([index for a, index in slices if a == axis])
+    if not len(at):
+        return np.full(len(places), np.inf, np.float32)
+    far: NDArray[np.float32] = np.abs(places[:, None] - at[None]).min(1).astype(np.float32)
     return far
 
 

@@ -4,15 +4,17 @@ import copy
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor, nn
 
 from learners.objects.loss import apart_loss
+from learners.patches.pools import Pools
 from learners.training.augment import Views
 from learners.training.budget import Budget
-from learners.training.data import Pools, TrustSchedule
+from learners.training.data import TrustSchedule
 from learners.training.keeper import Keeper
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan
@@ -110,11 +112,13 @@ class TrainingState:
 def update_ema(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:
     """Exponential average of weights and float buffers, at step 0 a copy; whole numbers are copied."""
     keep = min(step / (step + 9), average)
+    pairs = list(zip(teacher.state_dict().values(), student.state_dict().values(), strict=True))
+    floats = [(a, b.detach()) for a, b in pairs if a.is_floating_point()]
     with torch.no_grad():
-        for a, b in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
-            if a.is_floating_point():
-                a.mul_(keep).add_(b.detach().to(a.dtype), alpha=1 - keep)
-            else:
+        # all of them at once: one by one they take a processor longer than a GPU takes for the step
+        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - keep)
+        for a, b in pairs:
+            if not a.is_floating_point():
                 a.copy_(b)
 
 
@@ -129,8 +133,9 @@ class Gate:
     quality: float | None = None  # held-out Dice of the teacher
     opened_at: float | None = None
     closed: str | None = None  # why it closed for this job, in a sentence
-    _seen: deque[float] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))  # of the last steps
-    _alike: deque[float] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))
+    _seen: deque[Tensor] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))  # of the last steps
+    _alike: deque[Tensor] = field(default_factory=lambda: deque(maxlen=2 * WATCHED))
+    _watched: int = 0
 
     def weight(self, progress: float) -> float:
         if self.closed is not None or (self.good > 0 and (self.quality is None or self.quality < self.good)):
@@ -145,32 +150,31 @@ class Gate:
         """Closes for this job when the foreground of the pseudo-labels drifts away from that of the labels. Like is
         compared with like: all that was proposed, sure or not, with what people drew in patches that are drawn alike,
         which is `share`, or with `labels` of the same patches."""
-        said = _foreground(proposed)
-        alike = self.share if labels is None else _foreground(labels)
-        if said is None or alike is None:
+        if self.share is None and labels is None:
             return
-        self._seen.append(said)
-        self._alike.append(alike)
-        found, wanted = _mean(self._seen), _mean(self._alike)
-        if self.closed is None and len(self._seen) >= WATCHED and not 1 / DRIFT <= found / wanted <= DRIFT:
+        self._seen.append(_foreground(proposed))
+        self._alike.append(self._seen[-1].new_tensor(self.share) if labels is None else _foreground(labels))
+        self._watched += 1
+        if self.closed is None and self._watched % WATCHED == 0:
+            self._judge(progress)
+
+    def _judge(self, progress: float) -> None:
+        """Now and then, because to read a number from a device is to wait for all that it was told to do."""
+        shares = torch.stack([torch.stack([*self._seen]), torch.stack([*self._alike])])
+        shares = shares[:, ~shares.isnan().any(0)].mean(1).cpu() + 1e-4
+        found, wanted = shares.tolist()
+        if not math.isnan(found) and not 1 / DRIFT <= found / wanted <= DRIFT:
             self.closed = (
                 f"pseudo-labels were left out from {progress:.0%} of the round on, because they called {found:.1%} of"
                 f" the patches an object and people {wanted:.1%} of patches like them"
             )
 
 
-def _foreground(sample: Sample) -> float | None:
-    """The share of it among the voxels that count."""
+def _foreground(sample: Sample) -> Tensor:
+    """The share of it among the voxels that count; not a number where none does."""
     counts = sample.w > 0
-    return (
-        float(((sample.y > 0) & (sample.y < OPEN_BACKGROUND))[counts].float().mean())
-        if bool(counts.any())
-        else None
-    )
-
-
-def _mean(shares: deque[float]) -> float:
-    return sum(shares) / len(shares) + 1e-4
+    objects = (sample.y > 0) & (sample.y < OPEN_BACKGROUND) & counts
+    return objects.sum() / counts.sum()
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
     optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=1e-4)
     full = RATE * (rate_scale(state.steps) if job.pools.has_news else 1.0)
     checks, snapshots_at = [0.3, 0.55, 0.8], [1 / 3, 2 / 3]
-    told_at, last = -REPORT_SECONDS, 0.0
+    told_at = -REPORT_SECONDS
     job.budget.start()
     if job.keeper is not None:
         job.keeper.restore(state, optimiser, job.budget)
@@ -243,7 +247,7 @@ def train(job: TrainingJob, state: TrainingState) -> TrainingState:
             job.snapshots.append({k: v.clone() for k, v in state.teacher.state_dict().items()})
         if job.budget.spent - told_at >= REPORT_SECONDS:
             told_at = job.budget.spent
-            job.report(job.budget.step, last, job.gate.quality)
+            job.report(job.budget.step, float(last), job.gate.quality)
         if job.keeper is not None:
             job.keeper.keep_if_due(state, optimiser, job.budget)
     return state
@@ -259,7 +263,8 @@ def _check(job: TrainingJob, state: TrainingState) -> None:
 
 def _step(
     job: TrainingJob, state: TrainingState, optimiser: torch.optim.Optimizer, context: StepContext
-) -> float:
+) -> Tensor:
+    """Its loss, which nobody has waited for yet."""
     recipe = job.recipe
     context.weight = job.gate.weight(context.progress) if recipe.asks_teacher else 0.0
     for network in state.learning:
@@ -271,7 +276,7 @@ def _step(
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     update_ema(state.teacher, state.student, state.steps, recipe.average)
-    return float(loss.detach())
+    return loss.detach()
 
 
 def _alone(job: TrainingJob, state: TrainingState, context: StepContext) -> Tensor:
@@ -358,25 +363,25 @@ def rate_at(progress: float) -> float:
     return LAST_RATE + (1 - LAST_RATE) * falling
 
 
-def autocast(plan: Plan) -> torch.autocast:
-    return torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16)
+def autocast(plan: Plan) -> AbstractContextManager[object]:
+    return torch.autocast(plan.device, torch.bfloat16) if plan.bf16 else nullcontext()
 
 
 def forward_logits(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> Tensor:
     """(B, C, *S) pixels to (B, K, *S) float32 logits, in the number format and memory layout of this device."""
     with autocast(plan):
-        logits: Tensor = network(_in_memory(x, plan), noise)
+        logits: Tensor = network(in_memory(x, plan), noise)
         return logits.float()
 
 
 def forward_levels(network: UNet, x: Tensor, plan: Plan, noise: Noise | None = None) -> list[Tensor]:
     """As `forward_logits`, of every level that the network is taught on, finest first."""
     with autocast(plan):
-        features = network.encode(_in_memory(x, plan))
+        features = network.encode(in_memory(x, plan))
         return [logits.float() for logits in network.decode_all(noise(features) if noise else features)]
 
 
-def _in_memory(x: Tensor, plan: Plan) -> Tensor:
+def in_memory(x: Tensor, plan: Plan) -> Tensor:
     """The layout that convolutions like best on this device."""
     if plan.device == "cuda" or not plan.bf16:  # 1.5 times quicker in fp32 on a processor, no gain in bf16
         return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)

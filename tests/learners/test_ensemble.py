@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from annotator.learning.label_queue import LabelQueue
 from learners.prediction.ensemble import SnapshotEnsemble, mutual_information
@@ -19,19 +20,19 @@ from tests.learners.test_rankers import pool_of
 
 
 def test_members_that_agree_leave_nothing_to_learn_however_unsure_they_are():
-    p = np.full((3, 2, 4, 5), 1 / 3, np.float32)
+    p = torch.full((3, 2, 4, 5), 1 / 3)
     assert np.allclose(mutual_information([p, p, p]), 0, atol=1e-6)
 
 
 def test_two_members_that_are_sure_of_different_things_disagree_by_ln_2():
-    one = np.zeros((2, 1, 2, 3), np.float32)
+    one = torch.zeros(2, 1, 2, 3)
     one[0] = 1
-    assert np.allclose(mutual_information([one, one[::-1]]), np.log(2), atol=1e-5)
+    assert np.allclose(mutual_information([one, one.flip(0)]), np.log(2), atol=1e-5)
 
 
 def test_the_information_of_a_slice_is_the_sum_over_its_voxels_in_every_plane():
     rng = np.random.default_rng(0)
-    p, other = (rng.dirichlet((1, 1, 1), (4, 5, 6)).transpose(3, 0, 1, 2).astype(np.float32) for _ in "ab")
+    p, other = (torch.from_numpy(rng.dirichlet((1, 1, 1), (4, 5, 6))).float().movedim(3, 0) for _ in "ab")
     whole = mutual_information([p, other])
     members = SnapshotEnsemble((4, 5, 6), 3, 1)
     for cut in (slice(0, 3), slice(3, 4)):  # tile by tile
@@ -39,16 +40,16 @@ def test_the_information_of_a_slice_is_the_sum_over_its_voxels_in_every_plane():
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         assert np.allclose(members.information[axis], whole.sum(others), rtol=1e-5)
-    maps = [each.argmax(0).astype(np.uint8) for each in (p, other)]
+    maps = [each.argmax(0).numpy().astype(np.uint8) for each in (p, other)]
     assert members.stability == pytest.approx(stability(*maps))
 
 
 def test_stability_of_snapshots_is_1_for_copies_and_does_not_ask_for_their_order():
     rng = np.random.default_rng(1)
-    p, a, b = (rng.dirichlet((1, 1), (2, 5, 6)).transpose(3, 0, 1, 2).astype(np.float32) for _ in range(3))
+    p, a, b = (torch.from_numpy(rng.dirichlet((1, 1), (2, 5, 6))).float().movedim(3, 0) for _ in "pab")
     at = (slice(0, 2), slice(0, 5), slice(0, 6))
 
-    def score(*others: np.ndarray) -> float:
+    def score(*others: torch.Tensor) -> float:
         members = SnapshotEnsemble((2, 5, 6), 2, len(others))
         members.add(at, p, others)
         return members.stability

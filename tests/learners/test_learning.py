@@ -12,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from learners.patches.pools import Pools
 from learners.progress import classes_file, read_progress
 from learners.rankers.pool import read_pool
 from learners.rounds.train import run
 from learners.spec import CARD, Example, RoundSpec, Unready, WeakBox
 from learners.training.checkpoint import STUDENT, WEIGHTS, load_state, read_card
-from learners.training.data import ImageReader, Pools
+from learners.training.data import ImageReader
 from learners.training.plan import plan_of
 from learners.training.polarity import unseen_polarity
 from learners.training.targets import Classes

@@ -144,9 +144,10 @@ def losses_of(spec: RoundSpec, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) 
     """Those of every step of a round by this recipe."""
     losses: list[float] = []
 
-    def step(*given: Any) -> float:
-        losses.append(real(*given))
-        return losses[-1]
+    def step(*given: Any) -> torch.Tensor:
+        loss: torch.Tensor = real(*given)
+        losses.append(float(loss))
+        return loss
 
     real = trainer._step
     with monkeypatch.context() as patched:

@@ -8,11 +8,12 @@ import torch
 from scipy import ndimage
 
 import learners.prediction.predict as predicting
+from learners.patches.pools import Pools
 from learners.prediction.evaluation import Evaluator
 from learners.prediction.predict import class_map, probabilities
 from learners.rounds.train import run
 from learners.training.checkpoint import load_network
-from learners.training.data import ImageReader, Pools
+from learners.training.data import ImageReader
 from learners.training.plan import plan_of
 from learners.training.resample import SAME, cover, sampled, zoom_of
 from learners.training.targets import Classes
@@ -67,14 +68,14 @@ def test_only_clearly_other_spacings_are_brought_to_the_plans(tmp_path):
 def test_sampling_keeps_what_is_even_or_a_ramp_and_towards_coarse_takes_means():
     ramp = np.broadcast_to(np.arange(12, dtype=np.float32)[:, None, None], (12, 5, 6))[None]
     inner = [(np.arange(4, 16) + 0.5) * 0.5 - 0.5, np.arange(5), np.arange(6)]
-    assert np.allclose(sampled(ramp, inner, (0.5, 1, 1))[0, :, 0, 0], inner[0], atol=1e-5)
+    assert np.allclose(sampled(torch.tensor(ramp), inner, (0.5, 1, 1))[0, :, 0, 0], inner[0], atol=1e-5)
     comb = np.broadcast_to(np.arange(12, dtype=np.float32)[:, None, None] % 2, (12, 5, 6))[None]
     places = [np.arange(2, 10, 2) + 0.5, np.arange(5), np.arange(6)]
-    assert np.allclose(sampled(comb, places, (2, 1, 1)), 0.5)
+    assert np.allclose(sampled(torch.tensor(comb), places, (2, 1, 1)), 0.5)
     same = [np.arange(12), np.arange(5), np.arange(6)]
-    assert np.array_equal(sampled(ramp, same, SAME), ramp)
+    assert np.array_equal(sampled(torch.tensor(ramp), same, SAME), ramp)
     beyond = [np.array([-3, 0, 14]), np.arange(5), np.arange(6)]
-    assert sampled(ramp, beyond, SAME)[0, :, 0, 0].tolist() == [0, 0, 11]
+    assert sampled(torch.tensor(ramp), beyond, SAME)[0, :, 0, 0].tolist() == [0, 0, 11]
 
 
 @pytest.mark.parametrize(

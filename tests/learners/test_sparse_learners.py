@@ -20,11 +20,12 @@ from learners.methods.cross_teaching import (
 )
 from learners.methods.cross_teaching import exchanged as taught
 from learners.methods.desco import PEER, co_train, entropy, exchanged, most_entropy, own_planes
+from learners.patches.pools import Pools
 from learners.spec import Example, Fill, RoundSpec, Unready
 from learners.training.augment import Views
 from learners.training.budget import Budget
 from learners.training.checkpoint import load_peers, read_card, save_model
-from learners.training.data import ImageReader, Pools
+from learners.training.data import ImageReader
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import plan_of
 from learners.training.targets import LIFE, Classes

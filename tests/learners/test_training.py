@@ -15,7 +15,7 @@ from learners.adapt import ADAPTERS
 from learners.choice import ProjectSummary, choose
 from learners.methods import bcp, mean_teacher, stpp, supervised, unimatch, weak
 from learners.prediction.metrics import dice_of, mean_dice, overlaps, stability
-from learners.prediction.predict import Claim
+from learners.prediction.sums import Claim
 from learners.propagate import PROPAGATORS
 from learners.training.augment import Views, strong_look
 from learners.training.budget import Budget
@@ -329,7 +329,7 @@ def test_a_model_is_as_sure_as_its_outlines_are_clear_and_of_the_classes_that_it
         p = np.array([0.02] * 8 + [0.99] * 4 + list(edges), np.float32)
         p = np.stack([1 - p, p, np.zeros_like(p)])[:, None, None]
         claim = Claim(3)
-        claim.add(p, p.argmax(0).astype(np.uint8))
+        claim.add(torch.from_numpy(p), torch.from_numpy(p.argmax(0)))
         return claim.said
 
     clear, blurred, nothing = said(*[0.99] * 4), said(0.6, 0.55, 0.45, 0.4), Claim(3).said
@@ -343,9 +343,9 @@ def test_what_is_not_proposed_after_all_is_no_longer_claimed():
     p = np.array([[0.95, 0.55, 0.6, 0.1]], np.float32)[:, None, None]
     p = np.concatenate([1 - p, p])
     claim, other = Claim(2), Claim(2)
-    claim.add(p, p.argmax(0).astype(np.uint8))
+    claim.add(torch.from_numpy(p), torch.from_numpy(p.argmax(0)))
     claim.leave_out(np.array([1, 1], np.int16), np.array([0.55, 0.6]))
-    other.add(p[..., [0, 3]], p.argmax(0).astype(np.uint8)[..., [0, 3]])
+    other.add(torch.from_numpy(p[..., [0, 3]]), torch.from_numpy(p.argmax(0)[..., [0, 3]]))
     assert claim.said == pytest.approx(other.said)
 
 
@@ -423,10 +423,10 @@ def test_a_budget_of_no_time_still_takes_one_step_and_loading_does_not_count():
 
 def test_a_network_of_grey_pictures_takes_a_coloured_one():
     colour = np.random.default_rng(0).integers(0, 255, (1, 6, 5, 3)).astype(np.uint8)
-    grey = normalised(colour, 0, 255, 1)
+    grey = normalised(torch.from_numpy(colour), 0, 255, 1)
     assert grey.shape == (1, 1, 6, 5)
     np.testing.assert_allclose(grey[0], colour.mean(3) / 255, atol=1e-6)
-    assert normalised(colour, 0, 255, 3).shape == (3, 1, 6, 5)
+    assert normalised(torch.from_numpy(colour), 0, 255, 3).shape == (3, 1, 6, 5)
 
 
 def test_every_function_that_a_registry_names_is_there():

@@ -48,7 +48,7 @@ def run(folder, *given):
 def expected(folder, pixels: np.ndarray, channels: int) -> np.ndarray:
     """(Z, Y, X) class values by our own code."""
     network = load_network(folder)
-    x = torch.from_numpy(normalised(pixels, *percentiles(pixels), channels))
+    x = normalised(torch.from_numpy(pixels), *percentiles(pixels), channels)
     x = x[None] if network.spec.dims == 3 else x.movedim(1, 0)
     sides = x.shape[2:]
     pads = [n for m, side in zip(network.spec.multiple[::-1], sides[::-1]) for n in (0, -side % m)]

@@ -1,0 +1,1 @@
+"""Patches: which are drawn, from arrays held where, and how large they may be."""

@@ -1,0 +1,1 @@
+"""The training loop: what a step weighs, and where its patches come from."""
