@@ -36,6 +36,11 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
     "labelme": LabelFileEntry(
         "labelme JSON", (".json",), LazyFunction("annotator.exchange.label_files.labelme:open_labelme")
     ),
+    "labelstudio": LabelFileEntry(
+        "Label Studio JSON",
+        (".json",),
+        LazyFunction("annotator.exchange.label_files.label_studio:open_tasks"),
+    ),
     "cvat": LabelFileEntry(
         "CVAT XML", (".xml",), LazyFunction("annotator.exchange.label_files.cvat:open_cvat")
     ),

@@ -79,6 +79,11 @@ WRITERS: dict[str, WriterEntry] = {
         ("slice", "picture"),
         LazyFunction("annotator.exchange.writers.cvat:CvatWriter"),
     ),
+    "labelstudio": WriterEntry(
+        "Label Studio JSON",
+        ("slice", "picture"),
+        LazyFunction("annotator.exchange.writers.label_studio:LabelStudioWriter"),
+    ),
     "labelme": WriterEntry(
         "labelme JSON",
         ("slice", "picture"),

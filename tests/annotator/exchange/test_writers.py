@@ -71,6 +71,7 @@ OF_PLANES = {
     "stardist",
     "measurements",
     "cvat",
+    "labelstudio",
     "labelme",
     "voc",
 }  # each is read back in a test of its own, in tests/annotator/exchange/writers

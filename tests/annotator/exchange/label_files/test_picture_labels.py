@@ -57,6 +57,33 @@ def test_labelme_groups_are_one_object_and_circles_are_round(store: Store, data:
     assert np.count_nonzero(numbers == numbers[0, 15, 30]) == pytest.approx(np.pi * 36, rel=0.05)
 
 
+def test_label_studio_finds_the_picture_of_a_task_and_takes_the_last_annotation(store: Store, data: Path):
+    def region(kind: str, **value: object) -> dict:
+        return {"type": kind, "original_width": 44, "original_height": 31, "value": value}
+
+    ring = [[0, 0], [50, 0], [50, 100], [0, 100]]
+    last = [
+        region("polygonlabels", points=ring, polygonlabels=["left half"]),
+        region("rectanglelabels", x=75, y=0, width=25, height=100, rotation=0, rectanglelabels=["box"]),
+        region("choices", choices=["good"]),
+        region("ellipselabels", x=1, y=1, radiusX=2, radiusY=2, ellipselabels=["round"]),
+    ]
+    annotations = [{"result": []}, {"result": last}, {"result": [], "was_cancelled": True}]
+    tasks = [
+        {"data": {"image": "/data/upload/3/0a1b2c3d-a.png"}, "annotations": annotations},
+        {"data": {"image": "/data/local-files/?d=set/b.png"}, "annotations": []},
+    ]
+    (data / "labels/tasks.json").write_text(json.dumps(tasks))
+    report = imported(store, data)
+    assert not report.refused and len(report.labelled) == 1
+    told = " ".join(report.notes)
+    assert "2 annotations of one task; the last one counts" in told and "1 box without outlines" in told
+    assert "1 shape of kind ellipselabels left out" in told
+    (known,), names = known_of(store).values(), {c.id: c.name for c in store.classes()}
+    assert {names[v] for v in np.unique(known[0, :, :22])} == {"left half"}
+    assert not known[0, :, 22:33].any() and (known[0, :, 33:] == UNLABELLED).all()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -67,6 +94,7 @@ def test_labelme_groups_are_one_object_and_circles_are_round(store: Store, data:
         ),
         ("x.xml", CVAT.format('<mask label="a" rle="1"/>'), "it has no pixels"),
         ("x.xml", CVAT.format('<polygon label="a" points=""/>'), "cannot be read as CVAT XML: it is damaged"),
+        ("x.json", '[{"data": {}, "annotations": [{}]}]', "JSON with parts missing"),
         ("x.xml", "<annotations><image>", "it is no XML, or cut short"),
         ("x.xml", "<!DOCTYPE a []><annotations></annotations>", "declares a document type"),
         ("x.xml", "<annotations><track/></annotations>", "it holds tracks of a film"),

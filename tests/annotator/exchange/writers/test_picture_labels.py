@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotator.dialects.labelstudio.rle import decode
 from storage.arrays import UNLABELLED
 from storage.store import Store
 from tests.support.labelled_projects import (
@@ -53,7 +54,25 @@ def labelme_masks(out: Path, source: str) -> list[tuple[str, np.ndarray]]:
     return found
 
 
-READERS = {"cvat": cvat_masks, "labelme": labelme_masks}
+def label_studio_masks(out: Path, source: str) -> list[tuple[str, np.ndarray]]:
+    """By Label Studio's own converter where it is installed, else by ours."""
+    tasks = json.loads((out / "labelstudio/tasks.json").read_text("utf-8"))
+    (task,) = [one for one in tasks if one["data"]["image"] == source]
+    found = []
+    for one in task["annotations"][0]["result"]:
+        assert (one["original_height"], one["original_width"]) == SHAPE
+        value = one["value"]
+        try:
+            from label_studio_sdk.converter.brush import decode_rle
+
+            mask = np.reshape(decode_rle(value["rle"]), (*SHAPE, 4))[..., 3] > 0
+        except ImportError:
+            mask = decode(value["rle"], SHAPE)
+        found.append((value["brushlabels"][0], mask))
+    return found
+
+
+READERS = {"cvat": cvat_masks, "labelme": labelme_masks, "labelstudio": label_studio_masks}
 
 
 @pytest.mark.parametrize("kind", READERS)
