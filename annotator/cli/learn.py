@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from annotator.cli.common import Options, Parser, require_project
-from learners.text import duration
 
 
 def fill_engine(command: Parser, default: str) -> None:
@@ -132,6 +131,8 @@ def _show_round(message: dict[str, Any]) -> None:
     if message.get("t") == "round" and message.get("phase"):
         line = f"{message['learner']}: {message['phase']} {message.get('step') or ''}"
         if message.get("seconds_left") is not None:
+            from learners.text import duration  # its package loads NumPy
+
             line += f", {duration(message['seconds_left'])} left"
         print(f"\r{line:<60}", end="", file=sys.stderr)
 
