@@ -153,7 +153,10 @@ class Gate:
         if self.share is None and labels is None:
             return
         self._seen.append(_foreground(proposed))
-        self._alike.append(self._seen[-1].new_tensor(self.share) if labels is None else _foreground(labels))
+        if labels is None:  # made where it is compared: a number that is sent there is waited for
+            self._alike.append(torch.full_like(self._seen[-1], self.share or 0.0))
+        else:
+            self._alike.append(_foreground(labels))
         self._watched += 1
         if self.closed is None and self._watched % WATCHED == 0:
             self._judge(progress)
