@@ -119,7 +119,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         title="Final model",
         good_at="the end of a project: one long training on all labels, with all that makes a model better",
         run_round=LazyFunction("learners.final.round:run"),
-        needs="hours, or a night; nothing but a person starts it",
+        needs="hours, or a night; the button under Final model starts it",
         lasting=True,
     ),
     "atlas": LearnerEntry(

@@ -65,7 +65,7 @@ class LearnerStatus:
         if self.off or self.waiting is not None:
             return self.off or self.waiting or ""
         if last is None and LEARNERS[self.name].lasting:
-            return "There is none yet; Update now starts its training."
+            return "There is none yet; start its training under Final model."
         if last is None:
             return "Label a slice; training starts by itself."
         if self._stopped and last.error:

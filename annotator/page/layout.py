@@ -176,6 +176,8 @@ def _learn_tab() -> None:
         panel("panels/learn/panel.js")
         gr.HTML("<h2>Most useful to label next</h2>", elem_classes="sw-heading sw-proposes")
         panel("panels/label_queue.js")
+        gr.HTML("<h2>Final model</h2>", elem_classes="sw-heading sw-proposes")
+        panel("panels/learn/final.js", elem_id="final-model")
         gr.HTML("<h2>Tags instead of drawing</h2>", elem_classes="sw-heading")
         panel("panels/tags.js")
         gr.HTML("<h2>How volumes are filled</h2>", elem_classes="sw-heading sw-proposes")

@@ -1,5 +1,6 @@
 """Rounds, learners and the queue over HTTP; see docs/protocol.md, section Learning. A handler is one call."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
@@ -7,6 +8,8 @@ from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from pydantic import Field
 
+from annotator.learning.final.model import LONGEST
+from annotator.learning.final.status import final_status
 from annotator.learning.label_queue import CHOSEN, LabelQueue
 from annotator.learning.quality.proposer import quality_words, short_title
 from annotator.learning.scheduler import Scheduler
@@ -16,6 +19,7 @@ from annotator.web.bodies import RequestBody, Search, ShortName
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.rankers import RANKERS
+from learners.spec import MAX_FOLDS
 
 Learner = Annotated[str, InPath(max_length=40, pattern=r"^[a-z_]+$")]
 
@@ -29,6 +33,13 @@ class LearnSettingsBody(RequestBody):
     device: Literal["auto", "cpu", "cuda"] | None = None
     adapt: ShortName | None = None  # an adapter, "auto", or "" for none
     references: Annotated[list[ImageId], Field(max_length=64)] | None = None
+
+
+class FinalBody(RequestBody):
+    """What is left out is as it was asked for last."""
+
+    seconds: Annotated[float, Field(ge=1, le=LONGEST)] | None = None
+    folds: Annotated[int, Field(ge=1, le=MAX_FOLDS)] | None = None
 
 
 class SkipBody(RequestBody):
@@ -73,6 +84,17 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
             "update": scheduler.update_now,
         }
         await run_sync(do[act], learner)
+        return {}
+
+    @router.post("/final")
+    async def train_final(body: FinalBody) -> Any:
+        asked = replace(scheduler.final.options, **body.model_dump(exclude_none=True))
+        await run_sync(scheduler.train_final, asked)
+        return {}
+
+    @router.post("/final/forget")
+    async def forget_final() -> Any:
+        await run_sync(scheduler.forget_final)
         return {}
 
     @router.get("/learn/{learner}/history")
@@ -133,6 +155,7 @@ def overview(scheduler: Scheduler) -> Message:
         },
         "adapters": [{"name": n, "title": a.title, "good_at": a.good_at} for n, a in ADAPTERS.items()],
         "rounds": scheduler.status(),
+        "final": final_status(scheduler),
         "held_out": len(scheduler.rounds.held_out()),
         "ranker": scheduler.store.setting(CHOSEN) or "",
         "rankers": [{"name": n, "title": r.title, "good_at": r.good_at} for n, r in RANKERS.items()],

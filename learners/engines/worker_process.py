@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-LEAST = 19  # of what lasts for days, beside rounds at NICE: a ninth of their share of a core
+LEAST = 15  # of what lasts for days: below rounds at NICE, and not so low that a busy machine starves it
 NICE = 10  # beside a learner at the same priority a click waits twice as long (measured)
 
 

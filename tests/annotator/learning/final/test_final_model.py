@@ -37,7 +37,7 @@ def test_it_becomes_a_model_like_the_others(project: Store):
     scheduler = scheduler_of(project, settings=LearnSettings(learners=(FINAL,), device="cpu"), told=told)
     scheduler.run_until_idle(30)
     assert scheduler.rounds.newest(FINAL) is None, "nobody asked for it"
-    assert "starts its training" in scheduler.status()[0]["message"]
+    assert "start its training" in scheduler.status()[0]["message"]
     scheduler.train_final(SHORT)
     scheduler.run_until_idle(60)
     (row,) = scheduler.rounds.of(FINAL)
