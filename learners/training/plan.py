@@ -16,7 +16,7 @@ from learners.training.rare_objects import RareObjects, rare_objects
 from learners.training.tidying import Tidying
 from models.networks import NETWORKS, RESIDUAL, NetworkSpec, strides_for
 
-LASTING_NETWORK = {"cpu": "res-s", "cuda": "res-l"}  # of a training of hours or days
+LASTING_NETWORK = {"cpu": "unet-m", "cuda": "unet-l"}  # of a training of hours or days
 BATCH_NORM = "-bn"  # how the names of networks with batch norm end
 THIN = 8  # a volume of fewer slices is a pile of pictures
 COARSE = 4.0  # slices that lie so many times further apart than pixels are pictures too
