@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 from learners.engines.ray_cluster import RayCluster, gpus_of_a_round, machines, result_of
-from learners.engines.worker_process import lower_process_priority
+from learners.engines.worker_process import LEAST, lower_process_priority
 
 ON_A_CLUSTER = 8  # processors for a round, or what the largest machine has
 WAITING = 8  # rounds that may be handed over at once; Ray queues what does not fit
@@ -32,6 +32,13 @@ class RayExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._callers.shutdown(wait, cancel_futures=cancel_futures)
         self._cluster.end()
+
+    def beside(self) -> Executor:
+        """On the server's own machine: a final model that stands still for a round would hold what Ray needs for it,
+        and neither would ever go on."""
+        from learners.engines import ProcessExecutor
+
+        return ProcessExecutor(threads=self._threads, nice=LEAST)
 
     def kill(self) -> None:
         """End the workers at once, whatever they do. Ray's `cancel` stops nothing that runs; its force does."""

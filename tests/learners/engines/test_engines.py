@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from annotator.learning.settings import LearnSettings
-from learners.engines import ENGINES, make_engine
+from learners.engines import ENGINES, ProcessExecutor, SerialExecutor, beside, make_engine
 from learners.engines.worker_process import NICE
 from learners.spec import Unready
 from tests.annotator.learning.test_scheduler import label, project, scheduler_of  # noqa: F401
@@ -145,3 +145,16 @@ def test_an_engine_that_cannot_be_had_is_refused_in_words(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install -r requirements-ray.txt"):
         make_engine("ray")
+
+
+def test_what_lasts_never_waits_in_the_line_of_rounds():
+    """On Ray it would hold what a round needs, and stand still until that round has run."""
+    from learners.engines.ray_rounds import RayExecutor
+
+    rounds = ProcessExecutor()
+    assert isinstance(beside(rounds), ProcessExecutor) and beside(rounds) is not rounds
+    serial = SerialExecutor()
+    assert beside(serial) is serial
+    ray = object.__new__(RayExecutor)  # Ray itself need not be installed
+    ray._threads = 1
+    assert isinstance(beside(ray), ProcessExecutor)
