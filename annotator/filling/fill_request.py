@@ -20,9 +20,11 @@ from storage.rows import ImageRow, LabelRow
 from storage.store import Store
 
 REDRAWN = "redrawn"  # the producer whose proposals are another's with new outlines
+AUTOMATIC = "automatic_masks"  # the producer of objects that the prompt model found by itself
 MIN_TRUST = 0.2  # in a proposal that is expected to be worthless
 SECONDS = 60.0  # a fill that takes longer stops with the best so far
 REDRAW_SECONDS = 600.0  # and what was not redrawn by then stays as it was
+FIND_SECONDS = 180.0  # and what was not found by then is clicked
 SLAB = 16  # slices
 
 
@@ -72,6 +74,12 @@ class FillRequests:
         except BaseException:
             remove_files(spec)
             raise
+
+    def find(self, image_id: int, class_id: int) -> FillSpec:
+        """The objects of a picture that nobody labelled."""
+        spec = self._spec(self._store.image(image_id), AUTOMATIC, ())
+        _write_known(spec.known, self._folds.get(image_id))
+        return replace(spec, finds=class_id, seconds=FIND_SECONDS)
 
     def _going_on(self, spec: FillSpec, labels: list[LabelRow]) -> FillSpec:
         """With the fill on screen, where labels alone are laid over it."""

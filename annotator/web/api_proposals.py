@@ -10,7 +10,7 @@ from annotator.background import Background
 from annotator.filling.guided_start import guide
 from annotator.filling.proposals import VolumeProposals
 from annotator.protocol.incoming import Axis, ImageId, Index
-from annotator.web.bodies import Name, RequestBody, ShortName
+from annotator.web.bodies import ClassId, Name, RequestBody, ShortName
 from annotator.web.compression import compressed_response, deflate
 from annotator.web.context import AppContext
 from learners.propagate.next_slice import DEFAULT_RULE
@@ -23,6 +23,10 @@ class PropagatorBody(RequestBody):
 
 class RedrawBody(RequestBody):
     producer: Name
+
+
+class FindBody(RequestBody):
+    class_id: ClassId
 
 
 def make_router(context: AppContext, background: Background) -> APIRouter:
@@ -101,6 +105,11 @@ def _add_fills(router: APIRouter, background: Background) -> None:
     @router.post("/images/{image_id}/redraw")
     async def redraw(image_id: ImageId, whose: RedrawBody) -> Any:
         await run_sync(fills.redraw, image_id, whose.producer)
+        return {}
+
+    @router.post("/images/{image_id}/find-objects")
+    async def find_objects(image_id: ImageId, what: FindBody) -> Any:
+        await run_sync(fills.find_objects, image_id, what.class_id)
         return {}
 
     @router.post("/propagator")

@@ -23,12 +23,14 @@ from learners.propagate import (
     RunControl,
     fill,
 )
+from learners.propagate.contract import as_bytes, grey
 from learners.propagate.fused import TRUST, Prior, fuse
 from learners.propagate.labels_alone import labels_suffice
 from learners.propagate.prompted import still_open
 from learners.propagate.redrawn import redraw
 from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import PromptChoice
+from models.automatic_masks import automatic_masks
 from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy
 
 KEPT = 4  # volumes whose last solution is remembered
@@ -86,6 +88,7 @@ class FillSpec:
     )
     before: FillBefore | None = None  # what labels alone are laid over
     redraws: PriorFiles | None = None  # a proposal whose outlines are drawn anew; nothing else is done then
+    finds: int | None = None  # the class of the objects to be found in a picture; nothing else is done then
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Filler:
         if spec.redraws is not None:
             return _redrawn(
                 spec, spec.redraws, RunControl.of(spec.seconds, cancelled=cancelled, progress=progress)
+            )
+        if spec.finds is not None:
+            return _found(
+                spec, spec.finds, RunControl.of(spec.seconds, cancelled=cancelled, progress=progress)
             )
         started, key = time.monotonic(), (spec.image_id, spec.propagator)
         known = np.array(open_npy(spec.known))
@@ -206,6 +213,28 @@ def _redrawn(spec: FillSpec, files: PriorFiles, run: RunControl) -> FillDone:
     write_npy(files.classes_to, found.classes)
     write_npy(files.confidence_to, found.confidence)
     return FillDone(found.seconds, found.finished)
+
+
+def _found(spec: FillSpec, class_id: int, run: RunControl) -> FillDone:
+    """Write the objects that the project's prompt model finds in a picture. Raises as `Filler.fill`."""
+    started, known = time.monotonic(), np.array(open_npy(spec.known))
+
+    def go_on(share: float) -> bool:
+        run.check()
+        run.progress(share)
+        return not run.out_of_time
+
+    pixels = np.asarray(open_npy(spec.pixels))
+    grey_only = np.repeat(as_bytes(grey(pixels, spec.window))[0][..., None], 3, 2)
+    picture = np.ascontiguousarray(pixels[0]) if pixels.ndim == 4 else grey_only
+    classes, sure = np.full(known.shape, UNLABELLED, np.uint8), np.zeros(known.shape, np.uint8)
+    objects = automatic_masks(picture, still_open(spec.prompts), known[0] == UNLABELLED, go_on)
+    for one in reversed(objects):  # the surest is on top
+        classes[0, one.rows, one.columns][one.mask] = class_id
+        sure[0, one.rows, one.columns][one.mask] = round(255 * min(1.0, one.score))
+    write_npy(spec.classes_to, classes)
+    write_npy(spec.confidence_to, sure)
+    return FillDone(time.monotonic() - started, not run.out_of_time)
 
 
 def _alone(spec: FillSpec, case: PropagationInput, run: RunControl) -> bool:

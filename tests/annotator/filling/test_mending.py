@@ -233,3 +233,10 @@ def test_what_cannot_be_redrawn_says_why(project: Mended):
     project.propose(project.flat, image=project.picture)
     with pytest.raises(ValueError, match="too far apart"):
         project.fills.redraw(project.picture, "atlas")
+
+
+def test_objects_are_found_in_pictures_of_a_class_that_is_there(project: Mended):
+    with pytest.raises(ValueError, match="found in pictures"):
+        project.fills.find_objects(project.image, 1)
+    with pytest.raises(LookupError, match="not in this project"):
+        project.fills.find_objects(project.picture, 99)

@@ -7,6 +7,7 @@ import { imageUpdates } from "../state/image_updates.js";
 import { places } from "../state/places.js";
 import { session } from "../state/session.js";
 import { toast } from "../ui/toasts.js";
+import { findObjects } from "./find_objects.js";
 import { redraw } from "./redraw.js";
 import { toggleSheet } from "./shortcut_sheet.js";
 
@@ -102,6 +103,8 @@ export const actions = {
   rejectSlice: () => (places.at === null ? session.app.rejectSlice() : places.reject()),
 
   redraw,
+
+  findObjects,
 
   proposals: () => session.setView("proposals", !session.view.proposals),
 

@@ -170,6 +170,12 @@ export const GROUPS = [
         run: ({ actions }) => void actions.redraw(),
       },
       {
+        keys: "Shift+F",
+        codes: ["Shift+f"],
+        text: "Find the objects of a picture by itself",
+        run: ({ actions }) => void actions.findObjects(),
+      },
+      {
         keys: "Shift+R",
         codes: ["Shift+r"],
         text: "Fill anew what you accepted, from your corrections",

@@ -63,6 +63,7 @@ export class Proposals {
       running: Boolean(fill || facts?.running),
       progress: fill?.progress ?? null,
       redrawing: fill?.producer === "redrawn" ? fill.progress : null,
+      finding: fill?.producer === "automatic_masks" ? fill.progress : null,
       next,
     };
   }

@@ -2,6 +2,7 @@
 
 import { session } from "../../state/session.js";
 import { element, setText } from "../../ui/dom.js";
+import { actions } from "../actions.js";
 
 const HINT =
   "Click a proposed object to accept it, right-click to reject it, drag around several. " +
@@ -10,6 +11,7 @@ const HINT =
 /** The bar under the canvas: {node, update(state)}. */
 export function objectsbar(focusCanvas) {
   const hint = element("p.sw-guide-hint", { role: "status" });
+  const find = button("Find objects", "Shift+F", () => actions.findObjects());
   const number = button("Number all", "", () => tool().number());
   const apply = button("", "Enter", () => tool().apply());
   const remove = button("Delete", "Del", () => tool().remove());
@@ -23,6 +25,7 @@ export function objectsbar(focusCanvas) {
     "section.sw-guide.sw-objects",
     { "aria-label": "Objects", hidden: true },
     hint,
+    find,
     number,
     clear,
     remove,
@@ -42,6 +45,9 @@ export function objectsbar(focusCanvas) {
     const { count, enter, judged } = held;
     number.hidden = count > 0 || Boolean(judged);
     next.hidden = count > 0;
+    find.hidden = number.hidden || session.image?.kind !== "image";
+    find.disabled = state.proposal.finding !== null;
+    setText(find.firstChild, findText(state.proposal.finding));
     reject.hidden = accept.hidden = !judged || count > 0;
     remove.hidden = clear.hidden = !count;
     apply.hidden = !enter;
@@ -49,6 +55,10 @@ export function objectsbar(focusCanvas) {
     setText(hint, count ? selectedText(held) : judged ? judgedText(judged) : HINT);
   };
   return { node, update };
+}
+
+function findText(share) {
+  return share === null ? "Find objects" : `Finding ${Math.round(100 * share)} %`;
 }
 
 function tool() {
@@ -80,6 +90,6 @@ function button(text, keys, onclick) {
     "button.sw-button.small",
     { type: "button", onclick, ...(keys && { "aria-keyshortcuts": keys }) },
     element("span", {}, text),
-    ...(keys ? [element("kbd", { "aria-hidden": "true" }, keys)] : []),
+    ...(keys ? [element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧"))] : []),
   );
 }
