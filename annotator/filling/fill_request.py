@@ -76,10 +76,12 @@ class FillRequests:
             raise
 
     def find(self, image_id: int, class_id: int) -> FillSpec:
-        """The objects of a picture that nobody labelled."""
+        """The objects of a picture, where nobody labelled."""
         spec = self._spec(self._store.image(image_id), AUTOMATIC, ())
-        _write_known(spec.known, self._folds.get(image_id))
-        return replace(spec, finds=class_id, seconds=FIND_SECONDS)
+        numbers_to = spec.known.with_name(spec.known.name.replace(".known.", ".numbers."))
+        with self._folds.lock:
+            _write_known(spec.known, self._folds.get(image_id))
+        return replace(spec, finds=class_id, seconds=FIND_SECONDS, numbers_to=numbers_to)
 
     def _going_on(self, spec: FillSpec, labels: list[LabelRow]) -> FillSpec:
         """With the fill on screen, where labels alone are laid over it."""
@@ -127,7 +129,8 @@ def remove_files(spec: FillSpec) -> None:
     """Those of a request and of its answer, when it is over."""
     priors = [path for files in spec.priors for path in (files.classes_to, files.confidence_to)]
     redrawn = [spec.redraws.classes, spec.redraws.confidence] if spec.redraws else []
-    for path in (spec.known, spec.classes_to, spec.confidence_to, *priors, *redrawn):
+    found = [spec.numbers_to] if spec.numbers_to else []
+    for path in (spec.known, spec.classes_to, spec.confidence_to, *priors, *redrawn, *found):
         path.unlink(missing_ok=True)
 
 

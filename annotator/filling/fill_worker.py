@@ -8,8 +8,8 @@ from typing import Any
 from annotator.filling.failures import failed
 from annotator.filling.fill_queue import FillQueue, NextFill
 from annotator.filling.fill_request import AskedFill, FillRequests, priors_of, remove_files
-from annotator.filling.redraws import Redraws, slowly
 from annotator.filling.volume_filler import VolumeFiller
+from annotator.filling.wishes import FindObjects, Redraw, Wishes, slowly
 from annotator.labels.label_cache import LabelCache
 from annotator.protocol import outgoing
 from annotator.protocol.outgoing import FillState, Message
@@ -43,13 +43,13 @@ class FillWorker:
         self._filler: VolumeFiller = filler or ProcessFiller()
         self._queue, self._requests = FillQueue(), FillRequests(store, folds)
         redrawer = redrawer or ProcessFiller()
-        self._redraws = Redraws(store, self._requests, redrawer, announce=self._announce, added=self.refresh)
+        self._wishes = Wishes(store, self._requests, redrawer, announce=self._announce, added=self.refresh)
         self._starting = threading.Lock()  # protects the one below; a leaf
         self._thread: threading.Thread | None = None
 
     def close(self) -> None:
         """Stop what runs and wait for it; nothing starts any more."""
-        self._redraws.close()
+        self._wishes.close()
         self._queue.close()
         with self._starting:
             thread = self._thread
@@ -96,7 +96,20 @@ class FillWorker:
         if not image.is_volume or not redrawable(image.shape, image.spacing_mm or (1.0, 1.0, 1.0)):
             raise ValueError(TOO_THICK)
         if not self._store.looking:
-            self._redraws.ask(image_id, producer)
+            self._wishes.ask(image_id, Redraw(producer))
+
+    def find_objects(self, image_id: int, class_id: int) -> None:
+        """Propose every object of a picture that the prompt model is sure of, as this class. Returns at once.
+
+        Raises LookupError, and ValueError for a volume."""
+        if self._store.image(image_id).is_volume:
+            raise ValueError(
+                "Objects are found in pictures; in a volume label one slice, and the app fills the rest."
+            )
+        if class_id not in {one.id for one in self._store.classes()}:
+            raise LookupError("That class is not in this project; choose another one.")
+        if not self._store.looking:
+            self._wishes.ask(image_id, FindObjects(class_id))
 
     def catch_up(self, image_id: int) -> None:
         """Somebody opened this image: fill it if its fill is behind its labels, as after a crash or an import.
@@ -116,16 +129,16 @@ class FillWorker:
 
     def idle(self, seconds: float) -> bool:
         """Wait until nothing is left to fill; False where that takes longer."""
-        return self._redraws.idle(seconds) and self._queue.idle(seconds)
+        return self._wishes.idle(seconds) and self._queue.idle(seconds)
 
     @property
     def waiting(self) -> int:
         """How many volumes wait to be filled or redrawn, or are at it."""
-        return self._queue.waiting + self._redraws.waiting
+        return self._queue.waiting + self._wishes.waiting
 
     def under_way(self, image_id: int) -> bool:
         """Whether this image waits to be filled or redrawn, or is at it."""
-        return self._queue.under_way(image_id) or self._redraws.under_way(image_id)
+        return self._queue.under_way(image_id) or self._wishes.under_way(image_id)
 
     # in the worker's thread
 

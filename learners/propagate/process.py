@@ -89,6 +89,7 @@ class FillSpec:
     before: FillBefore | None = None  # what labels alone are laid over
     redraws: PriorFiles | None = None  # a proposal whose outlines are drawn anew; nothing else is done then
     finds: int | None = None  # the class of the objects to be found in a picture; nothing else is done then
+    numbers_to: Path | None = None  # .npy file to write of the numbers of what was found
 
 
 @dataclass(frozen=True)
@@ -228,12 +229,16 @@ def _found(spec: FillSpec, class_id: int, run: RunControl) -> FillDone:
     grey_only = np.repeat(as_bytes(grey(pixels, spec.window))[0][..., None], 3, 2)
     picture = np.ascontiguousarray(pixels[0]) if pixels.ndim == 4 else grey_only
     classes, sure = np.full(known.shape, UNLABELLED, np.uint8), np.zeros(known.shape, np.uint8)
+    numbers = np.zeros(known.shape, np.uint16)
     objects = automatic_masks(picture, still_open(spec.prompts), known[0] == UNLABELLED, go_on)
-    for one in reversed(objects):  # the surest is on top
-        classes[0, one.rows, one.columns][one.mask] = class_id
-        sure[0, one.rows, one.columns][one.mask] = round(255 * min(1.0, one.score))
+    for number, one in reversed([*enumerate(objects, 1)]):  # the surest is on top
+        here = 0, one.rows, one.columns
+        classes[here][one.mask], numbers[here][one.mask] = class_id, number
+        sure[here][one.mask] = round(255 * min(1.0, one.score))
     write_npy(spec.classes_to, classes)
     write_npy(spec.confidence_to, sure)
+    if spec.numbers_to is not None:
+        write_npy(spec.numbers_to, numbers)
     return FillDone(time.monotonic() - started, not run.out_of_time)
 
 

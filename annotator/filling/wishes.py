@@ -1,13 +1,14 @@
-"""Proposals whose outlines the prompt model draws anew, beside the fills: it may take minutes, for which nobody else's
-volume is to wait."""
+"""What people ask the prompt model for, beside the fills: new outlines for a proposal, or every object of a picture. It
+may take minutes, for which nobody else's volume is to wait."""
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from annotator.filling.failures import failed
-from annotator.filling.fill_request import REDRAWN, FillRequests, remove_files
+from annotator.filling.fill_request import FillRequests, remove_files
 from annotator.filling.volume_filler import VolumeFiller
 from learners.propagate import PropagationCancelled
 from learners.propagate.process import FillSpec
@@ -18,8 +19,25 @@ PROGRESS_SECONDS = 0.5
 TRIES = 3
 
 
-class Redraws:
-    """Thread-safe. One proposal is redrawn at a time; labels are laid over it afterwards."""
+@dataclass(frozen=True)
+class Redraw:
+    """The proposal of this producer with new outlines."""
+
+    producer: str
+
+
+@dataclass(frozen=True)
+class FindObjects:
+    """Every object of a picture that the model is sure of, as this class."""
+
+    class_id: int
+
+
+Wish = Redraw | FindObjects
+
+
+class Wishes:
+    """Thread-safe. One is granted at a time; labels are laid over it afterwards."""
 
     def __init__(
         self,
@@ -34,25 +52,25 @@ class Redraws:
         self._store, self._requests, self._filler = store, requests, filler
         self._announce, self._added = announce, added
         self._changed = threading.Condition()  # protects all below; a leaf
-        self._waiting: dict[int, str] = {}  # image -> the producer whose proposal it is
-        self._running: tuple[int, str] | None = None
+        self._waiting: dict[int, Wish] = {}  # of images
+        self._running: tuple[int, Wish] | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def ask(self, image_id: int, producer: str) -> None:
-        """Returns at once. What is being redrawn already is not begun anew."""
+    def ask(self, image_id: int, wish: Wish) -> None:
+        """Returns at once. What is being made already is not begun anew."""
         with self._changed:
-            if self._closed or self._running == (image_id, producer):
+            if self._closed or self._running == (image_id, wish):
                 return
-            self._waiting[image_id] = producer
+            self._waiting[image_id] = wish
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="redraws", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="wishes", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     @property
     def waiting(self) -> int:
-        """How many wait or are being redrawn."""
+        """How many wait or are being made."""
         with self._changed:
             return len(self._waiting) + (self._running is not None)
 
@@ -77,12 +95,12 @@ class Redraws:
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            self._redraw(*taken)
+            self._grant(*taken)
             with self._changed:
                 self._running = None
                 self._changed.notify_all()
 
-    def _take(self) -> tuple[int, str] | None:
+    def _take(self) -> tuple[int, Wish] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting)
             if self._closed:
@@ -91,10 +109,13 @@ class Redraws:
             self._running = image_id, self._waiting.pop(image_id)
             return self._running
 
-    def _redraw(self, image_id: int, producer: str) -> None:
+    def _grant(self, image_id: int, wish: Wish) -> None:
         try:
             newest = self._store.newest_label(image_id, tags=False)
-            spec = self._asked(image_id, producer)
+            if isinstance(wish, FindObjects):
+                spec: FillSpec | None = self._requests.find(image_id, wish.class_id)
+            else:
+                spec = self._asked(image_id, wish.producer)
             if spec is not None:
                 self._draw(spec, newest)
                 self._added(image_id)
@@ -116,14 +137,19 @@ class Redraws:
     def _draw(self, spec: FillSpec, newest_label: int) -> None:
         image_id, files = spec.image_id, (spec.classes_to, spec.confidence_to)
         try:
-            self._announce(image_id, "running", producer=REDRAWN, progress=0.0)
-            self._filler.fill(spec, lambda: self._closed, self._progress(image_id))
-            self._store.predictions.add(NewPrediction(image_id, REDRAWN, "predicted", newest_label, *files))
+            self._announce(image_id, "running", producer=spec.propagator, progress=0.0)
+            self._filler.fill(spec, lambda: self._closed, self._progress(spec))
+            new = NewPrediction(
+                image_id, spec.propagator, "predicted", newest_label, *files, objects=spec.numbers_to
+            )
+            self._store.predictions.add(new)
         finally:
             remove_files(spec)
 
-    def _progress(self, image_id: int) -> Callable[[float], None]:
-        return slowly(lambda share: self._announce(image_id, "running", producer=REDRAWN, progress=share))
+    def _progress(self, spec: FillSpec) -> Callable[[float], None]:
+        return slowly(
+            lambda share: self._announce(spec.image_id, "running", producer=spec.propagator, progress=share)
+        )
 
 
 def slowly(tell: Callable[[float], Any]) -> Callable[[float], None]:
