@@ -209,7 +209,7 @@ class Gated(Filler):
 
 
 def test_volumes_are_filled_while_one_is_redrawn_and_asking_again_does_not_begin_it_anew(project: Mended):
-    project.fills._redraws._filler = gated = Gated()
+    project.fills._wishes._filler = gated = Gated()
     project.propose(like_an_atlas(project.truth, 0.75))
     project.fills.redraw(project.image, "atlas")
     assert gated.began.acquire(timeout=60)
