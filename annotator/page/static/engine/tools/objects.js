@@ -102,7 +102,7 @@ export class ObjectTool {
     const had = this.from !== null || this.selected.length > 0 || this.judged !== null;
     this.from = this.to = this.judged = null;
     this.selected = [];
-    if (this.view) this.#tell(this.view);
+    if (had) this.#tell(this.kit.planes.active);
     return had;
   }
 
