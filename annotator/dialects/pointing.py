@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,7 @@ def _question(subject: Subject, prompts: SlicePrompts) -> Question:
 
 
 def _message(subject: Subject, prompts: SlicePrompts) -> PredictMessage:
-    told = {
-        "t": "predict",
+    told: dict[str, Any] = {
         "seq": 0,
         "image": subject.image_id or 1,
         "axis": prompts.axis,
@@ -77,10 +77,10 @@ def _message(subject: Subject, prompts: SlicePrompts) -> PredictMessage:
     both = ((1, prompts.foreground), (0, prompts.background))
     if prompts.scribbles:
         strokes = tuple(ScribbleMessage(label=n, points=points) for n, points in both if points)
-        return PredictMessage.model_validate({**told, "scribbles": strokes})
+        return PredictMessage(t="predict", **told, scribbles=strokes)
     points = tuple(point for _, each in both for point in each)
     labels = tuple(n for n, each in both for _ in each)
-    return PredictMessage.model_validate({**told, "points": points, "labels": labels})
+    return PredictMessage(t="predict", **told, points=points, labels=labels)
 
 
 def _best(answer: PackedAnswer, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -54,7 +54,10 @@ def test_a_tool_of_one_file_and_one_line_has_a_button_a_key_a_row_in_the_sheet_a
 
 def test_a_format_and_a_ranker_of_one_file_and_one_line_can_be_chosen_on_the_page(page: Page) -> None:
     page.get_by_role("tab", name="Data").click()
-    expect(page.locator("#export-formats").get_by_label("TIFF stacks")).to_be_checked()
+    stacks = page.locator("#export-formats").get_by_label("TIFF stacks")
+    expect(stacks).not_to_be_checked()
+    stacks.check()
+    expect(stacks).to_be_checked()
     rankers = page.evaluate("async () => (await (await fetch('/api/learn')).json()).rankers")
     assert "Longest outline" in [ranker["title"] for ranker in rankers]
     page.get_by_role("tab", name="Learn").click()

@@ -241,7 +241,7 @@ def test_outlines_of_another_program_come_in_under_their_names_and_go_out_for_an
     expect(row).to_contain_text("labels/instances.json: outlined.png (COCO JSON)")
     expect(look.get_by_role("textbox", name="Class of 200")).to_have_value("mitosis")
     expect(look.get_by_text("6 pixels lie in two objects; the later object has them")).to_be_visible()
-    take(page, look, "1 imported, 1 masks as labels")
+    take(page, look, "1 imported, 1 mask as labels")
     known, names = labelled(server, "outlined.png")
     (mitosis,) = [n for n, name in names.items() if name == "mitosis"]
     assert (known[2:9, 3:9] == mitosis).all() and np.count_nonzero(known) == 42 + 28 - 6

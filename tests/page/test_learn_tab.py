@@ -51,7 +51,9 @@ def test_a_running_round_shows_its_progress_and_can_be_stopped(page: Page) -> No
     expect(page.locator(".sw-proposal-facts")).to_have_text(
         "Trains 14 s more; 2 images come before this one."
     )
-    expect(page.locator(".sw-progress")).to_have_text("training · step 1,200 · loss 0.312 · 14 s left")
+    expect(page.locator(".sw-learner .sw-progress")).to_have_text(
+        "training · step 1,200 · loss 0.312 · 14 s left"
+    )
     expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
     page.locator(".sw-learner").get_by_role("button", name="Stop").click()
     page.wait_for_timeout(200)

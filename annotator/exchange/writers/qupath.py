@@ -38,7 +38,7 @@ def _feature(one: PlaneObject, row: ClassRow, plane: LabelledPlane) -> dict[str,
     geometry: dict[str, Any] = {"type": "Polygon" if single else "MultiPolygon"}
     geometry["coordinates"] = parts[0] if single else parts
     if plane.slice is not None:
-        geometry["plane"] = {"c": -1, "z": plane.slice, "t": 0}
+        geometry["plane"] = dict(c=-1, z=plane.slice, t=0)
     color = [int(row.color[n : n + 2], 16) for n in (1, 3, 5)]
     properties: dict[str, Any] = {
         "objectType": "detection" if one.number else "annotation",

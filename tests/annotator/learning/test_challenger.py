@@ -38,22 +38,22 @@ def proposers(store: Store) -> set[str]:
 def test_it_proposes_nothing_until_it_is_better_on_the_same_images(project: Store) -> None:
     scheduler_of(project, "supervised").run_until_idle(60)
     assert proposers(project) == {"supervised"}
-    scheduler = scheduler_of(project, "weak")
+    scheduler = scheduler_of(project, "bcp")
     scheduler.run_until_idle(60)
-    tried = project.rounds.newest("weak", "done")
+    tried = project.rounds.newest("bcp", "done")
     assert tried is not None and scheduler.active == ("supervised",)
     assert proposers(project) == {"supervised"}, "it is compared, and shown to nobody"
     assert "against" in scheduler.proposer().why and "on the same 1 image" in scheduler.proposer().why
     core = project.judging.core()
     assert core is not None and tried.core == core.id
     (image, *_) = next(iter(core.places))
-    better = project.rounds.start("weak", tried.seen_label, core=core.id)
+    better = project.rounds.start("bcp", tried.seen_label, core=core.id)
     project.judging.add_judged(better.id, [JudgedRow(image, 1.0, 0.9, True)])
     project.rounds.finish(better.id, Finished(tried.id, 1.0, 1.0, None))
     scheduler.run_until_idle(60)
-    assert scheduler.active == ("weak",) and proposers(project) == {"supervised", "weak"}
+    assert scheduler.active == ("bcp",) and proposers(project) == {"supervised", "bcp"}
     newest = project.predictions.newest(5)
-    assert newest is not None and newest.producer == "weak", "it proposes for every image at once"
+    assert newest is not None and newest.producer == "bcp", "it proposes for every image at once"
     assert "took over from Supervised" in scheduler.proposer().why
 
 

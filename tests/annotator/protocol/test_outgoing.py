@@ -22,6 +22,7 @@ SAMPLES: dict[str, Any] = {
     "refused": ["one line"],
     "users": ["ann"],
     "items": [],
+    "objects": ["one line"],
     "next_images": [],
     "candidates": [],
     "conflict": {"by": "ann", "pixels": 3},

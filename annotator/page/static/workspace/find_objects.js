@@ -8,7 +8,8 @@ const AUTOMATIC = "automatic_masks"; // its producer
 
 /** Ask for them; they are shown once they are there. */
 export async function findObjects() {
-  const { image, app } = session;
+  const { app } = session;
+  const image = app?.image;
   if (!image) return toast("Open an image first.", "info");
   if (image.kind === "volume")
     return toast(
