@@ -13,7 +13,7 @@ from tests.annotator.learning.test_scheduler import add_images, label
 from tests.page.test_workspace import tab
 from tests.support.chromium import PageWatch, RunningServer, open_page, start_server, stranger
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(600)]
 DONE_MS = 240_000
 PICTURES = os.environ.get("SLICEWISE_PICTURES")  # a folder for screenshots
 

@@ -39,6 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running.stop()
 
 
+@pytest.mark.thorough
 def test_a_key_proposes_the_objects_of_a_picture_and_they_are_accepted(page: Page) -> None:
     _, numbers = picture()
     page.get_by_label("Number every object").check()
