@@ -105,6 +105,14 @@ class Patch:
             raise ValueError(f"instances are uint16 of shape {self.box.shape}, got {self.instances.dtype}")
 
 
+def box_around(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box of a slice that holds every pixel of a (rows, columns) mask; None without any."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
 def plane(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """The slice as a view of the volume: (Z, Y, X[, C]) -> (rows, columns[, C])."""
     return volume[(slice(None),) * axis + (index,)]

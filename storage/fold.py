@@ -87,25 +87,25 @@ def apply(folded: Folded, label: LabelRow, patch: Patch | None = None) -> None:
 
 def refold(folded: Folded, region: Region, labels: Sequence[LabelRow]) -> None:
     """Work a box out anew from all live labels of the image, in place: what undo needs."""
-    window = _window(region)
-    part = Folded(np.full(folded.classes[window].shape, UNLABELLED, np.uint8))
+    at = window(region)
+    part = Folded(np.full(folded.classes[at].shape, UNLABELLED, np.uint8))
     for label in labels:
         if label.box is None or not overlap(region_of(label.axis, label.index, label.box), region):
             continue
         with contextlib.suppress(TornFile):  # said once, when the image was opened
             _lay(part, region, label, _load(folded.classes.shape, label))
-    folded.classes[window] = part.classes
+    folded.classes[at] = part.classes
     if part.instances is not None and folded.instances is None:
         folded.instances = np.zeros(folded.classes.shape, np.uint16)
     if folded.instances is not None:
-        folded.instances[window] = 0 if part.instances is None else part.instances
+        folded.instances[at] = 0 if part.instances is None else part.instances
     folded.complete = {(row.axis, row.index) for row in labels if row.kind == "complete"}
 
 
 def said(labels: Iterable[LabelRow], shape: tuple[int, int, int], region: Region) -> NDArray[np.uint8]:
     """What these patches say about a box: as their files, ERASED included, UNLABELLED where they are silent. A torn
     file says nothing."""
-    out = np.full(tuple(s.stop - s.start for s in _window(region)), UNLABELLED, np.uint8)
+    out = np.full(tuple(s.stop - s.start for s in window(region)), UNLABELLED, np.uint8)
     for label in labels:
         assert label.box is not None
         here, there = _shared(region, region_of(label.axis, label.index, label.box))
@@ -125,7 +125,7 @@ def newest_labels(shape: tuple[int, int, int], labels: Sequence[LabelRow]) -> ND
             continue
         with contextlib.suppress(TornFile):  # its line says so
             classes = np.expand_dims(_load(shape, label).classes, label.axis)
-            here = out[_window(region_of(label.axis, label.index, label.box))]
+            here = out[window(region_of(label.axis, label.index, label.box))]
             here[classes != UNLABELLED] = number
             here[classes == ERASED] = -1
     return out
@@ -191,7 +191,8 @@ def _shared(a: Region, b: Region) -> tuple[tuple[slice, ...], tuple[slice, ...]]
     )
 
 
-def _window(region: Region) -> tuple[slice, ...]:
+def window(region: Region) -> tuple[slice, ...]:
+    """A box of the volume as an index into its array."""
     return tuple(slice(a, b) for a, b in zip(region[::2], region[1::2]))
 
 

@@ -10,7 +10,7 @@ from annotator.labels.numbering import Free, NumberSources, number_patches
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import AcceptMessage, PixelBox
 from annotator.protocol.prompts import box_within
-from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, plane, slice_shape
+from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, box_around, plane, slice_shape
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow, NewLabel
@@ -60,7 +60,8 @@ class Acceptance:
         if self.seen is not None:
             free = self._known(folded, self.message.lo) == UNLABELLED
             taken = np.where(free & ~np.isin(self.seen, self.gone), self.seen, UNLABELLED)
-            return [(self.message.lo, _patch(taken))] if (taken != UNLABELLED).any() else []
+            patch = _patch(taken)
+            return [] if patch is None else [(self.message.lo, patch)]
         classes, confidence = self.prediction.classes(), self.prediction.confidence()
         found = []
         for k in range(self.message.lo, self.message.hi):
@@ -68,8 +69,8 @@ class Acceptance:
             free = self._known(folded, k) == UNLABELLED
             there = ~np.isin(plane(classes, axis, k), self.gone)
             taken = np.where(free & sure & there, plane(classes, axis, k), UNLABELLED)
-            if (taken != UNLABELLED).any():
-                found.append((k, _patch(taken.astype(np.uint8))))
+            if (patch := _patch(taken.astype(np.uint8))) is not None:
+                found.append((k, patch))
         return found
 
     def numbered(self, patches: list[SlicePatch], folded: Folded, free: Free) -> list[SlicePatch]:
@@ -165,8 +166,9 @@ def slab(shape: tuple[int, int, int], axis: int, lo: int, hi: int) -> Region:
     return z0, z1, y0, y1, x0, x1
 
 
-def _patch(taken: NDArray[np.uint8]) -> Patch:
-    """As small a rectangle as holds everything that is said."""
-    rows, columns = (np.flatnonzero((taken != UNLABELLED).any(axis)) for axis in (1, 0))
-    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+def _patch(taken: NDArray[np.uint8]) -> Patch | None:
+    """As small a rectangle as holds everything that is said; None where nothing is."""
+    box = box_around(taken != UNLABELLED)
+    if box is None:
+        return None
     return Patch(box, np.ascontiguousarray(taken[box.r0 : box.r1, box.c0 : box.c1]))

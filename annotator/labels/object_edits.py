@@ -14,8 +14,8 @@ from skimage.morphology import flood
 
 from annotator.labels.numbering import NEW, Free
 from learners.objects.cutting import number_objects
-from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, plane
-from storage.fold import Folded, Region
+from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, box_around, plane
+from storage.fold import Folded, Region, window
 
 Voxel = tuple[int, int, int]
 Cut = tuple[float, float, float, float]  # row and column of the two ends of a line on a slice
@@ -41,9 +41,13 @@ class VolumePatch:
         first = [self.region[2 * n] for n in range(3) if n != axis]
         found = []
         for k in range(self.classes.shape[axis]):
-            said = plane(self.classes, axis, k)
-            if (said != UNLABELLED).any():
-                found.append((low + k, _patch(said, plane(self.numbers, axis, k), (first[0], first[1]))))
+            said, numbers = plane(self.classes, axis, k), plane(self.numbers, axis, k)
+            if (box := box_around(said != UNLABELLED)) is None:
+                continue
+            cut = np.s_[box.r0 : box.r1, box.c0 : box.c1]
+            on_slice = Box(box.r0 + first[0], box.c0 + first[1], box.r1 + first[0], box.c1 + first[1])
+            patch = Patch(on_slice, np.ascontiguousarray(said[cut]), np.ascontiguousarray(numbers[cut]))
+            found.append((low + k, patch))
         return found
 
 
@@ -71,7 +75,7 @@ def find(folded: Folded, at: Voxel) -> Found:
     if not number:
         same = flood(same.view(np.uint8), at, footprint=JOINED)
     region = _around(same)
-    return Found(class_id, number, region, same[_window(region)])
+    return Found(class_id, number, region, same[window(region)])
 
 
 def merged(objects: Sequence[Found], free: Free) -> VolumePatch:
@@ -116,7 +120,7 @@ def numbered(folded: Folded, class_id: int, spacing: Sequence[float], free: Free
     if not bare.any():
         raise NotThere("every object of this class has a number already")
     region = _around(bare)
-    there = bare[_window(region)]
+    there = bare[window(region)]
     names = number_objects(np.where(there, np.uint8(class_id), np.uint8(UNLABELLED)), spacing, NEW)
     found = np.unique(names[there])
     table = np.zeros(int(found[-1]) + 1, np.uint16)
@@ -154,16 +158,3 @@ def _said(parts: Sequence[tuple[Found, NDArray[np.bool_], int, int]]) -> VolumeP
 def _around(mask: NDArray[np.bool_]) -> Region:
     z, y, x = ndimage.find_objects(mask.view(np.uint8))[0]
     return z.start, z.stop, y.start, y.stop, x.start, x.stop
-
-
-def _window(region: Region) -> tuple[slice, ...]:
-    return tuple(slice(a, b) for a, b in zip(region[::2], region[1::2]))
-
-
-def _patch(said: NDArray[np.uint8], numbers: NDArray[np.uint16], first: tuple[int, int]) -> Patch:
-    """A slice's patch, no larger than what it says. `first`: row and column of its corner on the slice."""
-    rows, columns = (np.flatnonzero((said != UNLABELLED).any(axis)) for axis in (1, 0))
-    r0, r1, c0, c1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    box = Box(r0 + first[0], c0 + first[1], r1 + first[0], c1 + first[1])
-    cut = np.s_[r0:r1, c0:c1]
-    return Patch(box, np.ascontiguousarray(said[cut]), np.ascontiguousarray(numbers[cut]))

@@ -16,7 +16,7 @@ from annotator.labels.commit import Outcome
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.undoing import region_around
 from annotator.protocol.outgoing import ack, conflict
-from storage.arrays import BACKGROUND, UNLABELLED, Box, Patch, SliceRef, plane
+from storage.arrays import BACKGROUND, UNLABELLED, Patch, SliceRef, box_around, plane
 from storage.fold import said
 from storage.rows import ImageRow, LabelRow, NewLabel
 from storage.store import Store
@@ -134,10 +134,9 @@ def _changed_slices(
 def _patch(new: NDArray[np.uint8], old: NDArray[np.uint8]) -> Patch | None:
     """What is said otherwise than before in the smallest rectangle that holds it; None where only background is new."""
     drawn = np.where(old == UNLABELLED, np.uint8(BACKGROUND), old)
-    rows, columns = (np.flatnonzero((new != drawn).any(axis)) for axis in (1, 0))
-    if not len(rows):
+    box = box_around(new != drawn)
+    if box is None:
         return None
-    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     window = np.s_[box.r0 : box.r1, box.c0 : box.c1]
     said_anew = new[window] != old[window]
     return Patch(box, np.where(said_anew, new[window], np.uint8(UNLABELLED)))

@@ -226,8 +226,10 @@ def _found(spec: FillSpec, class_id: int, run: RunControl) -> FillDone:
         return not run.out_of_time
 
     pixels = np.asarray(open_npy(spec.pixels))
-    grey_only = np.repeat(as_bytes(grey(pixels, spec.window))[0][..., None], 3, 2)
-    picture = np.ascontiguousarray(pixels[0]) if pixels.ndim == 4 else grey_only
+    if pixels.ndim == 4:
+        picture = np.ascontiguousarray(pixels[0])
+    else:
+        picture = np.repeat(as_bytes(grey(pixels, spec.window))[0][..., None], 3, 2)
     classes, sure = np.full(known.shape, UNLABELLED, np.uint8), np.zeros(known.shape, np.uint8)
     numbers = np.zeros(known.shape, np.uint16)
     objects = automatic_masks(picture, still_open(spec.prompts), known[0] == UNLABELLED, go_on)

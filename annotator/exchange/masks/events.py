@@ -22,7 +22,7 @@ from annotator.exchange.masks.earlier import (
 from annotator.exchange.masks.meaning import MaskMeaning, Meaning
 from annotator.exchange.masks.survey import read_mask, values_in
 from annotator.exchange.masks.value_names import clean_name
-from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Box, Patch, SliceRef
+from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Patch, SliceRef, box_around
 from storage.class_values import HIGHEST_VALUE
 from storage.events.revoking import member
 from storage.fold import fold
@@ -264,10 +264,9 @@ def _patches(image: ImageRow, mask: ImportedMask) -> Iterator[tuple[int, Patch |
 def _patch(mask: ImportedMask, index: int, spoken: NDArray[np.bool_]) -> Patch | None:
     """What a mask says within the box around `spoken` (Y, X)."""
     spoken = spoken if mask.silent is None else spoken & ~mask.silent[index]
-    rows, columns = np.flatnonzero(spoken.any(axis=1)), np.flatnonzero(spoken.any(axis=0))
-    if not len(rows):
+    box = box_around(spoken)
+    if box is None:
         return None
-    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     inside = (slice(box.r0, box.r1), slice(box.c0, box.c1))
     classes = np.ascontiguousarray(mask.classes[index][inside])
     instances = None if mask.instances is None else np.ascontiguousarray(mask.instances[index][inside])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +71,9 @@ class LabelImageWriter(Writer):
     def more(self, image: LabelledImage, found: NumberedObjects) -> None:
         """Further files of an image."""
 
+    @abstractmethod
     def _names(self, image: LabelledImage) -> tuple[str, str]:
         """Of the image and of its mask, below the folder."""
-        raise NotImplementedError
 
     def finish(self, classes: Sequence[ClassRow]) -> None:
         names = {c.id: c.name for c in classes}
