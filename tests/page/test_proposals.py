@@ -18,9 +18,11 @@ def saved(page: Page) -> None:
 
 def label_one(page: Page) -> None:
     """An object on the open slice; the rest of the volume is proposed by itself."""
+    before = state(page)["rev"]
     page.mouse.click(*canvas_point(page, 0.35, 0.5))
     wait_state(page, "state.mask")
     page.keyboard.press("Enter")
+    wait_state(page, f"state.rev > {before}")  # until then, "Saved" is about what was before
     saved(page)
     proposed(page)
 
@@ -193,6 +195,20 @@ def test_a_key_and_what_follows_within_one_frame_mean_the_slice_that_was_opened(
     until(lambda: labelled_voxels(page, axis, index + 2) == proposed_there > 100)
     assert labelled_voxels(page, axis, index + 1) == 0
     take_back_all(page)
+
+
+def test_two_quick_clicks_at_one_place_of_two_slices_are_no_double_click(page: Page) -> None:
+    index = state(page)["index"]
+    x, y = canvas_point(page, 0.35, 0.5)
+    click = {"clientX": x, "clientY": y, "pointerId": 1}
+    page.mouse.move(x, y)
+    both = (("pointerdown", click), ("pointerup", click))
+    within_one_frame(page, *both, ("keydown", {"key": "ArrowDown"}), *both)
+    wait_state(page, f"state.index === {index + 1} && state.prompts === 1 && state.mask")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    wait_state(page, f"state.index === {index} && state.prompts === 0")
 
 
 def test_j_goes_to_the_slice_worth_labelling_and_says_why(page: Page) -> None:

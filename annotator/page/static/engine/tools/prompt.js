@@ -39,7 +39,15 @@ export class ClickTool {
       this.kit.prompts.accept(view.ref);
       return;
     }
-    this.last = { view, x: point.x, y: point.y, time: event.timeStamp, button: event.button };
+    const { index } = view.ref;
+    this.last = {
+      view,
+      index,
+      x: point.x,
+      y: point.y,
+      time: event.timeStamp,
+      button: event.button,
+    };
     if (event.shiftKey && this.kit.prompts.refine(view, point, event.timeStamp)) return;
     const label = isNegative(event) ? 0 : 1;
     this.kit.prompts.add(
@@ -51,7 +59,9 @@ export class ClickTool {
 
   #isDouble(view, point, event) {
     const { last } = this;
-    if (!last || last.view !== view || event.button !== 0 || last.button !== 0) return false;
+    if (!last || event.button !== 0 || last.button !== 0) return false;
+    // a quick hand goes on to the next slice, and points at the same place there
+    if (last.view !== view || last.index !== view.ref.index) return false;
     const near = Math.hypot(point.x - last.x, point.y - last.y) < STILL * view.camera.dpr;
     return near && event.timeStamp - last.time < DOUBLE_MS;
   }
