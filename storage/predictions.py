@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from storage.arrays import open_npy, write_npy
 from storage.database import Database, full_disk_told
 
+MADE_OF = ("classes", "confidence", "objects", "parents")
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -46,6 +48,7 @@ class PredictionRow:
     prior: str | None = None  # the producer whose proposal a fill started from
     claimed: float | None = None  # how sure the producer is of it; says something only once calibrated
     objects_path: Path | None = None  # uint16 object numbers; None where the producer tells no objects apart
+    parents_path: Path | None = None  # (N, 2) uint16 of numbers and their parents'; of films alone
 
     @property
     def uncorrected(self) -> tuple[Path, Path]:
@@ -66,6 +69,11 @@ class PredictionRow:
         the producer's own: labels that were laid over its classes did not change them."""
         return None if self.objects_path is None else open_npy(self.objects_path)
 
+    def parents(self) -> dict[int, int]:
+        """Number -> the object that it came from by a division."""
+        pairs = [] if self.parents_path is None else open_npy(self.parents_path).tolist()
+        return {int(number): int(parent) for number, parent in pairs}
+
 
 @dataclass(frozen=True)
 class NewPrediction:
@@ -82,6 +90,7 @@ class NewPrediction:
     prior: str | None = None
     claimed: float | None = None
     objects: NDArray[np.uint16] | Path | None = None
+    parents: Path | None = None  # of objects that came from a division
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,8 @@ class Predictions:
                 _put(getattr(new, name), self._path(uid, name))
             if new.objects is not None:
                 _put(new.objects, self._path(uid, "objects"))
+            if new.parents is not None:
+                _put(new.parents, self._path(uid, "parents"))
         row = {
             "uid": uid,
             "image_id": new.image_id,
@@ -121,7 +132,7 @@ class Predictions:
             **_columns(new.expected),
             "prior": new.prior,
         }
-        files = (self._path(uid, name) for name in ("classes", "confidence", "objects"))
+        files = (self._path(uid, name) for name in MADE_OF)
         self._replace(row, [path for path in files if path.exists()])
         newest = self.newest(new.image_id, new.producer)
         assert newest is not None
@@ -249,13 +260,14 @@ class Predictions:
             prior=row["prior"],
             claimed=row["claimed"],
             objects_path=path if (path := self._path(row["uid"], "objects")).exists() else None,
+            parents_path=path if (path := self._path(row["uid"], "parents")).exists() else None,
         )
 
     def _path(self, uid: str, name: str) -> Path:
         return self.directory / f"{uid}.{name}.npy"
 
     def _remove_files(self, uid: str) -> None:
-        for name in ("classes", "confidence", "objects"):
+        for name in MADE_OF:
             self._path(uid, name).unlink(missing_ok=True)
             _before(self._path(uid, name)).unlink(missing_ok=True)
 

@@ -10,11 +10,13 @@ import numpy as np
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.labelled_slices import labelled_slices, mends
 from annotator.prompting.selection import prompt_choice
+from learners.objects.number_files import NumberFiles
 from learners.propagate.contract import LabelledSlice
 from learners.propagate.fused import TRUST
 from learners.propagate.process import FillBefore, FillSpec, PriorFiles
-from storage.arrays import BACKGROUND, UNLABELLED, plane
+from storage.arrays import BACKGROUND, UNLABELLED, plane, write_npy
 from storage.fold import Folded
+from storage.formats.grid import shows_moments
 from storage.predictions import PredictionRow, link_or_copy
 from storage.rows import ImageRow, LabelRow
 from storage.store import Store
@@ -54,6 +56,8 @@ class FillRequests:
         priors = tuple(self._prior(row, labels) for row in rows) if spec.slices else ()
         drawn = image.is_volume and _shows_object(folded, spec.slices)
         spec = self._going_on(replace(spec, priors=priors, fills=drawn, decides=decides), labels)
+        if drawn:
+            spec = replace(spec, numbers=self._numbers(image, spec, folded))
         if drawn or priors:
             _write_known(spec.known, folded)
         return AskedFill(spec, rows, folded.rev)
@@ -78,10 +82,21 @@ class FillRequests:
     def find(self, image_id: int, class_id: int) -> FillSpec:
         """The objects of a picture, where nobody labelled."""
         spec = self._spec(self._store.image(image_id), AUTOMATIC, ())
-        numbers_to = spec.known.with_name(spec.known.name.replace(".known.", ".numbers."))
+        numbers_to = _beside(spec.known, "numbers")
         with self._folds.lock:
             _write_known(spec.known, self._folds.get(image_id))
         return replace(spec, finds=class_id, seconds=FIND_SECONDS, numbers_to=numbers_to)
+
+    def _numbers(self, image: ImageRow, spec: FillSpec, folded: Folded) -> NumberFiles | None:
+        """None where no object has a number, neither by people nor by a learner."""
+        numbered = folded.instances is not None and bool(folded.instances.any())
+        if not numbered and all(prior.objects is None for prior in spec.priors):
+            return None
+        stated, to, parents = (_beside(spec.known, name) for name in ("stated", "numbers", "parents"))
+        if numbered and folded.instances is not None:
+            write_npy(stated, folded.instances)
+        film, first = shows_moments(image.geometry), self._store.next_instance(image.id)
+        return NumberFiles(stated if numbered else None, first, film, to, parents)
 
     def _going_on(self, spec: FillSpec, labels: list[LabelRow]) -> FillSpec:
         """With the fill on screen, where labels alone are laid over it."""
@@ -112,7 +127,8 @@ class FillRequests:
         folder, uid = self._store.predictions.directory, uuid.uuid4().hex
         classes, confidence = row.uncorrected
         classes_to, confidence_to = folder / f"{uid}.classes.new.npy", folder / f"{uid}.confidence.new.npy"
-        return PriorFiles(classes, confidence, trust_in(row), classes_to, confidence_to, unseen)
+        files = PriorFiles(classes, confidence, trust_in(row), classes_to, confidence_to, unseen)
+        return replace(files, objects=row.objects_path)
 
     def _before(
         self, last: PredictionRow, labels: list[LabelRow], slices: tuple[LabelledSlice, ...]
@@ -130,7 +146,8 @@ def remove_files(spec: FillSpec) -> None:
     priors = [path for files in spec.priors for path in (files.classes_to, files.confidence_to)]
     redrawn = [spec.redraws.classes, spec.redraws.confidence] if spec.redraws else []
     found = [spec.numbers_to] if spec.numbers_to else []
-    for path in (spec.known, spec.classes_to, spec.confidence_to, *priors, *redrawn, *found):
+    named = spec.numbers.made if spec.numbers else ()
+    for path in (spec.known, spec.classes_to, spec.confidence_to, *priors, *redrawn, *found, *named):
         path.unlink(missing_ok=True)
 
 
@@ -148,6 +165,11 @@ def _labelled_after(labels: list[LabelRow], seen_label: int) -> tuple[LabelledSl
     """The slices of which nothing was said before."""
     before = {(row.axis, row.index) for row in labels if row.id <= seen_label}
     return tuple(s for s in labelled_slices(labels) if (s.axis, s.index) not in before)
+
+
+def _beside(known: Path, name: str) -> Path:
+    """Another file of the same request."""
+    return known.with_name(known.name.replace(".known.", f".{name}."))
 
 
 def _write_known(path: Path, folded: Folded) -> None:

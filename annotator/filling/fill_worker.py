@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from annotator.filling.failures import failed
@@ -206,6 +207,8 @@ class FillWorker:
         prior = next((row.producer for row, p in zip(asked.rows, spec.priors) if p == done.prior), None)
         paths = spec.classes_to, spec.confidence_to
         new = NewPrediction(spec.image_id, spec.propagator, "propagated", asked.rev, *paths, prior=prior)
+        if spec.numbers is not None and spec.numbers.to.exists():
+            new = replace(new, objects=spec.numbers.to, parents=spec.numbers.parents_to)
         row = predictions.add(new)
         log.info("image %s filled by %s in %.2f s", spec.image_id, spec.propagator, done.seconds)
         self._remove_others(spec.image_id, spec.propagator)

@@ -50,7 +50,7 @@ class Accepting:
                 "nothing unlabelled there is as certain as that, or its class was removed; "
                 "lower the limit or label more"
             )
-        if not acceptance.message.number:
+        if not acceptance.message.number and not acceptance.is_carried:
             return patches
         free = partial(free_numbers, self._store, folded, acceptance.image.id)
         return acceptance.numbered(patches, folded, free)

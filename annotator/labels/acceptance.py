@@ -73,8 +73,19 @@ class Acceptance:
                 found.append((k, patch))
         return found
 
+    @property
+    def objects(self) -> NDArray[np.uint16] | None:
+        """(Z, Y, X) numbers of the proposed objects, where they are those that the person saw."""
+        as_seen = self.message.prediction in (None, self.prediction.id)
+        return self.prediction.objects() if as_seen else None
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether what is proposed goes on from numbered labels."""
+        return self.prediction.kind == "propagated" and self.prediction.objects_path is not None
+
     def numbered(self, patches: list[SlicePatch], folded: Folded, free: Free) -> list[SlicePatch]:
-        """The same with a number for every object: `free(count)` gives some."""
+        """The same with a number for every object: `free(count)` gives some. What a fill carried keeps its own."""
         axis = self.message.axis
         spacing = self.image.spacing_mm or (1.0, 1.0, 1.0)
         across = [mm for n, mm in enumerate(spacing) if n != axis]
@@ -87,15 +98,21 @@ class Acceptance:
             same = self._known(folded, index)[window] == classes
             return np.where(same, plane(folded.instances, axis, index)[window], np.uint16(0))
 
-        as_seen = self.message.prediction in (None, self.prediction.id)
-        objects = self.prediction.objects() if as_seen else None
+        objects = self.objects
 
         def proposed_at(index: int, box: Box) -> NDArray[np.uint16] | None:
             if objects is None:
                 return None
             return np.asarray(plane(objects, axis, index)[box.r0 : box.r1, box.c0 : box.c1])
 
-        sources = NumberSources(free, numbers_at, proposed_at)
+        def stays(number: int) -> bool:
+            """No other object on the image was given this number since."""
+            if objects is None or not self.is_carried:
+                return False
+            there = None if folded.instances is None else folded.instances == number
+            return there is None or not there.any() or bool((objects[there] == number).any())
+
+        sources = NumberSources(free, numbers_at, proposed_at, stays, all=self.message.number)
         return number_patches(patches, (spacing[axis], *across), sources)
 
     def labels(self, user: str, patches: list[SlicePatch]) -> list[NewLabel]:
@@ -109,6 +126,7 @@ class Acceptance:
             "range": [message.lo, message.hi],
             **({"prior": self.prediction.prior} if self.prediction.prior else {}),
         }
+        parents = self.prediction.parents() if self.objects is not None else {}
         return [
             NewLabel(
                 ref=SliceRef(self.image.id, message.axis, k),
@@ -117,7 +135,7 @@ class Acceptance:
                 author=user,
                 source="accepted",
                 seconds=message.seconds / len(patches),
-                prompts={"accepted": note},
+                prompts={"accepted": {**note, **_divided(patch, parents)}},
             )
             for (k, patch), each in zip(patches, act_ids(message.id, len(patches)), strict=True)
         ]
@@ -126,6 +144,13 @@ class Acceptance:
         """(rows, columns) of a slice."""
         region = slice_region(self.image.shape, self.message.axis, index)
         return folded.region(region).squeeze(self.message.axis)
+
+
+def _divided(patch: Patch, parents: dict[int, int]) -> dict[str, dict[str, int]]:
+    """Of the objects on a slice those that came from a division, with their parents."""
+    there = [] if patch.instances is None else np.unique(patch.instances).tolist()
+    found = {str(number): parents[number] for number in there if number in parents}
+    return {"parents": found} if found else {}
 
 
 def act_ids(client_id: str, count: int) -> list[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from annotator.labels.broadcasts import Broadcast, Change, broadcasts
 from annotator.labels.label_cache import LabelCache
-from annotator.labels.object_numbers import free_numbers
+from annotator.labels.object_numbers import carried_number, free_numbers
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import CompleteMessage, LabelMessage
 from annotator.protocol.outgoing import Message, ack, conflict
@@ -57,7 +57,7 @@ class Commits:
         region = region_of(message.axis, message.index, box)
         theirs = self._said_meanwhile(user, shape, message, region)
         classes, lost = _without_conflict(classes, theirs)
-        instance = self._instance(message, classes)
+        instance = self._instance(message, Patch(box, classes))
         patch = Patch(box, classes, _instances(classes, instance))
         with self._store.together():
             row = self._store.add_label(_new_label(user, message, patch, instance))
@@ -111,16 +111,16 @@ class Commits:
             return None
         return others[-1].author, said(others, shape, region).squeeze(message.axis)
 
-    def _instance(self, message: LabelMessage, classes: NDArray[np.uint8]) -> int:
-        """The object number asked for; -1 asks for the next free one, which only an object needs."""
+    def _instance(self, message: LabelMessage, patch: Patch) -> int:
+        """The object number asked for; -1 asks for the one that a fill carried there, else for the next free one, which
+        only an object needs."""
         if message.instance >= 0:
             return message.instance
-        has_object = ((classes > 0) & (classes < ERASED)).any()
-        return (
-            free_numbers(self._store, self._folds.get(message.image), message.image, 1)[0]
-            if has_object
-            else 0
-        )
+        if not ((patch.classes > 0) & (patch.classes < ERASED)).any():
+            return 0
+        ref = SliceRef(message.image, message.axis, message.index)
+        carried = carried_number(self._store, ref, patch)
+        return carried or free_numbers(self._store, self._folds.get(message.image), message.image, 1)[0]
 
     def _outcome(self, reply: Message, change: Change, folded: Folded) -> Outcome:
         return Outcome(reply, broadcasts(change, folded, self._store.slice_states(change.image)))

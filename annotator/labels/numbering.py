@@ -27,6 +27,8 @@ class NumberSources:
     free: Free  # gives so many numbers that nothing on the image has
     beside: Beside  # (index, box, classes): (h, w) what the same classes have on that slice, or None
     proposed: Proposed = lambda index, box: None  # (h, w) objects as the producer told them apart, or None
+    stays: Callable[[int], bool] = lambda number: False  # whether a proposed object is called so already
+    all: bool = True  # False: what the producer gave no number gets none
 
 
 def number_patches(
@@ -38,13 +40,14 @@ def number_patches(
     it has there. `spacing`: across the slices, then along their rows and columns.
     """
     low, box, classes = _stacked(patches)
-    numbers = _told_apart(patches, spacing, sources.proposed)
+    numbers, called = _told_apart(patches, spacing, sources)
     kept: dict[int, int] = {}
     for index, _ in patches:
         for neighbour in (index - 1, index + 1):
             there = sources.beside(neighbour, box, classes[index - low])
             if there is not None:
                 kept = continued(numbers[index - low], there) | kept
+    kept |= {number: name for number, name in called.items() if sources.stays(name)}
     names = np.arange(int(numbers.max()) + 1, dtype=np.uint32)
     names[list(kept)] = list(kept.values())
     numbers = names[numbers]
@@ -56,21 +59,25 @@ def number_patches(
 
 
 def _told_apart(
-    patches: Sequence[tuple[int, Patch]], spacing: Sequence[float], proposed: Proposed
-) -> NDArray[np.uint32]:
-    """(slices, h, w) numbers from NEW on, 0 where no object is. Two classes never share a number."""
+    patches: Sequence[tuple[int, Patch]], spacing: Sequence[float], sources: NumberSources
+) -> tuple[NDArray[np.uint32], dict[int, int]]:
+    """(slices, h, w) numbers from NEW on, 0 where no object is, and what the producer called its own of them. Two
+    classes never share a number."""
     low, box, classes = _stacked(patches)
     own = np.zeros(classes.shape, np.int64)
     for index, _ in patches:
-        there = proposed(index, box)
+        there = sources.proposed(index, box)
         if there is not None:
             own[index - low] = there
     own = np.where(_is_object(classes) & (own > 0), own * 256 + classes, 0)
     found, ranks = np.unique(np.append(0, own), return_inverse=True)
     numbers = np.asarray(ranks[1:].reshape(own.shape), np.uint32)
+    called = {NEW - 1 + rank: int(code) // 256 for rank, code in enumerate(found) if rank}
+    if not sources.all:
+        return np.where(numbers > 0, numbers + np.uint32(NEW - 1), np.uint32(0)), called
     rest = np.where(numbers > 0, np.uint8(UNLABELLED), classes)
     cut = number_objects(rest, spacing, NEW + len(found) - 1)
-    return np.where(numbers > 0, numbers + np.uint32(NEW - 1), cut).astype(np.uint32)
+    return np.where(numbers > 0, numbers + np.uint32(NEW - 1), cut).astype(np.uint32), called
 
 
 def count_accepted(patches: Sequence[tuple[int, Patch]]) -> tuple[int, int | None]:

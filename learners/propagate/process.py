@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from learners.engines.worker_process import lower_priority
+from learners.objects.number_files import NumberFiles, write_numbers
 from learners.propagate import (
     FilledVolume,
     LabelledSlice,
@@ -51,6 +52,7 @@ class PriorFiles:
     classes_to: Path
     confidence_to: Path
     unseen: tuple[LabelledSlice, ...] = ()  # that its producer has not learned from: they may judge it
+    objects: Path | None = None  # .npy of numbers, where its producer tells objects apart
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class FillSpec:
     redraws: PriorFiles | None = None  # a proposal whose outlines are drawn anew; nothing else is done then
     finds: int | None = None  # the class of the objects to be found in a picture; nothing else is done then
     numbers_to: Path | None = None  # .npy file to write of the numbers of what was found
+    numbers: NumberFiles | None = None  # of objects that the fill is to tell apart
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,9 @@ class Filler:
             filled, prior = self._by_labels(spec, case, run), None
         write_npy(spec.classes_to, filled.classes)
         write_npy(spec.confidence_to, filled.confidence)
+        if spec.numbers is not None:
+            run.check()
+            write_numbers(spec.numbers, filled.classes, None if prior is None else prior.objects)
         return FillDone(time.monotonic() - started, filled.finished, prior)
 
     def _by_labels(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:

@@ -15,6 +15,7 @@ from storage.formats.base import FileRefused
 
 TOLERANCE_VOXELS = 0.1  # headers are float32 and rounded by tools; a whole voxel is an error
 LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # per world axis: at its low and its high end
+MOMENTS = "moments"  # beside what a grid says, of films alone
 PLAIN = (2, 1, 0)  # display axes of a file that says nothing: slices, rows, columns as they are stored
 WORLD_OF_DISPLAY = (
     2,
@@ -129,6 +130,11 @@ def grid_from_json(geometry: dict[str, Any]) -> Grid:
         oriented=bool(geometry["oriented"]),
         header=dict(geometry["header"]),
     )
+
+
+def shows_moments(geometry: dict[str, Any]) -> bool:
+    """Whether the file said that its slices are moments of a film, and no depth."""
+    return bool(geometry.get(MOMENTS))
 
 
 def grid_of_image(

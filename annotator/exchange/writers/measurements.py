@@ -13,6 +13,7 @@ from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Wri
 from annotator.exchange.writers.label_images import numbered
 from storage.arrays import open_npy, write_bytes
 from storage.fold import newest_labels
+from storage.formats.grid import shows_moments
 from storage.rows import ClassRow
 
 FILE = "measurements.csv"
@@ -68,6 +69,8 @@ def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
         box = (slice(0, 1), *region.slice) if flat else region.slice
         inside = region.image[None] if flat else region.image
         row |= _intensity(pixels[box][inside])
+        if shows_moments(image.row.geometry):
+            row["parent"] = _parent(image, who[box][inside], region.label)
         yield row | _said_by(image, who[box][inside])
 
 
@@ -107,6 +110,15 @@ def _said_by(image: LabelledImage, labels: NDArray[np.int32]) -> dict[str, str]:
     events = [image.labels[n] for n in np.unique(labels).tolist() if n >= 0]
     people = sorted({event.author for event in events})
     return {"who": "; ".join(people), "how": "; ".join(sorted({event.source for event in events}))}
+
+
+def _parent(image: LabelledImage, labels: NDArray[np.int32], number: int) -> int | str:
+    """The object of a film that it came from by a division; "" where nothing tells."""
+    for n in np.unique(labels[labels >= 0]).tolist():
+        parents = image.labels[n].prompts.get("accepted", {}).get("parents", {})
+        if str(number) in parents:
+            return int(parents[str(number)])
+    return ""
 
 
 def _rounded(value: float) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from storage.formats.base import DEEP_COLOUR, FileRefused, label_values, shown_name, to_pixel_type
-from storage.formats.grid import Grid, Look, grid_of
+from storage.formats.grid import MOMENTS, Grid, Look, grid_of
 from storage.formats.tiff.colour import grey_or_rgb, label_numbers, unexplained_band
 from storage.formats.tiff.ome import significant_bits, spacing_of
 from storage.formats.tiff.pages import MANY, Planes, planes_of
@@ -38,13 +38,14 @@ def read(path: Path) -> Scan:
         volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
         grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
         remarks = _remarks(planes)
+        moments = {MOMENTS: True} if TIMES in remarks else {}
     pixels = np.ascontiguousarray(volume if volume.ndim == 4 else to_pixel_type(volume))
     return Scan(
         name=shown_name(path),
         pixels=pixels,
         spacing_mm=grid.spacing_mm,
         marks=None,
-        geometry=grid.json(),
+        geometry={**grid.json(), **moments},
         window=robust_window(pixels),
         value_range=value_range(pixels),
         remarks=remarks,
