@@ -19,7 +19,7 @@ import torch
 from annotator.learning.exporting.packing import pack_program
 from benchmarks.common import Row, finish, parser
 from learners.training.checkpoint import Card, save_model
-from learners.training.trainer import TrainingState
+from learners.training.state import TrainingState
 from models.networks import NETWORKS, NetworkSpec, UNet, strides_for
 
 SIDE, SLICES, QUICK_SLICES = 512, 400, 40

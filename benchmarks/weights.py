@@ -33,16 +33,9 @@ from learners.training.budget import Budget
 from learners.training.data import ImageReader, reliable
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan, plan_of
+from learners.training.state import TrainingState
 from learners.training.targets import Classes
-from learners.training.trainer import (
-    Gate,
-    Part,
-    Recipe,
-    StepContext,
-    TrainingJob,
-    TrainingState,
-    train,
-)
+from learners.training.trainer import Gate, Part, Recipe, StepContext, TrainingJob, train
 from models.networks import UNet
 from storage.arrays import write_npy
 from storage.formats import lay_on, read, read_labels

@@ -13,7 +13,8 @@ from benchmarks.device.scene import CLASSES, PATCH, Scene, scene
 from learners.methods import bcp, unimatch
 from learners.training.augment import normal_like, views_of
 from learners.training.mix import cutmix, cutmix_masks
-from learners.training.trainer import Gate, StepContext, TrainingState, update_ema
+from learners.training.state import TrainingState
+from learners.training.trainer import Gate, StepContext, update_ema
 from models.networks import UNet
 
 # How often a step of each learner goes through each stage.

@@ -21,7 +21,8 @@ from learners.spec import Fill, Pseudo
 from learners.training.augment import views_of
 from learners.training.budget import Budget
 from learners.training.losses import CEDice
-from learners.training.trainer import Gate, TrainingJob, TrainingState, train
+from learners.training.state import TrainingState
+from learners.training.trainer import Gate, TrainingJob, train
 from models.networks import UNet
 
 TRAINED = ("supervised", "unimatch", "mean_teacher", "bcp", "stpp", "desco", "cross_teaching", "propagated")

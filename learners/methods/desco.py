@@ -19,8 +19,9 @@ from learners.patches.pools import Pools
 from learners.training.augment import normal_like
 from learners.training.losses import Sample, cross_entropy
 from learners.training.plan import Plan
+from learners.training.state import TrainingState
 from learners.training.targets import LIFE, up
-from learners.training.trainer import Recipe, StepContext, TrainingJob, TrainingState, forward_logits
+from learners.training.trainer import Recipe, StepContext, TrainingJob, forward_logits
 from models.networks import NetworkSpec, UNet
 
 PEER = "second"

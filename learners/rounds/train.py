@@ -38,8 +38,9 @@ from learners.training.losses import CEDice
 from learners.training.plan import KnownScales, Plan, plan_of
 from learners.training.polarity import unseen_polarity
 from learners.training.rare_objects import WEIGHT, same_scale
+from learners.training.state import TrainingState
 from learners.training.targets import Classes
-from learners.training.trainer import Gate, TrainingJob, TrainingState, train
+from learners.training.trainer import Gate, TrainingJob, train
 from models.networks import UNet
 
 TRIES = 4

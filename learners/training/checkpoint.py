@@ -17,8 +17,8 @@ from learners.training.bounded import read_json
 from learners.training.data import PERCENTILES
 from learners.training.plan import Plan, plan_to_predict
 from learners.training.rare_objects import RareObjects
+from learners.training.state import TrainingState
 from learners.training.tidying import Tidying
-from learners.training.trainer import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.arrays import write_bytes
 

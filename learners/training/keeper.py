@@ -4,14 +4,12 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from learners.training.budget import Budget
-
-if TYPE_CHECKING:
-    from learners.training.trainer import TrainingState
+from learners.training.state import TrainingState
 
 SECONDS = 60.0  # of training that a kill may cost
 SLOW = 20.0  # writing may take one second of so many
@@ -29,7 +27,7 @@ class Keeper:
     _kept_at: float = field(default_factory=time.monotonic)
     _took: float = 0.0
 
-    def restore(self, state: "TrainingState", optimiser: torch.optim.Optimizer, budget: Budget) -> None:
+    def restore(self, state: TrainingState, optimiser: torch.optim.Optimizer, budget: Budget) -> None:
         """Nothing where there is no file, or one of another training."""
         kept = self._read()
         if kept is None:
@@ -41,13 +39,13 @@ class Keeper:
         budget.go_on(kept["spent"], kept["step"])
         self.resumed = True
 
-    def keep_if_due(self, state: "TrainingState", optimiser: torch.optim.Optimizer, budget: Budget) -> None:
+    def keep_if_due(self, state: TrainingState, optimiser: torch.optim.Optimizer, budget: Budget) -> None:
         """By time, at once where somebody asked to stop, and at the end."""
         due = time.monotonic() - self._kept_at >= max(self.seconds, SLOW * self._took)
         if due or budget.stopped or budget.progress >= 1:
             self.keep(state, optimiser, budget)
 
-    def keep(self, state: "TrainingState", optimiser: torch.optim.Optimizer, budget: Budget) -> None:
+    def keep(self, state: TrainingState, optimiser: torch.optim.Optimizer, budget: Budget) -> None:
         """All or nothing: a new file takes the place of the old one."""
         began = time.monotonic()
         kept = dict(networks=[network.state_dict() for network in _networks(state)],
@@ -74,5 +72,5 @@ class Keeper:
         return kept if kept["identity"] == self.identity else None
 
 
-def _networks(state: "TrainingState") -> list[torch.nn.Module]:
+def _networks(state: TrainingState) -> list[torch.nn.Module]:
     return [state.student, state.teacher, *state.peers.values()]

@@ -1,6 +1,5 @@
 """The one training loop: draw, view, ask the teacher, select, mix, weigh, step, follow. A method fills its slots."""
 
-import copy
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from learners.training.data import TrustSchedule
 from learners.training.keeper import Keeper
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan
+from learners.training.state import TrainingState
 from learners.training.targets import OPEN_BACKGROUND, trust_at
 from models.networks import NetworkSpec, Noise, UNet
 
@@ -88,25 +88,6 @@ class Recipe:
     def asks_teacher(self) -> bool:
         """Whether it learns from images without labels, as far as its teacher is good."""
         return any(slot is not None for slot in (self.select, self.unlabelled_term, self.together))
-
-
-@dataclass
-class TrainingState:
-    """The student learns; the teacher is its average, is what people see, and never gets a gradient."""
-
-    student: UNet
-    teacher: UNet
-    steps: int = 0  # since it began, or since a class was added
-    peers: dict[str, UNet] = field(default_factory=dict)  # networks that learn beside it and are never shown
-
-    @property
-    def learning(self) -> list[UNet]:
-        return [self.student, *self.peers.values()]
-
-    @classmethod
-    def fresh(cls, network: UNet) -> "TrainingState":
-        teacher = copy.deepcopy(network).eval().requires_grad_(False)
-        return cls(network, teacher)
 
 
 def update_ema(teacher: nn.Module, student: nn.Module, step: int, average: float) -> None:

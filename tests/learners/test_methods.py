@@ -15,7 +15,8 @@ from learners.training.augment import Views
 from learners.training.checkpoint import load_state, read_card
 from learners.training.losses import CEDice, Sample
 from learners.training.mix import cutmix, paste
-from learners.training.trainer import Part, Recipe, StepContext, TrainingState
+from learners.training.state import TrainingState
+from learners.training.trainer import Part, Recipe, StepContext
 from models.networks import UNet
 from tests.learners.test_learning import discs, spec_of
 from tests.learners.test_training import SPEC2, agrees, painted, rng

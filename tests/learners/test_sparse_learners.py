@@ -28,8 +28,9 @@ from learners.training.checkpoint import load_peers, read_card, save_model
 from learners.training.data import ImageReader
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import plan_of
+from learners.training.state import TrainingState
 from learners.training.targets import LIFE, Classes
-from learners.training.trainer import Gate, StepContext, TrainingJob, TrainingState, train
+from learners.training.trainer import Gate, StepContext, TrainingJob, train
 from models.networks import NetworkSpec, UNet
 from storage.arrays import UNLABELLED, write_npy
 

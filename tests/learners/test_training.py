@@ -22,8 +22,9 @@ from learners.training.budget import Budget
 from learners.training.data import normalised
 from learners.training.losses import CEDice, Sample, cross_entropy, dice
 from learners.training.mix import centre_mask, cutmix, paste
+from learners.training.state import TrainingState
 from learners.training.targets import OPEN_BACKGROUND, Classes, target_of, without_slices
-from learners.training.trainer import Gate, StepContext, TrainingState, rate_at, rate_scale, update_ema
+from learners.training.trainer import Gate, StepContext, rate_at, rate_scale, update_ema
 from models.lazy import LazyFunction
 from models.networks import NetworkSpec, UNet, strides_for
 from storage.arrays import UNLABELLED

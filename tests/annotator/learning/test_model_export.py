@@ -16,7 +16,7 @@ from annotator.learning.model_import import import_model
 from learners.objects.scores import ObjectCounts
 from learners.training.checkpoint import Card, load_network, read_card, save_model
 from learners.training.data import normalised, percentiles
-from learners.training.trainer import TrainingState
+from learners.training.state import TrainingState
 from models.networks import NetworkSpec, UNet
 from storage.rounds import Finished
 from tests.conftest import ball

@@ -21,8 +21,9 @@ from learners.training.data import ImageReader
 from learners.training.losses import CEDice, Sample
 from learners.training.plan import Plan, plan_of
 from learners.training.resample import nearest
+from learners.training.state import TrainingState
 from learners.training.targets import Classes, trust_at
-from learners.training.trainer import Gate, TrainingJob, TrainingState, train
+from learners.training.trainer import Gate, TrainingJob, train
 from models.networks import UNet
 from storage.arrays import UNLABELLED, write_npy
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from annotator.learning.exported.program import main
 from learners.training.checkpoint import Card, save_model
-from learners.training.trainer import TrainingState
+from learners.training.state import TrainingState
 from models.networks import NetworkSpec, UNet
 from tests.storage.test_formats_dicom import save_series
 
