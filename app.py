@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from annotator.cli.backup import (
     fill_backup,
@@ -61,6 +62,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+INSTALLED = "slicewise"  # the command of pyproject.toml
+
 COMMANDS = {
     "open": Command(fill_open, run_open, "open a project in the browser (the default)"),
     "import": Command(fill_import, run_import, "add images, and masks as labels, to a project"),
@@ -101,14 +104,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, LookupError, RuntimeError) as error:
         if os.environ.get("SLICEWISE_DEBUG"):
             raise
-        print(f"slicewise: {refusal(error)}", file=sys.stderr)
+        print(f"slicewise: {refusal(error).replace('python app.py', called())}", file=sys.stderr)
         return 1
+
+
+def called() -> str:
+    """How people call this program: pip installs it as a command."""
+    return INSTALLED if Path(sys.argv[0]).stem == INSTALLED else "python app.py"
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="app.py",
-        description=__doc__,
+        prog=called().removeprefix("python "),
+        description=__doc__.replace("python app.py", called()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Without a command, the app opens. Set SLICEWISE_DEBUG=1 to see tracebacks. "
         "docs/guide/models.md explains SLICEWISE_WEIGHTS and SLICEWISE_MIRROR.",

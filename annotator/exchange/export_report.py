@@ -1,5 +1,6 @@
 """What goes along with exported masks: provenance for programs, a README for people."""
 
+import importlib.metadata
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,11 +50,18 @@ class ExportedImage:
 
 @cache
 def version() -> str:
-    """Of this program, from its project file."""
+    """Of this program, from its project file or, where pip installed it, from what pip noted."""
     path = Path(__file__).resolve().parents[2] / "pyproject.toml"
     try:
         return str(tomllib.loads(path.read_text("utf-8"))["project"]["version"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return _installed_version()
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("slicewise")
+    except importlib.metadata.PackageNotFoundError:
         return "unknown"
 
 

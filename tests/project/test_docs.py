@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.support.prose import documents
 
 PAPERS = documents()
-PACKAGES = ("annotator", "benchmarks", "learners", "models", "storage", "tests")
+PACKAGES = ("annotator", "benchmarks", "learners", "models", "slicewise", "storage", "tests")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(  # in a code span, or on a line of its own
     r"`(?:python3? )?(?:start|app)\.py\b([^`\n]*)`|^ *python3? (?:start|app)\.py\b(.*)$", re.MULTILINE

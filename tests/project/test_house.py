@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-PRODUCT = ("annotator", "learners", "models", "storage")
+PRODUCT = ("annotator", "learners", "models", "slicewise", "storage")
 CODE = {".py", ".js", ".css", ".html"}
 GIVEN = (ROOT / "tests" / "support" / "vendor",)  # written by others
 MAX_FILES = 20

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"app", "annotator", "benchmarks", "learners", "models", "storage", "tests"}
+OURS = {"app", "annotator", "benchmarks", "learners", "models", "slicewise", "storage", "tests"}
 MAY = {
     "storage": {"storage"},
     "models": {"models"},
     "learners": {"learners", "models", "storage"},
     "annotator": {"annotator", "learners", "models", "storage"},
-    "benchmarks": {"benchmarks", "annotator", "learners", "models", "storage", "app", "tests"},
+    "slicewise": {"slicewise", "annotator", "learners", "models", "storage"},
+    "bencharks": {"benchmarks", "annotator", "learners", "models", "storage", "app", "tests"},
 }
 ONLY_IN = {  # a library and the files that may know it
     "gradio": {"annotator/page/gradio_import.py"},
@@ -74,6 +75,7 @@ def test_learners_see_arrays_and_not_the_database():
         ("models.prompt", {"torch", "cv2"}),
         ("storage.arrays", {"sqlite3", "sqlite_utils", "torch"}),
         ("annotator.workflow", {"gradio", "fastapi", "torch"}),
+        ("slicewise", {"torch", "gradio", "fastapi"}),
         ("app", {"torch", "gradio", "cv2", "numpy"}),
     ],
 )

@@ -1,0 +1,1 @@
+"""Tests of the Python package for notebooks and scripts."""
