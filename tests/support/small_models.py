@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 
 from models.prompt import Embedding, MaskPrediction, Prompts
 from models.sam.model import DevicePrecision, SamModel
@@ -46,28 +47,42 @@ MEMORY = {
 }  # fmt: skip
 
 
+class OwnChance(TorchFunctionMode):
+    """Random weights of this thread alone: torch's one generator is everybody's, and a network that another thread
+    opens meanwhile takes numbers out of the row."""
+
+    DRAWS = frozenset(
+        {"randn", "rand", "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_"}
+    )
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._row = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        own = {"generator": self._row} if func.__name__ in self.DRAWS else {}
+        return func(*args, **{**(kwargs or {}), **own})
+
+
 def small_sam(seed: int = 7) -> Any:
     """A `Sam` of the genuine, untyped classes at 128 pixels: two blocks of 32 channels, decoder at full width."""
     ensure_torchvision()
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-    torch.manual_seed(seed)
-    encoder = ImageEncoderViT(
-        img_size=SIDE, embed_dim=32, depth=2, num_heads=2, out_chans=256, use_rel_pos=True, window_size=3,
-        global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-    )  # fmt: skip
     grid = (SIDE // 16, SIDE // 16)
-    sam = Sam(
-        encoder,
-        PromptEncoder(
+    with OwnChance(seed):
+        encoder = ImageEncoderViT(
+            img_size=SIDE, embed_dim=32, depth=2, num_heads=2, out_chans=256, use_rel_pos=True, window_size=3,
+            global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        )  # fmt: skip
+        prompts = PromptEncoder(
             embed_dim=256, image_embedding_size=grid, input_image_size=(SIDE, SIDE), mask_in_chans=16
-        ),
-        MaskDecoder(
+        )
+        decoder = MaskDecoder(
             transformer_dim=256,
             transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=64, num_heads=8),
-        ),
-    )
-    return sam.eval()
+        )
+    return Sam(encoder, prompts, decoder).eval()
 
 
 def tiny_sam(path: Path | None = None) -> SamModel:
@@ -97,8 +112,8 @@ def small_sam2() -> Any:
     from models.sam.sam2 import ensure_transformers, transformers_class
 
     ensure_transformers()
-    torch.manual_seed(3)
-    return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
+    with OwnChance(3):
+        return transformers_class("Sam2Model")(transformers_class("Sam2Config")(**TINY)).eval()
 
 
 def small_tracker() -> "Propagator":
@@ -106,9 +121,9 @@ def small_tracker() -> "Propagator":
     from models.sam.sam2 import Propagator, ensure_transformers, transformers_class
 
     ensure_transformers()
-    torch.manual_seed(4)
     config = transformers_class("Sam2VideoConfig")(**TINY, **MEMORY)
-    network = transformers_class("Sam2VideoModel")(config).eval()
+    with OwnChance(4):
+        network = transformers_class("Sam2VideoModel")(config).eval()
     with torch.no_grad():  # or a random network would say that the object is nowhere
         network.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(20)
     return Propagator(network, transformers_class("Sam2VideoInferenceSession"), CPU)

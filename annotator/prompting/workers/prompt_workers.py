@@ -21,6 +21,7 @@ from models import PromptChoice
 log = logging.getLogger(__name__)
 
 GIVEN_UP = "This click ended two prompt workers, probably because memory ran out; click again or use a smaller image."
+TOO_LARGE = "opening it ended two processes, probably because memory ran out"
 WORTH_IT = 8  # workers, beyond which a machine's processors have better things to do
 MOST = 64
 WORKER_BYTES = 600_000_000  # that one takes with the built-in model
@@ -75,10 +76,16 @@ class PromptWorkers:
 
     def open(self, file: ModelFile) -> ModelFile:
         """Under the name that it has on this machine it is in every process when this returns; the workers open it one
-        after another, so that people are answered meanwhile. Raises what opening raises, BrokenExecutor."""
-        named = replace(file, model_id=self.encoder.submit(load, file).result())
-        self._team.each_in_turn(load, named)
-        return named
+        after another, so that people are answered meanwhile. A process that dies is replaced once. Raises what opening
+        raises, ValueError where another one dies."""
+        for _ in range(2):
+            try:
+                named = replace(file, model_id=self.encoder.submit(load, file).result())
+                self._team.each_in_turn(load, named)
+                return named
+            except BrokenExecutor as error:
+                log.warning("a process died while it opened a model (%s)", error)
+        raise ValueError(TOO_LARGE)
 
     def forget(self) -> None:
         """What `open` opened leaves the workers' memory."""
@@ -108,9 +115,11 @@ class PromptWorkers:
 
     def _once_more(self, what: AnyModel, question: Question) -> PackedAnswer | Exception:
         try:
-            return self._team.call(answer, what, [question])[0]
+            return self._team.call_awake(answer, what, [question])[0]
         except BrokenExecutor:
             return ValueError(GIVEN_UP)
+        except ValueError as error:
+            return error
 
 
 def _size(path: Path | None) -> int:

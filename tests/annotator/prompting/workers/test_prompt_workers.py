@@ -94,6 +94,8 @@ class Mortal(SerialExecutor):
         self.calls: list[list[int]] = []
 
     def submit(self, fn, /, *args, **kwargs):
+        if not args:  # only whether it lives
+            return super().submit(fn)
         asked = [one.message.seq for one in args[1]]
         self.calls.append(asked)
         if self.deadly in asked and self.left:
@@ -109,6 +111,26 @@ def test_what_a_dead_worker_was_asked_is_asked_again_each_by_itself(project: Sto
     assert mortal.calls == [[1, 2, 3], [1], [2], [3]]
     refused = [str(one) for one in answers if isinstance(one, Exception)]
     assert refused == ([GIVEN_UP] if deaths == 2 else [])
+
+
+def test_workers_that_are_killed_together_cost_no_answer(project: Store, workers: PromptWorkers):
+    for _ in range(3):
+        for pid in {workers._team.call(os.getpid) for _ in range(2 * len(workers))}:
+            os.kill(pid, signal.SIGKILL)
+        told = workers.answer(CLASSICAL, [question(project, n) for n in (1, 2)])
+        assert [type(one).__name__ for one in told] == ["PackedAnswer"] * 2, told
+
+
+class Stillborn(SerialExecutor):
+    """Every process that begins here dies at once."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        raise BrokenExecutor("it died")
+
+
+def test_where_no_worker_stays_alive_the_click_is_told_so(project: Store):
+    (told,) = PromptWorkers(WorkerTeam([Stillborn()])).answer(CLASSICAL, [question(project, 1)])
+    assert isinstance(told, ValueError) and "--prompt-workers 0" in str(told)
 
 
 def test_slices_are_read_once_and_what_is_kept_is_bounded(tmp_path: Path):

@@ -63,7 +63,7 @@ def pids(workers: PromptWorkers) -> set[int]:
     return {workers.call(os.getpid) for _ in range(2 * len(workers))}
 
 
-@pytest.mark.thorough  # three processes load torch, and two die at once: on a crowded machine it fails now and then
+@pytest.mark.thorough  # three processes load torch, which takes long on a crowded machine
 def test_workers_give_the_masks_of_the_servers_own_sam_and_it_holds_none(
     project: Store,  # noqa: F811
     workers: PromptWorkers,
