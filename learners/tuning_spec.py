@@ -26,6 +26,7 @@ class TuneSpec:
     seed: int = 0
     weights: Path | None = None  # None: the shipped file
     current: Path | None = None  # the adapter in use, which a new one has to beat as well
+    people_wait: Path | None = None  # the mark of people who wait for masks
 
 
 @dataclass(frozen=True)

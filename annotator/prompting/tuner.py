@@ -18,6 +18,7 @@ from typing import Any
 from annotator.prompting.tuned_model import FOLDER, Tuned, adapter_of, read_tuned, write_tuned
 from annotator.prompting.tuning_inputs import MaskCount, gather
 from annotator.text import error_sentence
+from learners.give_way import MARK
 from learners.progress import STOP_FILE, read_progress
 from learners.rounds import run_tuning
 from learners.spec import Unready
@@ -179,7 +180,8 @@ class Tuner:
             return False
         current = adapter_of(self._store)
         usable = current if current is not None and belongs(current) else None
-        self._spec = TuneSpec(self._work, gathered.slices, current=usable, **self._limits)
+        mark = self._store.rounds.directory / MARK
+        self._spec = TuneSpec(self._work, gathered.slices, current=usable, people_wait=mark, **self._limits)
         self._objects, self._deaths = counted, 0
         return True
 

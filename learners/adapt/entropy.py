@@ -15,6 +15,7 @@ from torch import Tensor
 from learners.adapt import AdaptationData
 from learners.adapt.layers import affine_of, batch_norms
 from learners.adapt.statistics import bn_adapt, transformed
+from learners.give_way import give_way
 from models.networks import UNet
 
 STEPS = 10
@@ -83,6 +84,7 @@ def _tuned(network: UNet, scene: AdaptationData, optimiser: torch.optim.Optimize
     rng = torch.Generator().manual_seed(scene.seed)
     network.eval()
     for step in range(STEPS):
+        give_way()
         z = network(scene.target[step % len(scene.target)]).float()
         loss = loss_of(z)[counted(z, rng)].mean()
         optimiser.zero_grad(set_to_none=True)

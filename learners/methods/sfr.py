@@ -95,7 +95,7 @@ def proposed(spec: RoundSpec, sam: Any, digest: str) -> RoundSpec:
     network = restored(MosaicSam(sam, len(classes)), spec.goes_on_from, base).to(device)
     pages = [page for case in taught for page in pages_of(case, network.side, classes)]
     steps = None if spec.steps is None else max(1, spec.steps // 2)
-    budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE, spec.people_wait)
+    budget = Budget(spec.seconds * TUNING, steps, spec.directory / STOP_FILE)
     ProgressReport(spec.directory).say("training")
     tune(network, pages, budget, spec.seed)
     save_file({k: v.cpu().contiguous() for k, v in network.learned().items()}, spec.directory / STATE, base)

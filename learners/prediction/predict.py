@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.give_way import give_way
 from learners.objects.assemble import ApartMaps, assemble
 from learners.prediction.committee import Committee, answered
 from learners.prediction.ensemble import SnapshotEnsemble
@@ -210,14 +211,16 @@ def probabilities(network: UNet | Committee | Predictor, case: ImageReader, plan
 def device_tiles(
     network: UNet | Committee | Predictor, case: ImageReader, plan: Plan
 ) -> Iterator[DeviceTile]:
-    """Tiles that cover the image once."""
+    """Tiles that cover the image once. Waits for people before each."""
     if not isinstance(network, (UNet, Committee)):
         for core, p, features, apart in network.tiles(case):
+            give_way()
             told = None if apart is None else torch.from_numpy(apart)
             yield DeviceTile(core, torch.from_numpy(p), torch.from_numpy(features), told)
         return
     network.eval()
     for core in _cores(case.example.shape, plan, zoom_of(case.example, plan)):
+        give_way()
         yield DeviceTile(core, *_tile(network, case, plan, core))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from learners.give_way import give_way
 from learners.prediction.evaluation import Evaluation, Evaluator
 from learners.prediction.predict import Predictor
 from learners.prediction.predict_images import BatchPredictor
@@ -39,7 +40,8 @@ class OwnRound:
         self.judge = Evaluator(self.cases, self.plan, self.classes)
 
     def check_stop(self) -> None:
-        """To be asked while it learns. Raises Unready where somebody asked the round to end."""
+        """To be asked while it learns: it waits for people. Raises Unready where somebody asked the round to end."""
+        give_way()
         if (self.spec.directory / STOP_FILE).exists():
             raise Unready("the round stopped before it learned anything")
 

@@ -112,7 +112,7 @@ class _Round:
         self.before = read_card(spec.goes_on_from) if last and spec.goes_on_from else None
         state = last or TrainingState.fresh(UNet(self.plan.network).to(self.plan.device))
         old = {k: v.clone() for k, v in (parent or state).teacher.state_dict().items()}
-        budget = Budget(spec.seconds, spec.steps, stop_file(spec), spec.people_wait)
+        budget = Budget(spec.seconds, spec.steps, stop_file(spec))
         budget.others_run = spec.lasting.give_way if spec.lasting else None
         job = self._job(budget, quality)
         state.peers = self._peers(job)

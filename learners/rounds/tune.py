@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import nn
 
+from learners.give_way import give_way
 from learners.progress import STOP_FILE, ProgressReport
 from learners.spec import Unready
 from learners.training.budget import Budget
@@ -221,6 +222,7 @@ def _skill(model: BuiltIn, cases: list[EvalItem], stop: Path) -> Skill | None:
     """None where somebody asked to stop."""
     clicks, overlaps = [], []
     for case in cases:
+        give_way()
         if stop.exists():
             return None
         result = evaluate(model, case, CLICKS)

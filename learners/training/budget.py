@@ -18,10 +18,8 @@ class Budget:
         seconds: float,
         steps: int | None = None,
         stop: Path | None = None,
-        people_wait: Path | None = None,
     ) -> None:
-        """`people_wait`: the mark while which the job pauses between steps."""
-        self._seconds, self._steps, self._stop, self._people_wait = seconds, steps, stop, people_wait
+        self._seconds, self._steps, self._stop = seconds, steps, stop
         self.others_run: Path | None = (
             None  # while this file exists nothing is done, and the clock stands still
         )
@@ -57,8 +55,7 @@ class Budget:
 
     def left(self) -> bool:
         """One step at least is always taken, unless somebody asked to stop. Waits for people and for others first."""
-        if self._people_wait is not None:
-            give_way(self._people_wait)
+        give_way()
         self._wait()
         return (self.progress < 1 or self.step == 0) and not self.stopped
 

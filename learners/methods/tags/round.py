@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.give_way import give_way
 from learners.methods.tags.affinity import at_side, responses, transition, walk
 from learners.methods.tags.classifier import (
     UNKNOWN,
@@ -97,6 +98,7 @@ class TagReader:
         spec = self._spec
         seen = []
         for number, spot in enumerate(spots):
+            give_way()
             self._report.say("looking at slices", step=number)
             seen.append(self.features(spot))
         smallest = min(f.shape[-1] for f in seen)
