@@ -40,8 +40,9 @@ class JobProgress:
 class Job:
     """Thread-safe. The worker reports, everybody else reads `as_message()` and may `cancel()`."""
 
-    def __init__(self, kind: str, listen: Listen = lambda job: None, **details: str) -> None:
-        self.id, self.kind, self.details = secrets.token_hex(8), kind, details
+    def __init__(self, kind: str, listen: Listen = lambda job: None, *, by: str = "", **details: str) -> None:
+        """`by`: who started it, "" for the app itself."""
+        self.id, self.kind, self.by, self.details = secrets.token_hex(8), kind, by, details
         self.state: JobState = "running"
         self.url: str | None = None
         self.progress = JobProgress()
@@ -135,9 +136,10 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
-    def start(self, kind: str, work: JobWork, **details: str) -> Job:
-        """Raises Busy while another of its kind runs. `details` go into its messages as they are."""
-        job = Job(kind, self._listen, **details)
+    def start(self, kind: str, work: JobWork, *, by: str = "", **details: str) -> Job:
+        """Raises Busy while another of its kind runs. `by`: who asks for it, "" for the app itself. `details` go into
+        its messages as they are."""
+        job = Job(kind, self._listen, by=by, **details)
         with self._lock:
             if self._closed or any(j.kind == kind and j.state == "running" for j in self._jobs.values()):
                 raise Busy(f"Another {kind} is running; wait for it, or stop it.")

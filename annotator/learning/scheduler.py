@@ -180,13 +180,13 @@ class Scheduler:
             return self.train_final(self.final.options)
         self.change(paused=tuple(p for p in self._settings.paused if p != _known(learner)))
 
-    def train_final(self, options: FinalOptions) -> None:
+    def train_final(self, options: FinalOptions, by: str = "") -> None:
         """The final model, until it is done: it goes on by itself where the app was closed, and where it was stopped
-        before. Raises ValueError while it trains."""
+        before. `by`: who asks, "" for nobody on the page. Raises ValueError while it trains."""
         with self._lock:
             if FINAL in self._running:
                 raise ValueError("the final model trains already; stop it first")
-            self.final.ask(options)
+            self.final.ask(options, by)
         self.notify()
 
     def forget_final(self) -> None:

@@ -14,7 +14,7 @@ from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import ImageId
 from annotator.web.bodies import JobId, Name, RequestBody
-from annotator.web.context import AppContext, administers, empty_folder
+from annotator.web.context import AppContext, administers, check_may_end, empty_folder, person
 from annotator.web.errors import AdministratorsOnly
 
 KEPT_EXPORTS = 5
@@ -36,15 +36,17 @@ def make_router(context: AppContext) -> APIRouter:
 
 def _add_jobs(router: APIRouter, context: AppContext) -> None:
     @router.post("/jobs/{job_id}/cancel")
-    async def cancel(job_id: JobId) -> Any:
+    async def cancel(request: Request, job_id: JobId) -> Any:
         job = context.jobs.get(job_id)
+        await check_may_end(context, request, job.kind.replace("-", " "), job.by)
         job.cancel()
         await run_sync(stopped, job)
         return {}
 
     @router.post("/export")
-    async def start_export(body: ExportBody) -> Any:
-        return {"job": context.jobs.start("export", lambda job: _export(context, body, job)).id}
+    async def start_export(request: Request, body: ExportBody) -> Any:
+        by = person(request)
+        return {"job": context.jobs.start("export", lambda job: _export(context, body, job), by=by).id}
 
     @router.get("/export/{job_id}")
     async def fetch(job_id: JobId) -> Response:
@@ -61,7 +63,8 @@ def _add_backups(router: APIRouter, context: AppContext) -> None:
     @router.post("/backup")
     async def start_backup(request: Request) -> Any:
         await run_sync(_need_administrator, context, request)
-        return {"job": context.jobs.start("backup", lambda job: _back_up(context, job)).id}
+        by = person(request)
+        return {"job": context.jobs.start("backup", lambda job: _back_up(context, job), by=by).id}
 
     @router.get("/backup/{job_id}")
     async def fetch_backup(request: Request, job_id: JobId) -> Response:

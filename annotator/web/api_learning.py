@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from pydantic import Field
 
-from annotator.learning.final.model import LONGEST
+from annotator.learning.final.model import FINAL, LONGEST
 from annotator.learning.final.status import final_status
 from annotator.learning.label_queue import CHOSEN, LabelQueue
 from annotator.learning.quality.proposer import quality_words, short_title
@@ -16,6 +16,7 @@ from annotator.learning.scheduler import Scheduler
 from annotator.protocol.incoming import Axis, ImageId, Index
 from annotator.protocol.outgoing import Message
 from annotator.web.bodies import RequestBody, Search, ShortName
+from annotator.web.context import AppContext, check_may_end, person
 from learners import LEARNERS
 from learners.adapt import ADAPTERS
 from learners.rankers import RANKERS
@@ -53,14 +54,15 @@ class RankerBody(RequestBody):
     name: ShortName  # empty: the app chooses
 
 
-def make_router(scheduler: Scheduler) -> APIRouter:
+def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
     router, queue = APIRouter(prefix="/api"), LabelQueue(scheduler)
-    _add_learning(router, scheduler)
+    _add_learning(router, context, scheduler)
+    _add_final(router, context, scheduler)
     _add_queue(router, queue)
     return router
 
 
-def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
+def _add_learning(router: APIRouter, context: AppContext, scheduler: Scheduler) -> None:
     @router.get("/learn")
     async def learning() -> Any:
         return await run_sync(overview, scheduler)
@@ -76,7 +78,11 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         return await run_sync(overview, scheduler)
 
     @router.post("/learn/{learner}/{act}")
-    async def act(learner: Learner, act: Literal["pause", "resume", "stop", "update"]) -> Any:
+    async def act(
+        request: Request, learner: Learner, act: Literal["pause", "resume", "stop", "update"]
+    ) -> Any:
+        if learner == FINAL and act in ("pause", "stop"):
+            await _check_final(context, request, scheduler)
         do = {
             "pause": scheduler.pause,
             "resume": scheduler.resume,
@@ -86,23 +92,34 @@ def _add_learning(router: APIRouter, scheduler: Scheduler) -> None:
         await run_sync(do[act], learner)
         return {}
 
-    @router.post("/final")
-    async def train_final(body: FinalBody) -> Any:
-        asked = replace(scheduler.final.options, **body.model_dump(exclude_none=True))
-        await run_sync(scheduler.train_final, asked)
-        return {}
-
-    @router.post("/final/forget")
-    async def forget_final() -> Any:
-        await run_sync(scheduler.forget_final)
-        return {}
-
     @router.get("/learn/{learner}/history")
     async def history(learner: Learner) -> Any:
         def read() -> Any:
             return {"rounds": scheduler.history(learner), "corrections": corrections(scheduler, learner)}
 
         return await run_sync(read)
+
+
+def _add_final(router: APIRouter, context: AppContext, scheduler: Scheduler) -> None:
+    @router.post("/final")
+    async def train_final(request: Request, body: FinalBody) -> Any:
+        asked = replace(scheduler.final.options, **body.model_dump(exclude_none=True))
+        if asked != scheduler.final.options:  # with other options what was trained is forgotten
+            await _check_final(context, request, scheduler)
+        await run_sync(scheduler.train_final, asked, person(request))
+        return {}
+
+    @router.post("/final/forget")
+    async def forget_final(request: Request) -> Any:
+        await _check_final(context, request, scheduler)
+        await run_sync(scheduler.forget_final)
+        return {}
+
+
+async def _check_final(context: AppContext, request: Request, scheduler: Scheduler) -> None:
+    """Raises AdministratorsOnly where it is somebody else's training."""
+    if (starter := scheduler.final.starter) is not None:
+        await check_may_end(context, request, "final model", starter)
 
 
 def _add_queue(router: APIRouter, queue: LabelQueue) -> None:

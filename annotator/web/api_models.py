@@ -31,9 +31,9 @@ def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
     router = APIRouter(prefix="/api/models")
 
     @router.post("/{learner}/export")
-    async def take_out(learner: Learner) -> Any:
+    async def take_out(request: Request, learner: Learner) -> Any:
         work = Out(context, scheduler, learner)
-        return {"job": context.jobs.start(OUT, work, learner=learner).id}
+        return {"job": context.jobs.start(OUT, work, by=person(request), learner=learner).id}
 
     @router.get("/export/{job_id}")
     async def fetch(job_id: JobId) -> Response:
@@ -49,7 +49,10 @@ def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
         batch = context.uploads.take(body.batch, person(request))
         try:
             job = context.jobs.start(
-                IN, lambda job: _take_in(context, scheduler, learner, batch, job), learner=learner
+                IN,
+                lambda job: _take_in(context, scheduler, learner, batch, job),
+                by=person(request),
+                learner=learner,
             )
         except BaseException:
             context.uploads.give_back(batch)

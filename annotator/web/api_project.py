@@ -112,14 +112,14 @@ def _add_changes(router: APIRouter, context: AppContext) -> None:
         return {}
 
     @router.post("/model/{name}/download")
-    async def download(name: Annotated[str, InPath(max_length=200)]) -> Any:
+    async def download(request: Request, name: Annotated[str, InPath(max_length=200)]) -> Any:
         if name not in [entry["name"] for entry in workflow.prompting.models()]:
             raise LookupError(f"there is no prompt model {name!r}; reload the page")
 
         def work(job: Job) -> None:
             workflow.download_model(name, job)
 
-        return {"job": context.jobs.start("download", work, model=name).id}
+        return {"job": context.jobs.start("download", work, by=person(request), model=name).id}
 
 
 def _add_examples(router: APIRouter, context: AppContext) -> None:
@@ -133,7 +133,7 @@ def _add_examples(router: APIRouter, context: AppContext) -> None:
         return await run_sync(five_steps, workflow.store)
 
     @router.post("/examples/{name}")
-    async def add(name: Name) -> Any:
+    async def add(request: Request, name: Name) -> Any:
         from annotator.exchange.examples import example_set, fill_example
 
         example_set(name)
@@ -142,4 +142,4 @@ def _add_examples(router: APIRouter, context: AppContext) -> None:
             workflow.imported(fill_example(workflow.store, name, job))
             context.hub.post(outgoing.project())
 
-        return {"job": context.jobs.start("import", work).id}
+        return {"job": context.jobs.start("import", work, by=person(request)).id}

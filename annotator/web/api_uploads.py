@@ -75,9 +75,11 @@ def _add_files(router: APIRouter, context: AppContext) -> None:
 
     @router.post("/upload/{batch}/finish")
     async def finish(request: Request, batch: BatchId, body: ImportBody | None = None) -> Any:
-        taken, body = uploads.take(batch, person(request)), body or ImportBody()
+        by = person(request)
+        taken, body = uploads.take(batch, by), body or ImportBody()
         try:
-            return {"job": context.jobs.start("import", lambda job: _import(context, taken, body, job)).id}
+            job = context.jobs.start("import", lambda job: _import(context, taken, body, job), by=by)
+            return {"job": job.id}
         except BaseException:
             uploads.give_back(taken)
             raise
@@ -94,10 +96,11 @@ def _add_looks(router: APIRouter, context: AppContext) -> None:
 
     @router.post("/upload/{batch}/look")
     async def look(request: Request, batch: BatchId) -> Any:
-        files = uploads.of(batch, person(request))
+        by = person(request)
+        files = uploads.of(batch, by)
         if not files.paths:
             raise ValueError("no file has arrived yet; choose some files first")
-        return {"job": context.jobs.start("look", lambda job: _look(context, files, job)).id}
+        return {"job": context.jobs.start("look", lambda job: _look(context, files, job), by=by).id}
 
     @router.get("/upload/{batch}/look")
     async def seen(request: Request, batch: BatchId) -> Any:

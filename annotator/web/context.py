@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from anyio.to_thread import run_sync
 from fastapi import Request, WebSocket
 
 from annotator.access.sessions import SESSION_KEY, Sessions, user_of
@@ -20,7 +21,7 @@ from annotator.protocol import outgoing
 from annotator.protocol.incoming import PredictMessage
 from annotator.protocol.outgoing import Message
 from annotator.web.compression import CompressedCache
-from annotator.web.errors import describe_error
+from annotator.web.errors import AdministratorsOnly, describe_error
 from annotator.web.hub import Hub, Tab
 from annotator.web.uploads import Uploads
 from annotator.workflow import Workflow
@@ -93,6 +94,20 @@ def administers(context: AppContext, request: Request) -> bool:
     """Whether an administrator asks. Reads the accounts."""
     session = request.scope.get(SESSION_KEY)
     return session is not None and context.sessions.is_administrator(session)
+
+
+async def check_may_end(context: AppContext, request: Request, what: str, starter: str) -> None:
+    """What a person started, that person and administrators may end, and nobody else. `starter`: who began it, "" for
+    the app itself. Raises AdministratorsOnly."""
+    if starter and starter == person(request):
+        return
+    if await run_sync(administers, context, request):
+        return
+    if not starter:
+        raise AdministratorsOnly(
+            f"nobody who is signed in started this {what}, so ask an administrator to end it"
+        )
+    raise AdministratorsOnly(f"{starter} started this {what}, so ask {starter} or an administrator to end it")
 
 
 def cache_control(context: AppContext, request: Request) -> str:

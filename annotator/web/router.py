@@ -49,6 +49,6 @@ def make_background_router(context: AppContext, background: "Background") -> API
 
     router = APIRouter()
     router.include_router(api_proposals.make_router(context, background))
-    router.include_router(api_learning.make_router(background.scheduler))
+    router.include_router(api_learning.make_router(context, background.scheduler))
     router.include_router(api_models.make_router(context, background.scheduler))
     return router

@@ -11,6 +11,12 @@ from storage.safety.schema_version import refuse_newer
 
 DATABASE = "project.db"
 ROUND_FILES = "select id from rounds where status = 'done'"
+LASTING = "final"  # the folder of a training of hours or days, below that of the rounds
+GOES_ON_FROM = {
+    ".pt",
+    ".json",
+    ".safetensors",
+}  # what such a training needs to go on; the rest it makes again
 LABEL_CLOCK = "select coalesce(max(id), 0) from labels"
 
 
@@ -20,7 +26,7 @@ class NamedFiles:
 
     images: tuple[str, ...]
     labels: tuple[str, ...]
-    derived: tuple[str, ...]  # proposals, models of rounds, the tuned prompt model
+    derived: tuple[str, ...]  # proposals, models of rounds and what becomes one, the tuned prompt model
     proposed: tuple[str, ...] = ()  # what rows of proposals name, whether it is there or not
 
     @property
@@ -101,7 +107,8 @@ def _derived(root: Path, proposals: set[str], rounds: set[str]) -> Iterator[str]
             yield path.relative_to(root).as_posix()
     for path in _files_below(root / "rounds"):
         place = path.relative_to(root / "rounds")
-        if place.parts[0] in rounds or place.parts[0].startswith("pool-"):
+        goes_on = place.parts[0] == LASTING and path.suffix in GOES_ON_FROM
+        if goes_on or place.parts[0] in rounds or place.parts[0].startswith("pool-"):
             yield path.relative_to(root).as_posix()
     for path in _files_below(root / "tuned"):
         yield path.relative_to(root).as_posix()

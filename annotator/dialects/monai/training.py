@@ -40,7 +40,8 @@ def make_router(desk: Desk) -> APIRouter:
 
     @router.delete("/")
     async def stop() -> Any:
-        running = _running(await run_sync(scheduler.status))
+        # what trains for days is ended on the page, by whoever began it
+        running = [t for t in _running(await run_sync(scheduler.status)) if not LEARNERS[t["model"]].lasting]
         for task in running:
             await run_sync(scheduler.stop, task["model"])
         if not running:

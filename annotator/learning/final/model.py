@@ -11,6 +11,7 @@ from learners.final.progress import Trained, trained_so_far
 from learners.progress import RoundProgress, read_progress
 from learners.spec import MAX_FOLDS, Lasting
 from storage.rounds import RoundRow
+from storage.safety.contents import LASTING
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ RECIPES = tuple(name for name, entry in LEARNERS.items() if entry.make and not e
 class _FinalKept:
     options: FinalOptions = FinalOptions()
     going: bool = False  # it is to train until it is done, whatever happens to the app
+    by: str = ""  # who asked for it; "": nobody on the page
 
 
 class FinalModel:
@@ -54,7 +56,7 @@ class FinalModel:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.work = store.rounds.directory / "final"
+        self.work = store.rounds.directory / LASTING
         self._give_way = self.work.with_name("final-gives-way")
         self._kept = self._read()
 
@@ -67,15 +69,21 @@ class FinalModel:
         return self._kept.going
 
     @property
+    def starter(self) -> str | None:
+        """Who asked for what trains or can go on, "" where it was nobody on the page; None where there is nothing."""
+        return self._kept.by if self.going or self.begun else None
+
+    @property
     def begun(self) -> bool:
         """Whether something is trained that can go on."""
         return self.work.is_dir()
 
-    def ask(self, options: FinalOptions) -> None:
-        """From now on it trains. What was trained with other options is forgotten."""
+    def ask(self, options: FinalOptions, by: str = "") -> None:
+        """From now on it trains. What was trained with other options is forgotten. Whoever lets it go on does not take
+        it over."""
         if options != self.options:
             self.forget()
-        self._keep(_FinalKept(options, going=True))
+        self._keep(_FinalKept(options, going=True, by=self._kept.by if self.begun else by))
 
     def ended(self, row: RoundRow) -> None:
         """One that was lost goes on by itself."""
@@ -111,7 +119,8 @@ class FinalModel:
         text = self._store.setting(SETTING)
         try:
             told = json.loads(text) if text else {}
-            return _FinalKept(FinalOptions(**told.get("options", {})), bool(told.get("going")))
+            options = FinalOptions(**told.get("options", {}))
+            return _FinalKept(options, bool(told.get("going")), str(told.get("by", "")))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             log.warning("what was asked of the final model cannot be read (%s); nothing is trained", error)
             return _FinalKept()

@@ -2,10 +2,14 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import app
+from annotator.backups.backup import back_up
+from annotator.backups.restore import restore
+from annotator.jobs import Job
 from annotator.learning.final.model import FINAL, FinalModel, FinalOptions
 from annotator.learning.quality.model_quality import model_quality
 from annotator.learning.round_spec import parent_of
@@ -90,14 +94,36 @@ def test_rounds_that_people_wait_for_go_first_and_it_waits_while_they_run(projec
     assert (spec.directory / STOP_FILE).exists()
 
 
+class Leaving(SerialExecutor):
+    """The app ends in the middle of the training."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        train_fold(args[0], 0)
+        return Future()
+
+
+def test_a_backup_holds_how_far_it_is_and_what_is_restored_goes_on_from_there(project: Store, tmp_path: Path):
+    settings = LearnSettings(learners=(FINAL,), device="cpu")
+    first = Scheduler(project, Leaving(), settings=settings)
+    first.train_final(SHORT)
+    first.reconcile()
+    (first.final.work / "fold-0" / "made-again.npy").touch()
+    back_up(project.root, tmp_path / "b.zip", Job("backup"))
+    restore(tmp_path / "b.zip", tmp_path / "back", Job("restore"))
+    back = Store(tmp_path / "back")
+    second = scheduler_of(back, settings=settings)
+    assert second.final.going and second.final.begun
+    kept = {path.name for path in (second.final.work / "fold-0").iterdir()}
+    assert {"model.json", "model.safetensors"} <= kept and "made-again.npy" not in kept
+    trained = (first.final.work / "fold-0" / "model.safetensors").read_bytes()
+    second.run_until_idle(60)
+    row = second.rounds.newest(FINAL, "done")
+    assert row is not None, "it is a model now, of the network that was trained before the backup"
+    assert trained in [path.read_bytes() for path in second.rounds.folder(row.id).glob("*.safetensors")]
+    back.close()
+
+
 def test_a_closed_app_goes_on_where_it_was_and_a_stopped_one_when_asked(project: Store):
-    class Leaving(SerialExecutor):
-        """The app ends in the middle of the training."""
-
-        def submit(self, fn, /, *args, **kwargs) -> Future:
-            train_fold(args[0], 0)
-            return Future()
-
     settings = LearnSettings(learners=(FINAL,), device="cpu")
     first = Scheduler(project, Leaving(), settings=settings)
     first.train_final(SHORT)
