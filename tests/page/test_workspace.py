@@ -343,6 +343,29 @@ def test_the_first_steps_are_read_whole_in_a_narrow_window(page: Page) -> None:
     assert steps.locator("ol, li > *").evaluate_all(cut) == []
 
 
+@pytest.mark.parametrize("width", [700, 900, 1024, 1280, 1600])
+def test_no_two_controls_of_the_top_bar_overlap_and_none_is_cut_off(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 720})
+    expect(page.locator(".sw-group.segments")).to_be_visible()
+    found = page.locator(".sw-top").evaluate(
+        """(bar) => {
+            const all = [...bar.querySelectorAll("button, select, input, .sw-title")];
+            const shown = all.filter((n) => n.checkVisibility());
+            const boxes = shown.map((n) => [n.getAttribute("aria-label") ?? n.textContent, n.getBoundingClientRect()]);
+            const [b, out] = [bar.getBoundingClientRect(), []];
+            for (const [i, [name, one]] of boxes.entries()) {
+                const inside = one.left >= b.left && one.right <= b.right && one.top >= b.top && one.bottom <= b.bottom;
+                if (!inside || one.width < 8) out.push(`${name} is cut off`);
+                for (const [other, two] of boxes.slice(0, i))
+                    if (one.left < two.right - 1 && two.left < one.right - 1 &&
+                        one.top < two.bottom - 1 && two.top < one.bottom - 1) out.push(`${name} is on ${other}`);
+            }
+            return boxes.length < 12 ? ["too few controls"] : out;
+        }"""
+    )
+    assert found == []
+
+
 def test_what_lies_under_a_resting_pointer_follows_the_wheel(page: Page) -> None:
     page.mouse.move(*canvas_point(page, 0.4, 0.4))
     place = page.locator(".sw-hover span").last
