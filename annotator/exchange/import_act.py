@@ -20,10 +20,14 @@ def as_one_act(store: Store, shown: str, what: str = "labels") -> Iterator[None]
             brought, labelled = len(store.bin.imported_by(act)), len(store.acts.images(act))
             added = [c.id for c in store.classes() if c.id not in before]
             if brought or labelled or store.acts.get(act).facts:
-                told = [_counted(brought, "image")] if brought or what == "labels" else []
-                if labelled or not told:
-                    told.append(f"{what} on {_counted(labelled, 'image')}")
-                store.acts.note(act, f"Imported {shown}: {', '.join(told)}", classes=added)
+                headers = len(store.acts.get(act).facts.get("headers", {}))
+                told = [
+                    _counted(brought, "image") if brought else "",
+                    f"{what} on {_counted(labelled, 'image')}" if labelled else "",
+                    _counted(headers, "new header") if headers else "",
+                ]
+                shown_parts = ", ".join(filter(None, told)) or what
+                store.acts.note(act, f"Imported {shown}: {shown_parts}", classes=added)
             else:
                 store.acts.forget(act)
 

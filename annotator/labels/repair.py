@@ -184,9 +184,7 @@ class Repair:
         self._settle(frozenset(images))
         stay = len(self._store.bin.imported_by(act_id)) if back else 0
         kept = (
-            f"; {count_of(stay, 'image')} with labels of people {'stays' if stay == 1 else 'stay'}"
-            if stay
-            else ""
+            f"; {count_of(stay, 'image')} labelled since {'stays' if stay == 1 else 'stay'}" if stay else ""
         )
         return Repaired(f"{'Undid' if back else 'Did again'}: {act.title}{kept}", frozenset(images))
 

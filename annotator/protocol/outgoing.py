@@ -101,6 +101,10 @@ def project() -> Message:
     return {"t": "project"}
 
 
+def image_changed(image: int, by: str, *, gone: bool) -> Message:
+    return {"t": "image", "image": image, "by": by, "gone": gone}
+
+
 def mark(image: int, mark: str, on: bool, by: str) -> Message:
     return {"t": "mark", "image": image, "mark": mark, "on": on, "by": by}
 

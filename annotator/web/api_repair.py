@@ -51,11 +51,11 @@ def make_router(context: AppContext) -> APIRouter:
     async def turn(request: Request, act_id: ImageId, turn: Literal["undo", "redo"], body: KeyBody) -> Any:
         work = repair.undo if turn == "undo" else repair.redo
         user = person(request)
-        return await _do(context, lambda: work(user, act_id, body.key or ""))
+        return await _do(context, user, lambda: work(user, act_id, body.key or ""))
 
     @router.post("/bin/empty")
-    async def empty() -> Any:
-        return await _do(context, repair.empty_bin)
+    async def empty(request: Request) -> Any:
+        return await _do(context, person(request), repair.empty_bin)
 
     _add_images(router, context)
     return router
@@ -67,35 +67,38 @@ def _add_images(router: APIRouter, context: AppContext) -> None:
     @router.post("/images/delete")
     async def delete(request: Request, body: ImagesBody) -> Any:
         user = person(request)
-        return await _do(context, lambda: repair.delete(user, body.images, body.key or ""))
+        return await _do(context, user, lambda: repair.delete(user, body.images, body.key or ""))
 
     @router.post("/images/restore")
     async def restore(request: Request, body: ImagesBody) -> Any:
         user = person(request)
-        return await _do(context, lambda: repair.bring_back(user, body.images, body.key or ""))
+        return await _do(context, user, lambda: repair.bring_back(user, body.images, body.key or ""))
 
     @router.post("/images/{image_id}/rename")
     async def rename(request: Request, image_id: ImageId, body: RenameBody) -> Any:
         user = person(request)
-        return await _do(context, lambda: repair.rename(user, image_id, body.name, body.key or ""))
+        return await _do(context, user, lambda: repair.rename(user, image_id, body.name, body.key or ""))
 
     @router.post("/images/{image_id}/spacing")
     async def spacing(request: Request, image_id: ImageId, body: SpacingBody) -> Any:
         user, (z, y, x) = person(request), body.spacing_mm
-        return await _do(context, lambda: repair.set_spacing(user, image_id, (z, y, x), body.key or ""))
+        return await _do(context, user, lambda: repair.set_spacing(user, image_id, (z, y, x), body.key or ""))
 
     @router.post("/images/{image_id}/orientation")
     async def orientation(request: Request, image_id: ImageId, body: OrientationBody) -> Any:
         user, (z, y, x) = person(request), body.ends
-        return await _do(context, lambda: repair.set_orientation(user, image_id, (z, y, x), body.key or ""))
+        return await _do(
+            context, user, lambda: repair.set_orientation(user, image_id, (z, y, x), body.key or "")
+        )
 
 
-async def _do(context: AppContext, work: Callable[[], Repaired]) -> Any:
+async def _do(context: AppContext, user: str, work: Callable[[], Repaired]) -> Any:
     """Between two commits; every page reads the project anew, and tabs on these images their labels."""
     async with context.committing:
         done = await run_sync(work)
         await run_sync(context.workflow.imported, set(done.images))
-        there = await run_sync(context.workflow.store.image_states.ids)
+        there = frozenset(await run_sync(context.workflow.store.image_states.ids))
     context.hub.broadcast(outgoing.project())
+    context.hub.tell_images(done.images, user, there)
     context.hub.reconnect(done.images & there)  # of an image that is gone there is nothing to read
     return {"message": done.message}

@@ -188,4 +188,6 @@ def _shown(path: Path) -> str:
 
 def _imported(context: AppContext, report: "ImportReport") -> None:
     context.workflow.imported({*report.added, *report.labelled})
+    changed = frozenset(report.changed)
+    context.hub.tell_images(changed, "import", changed)
     context.hub.reconnect(frozenset(report.labelled))

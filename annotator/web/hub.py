@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from annotator.labels.commit import Outcome
 from annotator.protocol.frames import pack
-from annotator.protocol.outgoing import Message, presence, project
+from annotator.protocol.outgoing import Message, image_changed, presence, project
 from annotator.web.news import News
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,16 @@ class Hub:
         for hear in self._listeners:
             hear(message)
         self._soon(lambda: self._news.tell(message))
+
+    def tell_images(self, images: frozenset[int], by: str, there: frozenset[int]) -> None:
+        """From any thread: tabs on these images learn that they are described otherwise now, or not there any more."""
+
+        def say() -> None:
+            for tab in self._tabs:
+                if tab.image is not None and tab.image in images:
+                    tab.say(image_changed(tab.image, by, gone=tab.image not in there))
+
+        self._soon(say)
 
     def reconnect(self, images: frozenset[int]) -> None:
         """From any thread: tabs on these images connect anew and read their labels, which came another way."""

@@ -83,8 +83,8 @@ class Acts:
         return {row["image_id"] for row in rows}
 
     def replaced_by(self, act_id: int) -> str:
-        """The title of an import that stands and replaced labels with which this one replaced earlier ones; "" for
-        none. Without the later one the earlier ones would be there twice, whole and in part."""
+        """The title of an import that stands and replaced labels of this one; "" for none. Undone first, this one
+        would come back with the undo of the later one."""
         return self._in_the_way(f"not a.undone and x.act = {int(act_id)} and y.act != x.act", "y.act")
 
     def waits_for(self, act_id: int) -> str:
@@ -92,11 +92,9 @@ class Acts:
         return self._in_the_way(f"a.undone and y.act = {int(act_id)} and y.act != x.act", "x.act")
 
     def _in_the_way(self, where: str, other: str) -> str:
-        """`y` revokes the label `x`; both belong to imports, and that of `x` revoked labels of others."""
+        """`y` revokes the label `x`; both belong to imports."""
         sql = f"""select a.title from labels x join labels y on y.revokes = x.id join acts a on a.id = {other}
-                  where {where} and a.kind = 'import' and x.kind != 'revoke' and y.source != '{BY_ACT}'
-                  and exists (select 1 from labels r join labels o on o.id = r.revokes
-                              where r.act = x.act and r.source != '{BY_ACT}' and o.act is not x.act) limit 1"""
+                  where {where} and a.kind = 'import' and x.kind != 'revoke' and y.source != '{BY_ACT}' limit 1"""
         return str(self._db.value(sql) or "")
 
     def take_back(self, act_id: int, author: str) -> None:

@@ -1,12 +1,15 @@
 """Mending a project on the page: merged classes, deleted images, names, spacing, and changes that were set aside."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.test_workspace import canvas_point, tab, wait_state
-from tests.support.chromium import PageWatch, RunningServer, new_context, open_page
+from tests.support.chromium import Launch, PageWatch, RunningServer, new_context, open_page, stranger
 
 pytestmark = pytest.mark.browser
 
@@ -134,6 +137,70 @@ def test_the_canvas_stays_where_it_is_after_the_first_stroke(browser: Browser, s
     page.keyboard.press("n")
     expect(steps).to_have_count(0)
     context.close()
+
+
+def test_an_undone_import_leaves_no_image_open_and_comes_back_whole(
+    browser: Browser, launch: Launch, tmp_path: Path
+) -> None:
+    server = launch("--project", str(tmp_path / "project"), "--no-fill", "--no-download")
+    Image.fromarray(np.arange(1200, dtype=np.uint8).reshape(30, 40)).save(tmp_path / "alone.png")
+    context, watch = new_context(browser), PageWatch(server.address)
+    with stranger(context, watch) as page:
+        page.goto(server.address)
+        page.wait_for_selector(".sw[data-ready='1']", timeout=60_000)
+        tab(page, "Data")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose files").last.click()
+        chooser.value.set_files(tmp_path / "alone.png")
+        expect(page.get_by_role("dialog", name="What will come in")).to_be_visible()
+        page.keyboard.press("Enter")
+        expect(page.locator(".sw-name")).to_have_text("alone.png")
+        page.get_by_role("button", name=re.compile("^Undo: Imported")).click()
+        expect(page.get_by_role("heading", name="No images yet")).to_be_visible()
+        expect(page.locator(".sw-name")).to_have_text("")
+        expect(page.get_by_role("button", name="Complete image")).to_be_hidden()
+        for key in ("b", "k", "Delete", "Control+z", "n", "Enter", "ArrowUp", "f", "j"):  # nothing to work on
+            page.keyboard.press(key)
+        page.mouse.move(*canvas_point(page))
+        tab(page, "Data")
+        page.get_by_role("button", name=re.compile("^Redo: Imported")).click()
+        expect(page.locator(".sw-name")).to_have_text("alone.png")
+        wait_state(page, "state.image && state.editable")
+    context.close()
+
+
+def test_pages_of_others_follow_a_new_name_new_sides_and_a_deletion(
+    page: Page, server: RunningServer, watch: PageWatch
+) -> None:
+    watch.expected.append("/api/images/1")  # what the page still asked of the image that is gone
+    tab(page, "Images")
+    page.get_by_role("listbox", name="Images").get_by_role("option").filter(has_text="torso").first.click()
+    expect(page.locator(".sw-name")).to_contain_text("torso")
+    wait_state(page, "state.loading.done >= state.loading.total")
+    image = page.evaluate("() => window.__slicewise.image.id")
+
+    def post(what: str, **body: object) -> None:
+        headers = {"x-slicewise": "1"}
+        assert page.request.post(f"{server.address}/api/{what}", data=body, headers=headers).ok
+
+    post(f"images/{image}/rename", name="trunk")
+    expect(page.locator(".sw-name")).to_have_text("trunk")
+    post(f"images/{image}/spacing", spacing_mm=[2.5, 0.25, 0.25])
+    expect(page.locator(".sw-size")).to_contain_text("0.25 × 0.25 × 2.5 mm")
+    post(f"images/{image}/orientation", ends=["A", "S", "L"])
+    wait_state(page, "window.__slicewise.image.marks[0][0] === 'A' && state.editable")
+    expect(page.locator(".cv-plane").first).to_have_text("coronal")
+    post("images/delete", images=[image])
+    expect(page.locator(".sw-name")).not_to_have_text("trunk")
+    expect(page.locator(".sw-name")).not_to_have_text("")
+    post("images/restore", images=[image])
+    for _ in range(3):
+        newest = next(
+            a
+            for a in page.request.get(server.address + "/api/acts").json()["acts"]
+            if not a["undone"] and a["kind"] != "delete-images"
+        )
+        post(f"acts/{newest['id']}/undo")
 
 
 def test_a_volume_is_told_how_it_lies_and_its_marks_follow(page: Page) -> None:

@@ -405,5 +405,37 @@ def test_an_undone_import_says_that_images_stay_on_which_people_worked(store: St
     store.add_class("one")
     store.add_label(drawn(SliceRef(image_id, 0, 0), np.ones((2, 3), np.uint8)))
     undone = Repair(store, LabelCache(store)).undo("ann", store.acts.newest(1)[0].id)
-    assert undone.message.endswith("; 1 image with labels of people stays")
+    assert undone.message.endswith("; 1 image labelled since stays")
     assert [row.id for row in store.images()[1]] == [image_id]
+
+
+def test_an_import_whose_mask_was_replaced_is_undone_after_what_replaced_it(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    known = []
+    for name, mask_values in (("first", values(GHOST, KEPT)), ("mended", values(KEPT))):
+        mask(tmp_path / "labels/a.png", mask_values)
+        with as_one_act(store, name):
+            run(store, tmp_path)
+        known.append(folded(store, 1).known())
+    repair, (mended, first) = Repair(store, LabelCache(store)), store.acts.newest(2)
+    assert (mended.title, first.title) == (
+        "Imported mended: labels on 1 image",
+        "Imported first: 1 image, labels on 1 image",
+    )
+    for _ in range(2):  # also after an undo and a redo
+        with pytest.raises(
+            ValueError, match="“Imported mended: .* belongs to the same labels; undo that first"
+        ):
+            repair.undo("ann", first.id)
+        assert np.array_equal(folded(store, 1).known(), known[1])
+        repair.undo("ann", mended.id)
+        assert np.array_equal(folded(store, 1).known(), known[0])
+        repair.redo("ann", mended.id)
+    repair.undo("ann", mended.id)
+    repair.undo("ann", first.id)
+    assert not store.labels(1) and store.images()[0] == 0
+    with pytest.raises(ValueError, match="“Imported first: .* do that first"):
+        repair.redo("ann", mended.id)
+    repair.redo("ann", first.id)
+    repair.redo("ann", mended.id)
+    assert np.array_equal(folded(store, 1).known(), known[1])

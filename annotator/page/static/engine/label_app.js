@@ -39,6 +39,11 @@ export class LabelApp extends EventTarget {
     return this.opening.open(imageId);
   }
 
+  /** The open image is gone: show none. */
+  close() {
+    this.opening.close();
+  }
+
   get stats() {
     return this.frames.stats;
   }

@@ -1,6 +1,5 @@
 /** What can be mended about the open image: its name, its spacing, its sides, or that it is here at all. */
 
-import { stepImage } from "../state/image_navigation.js";
 import { session } from "../state/session.js";
 import { closeButton, show } from "../ui/dialogs.js";
 import { element } from "../ui/dom.js";
@@ -64,7 +63,7 @@ function nameForm(image, dialog) {
   });
   const rename = async (event) => {
     event.preventDefault();
-    if (await repair(`/api/images/${image.id}/rename`, { name: name.value })) again(image, dialog);
+    if (await repair(`/api/images/${image.id}/rename`, { name: name.value })) dialog.close();
   };
   return element(
     "form.sw-row",
@@ -88,7 +87,7 @@ function spacingForm(image, dialog) {
   const take = async (event) => {
     event.preventDefault();
     const spacing_mm = fields.map((field) => Number(field.value));
-    if (await repair(`/api/images/${image.id}/spacing`, { spacing_mm })) again(image, dialog);
+    if (await repair(`/api/images/${image.id}/spacing`, { spacing_mm })) dialog.close();
   };
   return element(
     "form.sw-row",
@@ -114,7 +113,7 @@ function orientationForm(image, dialog) {
   const take = async (event) => {
     event.preventDefault();
     const ends = fields.map((field) => field.value);
-    if (await repair(`/api/images/${image.id}/orientation`, { ends })) again(image, dialog);
+    if (await repair(`/api/images/${image.id}/orientation`, { ends })) dialog.close();
   };
   return element(
     "form.sw-row.sw-edit-sides",
@@ -124,16 +123,7 @@ function orientationForm(image, dialog) {
   );
 }
 
-function again({ id }, dialog) {
-  dialog.close();
-  session.open(id);
-}
-
 async function remove({ id }, dialog) {
   dialog.close();
-  if (!(await repair("/api/images/delete", { images: [id] }))) return;
-  history.replaceState(null, "", location.pathname); // it names the image that is gone
-  await session.refresh();
-  if (session.project.images_total) await stepImage(1);
-  else location.reload();
+  await repair("/api/images/delete", { images: [id] });
 }

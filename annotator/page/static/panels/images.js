@@ -248,7 +248,7 @@ function wireList(list, wish, again) {
     });
   });
   redrawWithTitles(list);
-  if (session.image) revealOpen(list, whole());
+  revealOpen(list, whole());
 }
 
 /**
@@ -272,6 +272,7 @@ function counts(slices) {
 
 /** Put the cursor on the open image; among search results only where it is on screen anyway. */
 async function revealOpen(list, whole) {
+  if (!session.image) return list.redraw();
   const { id } = session.image;
   const read = list.find((item) => item.id === id);
   const at = read < 0 && whole ? await placeOf(id).catch(() => -1) : read;

@@ -3,7 +3,7 @@
  * view settings.
  *
  * Every part of the page imports the one session and listens to its events: `project` (facts
- * changed), `image` (another one is open), `view` (a view setting changed), `jobs`, `app` (the
+ * changed), `image` (another one is open, or none), `view` (a view setting changed), `jobs`, `app` (the
  * canvas is there).
  */
 
@@ -84,6 +84,8 @@ class Session extends EventTarget {
     on("project", () => this.refresh());
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
+    on("image", (told) => told.image === this.image?.id && this.#imageChanged(told));
+    on("up", () => this.image && this.#imageChanged({})); // it may have been told meanwhile
     on("slices", ({ image, slices, known }) => {
       if (image === this.image?.id) Object.assign(this.image, { slices, known });
     });
@@ -164,6 +166,38 @@ class Session extends EventTarget {
     } finally {
       if (this.opening === asked) this.opening = null;
     }
+  }
+
+  /** The open image has another name or header by now, or is gone. */
+  async #imageChanged({ gone, by }) {
+    const { image } = this;
+    if (gone) return this.#leave(by);
+    let now;
+    try {
+      now = await call(`/api/images/${image.id}`);
+    } catch (error) {
+      if (this.image !== image) return;
+      return error.status === 404 ? this.#leave(by) : toast(error.message, "warn");
+    }
+    if (this.image !== image) return;
+    if (lying(now) !== lying(image)) return this.open(image.id);
+    if (now.name === image.name) return;
+    image.name = now.name;
+    document.title = `${image.name} · Slicewise`;
+    this.#emit("image");
+  }
+
+  /** Whoever listens to `project` opens another image, if there is one. */
+  async #leave(by) {
+    const { name } = this.image;
+    if (by !== this.project.user)
+      toast(`${name} was deleted${by ? ` by ${by}` : ""}; the Data tab brings it back.`);
+    this.app.close();
+    this.image = null;
+    history.replaceState(null, "", location.pathname); // it named the image that is gone
+    document.title = "Slicewise";
+    this.#emit("image");
+    await this.refresh();
   }
 
   // ---- classes
@@ -263,6 +297,8 @@ class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+const lying = ({ spacing_mm: spacing, marks }) => JSON.stringify([spacing, marks]);
 
 const scopeOf = ({ id, name, user }) => JSON.stringify([id ?? name, user]);
 

@@ -40,6 +40,15 @@ export class Opening {
     return image;
   }
 
+  /** The open image is gone: none is open. */
+  close() {
+    this.turn += 1;
+    this.#leave();
+    this.proposals.reset();
+    this.planes.close();
+    this.notices.changed();
+  }
+
   /** What this person did in earlier visits can be undone too. */
   async #seedHistory() {
     if (this.seeded) return;

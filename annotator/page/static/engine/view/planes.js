@@ -60,6 +60,11 @@ export class Planes {
     this.activate(this.#firstShown);
   }
 
+  /** No image is open. */
+  close() {
+    for (const view of this.views) view.close();
+  }
+
   /** Whether the first slices of the open image are drawn: for tests and styles. */
   setReady(ready) {
     this.#root.dataset.ready = ready ? "1" : "0";

@@ -98,6 +98,12 @@ export class PlaneView {
     this.sliceChanged();
   }
 
+  /** No image is open. */
+  close() {
+    this.#slice = null;
+    this.staleSlice = false;
+  }
+
   setShown(shown) {
     this.shown = shown;
     this.host.hidden = !shown;

@@ -45,9 +45,9 @@ function imageName() {
   );
   session.addEventListener("image", () => {
     const { image } = session;
-    setText(name, image.name);
-    name.title = image.name;
-    setText(size, describe(image));
+    setText(name, image?.name ?? "");
+    name.title = name.textContent;
+    setText(size, image ? describe(image) : "");
     size.title = size.textContent;
   });
   return { node, update: progress.update };
@@ -57,7 +57,7 @@ function imageName() {
 function imageProgress() {
   const node = element("span.sw-image-state", { role: "status" });
   const update = ({ proposal }) => {
-    if (!session.image) return;
+    if (!session.image) return setText(node, "");
     const { slices, known } = session.image;
     const state = stateOf({ slices_labelled: slices.length, known }, proposal.shown);
     node.dataset.state = state;
@@ -157,8 +157,8 @@ function windowControls() {
     hi,
   );
   session.addEventListener("image", () => {
-    node.hidden = false;
-    presets.replaceChildren(...presetOptions(session.image));
+    node.hidden = !session.image;
+    if (session.image) presets.replaceChildren(...presetOptions(session.image));
   });
   return { node, update: (state) => showWindow({ presets, lo, hi }, state.window) };
 }
