@@ -12,7 +12,9 @@ from sqlite_utils import Database as Tables
 from storage.database import Database
 
 NAMELESS = "deleted image"
-OF_AN_IMAGE = "predictions held_out corrections image_marks image_progress image_files image_copies"  # tables
+OF_AN_IMAGE = (
+    "predictions held_out corrections image_marks image_progress image_files image_copies channels"  # tables
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Bin:
 def _forget(tables: Tables, root: Path, image_id: int, uid: str) -> list[Path]:
     """Remove the rows of an image; its files, which may go when the rows have."""
     files = [root / "images" / f"{uid}.npy"]
+    channels = tables.query("select uid from channels where image_id = ?", [image_id])
+    files += [root / "channels" / f"{row['uid']}.npy" for row in channels]
     labels = tables.query("select uid from labels where image_id = ? and uid is not null", [image_id])
     files += [root / "labels" / f"{row['uid']}.npz" for row in labels]
     for row in tables.query("select uid from predictions where image_id = ?", [image_id]):

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
 from storage.bin import free_name
+from storage.channels.named import Channel, values_digest
+from storage.channels.rows import told
 from storage.database import Database
 from storage.events.current_act import current_act
 from storage.scan import Scan
@@ -110,20 +112,38 @@ def insert_image(db: Database, uid: str, digest: str, scan: Scan) -> int:
     return db.number(sql, list(row.values()))
 
 
+def insert_channels(tables: Tables, image_id: int, uids: Sequence[str], channels: Sequence[Channel]) -> None:
+    """Inside the caller's transaction, after the files."""
+    for number, (uid, channel) in enumerate(zip(uids, channels, strict=True)):
+        look, values = channel.look, channel.values
+        facts = {
+            "color": look.color,
+            "window": look.window,
+            "gamma": look.gamma,
+            "shown": look.shown,
+            "value_range": (float(values.min()), float(values.max())),
+            "digest": channel.digest,
+        }
+        row = {"uid": uid, "image_id": image_id, "number": number, "name": channel.name}
+        tables.table("channels").insert({**row, "dtype": str(values.dtype), "facts": json.dumps(facts)})
+
+
 def digest_of(scan: Scan) -> str:
     """A fingerprint of where an image came from, its name and its pixels."""
     digest = hashlib.blake2b(f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode(), digest_size=16)
     for part in scan.pixels:
         digest.update(part.tobytes())
+    digest.update(told((channel.name, channel.digest) for channel in scan.named))
     return digest.hexdigest()
 
 
-def pixels_digest(pixels: NDArray[Any]) -> str:
-    """A fingerprint of (Z, Y, X[, 3]) alone, whatever file they came from."""
-    digest = hashlib.blake2b(f"{pixels.dtype}\0{pixels.shape}".encode(), digest_size=16)
-    for part in pixels:
-        digest.update(part.tobytes())
-    return digest.hexdigest()
+def pixels_digest(pixels: NDArray[Any], named: Sequence[Channel] = ()) -> str:
+    """A fingerprint of (Z, Y, X[, 3]) and of channels alone, whatever file they came from."""
+    alone = values_digest(pixels)
+    if not named:
+        return alone
+    text = alone.encode() + told((channel.name, channel.digest) for channel in named)
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _image_row(scan: Scan) -> dict[str, Any]:
@@ -137,5 +157,5 @@ def _image_row(scan: Scan) -> dict[str, Any]:
         "presets": scan.presets,
     }
     row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
-    row["pixels"] = pixels_digest(scan.pixels)
+    row["pixels"] = pixels_digest(scan.pixels, scan.named)
     return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}

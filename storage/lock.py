@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from storage.arrays import write_bytes
 
 NOTE = "owner.json"
-DIRECTORIES = ("images", "labels")  # named like their tables
+DIRECTORIES = ("images", "labels", "channels")  # named like their tables
 
 
 @dataclass(frozen=True)

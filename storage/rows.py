@@ -1,5 +1,6 @@
 """The rows of a project as values."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, SliceRef
+from storage.channels.named import are_colours
+from storage.channels.rows import ChannelRow, rows_of
 from storage.events.relabels import Pairs
 
 SOURCES = ("drawn", "prompted", "accepted", "refined", "imported")
@@ -15,7 +18,7 @@ MASKS = "kind in ('patch', 'complete')"  # SQL: events that say something about 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image or volume; its pixels are in `path`."""
+    """One image or volume; its pixels are in `path`, and what it has of channels is in the files of `named`."""
 
     id: int
     name: str
@@ -33,10 +36,40 @@ class ImageRow:
     created_at: str
     path: Path
     pixels: str = ""  # what its pixels are known by; "" where an older version did not note it
+    named: tuple[ChannelRow, ...] = ()
 
     @property
     def is_volume(self) -> bool:
         return self.shape[0] > 1
+
+    @property
+    def measured(self) -> tuple[ChannelRow, ...]:
+        """Channels that models see each for itself."""
+        return () if are_colours([channel.name for channel in self.named]) else self.named
+
+
+def image_of(root: Path, row: dict[str, Any]) -> ImageRow:
+    """What a project notes of an image, with its channels as NAMED answers them."""
+    facts = json.loads(row["facts"])
+    return ImageRow(
+        id=row["id"],
+        name=row["name"],
+        shape=(row["z"], row["y"], row["x"]),
+        channels=row["channels"],
+        dtype=row["dtype"],
+        spacing_mm=tuple(facts["spacing_mm"]) if facts["spacing_mm"] else None,
+        marks=tuple((low, high) for low, high in facts["marks"]) if facts["marks"] else None,
+        geometry=facts["geometry"],
+        window=tuple(facts["window"]),
+        value_range=tuple(facts["value_range"]),
+        presets=tuple((name, low, high) for name, low, high in facts["presets"]),
+        modality=row["modality"],
+        source=row["source"],
+        created_at=row["created_at"],
+        path=root / "images" / f"{row['uid']}.npy",
+        pixels=row["pixels"] or "",
+        named=rows_of(row["named"], root / "channels"),
+    )
 
 
 @dataclass(frozen=True)

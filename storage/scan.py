@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.channels.named import MAX_CHANNELS, Channel, are_colours
+
 PIXEL_TYPES = ("uint8", "int16", "uint16", "int32", "float32")  # colour is always uint8
 MAX_VOXELS = 2**31
 MAX_PIXELS_2D = 100_000_000
@@ -38,6 +40,7 @@ class Scan:
     remarks: tuple[
         str, ...
     ] = ()  # what the file holds and the scan lost, each a sentence that starts with "its"
+    named: tuple[Channel, ...] = ()  # its channels, kept beside `pixels`, which show them together
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)
@@ -49,12 +52,18 @@ class Scan:
         for low, high in (self.window, *((low, high) for _, low, high in self.presets)):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError(f"a display window needs finite low < high, got {(low, high)}")
+        _check_channels(self)
         json.dumps(self.geometry, allow_nan=False)  # TypeError or ValueError where it is not JSON
 
     @property
     def shape(self) -> tuple[int, int, int]:
         z, y, x = self.pixels.shape[:3]
         return z, y, x
+
+    @property
+    def measured(self) -> tuple[Channel, ...]:
+        """Channels that models see each for itself."""
+        return () if are_colours([channel.name for channel in self.named]) else self.named
 
     @property
     def channels(self) -> int:
@@ -104,6 +113,17 @@ def _check_pixels(pixels: NDArray[Any]) -> None:
         )
     if pixels.size == 0:
         raise ValueError(f"the image has no pixels (shape {pixels.shape})")
+
+
+def _check_channels(scan: Scan) -> None:
+    names = [channel.name for channel in scan.named]
+    if len(set(names)) != len(names) or len(names) == 1 or len(names) > MAX_CHANNELS:
+        raise ValueError(f"channels are 2 to {MAX_CHANNELS}, each with a name of its own, got {names}")
+    for channel in scan.named:
+        _check_name(channel.name)
+        _check_pixels(channel.values)
+        if channel.values.shape != scan.shape or scan.pixels.ndim != 4:
+            raise ValueError(f"channels have the shape of a colour picture, got {channel.values.shape}")
 
 
 def _check_name(name: str) -> None:

@@ -333,3 +333,19 @@ def m017_other_tools(db: Database) -> None:
             primary key (image_id, tag)
         ) without rowid;
     """)
+
+
+@migration()
+def m018_channels(db: Database) -> None:
+    """Channels that images have beside the picture that shows them together; each is a file of its own."""
+    db.executescript("""
+        create table channels (
+            id integer primary key autoincrement,
+            uid text not null unique,               -- names the file
+            image_id integer not null references images(id),
+            number integer not null,                -- its place among the channels of the image, from 0
+            name text not null, dtype text not null,
+            facts text not null,                    -- JSON: colour, window, gamma, whether shown, range, digest
+            unique (image_id, number)
+        );
+    """)

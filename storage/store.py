@@ -13,6 +13,7 @@ from sqlite_utils import Database as Tables
 
 from storage.arrays import Box, SliceRef, open_npy, write_npys, write_patches
 from storage.bin import Bin, free_name
+from storage.channels.rows import NAMED
 from storage.class_use import images_naming, use_of
 from storage.class_values import ClassValues
 from storage.classes import ClassRows, clean_name
@@ -24,13 +25,13 @@ from storage.events.history import History
 from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
 from storage.events.revoking import CLEARED, events_of, insert_revokes, revokers_of, sent_before
 from storage.events.tool_notes import ToolNotes
-from storage.image_sources import ImageSources, digest_of, insert_image
+from storage.image_sources import ImageSources, digest_of, insert_channels, insert_image
 from storage.image_states import ImageStates
 from storage.judging import Judging
 from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep
 from storage.predictions import Predictions
 from storage.rounds import Rounds
-from storage.rows import MASKS, ClassRow, ImageRow, LabelRow, NewLabel
+from storage.rows import MASKS, ClassRow, ImageRow, LabelRow, NewLabel, image_of
 from storage.safety.scratch import scratch_folder
 from storage.safety.writable import check_room, unwritable_told
 from storage.scan import Scan
@@ -122,12 +123,24 @@ class Store:
     def add_images(self, scans: Mapping[str, Scan]) -> list[int]:
         """As `add_image`, of images by their digests that are not there: all or none, and one wait for the disk."""
         uids = {digest: uuid.uuid4().hex for digest in scans}
-        folder = self.root / "images"
-        files = [folder / f"{uids[digest]}.npy" for digest in scans]
+        named = {digest: [uuid.uuid4().hex for _ in scan.named] for digest, scan in scans.items()}
+        pictures = [
+            (self.root / "images" / f"{uids[digest]}.npy", scan.pixels) for digest, scan in scans.items()
+        ]
+        channels = [
+            (self.root / "channels" / f"{uid}.npy", channel.values)
+            for digest, scan in scans.items()
+            for uid, channel in zip(named[digest], scan.named, strict=True)
+        ]
         with full_disk_told():
-            write_npys([(path, scan.pixels) for path, scan in zip(files, scans.values(), strict=True)])
-        with self._db.transaction(files):
-            return [insert_image(self._db, uids[digest], digest, scan) for digest, scan in scans.items()]
+            write_npys(pictures)
+            if channels:
+                write_npys(channels)
+        with self._db.transaction([path for path, _ in (*pictures, *channels)]) as tables:
+            ids = [insert_image(self._db, uids[digest], digest, scan) for digest, scan in scans.items()]
+            for image_id, (digest, scan) in zip(ids, scans.items(), strict=True):
+                insert_channels(tables, image_id, named[digest], scan.named)
+        return ids
 
     def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
         """The id of the image with this source, name and these pixels, if it was imported before."""
@@ -141,27 +154,24 @@ class Store:
         total = self._db.number(
             "select count(*) from images where bin is null and name like ? escape '\\'", [pattern]
         )
-        sql = (
-            "select * from images where bin is null and name like ? escape '\\' order by id limit ? offset ?"
-        )
-        return total, [self._image(row) for row in self._db.rows(sql, [pattern, limit, offset])]
+        sql = f"""select *, {NAMED} from images where bin is null and name like ? escape '\\'
+                  order by id limit ? offset ?"""
+        return total, [image_of(self.root, row) for row in self._db.rows(sql, [pattern, limit, offset])]
 
     def images_of(self, ids: Sequence[int]) -> list[ImageRow]:
         """These images, in this order; those that are not there are left out."""
         placeholders = ",".join("?" * len(ids))
-        rows = {
-            r["id"]: r
-            for r in self._db.rows(f"select * from images where bin is null and id in ({placeholders})", ids)
-        }
-        return [self._image(rows[image_id]) for image_id in ids if image_id in rows]
+        sql = f"select *, {NAMED} from images where bin is null and id in ({placeholders})"
+        rows = {r["id"]: r for r in self._db.rows(sql, ids)}
+        return [image_of(self.root, rows[image_id]) for image_id in ids if image_id in rows]
 
     def image(self, image_id: int) -> ImageRow:
-        rows = self._db.rows("select * from images where id = ?", [image_id])
+        rows = self._db.rows(f"select *, {NAMED} from images where id = ?", [image_id])
         if rows and rows[0]["bin"] and not rows[0]["emptied"]:
             raise LookupError(f"{rows[0]['shown_name']!r} was deleted; bring it back from the bin first")
         if not rows or rows[0]["bin"]:
             raise LookupError(f"there is no image {image_id} in this project")
-        return self._image(rows[0])
+        return image_of(self.root, rows[0])
 
     def pixels(self, image_id: int) -> NDArray[Any]:
         """(Z, Y, X[, 3]) memory-mapped, read-only; raises TornFile where the file is damaged or gone."""
@@ -345,27 +355,6 @@ class Store:
             tables.table("settings").upsert({"key": key, "value": value}, pk="key")
 
     # helpers
-
-    def _image(self, row: dict[str, Any]) -> ImageRow:
-        facts = json.loads(row["facts"])
-        return ImageRow(
-            id=row["id"],
-            name=row["name"],
-            shape=(row["z"], row["y"], row["x"]),
-            channels=row["channels"],
-            dtype=row["dtype"],
-            spacing_mm=tuple(facts["spacing_mm"]) if facts["spacing_mm"] else None,
-            marks=tuple((low, high) for low, high in facts["marks"]) if facts["marks"] else None,
-            geometry=facts["geometry"],
-            window=tuple(facts["window"]),
-            value_range=tuple(facts["value_range"]),
-            presets=tuple((name, low, high) for name, low, high in facts["presets"]),
-            modality=row["modality"],
-            source=row["source"],
-            created_at=row["created_at"],
-            path=self.root / "images" / f"{row['uid']}.npy",
-            pixels=row["pixels"] or "",
-        )
 
     def _insert_label(self, tables: Tables, uid: str | None, new: NewLabel) -> int:
         old = next(tables.query("select id from labels where client_id = ?", [new.client_id]), None)

@@ -16,6 +16,8 @@ from annotator.backups.snapshots import FOLDER
 from annotator.jobs import Job
 from learners.training.bounded import read_json
 from storage.arrays import Box, TornFile, open_npy, read_patch
+from storage.channels.named import values_digest
+from storage.channels.rows import NAMED, ChannelRow, rows_of, told
 from storage.database import Database
 from storage.lock import DIRECTORIES, check_there
 from storage.safety.contents import DATABASE
@@ -48,7 +50,7 @@ class _Check:
 
     def run(self) -> Findings:
         self._database()
-        images = self._db.rows("select * from images where not emptied order by id")
+        images = self._db.rows(f"select *, {NAMED} from images where not emptied order by id")
         labels = self._db.rows(
             """select labels.*, coalesce(images.shown_name, images.name) as image from labels
                join images on images.id = image_id where labels.uid is not null order by labels.id"""
@@ -74,12 +76,23 @@ class _Check:
 
     def _image(self, row: dict[str, Any]) -> None:
         path, name = self._root / "images" / f"{row['uid']}.npy", row["shown_name"] or row["name"]
+        for channel in rows_of(row["named"], self._root / "channels"):
+            self._channel(row, channel, f"the channel {channel.name} of {name!r}")
         names = {*_names(name), *self._names.get(row["id"], ())}
         reason = _image_fault(path, row, names)
         if reason and not self._brought_back(path, lambda copy: not _image_fault(copy, row, names)):
             self._found.damaged.append(f"the pixels of {name!r} are {reason}; import this image again")
         elif reason:
             self._found.mended.append(f"the pixels of {name!r} were {reason}; a snapshot had them")
+
+    def _channel(self, row: dict[str, Any], channel: ChannelRow, told: str) -> None:
+        reason = _channel_fault(channel.path, row, channel)
+        if reason and not self._brought_back(
+            channel.path, lambda copy: not _channel_fault(copy, row, channel)
+        ):
+            self._found.damaged.append(f"{told} is {reason}; import this image again")
+        elif reason:
+            self._found.mended.append(f"{told} was {reason}; a snapshot had it")
 
     def _label(self, row: dict[str, Any]) -> None:
         path, box = (
@@ -138,7 +151,9 @@ class _Check:
     def _strays(self) -> None:
         for table in DIRECTORIES:
             known = {row["uid"] for row in self._db.rows(f"select uid from {table} where uid is not null")}
-            strays = [path for path in (self._root / table).iterdir() if path.stem not in known]
+            folder = self._root / table  # projects of older versions have fewer
+            there = folder.iterdir() if folder.is_dir() else ()
+            strays = [path for path in there if path.stem not in known]
             if strays:
                 self._found.notes.append(
                     f"{len(strays)} files in {table} belong to no row; the next start puts them into set-aside"
@@ -165,15 +180,28 @@ def _image_fault(path: Path, row: dict[str, Any], names: Collection[str]) -> str
     shape = (row["z"], row["y"], row["x"], *([row["channels"]] if row["channels"] > 1 else []))
     if pixels.shape != shape or str(pixels.dtype) != row["dtype"]:
         return "of another size or type"
-    return "" if row["digest"] in _digests(pixels, row["source"], names) else "changed"
+    return "" if row["digest"] in _digests(pixels, row, names) else "changed"
 
 
-def _digests(pixels: NDArray[Any], source: str, names: Collection[str]) -> set[str]:
+def _channel_fault(path: Path, row: dict[str, Any], channel: ChannelRow) -> str:
+    """What is wrong with its values, "" where nothing is."""
+    if not path.is_file():
+        return "missing"
+    try:
+        values = open_npy(path)
+    except TornFile:
+        return "damaged"
+    if values.shape != (row["z"], row["y"], row["x"]) or str(values.dtype) != channel.dtype:
+        return "of another size or type"
+    return "" if values_digest(values) == channel.digest else "changed"
+
+
+def _digests(pixels: NDArray[Any], row: dict[str, Any], names: Collection[str]) -> set[str]:
     """As `storage.image_sources.digest_of` makes them, for each of the names."""
-    told = [f"{source}\0{name}\0{pixels.shape}".encode() for name in names]
-    digests = [hashlib.blake2b(text, digest_size=16) for text in told]
-    for part in pixels:
-        data = part.tobytes()
+    starts = [f"{row['source']}\0{name}\0{pixels.shape}".encode() for name in names]
+    digests = [hashlib.blake2b(text, digest_size=16) for text in starts]
+    named = [(channel.name, channel.digest) for channel in rows_of(row["named"], Path())]
+    for data in (*(part.tobytes() for part in pixels), told(named)):
         for digest in digests:
             digest.update(data)
     return {digest.hexdigest() for digest in digests}

@@ -19,7 +19,7 @@ from storage.safety.writable import need_room
 from storage.store import Store
 
 PLACES = re.compile(
-    r"project\.db|images/[0-9a-f]{32}\.npy|labels/[0-9a-f]{32}\.npz|predictions/[0-9a-f]{32}\.[a-z-]+\.npy"
+    r"project\.db|(images|channels)/[0-9a-f]{32}\.npy|labels/[0-9a-f]{32}\.npz|predictions/[0-9a-f]{32}\.[a-z-]+\.npy"
     r"|(rounds|tuned)/([A-Za-z0-9_][A-Za-z0-9_.-]*/){0,3}[A-Za-z0-9_][A-Za-z0-9_.-]*"
 )
 MAX_MANIFEST = 1 << 28  # bytes: some million files

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "backups"
 KEPT = 7
+LINKED = ("images/", "channels/")  # never written again
 STAMP = "%Y-%m-%d_%H%M%S"
 NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d{6})(?:_(\d{1,9}))?\.db")  # older versions gave no number
 
@@ -72,14 +73,14 @@ def _keep_files(root: Path, places: tuple[str, ...]) -> None:
         (root / FOLDER / name).mkdir(exist_ok=True)
     fresh = [place for place in places if not (root / FOLDER / place).exists() and (root / place).exists()]
     linked = _links_work(root)
-    size = sum((root / p).stat().st_size for p in fresh if not (linked and p.startswith("images/")))
+    size = sum((root / p).stat().st_size for p in fresh if not (linked and p.startswith(LINKED)))
     if shutil.disk_usage(root).free < size + RESERVE:
         raise NoRoom(_no_room(root, size))
     log.info("a snapshot copies %.1f MB and links the rest", size / 1e6)
     for place in fresh:
         copy = root / FOLDER / place
         with contextlib.suppress(FileNotFoundError):  # the bin was emptied meanwhile
-            if linked and place.startswith("images/"):
+            if linked and place.startswith(LINKED):
                 os.link(root / place, copy)
             else:
                 half = copy.with_name(f"{copy.name}.tmp")

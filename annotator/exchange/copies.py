@@ -35,7 +35,7 @@ class PixelFacts:
     @classmethod
     def of(cls, scan: Scan) -> "PixelFacts":
         size = (scan.shape, scan.channels, str(scan.pixels.dtype), scan.value_range)
-        return cls(pixels_digest(scan.pixels), size, scan.source)
+        return cls(pixels_digest(scan.pixels, scan.named), size, scan.source)
 
     @property
     def blank(self) -> bool:

@@ -123,7 +123,7 @@ def carry_out(store: Store, plan: ImportPlan) -> ImportReport:
     for read in read_items(plan, store.sources.files()):
         if job.cancelled:
             break
-        job.report("importing", read.number, len(items), plan.sight.shown(read.item.files[0]))
+        job.report("importing", read.number, len(items), plan.sight.shown(read.item.origin))
         batch.append(read)
         if is_full(batch):
             _import_batch(run, batch)

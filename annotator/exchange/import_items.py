@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.exchange.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
 from annotator.exchange.label_files import is_segmentation
@@ -27,10 +28,18 @@ class ImportItem:
     files: tuple[Path, ...]
     kind: str
     series: dicom.Series | None = None
+    channels: ChannelFiles | None = None
+
+    @property
+    def origin(self) -> Path:
+        """By which it is known; for files that are channels there is no such file."""
+        return self.channels.origin if self.channels else self.files[0]
 
     @property
     def place(self) -> ItemPlace:
         """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
+        if self.channels:
+            return ItemPlace(self.origin)
         return ItemPlace(nearest_place(self.files), is_folder=len(self.files) > 1)
 
 
@@ -83,7 +92,7 @@ class ImportSight:
 
     def shown_item(self, item: ImportItem) -> str:
         if item.series is None:
-            return self.shown(item.files[0])
+            return self.shown(item.origin)
         name, source = series_name(self, item)
         return f"series {name}" + (f" in {source}" if source else "")
 
@@ -102,8 +111,8 @@ def find_items(sight: ImportSight) -> list[ImportItem]:
 def named_scans(sight: ImportSight, item: ImportItem) -> list[Scan]:
     """The item's scans under names and sources that identify nobody. Raises FileRefused."""
     if item.series is None:
-        scan = formats.read(item.files[0])
-        source = sight.found.shown(item.files[0])
+        scan = item.channels.read(item.kind) if item.channels else formats.read(item.files[0])
+        source = sight.found.shown(item.origin)
         if sight.identities.in_path(source):
             return [replace(scan, name=f"image {sight.identities.pseudonym(source)}", source="")]
         return [replace(scan, source=source)]
@@ -134,8 +143,13 @@ def _items(sight: ImportSight) -> Iterator[ImportItem]:
     kinds = _kinds(sight)
     series = by_first_file(_collect(sight, [path for path, kind in kinds.items() if kind == "dicom"]))
     _refuse_what_waited(sight)
+    groups = channel_files(kinds, sight.found.files, sight.refuse)
+    joint = {path: group for group in groups for path in group.files}
     for path, kind in kinds.items():
-        if kind != "dicom":
+        if (group := joint.get(path)) is not None:
+            if path == group.files[0]:
+                yield ImportItem(group.files, kind, channels=group)
+        elif kind != "dicom":
             yield ImportItem((path,), kind)
         for one in series.get(path, []):
             yield ImportItem(files_of(one), kind, one)

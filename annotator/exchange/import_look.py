@@ -7,6 +7,7 @@ from typing import Any
 
 from annotator.exchange.changed_header import difference
 from annotator.exchange.copies import Original
+from annotator.exchange.import_items import ImportItem
 from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts, source_of
 from annotator.exchange.look_copies import Copies, find_copies
 from annotator.exchange.masks.earlier import imported_labels, origin_of, same_origin, told
@@ -135,14 +136,17 @@ def _headers(plan: ImportPlan) -> Iterator[tuple[int, list[Look] | FileRefused]]
         plan.sight.job.check()
         plan.sight.job.report("looking at images", number, len(plan.items))
         try:
-            yield (
-                number,
-                formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])],
-            )
+            yield number, _looks(item)
         except PartOfAnother:
             continue
         except FileRefused as refusal:
             yield number, refusal
+
+
+def _looks(item: ImportItem) -> list[Look]:
+    if item.channels:
+        return [item.channels.look()]
+    return formats.look_at_series(item.series) if item.series else [formats.look(item.files[0])]
 
 
 def _images(

@@ -140,7 +140,7 @@ def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:
 def sources_of(plan: ImportPlan) -> set[str]:
     """Where the images of a plan come from, as they are known by."""
     sight = plan.sight
-    named = (series_name(sight, i)[1] if i.series else sight.found.shown(i.files[0]) for i in plan.items)
+    named = (series_name(sight, i)[1] if i.series else sight.found.shown(i.origin) for i in plan.items)
     return {source for source in named if source}
 
 

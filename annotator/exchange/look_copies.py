@@ -33,7 +33,7 @@ class Copies:
 def find_copies(plan: ImportPlan, facts: ProjectFacts, sizes: Mapping[int, Size3]) -> Copies:
     """`sizes`: of the items that can be read. What the project knows by its path is none."""
     here = {image.source for image in facts.images}
-    new = [number for number in sizes if plan.sight.shown(plan.items[number].files[0]) not in here]
+    new = [number for number in sizes if plan.sight.shown(plan.items[number].origin) not in here]
     copies = Copies()
     _of_the_import(plan, new, copies)
     _of_the_project(plan, facts, {number: sizes[number] for number in new}, copies)
@@ -42,7 +42,8 @@ def find_copies(plan: ImportPlan, facts: ProjectFacts, sizes: Mapping[int, Size3
 
 def _of_the_import(plan: ImportPlan, new: Sequence[int], copies: Copies) -> None:
     """Files of the same bytes; of each the first is the one that the others are like."""
-    single = {number: plan.items[number].files[0] for number in new if plan.items[number].series is None}
+    items = {number: plan.items[number] for number in new}
+    single = {n: item.files[0] for n, item in items.items() if item.series is None and not item.channels}
     for numbers in _same_bytes(plan, single):
         first = plan.sight.shown(single[numbers[0]])
         for number in numbers[1:]:
@@ -92,7 +93,7 @@ def _of_the_project(
     for image in facts.images:
         names[image.shape].add(bare_name(PurePosixPath(image.source or image.name).name))
     suspects = [number for number, size in sizes.items() if size in names]
-    suspects.sort(key=lambda n: bare_name(plan.items[n].files[0].name) not in names[sizes[n]])
+    suspects.sort(key=lambda n: bare_name(plan.items[n].origin.name) not in names[sizes[n]])
     chosen = list(_affordable(suspects, sizes))
     copies.unread = len(suspects) - len(chosen)
     known = KnownPixels(facts.images, facts.copies, sources_of(plan))

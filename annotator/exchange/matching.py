@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from storage.formats import stem
-from storage.rows import ImageRow
+
+if TYPE_CHECKING:
+    from storage.rows import ImageRow
 
 CHANNEL = re.compile(r"_(\d{4})$")  # nnU-Net names the channels of case: case_0000, case_0001, ...
 COMPOUND = (".ome.tif", ".ome.tiff", ".seg.nrrd")  # endings of two parts, beside those of the readers
@@ -92,7 +94,7 @@ class NameIndex(Generic[Item]):
         return None if match is None else match.items[0]
 
 
-def image_names(images: Iterable[ImageRow], copies: Mapping[int, Iterable[str]]) -> NameIndex[int]:
+def image_names(images: Iterable["ImageRow"], copies: Mapping[int, Iterable[str]]) -> NameIndex[int]:
     """The images of a project by where they and files taken as them came from, and by their names there."""
     return NameIndex(
         NamedItem(path, image.id)
@@ -113,7 +115,7 @@ def bare_name(name: str) -> str:
     return name[: len(name) - len(ending)] if ending else stem(PurePosixPath(name))
 
 
-def _names_of(image: ImageRow) -> set[str]:
+def _names_of(image: "ImageRow") -> set[str]:
     """Its path, and its name where the path does not end with it: "a.png" stays open while two folders have one."""
     names = {image.source or image.name}
     if path_parts(image.source)[-1:] != (image.name,):

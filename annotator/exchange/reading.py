@@ -56,12 +56,13 @@ def read_items(plan: ImportPlan, known: Mapping[bytes, int]) -> Iterator[ReadIte
 
 def is_full(batch: Sequence[ReadItem]) -> bool:
     """Whether these are enough to be written together."""
-    size = sum(scan.pixels.nbytes for read in batch for scan in read.scans)
+    scans = [scan for read in batch for scan in read.scans]
+    size = sum(a.nbytes for scan in scans for a in (scan.pixels, *(c.values for c in scan.named)))
     return len(batch) >= FULL_IMAGES or size >= FULL_BYTES
 
 
 def _is_small(item: ImportItem) -> bool:
-    return item.kind == "picture"
+    return item.kind == "picture" and not item.channels
 
 
 def _read(sight: ImportSight, number: int, item: ImportItem, known: Mapping[bytes, int]) -> ReadItem:
@@ -78,7 +79,11 @@ def _read(sight: ImportSight, number: int, item: ImportItem, known: Mapping[byte
 
 def _fingerprint(sight: ImportSight, item: ImportItem) -> bytes | None:
     """Of content, place and this program's version: another version may read the same file better."""
-    if item.kind not in WHOLE or sight.identities.in_path(source := sight.found.shown(item.files[0])):
+    if (
+        item.kind not in WHOLE
+        or item.channels
+        or sight.identities.in_path(source := sight.found.shown(item.files[0]))
+    ):
         return None
     digest = hashlib.blake2b(f"{version()}\0{source}\0".encode(), digest_size=16)
     try:

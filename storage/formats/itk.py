@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.formats.base import (
-    DEEP_COLOUR,
     FileRefused,
     check_size,
     check_stored,
     label_values,
-    rgb8,
     shown_name,
     to_pixel_type,
 )
+from storage.formats.channels.channelled import ChannelFacts, Origin, channelled, deep_colour
 from storage.formats.grid import Grid, Look, grid_of
 from storage.formats.itk_header import data_file, header_fields, openable
 from storage.formats.simple_itk import simple_itk
@@ -34,8 +33,14 @@ UNKNOWN_UNIT = "its unit of length is none that is known here, so its sizes are 
 
 def read(path: Path) -> Scan:
     """One volume or picture, nearest to the canonical orientation."""
-    values, grid, remarks = _load(path)
-    pixels = grid.to_display(rgb8(values) if values.ndim == 4 else to_pixel_type(values))
+    values, grid, remarks, colours = _load(path)
+    origin = Origin(shown_name(path), grid, remarks)
+    if values.ndim == 4 and not colours:
+        parts = [grid.to_display(values[..., n]) for n in range(values.shape[3])]
+        return channelled(parts, _components(len(parts)), origin)
+    if values.ndim == 4 and values.dtype != np.uint8:
+        return deep_colour(grid.to_display(values), None, origin)
+    pixels = grid.to_display(values if values.ndim == 4 else to_pixel_type(values))
     return Scan(
         name=shown_name(path),
         pixels=pixels,
@@ -44,13 +49,15 @@ def read(path: Path) -> Scan:
         geometry=grid.json(),
         window=robust_window(pixels),
         value_range=value_range(pixels),
-        remarks=(*remarks, DEEP_COLOUR) if values.ndim == 4 and values.dtype != np.uint8 else remarks,
+        remarks=remarks,
     )
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers in display order."""
-    values, grid, _ = _load(path)
+    values, grid, _, colours = _load(path)
+    if values.ndim == 4 and not colours:
+        raise FileRefused(f"it has {values.shape[3]} values a voxel and a mask has one; save one a file")
     return label_values(grid.to_display(values)), grid
 
 
@@ -62,11 +69,18 @@ def look(path: Path) -> Look:
         reader.SetFileName(str(file))
         reader.ReadImageInformation()
     scale, remarks = _units(fields)
+    count, pixel = reader.GetNumberOfComponents(), _numpy_name(reader.GetPixelID())
+    if count > 1 and not _are_colours(fields, count, pixel):
+        remarks = (*remarks, _components(count).remark)
     return Look(_grid(reader, fields, scale), remarks)
 
 
-def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
-    """Values (i, j, k[, 3]), their grid, and what of the header was lost."""
+def _components(count: int) -> ChannelFacts:
+    return ChannelFacts(tuple(f"Component {n + 1}" for n in range(count)), stains=False)
+
+
+def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...], bool]:
+    """Values (i, j, k[, components]), their grid, what of the header was lost, and whether components are colours."""
     fields = header_fields(path)
     data = data_file(path, fields)
     with openable(path, data) as file, _flat_told():
@@ -74,19 +88,18 @@ def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
         reader.SetFileName(str(file))
         reader.ReadImageInformation()
         size, channels = reader.GetSize(), reader.GetNumberOfComponents()
-        if sum(n > 1 for n in size[3:]) or channels not in (1, 3, 4):
-            raise FileRefused(
-                f"it is {len(size)}-D with {channels} values a voxel; save one volume of grey values a file"
-            )
-        check_size(size, 8)
-        item = np.dtype(_numpy_name(reader.GetPixelID())).itemsize
+        if sum(n > 1 for n in size[3:]):
+            raise FileRefused(f"it is {len(size)}-D; save one volume a file")
+        check_size((*size, channels) if channels > 4 else size, 8)
+        pixel = _numpy_name(reader.GetPixelID())
+        item = np.dtype(pixel).itemsize
         packed = data != path or any(fields.get(k, "").lower() not in ("", "raw", "false") for k in PACKING)
         check_stored(data, int(np.prod(size)) * channels * item, compressed=packed)
         image = reader.Execute()
-    if channels > 1:
-        _check_colours(fields, channels)
+    colours = channels > 1 and _are_colours(fields, channels, pixel)
     scale, remarks = _units(fields)
-    return _source_order(image), _grid(image, fields, scale), remarks
+    values = _source_order(image)
+    return values[..., :3] if colours else values, _grid(image, fields, scale), remarks, colours
 
 
 PACKING = ("encoding", "compresseddata")
@@ -102,15 +115,17 @@ def _flat_told() -> Iterator[None]:
         raise
 
 
-def _check_colours(fields: dict[str, str], channels: int) -> None:
-    """Three or four values a voxel are colours where NRRD says so, or says nothing against it."""
+def _are_colours(fields: dict[str, str], channels: int, pixel: str) -> bool:
+    """Three or four values a voxel are colours where NRRD says so, or says nothing against it and they are no
+    fractions or signed numbers; else they are channels."""
     kind = next(
         (k for k in fields.get("kinds", "").lower().split() if k not in ("domain", "space", "none")), ""
     )
-    if kind and "color" not in kind and kind not in ("vector", "???"):
-        raise FileRefused(f"its {channels} values a voxel are no colours ({kind}); save one a file")
+    if channels not in (3, 4) or not pixel.startswith("uint"):
+        return channels in (3, 4) and "color" in kind
     if channels == 4 and kind and "rgba" not in kind and kind not in ("4-color", "vector"):
-        raise FileRefused(f"its four values a voxel are no RGB ({kind}); save it as RGB")
+        return False
+    return not kind or "color" in kind or kind in ("vector", "???")
 
 
 def _units(fields: dict[str, str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -145,9 +160,7 @@ def _says_orientation(fields: dict[str, str]) -> bool:
 def _source_order(image: "Image") -> NDArray[Any]:
     values: NDArray[Any] = simple_itk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
-        rows_first = values[..., :3]
-        rows_first = rows_first.reshape((-1, *rows_first.shape[-3:]))
-        return np.transpose(rows_first, (2, 1, 0, 3))
+        return np.transpose(values.reshape((-1, *values.shape[-3:])), (2, 1, 0, 3))
     return values.reshape((-1, *values.shape[-2:])).T
 
 

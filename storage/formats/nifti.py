@@ -24,6 +24,8 @@ from storage.formats.base import (
     rgb8,
     shown_name,
 )
+from storage.formats.channels.channelled import ChannelFacts, Origin, channelled
+from storage.formats.channels.described import described_channels
 from storage.formats.grid import Grid, Look, grid_of, usable
 from storage.scan import Scan, robust_window, value_range
 
@@ -52,8 +54,16 @@ class Place:
 
 
 def read(path: Path) -> Scan:
-    """One volume, nearest to the canonical orientation. Refuses 4-D."""
-    return read_volume(path, None)
+    """One volume, nearest to the canonical orientation. Refuses 4-D, but for channels that have names."""
+    image, seen, facts = _opened_whole(path)
+    if facts is None:
+        return read_volume(path, None)
+    stored, shape = _stored(image), seen.grid.shape
+    parts = [_values(image, stored, shape, n) for n in range(len(facts.names))]
+    if parts[0].ndim == 4:
+        raise FileRefused("its channels are colours; save one channel a file")
+    origin = Origin(shown_name(path), seen.grid, seen.remarks)
+    return channelled([seen.grid.to_display(part) for part in parts], facts, origin)
 
 
 def read_volume(path: Path, number: int | None) -> Scan:
@@ -123,18 +133,43 @@ def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
     """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
     image, seen = _opened(path, number)
-    return _values(image, seen.grid.shape, number or 0), seen.grid, seen.remarks
+    return _values(image, _stored(image), seen.grid.shape, number or 0), seen.grid, seen.remarks
 
 
 def look(path: Path) -> Look:
-    return _opened(path, None)[1]
+    _, seen, facts = _opened_whole(path)
+    return Look(seen.grid, (*seen.remarks, facts.remark)) if facts else seen
+
+
+def _opened_whole(path: Path) -> tuple[Nifti1Image, Look, ChannelFacts | None]:
+    """As `_opened`, with what the volumes of one file are where they are channels."""
+    facts = _channels(path, _loaded(path))
+    image, seen = _opened(path, None if facts is None else 0)
+    return image, seen, facts
+
+
+def _channels(path: Path, image: Nifti1Image) -> ChannelFacts | None:
+    """A vector says so by its fifth axis; volumes along the fourth have their names in a data set's description."""
+    shape = image.shape
+    if len(shape) == 5 and shape[3] == 1 and shape[4] > 1:
+        count = int(shape[4])
+        names = described_channels(path, count) or tuple(f"Component {n + 1}" for n in range(count))
+        return ChannelFacts(names, stains=False)
+    if len(shape) == 4 and shape[3] > 1 and (names := described_channels(path, int(shape[3]))):
+        return ChannelFacts(names, stains=False)
+    return None
+
+
+def _loaded(path: Path) -> Nifti1Image:
+    image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
+    if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
+        raise FileRefused("it is not a NIfTI file")
+    return image
 
 
 def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
     """The file, checked, and what its header says; no voxel is read."""
-    image = nib.load(path, mmap=False)  # a mapped file cannot be deleted on Windows
-    if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
-        raise FileRefused("it is not a NIfTI file")
+    image = _loaded(path)
     shape = _spatial_shape(image.shape, number)
     header = image.header
     itemsize = header.get_data_dtype().itemsize
@@ -205,9 +240,17 @@ def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int
     return int(i), int(j), int(k)
 
 
-def _values(image: Nifti1Image, shape: tuple[int, int, int], number: int) -> NDArray[Any]:
+def _stored(image: Nifti1Image) -> NDArray[Any]:
     proxy: Any = image.dataobj
-    stored = np.asarray(proxy.get_unscaled()).reshape((*shape, -1), order="F")[..., number]
+    return np.asarray(proxy.get_unscaled())
+
+
+def _values(
+    image: Nifti1Image, whole: NDArray[Any], shape: tuple[int, int, int], number: int
+) -> NDArray[Any]:
+    """One volume of what is stored, with the file's scaling applied."""
+    proxy: Any = image.dataobj
+    stored = whole.reshape((*shape, -1), order="F")[..., number]
     if stored.dtype.names:  # RGB24 and RGBA32 come as records
         if set("RGB") - set(stored.dtype.names):
             raise FileRefused(

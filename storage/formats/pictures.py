@@ -1,7 +1,6 @@
 """PNG, JPEG and BMP pictures, through Pillow; PNG of 16 bits through libpng, because Pillow halves its colours."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.arrays import write_bytes
-from storage.formats.base import (
-    DEEP_COLOUR,
-    FileRefused,
-    check_size,
-    label_values,
-    rgb8,
-    shown_name,
-    to_pixel_type,
-)
+from storage.formats.base import FileRefused, check_size, label_values, shown_name, to_pixel_type
+from storage.formats.channels.channelled import Origin, deep_colour
 from storage.formats.grid import Grid, Look
 from storage.formats.tiff import picture as tiff
 from storage.formats.turning import TAG, swaps_sides, turned
@@ -37,9 +29,10 @@ def read(path: Path) -> Scan:
     if _is_tiff(path):
         return tiff.read(path)
     with _open(path) as image:
-        scan = picture(shown_name(path), turned(_grey_or_rgb(image, path), _orientation(image)))
-    deep = scan.channels == 3 and _png_depth(path) == 16
-    return replace(scan, remarks=(DEEP_COLOUR,)) if deep else scan
+        if _png_depth(path) == 16 and (values := _stored(image, path)).shape[2:] > (2,):
+            volume = turned(values[..., :3], _orientation(image))[None]
+            return deep_colour(volume, None, Origin(shown_name(path), _grid(volume)))
+        return picture(shown_name(path), turned(_grey_or_rgb(image, path), _orientation(image)))
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
@@ -69,8 +62,7 @@ def look(path: Path) -> Look:
         if image.format == "PNG":
             image.load()
         columns, rows = image.size[::-1] if swaps_sides(_orientation(image)) else image.size
-        deep = _png_depth(path) == 16 and image.mode.startswith("RGB")
-    return Look(Grid("picture", (columns, rows, 1)), (DEEP_COLOUR,) if deep else ())
+    return Look(Grid("picture", (columns, rows, 1)))
 
 
 def picture(name: str, pixels: NDArray[Any]) -> Scan:
@@ -91,9 +83,7 @@ def _grey_or_rgb(image: Image.Image, path: Path) -> NDArray[Any]:
     """(Y, X) grey of any depth or (Y, X, 3) uint8."""
     if _png_depth(path) == 16:
         values = _stored(image, path)
-        return (
-            values if values.ndim == 2 else values[..., 0] if values.shape[2] == 2 else rgb8(values[..., :3])
-        )
+        return values if values.ndim == 2 else values[..., 0]
     if image.mode == "1":
         return np.asarray(image.convert("L"))
     if image.mode == "LA":

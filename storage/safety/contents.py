@@ -24,7 +24,7 @@ LABEL_CLOCK = "select coalesce(max(id), 0) from labels"
 class NamedFiles:
     """By their places in the project's folder. What is derived can be made again."""
 
-    images: tuple[str, ...]
+    images: tuple[str, ...]  # and their channels
     labels: tuple[str, ...]
     derived: tuple[str, ...]  # proposals, models of rounds and what becomes one, the tuned prompt model
     proposed: tuple[str, ...] = ()  # what rows of proposals name, whether it is there or not
@@ -50,11 +50,12 @@ def files_named(database: Path, root: Path) -> NamedFiles:
     """What a copied database names. `root`: where to look which derived files there are."""
     with closing(_reading(database)) as rows:
         images = rows.execute("select uid from images where not emptied order by id").fetchall()
+        channels = _channels(rows)
         labels = rows.execute("select uid from labels where uid is not null order by id").fetchall()
         proposals = {uid for (uid,) in rows.execute("select uid from predictions")}
         rounds = {str(number) for (number,) in rows.execute(ROUND_FILES)}
     return NamedFiles(
-        tuple(f"images/{uid}.npy" for (uid,) in images),
+        (*(f"images/{uid}.npy" for (uid,) in images), *(f"channels/{uid}.npy" for (uid,) in channels)),
         tuple(f"labels/{uid}.npz" for (uid,) in labels),
         tuple(sorted(_derived(root, proposals, rounds))),
         tuple(f"predictions/{uid}.classes.npy" for uid in sorted(proposals)),
@@ -99,6 +100,13 @@ def _reading(database: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+
+
+def _channels(rows: sqlite3.Connection) -> list[tuple[str]]:
+    """Of a snapshot of an older version there are none."""
+    if not rows.execute("select 1 from sqlite_master where name = 'channels'").fetchone():
+        return []
+    return rows.execute("select uid from channels order by id").fetchall()
 
 
 def _derived(root: Path, proposals: set[str], rounds: set[str]) -> Iterator[str]:

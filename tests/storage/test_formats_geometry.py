@@ -323,13 +323,18 @@ def test_a_name_in_other_accents_or_case_is_the_file_on_disk(tmp_path: Path):
     assert formats.read(tmp_path / "a.nhdr").shape == (8, 10, 12)
 
 
-def test_vectors_that_are_no_colours_are_refused(tmp_path: Path):
+def test_vectors_that_are_no_colours_are_channels_and_no_mask(tmp_path: Path):
     header = "NRRD0005\ntype: uchar\ndimension: 4\nsizes: 3 12 10 8\nencoding: raw\nkinds: {} domain domain domain\n\n"
     values = np.arange(3 * 960, dtype=np.uint8).tobytes()
     (tmp_path / "a.nrrd").write_bytes(header.format("covariant-vector").encode() + values)
     (tmp_path / "b.nrrd").write_bytes(header.format("RGB-color").encode() + values)
-    with pytest.raises(FileRefused, match="are no colours"):
-        formats.read(tmp_path / "a.nrrd")
+    whole = np.frombuffer(values, np.uint8).reshape(8, 10, 12, 3)
+    scan = formats.read(tmp_path / "a.nrrd")
+    assert [channel.name for channel in scan.named] == ["Component 1", "Component 2", "Component 3"]
+    for number, channel in enumerate(scan.named):
+        assert np.array_equal(channel.values, whole[..., number])
+    with pytest.raises(FileRefused, match="it has 3 values a voxel and a mask has one"):
+        formats.read_labels(tmp_path / "a.nrrd")
     assert formats.read(tmp_path / "b.nrrd").channels == 3
 
 

@@ -149,30 +149,51 @@ def test_samples_that_fill_no_bytes_keep_their_values(tmp_path: Path, bits: int)
         ((20, 30, 5), {"photometric": "rgb", "extrasamples": ["unspecified"] * 2}),
     ],
 )
-def test_bands_are_neither_colours_nor_slices(tmp_path: Path, shape: tuple[int, ...], options: dict):
-    path = write(tmp_path / "a.tif", noise(*shape, dtype="uint16"), **options)
-    for reader in (formats.read, formats.read_labels):
-        with pytest.raises(FileRefused, match=f"it has {min(shape)} bands a pixel"):
-            reader(path)
+def test_bands_are_channels_and_neither_colours_nor_slices(
+    tmp_path: Path, shape: tuple[int, ...], options: dict
+):
+    values = noise(*shape, dtype="uint16")
+    path = write(tmp_path / "a.tif", values, **options)
+    scan, axis = formats.read(path), shape.index(min(shape))
+    assert scan.shape == (1, 20, 30) and len(scan.named) == min(shape)
+    for number, channel in enumerate(scan.named):
+        assert np.array_equal(channel.values[0], values.take(number, axis))
+    assert f"its {min(shape)} channels are one image" in formats.look(path).remarks[0] == scan.remarks[0]
+    with pytest.raises(FileRefused, match=f"it has {min(shape)} bands a pixel"):
+        formats.read_labels(path)
 
 
-def test_a_fourth_band_that_is_left_out_is_said(tmp_path: Path):
-    path = write(tmp_path / "a.tif", noise(20, 30, 4), photometric="rgb", extrasamples=["unspecified"])
-    (remark,) = formats.read(path).remarks
-    assert "fourth band" in remark
+def test_a_fourth_band_is_a_channel_beside_the_colours(tmp_path: Path):
+    values = noise(20, 30, 4)
+    path = write(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unspecified"])
+    scan = formats.read(path)
+    assert [channel.name for channel in scan.named] == ["Red", "Green", "Blue", "Band 4"]
+    assert np.array_equal(scan.pixels[0], values[..., :3])  # the picture is as it was
+    assert np.array_equal(scan.named[3].values[0], values[..., 3])
     rgba = write(tmp_path / "b.tif", noise(20, 30, 4), photometric="rgb", extrasamples=["unassalpha"])
-    assert formats.read(rgba).remarks == ()
+    assert formats.read(rgba).remarks == () and formats.read(rgba).named == ()
 
 
-@pytest.mark.parametrize("axes", ["CYX", "ZCYX", "TCYX"])
+@pytest.mark.parametrize("axes", ["CYX", "ZCYX", "CZYX", "TCYX"])
 @pytest.mark.parametrize("kind", ["ome", "imagej", "shaped"])
 def test_channels_are_no_slices(tmp_path: Path, kind: str, axes: str):
-    values = noise(*(5, 7, 20, 30)[-len(axes) :], dtype="uint16")
-    axes = "T" + axes[1:] if kind == "imagej" and axes == "ZCYX" else axes
+    sizes = {"C": 7, "Z": 5, "T": 5, "Y": 20, "X": 30}
+    values = noise(*(sizes[a] for a in axes), dtype="uint16")
     flags: dict[str, Any] = {} if kind == "shaped" else {kind: True}
+    if (kind, axes) == ("imagej", "CZYX"):  # ImageJ has one order
+        return
     write(tmp_path / "a.ome.tif", values, metadata={"axes": axes}, photometric="minisblack", **flags)
-    with pytest.raises(FileRefused, match="7 channels|more than three dimensions"):
-        formats.read(tmp_path / "a.ome.tif")
+    if "T" in axes:
+        with pytest.raises(FileRefused, match="more than three dimensions"):
+            formats.read(tmp_path / "a.ome.tif")
+        return
+    scan, at = formats.read(tmp_path / "a.ome.tif"), axes.index("C")
+    assert [channel.name for channel in scan.named] == [f"Channel {n}" for n in range(1, 8)]
+    for number, channel in enumerate(scan.named):
+        assert np.array_equal(channel.values, values.take(number, at).reshape(-1, 20, 30))
+    assert formats.look(tmp_path / "a.ome.tif").grid.display_shape == scan.shape
+    with pytest.raises(FileRefused, match="it has 7 channels and a mask has one"):
+        formats.read_labels(tmp_path / "a.ome.tif")
 
 
 @pytest.mark.parametrize(("tag", "value"), [(262, 32803), (262, 10), (259, 6), (259, 34661)])

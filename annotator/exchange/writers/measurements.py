@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from annotator.exchange.writers.label_images import numbered
 from storage.arrays import open_npy, write_bytes
 from storage.fold import newest_labels
 from storage.formats.grid import shows_moments
-from storage.rows import ClassRow
+from storage.rows import ClassRow, ImageRow
 
 FILE = "measurements.csv"
 AXES = ("z", "y", "x")
@@ -55,10 +55,10 @@ class MeasurementWriter(Writer):
 
 
 def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
-    found, pixels = numbered(image), np.asarray(open_npy(image.row.path))
+    found, channels = numbered(image), _channels_of(image.row)
     names = {c.id: c.name for c in image.classes}
     who = newest_labels(image.row.shape, image.labels)
-    flat = len(pixels) == 1
+    flat = not image.row.is_volume
     values = found.values[0] if flat else found.values
     for region in regionprops(values.astype(np.int32)):
         row = {"image": image.row.source or image.row.name, "object": region.label}
@@ -68,7 +68,7 @@ def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
             row |= {column: _rounded(getattr(region, name)) for column, name in PLANE_SHAPES.items()}
         box = (slice(0, 1), *region.slice) if flat else region.slice
         inside = region.image[None] if flat else region.image
-        row |= _intensity(pixels[box][inside])
+        row |= _intensities({name: values[box][inside] for name, values in channels.items()})
         if shows_moments(image.row.geometry):
             row["parent"] = _parent(image, who[box][inside], region.label)
         yield row | _said_by(image, who[box][inside])
@@ -94,9 +94,18 @@ def _place(region: Any, *, flat: bool) -> dict[str, Any]:
     )
 
 
-def _intensity(values: NDArray[Any]) -> dict[str, Any]:
-    """(n,) or (n, 3) of an object."""
-    channels = {"": values} if values.ndim == 1 else {f" {c}": values[:, n] for n, c in enumerate("RGB")}
+def _channels_of(row: ImageRow) -> dict[str, NDArray[Any]]:
+    """Name -> (Z, Y, X): its channels as they are kept, else its one grey value or its colours."""
+    if row.named:
+        return {f" {channel.name}": open_npy(channel.path) for channel in row.named}
+    pixels = open_npy(row.path)
+    if row.channels == 1:
+        return {"": pixels}
+    return {f" {name}": pixels[..., n] for n, name in enumerate("RGB")}
+
+
+def _intensities(channels: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """(n,) of each channel."""
     out: dict[str, Any] = {}
     for channel, own in channels.items():
         numbers = own.astype(np.float64)

@@ -15,7 +15,7 @@ from annotator.exchange.matching import CHANNEL
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from storage.arrays import BACKGROUND, UNLABELLED, open_npy, write_bytes
 from storage.formats.nifti import write_image, write_labels
-from storage.rows import ClassRow
+from storage.rows import ClassRow, ImageRow
 
 ENDING = ".nii.gz"
 NUMBER = 100  # data sets below are nnU-Net's own
@@ -33,6 +33,7 @@ class _Case:
     partly: bool  # some of it nobody labelled
     images: list[LabelledImage] = field(default_factory=list)
     channels: dict[int, Path] = field(default_factory=dict)
+    called: dict[int, str] = field(default_factory=dict)  # the same by their names
 
     @property
     def held_out(self) -> bool:
@@ -45,6 +46,7 @@ class NnunetWriter(Writer):
         self._set = f"Dataset{NUMBER}_{re.sub(r'[^A-Za-z0-9]+', '', folder.project) or 'Slicewise'}"
         self._cases: dict[str, _Case] = {}
         self._values: dict[int, int] = {}
+        self._names: list[str] = []  # of the channels of all images, in the order in which they came
 
     def write(self, image: LabelledImage) -> None:
         self._values = {c: n for n, c in enumerate(sorted(image.numbers), start=1)}
@@ -57,11 +59,10 @@ class NnunetWriter(Writer):
                 f"its labels differ from those of {case.images[0].row.name}, which stand for the whole case"
             )
         case.images.append(image)
-        pixels = open_npy(image.row.path)
-        for number, values in enumerate(_channels(pixels), start=first):
+        for number, (called, values) in self._channels(image.row, first).items():
             path = self.folder.beside(f"{self._set}/imagesTr/{name}_{number:04}{ENDING}", image)
             write_image(path, values, image.grid)
-            case.channels[number] = path
+            case.channels[number], case.called[number] = path, called
 
     def finish(self, classes: Sequence[ClassRow]) -> None:
         self._leave_out_odd()
@@ -71,6 +72,17 @@ class NnunetWriter(Writer):
             held = {name for name, case in self._cases.items() if case.held_out}
             train = [name for name in self._cases if name not in held]
             self._json("splits_final.json", [{"train": train, "val": sorted(held)}])
+
+    def _channels(self, row: ImageRow, first: int) -> dict[int, tuple[str, NDArray[Any]]]:
+        """Number -> name and values (Z, Y, X) of each; one name has one number in all cases."""
+        if row.measured:
+            self._names += [c.name for c in row.measured if c.name not in self._names]
+            return {self._names.index(c.name): (c.name, open_npy(c.path)) for c in row.measured}
+        pixels = open_npy(row.path)
+        if row.channels == 1:
+            return {first: (f"channel {first}", pixels)}
+        parts = [open_npy(c.path) for c in row.named] or [pixels[..., n] for n in range(3)]
+        return dict(enumerate(zip(COLOURS, parts, strict=True)))
 
     def _labels(self, name: str, image: LabelledImage) -> _Case:
         path = self.folder.place(f"{self._set}/labelsTr/{name}{ENDING}", image)
@@ -101,9 +113,9 @@ class NnunetWriter(Writer):
 
     def _leave_out_odd(self) -> None:
         """All cases of a data set have the same channels; the others go, and their images are told."""
-        usual = max((tuple(sorted(c.channels)) for c in self._cases.values()), key=len)
+        usual = max((sorted(c.called.items()) for c in self._cases.values()), key=len)
         for name, case in list(self._cases.items()):
-            if tuple(sorted(case.channels)) == usual:
+            if sorted(case.called.items()) == usual:
                 continue
             for path in (case.label, *case.channels.values()):
                 path.unlink()
@@ -118,12 +130,10 @@ class NnunetWriter(Writer):
         cases = self._cases.values()
         partly = any(case.partly for case in cases)
         labels = {"background": BACKGROUND} | _names(classes, self._values)
-        channels = sorted(next(iter(cases)).channels)
-        colours = [image for case in cases for image in case.images if image.row.channels > 1]
-        names = COLOURS if colours else tuple(f"channel {n}" for n in channels)
+        called = sorted(next(iter(cases)).called.items())
         return {
             "name": self.folder.project,
-            "channel_names": {str(n): name for n, name in zip(channels, names, strict=True)},
+            "channel_names": {str(n): name for n, name in called},
             "labels": labels | ({IGNORE: self._ignore} if partly else {}),
             "numTraining": len(cases),
             "file_ending": ENDING,
@@ -144,11 +154,6 @@ def _case_of(image: LabelledImage) -> tuple[str, int]:
 
 def _digest(image: LabelledImage) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image.known).data, digest_size=16).digest()
-
-
-def _channels(pixels: NDArray[Any]) -> list[NDArray[Any]]:
-    """(Z, Y, X) each, of (Z, Y, X[, 3])."""
-    return [pixels] if pixels.ndim == 3 else [pixels[..., c] for c in range(pixels.shape[3])]
 
 
 def _names(classes: Sequence[ClassRow], values: Mapping[int, int]) -> dict[str, int]:

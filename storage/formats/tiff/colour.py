@@ -37,11 +37,7 @@ def grey_or_rgb(plane: Plane, bits: int | None = None) -> NDArray[Any]:
         return _grey(values[..., 0], page)
     if page.photometric == PHOTOMETRIC.PALETTE:
         return np.take(_palette(page), values[..., 0], axis=0)
-    if (
-        page.photometric == PHOTOMETRIC.RGB
-        or page.compression in JPEG
-        and page.photometric == PHOTOMETRIC.YCBCR
-    ):
+    if is_rgb(page):
         return rgb8(values, depth)
     convert: dict[int, Callable[[NDArray[Any], TiffPage], NDArray[np.uint8]]] = {
         PHOTOMETRIC.SEPARATED: _from_cmyk,
@@ -50,6 +46,29 @@ def grey_or_rgb(plane: Plane, bits: int | None = None) -> NDArray[Any]:
         PHOTOMETRIC.ICCLAB: _from_lab,
     }
     return convert[page.photometric](values, page)
+
+
+def is_rgb(page: TiffPage) -> bool:
+    """Whether its values are red, green and blue once they are unpacked."""
+    return page.photometric == PHOTOMETRIC.RGB or (
+        page.compression in JPEG and page.photometric == PHOTOMETRIC.YCBCR
+    )
+
+
+def rgb_values(plane: Plane) -> NDArray[Any]:
+    """(Y, X, 3) as they are stored, of a page of RGB."""
+    _depth(plane.page)
+    return _without_alpha(plane)
+
+
+def band_values(plane: Plane) -> NDArray[Any]:
+    """(Y, X, bands) as they are stored, without alpha."""
+    page, values = plane.page, plane.values
+    _depth(page)
+    first = page.samplesperpixel - len(page.extrasamples)
+    kinds = [*[-1] * first, *(int(kind) for kind in page.extrasamples)]
+    kept = [n for n, kind in enumerate(kinds) if kind not in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)]
+    return values if len(kept) == len(kinds) else values[..., kept]
 
 
 def label_numbers(plane: Plane) -> NDArray[Any]:
@@ -68,7 +87,7 @@ def label_numbers(plane: Plane) -> NDArray[Any]:
 
 def unexplained_band(page: TiffPage) -> bool:
     """Whether a fourth band beside red, green and blue is left out although nothing says that it is alpha."""
-    return page.photometric == PHOTOMETRIC.RGB and page.samplesperpixel == 4 and not _alphas(page)
+    return page.photometric == PHOTOMETRIC.RGB and page.samplesperpixel == 4 and not alphas_of(page)
 
 
 def _without_alpha(plane: Plane) -> NDArray[Any]:
@@ -76,7 +95,7 @@ def _without_alpha(plane: Plane) -> NDArray[Any]:
     page = plane.page
     values = plane.values if page.samplesperpixel > 1 or plane.values.ndim == 3 else plane.values[..., None]
     inks = _inks(page)
-    alphas = _alphas(page)
+    alphas = alphas_of(page)
     if page.samplesperpixel > inks + len(alphas) and not unexplained_band(page):
         raise FileRefused(
             f"it has {page.samplesperpixel} bands a pixel, which are neither grey, colours nor alpha; "
@@ -102,7 +121,8 @@ def _inks(page: TiffPage) -> int:
     return inks
 
 
-def _alphas(page: TiffPage) -> list[int]:
+def alphas_of(page: TiffPage) -> list[int]:
+    """The kinds of the bands that say that they are alpha."""
     extra = page.samplesperpixel - INKS.get(page.photometric, 0)
     kinds = [int(kind) for kind in page.extrasamples][:extra] if extra > 0 else []
     return [kind for kind in kinds if kind in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)]

@@ -3,7 +3,7 @@
 import logging
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,14 @@ class Planes:
     pages: tuple[TiffPage | TiffFrame, ...]
     series: TiffPageSeries | None = None  # where the file lists only the first of its planes
     channels: int = 1  # separate planes of one 8 bit colour picture
-    along: str = ""  # the letter of the axis along which they follow one another, where the file says it
+    outer: dict[str, int] = field(
+        default_factory=dict
+    )  # axes along which they follow one another, if it says so
+
+    @property
+    def stains(self) -> int:
+        """Channels that are no colours of one picture."""
+        return self.outer.get("C", 1) if self.channels == 1 else 1
 
     @property
     def first(self) -> TiffPage:
@@ -79,10 +86,10 @@ def planes_of(tiff: TiffFile, path: Path) -> Planes:
     pages = [page for page in series.pages if page is not None]
     if len(pages) < _count(series):
         _check_contiguous(pages, series, path)
-        return Planes((), series, _channels(series), _along(series))
+        return Planes((), series, _channels(series), _outer(series))
     for page in pages:
         _check_stored(page)
-    return Planes(tuple(pages), channels=_channels(series), along=_along(series))
+    return Planes(tuple(pages), channels=_channels(series), outer=_outer(series))
 
 
 def _series(tiff: TiffFile) -> TiffPageSeries:
@@ -128,16 +135,13 @@ def _outer(series: TiffPageSeries) -> dict[str, int]:
 
 def _check_axes(series: TiffPageSeries) -> None:
     outer = _outer(series)
-    if _channels(series) > 1:
+    if _channels(series) > 1 or set(outer) <= {"C", "Z"} and series.keyframe.samplesperpixel == 1:
         return
-    if "C" in outer:
-        raise FileRefused(
-            f"it has {outer['C']} channels and a channel is no slice ({series.axes}, more than three dimensions); "
-            "save one channel a file, or slices as Z"
-        )
+    if "C" in outer and series.keyframe.samplesperpixel > 1:
+        raise FileRefused(f"its {outer['C']} channels are colour pictures; save one channel a file")
     if len(outer) > 1:
         raise FileRefused(
-            f"it has more than three dimensions ({series.axes}); save one channel or time point a file"
+            f"it has more than three dimensions ({series.axes}); save one time point a file, with Z and C alone"
         )
 
 
@@ -145,10 +149,6 @@ def _channels(series: TiffPageSeries) -> int:
     """3 for red, green and blue kept as pages of 8 bits; channels that OME-XML names are other things than colours."""
     rgb = _outer(series) == {"C": 3} and series.dtype == np.uint8 and series.keyframe.samplesperpixel == 1
     return 3 if rgb and series.kind != "ome" else 1
-
-
-def _along(series: TiffPageSeries) -> str:
-    return "".join(_outer(series))
 
 
 def _count(series: TiffPageSeries) -> int:

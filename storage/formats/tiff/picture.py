@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from storage.formats.base import DEEP_COLOUR, FileRefused, label_values, shown_name, to_pixel_type
+from storage.formats.channels.channelled import Origin, channelled, deep_colour
 from storage.formats.grid import MOMENTS, Grid, Look, grid_of
-from storage.formats.tiff.colour import grey_or_rgb, label_numbers, unexplained_band
+from storage.formats.tiff.channels import deep_bits, facts_of, separated
+from storage.formats.tiff.colour import INKS, band_values, grey_or_rgb, is_rgb, label_numbers, rgb_values
 from storage.formats.tiff.ome import significant_bits, spacing_of
 from storage.formats.tiff.pages import MANY, Planes, planes_of
 from storage.formats.turning import TAG, swaps_sides, turned
@@ -24,21 +27,23 @@ warnings.filterwarnings(
 )  # of an image in several files
 RESOLUTION_UNIT_MM = {2: 25.4, 3: 10.0}  # the tag's own codes: inch, centimetre
 SCREEN_DPI = (1, 72, 96)  # what programs write when they know nothing
-FOURTH_BAND = "its fourth band, of which it does not say what it is, is left out"
+NO_MASK = "it has {count} channels and a mask has one; save the label numbers as a grey TIFF"
 TIMES = "its pages are moments in time and no depth; they come in as slices"
 
 Spacing = tuple[float, float, float]
 
 
 def read(path: Path) -> Scan:
-    """(Z, Y, X) or (Z, Y, X, 3); pages are slices, top page first."""
+    """(Z, Y, X) or (Z, Y, X, 3), and channels; pages are slices, top page first."""
     with TiffFile(path) as tiff:
         planes = planes_of(tiff, path)
         bits = significant_bits(tiff.ome_metadata)
-        volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
-        grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
         remarks = _remarks(planes)
         moments = {MOMENTS: True} if TIMES in remarks else {}
+        if (scan := _with_channels(tiff, planes, path)) is not None:
+            return replace(scan, geometry={**scan.geometry, **moments})
+        volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
+        grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
     pixels = np.ascontiguousarray(volume if volume.ndim == 4 else to_pixel_type(volume))
     return Scan(
         name=shown_name(path),
@@ -52,10 +57,28 @@ def read(path: Path) -> Scan:
     )
 
 
+def _with_channels(tiff: TiffFile, planes: Planes, path: Path) -> Scan | None:
+    """None for grey pictures and those of 8 bit colours."""
+    page = planes.first
+    facts = facts_of(tiff, planes)
+    deep = deep_bits(planes, significant_bits(tiff.ome_metadata)) if facts is None else None
+    if facts is None and deep is None:
+        return None
+    values = band_values if facts is None or planes.stains == 1 else grey_or_rgb
+    values = rgb_values if facts is None else values
+    stack = _stacked((turned(values(p), _orientation(p.page)) for p in planes), planes)
+    parts = separated(stack, planes) if facts is not None else [stack]
+    grid = _grid(parts[0].shape, _spacing_mm(tiff, page))
+    origin = Origin(shown_name(path), grid, _remarks(planes))
+    return channelled(parts, facts, origin) if facts else deep_colour(stack, deep or None, origin)
+
+
 def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
     """Label numbers (Z, Y, X), palette indices as they are."""
     with TiffFile(path) as tiff:
         planes = planes_of(tiff, path)
+        if planes.stains > 1:
+            raise FileRefused(NO_MASK.format(count=planes.stains))
         volume = _stacked((turned(label_numbers(p), _orientation(p.page)) for p in planes), planes)
         labels = label_values(volume)
         return labels, _grid(labels.shape, _spacing_mm(tiff, planes.first))
@@ -68,14 +91,17 @@ def look(path: Path) -> Look:
         rows, columns = planes.first.imagelength, planes.first.imagewidth
         if swaps_sides(_orientation(planes.first)):
             rows, columns = columns, rows
-        depth = 1 if planes.channels == 3 else len(planes)
-        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), _remarks(planes))
+        depth = 1 if planes.channels == 3 else len(planes) // planes.stains
+        facts = facts_of(tiff, planes)
+        remarks = (*_remarks(planes), *((facts.remark,) if facts else ()))
+        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), remarks)
 
 
 def _remarks(planes: Planes) -> tuple[str, ...]:
-    page, times = planes.first, planes.along == "T"
-    deep = page.photometric != PHOTOMETRIC.PALETTE and page.samplesperpixel > 2 and page.bitspersample != 8
-    said = {FOURTH_BAND: unexplained_band(page), DEEP_COLOUR: deep, TIMES: times}
+    page, times = planes.first, list(planes.outer) == ["T"]
+    inks = INKS.get(page.photometric, 0)
+    deep = page.photometric != PHOTOMETRIC.PALETTE and inks > 2 and page.bitspersample != 8
+    said = {DEEP_COLOUR: deep and not is_rgb(page), TIMES: times}
     return tuple(remark for remark, holds in said.items() if holds)
 
 

@@ -11,7 +11,9 @@ from annotator.backups.snapshots import take_snapshot
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.repair import Repair
 from storage.arrays import SliceRef
+from storage.channels.named import Channel, ChannelLook, picture_of
 from storage.predictions import NewPrediction
+from storage.scan import Scan
 from storage.store import Store
 from tests.conftest import ball, drawn
 
@@ -108,3 +110,34 @@ def test_a_torn_database_names_its_newest_snapshot(project: Path, capsys, tmp_pa
     assert store.newest_label() == 2 and store.pixels(2).shape == SHAPE
     store.close()
     shutil.rmtree(tmp_path / "new")
+
+
+def test_a_damaged_channel_is_named(project: Path, capsys: pytest.CaptureFixture[str]):
+    store, values = Store(project), ball(SHAPE, 3)[0].pixels
+    named = tuple(Channel(name, values, ChannelLook("#00ff00", (0.0, 9.0))) for name in ("DNA", "actin"))
+    image = store.add_image(Scan("cells.tif", picture_of(named), None, None, named=named))
+    rows = store.image(image).named
+    store.close()
+    assert told(capsys, project)[0] == 0
+    backup = project.parent / "backup.zip"
+    assert app.main(["backup", str(backup), "--project", str(project)]) == 0
+    rows[1].path.write_bytes(rows[1].path.read_bytes()[:-1] + b"\7")
+    rows[0].path.unlink()
+    code, lines = told(capsys, project)
+    assert code == 1
+    assert any("the channel DNA of 'cells.tif' is missing; import this image again" in line for line in lines)
+    assert any("the channel actin of 'cells.tif' is changed" in line for line in lines)
+    assert app.main(["restore", str(backup), "--project", str(project.parent / "again")]) == 0
+    assert told(capsys, project.parent / "again")[0] == 0
+
+
+def test_emptying_the_bin_deletes_the_files_of_channels(project: Path):
+    store, values = Store(project), ball(SHAPE, 3)[0].pixels
+    named = tuple(Channel(name, values, ChannelLook("#00ff00", (0.0, 9.0))) for name in ("DNA", "actin"))
+    image = store.add_image(Scan("cells.tif", picture_of(named), None, None, named=named))
+    paths = [row.path for row in store.image(image).named]
+    Repair(store, LabelCache(store)).delete("ann", [image])
+    assert all(path.exists() for path in paths)
+    store.bin.empty()
+    assert not any(path.exists() for path in paths)
+    store.close()

@@ -1,0 +1,133 @@
+"""Files that are channels of one image come in as one, and only where that is said."""
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tifffile
+from PIL import Image
+
+from annotator.exchange.import_look import look_at
+from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
+from annotator.jobs import Job
+from storage.arrays import open_npy
+from storage.store import Store
+from tests.support.labelled_projects import add_labels, exported, imported, known_of
+
+SHAPE = (7, 5, 3)  # of files: x, y, z
+DESCRIPTION = {"channel_names": {"0": "T1", "1": "FLAIR"}, "labels": {"background": 0, "lesion": 1}}
+
+
+def sequence(path: Path, seed: int, step: float = 2.0) -> np.ndarray:
+    """A volume (x, y, z)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
+    nib.save(nib.Nifti1Image(values, np.diag([1, 1, step, 1])), path)
+    return values
+
+
+def nnunet_set(root: Path) -> Path:
+    root.mkdir()
+    (root / "dataset.json").write_text(json.dumps(DESCRIPTION))
+    for number in (0, 1):
+        sequence(root / f"imagesTr/case_{number:04}.nii.gz", number)
+    (root / "labelsTr").mkdir()
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[2:4, 1:3, 1] = 1
+    nib.save(nib.Nifti1Image(truth, np.diag([1, 1, 2, 1])), root / "labelsTr/case.nii.gz")
+    return root
+
+
+def test_the_channels_of_a_case_of_nnunet_are_one_image_with_its_mask(store: Store, tmp_path: Path):
+    root = nnunet_set(tmp_path / "Dataset001_x")
+    report = imported(store, root)
+    (image_id,) = report.added
+    row = store.image(image_id)
+    assert (row.name, row.source) == ("case.nii.gz", "imagesTr/case.nii.gz")
+    assert [c.name for c in row.named] == ["T1", "FLAIR"] and report.labelled == (image_id,)
+    alone = imported(store, root / "imagesTr/case_0001.nii.gz")  # a file on its own is an image
+    assert np.array_equal(open_npy(row.named[1].path), store.pixels(alone.added[0]))
+    again = imported(store, root)
+    assert not again.added and again.known == 1
+
+
+def test_the_look_says_which_files_belong_together(store: Store, tmp_path: Path):
+    root = nnunet_set(tmp_path / "Dataset001_x")
+    facts = facts_of(store, images=True)
+    look = look_at(plan_import(facts, ImportRequest(root), Job("look")), facts)
+    (seen,) = look.images
+    assert seen.name == "imagesTr/case.nii.gz" and seen.mask == "labelsTr/case.nii.gz"
+    assert "its 2 channels are one image: T1, FLAIR" in seen.warnings
+
+
+def test_numbered_files_elsewhere_are_images_of_their_own(store: Store, tmp_path: Path):
+    for number in range(3):
+        sequence(tmp_path / f"film/frame_{number:04}.nii.gz", number)
+    assert len(imported(store, tmp_path / "film").added) == 3
+
+
+def table(folder: Path, *rows: tuple[str, str, str]) -> None:
+    with open(folder / "channels.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "channel", "file"), *rows])
+
+
+def test_a_table_says_which_files_are_channels(store: Store, tmp_path: Path):
+    values = [np.full((5, 7), 40 * n, np.uint16) + np.arange(7, dtype=np.uint16) for n in (1, 2)]
+    for name, one in zip(("d.tif", "g.tif"), values, strict=True):
+        tifffile.imwrite(tmp_path / name, one)
+    Image.fromarray(values[0].astype(np.uint8)).save(tmp_path / "other.png")
+    table(tmp_path, ("well 1", "DNA", "d.tif"), ("well 1", "GFP", "g.tif"))
+    report = imported(store, tmp_path)
+    assert not report.refused and len(report.added) == 2
+    well = next(row for row in store.images()[1] if row.named)
+    assert well.name == "well 1.tif" and [c.name for c in well.named] == ["DNA", "GFP"]
+    for channel, one in zip(well.named, values, strict=True):
+        assert np.array_equal(open_npy(channel.path)[0], one)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([("a", "DNA", "d.tif"), ("a", "GFP", "gone.tif")], "gone.tif is no image file beside it"),
+        ([("a", "DNA", "d.tif")], "has one channel; name two or more"),
+    ],
+)
+def test_a_table_that_cannot_be_followed_costs_a_line(store: Store, tmp_path: Path, rows, reason: str):
+    tifffile.imwrite(tmp_path / "d.tif", np.eye(7, dtype=np.uint16))
+    table(tmp_path, *rows)
+    report = imported(store, tmp_path)
+    assert reason in report.refused[0] and len(report.added) == 1  # the file is an image of its own
+
+
+def test_channels_on_different_grids_are_refused_and_named(store: Store, tmp_path: Path):
+    root = nnunet_set(tmp_path / "set")
+    sequence(root / "imagesTr/case_0001.nii.gz", 1, step=3.0)
+    report = imported(store, root)
+    assert not report.added
+    assert any("its channel FLAIR lies on another grid than T1" in line for line in report.refused)
+
+
+def test_channels_go_out_as_nnunet_has_them_and_into_the_table_of_objects(store: Store, tmp_path: Path):
+    root = nnunet_set(tmp_path / "set")
+    (image_id,) = imported(store, root).added
+    (known,) = known_of(store).values()
+    add_labels(store, image_id, known)
+    folder = next((exported(store, tmp_path / "out", "nnunet", "measurements") / "nnunet").iterdir())
+    assert json.loads((folder / "dataset.json").read_text())["channel_names"] == {"0": "T1", "1": "FLAIR"}
+    for number in (0, 1):
+        ours = sitk.ReadImage(str(folder / f"imagesTr/case_{number:04}.nii.gz"))
+        theirs = sitk.ReadImage(str(root / f"imagesTr/case_{number:04}.nii.gz"))
+        assert np.array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(theirs))
+    with open(tmp_path / "out/measurements/measurements.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    inside = known == 1
+    for channel in store.image(image_id).named:
+        values = open_npy(channel.path)[inside]
+        assert float(row[f"intensity mean {channel.name}"]) == pytest.approx(values.mean(), rel=1e-6)
+        assert float(row[f"intensity standard deviation {channel.name}"]) == pytest.approx(
+            values.std(), rel=1e-6
+        )
