@@ -78,7 +78,9 @@ def fill_export(command: Parser) -> None:
     )
     command.add_argument("--ignore", type=int, help="value of unlabelled voxels; 0 without it")
     command.add_argument(
-        "--originals", type=Path, help="the folder that images came from; DICOM-SEG needs their headers"
+        "--originals",
+        type=Path,
+        help="the folder that images came from; DICOM-SEG and RTSTRUCT need their headers",
     )
     command.add_argument("--image", type=int, action="append", help="only this image number; may be repeated")
 

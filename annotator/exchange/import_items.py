@@ -8,7 +8,7 @@ from pathlib import Path
 from annotator.exchange.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
-from annotator.exchange.label_files import is_segmentation
+from annotator.exchange.label_files import is_about_series
 from annotator.exchange.masks.files import ItemPlace
 from annotator.jobs import Job
 from storage import formats
@@ -186,7 +186,7 @@ def _collect(sight: ImportSight, paths: list[Path]) -> list[dicom.Series]:
         try:
             collector.add(path)
         except FileRefused as refusal:
-            if is_segmentation(path):
+            if is_about_series(path):
                 sight.segmentations.append(path)
             else:
                 refused.append((number, path, refusal))

@@ -67,7 +67,13 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
         "DICOM-SEG",
         ("",),
         LazyFunction("annotator.exchange.label_files.dicom_seg:open_segmentation"),
-        fits=LazyFunction("annotator.exchange.label_files.dicom_seg:is_segmentation"),
+        fits=LazyFunction("annotator.exchange.label_files.dicom_kind:is_segmentation"),
+    ),
+    "rtstruct": LabelFileEntry(
+        "RTSTRUCT",
+        ("",),
+        LazyFunction("annotator.exchange.label_files.rtstruct:open_structure_set"),
+        fits=LazyFunction("annotator.exchange.label_files.dicom_kind:is_structure_set"),
     ),
 }
 
@@ -85,9 +91,9 @@ def _like_dicom(name: str) -> bool:
     return name.endswith((".dcm", ".dicom", ".ima")) or "." not in name
 
 
-def is_segmentation(path: Path) -> bool:
+def is_about_series(path: Path) -> bool:
     """DICOM that says something about a series, instead of being one."""
-    return "dicom-seg" in kinds_of(path)
+    return any(LABEL_FILES[kind].fits is not None for kind in kinds_of(path))
 
 
 def is_lonely(path: Path) -> bool:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 
 from annotator.exchange.label_files.contract import FileClass, LabelFile, SaidOfImage
+from annotator.exchange.label_files.dicom_kind import is_segmentation
 from annotator.exchange.masks.value_names import clean_name
 from learners.text import count_of
 from storage.formats import FileRefused, Grid
 from storage.formats.base import check_size
-from storage.formats.dicom_headers import is_dicom
 from storage.formats.laying import laid_into
 
 if TYPE_CHECKING:
@@ -80,16 +79,6 @@ def open_segmentation(path: Path) -> DicomSegments | None:
     if "PixelMeasuresSequence" not in data.SharedFunctionalGroupsSequence[0]:
         raise FileRefused("it does not say how large its voxels are")
     return DicomSegments(path, data)
-
-
-def is_segmentation(path: Path) -> bool:
-    try:
-        if not is_dicom(path):
-            return False
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["Modality"])
-        return str(header.get("Modality")) == "SEG"
-    except Exception:  # a damaged header can raise anything; the file's own line says so
-        return False
 
 
 def _color(description: Any) -> str | None:

@@ -112,12 +112,17 @@ WRITERS: dict[str, WriterEntry] = {
     "dicomseg": WriterEntry(
         "DICOM-SEG (command line)",
         ("volume", "slice"),
-        LazyFunction("annotator.exchange.writers.dicom_seg:SegWriter"),
+        LazyFunction("annotator.exchange.writers.dicom.segmentation:SegWriter"),
     ),
     "dicomseg-labelmap": WriterEntry(
         "DICOM-SEG label map (command line)",
         ("volume", "slice"),
-        LazyFunction("annotator.exchange.writers.dicom_seg:LabelmapSegWriter"),
+        LazyFunction("annotator.exchange.writers.dicom.segmentation:LabelmapSegWriter"),
+    ),
+    "rtstruct": WriterEntry(
+        "RTSTRUCT contours (command line)",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.dicom.contours:ContourWriter"),
     ),
     "measurements": WriterEntry(
         "Table of measurements",

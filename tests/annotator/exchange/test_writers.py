@@ -76,7 +76,7 @@ OF_PLANES = {
     "voc",
 }  # each is read back in a test of its own, in tests/annotator/exchange/writers
 TOLD = {  # what these images lack: a DICOM series, slices in the file's own order
-    *((name, kind) for name in ("dicomseg", "dicomseg-labelmap") for kind in ("volume", "slice")),
+    *((name, kind) for name in ("dicomseg", "dicomseg-labelmap", "rtstruct") for kind in ("volume", "slice")),
     *((name, "volume") for name in ("qupath", "imagej")),
 }
 KINDS: tuple[ImageKind, ...] = ("volume", "slice", "picture")
