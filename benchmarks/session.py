@@ -1,6 +1,6 @@
 """A person at work from an empty project to masks of every image: actions, simulated minutes, and how good they are.
 
-    python -m benchmarks.session [--quick] [--set SET] [--seeds N] [--json FILE]
+    python -m benchmarks.session [--quick] [--set SET] [--seeds N] [--split val] [--redraw] [--json FILE]
 
 A scripted person goes through the images and says what the truth is through the real workflow: events, fills, rounds,
 acceptances. It sees a proposal as a person does, and knows a good one from a bad one. One action is one drag, one
@@ -9,8 +9,9 @@ click, one key that changes something, or one image opened.
 Volumes: label the slice that the app asks for, class by class, and complete it, until the proposal has Dice GOAL or
 MOST_SLICES are labelled, then accept. Pictures of objects: take the proposal with numbers where it shows objects at
 all, strike out each wrong one and click each missing one, twice at most, until the average precision is GOAL_AP, then
-complete the picture. `worse` is the share of labelled slices after which the proposal's Dice was lower by more than
-0.02.
+complete the picture. With `--redraw` they press *Redraw* once in each volume, on the first proposal that is not good
+enough; the prompt model was trained on the split `train`, so `--split val` is the one to ask. `worse` is the share of
+labelled slices after which the proposal's Dice was lower by more than 0.02.
 
 `said` is the held-out Dice that the page shows after each image, in the mean over the session; `held-out truth` is what
 the same model makes of the whole images that judge it, and `new images` of those without labels. `off` is how far
@@ -18,8 +19,9 @@ what is said lies from the held-out truth, in the mean; `said by slices` how oft
 """
 
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,6 @@ from annotator.background import Background
 from annotator.exchange.import_images import import_path
 from annotator.filling.guided_start import guide
 from annotator.jobs import Job
-from annotator.learning.quality.model_quality import model_quality
 from annotator.learning.settings import LearnSettings, keep_settings
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs, unpack_bits
@@ -41,6 +42,7 @@ from annotator.workflow import Refused, Workflow
 from benchmarks.clicks import depth
 from benchmarks.common import Row, finish, parser
 from benchmarks.prompt_cases import in_split
+from benchmarks.session_told import Told
 from benchmarks.simulated import (
     DRAW_PER_PIXEL,
     DRAW_SECONDS,
@@ -53,7 +55,7 @@ from benchmarks.simulated import (
 )
 from benchmarks.trust_cases import mean_dice
 from learners.engines import SerialExecutor
-from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, open_npy, plane
+from storage.arrays import BACKGROUND, UNLABELLED, SliceRef, plane
 from storage.formats import read_labels
 from storage.store import Store
 
@@ -65,6 +67,7 @@ CLICK_SECONDS, ACCEPT_SECONDS = 2.4, 1.5  # ../shared/benchmarks.md (c2)
 MATCH = 0.5  # IoU from which an object is the same
 TRIES = 2  # clicks for one object
 ROUND_STEPS = 60  # of a learner after each image, so that a busy machine changes nothing
+REDRAW_SECONDS = 8.0  # of one core, as `benchmarks.trust --part redraw` measured; the person waits
 FILL_SECONDS = 1200.0  # a busy machine fails nothing
 Truth = NDArray[np.uint16]  # (Z, Y, X) classes, or numbers of objects
 
@@ -75,6 +78,7 @@ class Person:
 
     workflow: Workflow
     background: Background
+    redraws: bool = False
     actions: int = 0
     seconds: float = 0.0
     slices: int = 0
@@ -93,6 +97,16 @@ class Person:
         """For the fill of what was said."""
         if not self.background.fills.idle(FILL_SECONDS):
             raise TimeoutError("the fill has not come back")
+
+    def redraw(self, image_id: int) -> None:
+        """The outlines of what is proposed there, and look at them when they are made."""
+        row = self.workflow.store.predictions.newest(image_id, None)
+        if row is not None:
+            self.act(ACCEPT_SECONDS + REDRAW_SECONDS)
+            self.background.fills.redraw(image_id, row.producer)
+            while self.background.fills.under_way(image_id):
+                time.sleep(0.05)
+            self.wait()
 
     def learn(self) -> None:
         """Let the learners work while the person does something else."""
@@ -130,6 +144,10 @@ def main() -> None:
     asked = parser(__doc__.splitlines()[0])
     asked.add_argument("--set", choices=list(SETS), action="append", help="default: all that are there")
     asked.add_argument("--images", type=int, help="of a set; default 16 volumes, 30 pictures, quick 4")
+    asked.add_argument(
+        "--split", default="train", choices=("train", "val"), help="of the images; default train"
+    )
+    asked.add_argument("--redraw", action="store_true", help="press Redraw once in each volume")
     options = asked.parse_args()
     rows: list[Row] = []
     for name in options.set or SETS:
@@ -138,7 +156,8 @@ def main() -> None:
             continue
         for seed in range(1 if options.quick else options.seeds):
             count = options.images or (4 if options.quick else SETS[name].images)
-            for row in session(SETS[name], options.data, count, seed):
+            images = pairs_of(SETS[name], options.data, options.split, count, seed)
+            for row in session(SETS[name], images, seed, redraws=options.redraw):
                 print(f"{row.set}, seed {seed}: {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
     finish(rows, options.json)
@@ -160,12 +179,18 @@ SETS = {
 }
 
 
-def session(data_set: SessionSet, data: Path, count: int, seed: int) -> Iterator[Row]:
+Pairs = tuple[tuple[Path, Path], ...]
+
+
+def pairs_of(data_set: SessionSet, data: Path, split: str, count: int, seed: int) -> Pairs:
+    """So many images with their truths, in a person's order."""
+    folder = data / data_set.folder
+    names = np.random.default_rng(seed).permutation(sorted(in_split(folder, split)))[:count]
+    return tuple((folder / "images" / name, folder / "labels" / name) for name in names)
+
+
+def session(data_set: SessionSet, pairs: Pairs, seed: int, *, redraws: bool = False) -> Iterator[Row]:
     """One person's session from an empty project to the last image."""
-    names = np.random.default_rng(seed).permutation(sorted(in_split(data / data_set.folder, "train")))[:count]
-    pairs = tuple(
-        tuple(data / data_set.folder / kind / name for kind in ("images", "labels")) for name in names
-    )
     subject = Subject(data_set.folder, pairs, data_set.classes)
     with tempfile.TemporaryDirectory(prefix="session-") as folder:
         store = Store(Path(folder) / "project")
@@ -176,7 +201,7 @@ def session(data_set: SessionSet, data: Path, count: int, seed: int) -> Iterator
         background = Background(store, workflow.folds, SerialExecutor(), learn=True, publish=lambda _: None)
         workflow.background = background
         try:
-            yield from _worked(Person(workflow, background), subject, data_set, seed)
+            yield from _worked(Person(workflow, background, redraws), subject, data_set, seed)
         finally:
             workflow.close()
 
@@ -204,7 +229,8 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
         else:
             work_on_volume(person, image_id, truth_of(store, image_id, mask, subject))
         person.learn()
-        told.add(person, truth, [other for other in masks if not store.labels(other)])
+        learner = person.background.scheduler.active[0]
+        told.add((store, learner), truth, [other for other in masks if not store.labels(other)])
     for image_id, mask in masks.items():
         known, objects = _said(person, image_id)
         if data_set.objects:
@@ -229,53 +255,17 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
         yield row("change a slice", float(np.mean(person.fell)), len(person.fell))
 
 
-@dataclass
-class Told:
-    """What the page said of its models after each image, and what was true."""
-
-    said: list[tuple[float, float]] = field(default_factory=list)  # and the truth of the same model
-    new: list[tuple[float, float]] = field(default_factory=list)  # and the same on images without labels
-    by_slices: list[bool] = field(default_factory=list)
-
-    def add(self, person: Person, truth: Callable[[int], NDArray[np.uint8]], new: Sequence[int]) -> None:
-        store, learner = person.workflow.store, person.background.scheduler.active[0]
-        quality, core = model_quality(store, learner), store.judging.core()
-        if quality is None or core is None:
-            return
-        judging = sorted({image_id for image_id, *_ in core.places})
-        scores = {image_id: self._score(store, learner, image_id, truth) for image_id in (*judging, *new)}
-        self.said.append((quality.dice, float(np.nanmean([scores[i] for i in judging]))))
-        if new:
-            self.new.append((quality.dice, float(np.nanmean([scores[i] for i in new]))))
-        self.by_slices.append(any((image_id, -1, -1) not in store.rounds.held_out() for image_id in judging))
-        print(f"said {quality.dice:.3f}, true {self.said[-1][1]:.3f}, by images {judging}", flush=True)
-
-    def rows(self) -> Iterator[tuple[str, float, int]]:
-        """Metric, value and how many times the page said something."""
-        if not self.said:
-            return
-        said, true = np.array(self.said).T
-        yield "said", float(said.mean()), len(said)
-        yield "held-out truth", float(true.mean()), len(said)
-        yield "off", float(np.abs(said - true).mean()), len(said)
-        yield "said by slices", float(np.mean(self.by_slices)), len(said)
-        if self.new:
-            yield "new images", float(np.array(self.new)[:, 1].mean()), len(self.new)
-
-    @staticmethod
-    def _score(store: Store, learner: str, image_id: int, truth: Callable[[int], NDArray[np.uint8]]) -> float:
-        """Of what the learner made of it, before labels corrected that."""
-        row = store.predictions.newest(image_id, learner)
-        return float("nan") if row is None else mean_dice(open_npy(row.uncorrected[0]), truth(image_id))
-
-
 # volumes
 
 
 def work_on_volume(person: Person, image_id: int, truth: NDArray[np.uint8]) -> None:
     """Slices where the app asks for them, until the proposal will do."""
-    before = _dice(person, image_id, truth)
+    before, redraws = _dice(person, image_id, truth), person.redraws
     for _ in range(MOST_SLICES):
+        if redraws and before is not None and before < GOAL:
+            redraws = False
+            person.redraw(image_id)
+            before = _dice(person, image_id, truth)
         if before is not None and before >= GOAL:
             break
         ref = _asked_for(person, image_id)

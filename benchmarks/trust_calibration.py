@@ -125,6 +125,7 @@ def _claims(name: str, seed: int, told: Sequence[Told]) -> Iterator[Row]:
 def _app(name: str, seed: int, told: Sequence[Told], shares: list[float] | None) -> Iterator[Row]:
     pairs = [(t.expected[0], t.dice) for t in told if t.expected is not None]
     method = f"app, {FIRST} corrected"
+    yield Row(name, method, "shown", len(pairs) / max(1, len(told)), len(told), seed)
     if len(pairs) > 2:
         yield from _rows(name, method, seed, _off(pairs))
         inside = [t.expected[1] <= t.dice <= t.expected[2] for t in told if t.expected is not None]
@@ -144,14 +145,18 @@ def _held_out(name: str, seed: int, told: Sequence[Told], count: int) -> Iterato
         held, others = ([usable[i] for i in part] for part in (order[:count], order[count:]))
         made = calibrate([Evidence(t.claimed, t.dice) for t in held if t.claimed is not None])
         assert made is not None
-        said = [(made.expected(t.claimed), t.dice) for t in others if t.claimed is not None]
+        claims = [(t.claimed, t.dice) for t in others if t.claimed is not None]
+        said = [(made.expected(claimed), dice) for claimed, dice in claims if made.covers(claimed)]
+        if len(said) < 3:
+            continue
         values = _off([(expected[0], dice) for expected, dice in said])
+        values["shown"] = len(said) / len(claims)
         values["in range"] = float(np.mean([low <= dice <= high for (_, low, high), dice in said]))
         shares = shares_right(_summed([t.seen for t in held]), _summed([t.right for t in held]), count)
         if shares is not None:
             values["voxel ECE"] = _error(others, shares)
         found.append(values)
-    for metric in found[0]:
+    for metric in found[0] if found else ():
         mean = float(np.nanmean([values[metric] for values in found if metric in values]))
         yield Row(name, f"{count} held out", metric, mean, len(usable) - count, seed)
 

@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 WORK = "tuning"  # the folder of the round that runs, in the project
 FIRST_OBJECTS, FIRST_SLICES = 20, 4
 TICK_SECONDS, WAIT_SECONDS = 0.5, 5.0
+NOTHING_JUDGES = (
+    "The built-in model was not tuned: nothing judges it while nearly every mask was accepted as proposed. "
+    "Label two images or slices yourself."
+)
 TRIES = 2  # a round whose worker died goes on that often
 
 
@@ -175,7 +179,10 @@ class Tuner:
             self._ended(counted, f"The built-in model was not tuned: {error}.")
             return False
         held = sum(each.held for each in gathered.slices)
-        if gathered.objects < FIRST_OBJECTS or not 0 < held < len(gathered.slices):
+        if held == 0:
+            self._ended(counted, NOTHING_JUDGES)
+            return False
+        if gathered.objects < FIRST_OBJECTS or held == len(gathered.slices):
             self._ended(counted, "The built-in model was not tuned: too few finished masks of a usable size.")
             return False
         current = adapter_of(self._store)

@@ -1,6 +1,6 @@
 """What a tuning round is given: finished masks of the project as pictures and numbered objects."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.learning.quality.unaided import unaided_slices
 from annotator.windowing import to_rgb
 from learners.tuning_spec import TuneSlice
 from storage.arrays import MAX_CLASS, SliceRef, open_npy, plane
@@ -82,9 +83,12 @@ def gather(store: Store, folder: Path) -> Gathered:
     ids = {row.id: row for row in store.images(limit=-1)[1]}
     by_image = {i: finished(store.labels(i)) for i in store.slice_counts(list(ids))}
     by_image = {i: places for i, places in by_image.items() if places}
-    held = held_out(by_image)
+    own = {
+        ref for i, places in by_image.items() for ref in _labelled_by_people(ids[i], store.labels(i), places)
+    }
+    held = held_out(by_image, own)
     order = sorted((rows[-1].id, ref) for places in by_image.values() for ref, rows in places.items())
-    wanted = {ref for _, ref in order[-MAX_SLICES:]}
+    wanted = {ref for _, ref in order[-MAX_SLICES:] if ref not in held or ref in own}
     slices: list[TuneSlice] = []
     objects = pixels = 0
     for image_id, places in by_image.items():
@@ -96,14 +100,25 @@ def gather(store: Store, folder: Path) -> Gathered:
     return Gathered(tuple(slices), objects)
 
 
-def held_out(by_image: dict[int, dict[SliceRef, list[LabelRow]]]) -> set[SliceRef]:
+def held_out(by_image: dict[int, dict[SliceRef, list[LabelRow]]], own: Set[SliceRef]) -> set[SliceRef]:
     """Every fourth image in the order in which they were first labelled, and with fewer images every fourth slice:
-    whatever comes later, what was held out stays so."""
-    images = sorted(by_image, key=lambda i: min(rows[0].id for rows in by_image[i].values()))
-    if len(images) >= IMAGES_PER_HELD:
-        return {ref for image_id in images[1::IMAGES_PER_HELD] for ref in by_image[image_id]}
-    slices = sorted((rows[0].id, ref) for places in by_image.values() for ref, rows in places.items())
+    whatever comes later, what was held out stays so. `own`: slices that people labelled themselves. Only these judge;
+    masks that were accepted are a model's, and what else there is of a held-out image neither judges nor teaches."""
+    images = {i: places for i, places in by_image.items() if not own.isdisjoint(places)}
+    order = sorted(images, key=lambda i: min(rows[0].id for rows in images[i].values()))
+    if len(order) >= IMAGES_PER_HELD:
+        return {ref for image_id in order[1::IMAGES_PER_HELD] for ref in images[image_id]}
+    slices = sorted(
+        (rows[0].id, ref) for places in images.values() for ref, rows in places.items() if ref in own
+    )
     return {ref for _, ref in slices[1::IMAGES_PER_HELD]}
+
+
+def _labelled_by_people(
+    image: ImageRow, labels: Sequence[LabelRow], places: Collection[SliceRef]
+) -> list[SliceRef]:
+    unaided = unaided_slices(image.shape, labels)
+    return [ref for ref in places if (ref.axis, ref.index) in unaided]
 
 
 def _objects(

@@ -143,6 +143,9 @@ def run(spec: RoundSpec) -> RoundResult:
         round_.check_stop()
         round_.report.say("reading atlases", step=len(atlases))
         atlases.append(atlas_of(case, round_.classes))
+    ids = {a.image_id for a in atlases}
+    # Laid over itself a volume shows a hole where a slice is held out, and not what atlases are worth elsewhere.
+    round_.judge_by([c for c in round_.cases if ids - {c.example.image_id}])
     round_.write_card(CARD, {"atlases": [a.image_id for a in atlases]})
     note = f"laid {len(atlases)} labelled volume{'s' if len(atlases) > 1 else ''} over the others"
     return round_.finish(Atlases(atlases, round_cache(spec)), note)

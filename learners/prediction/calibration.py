@@ -25,6 +25,8 @@ NORMAL = 1.4826  # times the median distance is the standard deviation, of norma
 ROUNDS = 12  # of reweighting
 HOLDS = 0.8  # share of images whose Dice the range is to hold
 NARROWEST = 0.02  # from the middle of a range to its ends
+BEYOND = 0.25  # of the span of the judged claims: a claim further outside is like none that was judged
+LEAST_BEYOND = 0.05
 
 BINS = 10  # of confidence, from 0 to 1
 LEAST_VOXELS = 200  # judged, before a share of them is said
@@ -45,6 +47,13 @@ class Calibration:
     """Made of at least LEAST images; `calibrate` sees to that."""
 
     evidence: tuple[Evidence, ...]
+
+    def covers(self, claimed: float) -> bool:
+        """Whether claims like this one were judged: of others the line would only guess."""
+        claims = [e.claimed for e in self.evidence]
+        lowest, highest = min(claims), max(claims)
+        room = max(LEAST_BEYOND, BEYOND * (highest - lowest))
+        return lowest - room <= claimed <= highest + room
 
     def expected(self, claimed: float, group: str = "") -> tuple[float, float, float]:
         """(middle, low, high) of the Dice that an image will turn out to have."""

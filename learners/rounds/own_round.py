@@ -7,7 +7,7 @@ A learner whose model is no network writes `run(spec)`: it makes an OwnRound, le
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from learners.prediction.predict_images import BatchPredictor
 from learners.progress import STOP_FILE, ProgressReport
 from learners.rounds.train import run as train_network
 from learners.spec import RoundResult, RoundSpec, Unready
-from learners.training.data import open_readers
+from learners.training.data import ImageReader, open_readers
 from learners.training.plan import plan_of
 from learners.training.targets import Classes
 from storage.arrays import write_bytes
@@ -44,6 +44,10 @@ class OwnRound:
         give_way()
         if (self.spec.directory / STOP_FILE).exists():
             raise Unready("the round stopped before it learned anything")
+
+    def judge_by(self, cases: Sequence[ImageReader]) -> None:
+        """By the held-out labels of these alone: of others the predictor could only repeat what they say themselves."""
+        self.judge = Evaluator(cases, self.plan, self.classes)
 
     def write_card(self, name: str, content: dict[str, Any]) -> None:
         """The model's card, in the round's directory: written last, so that a directory with a card is whole."""

@@ -104,6 +104,17 @@ def test_a_labelled_volume_is_proposed_by_the_others_and_held_out_ones_judge(tmp
     assert result.dice is not None and result.dice < 0.9, "the wrong atlas is noticed on the held-out volume"
 
 
+def test_a_volume_laid_over_itself_does_not_judge_its_atlas(tmp_path: Path):
+    """Its held-out slice is a hole there, so that nothing would be found on it."""
+    held = ((0, 9),)
+    examples = [example(tmp_path, n, *body(n), held=held) for n in (1, 2)]
+    alone = spec_of(tmp_path, examples[:1], learner="atlas", class_ids=(1, 2))
+    assert run(alone).dice is None
+    together = spec_of(tmp_path, examples, learner="atlas", class_ids=(1, 2))
+    found = run(together).dice
+    assert found is not None and found > 0.7, "the other one tells"
+
+
 def test_where_nothing_resembles_an_atlas_or_nothing_is_known_it_is_not_certain(tmp_path: Path):
     pixels, truth = body(0)
     half = truth.copy()

@@ -17,10 +17,10 @@ class Expectations:
         self._store = store
 
     def of(self, learner: str, image_id: int, claimed: float | None) -> Expected | None:
-        """None where the model claims nothing, where too few of its images were judged for any number to be true, and
-        where it would be too wide to say something."""
+        """None where the model claims nothing, where too few of its images were judged for any number to be true, or
+        none of which it claimed about as much, and where the range would be too wide to say something."""
         calibration = _calibrated(tuple(self.evidence(learner)))
-        if claimed is None or calibration is None:
+        if claimed is None or calibration is None or not calibration.covers(claimed):
             return None
         group = read_groups(self._store).get(image_id, "")
         middle, low, high = calibration.expected(claimed, group)

@@ -26,11 +26,13 @@ def model_quality(store: Store, learner: str) -> ModelQuality | None:
     return None if row is None or row.dice is None else _quality(store, row, row.dice)
 
 
-def what_would_judge(store: Store) -> str:
-    """What to do where nothing judges the models, as the end of a sentence."""
+def what_would_judge(store: Store, learner: str = "") -> str:
+    """What to do where nothing judges the models, or this learner's, as the end of a sentence."""
     core, labelled = store.judging.core(), store.rounds.labelled_images()
     if core is not None and core.places:
-        return "the next round may tell"
+        row = store.rounds.newest(learner, "done")
+        tried = row is not None and row.core == core.id  # and its model could say nothing about them
+        return "label a slice of another image" if tried else "the next round may tell"
     held = sorted({image for image, *_ in store.rounds.held_out()} & set(labelled), key=lambda i: labelled[i])
     if not held:
         return "label a fourth image or slice"

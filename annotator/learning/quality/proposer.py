@@ -17,6 +17,7 @@ from storage.store import Store
 
 SETTING = "proposer"
 TOOK_OVER = "it took over from"
+FEW = 4  # held-out images, below which their mean may lie far from that of new images
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,14 @@ def quality_words(store: Store, learner: str) -> str:
     """How good its model is here, as a sentence."""
     quality = model_quality(store, learner)
     if quality is None:
-        return f"how good they are nobody knows yet; {what_would_judge(store)}."
+        return f"how good they are nobody knows yet; {what_would_judge(store, learner)}."
     if quality.slices:
         return (
             f"Dice {quality.dice:.2f} on {count_of(quality.slices, 'held-out slice')} of images that taught."
         )
     images = f" on {count_of(quality.images, 'held-out image')}" if quality.images else ""
-    return f"Dice {quality.dice:.2f}{images}."
+    few = "; so few say little about new ones" if 0 < quality.images < FEW else ""
+    return f"Dice {quality.dice:.2f}{images}{few}."
 
 
 def _against(found: Compared) -> str:

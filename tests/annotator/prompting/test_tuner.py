@@ -297,7 +297,7 @@ def test_only_finished_masks_count(store: Store):
 
 def test_what_is_held_out_stays_held_out_and_is_gathered_as_drawn(project: Store, tmp_path: Path):
     by_image = {i: finished(project.labels(i)) for i in range(1, 6)}
-    assert held_out(by_image) == {SliceRef(2, 0, 0)}
+    assert held_out(by_image, {SliceRef(i, 0, 0) for i in by_image}) == {SliceRef(2, 0, 0)}
     folder = tmp_path / "work"
     folder.mkdir()
     gathered = gather(project, folder)
@@ -307,7 +307,31 @@ def test_what_is_held_out_stays_held_out_and_is_gathered_as_drawn(project: Store
         assert np.array_equal(np.load(each.picture)[..., 1], pairs(seed)[0])
     pixels, objects = pairs(9)
     label_objects(project, project.add_image(scan("late", pixels)), objects)
-    assert SliceRef(2, 0, 0) in held_out({i: finished(project.labels(i)) for i in range(1, 7)})
+    later = {i: finished(project.labels(i)) for i in range(1, 7)}
+    assert SliceRef(2, 0, 0) in held_out(later, {SliceRef(i, 0, 0) for i in later})
+
+
+def test_masks_that_were_accepted_judge_no_tuning(store: Store, tmp_path: Path):
+    """They are a model's own: a tuned one would be judged by what another one drew."""
+    store.add_class("pair")
+    for seed in range(6):
+        pixels, objects = pairs(seed)
+        image_id = store.add_image(scan(f"pairs {seed}", pixels))
+        label_objects(store, image_id, objects, source="prompted" if seed in (0, 4) else "accepted")
+    gathered = gather(store, tmp_path)
+    assert [each.objects.name.split("-")[0] for each in gathered.slices if each.held] == ["5"]
+    assert gathered.objects == 36, "accepted masks teach"
+
+
+def test_where_every_mask_was_accepted_no_tuning_is_tried_and_a_sentence_says_what_to_do(store: Store):
+    store.add_class("pair")
+    for seed in range(5):
+        pixels, objects = pairs(seed)
+        label_objects(store, store.add_image(scan(f"pairs {seed}", pixels)), objects, source="accepted")
+    executor = Scripted()
+    tuned = tuner_of(store, executor).run_until_idle()
+    assert not executor.specs and tuned.file is None
+    assert "nothing judges it" in tuned.message and "Label two images" in tuned.message
 
 
 def test_layers_of_another_version_are_refused_and_not_offered(project: Store, tmp_path: Path):

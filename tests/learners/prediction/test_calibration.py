@@ -65,6 +65,14 @@ def test_one_failure_among_the_judged_images_does_not_spoil_the_others():
     assert found is not None and found.expected(0.9)[0] == pytest.approx(0.85, abs=0.03)
 
 
+def test_claims_unlike_all_judged_ones_are_not_covered():
+    found = calibrate([Evidence(c, c) for c in (0.80, 0.84, 0.9, 1.0)])
+    assert found is not None and all(found.covers(c) for c in (0.76, 0.8, 0.87, 1.0))
+    assert not any(found.covers(c) for c in (0.1, 0.6, 0.74))
+    alike = calibrate([Evidence(0.9, 0.8)] * LEAST)
+    assert alike is not None and alike.covers(0.86) and not alike.covers(0.8)
+
+
 def test_a_range_is_as_wide_as_the_word_is_unreliable():
     rng = np.random.default_rng(0)
     truths = [boastful(c) for c in CLAIMS for _ in range(3)]

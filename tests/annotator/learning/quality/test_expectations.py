@@ -45,6 +45,13 @@ def test_it_is_what_the_newest_model_was_worth_on_held_out_images(project: Store
     assert older is not None and older.dice < 0.3, "a round that failed left no model"
 
 
+def test_a_word_unlike_every_judged_one_gets_no_number(project: Store) -> None:
+    """It would be a guess: such pictures were the worst of all, and the line called them middling."""
+    judge(project, range(1, 6))
+    told = Expectations(project)
+    assert told.of("supervised", 9, 0.93) is not None and told.of("supervised", 9, 0.6) is None
+
+
 def test_corrections_of_whole_slices_count_as_held_out_images_do(project: Store) -> None:
     for image in range(1, 5):
         project.rounds.add_correction(Correction(image, "supervised", image, 0.95, 0.1, None))

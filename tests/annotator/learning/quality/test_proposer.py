@@ -97,5 +97,20 @@ def test_how_good_it_is_is_one_number_with_the_images_it_comes_from(project: Sto
     quality = model_quality(project, "atlas")
     assert quality is not None and (quality.images, quality.core) == (4, 1)
     assert quality_words(project, "atlas") == "Dice 0.56 on 4 held-out images."
+    row = project.rounds.start("weak", 0, core=1)
+    project.judging.add_judged(row.id, [JudgedRow(1, 0.8, 0.9, True)])
+    project.rounds.finish(row.id, Finished(row.id, 0.8, 0.8, None, {}))
+    assert (
+        quality_words(project, "weak") == "Dice 0.80 on 1 held-out image; so few say little about new ones."
+    )
     assert model_quality(project, "supervised") is None
     assert quality_words(project, "supervised").endswith("nobody knows yet; the next round may tell.")
+
+
+def test_where_the_held_out_labels_say_nothing_of_a_learner_the_page_says_what_to_do(project: Store) -> None:
+    """As of an atlas, while its only volume would judge itself."""
+    row = project.rounds.start("propagated", 0, core=1)
+    project.rounds.finish(row.id, Finished(row.id, None, None, None, {}))
+    assert model_quality(project, "propagated") is None
+    words = quality_words(project, "propagated")
+    assert words.endswith("nobody knows yet; label a slice of another image.")
