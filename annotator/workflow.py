@@ -206,7 +206,7 @@ class Workflow:
             self.background.notify()
 
     def edit_classes(self, user: str, change: Message) -> ClassesEdited:
-        """Add, rename, recolor, remove, merge or delete a class; the new list. Raises ValueError, LookupError."""
+        """Add, rename, recolor, code, remove, merge or delete a class; the new list. Raises ValueError, LookupError."""
         edited = self._class_edits.edit(user, change)
         self.imported(set(edited.images))
         return edited

@@ -7,7 +7,7 @@ from sqlite_utils import Database as Tables
 from storage.arrays import MAX_CLASS
 from storage.database import Database
 from storage.events.relabels import class_now, pairs_after, relabels_of
-from storage.rows import ClassRow
+from storage.rows import ClassCode, ClassRow
 
 PALETTE = (
     "#ef5350 #42a5f5 #66bb6a #ffca28 #ab47bc #26c6da #ff7043 #9ccc65 #ec407a #5c6bc0 #8d6e63 #26a69a".split()
@@ -23,8 +23,8 @@ class ClassRows:
         self._db = db
 
     def all(self) -> list[ClassRow]:
-        rows = self._db.rows("select id, name, color, since, made from classes where not removed order by id")
-        return [ClassRow(**row) for row in rows]
+        sql = "select id, name, color, since, made, code from classes where not removed order by id"
+        return [_class(row) for row in self._db.rows(sql)]
 
     def get(self, class_id: int) -> ClassRow:
         """Raises LookupError where it is not there, or not any more."""
@@ -57,9 +57,10 @@ class ClassRows:
                 )  # of who had the number
                 made = int(tables.execute("select coalesce(max(made), 0) + 1 from classes").fetchone()[0])
             color = color or PALETTE[(class_id - 1) % len(PALETTE)]
-            row = {"id": class_id, "name": name, "color": color, "removed": 0, "since": since, "made": made}
-            tables.table("classes").upsert(row, pk="id")
-        return ClassRow(class_id, name, color, since, made)
+            code = old["code"] if old else ""  # not that of who had the number
+            row = {"id": class_id, "name": name, "color": color, "since": since, "made": made, "code": code}
+            tables.table("classes").upsert({**row, "removed": 0}, pk="id")
+        return _class(row)
 
     def rename(self, class_id: int, name: str) -> None:
         name = clean_name(name)
@@ -75,6 +76,12 @@ class ClassRows:
         self.get(class_id)
         with self._db.transaction() as tables:
             tables.table("classes").update(class_id, {"color": color})
+
+    def set_code(self, class_id: int, text: str) -> None:
+        """ "SCT 10200004 Liver"; an empty text takes it away. Raises ValueError."""
+        code = ClassCode.parse(text, self.get(class_id).name)
+        with self._db.transaction() as tables:
+            tables.table("classes").update(class_id, {"code": str(code or "")})
 
     def remove(self, class_id: int) -> None:
         """Off the list."""
@@ -125,6 +132,10 @@ class ClassRows:
         rows = self._db.rows(sql, [live, live])
         relabels = relabels_of(self._db) if live else {}
         return {_now(row, relabels.get(row["image_id"], [])) for row in rows}
+
+
+def _class(row: dict[str, Any]) -> ClassRow:
+    return ClassRow(**{**row, "code": ClassCode.parse(row["code"], row["name"])})
 
 
 def _now(row: dict[str, Any], relabels: list[Any]) -> int:

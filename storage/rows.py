@@ -1,6 +1,7 @@
 """The rows of a project as values."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,32 @@ def image_of(root: Path, row: dict[str, Any]) -> ImageRow:
     )
 
 
+CODE = re.compile(r"(\S{1,16})\s+(\S{1,16})(?:\s+(\S.{0,63}))?")  # as long as DICOM lets each be
+HOW_CODED = "write a code as SCHEME VALUE MEANING, as in: SCT 10200004 Liver"
+
+
+@dataclass(frozen=True)
+class ClassCode:
+    """What a class is in a coding scheme such as SNOMED CT (SCT) or RadLex (RADLEX)."""
+
+    scheme: str
+    value: str
+    meaning: str  # in words
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> "ClassCode | None":
+        """None of an empty text; without a meaning it is the class's name. Raises ValueError."""
+        if not text.strip():
+            return None
+        found = CODE.fullmatch(" ".join(text.split()))
+        if found is None or not text.isprintable():
+            raise ValueError(f"{HOW_CODED}; scheme and value have at most 16 characters")
+        return cls(found[1], found[2], (found[3] or name)[:64])
+
+    def __str__(self) -> str:
+        return f"{self.scheme} {self.value} {self.meaning}"
+
+
 @dataclass(frozen=True)
 class ClassRow:
     id: int
@@ -79,6 +106,7 @@ class ClassRow:
     color: str  # "#rrggbb"
     since: int = 0  # events up to here meant another class of this number
     made: int = 0  # grows with every class that gets a number
+    code: ClassCode | None = None
 
 
 @dataclass(frozen=True)

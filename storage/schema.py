@@ -349,3 +349,9 @@ def m018_channels(db: Database) -> None:
             unique (image_id, number)
         );
     """)
+
+
+@migration()
+def m019_class_codes(db: Database) -> None:
+    """What a class is in a coding scheme, as "SCT 10200004 Liver"; "" where nobody said it."""
+    db.execute("alter table classes add column code text not null default ''")

@@ -1,4 +1,4 @@
-"""What people do with the classes themselves: add, rename, recolour, remove, merge, delete with all labels."""
+"""What people do with the classes themselves: add, rename, recolour, code, remove, merge, delete with all labels."""
 
 from dataclasses import dataclass
 
@@ -46,6 +46,8 @@ class ClassEdits:
             rows.add(change["name"], change.get("color"))
         elif op == "rename":
             rows.rename(change["id"], change["name"])
+        elif op == "code":
+            rows.set_code(change["id"], change["code"])
         elif op == "recolor":
             rows.recolor(change["id"], change["color"])
         else:
@@ -68,4 +70,7 @@ class ClassEdits:
 
 
 def class_list(store: Store) -> list[Message]:
-    return [{"id": c.id, "name": c.name, "color": c.color, "made": c.made} for c in store.classes()]
+    return [
+        {"id": c.id, "name": c.name, "color": c.color, "made": c.made, "code": str(c.code or "")}
+        for c in store.classes()
+    ]

@@ -172,6 +172,14 @@ def test_a_class_can_be_added_renamed_locked_hidden_and_removed(page: Page) -> N
     page.keyboard.type("gall bladder")
     page.keyboard.press("Enter")
     row = page.locator(".sw-class", has_text="gall bladder")
+    row.hover()
+    row.get_by_role("button", name="Code of").click()
+    page.keyboard.type("SCT 28231008")
+    page.keyboard.press("Enter")
+    wait_state(page, "state.classes.some(c => c.code === 'SCT 28231008 gall bladder')")
+    expect(row.get_by_role("button", name="Code of")).to_have_attribute(
+        "title", "Code: SCT 28231008 gall bladder"
+    )
     row.get_by_role("button", name="Lock gall bladder").click()
     expect(row.get_by_role("button", name="Lock gall bladder")).to_have_attribute("aria-pressed", "true")
     row.get_by_role("button", name="Hide gall bladder").click()

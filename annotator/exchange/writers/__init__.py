@@ -134,6 +134,11 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.itksnap:ItkSnapWriter"),
     ),
+    "bids": WriterEntry(
+        "BIDS derivatives",
+        ("volume", "slice"),
+        LazyFunction("annotator.exchange.writers.research.bids:BidsWriter"),
+    ),
     "slicer": WriterEntry(
         "Segmentations for 3D Slicer",
         ("volume", "slice"),

@@ -1,6 +1,7 @@
 """3D Slicer's `.seg.nrrd`: classes as segments with names and colours, on the image's exact grid."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,11 @@ from storage.arrays import UNLABELLED, write_bytes
 from storage.formats import Grid
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+# as 3D Slicer has it: context, category, type, its modifier, and an anatomic region that nobody said
+TERMINOLOGY = (
+    "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list"
+    "~SCT^85756007^Tissue~{}~^^~Anatomic codes - DICOM master list~^^~^^|"
+)
 UNLABELLED_NAME, UNLABELLED_COLOR = "unlabelled", "#808080"
 
 
@@ -56,19 +62,26 @@ def _place(grid: Grid) -> Iterator[str]:
 
 def _segments(image: LabelledImage) -> Iterator[tuple[str, str]]:
     """Of every class of the project, present or not, so that files of one export have the same segments."""
-    rows = [(image.numbers[c.id], c.name, c.color) for c in image.classes]
+    rows = [(image.numbers[c.id], c.name, c.color, c.code) for c in image.classes]
     if image.unknown and (image.known == UNLABELLED).any():
-        rows.append((image.unknown, UNLABELLED_NAME, UNLABELLED_COLOR))
-    for number, (value, name, color) in enumerate(rows):
+        rows.append((image.unknown, UNLABELLED_NAME, UNLABELLED_COLOR, None))
+    for number, (value, name, color, code) in enumerate(rows):
         at = f"Segment{number}_"
         yield at + "ID", f"Segment_{number + 1}"
         yield at + "Name", name.replace("\\", "/")  # which would start an escape
         yield at + "Color", _row([int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)])
         yield at + "LabelValue", str(value)
         yield at + "Layer", "0"
+        if code is not None:
+            yield at + "Tags", TERMINOLOGY.format("^".join((code.scheme, code.value, _plain(code.meaning))))
     yield "Segmentation_MasterRepresentation", "Binary labelmap"
     yield "Segmentation_ContainedRepresentationNames", "Binary labelmap|"
     yield "Segmentation_ReferenceImageExtentOffset", "0 0 0"
+
+
+def _plain(words: str) -> str:
+    """Without what parts a terminology entry."""
+    return re.sub(r"[\^~|\\]", " ", words)
 
 
 def _row(numbers: Any, between: str = " ") -> str:

@@ -138,9 +138,8 @@ def test_classes_are_edited_and_everybody_hears_of_it(client: TestClient) -> Non
         added = client.post("/api/classes", json={"op": "add", "name": "two", "color": "#00ff00"}).json()
         tab.wait("project")
     assert [c["name"] for c in added] == ["one", "two"]
-    assert (
-        client.post("/api/classes", json={"op": "rename", "id": 2, "name": "duo"}).json()[1]["name"] == "duo"
-    )
+    renamed = client.post("/api/classes", json={"op": "rename", "id": 2, "name": "duo"}).json()
+    assert renamed[1]["name"] == "duo"
     assert len(client.post("/api/classes", json={"op": "remove", "id": 2}).json()) == 1
 
 
@@ -152,6 +151,7 @@ def test_classes_are_edited_and_everybody_hears_of_it(client: TestClient) -> Non
         ({"op": "add", "name": ""}, 422),
         ({"op": "add", "name": "x" * 300}, 422),
         ({"op": "recolor", "id": 1, "color": "red"}, 422),
+        ({"op": "code", "id": 1}, 400),
         ({"op": "rename", "id": "1", "name": "x"}, 422),
         ({"op": "rename", "id": 77, "name": "x"}, 404),
         ({"op": "drop"}, 422),

@@ -56,7 +56,7 @@ def _structure_set(image: LabelledImage, sources: Sequence[Dataset]) -> FileData
         roi = _region(number, rows[value], str(sources[0].FrameOfReferenceUID))
         data.StructureSetROISequence.append(roi)
         data.ROIContourSequence.append(_contours(number, rows[value], _items(frames == value, sources)))
-        data.RTROIObservationsSequence.append(_made(Dataset(), _observation(number)))
+        data.RTROIObservationsSequence.append(_observation(number, rows[value]))
     return data
 
 
@@ -121,9 +121,17 @@ def _region(number: int, row: ClassRow, frame: str) -> Dataset:
     return _made(Dataset(), facts)
 
 
-def _observation(number: int) -> Mapping[str, object]:
+def _observation(number: int, row: ClassRow) -> Dataset:
     numbers = {"ObservationNumber": number, "ReferencedROINumber": number}
-    return {**numbers, "RTROIInterpretedType": "", "ROIInterpreter": ""}
+    found = _made(Dataset(), {**numbers, "RTROIInterpretedType": "", "ROIInterpreter": ""})
+    if row.code:
+        code = {
+            "CodeValue": row.code.value,
+            "CodingSchemeDesignator": row.code.scheme,
+            "CodeMeaning": row.code.meaning,
+        }
+        found.RTROIIdentificationCodeSequence = [_made(Dataset(), code)]
+    return found
 
 
 def _contours(number: int, row: ClassRow, items: Iterator[Dataset]) -> Dataset:

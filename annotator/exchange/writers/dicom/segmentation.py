@@ -9,8 +9,9 @@ import pydicom
 from annotator.exchange.export_report import version
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.exchange.writers.dicom.originals import Originals
+from storage.rows import ClassRow
 
-CODED = "classes have no codes, so DICOM-SEG calls each Tissue (SNOMED CT 85756007); its label is the class's name"
+CODED = "{} has no code, so DICOM-SEG calls it Tissue (SNOMED CT 85756007); its label is the class's name"
 
 
 class SegWriter(Writer):
@@ -26,7 +27,9 @@ class SegWriter(Writer):
         if (sources := self._originals.headers(image)) is None:
             return
         image.tell_unknown("DICOM-SEG")
-        image.tell(CODED)
+        for row in image.classes:
+            if row.id in image.present and row.code is None:
+                image.tell(CODED.format(row.name))
         if image.instances is not None:
             image.tell("DICOM-SEG holds classes, so the numbers of its objects are not in it")
         data = self._segmentation(image, sources)
@@ -59,17 +62,18 @@ class LabelmapSegWriter(SegWriter):
     type = "LABELMAP"
 
 
-def _description(number: int, row: Any) -> Any:
+def _description(number: int, row: ClassRow) -> Any:
     import highdicom as hd
     from pydicom.sr.coding import Code
 
     tissue = Code("85756007", "SCT", "Tissue")
+    code = Code(row.code.value, row.code.scheme, row.code.meaning) if row.code else tissue
     red, green, blue = (int(row.color[n : n + 2], 16) for n in (1, 3, 5))
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=row.name[:64],  # as long as DICOM lets it be
         segmented_property_category=tissue,
-        segmented_property_type=tissue,
+        segmented_property_type=code,
         algorithm_type="MANUAL",
         display_color=hd.color.CIELabColor.from_rgb(red, green, blue),
     )

@@ -1,9 +1,11 @@
-/** The class list of the Label panel: choose, add, rename, recolour, hide, lock, remove. */
+/** The class list of the Label panel: choose, add, rename, recolour, code, hide, lock, remove. */
 
 import { session } from "../state/session.js";
 import { element, icon, iconButton } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { askHowToRemove } from "./class_removal.js";
+
+const CODE_INPUT = { label: "Code of the class", hint: "SCT 10200004 Liver", longest: 100 };
 
 /** Fill the element that Gradio gives us. */
 export async function mount(node) {
@@ -80,7 +82,7 @@ function classRow(one) {
     element("kbd", { "aria-hidden": "true" }, one.key),
     element("span", {}, one.name),
   );
-  const controls = fixed ? [] : [renameButton(one), removeButton(one)];
+  const controls = fixed ? [] : [renameButton(one), codeButton(one), removeButton(one)];
   return element(
     "li.sw-class",
     { dataset: { id: one.id } },
@@ -134,6 +136,15 @@ function renameButton(one) {
   });
 }
 
+function codeButton(one) {
+  const button = iconButton("tag", `Code of ${one.name}`, {
+    dataset: { control: "code", quiet: "1" },
+    onclick: (event) => startCoding(event.currentTarget.closest("li"), one),
+  });
+  if (one.code) button.title = `Code: ${one.code}`;
+  return button;
+}
+
 function removeButton(one) {
   return iconButton("trash", `Remove ${one.name}`, {
     dataset: { control: "remove", quiet: "1" },
@@ -149,10 +160,16 @@ function startRenaming(row, one) {
   );
 }
 
+/** What the class is in SNOMED CT, RadLex or another scheme: DICOM and BIDS files say it. */
+function startCoding(row, one) {
+  const take = (code) => code !== one.code && session.editClasses({ op: "code", id: one.id, code });
+  nameInput(row, one.code, take, { ...CODE_INPUT, mayBeEmpty: true });
+}
+
 function startAdding(list) {
   const row = element("li.sw-class");
   list.append(row);
-  nameInput(row, "", addClass, () => row.remove());
+  nameInput(row, "", addClass, { giveUp: () => row.remove() });
 }
 
 /** A new class is what the person wants to label next. */
@@ -161,24 +178,25 @@ async function addClass(name) {
     session.app?.setClass(session.classes.at(-1).id);
 }
 
-/** Put a text field into a row: Enter or leaving takes the name, Escape gives up. */
-function nameInput(row, before, take, giveUp = () => {}) {
+/** Put a text field into a row: Enter or leaving takes the text, Escape gives up. */
+function nameInput(row, before, take, how = {}) {
+  const { label = "Class name", hint = "Name", longest = 60, mayBeEmpty, giveUp } = how;
   const input = element("input.sw-name-input", {
     type: "text",
     value: before,
-    maxlength: 60,
-    "aria-label": "Class name",
-    placeholder: "Name",
+    maxlength: longest,
+    "aria-label": label,
+    placeholder: hint,
   });
   const kept = [...row.childNodes];
   let settled = false;
   const settle = (accepted) => {
     if (settled) return;
     settled = true;
-    const name = input.value.trim();
+    const text = input.value.trim();
     row.replaceChildren(...kept);
-    if (accepted && name) take(name);
-    giveUp();
+    if (accepted && (text || mayBeEmpty)) take(text);
+    giveUp?.();
   };
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") settle(true);

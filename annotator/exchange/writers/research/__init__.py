@@ -1,0 +1,1 @@
+"""Writers of the layouts that research groups share data in."""
