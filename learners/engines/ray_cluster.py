@@ -21,6 +21,7 @@ START_MS = 120_000  # and its parts 15
 STORE_BYTES = (
     80 << 20
 )  # the least that Ray takes: pictures and embeddings pass through it, larger ones by the disk
+WANTS_TOKEN = "it wants a token: restart with RAY_AUTH_MODE=token, and its token in ~/.ray/auth_token"
 ENCODER_SHARE = 0.1  # of a cluster's only GPU: an encoder and a round fit on it, two rounds do not
 MAX_ENCODERS = 8  # more than that wait for the server, which makes their pictures
 
@@ -80,9 +81,8 @@ class RayCluster:
             except Exception as error:  # Ray raises what its parts raise, Exception itself among them
                 ray.shutdown()
                 if not tries_left:
-                    said = (str(error).strip() or type(error).__name__).split("\n")[0]
                     where = f"was not reached at {self.address}" if self.address else "did not start"
-                    raise ValueError(f"Ray {where} ({said})") from error
+                    raise ValueError(f"Ray {where} ({why_not(error)})") from error
         log.info("Ray works at %s", self.address or "this machine")
 
     def _init(self) -> None:
@@ -103,6 +103,16 @@ class RayCluster:
             _system_config={"agent_register_timeout_ms": START_MS, "worker_niceness": 0},  # see give_way
             **quiet,
         )
+
+
+def why_not(error: BaseException) -> str:
+    """In one line; where a cluster wants a token, what to do. Ray says that in a cause, and names its own settings."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    if any("AuthToken" in str(one) or "AuthenticationError" in str(one) for one in causes):
+        return WANTS_TOKEN
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
 
 
 def machines() -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ import pytest
 
 from annotator.learning.settings import LearnSettings
 from learners.engines import ENGINES, ProcessExecutor, SerialExecutor, beside, make_engine
+from learners.engines.ray_cluster import why_not
 from learners.engines.worker_process import NICE
 from learners.spec import Unready
 from tests.annotator.learning.test_scheduler import label, project, scheduler_of  # noqa: F401
@@ -158,3 +159,13 @@ def test_what_lasts_never_waits_in_the_line_of_rounds():
     ray = object.__new__(RayExecutor)  # Ray itself need not be installed
     ray._threads = 1
     assert isinstance(beside(ray), ProcessExecutor)
+
+
+def test_a_cluster_that_wants_a_token_is_told_so_and_how_to_show_one():
+    cause = RuntimeError(
+        "Last connection error: ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken"
+    )
+    error = ConnectionError("Failed to connect to Ray cluster at 192.0.2.2:6379")
+    assert why_not(error) == "Failed to connect to Ray cluster at 192.0.2.2:6379"
+    error.__cause__ = cause
+    assert "RAY_AUTH_MODE=token" in why_not(error)
