@@ -65,6 +65,14 @@ class WeakLabels:
 
 
 @dataclass(frozen=True)
+class NamedChannel:
+    """One channel of an image that has several."""
+
+    name: str
+    pixels: Path  # (Z, Y, X)
+
+
+@dataclass(frozen=True)
 class Example:
     """One image as a worker sees it: paths, never open arrays."""
 
@@ -90,6 +98,7 @@ class Example:
     boxes: tuple[WeakBox, ...] = ()
     tags: tuple[Tag, ...] = ()
     guess: WeakLabels | None = None
+    named: tuple[NamedChannel, ...] = ()  # channels beside `pixels`, which then shows all of them in colours
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ MAX_LEVELS, MAX_WIDTH, MAX_STRIDE, MAX_APART, MAX_BLOCKS = (
     8,
     12,
 )  # a card from outside may say anything
+DROPPED = 0.1  # of the named channels in training: a network must do without one that an image lacks
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class NetworkSpec:
     apart: int = 0  # further channels, after the classes: what tells touching objects apart
     residual: tuple[int, ...] = ()  # residual blocks of each level of the encoder; empty: two plain ones
     deep: bool = False  # its coarser levels are taught too (deep supervision)
+    named: tuple[str, ...] = ()  # what its input channels are; empty: one grey value, or colours
 
     def __post_init__(self) -> None:
         if self.dims not in (2, 3) or self.classes < 2 or self.channels < 1:
@@ -42,6 +44,8 @@ class NetworkSpec:
             raise ValueError(
                 f"{len(self.widths)} levels need {len(self.widths) - 1} strides of {self.dims} numbers"
             )
+        if self.named and len(set(self.named)) != self.channels:
+            raise ValueError(f"{self.channels} channels have as many names, got {self.named}")
         if self.norm not in ("group", "batch"):
             raise ValueError(f"a network's norm is group or batch, got {self.norm!r}")
         if not 0 <= self.apart <= MAX_APART:
@@ -74,7 +78,8 @@ class NetworkSpec:
         return tuple(sides)
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self)
+        values = asdict(self)
+        return values if self.named else {k: v for k, v in values.items() if k != "named"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "NetworkSpec":
@@ -89,7 +94,15 @@ class NetworkSpec:
             apart=int(values.get("apart", 0)),
             residual=tuple(int(n) for n in values.get("residual", ())),
             deep=bool(values.get("deep", False)),
+            named=tuple(str(name) for name in values.get("named", ())),
         )
+
+
+def without_some_channels(x: Tensor) -> Tensor:
+    """(B, C, *S) with some channels of some images dark, as in images that lack them, and never all of an image."""
+    kept = torch.rand(x.shape[:2]) >= DROPPED
+    kept[~kept.any(1)] = True
+    return x * kept.to(x.dtype).view(*x.shape[:2], *[1] * (x.dim() - 2)).to(x.device, non_blocking=True)
 
 
 class UNet(nn.Module):
@@ -118,6 +131,8 @@ class UNet(nn.Module):
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features of each level, finest first."""
         features = []
+        if self.training and self.spec.named:
+            x = without_some_channels(x)
         x = x * 2 - 1
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else self._shrink(x, level))

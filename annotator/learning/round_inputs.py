@@ -12,7 +12,7 @@ from annotator.learning.quality.unaided import unaided_slices
 from annotator.learning.quality.withheld import NO_NEGATIVES
 from annotator.learning.round_fills import RoundFills
 from annotator.learning.target_files import TargetFiles
-from annotator.learning.targets import places_of, weak_boxes
+from annotator.learning.targets import named_channels, places_of, weak_boxes
 from learners import LEARNERS
 from learners.methods.tags.needs import missing_tags
 from learners.spec import Example, Pseudo, Tag
@@ -154,6 +154,7 @@ class RoundInputs:
             held=tuple((a, i) for image, a, i in held if image == row.id and (a, i) != WHOLE),
             fresh=rev is not None and rev > since,
             boxes=weak_boxes(labels),
+            named=named_channels(row),
         )
 
     def _judged(self, example: Example, core: CoreRow | None) -> Example:

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.spec import WeakBox
+from learners.spec import NamedChannel, WeakBox
 from learners.training.targets import OPEN_BACKGROUND
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 from storage.fold import fold
-from storage.rows import LabelRow
+from storage.rows import ImageRow, LabelRow
 
 
 def places_of(labels: Sequence[LabelRow]) -> tuple[tuple[int, int], ...]:
     """The (axis, index) of the slices that people worked on."""
     return tuple(sorted({(label.axis, label.index) for label in labels}))
+
+
+def named_channels(image: ImageRow) -> tuple[NamedChannel, ...]:
+    """What learners see of it beside its picture."""
+    return tuple(NamedChannel(channel.name, channel.path) for channel in image.measured)
 
 
 @dataclass(frozen=True)

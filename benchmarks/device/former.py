@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.device.scene import CLASSES
 from learners.methods.bcp import _by_processor
 from learners.patches.cutter import PatchPlace, box_map
-from learners.training.data import PERCENTILES, ImageReader
+from learners.training.data import ImageReader, percentiles
 from learners.training.losses import Sample
 from learners.training.plan import Plan
 from learners.training.targets import target_of
@@ -42,9 +42,9 @@ def _patch(place: PatchPlace, *, unlabelled: bool) -> tuple[np.ndarray, ...]:
 
 
 def _looked(case: ImageReader, region: tuple[slice, slice, slice]) -> np.ndarray:
-    assert PERCENTILES
-    low, high = case.range
-    part = open_npy(case.example.pixels)[region]
+    pixels = open_npy(case.example.pixels)
+    low, high = percentiles(pixels)
+    part = pixels[region]
     values = np.nan_to_num((np.asarray(part, np.float32) - low) / (high - low))
     return np.repeat(np.clip(values, -0.2, 1.2)[None], case.channels, 0)
 

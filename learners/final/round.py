@@ -24,6 +24,7 @@ from learners.training.checkpoint import (
 )
 from learners.training.data import ImageReader, open_readers
 from learners.training.targets import Classes, without_slices
+from models.networks import NetworkSpec
 from storage.arrays import open_npy
 
 
@@ -42,7 +43,7 @@ def _predict_only(spec: RoundSpec) -> RoundResult:
     if spec.parent is None:
         raise Unready("there is no model to predict with yet; train one first")
     model = opened(spec.parent, spec.device, spec.class_ids)
-    finish = _Proposing(replace(spec, class_ids=model.classes.ids), model.plan.network.channels)
+    finish = _Proposing(replace(spec, class_ids=model.classes.ids), model.plan.network)
     judged = finish.judge(model)
     kept = RoundResult(spec.parent, (), 0, 0.0, parent_dice=judged.dice)
     return finish.propose(model, kept, judged)
@@ -51,11 +52,11 @@ def _predict_only(spec: RoundSpec) -> RoundResult:
 class _Proposing:
     """What follows the training: judge a model, and predict with it."""
 
-    def __init__(self, spec: RoundSpec, channels: int) -> None:
+    def __init__(self, spec: RoundSpec, network: NetworkSpec) -> None:
         self.spec, self.notes = spec, list[str]()
         self.report = ProgressReport(spec.directory)
         self.classes = Classes(spec.class_ids)
-        self.cases = open_readers(spec.examples, self.classes, channels, self.notes)
+        self.cases = open_readers(spec.examples, self.classes, network, self.notes)
 
     def judge(self, model: OpenedModel) -> Evaluation:
         self.report.say("comparing")
@@ -76,7 +77,7 @@ class _Finish(_Proposing):
     def __init__(self, spec: RoundSpec) -> None:
         self.folders = [fold_folder(lasting_of(spec).work, n) for n in range(fold_count(spec))]
         self.cards = [read_card(folder) for folder in self.folders]
-        super().__init__(spec, self.cards[0].network.channels)
+        super().__init__(spec, self.cards[0].network)
         self.plan = plan_of_card(self.cards[0], spec.device)
 
     def run(self) -> RoundResult:

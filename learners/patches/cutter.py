@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from learners.objects.taught import TaughtDistances
 from learners.patches.held import HeldArrays
 from learners.spec import WeakBox
-from learners.training.data import ImageReader, TrustSchedule, normalised
+from learners.training.data import ImageReader, TrustSchedule
 from learners.training.losses import Sample
 from learners.training.plan import Plan
 from learners.training.resample import Zoom, nearest, sampled, taken
@@ -102,7 +102,7 @@ class PatchCutter:
         out = []
         for place in places:
             example = place.case.example
-            paths = [example.pixels]
+            paths = list(place.case.files)
             if labelled:
                 paths += [path for path in (example.known,) if path is not None]
                 paths += [p for g in (example.guess,) if g is not None for p in (g.classes, g.trust)]
@@ -133,10 +133,12 @@ class PatchCutter:
         rows = []
         for place in places:
             case, grid = place.case, place.grid
-            part = self.held.part(case.example.pixels, grid.inner)
-            looked = normalised(part, *case.range, case.channels)
+            looked = case.seen(partial(self._own, grid.inner))
             rows.append(sampled(looked, [p - s.start for p, s in zip(grid.at, grid.inner)], grid.zoom))
         return torch.stack(rows)
+
+    def _own(self, region: Box3, path: Path) -> Tensor:
+        return self.held.part(path, region)
 
     def _part(self, path: Path, place: PatchPlace) -> Tensor:
         """(z, y, x) of the patch, uint8, from the nearest voxels."""

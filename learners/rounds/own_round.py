@@ -36,7 +36,7 @@ class OwnRound:
         torch.manual_seed(spec.seed)
         # At its own scale, and proposing all it finds: the plan for rare objects was measured for networks alone.
         self.plan, self.classes = replace(plan_of(spec), rare=None), Classes(spec.class_ids)
-        self.cases = open_readers(spec.examples, self.classes, self.plan.network.channels, self.notes)
+        self.cases = open_readers(spec.examples, self.classes, self.plan.network, self.notes)
         self.judge = Evaluator(self.cases, self.plan, self.classes)
 
     def check_stop(self) -> None:

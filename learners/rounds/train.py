@@ -82,7 +82,7 @@ class _Round:
         torch.manual_seed(spec.seed)
         self.classes = Classes(spec.class_ids)
         self.recipe = LEARNERS[spec.learner].recipe()
-        self.cases = open_readers(spec.examples, self.classes, self.plan.network.channels, self.notes)
+        self.cases = open_readers(spec.examples, self.classes, self.plan.network, self.notes)
         self.judge = Evaluator(self.cases, self.plan, self.classes)
         self.before: Card | None = None  # of the model that training goes on from
 

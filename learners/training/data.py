@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from learners.training.targets import (
     with_fill,
     without_slices,
 )
+from models.networks import NetworkSpec
 from storage.arrays import UNLABELLED, Box3, TornFile, open_npy, plane
 
 PERCENTILES = (0.5, 99.5)
@@ -36,11 +38,13 @@ TrustSchedule = Callable[[int], TrustAt]
 class ImageReader:
     """An example whose files are opened for each look: a project may have more images than files can be open."""
 
-    def __init__(self, example: Example, classes: Classes, channels: int) -> None:
-        self.example, self.channels, self._classes = example, channels, classes
-        self._range: tuple[float, float] | None = None
+    def __init__(self, example: Example, classes: Classes, channels: int, named: Sequence[str] = ()) -> None:
+        """`named`: the channels of a network that has them by name; without, it sees the picture."""
+        self.example, self.channels, self._classes, self.named = example, channels, classes, named
+        self._ranges: dict[Path, tuple[float, float]] = {}
         self.places: dict[int, NDArray[np.int32]] = {}
-        open_npy(example.pixels)  # raises TornFile now, when the image can still be left out
+        for path in self.files:
+            open_npy(path)  # raises TornFile now, when the image can still be left out
         if not example.all_held and (example.known is not None or example.guess is not None):
             self.places = _places(self._trained_on(), classes)
 
@@ -80,15 +84,36 @@ class ImageReader:
 
     def look_on(self, device: str, region: Box3) -> Tensor:
         """The same on a device, where the file's own numbers go."""
-        part = tensor_of(open_npy(self.example.pixels)[region]).to(device)
-        return normalised(part, *self.range, self.channels)
+        return self.seen(lambda path: tensor_of(open_npy(path)[region]).to(device))
+
+    def seen(self, part: Callable[[Path], Tensor]) -> Tensor:
+        """(C, z, y, x) pixels in 0..1 of what `part` answers of a file: each channel normalised for itself, dark where
+        the image has none of that name. An image without channels shows its grey in all of them."""
+        picture = self.example.pixels
+        if not self.named:
+            return normalised(part(picture), *self._range(picture), self.channels)
+        there = {
+            channel.name: normalised(part(channel.pixels), *self._range(channel.pixels), 1)[0]
+            for channel in self.example.named
+            if channel.name in self.named
+        }
+        if not there:
+            grey = normalised(part(picture), *self._range(picture), 1)[0]
+            return (grey * (not self.example.named)).expand(len(self.named), *grey.shape)
+        dark = torch.zeros_like(next(iter(there.values())))
+        return torch.stack([there.get(name, dark) for name in self.named])
 
     @property
-    def range(self) -> tuple[float, float]:
-        """Where most intensities lie."""
-        if self._range is None:
-            self._range = percentiles(open_npy(self.example.pixels))
-        return self._range
+    def files(self) -> tuple[Path, ...]:
+        """Those that `seen` asks for."""
+        own = [channel.pixels for channel in self.example.named if channel.name in self.named]
+        return tuple(own) or (self.example.pixels,)
+
+    def _range(self, path: Path) -> tuple[float, float]:
+        """Where most intensities of a file lie."""
+        if path not in self._ranges:
+            self._ranges[path] = percentiles(open_npy(path))
+        return self._ranges[path]
 
     def known(self, region: Box3) -> NDArray[np.uint8]:
         """(z, y, x) label values of a box inside the image that may be trained on."""
@@ -142,13 +167,13 @@ def reliable(readers: Sequence[ImageReader], share: float) -> tuple[int, ...]:
 
 
 def open_readers(
-    examples: Sequence[Example], classes: Classes, channels: int, notes: list[str]
+    examples: Sequence[Example], classes: Classes, network: NetworkSpec, notes: list[str]
 ) -> list[ImageReader]:
     """Every image that can be read; a torn one is left out and named in `notes`."""
     cases = []
     for example in examples:
         try:
-            cases.append(ImageReader(example, classes, channels))
+            cases.append(ImageReader(example, classes, network.channels, network.named))
         except TornFile:
             notes.append(f"image {example.image_id} cannot be read and was left out")
     return cases

@@ -77,9 +77,10 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     size_of_step = ON_PROCESSOR[dims] if device == "cpu" else step_size(card_memory_gb(), dims, widths[0])
     voxels = size_of_step.voxels * (1 if rare is None else RARE_PATCH)
     patch = _patch([n / shrink for n in size], spacing, voxels, len(widths))
+    named = channel_names(spec.examples)
     network = NetworkSpec(
         dims=dims,
-        channels=max(e.channels for e in spec.examples),
+        channels=len(named) or max(e.channels for e in spec.examples),
         classes=len(spec.class_ids) + 1,
         widths=widths,
         strides=strides_for(spacing, patch, len(widths)),
@@ -87,6 +88,7 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
         apart=CHANNELS if scale else 0,
         residual=RESIDUAL.get(name, ())[: len(widths)],
         deep=name in RESIDUAL,
+        named=named,
     )
     plan = Plan(
         network=network,
@@ -123,6 +125,11 @@ def plan_to_predict(
         spacing_known=spacing_mm is not None,
         rare=rare,
     )
+
+
+def channel_names(examples: Sequence[Example]) -> tuple[str, ...]:
+    """Of all images, in the order in which they came; empty where none has channels beside its picture."""
+    return tuple(dict.fromkeys(channel.name for e in examples for channel in e.named))
 
 
 def smaller(plan: Plan) -> Plan:

@@ -12,14 +12,14 @@ from learners.adapt.saved import SavedGroups, open_groups
 from learners.final.opened import opened
 from learners.prediction.committee import Committee
 from learners.prediction.predict import class_tiles, predicted
-from learners.spec import Example
+from learners.spec import Example, NamedChannel
 from learners.training.checkpoint import load_network, plan_of_card, read_card
 from learners.training.data import ImageReader
 from learners.training.plan import Plan
 from learners.training.targets import Classes
 from models.networks import UNet
 from storage.arrays import open_npy, write_npy
-from storage.formats import Grid, grid_of_image, nifti, pictures
+from storage.formats import FileRefused, Grid, grid_of_image, nifti, pictures
 from storage.scan import Scan
 
 INSTANCES = "_instances"  # object numbers lie beside the classes, as in the app's own exports
@@ -75,7 +75,19 @@ def open_model(folder: Path, device: str, adapted_in: Path | None = None) -> Tra
 def stage(scan: Scan, folder: Path, group: str = "") -> StagedScan:
     """`folder` is empty and holds the pixels until it is removed."""
     write_npy(folder / "pixels.npy", scan.pixels)
-    example = Example(0, folder / "pixels.npy", scan.shape, scan.channels, scan.spacing_mm, group=group)
+    named = []
+    for number, channel in enumerate(scan.measured):
+        named.append(NamedChannel(channel.name, folder / f"channel{number}.npy"))
+        write_npy(named[-1].pixels, channel.values)
+    example = Example(
+        0,
+        folder / "pixels.npy",
+        scan.shape,
+        scan.channels,
+        scan.spacing_mm,
+        group=group,
+        named=tuple(named),
+    )
     return StagedScan(example, grid_of_image(scan.geometry, scan.shape, scan.spacing_mm))
 
 
@@ -91,7 +103,13 @@ def mask_of(model: TrainedModel, scan: StagedScan, tell: Callable[[float], None]
     """`tell` hears the share that is done. Beside the mask no more than a tile is in memory, but where objects are told
     apart: that needs seven bytes more for every voxel."""
     network = model.network_for(scan.example)
-    case = ImageReader(scan.example, model.classes, model.plan.network.channels)
+    seen = model.plan.network
+    if seen.named and not set(seen.named) & {channel.name for channel in scan.example.named}:
+        raise FileRefused(
+            f"it has none of the channels that the model learned ({', '.join(seen.named)}); give its files "
+            "together, with a channels.csv that names them"
+        )
+    case = ImageReader(scan.example, model.classes, seen.channels, seen.named)
     if model.plan.objects is not None:
         found = predicted(network, case, model.plan, model.classes)
         tell(1.0)

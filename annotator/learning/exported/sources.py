@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from annotator.exchange.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing, find_files
 from storage import formats
@@ -22,9 +23,13 @@ class Source:
     shown: str
     file: Path
     series: dicom.Series | None = None
+    channels: ChannelFiles | None = None
+    kind: str = ""
 
     def read(self) -> list[Scan]:
         """As the app reads it; a series that mixes echoes or times gives several. Raises FileRefused."""
+        if self.channels is not None:
+            return [self.channels.read(self.kind)]
         if self.series is None:
             return [formats.read(self.file)]
         return [scan for scan, _ in formats.read_series(self.series)]
@@ -58,8 +63,14 @@ class Sources:
             self.refuse(f"{name}: it cannot be opened or its name is no text")
         kinds = self._kinds(found, alone=path.is_file())
         series = self._series(found, [file for file, kind in kinds.items() if kind == "dicom"])
+        groups = channel_files(kinds, found.files, self.refuse)
+        joint = {path: group for group in groups for path in group.files}
         for file, kind in kinds.items():
-            if kind != "dicom":
+            if (group := joint.get(file)) is not None:
+                if file == group.files[0]:
+                    named, shown = self._named(found, group.origin), found.shown(group.origin)
+                    yield Source(named, shown, file, channels=group, kind=kind)
+            elif kind != "dicom":
                 yield Source(self._named(found, file), found.shown(file), file)
             for one in series.get(file, ()):
                 place = nearest_place(files_of(one))
@@ -86,5 +97,5 @@ class Sources:
         if place == found.root:
             return self.free_name(place.name or "series")
         below = PurePosixPath(found.shown(place))
-        last = formats.stem(place) if place.is_file() else place.name
+        last = place.name if place.is_dir() else formats.stem(place)
         return self.free_name((below.parent / last).as_posix())

@@ -128,7 +128,8 @@ def training_data(facts: ExportFacts) -> dict[str, Any]:
         "shape_zyx": _range([image.shape for image in images]),
         "spacing_mm_zyx": _range(known),
         "without_spacing": len(images) - len(known),
-        "in_colour": sum(image.channels == 3 for image in images),
+        "in_colour": sum(image.channels == 3 and not image.measured for image in images),
+        "channels": sorted({channel.name for image in images for channel in image.measured}),
     }
 
 

@@ -11,6 +11,7 @@ from annotator.learning.exported.masks import StagedScan, TrainedModel, mask_of
 from annotator.learning.exporting.held_out_truth import HeldOutTruth, held_out_truths, judging_images
 from annotator.learning.exporting.pictures import CasePicture, picture_of
 from annotator.learning.image_groups import read_groups
+from annotator.learning.targets import named_channels
 from learners.prediction.metrics import dice_of, overlaps
 from learners.prediction.surface import Distances, hausdorff95, surface_distances
 from learners.spec import Example
@@ -64,7 +65,15 @@ def judge(store: Store, model: TrainedModel, tell: Callable[[str], None]) -> Jud
 
 def _judged(model: TrainedModel, truth: HeldOutTruth, group: str) -> JudgedCase:
     image, known = truth.image, truth.known
-    example = Example(image.id, image.path, image.shape, image.channels, image.spacing_mm, group=group)
+    example = Example(
+        image.id,
+        image.path,
+        image.shape,
+        image.channels,
+        image.spacing_mm,
+        group=group,
+        named=named_channels(image),
+    )
     grid = grid_of_image(image.geometry, image.shape, image.spacing_mm)
     proposed = mask_of(model, StagedScan(example, grid), lambda share: None).values
     ids = model.classes.ids

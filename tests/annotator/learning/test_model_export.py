@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from annotator.exchange.channel_files import ChannelFiles
 from annotator.learning.exporting.packing import LAUNCHER
 from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model
@@ -22,7 +23,7 @@ from storage.rounds import Finished
 from tests.conftest import ball
 
 
-def trained(store, dims: int, channels: int = 1):
+def trained(store, dims: int, channels: int = 1, named: tuple[str, ...] = ()):
     """A project with a model of a learner; untrained weights serve as well here."""
     for name in ("cell", "wall"):
         store.add_class(name)
@@ -30,7 +31,7 @@ def trained(store, dims: int, channels: int = 1):
     rounds.sweep()
     torch.manual_seed(3)
     strides = ((2,) * dims, (2,) * dims)
-    spec = NetworkSpec(dims, channels, 3, (8, 16, 16), strides)
+    spec = NetworkSpec(dims, channels, 3, (8, 16, 16), strides, named=named)
     row = rounds.start("supervised", 0)
     card = Card(spec, (1, 2), (1.0,) * dims, "supervised", steps=5, dice=0.8, per_class={1: 0.9, 2: 0.7})
     save_model(rounds.folder(row.id), TrainingState.fresh(UNet(spec)), card)
@@ -49,14 +50,45 @@ def expected(folder, pixels: np.ndarray, channels: int) -> np.ndarray:
     """(Z, Y, X) class values by our own code."""
     network = load_network(folder)
     x = normalised(torch.from_numpy(pixels), *percentiles(pixels), channels)
-    x = x[None] if network.spec.dims == 3 else x.movedim(1, 0)
+    best = answer(network, x[None] if network.spec.dims == 3 else x.movedim(1, 0))
+    return best[tuple(slice(0, n) for n in pixels.shape[:3])]
+
+
+def answer(network: UNet, x: torch.Tensor) -> np.ndarray:
+    """(Z, Y, X) classes, padded to what the network takes."""
     sides = x.shape[2:]
     pads = [n for m, side in zip(network.spec.multiple[::-1], sides[::-1]) for n in (0, -side % m)]
     x = torch.nn.functional.pad(x, pads, mode="replicate")
     with torch.inference_mode():
         best = network(x).argmax(1).numpy()
-    best = best[0] if network.spec.dims == 3 else best
-    return best[tuple(slice(0, n) for n in pixels.shape[:3])]
+    return best[0] if network.spec.dims == 3 else best
+
+
+def test_an_exported_model_takes_the_channels_that_it_learned_and_no_others(store, tmp_path):
+    rounds = trained(store, 3, 2, ("T1", "FLAIR"))
+    exported = export_model(store, rounds, "supervised", tmp_path / "model")
+    assert exported.onnx_difference is not None and exported.onnx_difference < 1e-3
+    data = tmp_path / "set/imagesTs"
+    data.mkdir(parents=True)
+    names = {"channel_names": {"0": "FLAIR", "1": "T1"}}
+    (data.parent / "dataset.json").write_text(json.dumps(names))
+    rng = np.random.default_rng(0)
+    for number in range(2):  # by their names, whatever their order
+        values = rng.integers(0, 900, (20, 22, 12)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([-1, -1, -1, 1])), data / f"a_{number:04}.nii.gz")
+    run(exported.folder, data, tmp_path / "masks")
+    files = ChannelFiles((data / "a_0000.nii.gz", data / "a_0001.nii.gz"), ("FLAIR", "T1"), data / "a.nii.gz")
+    flair, t1 = (channel.values for channel in files.read("nifti").named)
+    x = [normalised(torch.from_numpy(v), *percentiles(v), 1) for v in (t1, flair)]
+    wanted = answer(load_network(exported.folder), torch.cat(x)[None])
+    mask = nibabel.load(tmp_path / "masks/a.nii.gz").get_fdata()
+    found = np.transpose(mask, (2, 1, 0))[:, :20, :20]
+    assert (found == wanted[:, :20, :20]).mean() > 0.99
+    alone = subprocess.run(
+        [sys.executable, "-I", "predict.py", data / "a_0000.nii.gz", tmp_path / "more"],
+        cwd=exported.folder, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert alone.returncode == 1 and "none of the channels that the model learned (T1, FLAIR)" in alone.stderr
 
 
 @pytest.mark.parametrize("channels", [3])
