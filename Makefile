@@ -2,7 +2,7 @@
 
 PYTHON := $(or $(SLICEWISE_VENV),.venv)/bin/python
 
-.PHONY: all run test check format bench docs setup lock bom audit
+.PHONY: all run test check format bench docs setup lock bom audit release
 
 all: check test
 
@@ -32,6 +32,11 @@ lock: # the hashes in locks/ anew, after a pin has changed; needs uv
 
 bom: .venv-audit # bom.json: every package of the environment with version and licence (CycloneDX)
 	.venv-audit/bin/cyclonedx-py environment $(PYTHON) --output-format JSON --output-file bom.json
+
+release: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+release: bom # build/slicewise-VERSION.zip: what is committed, with bom.json
+	mkdir -p build
+	git archive --prefix slicewise-$(VERSION)/ --add-file bom.json --output build/slicewise-$(VERSION).zip HEAD
 
 audit: .venv-audit # known weaknesses of what is locked; asks PyPI
 	.venv-audit/bin/pip-audit --requirement locks/requirements.txt --require-hashes --disable-pip

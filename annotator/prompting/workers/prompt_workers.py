@@ -91,7 +91,7 @@ class PromptWorkers:
         """What `open` opened leaves the workers' memory."""
         try:
             self._team.each_in_turn(forget)
-        except BrokenExecutor as error:  # then its memory is free as well
+        except (BrokenExecutor, ValueError) as error:  # then its memory is free as well
             log.warning("a prompt worker died while it dropped a model (%s)", error)
 
     def answer(self, what: AnyModel, questions: Sequence[Question]) -> list[PackedAnswer | Exception]:
