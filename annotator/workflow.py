@@ -17,6 +17,8 @@ from annotator.labels.repair import Repair
 from annotator.labels.submitting import Submission
 from annotator.labels.undoing import without_members
 from annotator.prompting.answering import PackedAnswer, Question, StoredSlice
+from annotator.prompting.channel_looks import keep_look, kept_looks
+from annotator.prompting.embedding_queue import SliceView
 from annotator.prompting.service import PromptService
 from annotator.protocol import outgoing
 from annotator.protocol.arrays import for_wire, wire_dtype
@@ -30,7 +32,9 @@ from annotator.protocol.incoming import (
 from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import box_within
 from annotator.text import sentence
-from storage.arrays import SliceRef, TornFile, plane, slice_shape
+from annotator.windowing import views_of
+from storage.arrays import SliceRef, TornFile, open_npy, plane, slice_shape
+from storage.channels.named import ChannelLook
 from storage.database import StorageBusy, StorageFull
 from storage.image_states import ImageQuery, Trait
 from storage.predictions import PredictionRow
@@ -128,6 +132,7 @@ class Workflow:
             **_item(image, 0, 0, rev),
             "channels": image.channels,
             "dtype": wire_dtype(image.dtype),
+            "named": self._named(image),
             "spacing_mm": image.spacing_mm,
             "marks": image.marks,
             "window": image.window,
@@ -139,17 +144,44 @@ class Workflow:
             "problems": problems,
         }
 
-    def pixels(self, image_id: int, z0: int, z1: int) -> NDArray:
-        """(z1 - z0, Y, X[, 3]) in a wire type."""
-        volume = self.store.pixels(image_id)
+    def _named(self, image: ImageRow) -> list[Message]:
+        """Its channels, each as it is shown in this project."""
+        return [
+            {
+                "name": channel.name,
+                "dtype": wire_dtype(channel.dtype),
+                "color": look.color,
+                "window": look.window,
+                "gamma": look.gamma,
+                "shown": look.shown,
+                "range": channel.value_range,
+            }
+            for channel, look in zip(image.named, kept_looks(self.store, image), strict=True)
+        ]
+
+    def keep_look(self, name: str, look: ChannelLook) -> None:
+        """Channels of this name are shown so from now on. Raises Refused."""
+        if self.store.looking:
+            raise Refused(self.store.looking)
+        keep_look(self.store, name, look)
+
+    def pixels(self, image_id: int, z0: int, z1: int, channel: int | None = None) -> NDArray:
+        """(z1 - z0, Y, X[, 3]) in a wire type, of the picture or of a channel."""
+        volume = self._volume(image_id, channel)
         _check_slab(volume.shape, z0, z1)
         return for_wire(volume[z0:z1])
 
-    def slice(self, ref: SliceRef) -> NDArray:
-        """(rows, columns[, 3]) in a wire type."""
-        volume = self.store.pixels(ref.image_id)
+    def slice(self, ref: SliceRef, channel: int | None = None) -> NDArray:
+        """(rows, columns[, 3]) in a wire type, of the picture or of a channel."""
+        volume = self._volume(ref.image_id, channel)
         check_ref(volume.shape[:3], ref)
         return for_wire(plane(volume, ref.axis, ref.index))
+
+    def _volume(self, image_id: int, channel: int | None) -> NDArray:
+        image = self.store.image(image_id)
+        if channel is not None and channel >= len(image.named):
+            raise LookupError(f"this image has {len(image.named)} channels; reload the page")
+        return open_npy(image.path if channel is None else image.named[channel].path)
 
     def labels(self, image_id: int, z0: int, z1: int) -> tuple[NDArray[np.uint8], int]:
         """(z1 - z0, Y, X) classes, 255 where nothing is known, and the revision they show."""
@@ -234,15 +266,16 @@ class Workflow:
             except (LookupError, ValueError, TornFile) as error:
                 answers[n] = Refused(str(error))
         for n, found in zip(questions, self.prompting.answer(list(questions.values())), strict=True):
-            answers[n] = _mask_message(questions[n].message.seq, found)
+            answers[n] = _mask_message(questions[n], found)
         return [answers[n] for n in range(len(asked))]
 
     def _question(self, message: PredictMessage, payload: bytes) -> Question:
         image = self.store.image(message.image)
         check_ref(image.shape, SliceRef(message.image, message.axis, message.index))
-        return Question(
-            StoredSlice(image.path, message.axis, message.index, message.window), message, payload
-        )
+        channels = views_of(image, message.channel_looks)
+        shown = StoredSlice(image.path, message.axis, message.index, message.window, channels)
+        saw = tuple(c.name for c, view in zip(image.named, channels) if view.look.shown)
+        return Question(shown, message, payload, saw=saw)
 
     def mend(
         self, message: MendMessage, payload: bytes, cancelled: Callable[[], bool] = lambda: False
@@ -269,7 +302,11 @@ class Workflow:
         check_ref(self.store.image(ref.image_id).shape, ref)
         if self.store.looking:  # nothing is prompted
             return
-        self.prompting.look(ref, message.window, message.direction)
+        try:
+            shown = SliceView(ref, message.window, message.channel_looks)
+            self.prompting.look(shown, message.direction)
+        except ValueError:  # of a window that was closed meanwhile; a prompt on it says so
+            return
         if self.background is not None:
             self.background.look(ref.image_id)
 
@@ -286,12 +323,19 @@ class Workflow:
         return outgoing.model(**self.prompting.answering())
 
 
-def _mask_message(seq: int, found: PackedAnswer | Exception) -> tuple[Message, bytes] | Exception:
+def _mask_message(question: Question, found: PackedAnswer | Exception) -> tuple[Message, bytes] | Exception:
     if isinstance(found, LookupError | ValueError | TornFile):
         return Refused(str(found))
     if isinstance(found, Exception):
         return found
-    told = outgoing.mask(seq, model=found.model, ms=found.ms, why=found.why, candidates=found.candidates)
+    told = outgoing.mask(
+        question.message.seq,
+        model=found.model,
+        ms=found.ms,
+        why=found.why,
+        saw=list(question.saw),
+        candidates=found.candidates,
+    )
     return told, found.bits
 
 

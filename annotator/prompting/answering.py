@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from annotator.prompting.wrong_part import wrong_parts
 from annotator.protocol.arrays import pack_candidates
 from annotator.protocol.incoming import PredictMessage
 from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import prompts_of
-from annotator.windowing import to_rgb
+from annotator.windowing import ChannelView, composite_slice, to_rgb
 from models.batching import predict_each
 from models.prompt import Embedding, MaskPrediction, PromptModel, Prompts
 from storage.arrays import open_npy, plane
@@ -32,6 +35,16 @@ class StoredSlice:
     axis: int
     index: int
     window: tuple[float, float]
+    channels: tuple[
+        ChannelView, ...
+    ] = ()  # where the image has several, and the person sees a composite of them
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """(H, W, 3). Raises TornFile."""
+        if self.channels:
+            return composite_slice(self.channels, self.axis, self.index)
+        return to_rgb(plane(open_npy(self.path), self.axis, self.index), self.window)
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class Question:
     message: PredictMessage
     payload: bytes  # packed bits of the mask to refine, or nothing
     embedding: Embedding | None = None  # of the slice, where the model's encoding takes long
+    saw: tuple[str, ...] = ()  # the channels of the composite that is prompted on
 
 
 @dataclass(frozen=True)
@@ -95,9 +109,7 @@ class Answerer:
             if shown in self._kept:
                 self._kept.move_to_end(shown)
                 return self._kept[shown]
-        embedding = self.model.encode(
-            to_rgb(plane(open_npy(shown.path), shown.axis, shown.index), shown.window)
-        )
+        embedding = self.model.encode(shown.picture)
         with self._lock:
             self._bytes += bytes_of(embedding) - (bytes_of(self._kept[shown]) if shown in self._kept else 0)
             self._kept[shown] = embedding

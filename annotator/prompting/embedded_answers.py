@@ -67,7 +67,7 @@ class EmbeddedAnswers:
 
 def _view(question: Question) -> SliceView:
     said = question.message
-    return SliceView(SliceRef(said.image, said.axis, said.index), said.window)
+    return SliceView(SliceRef(said.image, said.axis, said.index), said.window, said.channel_looks)
 
 
 def _signed(answer: PackedAnswer | Exception, model: str, why: str) -> PackedAnswer | Exception:

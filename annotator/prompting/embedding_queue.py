@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.arrays import SliceRef
+from storage.channels.named import ChannelLook
 
 NEIGHBOURS = 3  # slices ahead in the direction of scrolling; one fewer behind
 # Encoders elsewhere that a slice may cost: one that ends them by its size would end the server too.
@@ -17,6 +18,7 @@ class SliceView:
 
     ref: SliceRef
     window: tuple[float, float]
+    looks: tuple[ChannelLook, ...] = ()  # of its channels, where the image has several
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,5 @@ def beside(shown: SliceView, steps: Iterable[int], count: int) -> list[SliceView
     ref = shown.ref
     wanted = [ref.index + step for step in steps]
     return [
-        SliceView(SliceRef(ref.image_id, ref.axis, index), shown.window)
-        for index in wanted
-        if 0 <= index < count
+        replace(shown, ref=SliceRef(ref.image_id, ref.axis, index)) for index in wanted if 0 <= index < count
     ]

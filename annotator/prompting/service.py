@@ -10,6 +10,7 @@ from typing import Any
 
 from annotator.jobs import Job
 from annotator.prompting.answering import Answerer, PackedAnswer, Question, StoredSlice
+from annotator.prompting.channel_looks import kept_looks
 from annotator.prompting.embedded_answers import STAND_IN, EmbeddedAnswers
 from annotator.prompting.embedding_cache import EmbeddingCache
 from annotator.prompting.embedding_queue import SliceView, beside, neighbours
@@ -23,6 +24,7 @@ from annotator.prompting.tuned_model import adapter_of, read_tuned
 from annotator.prompting.workers.in_worker import ModelFile
 from annotator.prompting.workers.prompt_workers import PromptWorkers
 from annotator.prompting.workers.worker_model import WorkerModel, in_workers
+from annotator.windowing import views_of
 from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptChoice, PromptModelEntry, load_tuned
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, Prompts
@@ -115,11 +117,12 @@ class PromptService:
         return 1 if self._workers is None else len(self._workers)
 
     def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> PromptAnswer:
-        """Masks for the prompts on a slice shown with this window. Raises ValueError, LookupError, TornFile."""
+        """Masks for the prompts on a slice shown with this window, of channels on their picture. Raises ValueError,
+        LookupError, TornFile."""
         name = self._chosen
         if self._entries[name].instant:
             here = self._answerer(name)
-            embedding = here.embedding(self._stored(ref, window))
+            embedding = here.embedding(self._stored(SliceView(ref, window)))
             return PromptAnswer(here.model.predict(embedding, prompts), name)
         picture = self._pictures(SliceView(ref, window))
         answer = self._embeddings.answer(picture, prompts, self._answerer(BUILT_IN).model)
@@ -143,11 +146,11 @@ class PromptService:
             found = self._workers.answer(self._choice(name), questions)
         return [one if isinstance(one, Exception) else replace(one, model=name) for one in found]
 
-    def look(self, ref: SliceRef, window: tuple[float, float], direction: int) -> None:
-        """This slice is open now; the next click will be here or beside it."""
-        shown, name = SliceView(ref, window), self._chosen
+    def look(self, shown: SliceView, direction: int) -> None:
+        """This slice is open now; the next click will be here or beside it. Raises LookupError, ValueError."""
+        name, ref = self._chosen, shown.ref
         if self._entries[name].instant:
-            self._get_ready(name, ref, window)
+            self._get_ready(name, shown)
             return
         self._load_stand_in()
         count = self._store.image(ref.image_id).shape[ref.axis]
@@ -159,12 +162,12 @@ class PromptService:
             self._store.set_setting(TUNED_SETTING, "on" if name == TUNED else "off")
         keep_choice(self._store, name, self._checkpoint if name == GIVEN else None)
 
-    def _get_ready(self, name: str, ref: SliceRef, window: tuple[float, float]) -> None:
+    def _get_ready(self, name: str, shown: SliceView) -> None:
         """The first click is not to wait for what could be loaded before it."""
         if self._workers is None:
             here = self._answerer(name)
             self._speeds.request(name, measuring(here.model, instant=True))
-            here.embedding(self._stored(ref, window))
+            here.embedding(self._stored(shown))
             return
         workers, choice = self._workers, self._choice(name)
         if self._loaded != choice:
@@ -184,17 +187,24 @@ class PromptService:
         """An instant model as it travels to workers."""
         return PromptChoice(name, adapter_of(self._store) if name == TUNED else None)
 
-    def _stored(self, ref: SliceRef, window: tuple[float, float]) -> StoredSlice:
-        return StoredSlice(self._store.image(ref.image_id).path, ref.axis, ref.index, window)
+    def _stored(self, shown: SliceView) -> StoredSlice:
+        image, ref = self._store.image(shown.ref.image_id), shown.ref
+        channels = views_of(image, shown.looks)
+        return StoredSlice(image.path, ref.axis, ref.index, shown.window, channels)
 
     def _ahead(self, shown: SliceView) -> list[SliceView]:
         """What a person will see next: the queue's head, then the open volume from its open slice outwards."""
-        head = [SliceView(ref, self._store.image(ref.image_id).window) for ref in self._queue_head(HEAD)]
+        head = [self._as_kept(ref) for ref in self._queue_head(HEAD)]
         count = self._store.image(shown.ref.image_id).shape[shown.ref.axis]
         steps = [step for away in range(1, AHEAD) for step in (away, -away)]
         near = {*neighbours(shown, count, 1), *neighbours(shown, count, -1)}
         wanted = dict.fromkeys([*head, *beside(shown, steps, count)])
         return [one for one in wanted if one not in near][:AHEAD]
+
+    def _as_kept(self, ref: SliceRef) -> SliceView:
+        """As a page shows it that opens it."""
+        image = self._store.image(ref.image_id)
+        return SliceView(ref, image.window, kept_looks(self._store, image))
 
     def _worked(self, progress: EmbeddingProgress) -> None:
         """Pass progress on; once the worker rests, the speed of its model is measured."""

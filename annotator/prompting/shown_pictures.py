@@ -6,9 +6,9 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.prompting.answering import StoredSlice
 from annotator.prompting.embedding_queue import SliceView
-from annotator.windowing import to_rgb
-from storage.arrays import plane
+from annotator.windowing import views_of
 from storage.store import Store
 
 KEPT = 8
@@ -29,7 +29,9 @@ class ShownPictures:
                 self._kept.move_to_end(shown)
                 return self._kept[shown]
         ref = shown.ref
-        picture = to_rgb(plane(self._store.pixels(ref.image_id), ref.axis, ref.index), shown.window)
+        image = self._store.image(ref.image_id)
+        channels = views_of(image, shown.looks)
+        picture = StoredSlice(image.path, ref.axis, ref.index, shown.window, channels).picture
         with self._lock:
             self._kept[shown] = picture
             while len(self._kept) > KEPT:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from annotator.protocol.frames import BadFrame
 from storage.arrays import MAX_CLASS
+from storage.channels.named import MAX_CHANNELS, ChannelLook
 
 MAX_INDEX = (1 << 31) - 1
 MAX_ID = (1 << 53) - 1  # what a browser counts exactly
@@ -67,9 +68,32 @@ class OpenMessage(IncomingMessage):
     image: ImageId
 
 
-class LookMessage(SliceMessage):
-    t: Literal["look"]
+class ChannelLookMessage(IncomingMessage):
+    color: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
     window: Window
+    gamma: Annotated[float, Field(ge=0.1, le=10, allow_inf_nan=False)] = 1.0
+    shown: bool = True
+
+    @property
+    def look(self) -> ChannelLook:
+        """Raises ValueError."""
+        return ChannelLook(self.color, self.window, self.gamma, self.shown)
+
+
+class SeenSliceMessage(SliceMessage):
+    """A slice as it is on screen."""
+
+    window: Window
+    looks: Annotated[tuple[ChannelLookMessage, ...], Field(max_length=MAX_CHANNELS)] = ()
+
+    @property
+    def channel_looks(self) -> tuple[ChannelLook, ...]:
+        """Of all channels of the image; empty where it has none. Raises ValueError."""
+        return tuple(one.look for one in self.looks)
+
+
+class LookMessage(SeenSliceMessage):
+    t: Literal["look"]
     direction: Literal[1, -1] = 1
 
 
@@ -78,10 +102,9 @@ class ScribbleMessage(IncomingMessage):
     points: Points
 
 
-class PredictMessage(SliceMessage):
+class PredictMessage(SeenSliceMessage):
     t: Literal["predict"]
     seq: Count
-    window: Window
     points: Points = ()
     labels: Annotated[tuple[Sign, ...], Field(max_length=MAX_POINTS)] = ()
     box: BoxNumbers | None = None

@@ -79,8 +79,9 @@ def slices(image: int, rev: int, states: Sequence[SliceState], *, known: float) 
 # prompts
 
 
-def mask(seq: int, *, model: str, ms: float, why: str, candidates: list[Message]) -> Message:
-    return {"t": "mask", "seq": seq, "model": model, "ms": ms, "why": why, "candidates": candidates}
+def mask(seq: int, *, model: str, ms: float, why: str, saw: list[str], candidates: list[Message]) -> Message:
+    said = {"model": model, "ms": ms, "why": why, "saw": saw}
+    return {"t": "mask", "seq": seq, **said, "candidates": candidates}
 
 
 def mended(

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from starlette.responses import Response
 
@@ -14,17 +14,22 @@ from annotator.web.compression import compressed_response, deflate
 from annotator.web.context import AppContext, cache_control
 from annotator.workflow import Workflow
 from storage.arrays import SliceRef
+from storage.channels.named import MAX_CHANNELS
 
 MAX_SLAB_BYTES = 256 << 20
+ChannelNumber = Annotated[int | None, Query(ge=0, lt=MAX_CHANNELS)]  # None: the picture of all of them
 
 
 def make_router(context: AppContext) -> APIRouter:
     router, workflow = APIRouter(prefix="/api"), context.workflow
 
     @router.get("/images/{image_id}/pixels")
-    async def pixels(request: Request, image_id: ImageId, z0: Index, z1: Index) -> Response:
+    async def pixels(
+        request: Request, image_id: ImageId, z0: Index, z1: Index, channel: ChannelNumber = None
+    ) -> Response:
         await run_sync(_check_size, workflow, image_id, z1 - z0)
-        wanted = PixelRequest(f"{image_id}-{z0}-{z1}", lambda: workflow.pixels(image_id, z0, z1))
+        name = f"{image_id}-{z0}-{z1}{_of(channel)}"
+        wanted = PixelRequest(name, lambda: workflow.pixels(image_id, z0, z1, channel))
         return await _send_pixels(context, request, wanted)
 
     @router.get("/images/{image_id}/slice/{axis}/{index}")
@@ -33,9 +38,11 @@ def make_router(context: AppContext) -> APIRouter:
         image_id: ImageId,
         axis: Axis,
         index: Index,
+        channel: ChannelNumber = None,
     ) -> Response:
         ref = SliceRef(image_id, axis, index)
-        wanted = PixelRequest(f"{image_id}-s{axis}-{index}", lambda: workflow.slice(ref))
+        name = f"{image_id}-s{axis}-{index}{_of(channel)}"
+        wanted = PixelRequest(name, lambda: workflow.slice(ref, channel))
         return await _send_pixels(context, request, wanted)
 
     @router.get("/images/{image_id}/labels")
@@ -47,6 +54,10 @@ def make_router(context: AppContext) -> APIRouter:
         return await _send_labels(context, request, lambda: workflow.instances(image_id, z0, z1))
 
     return router
+
+
+def _of(channel: int | None) -> str:
+    return "" if channel is None else f"-c{channel}"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from annotator.jobs import Job
 from annotator.protocol import outgoing
-from annotator.protocol.incoming import ClientId, ImageId, Index
+from annotator.protocol.incoming import ClientId, ImageId, Index, Number
 from annotator.web.bodies import ClassId, Name, RequestBody, Search
 from annotator.web.context import AppContext, administers, person
+from storage.channels.named import ChannelLook
 from storage.image_states import ImageQuery, Trait
 
 NEEDED = {
@@ -38,6 +39,15 @@ class ClassBody(RequestBody):
 
 class ModelBody(RequestBody):
     name: Name
+
+
+class ChannelBody(RequestBody):
+    name: Name
+    color: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+    low: Number
+    high: Number
+    gamma: Annotated[float, Field(ge=0.1, le=10, allow_inf_nan=False)]
+    shown: bool
 
 
 class MarkBody(RequestBody):
@@ -105,6 +115,12 @@ def _add_changes(router: APIRouter, context: AppContext) -> None:
         context.hub.broadcast(outgoing.project())
         context.hub.reconnect(edited.images)
         return edited.classes
+
+    @router.post("/channels")
+    async def channels(body: ChannelBody) -> Any:
+        look = ChannelLook(body.color, (body.low, body.high), body.gamma, body.shown)
+        await run_sync(workflow.keep_look, body.name, look)
+        return {}
 
     @router.post("/model")
     async def model(choice: ModelBody) -> Any:

@@ -14,8 +14,9 @@ import { stateOf } from "./state.js";
  * nothing in the page relies on it.
  */
 export class LabelApp extends EventTarget {
-  constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES, proposes = true }) {
+  constructor(root, { link, signal, wholeLimit = WHOLE_LIMIT_BYTES, ...wishes }) {
     super();
+    const { proposes = true, keepLook = () => {} } = wishes;
     this.ending = new AbortController();
     this.signal = this.ending.signal;
     signal?.addEventListener("abort", () => this.destroy(), { once: true });
@@ -24,6 +25,7 @@ export class LabelApp extends EventTarget {
       tell: (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail })),
       chooseClass: (id) => this.setClass(id),
       setWindow: (...window) => this.setWindow(...window),
+      keepLook,
     };
     const given = { link, signal: this.signal, wholeLimit, proposes };
     Object.assign(this, makeParts(root, { ...given, ...commands }));
@@ -157,9 +159,11 @@ export class LabelApp extends EventTarget {
     this.notices.changed();
   }
 
-  /** `dragging`: more is to come; large slices are painted coarsely meanwhile. */
+  /** Of channels of the chosen one. `dragging`: more is to come; large slices are painted coarsely meanwhile. */
   setWindow(lo, hi, dragging = false) {
     if (!(lo < hi)) return;
+    if (this.channels.summary)
+      return this.channels.set(this.channels.chosen, { window: [lo, hi] }, dragging);
     this.settings.window = [lo, hi];
     if (this.image) for (const view of this.views) view.windowChanged(dragging);
     if (this.image && !dragging) this.navigation.look();

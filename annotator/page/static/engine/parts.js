@@ -2,6 +2,7 @@
 
 import { CanvasState } from "./canvas_state.js";
 import { Acceptance } from "./edit/acceptance.js";
+import { Channels } from "./edit/channels.js";
 import { Editor } from "./edit/editor.js";
 import { Input } from "./edit/input.js";
 import { Mending } from "./edit/mending.js";
@@ -21,7 +22,8 @@ import { Planes } from "./view/planes.js";
 
 /**
  * `tell(type, detail)` raises an event of the canvas; `chooseClass(id)` and `setWindow(lo, hi,
- * dragging)` are its commands, which a prompt and a tool give too.
+ * dragging)` are its commands, which a prompt and a tool give too; `keepLook(name, look)` keeps how
+ * a channel is shown.
  */
 export function makeParts(root, { link, signal, wholeLimit, proposes, ...commands }) {
   const { tell, chooseClass, setWindow } = commands;
@@ -38,13 +40,14 @@ export function makeParts(root, { link, signal, wholeLimit, proposes, ...command
   const asked = { stats: frames.stats, editor, mending, proposals, chooseClass };
   const prompts = new PromptStore({ ...base, ...asked });
   const navigation = new Navigation({ ...base, prompts, proposals });
+  const channels = new Channels({ ...base, navigation, kept: commands.keepLook });
   const undoRedo = new UndoRedo({ ...base, editor, navigation });
   const acceptance = new Acceptance({ ...base, editor, proposals, prompts });
   const objectActs = new ObjectActs({ ...base, editor });
   const held = { editor, prompts, navigation, acceptance, objectActs, setWindow };
   const toolbox = new Toolbox({ ...base, ...held });
   const parts = { ...base, frames, proposals, editor, mending, prompts, navigation, toolbox };
-  const opening = new Opening({ ...parts, wholeLimit });
+  const opening = new Opening({ ...parts, channels, wholeLimit });
   planes.build({ ...parts, proposes }); // views show parts that were given `planes`
   for (const view of planes.views) new Input(view, parts);
   listen(parts);
@@ -61,5 +64,5 @@ export function makeParts(root, { link, signal, wholeLimit, proposes, ...command
     mending,
     prompts,
   };
-  return { ...made, navigation, undoRedo, acceptance, toolbox, opening };
+  return { ...made, navigation, undoRedo, acceptance, toolbox, opening, channels };
 }

@@ -16,6 +16,8 @@ export function stateOf(app) {
     held: app.toolbox.tool.summary ?? null,
     layout: app.planes.layoutName,
     image: image?.id ?? null,
+    channels: app.channels.summary,
+    saw: set?.saw ?? [],
     axis: active.axis,
     index: active.index,
     cursor: [...app.canvasState.cursor],
@@ -56,7 +58,8 @@ function mendsOf({ settings, proposals, mending }, refine) {
 }
 
 /** The detail of a "hover" event, or null outside the slice. */
-export function under({ image, settings }, view, point) {
+export function under({ state, settings }, view, point) {
+  const { image } = state;
   if (!view?.shown || !view.holds(point)) return null;
   const row = Math.round(point.row);
   const col = Math.round(point.col);
@@ -69,6 +72,7 @@ export function under({ image, settings }, view, point) {
     col,
     position,
     value: intensity(view.pixels, at, image.channels),
+    channels: channelsAt(state, position, view.axis),
     mm: image.spacing_mm?.map((step, i) => position[i] * step) ?? null,
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(settings, said),
@@ -87,6 +91,13 @@ function proposedAt(settings, { labels, proposed }, at) {
   const pixels = object ? proposed.sizes[object] : 0;
   const sure = proposed.sure[at] / 255;
   return { classId, className: nameOf(settings, classId), sure, object, pixels };
+}
+
+/** [{name, value}] of every channel, null where an image has none. */
+function channelsAt({ session, image }, position, axis) {
+  const { pixels } = session;
+  if (!pixels.looks) return null;
+  return pixels.values(position, axis).map((value, n) => ({ name: image.named[n].name, value }));
 }
 
 function intensity(pixels, at, channels) {

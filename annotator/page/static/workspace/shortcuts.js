@@ -231,6 +231,12 @@ export const GROUPS = [
         run: offerToCanvas,
       },
       { keys: "Home  End", codes: ["Home", "End"], text: "First / last slice", run: offerToCanvas },
+      {
+        keys: "Shift+V",
+        codes: ["Shift+v"],
+        text: "Show one channel after the other alone, then all together",
+        run: ({ app }) => app.channels.soloNext(),
+      },
       { keys: "Shift+move", text: "Move the crosshair with the pointer" },
       {
         keys: "Alt+1 … Alt+4",

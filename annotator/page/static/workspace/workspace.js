@@ -10,6 +10,7 @@ import { toast } from "../ui/toasts.js";
 import { actions } from "./actions.js";
 import { exposeToGradio } from "./gradio_bridge.js";
 import { fiveSteps } from "./five_steps.js";
+import { channelsbar, keepLook } from "./bars/channelsbar.js";
 import { guidebar } from "./bars/guidebar.js";
 import { lookingBanner } from "./looking.js";
 import { objectsbar } from "./bars/objectsbar.js";
@@ -40,9 +41,16 @@ export async function mount(node, trigger) {
     guide: guidebar(focusCanvas),
     places: placesbar(focusCanvas),
     objects: objectsbar(focusCanvas),
+    channels: channelsbar(focusCanvas),
     status: statusbar(),
   };
-  const stage = element("section.sw-stage", { "aria-label": "Canvas" }, host, parts.prompt.node);
+  const stage = element(
+    "section.sw-stage",
+    { "aria-label": "Canvas" },
+    host,
+    parts.channels.node,
+    parts.prompt.node,
+  );
   root.replaceChildren(
     element("h1.sw-hidden", {}, "Slicewise"),
     parts.top.node,
@@ -64,6 +72,7 @@ export async function mount(node, trigger) {
     link: session.link,
     signal: life.signal,
     proposes: session.project.proposes,
+    keepLook,
   });
   wire(app, parts, life.signal);
   session.setApp(app);

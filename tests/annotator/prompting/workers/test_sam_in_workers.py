@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from annotator.prompting.embedding_queue import SliceView
 from annotator.prompting.service import PromptService
 from annotator.prompting.workers import prompt_workers
 from annotator.prompting.workers.prompt_workers import PromptWorkers, default_count, make_prompt_workers
@@ -51,7 +52,7 @@ def asked(workflow: Workflow, seq: int = 1) -> tuple[Message, bytes]:
 def by_tiny(workflow: Workflow) -> tuple[Message, bytes]:
     """The first answer of the chosen model; until then the built-in one answers and says why."""
     until = time.monotonic() + PATIENCE
-    workflow.prompting.look(SLICE, (0, 255), 1)
+    workflow.prompting.look(SliceView(SLICE, (0, 255)), 1)
     while (told := asked(workflow))[0]["model"] != "tiny":
         assert told[0]["model"] == BUILT_IN and "Tiny SAM is" in told[0]["why"]
         assert time.monotonic() < until, told[0]
@@ -83,7 +84,7 @@ def test_workers_give_the_masks_of_the_servers_own_sam_and_it_holds_none(
 
     encoder = workers.encoder.submit(os.getpid).result()
     psutil.Process(encoder).kill()
-    prompting.look(SliceRef(1, 0, 7), (0, 255), 1)
+    prompting.look(SliceView(SliceRef(1, 0, 7), (0, 255)), 1)
     until = time.monotonic() + PATIENCE
     while not prompting._embeddings.ready(prompting._pictures(_view(7))):
         assert time.monotonic() < until, "a killed encoder was not replaced"
@@ -97,7 +98,6 @@ def test_workers_give_the_masks_of_the_servers_own_sam_and_it_holds_none(
 
 
 def _view(index: int):
-    from annotator.prompting.embedding_queue import SliceView
 
     return SliceView(SliceRef(1, 0, index), (0, 255))
 

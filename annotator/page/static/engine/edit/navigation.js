@@ -61,8 +61,8 @@ export class Navigation {
       const { image } = this.state;
       if (!image || this.signal.aborted) return;
       const { ref } = this.planes.active;
-      const { window } = this.settings;
-      this.link.send({ t: "look", image: image.id, ...ref, window, direction: this.direction });
+      const seen = { window: this.settings.window, looks: this.state.pixels.seen };
+      this.link.send({ t: "look", image: image.id, ...ref, ...seen, direction: this.direction });
     }, LOOK_MS);
   }
 

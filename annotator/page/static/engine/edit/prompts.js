@@ -131,7 +131,8 @@ export class PromptStore {
     Object.assign(set, { seq: ++this.seq, waiting: true, askedAt: time });
     const given = handedMask(set);
     const bits = given && packBits(given.mask, ...sidesOf(given.box)).buffer;
-    const where = { image: this.state.image.id, ...ref, window: this.settings.window };
+    const seen = { window: this.settings.window, looks: this.state.pixels.seen };
+    const where = { image: this.state.image.id, ...ref, ...seen };
     const asked = { ...where, view: this.#seen(ref), ...question(set) };
     this.link.send({ t: "predict", seq: this.seq, ...asked }, bits);
   }
@@ -159,7 +160,7 @@ export class PromptStore {
     set.candidates = message.candidates
       .filter(({ box }) => box[2] > box[0] && box[3] > box[1])
       .map((one) => decodeMask(one, bytes));
-    Object.assign(set, { chosen: 0, waiting: false, model: message.model });
+    Object.assign(set, { chosen: 0, waiting: false, model: message.model, saw: message.saw ?? [] });
     this.stats.answered({
       seq: message.seq,
       askedAt: set.askedAt,

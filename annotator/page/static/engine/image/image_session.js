@@ -2,6 +2,7 @@
 // meanwhile.
 
 import { bytesOf, wordsOf } from "../codec.js";
+import { ChannelSource } from "./channel_source.js";
 import { LabelVolume } from "./labels.js";
 import { get, getJson, slabsOutwards } from "./loader.js";
 import { PixelSource } from "./pixels.js";
@@ -22,7 +23,8 @@ export class ImageSession {
     this.regions = null; // the server's messages while labels are on their way
     const { signal } = this.abort;
     const changed = () => this.#pixelsCame();
-    this.pixels = new PixelSource(image, {
+    const Source = image.named?.length ? ChannelSource : PixelSource;
+    this.pixels = new Source(image, {
       signal,
       changed,
       failed: (error) => this.#failed(error),
@@ -36,7 +38,7 @@ export class ImageSession {
 
   /** Resolves when the open slices can be drawn; the rest follows behind. */
   async start(cursor) {
-    const small = this.pixels.keepsWhole && this.pixels.whole.byteLength <= SMALL_BYTES;
+    const small = this.pixels.keepsWhole && this.pixels.bytes <= SMALL_BYTES;
     const labels = this.loadLabels(cursor[0]);
     const first = small ? this.pixels.load(cursor[0]) : this.#firstSlices(cursor);
     labels.catch((error) => this.#failed(error));

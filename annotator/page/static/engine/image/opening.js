@@ -5,9 +5,9 @@ import { getJson } from "./loader.js";
 
 export class Opening {
   constructor({ state, settings, planes, frames, notices, signal, wholeLimit, ...parts }) {
-    const { editor, prompts, proposals, navigation, toolbox } = parts;
+    const { editor, prompts, proposals, navigation, toolbox, channels } = parts;
     Object.assign(this, { state, settings, planes, frames, notices, signal, wholeLimit });
-    Object.assign(this, { editor, prompts, proposals, navigation, toolbox });
+    Object.assign(this, { editor, prompts, proposals, navigation, toolbox, channels });
     this.turn = 0; // the newest wish wins
     this.places = new Map(); // image -> cursor when it was left
     this.seeded = false;
@@ -63,6 +63,7 @@ export class Opening {
     const session = new ImageSession(image, { state, planes, notices, replay, wholeLimit });
     state.enter(session, this.places.get(image.id) ?? image.shape.map((n) => n >> 1));
     this.settings.window = [...image.window];
+    this.channels.entered();
     this.proposals.reset(image.shape);
     planes.open(image);
     this.navigation.tellOpen();

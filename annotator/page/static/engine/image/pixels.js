@@ -13,8 +13,9 @@ const TYPES = { uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array, float
 
 export class PixelSource {
   /** `image` as the server describes it; `changed()` is called when a slice or slab came in. */
-  constructor(image, { signal, changed, failed, limit = WHOLE_LIMIT_BYTES }) {
+  constructor(image, { signal, changed, failed, limit = WHOLE_LIMIT_BYTES, channel = null }) {
     this.image = image;
+    this.channel = channel; // its number where the image has several; null: the picture
     this.signal = signal;
     this.changed = changed;
     this.failed = failed;
@@ -27,6 +28,20 @@ export class PixelSource {
     this.cache = new Map(); // "axis/index" -> array, oldest use first
     this.asked = new Map(); // "axis/index" -> promise
     this.buffers = [null, null, null];
+  }
+
+  get bytes() {
+    return this.whole?.byteLength ?? Infinity;
+  }
+
+  /** The value at a voxel of an open slice of this axis; null while it is not here. */
+  value(position, axis) {
+    const [z, y, x] = position;
+    const { shape } = this.image;
+    if (this.keepsWhole && this.here[z]) return this.whole[(z * shape[1] + y) * shape[2] + x];
+    const { cols } = sliceShape(shape, axis);
+    const [row, col] = position.filter((_, i) => i !== axis);
+    return this.cache.get(`${axis}/${position[axis]}`)?.[row * cols + col] ?? null;
   }
 
   get total() {
@@ -95,7 +110,9 @@ export class PixelSource {
   }
 
   async #fetch(path) {
-    const response = await get(`/api/images/${this.image.id}/${path}`, this.signal);
+    const of =
+      this.channel === null ? "" : `${path.includes("?") ? "&" : "?"}channel=${this.channel}`;
+    const response = await get(`/api/images/${this.image.id}/${path}${of}`, this.signal);
     return new this.Type(await response.arrayBuffer());
   }
 

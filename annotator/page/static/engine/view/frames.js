@@ -67,7 +67,7 @@ export class Frames {
     this.moved = this.untold = false;
     const { image } = state;
     if (image && (moved || (pointed?.view && painted)))
-      this.tell("hover", under({ image, settings }, pointed.view, pointed.point));
+      this.tell("hover", under({ state, settings }, pointed.view, pointed.point));
     if (untold) this.tell("change");
   }
 

@@ -71,7 +71,8 @@ export class Picture {
    */
   windowChanged(dragging) {
     const { settings, camera } = this.view;
-    this.table.set(...settings.window);
+    const composite = this.view.image.named?.length; // it comes in its windows
+    this.table.set(...(composite ? [0, 255] : settings.window));
     this.base.invalidate();
     this.coarse = dragging
       ? Math.max(0, Math.ceil(Math.log2((camera.rows * camera.cols) / DRAG_PIXELS) / 2))

@@ -163,6 +163,14 @@ export class PlaneView {
     if (this.shown && this.image) this.trust.refresh();
   }
 
+  /** Its channels are shown in another way. */
+  looksChanged() {
+    if (!this.shown || this.staleSlice || !this.image) return;
+    this.#slice.readPixels();
+    this.picture.pixelsChanged();
+    this.redraw();
+  }
+
   windowChanged(dragging) {
     this.picture.windowChanged(dragging);
     this.redraw();

@@ -49,7 +49,10 @@ function hoverReadout() {
     dot.style.background = colourOf(detail.proposed?.classId ?? detail.classId);
     setText(name, hoverText(detail));
     dot.classList.toggle("proposed", Boolean(detail.proposed));
-    setText(value, `value ${intensity(detail.value)}`);
+    setText(
+      value,
+      detail.channels ? channelText(detail.channels) : `value ${intensity(detail.value)}`,
+    );
     setText(place, placeText(detail));
   };
   show(null);
@@ -76,6 +79,11 @@ function colourOf(id) {
 function intensity(value) {
   if (Array.isArray(value) || ArrayBuffer.isView(value)) return [...value].join(", ");
   return Number.isInteger(value) ? String(value) : (value?.toPrecision(4) ?? "–");
+}
+
+/** "DAPI 512  GFP 30" */
+function channelText(channels) {
+  return channels.map(({ name, value }) => `${name} ${intensity(value)}`).join("  ");
 }
 
 /** "x 120 y 88 z 31   112.5, 82.5, 93.0 mm": from 1, as the titles of the planes count. */

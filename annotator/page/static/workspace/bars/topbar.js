@@ -158,7 +158,9 @@ function windowControls() {
   );
   session.addEventListener("image", () => {
     node.hidden = !session.image;
-    if (session.image) presets.replaceChildren(...presetOptions(session.image));
+    if (!session.image) return;
+    presets.hidden = Boolean(session.image.named?.length); // a channel's windows are its own
+    presets.replaceChildren(...presetOptions(session.image));
   });
   return { node, update: (state) => showWindow({ presets, lo, hi }, state.window) };
 }
