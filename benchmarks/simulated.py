@@ -15,6 +15,7 @@ from annotator.jobs import Job
 from annotator.learning.label_queue import LabelQueue
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import LearnSettings
+from annotator.learning.targets import named_channels
 from annotator.prompting.service import PromptService
 from annotator.protocol.frames import encode_runs
 from annotator.protocol.incoming import CompleteMessage, LabelMessage
@@ -161,8 +162,11 @@ def test_dice(
         for image, mask in pairs:
             report = import_path(store, image, Job("import"))
             row = store.image(report.added[0])
-            example = Example(row.id, row.path, row.shape, row.channels, row.spacing_mm)
-            proposed = class_map(network, ImageReader(example, classes, card.network.channels), plan, classes)
+            example = Example(
+                row.id, row.path, row.shape, row.channels, row.spacing_mm, named=named_channels(row)
+            )
+            case = ImageReader(example, classes, card.network.channels, card.network.named)
+            proposed = class_map(network, case, plan, classes)
             truth = truth_of(store, row.id, mask, subject)
             wanted = range(1, len(subject.classes) + 1)
             scores.append(dice_of(overlaps(proposed, truth, wanted, np.ones(truth.shape, bool))))

@@ -1,8 +1,11 @@
-"""A table of objects: size, shape, intensity, class, and who said so. Places count pixels of the image as displayed."""
+"""Tables of objects and of classes: size, intensity of each channel, and of objects shape, class and who said so.
+Places count pixels of the image as displayed."""
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from storage.fold import newest_labels
 from storage.formats.grid import shows_moments
 from storage.rows import ClassRow, ImageRow
 
-FILE = "measurements.csv"
+FILE, CLASSES_FILE = "measurements.csv", "measurements_by_class.csv"
 AXES = ("z", "y", "x")
 PLANE_SHAPES = {  # of pictures: column -> name of scikit-image
     "perimeter_px": "perimeter",
@@ -32,6 +35,7 @@ class MeasurementWriter(Writer):
     def __init__(self, folder: ExportFolder) -> None:
         super().__init__(folder)
         self._rows: list[dict[str, Any]] = []
+        self._by_class: list[dict[str, Any]] = []
 
     def write(self, image: LabelledImage) -> None:
         self._path = self.folder.share(FILE, image)
@@ -39,19 +43,34 @@ class MeasurementWriter(Writer):
             image.tell(
                 "some of it is unlabelled: its table holds the objects that are labelled, as far as they are"
             )
-        self._rows += _objects_of(image)
+        objects = list(_objects_of(image))
+        self._rows += objects
+        self._by_class += _classes_of(image, Counter(row["class"] for row in objects))
 
     def finish(self, classes: Sequence[ClassRow]) -> None:
-        names = list(dict.fromkeys(name for row in self._rows for name in row)) or [
-            "image",
-            "object",
-            "class",
-        ]
-        text = io.StringIO()
-        table = csv.DictWriter(text, names, restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(self._rows)
-        write_bytes(self._path, text.getvalue().encode())
+        _write(self._path, self._rows, ("image", "object", "class"))
+        _write(self.folder.at(CLASSES_FILE), self._by_class, ("image", "class", "objects"))
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]], least: Sequence[str]) -> None:
+    """`least`: the columns of a table without rows."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) or least
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _classes_of(image: LabelledImage, objects: Mapping[str, int]) -> Iterable[dict[str, Any]]:
+    """Of every class that has a voxel, all that is labelled so. `objects`: how many of each."""
+    channels, names = _channels_of(image.row), {c.id: c.name for c in image.classes}
+    for class_id in image.present:
+        inside = image.known == class_id
+        row: dict[str, Any] = {"image": image.row.source or image.row.name, "class": names[class_id]}
+        row["objects"] = objects.get(names[class_id], 0)
+        row |= _extent(image, int(np.count_nonzero(inside)), flat=not image.row.is_volume)
+        yield row | _intensities({name: values[inside] for name, values in channels.items()})
 
 
 def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
@@ -75,12 +94,15 @@ def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
 
 
 def _size(image: LabelledImage, region: Any, *, flat: bool) -> dict[str, Any]:
-    count = int(region.num_pixels)
+    out = _extent(image, int(region.num_pixels), flat=flat)
+    return out | {"diameter_of_same_size_px": _rounded(region.equivalent_diameter_area)}
+
+
+def _extent(image: LabelledImage, count: int, *, flat: bool) -> dict[str, Any]:
     spacing = image.row.spacing_mm
     unit = ("area_px", "area_mm2") if flat else ("volume_px", "volume_mm3")
     voxel = None if spacing is None else float(np.prod(spacing[1:] if flat else spacing))
-    out = {unit[0]: count, unit[1]: "" if voxel is None else _rounded(count * voxel)}
-    return out | {"diameter_of_same_size_px": _rounded(region.equivalent_diameter_area)}
+    return {unit[0]: count, unit[1]: "" if voxel is None else _rounded(count * voxel)}
 
 
 def _place(region: Any, *, flat: bool) -> dict[str, Any]:

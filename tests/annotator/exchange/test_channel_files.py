@@ -124,10 +124,15 @@ def test_channels_go_out_as_nnunet_has_them_and_into_the_table_of_objects(store:
         assert np.array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(theirs))
     with open(tmp_path / "out/measurements/measurements.csv", newline="") as file:
         (row,) = csv.DictReader(file)
+    with open(tmp_path / "out/measurements/measurements_by_class.csv", newline="") as file:
+        (whole,) = csv.DictReader(file)
     inside = known == 1
+    assert (whole["class"], whole["objects"], int(whole["volume_px"])) == ("lesion", "1", inside.sum())
+    assert float(whole["volume_mm3"]) == 2 * inside.sum()
     for channel in store.image(image_id).named:
         values = open_npy(channel.path)[inside]
         assert float(row[f"intensity mean {channel.name}"]) == pytest.approx(values.mean(), rel=1e-6)
+        assert whole[f"intensity mean {channel.name}"] == row[f"intensity mean {channel.name}"]
         assert float(row[f"intensity standard deviation {channel.name}"]) == pytest.approx(
             values.std(), rel=1e-6
         )
