@@ -102,6 +102,7 @@ class Job:
             state=self.state,
             refused=self.refused,
             url=self.url,
+            by=self.by or None,
             **self.details,
         )
 

@@ -127,10 +127,11 @@ def job(
     model: str | None = None,
     learner: str | None = None,
     url: str | None = None,
+    by: str | None = None,
 ) -> Message:
-    """`model`, `learner`: which one a job is about."""
+    """`model`, `learner`: which one a job is about; `by`: who started it."""
     progress = {"phase": phase, "done": done, "total": total, "message": message}
-    about = _given(model=model, learner=learner, url=url)
+    about = _given(model=model, learner=learner, url=url, by=by)
     return {"t": "job", "id": id, "kind": kind, **progress, "refused": list(refused), "state": state, **about}
 
 

@@ -34,10 +34,10 @@ def server(folder: Path) -> Iterator[RunningServer]:
     running.stop()
 
 
-def sign_in(browser: Browser, server: RunningServer, **more: str) -> Page:
+def sign_in(browser: Browser, server: RunningServer, name: str = "ann", **more: str) -> Page:
     page = new_context(browser, **more).new_page()
     page.goto(server.address)
-    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_selector(READY, timeout=60_000)
@@ -76,3 +76,32 @@ def test_only_an_administrator_is_offered_a_backup(browser: Browser, server: Run
     tab(page, "Data")
     expect(backup).to_be_visible()
     page.context.close()
+
+
+WATCH = """() => {
+    window.offered = false;
+    const look = () => [...document.querySelectorAll(".sw-job button")].some(
+        (one) => one.textContent === "Cancel" && one.checkVisibility()) && (window.offered = true);
+    new MutationObserver(look).observe(document.body, {subtree: true, childList: true, attributes: true});
+}"""
+START = """() => fetch("/api/examples/gallery", {
+    method: "POST", headers: {"content-type": "application/json"}, body: "{}"}).then((answer) => answer.status)"""
+
+
+def test_a_job_of_somebody_else_names_that_person_and_only_who_started_it_may_cancel(
+    browser: Browser, server: RunningServer, folder: Path
+):
+    Accounts(folder / "p" / "private").set_administrator("ann", False)
+    Accounts(folder / "p" / "private").add_user("bob", PASSWORD)
+    ann, bob = sign_in(browser, server), sign_in(browser, server, "bob")
+    for page in (ann, bob):
+        tab(page, "Data")
+        page.evaluate(WATCH)
+    assert ann.evaluate(START) == 200
+    for page in (ann, bob):
+        done = page.locator(".sw-job[data-state=done]").filter(has_text="Import")
+        expect(done).to_be_visible(timeout=60_000)
+        expect(done.get_by_text("by ann")).to_be_visible(visible=page is bob)
+    assert ann.evaluate("() => window.offered") and not bob.evaluate("() => window.offered")
+    for one in (ann, bob):
+        one.context.close()

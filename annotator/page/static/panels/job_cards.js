@@ -49,7 +49,10 @@ function drawJobs(list, cards, kinds) {
   }
 }
 
-function jobCard({ id, kind }) {
+/** Only who started a job and administrators end it. */
+export const mayEnd = ({ by }) => session.project.administrator || by === session.project.user;
+
+function jobCard({ id, kind, by }) {
   const bar = progressBar(KINDS[kind]);
   const text = element("span.sw-job-text");
   const refused = element("ul");
@@ -72,7 +75,7 @@ function jobCard({ id, kind }) {
   const node = element(
     "article.sw-job",
     {},
-    element("div.sw-job-head", {}, element("b", {}, KINDS[kind]), cancel, forget),
+    element("div.sw-job-head", {}, element("b", {}, KINDS[kind]), starter(by), cancel, forget),
     text,
     bar.node,
     link,
@@ -81,7 +84,7 @@ function jobCard({ id, kind }) {
   const show = (job) => {
     const running = job.state === "running";
     node.dataset.state = job.state;
-    cancel.hidden = !running;
+    cancel.hidden = !running || !mayEnd(job);
     forget.hidden = running;
     bar.node.hidden = !running;
     bar.show(job.done, job.total);
@@ -90,6 +93,12 @@ function jobCard({ id, kind }) {
     showRefused({ details, summary, refused }, job.refused ?? []);
   };
   return { node, show };
+}
+
+/** "by ann", where it was somebody else. */
+function starter(by) {
+  const hidden = !by || by === session.project.user;
+  return element("span.sw-job-by", { hidden }, `by ${by}`);
 }
 
 function jobText({ state, phase, done, total, message }) {

@@ -7,7 +7,7 @@ import { call } from "../net/api.js";
 import { session } from "../state/session.js";
 import { element, icon, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
-import { progressBar } from "./job_cards.js";
+import { mayEnd, progressBar } from "./job_cards.js";
 
 const STATES = {
   ready: "ready",
@@ -120,7 +120,8 @@ function downloadLine(name) {
     node.hidden = !job || (model.state === "ready" && job.state !== "running");
     if (node.hidden) return;
     const running = job.state === "running";
-    cancel.hidden = bar.node.hidden = !running;
+    cancel.hidden = !running || !mayEnd(job);
+    bar.node.hidden = !running;
     bar.show(job.done, job.total);
     setText(
       text,
