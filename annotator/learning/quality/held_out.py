@@ -32,6 +32,14 @@ def choose_held_out(store: Store, rounds: Rounds, labelled: Iterable[int]) -> No
         _hold_out_slices(store, rounds, image_id)
 
 
+def would_hold_out(store: Store) -> bool:
+    """Whether a new image that people label themselves will judge."""
+    labelled = store.rounds.labelled_images()
+    held = {image for image, *place in store.rounds.held_out() if tuple(place) == WHOLE} & set(labelled)
+    count = len(labelled) + 1
+    return store.images(limit=1)[0] >= count >= MIN_TO_HOLD_OUT and len(held) < MOST_HELD * _wanted(count)
+
+
 def _hold_out_images(store: Store, rounds: Rounds, labelled: Sequence[int]) -> None:
     held, seen = rounds.held_out(), rounds.newest_seen()
     images = {image for image, *place in held if tuple(place) == WHOLE}

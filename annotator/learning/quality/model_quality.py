@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from annotator.learning.quality.held_out import WHOLE
+from annotator.learning.quality.held_out import WHOLE, would_hold_out
 from learners.objects.scores import ObjectCounts
 from storage.rounds import RoundRow
 from storage.store import Store
@@ -36,11 +36,12 @@ def what_would_judge(store: Store, learner: str = "") -> str:
     held = sorted({image for image, *_ in store.rounds.held_out()} & set(labelled), key=lambda i: labelled[i])
     if not held:
         return "label a fourth image or slice"
+    why = "what judges them was accepted as it was proposed"
+    if would_hold_out(store):
+        return f"{why}: on a new image label one slice yourself and press K, before you accept anything there"
     image = store.image(held[-1])
     here = f"one slice of {image.name!r}" if image.is_volume else repr(image.name)
-    return (
-        f"what judges them was accepted as it was proposed: clear {here} (Del), label it yourself and press K"
-    )
+    return f"{why}: clear {here} (Del), label it yourself and press K"
 
 
 def _quality(store: Store, row: RoundRow, dice: float) -> ModelQuality:

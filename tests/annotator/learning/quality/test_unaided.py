@@ -112,8 +112,27 @@ def test_a_held_out_image_that_was_only_accepted_judges_nothing_and_calibrates_n
     assert todays_core(project) is None
     assert quality_words(project, "supervised") == (
         "how good they are nobody knows yet; what judges them was accepted as it was proposed: "
-        "clear one slice of 'ball (4)' (Del), label it yourself and press K."
+        "on a new image label one slice yourself and press K, before you accept anything there."
     )
+
+
+def test_who_does_on_a_new_image_what_the_page_says_gets_a_number(project: Store) -> None:
+    for image_id in range(1, 5):
+        accept(project, image_id)
+    assert judging(project, 4) == set()
+    project.rounds.start("supervised", project.newest_label())
+    draw(project, 5)
+    accept(project, 5)
+    assert judging(project, 5) == {4}
+
+
+def test_where_no_new_image_would_judge_the_page_says_what_to_clear(project: Store) -> None:
+    for image_id in range(1, 11):
+        accept(project, image_id)
+    RoundInputs(project, project.rounds).build("supervised", 0)
+    assert what_would_judge(project).endswith(
+        "clear one slice of 'ball (10)' (Del), label it yourself and press K"
+    ), "every image is labelled"
 
 
 def test_the_command_line_says_the_same(project: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +140,10 @@ def test_the_command_line_says_the_same(project: Store, capsys: pytest.CaptureFi
         accept(project, image_id)
     RoundInputs(project, project.rounds).build("supervised", 0)
     assert app.main(["status", "--project", str(project.root)]) == 0
-    assert "to_get_one: what judges them was accepted as it was proposed: clear" in capsys.readouterr().out
+    assert (
+        "to_get_one: what judges them was accepted as it was proposed: on a new image"
+        in capsys.readouterr().out
+    )
 
 
 def test_where_the_last_slice_that_judged_goes_nothing_judges_any_more(project: Store) -> None:
@@ -133,7 +155,7 @@ def test_where_the_last_slice_that_judged_goes_nothing_judges_any_more(project: 
     core = todays_core(project)
     assert core is not None and core.id != first and not core.places
     assert todays_core(project) == core, "until somebody draws"
-    assert "clear one slice" in what_would_judge(project)
+    assert "on a new image label one slice" in what_would_judge(project)
     project.clear(4, SliceRef(4, 0, 4), seen=project.newest_label(), client_id="anew", author="ann")
     draw(project, 4)
     again = todays_core(project)
