@@ -57,6 +57,12 @@ class ProjectImage:
         """(Z, Y, X) or (Z, Y, X, C), memory-mapped and read-only."""
         return open_npy(self.row.path)
 
+    @property
+    def channels(self) -> dict[str, NDArray[Any]]:
+        """(Z, Y, X) of each channel by its name, in its own type, memory-mapped and read-only; empty where the image
+        has none. `pixels` shows all of them in colours."""
+        return {channel.name: open_npy(channel.path) for channel in self.row.named}
+
     def labels(self) -> NDArray[np.uint8]:
         """(Z, Y, X) values of classes, 0 background, UNLABELLED where nobody said anything."""
         return self._folded().known()

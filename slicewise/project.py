@@ -4,7 +4,7 @@ The project is open only while a call lasts: the page may be open between two ca
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from annotator.exchange.import_images import ImportReport
 from annotator.jobs import Job
 from slicewise.image import ProjectImage
-from slicewise.pixels import scan_of_array
+from slicewise.pixels import scan_of_array, scan_of_channels
 from slicewise.stores import reading, writing
 from storage.rows import ImageRow
 
@@ -114,11 +114,18 @@ class Project:
             return import_path(store, data, Job("import"), labels=masks, objects=objects)
 
     def add_image(
-        self, name: str, pixels: NDArray[Any], spacing_mm: tuple[float, float, float] | None = None
+        self,
+        name: str,
+        pixels: NDArray[Any] | Mapping[str, NDArray[Any]],
+        spacing_mm: tuple[float, float, float] | None = None,
     ) -> ProjectImage:
-        """An array as an image: (Y, X) or (Z, Y, X) grey, (Y, X, 3) or (Z, Y, X, 3) uint8 colour; the one that is there
-        where it came before. `spacing_mm` is (z, y, x). Raises ValueError."""
-        scan = scan_of_array(name, pixels, spacing_mm)
+        """An array as an image: (Y, X) or (Z, Y, X) grey, (Y, X, 3) or (Z, Y, X, 3) uint8 colour; or grey arrays by the
+        names of their channels. The one that is there where it came before. `spacing_mm` is (z, y, x). Raises
+        ValueError."""
+        if isinstance(pixels, Mapping):
+            scan = scan_of_channels(name, pixels, spacing_mm)
+        else:
+            scan = scan_of_array(name, pixels, spacing_mm)
         with writing(self.root) as store:
             known = store.find_image(scan)
             row = store.image(store.add_image(scan) if known is None else known)

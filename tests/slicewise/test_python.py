@@ -45,6 +45,19 @@ def test_an_array_becomes_an_image_once(project):
     assert [one.name for one in project] == ["scan", "photo"]
 
 
+def test_arrays_become_the_channels_of_one_image(project):
+    rng = np.random.default_rng(0)
+    given = {"DNA": rng.integers(0, 60000, SHAPE).astype(np.uint16), "ratio": rng.normal(size=SHAPE)}
+    image = project.add_image("cells", given, (3, 1, 0.5))
+    assert project.add_image("cells", given, (3, 1, 0.5)).id == image.id and image.spacing_mm == (3, 1, 0.5)
+    assert list(image.channels) == ["DNA", "ratio"] and image.pixels.shape == (*SHAPE, 3)
+    np.testing.assert_array_equal(image.channels["DNA"], given["DNA"])
+    np.testing.assert_array_equal(image.channels["ratio"], given["ratio"].astype(np.float32))
+    for wrong in ({"DNA": given["DNA"]}, {"DNA": given["DNA"], "small": np.zeros((2, 2))}):
+        with pytest.raises(ValueError, match="two or more grey arrays of one shape"):
+            project.add_image("wrong", wrong)
+
+
 def test_labels_come_back_as_they_were_said(project):
     image = project.add_image("scan", np.zeros(SHAPE, np.int16))
     said = labels_of_two_slices()

@@ -138,7 +138,9 @@ def _check_axes(series: TiffPageSeries) -> None:
     if _channels(series) > 1 or set(outer) <= {"C", "Z"} and series.keyframe.samplesperpixel == 1:
         return
     if "C" in outer and series.keyframe.samplesperpixel > 1:
-        raise FileRefused(f"its {outer['C']} channels are colour pictures; save one channel a file")
+        raise FileRefused(
+            f"its {outer['C']} channels are mixed with the bands of its pages; save it as OME-TIFF, one channel a page"
+        )
     if len(outer) > 1:
         raise FileRefused(
             f"it has more than three dimensions ({series.axes}); save one time point a file, with Z and C alone"
