@@ -40,6 +40,7 @@ from learners.training.polarity import unseen_polarity
 from learners.training.rare_objects import WEIGHT, same_scale
 from learners.training.state import TrainingState
 from learners.training.targets import Classes
+from learners.training.tidying import Tidying
 from learners.training.trainer import Gate, TrainingJob, train
 from models.networks import UNet
 
@@ -208,6 +209,7 @@ class _Round:
             spacing_known=self.plan.spacing_known,
             rare=self.plan.rare,
             objects=self.plan.objects,
+            tidy=self.plan.tidy or Tidying(),
             learner=spec.learner,
             steps=state.steps,
             dice=judged.dice,

@@ -62,6 +62,7 @@ class Card:
     spacing_known: bool = False  # images of another spacing are brought to it
     rare: RareObjects | None = None  # pictures are shrunk, and few objects are proposed on each
     objects: ObjectScale | None = None  # of classes whose objects are told apart
+    tidy: Tidying = Tidying()  # what is mended in whole class maps
     final: FinalFacts | None = None  # several networks, or more than their bare answer
 
     @property
@@ -85,6 +86,7 @@ class Card:
             "spacing_known": self.spacing_known,
             "rare": None if self.rare is None else self.rare.as_json(),
             "objects": None if self.objects is None else self.objects.as_json(),
+            "tidy": self.tidy.as_json(),
             "final": None if self.final is None else self.final.as_json(),
             "torch": torch.__version__,
         }
@@ -124,6 +126,7 @@ def read_card(directory: Path) -> Card:
             spacing_known=bool(values.get("spacing_known", False)),
             rare=RareObjects.from_json(rare) if (rare := values.get("rare")) else None,
             objects=ObjectScale.from_json(objects) if (objects := values.get("objects")) else None,
+            tidy=Tidying.from_json(values.get("tidy", {})),
             final=FinalFacts.from_json(final) if (final := values.get("final")) else None,
         )
         if card.objects and not (card.network.apart and set(card.objects.class_ids) <= set(card.class_ids)):
@@ -138,8 +141,8 @@ def read_card(directory: Path) -> Card:
 def plan_of_card(card: Card, device: str) -> Plan:
     """To predict with a model as it is. Raises ValueError where the wanted device is not on this machine."""
     plan = plan_to_predict(card.network, card.brought_to_mm, device, card.rare)
-    tidy = card.final.tidy if card.final and card.final.tidy.classes else None
-    return replace(plan, objects=card.objects, tidy=tidy)
+    tidy = card.final.tidy if card.final else card.tidy
+    return replace(plan, objects=card.objects, tidy=tidy if tidy.classes else None)
 
 
 def load_network(directory: Path, device: str = "cpu", weights: Path | None = None) -> UNet:

@@ -13,6 +13,7 @@ from learners.objects.scale import ObjectScale, object_scale
 from learners.patches.room import StepSize, card_memory_gb, step_size
 from learners.spec import Example, RoundSpec
 from learners.training.rare_objects import RareObjects, rare_objects
+from learners.training.single_pieces import single_pieces
 from learners.training.tidying import Tidying
 from models.networks import NETWORKS, RESIDUAL, NetworkSpec, strides_for
 
@@ -74,6 +75,8 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     rare = rare_objects(labelled, before.rare) if pictures else None
     scale = object_scale(labelled, dims, spec.class_ids, before.objects) if objects else None
     shrink = rare.shrink if rare else (scale.shrink if scale else 1.0)
+    # a training of days chooses what to mend by labels that it did not see
+    single = single_pieces(labelled, spec.class_ids) if spec.lasting is None else {}
     size_of_step = ON_PROCESSOR[dims] if device == "cpu" else step_size(card_memory_gb(), dims, widths[0])
     voxels = size_of_step.voxels * (1 if rare is None else RARE_PATCH)
     patch = _patch([n / shrink for n in size], spacing, voxels, len(widths))
@@ -100,6 +103,7 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
         spacing_known=sum(e.spacing_mm is not None for e in labelled) * 2 > len(labelled),
         rare=rare,
         objects=scale,
+        tidy=Tidying(single) if single else None,
     )
     for _ in range(spec.smaller):
         plan = smaller(plan)

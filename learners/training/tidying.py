@@ -18,6 +18,7 @@ class ClassTidying:
     fill: bool = False  # background that it encloses becomes it
     smallest: float = 0.0  # voxels, at the network's spacing, that a piece has at least
     largest: bool = False  # only the largest piece stays
+    share: float = 0.0  # of the voxels of the largest piece, that a piece has at least
 
     @property
     def words(self) -> str:
@@ -25,6 +26,7 @@ class ClassTidying:
         parts = ["holes are filled"] if self.fill else []
         parts += ["small pieces are left out"] if self.smallest else []
         parts += ["only the largest piece stays"] if self.largest else []
+        parts += ["what is far smaller than the largest piece is left out"] if self.share else []
         return " and ".join(parts)
 
 
@@ -43,7 +45,10 @@ class Tidying:
         return cls(
             {
                 int(number): ClassTidying(
-                    bool(what.get("fill")), float(what.get("smallest", 0)), bool(what.get("largest"))
+                    bool(what.get("fill")),
+                    float(what.get("smallest", 0)),
+                    bool(what.get("largest")),
+                    float(what.get("share", 0)),
                 )
                 for number, what in values.items()
             }
@@ -71,13 +76,13 @@ def tidied_mask(
     kept = mask
     if what.fill:
         kept = mask | (_filled(mask) & free)
-    if not what.smallest and not what.largest:
+    if not (what.smallest or what.largest or what.share):
         return kept
     pieces, count = ndimage.label(kept)
     if count == 0:
         return kept
     sizes = np.bincount(pieces.ravel())[1:]
-    stay = sizes >= what.smallest * scale
+    stay = (sizes >= what.smallest * scale) & (sizes >= what.share * sizes.max())
     if what.largest:
         stay &= np.arange(count) == sizes.argmax()
     return np.asarray(np.concatenate([[False], stay])[pieces], np.bool_)
