@@ -69,7 +69,7 @@ def fill_open(command: Parser) -> None:
         "--serve",
         default="",
         metavar="TOOLS",
-        help="other tools that may work on the project, as monai,labelstudio; see docs/guide/other_tools.md",
+        help="other tools that may work on the project, as monai,nninteractive; see docs/guide/other_tools.md",
     )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 

@@ -28,6 +28,13 @@ DIALECTS: dict[str, DialectEntry] = {
         strangers=r"/?|/auth/?|/auth/token",
         files=r"/datastore/?|/datastore/(image|label)|/session/?|/infer/[^/]+",
     ),
+    "nninteractive": DialectEntry(
+        title="nnInteractive in napari, 3D Slicer and MITK",
+        paste="In napari: nnInteractive, Remote, Server URL.",
+        make=LazyFunction("annotator.dialects.nninteractive.router:make_router"),
+        strangers=r"/healthz",
+        files=r"/set_image|/add_(scribble|lasso|initial_seg)_interaction",
+    ),
     "labelstudio": DialectEntry(
         title="Label Studio",
         paste="In Label Studio: Settings, Model, Backend URL; for labels back, Webhooks with /webhook after it.",

@@ -79,7 +79,11 @@ def running(folder: Path, volume: Ball) -> Iterator[tuple[App, int]]:
     pixels = (60 + 90 * inside + noise).astype(np.float32)
     store.add_image(Scan("ball", pixels, (1.0, 1.0, 1.0), None))
     workflow = Workflow(store, PromptService(store, workers=make_prompt_workers(1, "process", None)))
-    app = assemble(workflow, ServerSettings(serve=("monai", "labelstudio"), learn=False), with_page=False)
+    app = assemble(
+        workflow,
+        ServerSettings(serve=("monai", "labelstudio", "nninteractive"), learn=False),
+        with_page=False,
+    )
     server = uvicorn.Server(uvicorn.Config(app.guard, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
