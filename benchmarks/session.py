@@ -7,8 +7,8 @@ acceptances. It sees a proposal as a person does, and knows a good one from a ba
 click, one key that changes something, or one image opened.
 
 Volumes: label the slice that the app asks for, class by class, and complete it, until the proposal has Dice GOAL or
-MOST_SLICES are labelled, then accept. Pictures of objects: take the proposal with numbers where it shows objects at
-all, strike out each wrong one and click each missing one, twice at most, until the average precision is GOAL_AP, then
+MOST_SLICES are labelled, then accept. Pictures of objects: take the proposal with numbers where most of it is right,
+strike out each wrong one and click each missing one, twice at most, until the average precision is GOAL_AP, then
 complete the picture. With `--redraw` they press *Redraw* once in each volume, on the first proposal that is not good
 enough; the prompt model was trained on the split `train`, so `--split val` is the one to ask. `worse` is the share of
 labelled slices after which the proposal's Dice was lower by more than 0.02.
@@ -318,8 +318,7 @@ def _dice(person: Person, image_id: int, truth: NDArray[np.uint8]) -> float | No
 def work_on_picture(person: Person, image_id: int, numbers: Truth) -> None:
     """Take what is proposed, strike out what is wrong, click what is missing."""
     truth, ref = numbers[0], SliceRef(image_id, 0, 0)
-    shown = person.proposed(image_id)
-    if shown is not None and (shown == 1).any():
+    if _pays(_proposed_objects(person, image_id), truth):
         try:
             person.accept(image_id, number=True)
             _strike_out(person, ref, truth)
@@ -332,6 +331,22 @@ def work_on_picture(person: Person, image_id: int, numbers: Truth) -> None:
         if _best_overlap(objects[0], truth == value) < MATCH:
             click_object(person, ref, truth == value)
     person.complete(ref)
+
+
+def _proposed_objects(person: Person, image_id: int) -> NDArray[np.uint16]:
+    """(Y, X) numbers of what is proposed; 0 everywhere where nothing is."""
+    row = person.workflow.store.predictions.newest(image_id, None)
+    if row is None:
+        return np.zeros(person.workflow.store.image(image_id).shape[1:], np.uint16)
+    numbers = row.objects()
+    return np.asarray(components(row.classes()[0] == 1)[0] if numbers is None else numbers[0], np.uint16)
+
+
+def _pays(proposed: NDArray[np.uint16], truth: NDArray[np.uint16]) -> bool:
+    """Whether more of it is right than is to be struck out: people see that."""
+    every = np.unique(proposed[proposed > 0])
+    right = sum(_best_overlap(truth, proposed == number) >= MATCH for number in every)
+    return 2 * right > len(every)
 
 
 def _strike_out(person: Person, ref: SliceRef, truth: NDArray[np.uint16]) -> None:

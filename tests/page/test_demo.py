@@ -16,6 +16,9 @@ from tests.support.chromium import PageWatch, RunningServer, open_page, start_se
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 LEARN_MS = 240_000
+CUT = """() => [...document.querySelectorAll(".cv-tag .cv-complete:not([hidden])")].filter(
+    (badge) => badge.getBoundingClientRect().right > badge.parentElement.getBoundingClientRect().right - 2
+).length"""
 PICTURES = os.environ.get("SLICEWISE_PICTURES")  # a folder for screenshots
 
 
@@ -37,6 +40,7 @@ def ticked(page: Page, count: int, milliseconds: float = 20_000) -> None:
     """So many steps are done, from the first on."""
     steps = page.get_by_role("region", name="Five steps").locator("li[data-done=true]")
     expect(steps).to_have_count(count, timeout=milliseconds)
+    assert page.evaluate(CUT) == 0, "the badge of a complete slice is cut off"
     if PICTURES:
         for width, height in ((1280, 800), (1600, 900)):
             page.set_viewport_size({"width": width, "height": height})
