@@ -37,12 +37,19 @@ def lower_process_priority(threads: int, nice: int = NICE) -> None:
 
 
 def lower_priority(nice: int = NICE) -> None:
-    """Of this process. Doing it twice changes nothing."""
+    """Of this process, by so much below the app's, which a service may have lowered too. Doing it twice changes
+    nothing."""
     with contextlib.suppress(OSError, psutil.Error):
         if sys.platform == "win32":  # which knows classes of priority, and no numbers
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
         else:
-            os.nice(max(0, nice - os.nice(0)))
+            os.nice(max(0, _niceness_of_the_app() + nice - os.nice(0)))
+
+
+def _niceness_of_the_app() -> int:
+    """0 where this process is not one that it started."""
+    parent = multiprocessing.parent_process()
+    return 0 if parent is None or parent.pid is None else psutil.Process(parent.pid).nice()
 
 
 def _end_with(parent: Any) -> None:

@@ -59,6 +59,9 @@ def wait_for(started: Path, stop: Path) -> str:
     return "heard it"
 
 
+LOWEST = 19  # that a system knows
+
+
 def niceness() -> int:
     return os.nice(0)
 
@@ -89,7 +92,8 @@ def test_a_worker_that_dies_breaks_its_own_call_and_is_not_tried_again(engine, t
 @pytest.mark.parametrize("engine", APART, indirect=True)
 def test_workers_give_way_to_the_person_however_often_they_are_used(engine):
     heard = [engine.submit(niceness).result(SECONDS) for _ in range(3)]
-    assert set(heard) == {max(NICE, niceness())}
+    below_us = min(LOWEST, niceness() + NICE)
+    assert set(heard) == {below_us if isinstance(engine, ProcessExecutor) else max(NICE, niceness())}
 
 
 @pytest.mark.parametrize("engine", APART, indirect=True)
