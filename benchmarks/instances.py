@@ -9,7 +9,7 @@ import csv
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -17,12 +17,13 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 
 from benchmarks.common import Row, finish, parser
 from learners.objects.cutting import number_objects
 from learners.objects.scores import ObjectCounts, count_objects
-from learners.progress import classes_file, objects_file
+from learners.progress import classes_file, confidence_file, objects_file
 from learners.rounds import run_round
 from learners.spec import Example, RoundSpec
 from storage.arrays import open_npy, write_npy
@@ -45,7 +46,11 @@ class Picture:
 
 
 def main() -> None:
-    options = parser(__doc__.splitlines()[0]).parse_args()
+    asked = parser(__doc__.splitlines()[0])
+    asked.add_argument("--certainty", action="store_true", help="how well certainty orders objects, alone")
+    options = asked.parse_args()
+    if options.certainty:
+        return finish([*certainty(options.data / SET, quick=options.quick)], options.json)
     rows: list[Row] = []
     for seed in range(1 if options.quick else options.seeds):
         train, judged = chosen(options.data / SET, seed, quick=options.quick)
@@ -101,12 +106,68 @@ def cut(classes: NDArray[np.uint8]) -> NDArray[np.integer]:
     return np.where(sizes[numbers] < SMALLEST, 0, numbers)
 
 
+def certainty(folder: Path, *, quick: bool) -> Iterator[Row]:
+    """The chance that of two proposed objects, a true and a false one, the true one is the more certain."""
+    train, judged = chosen(folder, 0, quick=False)
+    judged = [p for p in judged if p.pixels.size <= MOST_PIXELS]
+    for count in (2, 8):
+        with tempfile.TemporaryDirectory() as place:
+            terms = QUICK_SECONDS if quick else SECONDS, 0
+            found = predicted(Path(place), "objects", train[:count], judged, terms)
+        said: dict[str, list[float]] = {}
+        true: list[bool] = []
+        for numbers, sure, picture in zip(found.own, found.sure, judged, strict=True):
+            for name, values in certainties(numbers[0], sure[0]).items():
+                said.setdefault(name, []).extend(values)
+            true += is_true(numbers, picture.numbers)
+        for name, values in said.items():
+            yield Row(f"{SET}, {count} labelled", name, "AUROC", ordered(values, true), len(true))
+
+
+def certainties(numbers: NDArray[np.integer], sure: NDArray[np.uint8]) -> dict[str, list[float]]:
+    """(H, W) each. By each way to sum a certainty up, that of the objects in the order of their numbers."""
+    rim = np.zeros(numbers.shape, bool)
+    for axis in range(2):
+        other = np.diff(numbers, axis=axis) != 0
+        for at in (slice(None, -1), slice(1, None)):
+            place = [slice(None)] * 2
+            place[axis] = at
+            rim[tuple(place)] |= other
+    pixels = [(sure[numbers == n], sure[(numbers == n) & rim]) for n in np.unique(numbers[numbers > 0])]
+    both = {
+        "mean": [float(p.mean()) for p, _ in pixels],
+        "lowest tenth": [float(np.percentile(p, 10)) for p, _ in pixels],
+        "rim": [float(r.mean()) if r.size else 255.0 for _, r in pixels],
+        "size": [float(p.size) for p, _ in pixels],
+    }
+    return both | {"mean and rim": [a + b for a, b in zip(both["mean"], both["rim"])]}
+
+
+def is_true(numbers: NDArray[np.integer], truth: NDArray[np.uint16]) -> list[bool]:
+    """Whether each proposed object is a true one at an IoU of 0.5."""
+    out = []
+    for n in np.unique(numbers[numbers > 0]):
+        mask = numbers == n
+        values, counts = np.unique(truth[mask], return_counts=True)
+        iou = [c / (mask.sum() + (truth == v).sum() - c) for v, c in zip(values, counts) if v]
+        out.append(max(iou, default=0.0) > 0.5)
+    return out
+
+
+def ordered(values: list[float], true: list[bool]) -> float:
+    """The area under the ROC curve; equal values count half."""
+    at, said = np.array(true), rankdata(values)
+    good, bad = int(at.sum()), int((~at).sum())
+    return float((said[at].sum() - good * (good + 1) / 2) / (good * bad))
+
+
 @dataclass(frozen=True)
 class Found:
     """Object numbers of the judged pictures."""
 
     own: list[NDArray[np.integer]]
     cut: list[NDArray[np.integer]] | None = None  # the same masks, cut by shape
+    sure: list[NDArray[np.uint8]] = field(default_factory=list)  # of each pixel
 
 
 def predicted(
@@ -133,7 +194,9 @@ def predicted(
     masks = [cut(np.array(open_npy(classes_file(spec.directory, e.image_id)))) for e in asked]
     if learner != "objects":
         return Found(masks)
-    return Found([np.array(open_npy(objects_file(spec.directory, e.image_id))) for e in asked], masks)
+    own = [np.array(open_npy(objects_file(spec.directory, e.image_id))) for e in asked]
+    sure = [np.array(open_npy(confidence_file(spec.directory, e.image_id))) for e in asked]
+    return Found(own, masks, sure)
 
 
 def example(folder: Path, number: int, picture: Picture, *, taught: bool) -> Example:

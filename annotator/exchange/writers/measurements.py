@@ -17,7 +17,7 @@ from annotator.exchange.writers.label_images import numbered
 from storage.arrays import open_npy, write_bytes
 from storage.fold import newest_labels
 from storage.formats.grid import shows_moments
-from storage.rows import ClassRow, ImageRow
+from storage.rows import ClassRow, ImageRow, LabelRow
 
 FILE, CLASSES_FILE = "measurements.csv", "measurements_by_class.csv"
 AXES = ("z", "y", "x")
@@ -88,9 +88,12 @@ def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
         box = (slice(0, 1), *region.slice) if flat else region.slice
         inside = region.image[None] if flat else region.image
         row |= _intensities({name: values[box][inside] for name, values in channels.items()})
+        events = [image.labels[n] for n in np.unique(who[box][inside]).tolist() if n >= 0]
         if shows_moments(image.row.geometry):
-            row["parent"] = _parent(image, who[box][inside], region.label)
-        yield row | _said_by(image, who[box][inside])
+            row["parent"] = next(iter(_noted(events, "parents", region.label)), "")
+        certain = _noted(events, "certainty", region.label)
+        row["certainty"] = min(certain, default="")
+        yield row | _said_by(events)
 
 
 def _size(image: LabelledImage, region: Any, *, flat: bool) -> dict[str, Any]:
@@ -136,20 +139,16 @@ def _intensities(channels: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return out
 
 
-def _said_by(image: LabelledImage, labels: NDArray[np.int32]) -> dict[str, str]:
+def _said_by(events: Sequence[LabelRow]) -> dict[str, str]:
     """People and ways of the labels that said the object's pixels."""
-    events = [image.labels[n] for n in np.unique(labels).tolist() if n >= 0]
     people = sorted({event.author for event in events})
     return {"who": "; ".join(people), "how": "; ".join(sorted({event.source for event in events}))}
 
 
-def _parent(image: LabelledImage, labels: NDArray[np.int32], number: int) -> int | str:
-    """The object of a film that it came from by a division; "" where nothing tells."""
-    for n in np.unique(labels[labels >= 0]).tolist():
-        parents = image.labels[n].prompts.get("accepted", {}).get("parents", {})
-        if str(number) in parents:
-            return int(parents[str(number)])
-    return ""
+def _noted(events: Sequence[LabelRow], what: str, number: int) -> list[Any]:
+    """What acceptances noted of an object."""
+    notes = (event.prompts.get("accepted", {}).get(what, {}) for event in events)
+    return [note[str(number)] for note in notes if str(number) in note]
 
 
 def _rounded(value: float) -> float:

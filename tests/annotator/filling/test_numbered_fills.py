@@ -1,8 +1,10 @@
 """Fills carry the numbers of labelled objects through a volume, and accepting keeps them."""
 
+import csv
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from annotator.protocol.frames import encode_runs
 from annotator.protocol.incoming import AcceptMessage, LabelMessage
 from learners.propagate.process import Filler
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef
-from storage.formats.grid import MOMENTS
+from storage.formats.grid import MOMENTS, grid_of
 from storage.predictions import PredictionRow
 from storage.rows import NewLabel
 from storage.scan import Scan
 from storage.store import Store
+from tests.support.labelled_projects import exported
 
 SHAPE = (7, 32, 48)
 
@@ -38,7 +41,8 @@ class Bench:
         pixels = np.clip(50 + 120 * (truth > 0) + noise, 0, 255).astype(np.uint8)
         scan = Scan("cells", pixels, spacing_mm=None, marks=None)
         store.add_class("cell")
-        self.image = store.add_image(replace(scan, geometry={MOMENTS: True}) if film else scan)
+        grid = grid_of("tiff", truth.shape[::-1], None, oriented=False)
+        self.image = store.add_image(replace(scan, geometry={**grid.json(), MOMENTS: film}))
         self.store, self.folds, self.truth = store, LabelCache(store), truth
         self.fills = FillWorker(store, self.folds, Filler())
         self.changes = Changes(store, self.folds)
@@ -127,7 +131,7 @@ def test_a_number_that_was_given_to_another_object_meanwhile_is_not_given_twice(
     assert set(np.unique(there)) == {0, 2}
 
 
-def test_a_film_divides_and_the_parent_is_noted_with_what_is_accepted(store: Store):
+def test_a_film_divides_and_the_parent_is_noted_with_what_is_accepted(store: Store, tmp_path: Path):
     y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
     whole = (y - 15) ** 2 + (x - 24) ** 2 <= 81
     halves = [(y - 15) ** 2 + (x - c) ** 2 <= 30 for c in (17, 32)]
@@ -142,3 +146,8 @@ def test_a_film_divides_and_the_parent_is_noted_with_what_is_accepted(store: Sto
     [label, *_] = [one for one in store.labels(bench.image) if one.source == "accepted"]
     assert label.prompts["accepted"]["parents"] == {"7": 1, "8": 1}
     bench.fills.close()
+    with open(exported(store, tmp_path / "out", "measurements") / "measurements/measurements.csv") as file:
+        table = list(csv.DictReader(file))
+    assert {row["object"]: row["parent"] for row in table} == {"1": "", "7": "1", "8": "1"}
+    certain = {row["object"]: row["certainty"] for row in table}
+    assert certain["1"] == "" and 0 < float(certain["7"]) <= 1, "of what was drawn nothing was asked"

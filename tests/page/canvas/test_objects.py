@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
+from storage.arrays import UNLABELLED
 from storage.predictions import NewPrediction
 from storage.scan import Scan
 from storage.store import Store
@@ -181,3 +182,30 @@ def test_a_locked_class_and_an_empty_place_are_told(page: Page) -> None:
     page.keyboard.press("Delete")
     expect(page.get_by_text("The class “cell” is locked")).to_be_visible()
     assert said(page)[3] == 1
+
+
+def test_sliders_hide_the_least_certain_and_the_small_and_what_is_hidden_is_not_accepted(page: Page) -> None:
+    for _ in range(20):
+        page.keyboard.press("Control+z")
+    until(lambda: (read(page, "read") == UNLABELLED).all())
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    page.keyboard.press("Shift+Q")
+    page.mouse.move(*at(page, SPOTS[2]))
+    expect(page.locator(".sw-hover-label")).to_contain_text("144 pixels, surer than 3 of 4 others")
+    size, certain = page.get_by_label("Hide small objects"), page.get_by_label("Hide the least certain")
+    size.fill("10")
+    expect(page.locator(".sw-objects [role=status]")).to_contain_text("5 of 5 objects are shown")
+    size.fill("11")
+    expect(page.locator(".sw-objects [role=status]")).to_contain_text("0 of 5 objects are shown")
+    size.fill("0")
+    certain.fill("40")
+    expect(page.locator(".sw-objects [role=status]")).to_contain_text("3 of 5 objects are shown")
+    page.keyboard.press("Shift+Y")
+    expect(page.locator(".sw-toast").last).to_contain_text("hidden by your limits")
+    page.keyboard.press("y")
+    until(lambda: (read(page, "read") == 1).sum() == 3 * SIDE * SIDE)
+    labels = read(page, "read")
+    for spot, value in zip(SPOTS, (UNLABELLED, 1, 1, UNLABELLED, 1)):
+        assert labels[spot[0] + 5, spot[1] + 5] == value
+    page.keyboard.press("b")  # with another tool nothing is hidden
+    assert page.evaluate("window.__slicewise.state.limits") is None

@@ -147,6 +147,13 @@ export class LabelApp extends EventTarget {
     this.#set({ minConfidence: Math.min(1, Math.max(0, share)) });
   }
 
+  /** Hide the least certain share of a slice's proposed objects, and those of fewer pixels. */
+  setObjectLimits({ leastCertain = 0, smallest = 0 }) {
+    this.settings.limits = leastCertain || smallest ? { leastCertain, smallest } : null;
+    for (const view of this.views) view.promptsChanged();
+    this.notices.changed();
+  }
+
   /** Why nothing can be changed, "" where it can: tools that change labels are put away. */
   setLooking(why) {
     this.#set({ looking: why });

@@ -18,6 +18,7 @@ export function newSettings() {
     uncertainty: false,
     trust: false,
     minConfidence: 0,
+    limits: null, // of proposed objects {leastCertain 0..1, smallest}: beyond they are hidden
     looking: "", // why nothing can be changed, in words
   };
 }

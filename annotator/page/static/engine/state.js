@@ -1,6 +1,9 @@
 // What the page may know of the canvas: its state, and what lies under the pointer.
 
 import { ERASED, UNLABELLED } from "./codec.js";
+import { partsIn } from "./image/proposed_parts.js";
+
+const QUICK = 4 << 20; // pixels of a slice
 
 /** The value of `LabelApp.state`. */
 export function stateOf(app) {
@@ -77,20 +80,32 @@ export function under({ state, settings }, view, point) {
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(settings, said),
     instance: view.objects?.[at] ?? 0,
-    proposed: proposedAt(settings, view, at),
+    proposed: proposedAt(view, at),
   };
 }
 
 /**
- * {classId, className, sure 0..1, object, pixels} where nothing is labelled and something is proposed, else null.
+ * {classId, className, sure 0..1, object, pixels, place, others} where nothing is labelled and
+ * something is proposed, else null. `place`: how many of the `others` are less certain.
  */
-function proposedAt(settings, { labels, proposed }, at) {
+function proposedAt(view, at) {
+  const { settings, labels, proposed } = view;
   if (!proposed || labels[at] !== UNLABELLED || proposed.classes[at] === UNLABELLED) return null;
   const classId = proposed.classes[at];
   const object = proposed.objects?.[at] ?? 0;
   const pixels = object ? proposed.sizes[object] : 0;
   const sure = proposed.sure[at] / 255;
-  return { classId, className: nameOf(settings, classId), sure, object, pixels };
+  const found = { classId, className: nameOf(settings, classId), sure, object, pixels };
+  return { ...found, ...amongOthers(view, at) };
+}
+
+/** Of an object on a slice that is looked through in a moment, with the object tool in hand. */
+function amongOthers(view, at) {
+  const { proposed, toolbox } = view;
+  if (toolbox.name !== "objects" || (proposed.classes.length > QUICK && !proposed.parts)) return {};
+  const { of, count, pixels, places } = partsIn(view);
+  const part = of[at];
+  return part ? { pixels: pixels[part], place: places[part] - 1, others: count - 1 } : {};
 }
 
 /** [{name, value}] of every channel, null where an image has none. */

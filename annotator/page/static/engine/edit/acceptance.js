@@ -22,13 +22,30 @@ export class Acceptance {
         "info",
         "Nothing to accept: this is labelled already, or below your confidence limit (, and .).",
       );
-    this.#accept({ axis, lo: index, hi: index + 1 });
+    if (this.settings.limits) this.#acceptShown(active);
+    else this.#accept({ axis, lo: index, hi: index + 1 });
+  }
+
+  /** The objects that the limits leave; what is around them stays unsaid. */
+  #acceptShown(view) {
+    const { axis, index, proposed, whole } = view;
+    const classes = view.labels.map((_, at) =>
+      isProposed(view, at) ? proposed.classes[at] : UNLABELLED,
+    );
+    if (classes.every((value) => value === UNLABELLED))
+      return this.notices.say("info", "Your limits hide every object here; move the sliders.");
+    this.#accept({ axis, lo: index, hi: index + 1 }, { box: whole, classes });
   }
 
   /** Accept slices lo..hi - 1 of the active plane; the whole image without them. */
   acceptRange(lo = 0, hi = undefined) {
     const { image } = this.state;
     if (!image) return;
+    if (this.settings.limits)
+      return this.notices.say(
+        "info",
+        "Some objects are hidden by your limits; accept slice by slice (Y), or show all first.",
+      );
     const { axis } = this.planes.active;
     this.#accept({ axis, lo, hi: hi ?? image.shape[axis] });
   }

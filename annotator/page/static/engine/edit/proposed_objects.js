@@ -1,10 +1,11 @@
 // The objects that are proposed on a slice, the least certain first.
 
 import { isProposed, sameObject } from "../image/proposals.js";
+import { partsIn } from "../image/proposed_parts.js";
 
 /**
  * [{seed, sure, pixels}]: pixels of one class that touch over their edges, and of one object where
- * the producer tells objects apart; `sure` is the mean of their confidence, 0..255.
+ * the producer tells objects apart; `sure` puts them in an order and is no probability, 0..255.
  */
 export function proposedObjects(view) {
   const { classes } = view.proposed ?? { classes: [] };
@@ -23,10 +24,11 @@ export function compare(a, b) {
 }
 
 function measured(view, seed, seen) {
-  const { classes, sure } = view.proposed;
+  const { classes } = view.proposed;
   const { cols } = view.size;
+  const { of, certainty } = partsIn(view);
   const stack = [seed];
-  let [pixels, total] = [0, 0];
+  let pixels = 0;
   seen[seed] = 1;
   const visit = (at) => {
     if (seen[at] || !sameObject(view, at, seed) || !isProposed(view, at)) return;
@@ -37,11 +39,10 @@ function measured(view, seed, seen) {
     const at = stack.pop();
     const col = at % cols;
     pixels += 1;
-    total += sure[at];
     if (col > 0) visit(at - 1);
     if (col < cols - 1) visit(at + 1);
     if (at >= cols) visit(at - cols);
     if (at + cols < classes.length) visit(at + cols);
   }
-  return { seed, sure: total / pixels, pixels };
+  return { seed, sure: certainty[of[seed]], pixels };
 }

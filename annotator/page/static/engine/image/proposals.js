@@ -5,6 +5,7 @@ import { bytesOf, ERASED, UNLABELLED } from "../codec.js";
 import { boxOnSlice } from "../geometry.js";
 import { LabelVolume } from "./labels.js";
 import { get, getJson, slabsOutwards } from "./loader.js";
+import { faintIn } from "./proposed_parts.js";
 
 const SLAB_BYTES = 16 * 1024 * 1024; // of one answer, which holds classes and confidence
 
@@ -151,6 +152,7 @@ export class Proposals {
     this.#readObjects(axis, index, whole, out);
     out.mended = this.#mendedOn(axis, index);
     if (out.mended) layOver(out, out.mended, whole);
+    out.parts = out.faintBy = null;
     out.any = out.classes.some((c) => c !== UNLABELLED);
     return out;
   }
@@ -267,11 +269,15 @@ function layOver({ classes, sure }, mended, { c1: width }) {
   });
 }
 
-/** Is this voxel's proposal on show: unlabelled, of a class, and as sure as the person asks? */
-export function isProposed({ labels, proposed, settings }, at) {
+/**
+ * Is this voxel's proposal on show: unlabelled, of a class, as sure as the person asks, and of no
+ * object that is hidden?
+ */
+export function isProposed({ labels, proposed, settings, size }, at) {
   if (!proposed || labels[at] !== UNLABELLED) return false;
   const value = proposed.classes[at];
-  return value > 0 && value < ERASED && proposed.sure[at] >= settings.minConfidence * 255;
+  if (!value || value >= ERASED || proposed.sure[at] < settings.minConfidence * 255) return false;
+  return !settings.limits || !faintIn({ proposed, settings, size })[at];
 }
 
 /**

@@ -5,14 +5,14 @@ import { BACKGROUND, ERASED, UNLABELLED } from "../codec.js";
 import { mayDraw } from "../edit/drawing.js";
 import { pointedPart, proposedUnder } from "../edit/pointed_part.js";
 import { compare, proposedObjects } from "../edit/proposed_objects.js";
-import { cut, union } from "../geometry.js";
+import { cut } from "../geometry.js";
 import { isProposed } from "../image/proposals.js";
+import { faintIn } from "../image/proposed_parts.js";
 import { colorOf } from "../settings.js";
-import { borders, onScreen } from "../view/outline.js";
 import { drawBox, strokeTwice, tracePoints } from "../view/overlay.js";
+import { around, boxBetween, outlinePart, sameSlice } from "./object_parts.js";
 
 const STILL = 4; // CSS pixels a hand may tremble within one click
-const ON = Int16Array.of(-1, 1); // of a mask's 0 and 1, ones have a border
 
 export class ObjectTool {
   static title = "Objects";
@@ -41,7 +41,23 @@ export class ObjectTool {
     const enter = other ? "class" : this.selected.length > 1 ? "merge" : null;
     const { judged } = this;
     const count = this.selected.length;
-    return { count, enter, one: count === 1 ? one : null, judged: this.#stands(judged) && judged };
+    const shown = this.#shown;
+    return {
+      count,
+      enter,
+      shown,
+      one: count === 1 ? one : null,
+      judged: this.#stands(judged) && judged,
+    };
+  }
+
+  /** [objects that the limits leave, all of them]; null where nothing is hidden. */
+  get #shown() {
+    const { settings, planes, state } = this.kit;
+    const { active } = planes;
+    if (!settings.limits || !state.image || !active.proposed) return null;
+    faintIn(active);
+    return [active.proposed.shown, active.proposed.parts.count];
   }
 
   down(view, point, event) {
@@ -77,10 +93,10 @@ export class ObjectTool {
   draw(view, pen) {
     this.#forgetGone(view);
     const { under, judged } = this;
-    if (this.#stands(judged)) this.#outline(view, pen, judged, "#ffffff");
+    if (this.#stands(judged)) outlinePart(view, pen, judged, "#ffffff");
     if (under && view.pointer && !this.from)
-      this.#outline(view, pen, under, colorOf(this.kit.settings, under.classId));
-    for (const one of this.selected) this.#outline(view, pen, one, "#fde047");
+      outlinePart(view, pen, under, colorOf(this.kit.settings, under.classId));
+    for (const one of this.selected) outlinePart(view, pen, one, "#fde047");
     if (view !== this.view || !this.from || !this.to) return;
     if (this.selected.length === 1) {
       tracePoints(pen, view.camera, [
@@ -88,7 +104,7 @@ export class ObjectTool {
         [this.to.row, this.to.col],
       ]);
       strokeTwice(pen, view.camera.dpr, "#ffffff");
-    } else drawBox(pen, view.camera, this.#box(view, this.from, this.to));
+    } else drawBox(pen, view.camera, boxBetween(view, this.from, this.to));
   }
 
   key(name) {
@@ -104,6 +120,12 @@ export class ObjectTool {
     this.selected = [];
     if (had) this.#tell(this.kit.planes.active);
     return had;
+  }
+
+  /** What is hidden is hidden by this tool's bar alone. */
+  leave() {
+    this.kit.settings.limits = null;
+    for (const view of this.kit.planes.views) view.promptsChanged();
   }
 
   /** Show the next proposed object of the slice, the least certain first; whether there is one. */
@@ -200,7 +222,7 @@ export class ObjectTool {
 
   /** Accept or reject every proposed object that the rectangle touches. */
   #takeIn(view, from, to) {
-    const { r0, c0, r1, c1 } = this.#box(view, from, to);
+    const { r0, c0, r1, c1 } = boxBetween(view, from, to);
     const seeds = [];
     for (let row = r0; row < r1; row++)
       for (let col = c0; col < c1; col++) {
@@ -263,49 +285,8 @@ export class ObjectTool {
     this.selected = found.filter(Boolean);
   }
 
-  #outline(view, pen, part, color) {
-    if (!sameSlice(part.ref, view.ref)) return;
-    const { r0, c0, r1, c1 } = part.box;
-    const size = { rows: r1 - r0, cols: c1 - c0 };
-    part.path ??= borders(size, { labels: part.mask, shown: ON }).get(1);
-    if (!part.path) return;
-    strokeTwice(
-      pen,
-      view.camera.dpr,
-      color,
-      onScreen(part.path, view.camera, { row: r0, col: c0 }),
-    );
-  }
-
-  #box(view, from, to) {
-    const clip = (value, end) => Math.min(end - 1, Math.max(0, Math.round(value)));
-    const rows = [from.row, to.row].map((row) => clip(row, view.size.rows));
-    const cols = [from.col, to.col].map((col) => clip(col, view.size.cols));
-    return {
-      r0: Math.min(...rows),
-      c0: Math.min(...cols),
-      r1: Math.max(...rows) + 1,
-      c1: Math.max(...cols) + 1,
-    };
-  }
-
   #tell(view) {
     view.redrawOverlay();
     this.kit.notices.changed();
   }
-}
-
-function sameSlice(a, b) {
-  return a.axis === b.axis && a.index === b.index;
-}
-
-function around(mask, { cols }) {
-  let box = null;
-  mask.forEach((on, at) => {
-    if (!on) return;
-    const row = Math.floor(at / cols);
-    const col = at - row * cols;
-    box = union(box, { r0: row, c0: col, r1: row + 1, c1: col + 1 });
-  });
-  return box;
 }

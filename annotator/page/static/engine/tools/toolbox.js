@@ -28,6 +28,7 @@ export class Toolbox {
     const { looking } = this.settings;
     if (looking && TOOLS[name].group !== "look") return this.notices.say("info", looking);
     this.tool.cancel?.();
+    if (name !== this.name) this.tool.leave?.();
     this.name = name;
     this.planes.setPointer(this.tool.cursor);
     this.planes.redrawOverlays();

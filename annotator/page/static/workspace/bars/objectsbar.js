@@ -16,6 +16,7 @@ export function objectsbar(focusCanvas) {
   const apply = button("", "Enter", () => tool().apply());
   const remove = button("Delete", "Del", () => tool().remove());
   const clear = button("Clear", "Esc", () => tool().cancel());
+  const limits = limitSliders(focusCanvas);
   const next = button("Next", "Tab", () => tool().next());
   const reject = button("Not one", "R", () => session.app.rejectSlice());
   const accept = button("Accept it", "Y", () => session.app.acceptSlice());
@@ -25,6 +26,7 @@ export function objectsbar(focusCanvas) {
     "section.sw-guide.sw-objects",
     { "aria-label": "Objects", hidden: true },
     hint,
+    limits.node,
     find,
     number,
     clear,
@@ -43,6 +45,7 @@ export function objectsbar(focusCanvas) {
     node.hidden = !held || state.image === null;
     if (node.hidden) return;
     const { count, enter, judged } = held;
+    limits.update(state.limits, count > 0 || !state.proposal.shown);
     number.hidden = count > 0 || Boolean(judged);
     next.hidden = count > 0;
     find.hidden = number.hidden || session.image?.kind !== "image";
@@ -52,9 +55,76 @@ export function objectsbar(focusCanvas) {
     remove.hidden = clear.hidden = !count;
     apply.hidden = !enter;
     setText(apply.firstChild, enter === "class" ? `Make it ${nameOf(state.classId)}` : "Merge");
-    setText(hint, count ? selectedText(held) : judged ? judgedText(judged) : HINT);
+    setText(hint, count ? selectedText(held) : judged ? judgedText(judged) : shownText(held.shown));
   };
   return { node, update };
+}
+
+/** Two sliders: {node, update(limits, hidden)}. */
+function limitSliders(focusCanvas) {
+  const certain = slider(
+    "Hide the least certain objects of a slice",
+    { max: 90, step: 5 },
+    (value) => (value ? `hide ${value} %` : "all"),
+  );
+  const size = slider("Hide small objects", { max: 16, step: 1 }, (value) =>
+    value ? `≥ ${pixelsAt(value)} px` : "any",
+  );
+  const node = element(
+    "span.sw-group",
+    { role: "group", "aria-label": "Which proposed objects are shown" },
+    named("Certain", certain),
+    named("Size", size),
+  );
+  const set = () =>
+    session.app.setObjectLimits({
+      leastCertain: Number(certain.input.value) / 100,
+      smallest: pixelsAt(Number(size.input.value)),
+    });
+  for (const { input } of [certain, size]) {
+    input.addEventListener("input", set);
+    input.addEventListener("change", focusCanvas);
+  }
+  const update = (limits, hidden) => {
+    node.hidden = hidden;
+    if (!limits) certain.input.value = size.input.value = 0;
+    certain.tell();
+    size.tell();
+  };
+  return { node, update };
+}
+
+/** Twice as many with each two steps. */
+function pixelsAt(step) {
+  return step ? Math.round(2 ** (step / 2 + 2)) : 0;
+}
+
+function slider(title, range, text) {
+  const value = element("output.sw-limit-value", {});
+  const input = element("input", {
+    type: "range",
+    min: 0,
+    value: 0,
+    ...range,
+    "aria-label": title,
+  });
+  const tell = () => {
+    const words = text(Number(input.value));
+    setText(value, words);
+    input.setAttribute("aria-valuetext", words);
+  };
+  return { input, value, title, tell };
+}
+
+function named(name, { input, value, title }) {
+  return element("label.sw-limit", { title }, element("span", {}, name), input, value);
+}
+
+/** "12 of 17 objects are shown. Y accepts these." */
+function shownText(shown) {
+  if (!shown) return HINT;
+  const [left, all] = shown.map((many) => many.toLocaleString("en"));
+  return `${left} of ${all} objects are shown. Y accepts these, R rejects them.`;
 }
 
 function findText(share) {

@@ -66,8 +66,9 @@ function hoverText({ className, instance, proposed }) {
 }
 
 /** With the share of such voxels that were right, where held-out labels tell. */
-function proposedText({ classId, className, sure, object, pixels }) {
-  const which = object ? `, object ${object} of ${pixels} pixels` : "";
+function proposedText({ classId, className, sure, object, pixels, place, others }) {
+  const size = object ? `, object ${object} of ${pixels} pixels` : `, ${pixels} pixels`;
+  const which = (pixels ? size : "") + (others ? `, surer than ${place} of ${others} others` : "");
   const right = classId ? percentRight(sure, session.app.state.proposal.shown?.shares) : null;
   return `proposed: ${className}${which}${right === null ? "" : `, right in ${right} %`}`;
 }
