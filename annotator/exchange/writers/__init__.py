@@ -139,6 +139,11 @@ WRITERS: dict[str, WriterEntry] = {
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.research.bids:BidsWriter"),
     ),
+    "omezarr": WriterEntry(
+        "OME-Zarr with labels",
+        ("volume", "slice", "picture"),
+        LazyFunction("annotator.exchange.writers.research.ome_zarr:OmeZarrWriter"),
+    ),
     "slicer": WriterEntry(
         "Segmentations for 3D Slicer",
         ("volume", "slice"),

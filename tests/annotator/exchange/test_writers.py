@@ -62,6 +62,7 @@ READ: dict[str, Callable[[Path], np.ndarray]] = {  # what no reader of ours know
     "nnunet": nnunet_values,
 }
 OF_PLANES = {
+    "omezarr",
     "coco-polygons",
     "yolo",
     "yolo-boxes",
