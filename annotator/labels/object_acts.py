@@ -56,8 +56,10 @@ class ObjectActs:
             return object_edits.merged(objects, free)
         if message.do == "split":
             if message.line is None:
-                raise NotThere("there is no line to split along; draw one across the object")
+                return object_edits.parted(objects[0], image.spacing_mm or (1.0, 1.0, 1.0), free)
             return object_edits.split(objects[0], message.axis, message.line, free)
+        if message.do == "holes":
+            return object_edits.holes_filled(folded, objects, message.axis)
         if message.do == "class":
             return object_edits.of_class(objects, self._class(message))
         return object_edits.taken_away(objects)

@@ -102,6 +102,31 @@ def split(one: Found, axis: int, line: Cut, free: Free) -> VolumePatch:
     return _said(parts)
 
 
+def parted(one: Found, spacing: Sequence[float], free: Free) -> VolumePatch:
+    """At the necks of its shape; the largest part keeps the number. `spacing`: of z, y and x in any unit."""
+    parts = number_objects(one.mask.astype(np.uint8), spacing)
+    sizes = np.bincount(parts.ravel())[1:]
+    if len(sizes) < 2:
+        raise NotThere("its shape has no neck to cut at; drag a line across it")
+    order = (np.argsort(-sizes, kind="stable") + 1).tolist()
+    numbers = [one.number, *free(len(order) - 1)] if one.number else list(free(len(order)))
+    return _said([(one, parts == part, one.class_id, n) for part, n in zip(order, numbers, strict=True)])
+
+
+def holes_filled(folded: Folded, objects: Sequence[Found], axis: int) -> VolumePatch:
+    """On each slice along an axis; what lies in a hole and is another object stays."""
+    found = []
+    for one in objects:
+        there = folded.classes[window(one.region)]
+        cuts = [ndimage.binary_fill_holes(cut) for cut in np.moveaxis(one.mask, axis, 0)]
+        gaps = np.moveaxis(np.stack(cuts), 0, axis) & ~((there > BACKGROUND) & (there < ERASED))
+        if gaps.any():
+            found.append((one, gaps, one.class_id, one.number))
+    if not found:
+        raise NotThere("there are no holes in what is selected")
+    return _said(found)
+
+
 def taken_away(objects: Sequence[Found]) -> VolumePatch:
     """As if nobody had labelled them; on a complete slice that is background."""
     return _said([(one, one.mask, ERASED, 0) for one in objects])

@@ -172,7 +172,7 @@ class ObjectsMessage(SliceMessage):
 
     t: Literal["objects"]
     id: ClientId
-    do: Literal["merge", "split", "delete", "class", "number"]
+    do: Literal["merge", "split", "holes", "delete", "class", "number"]
     at: Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=1000)] = ()
     line: BoxNumbers | None = None
     value: Annotated[int, Field(ge=1, le=MAX_CLASS)] | None = None

@@ -85,6 +85,37 @@ def test_a_split_keeps_the_number_of_the_larger_part_through_the_volume(desk: De
     assert sorted(np.unique(desk.folded.instances[:, 8:11, 2:6]).tolist()) == [4, 5]  # type: ignore[index]
 
 
+def test_an_object_without_a_line_is_split_at_its_neck_and_the_largest_part_keeps_the_number(
+    desk: Desk,
+) -> None:
+    y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
+    both = ((y - 5) ** 2 + (x - 4) ** 2 <= 12) | ((y - 5) ** 2 + (x - 11) ** 2 <= 16)
+    patch = Patch(
+        Box(0, 0, *SHAPE[1:]), np.where(both, 2, 0).astype(np.uint8), np.where(both, 7, 0).astype("u2")
+    )
+    desk.folds.add(desk.store.add_label(NewLabel(SliceRef(desk.image, 0, 1), patch, "two", "ann")), patch)
+    desk.do("split", (1, 5, 11))
+    numbers = desk.folded.instances[1]  # type: ignore[index]
+    assert set(np.unique(numbers)) == {0, 7, 8} and numbers[5, 11] == 7 and numbers[5, 4] == 8
+    with pytest.raises(Refused, match="no neck"):
+        desk.do("split", (1, 5, 4))
+
+
+def test_holes_of_an_object_are_filled_but_not_over_another_object(desk: Desk) -> None:
+    ring = np.full(SHAPE[1:], UNLABELLED, np.uint8)
+    ring[1:8, 1:12] = 1
+    ring[3:6, 3:10] = 0
+    ring[4, 4] = 2
+    patch = Patch(Box(0, 0, *SHAPE[1:]), ring, np.where(ring == 1, 5, 0).astype(np.uint16))
+    desk.folds.add(desk.store.add_label(NewLabel(SliceRef(desk.image, 0, 1), patch, "ring", "ann")), patch)
+    done = desk.do("holes", (1, 1, 1))
+    inside = desk.folded.classes[1, 3:6, 3:10]
+    assert inside[1, 1] == 2 and (inside == 1).sum() == inside.size - 1
+    assert (desk.folded.instances[1, 3:6, 3:10][inside == 1] == 5).all()  # type: ignore[index]
+    desk.undo(done)
+    assert desk.folds.get(desk.image).classes[1, 3, 3] == 0
+
+
 def test_a_deleted_object_is_unlabelled_and_on_a_complete_slice_background(desk: Desk) -> None:
     desk.store.add_label(NewLabel(SliceRef(desk.image, 0, 2), None, "k", "ann"))
     desk.folds.forget(desk.image)
@@ -117,7 +148,8 @@ def test_every_object_without_a_number_gets_one(desk: Desk) -> None:
         ("merge", [A, (0, 3, 3)], {}, "select another"),
         ("split", [A], {"line": (0.0, 12.0, 11.0, 12.0)}, "does not cross"),
         ("split", [A], {"line": (3.0, 3.0, 3.0, 3.0)}, "no length"),
-        ("split", [A], {}, "no line"),
+        ("split", [A], {}, "no neck"),
+        ("holes", [A], {}, "no holes"),
         ("delete", [(0, 0, 0)], {}, "no longer there"),
         ("delete", [(0, 99, 0)], {}, "outside"),
         ("delete", [], {}, "no object is selected"),

@@ -3,6 +3,7 @@
 export const ACTS = {
   merge: "merged",
   split: "split",
+  holes: "filled",
   delete: "deleted",
   class: "reclassed",
   number: "numbered",

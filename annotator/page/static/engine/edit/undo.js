@@ -16,6 +16,7 @@ const WORDS = {
   deleted: "the deleting of objects",
   reclassed: "the new class of objects",
   numbered: "the numbering of objects",
+  filled: "the filling of holes",
 };
 const ASK = { undo: "Ctrl+Alt+Z", redo: "Ctrl+Alt+Y" };
 const DONE = { undo: "Undone", redo: "Redone" };

@@ -109,8 +109,9 @@ export class ObjectTool {
 
   key(name) {
     const { count, enter } = this.summary;
-    const ours = (name === "Enter" && enter) || (name === "Delete" && count > 0);
-    if (ours) name === "Enter" ? this.apply() : this.remove();
+    const acts = { Enter: enter, Delete: "delete", G: "holes", S: count === 1 && "split" };
+    const ours = count > 0 && acts[name];
+    if (ours) this.change(ours);
     return Boolean(ours); // also where it is refused: Delete must not clear the slice then
   }
 
@@ -171,28 +172,18 @@ export class ObjectTool {
     return part !== null && sameSlice(part.ref, this.kit.planes.active.ref);
   }
 
-  /** Merge what is selected, or give it the current class. */
-  apply() {
-    const { enter } = this.summary;
-    return enter ? this.#change(enter, { value: this.kit.settings.classId }) : false;
-  }
-
-  /** Take the labels of what is selected away. */
-  remove() {
-    return this.#change("delete", {});
-  }
-
   /** A number for every object of the current class that has none. */
   number() {
     const { classId } = this.kit.settings;
     return this.kit.objectActs.change("number", { value: classId, classes: [classId] });
   }
 
-  #change(what, rest) {
+  /** Do something to what is selected: merge, class (the current one), split, holes, delete. */
+  change(what) {
     const at = this.selected.map((one) => one.at);
     const classes = this.selected.map(({ classId }) => classId);
-    const value = what === "class" ? rest.value : null;
-    if (!this.kit.objectActs.change(what, { ...rest, at, classes, value })) return false;
+    const value = what === "class" ? this.kit.settings.classId : null;
+    if (!this.kit.objectActs.change(what, { at, classes, value })) return false;
     this.selected = [];
     this.#tell(this.kit.planes.active);
     return true;
@@ -210,7 +201,7 @@ export class ObjectTool {
       else acceptance.acceptPart(part);
     } else if (this.away) {
       this.selected = [part];
-      this.remove();
+      this.change("delete");
     } else this.#toggle(view, part);
   }
 

@@ -13,8 +13,10 @@ export function objectsbar(focusCanvas) {
   const hint = element("p.sw-guide-hint", { role: "status" });
   const find = button("Find objects", "Shift+F", () => actions.findObjects());
   const number = button("Number all", "", () => tool().number());
-  const apply = button("", "Enter", () => tool().apply());
-  const remove = button("Delete", "Del", () => tool().remove());
+  const apply = button("", "Enter", () => tool().change(tool().summary.enter));
+  const remove = button("Delete", "Del", () => tool().change("delete"));
+  const split = button("Split", "Shift+S", () => tool().change("split"));
+  const fill = button("Fill holes", "Shift+G", () => tool().change("holes"));
   const clear = button("Clear", "Esc", () => tool().cancel());
   const limits = limitSliders(focusCanvas);
   const next = button("Next", "Tab", () => tool().next());
@@ -30,6 +32,8 @@ export function objectsbar(focusCanvas) {
     find,
     number,
     clear,
+    split,
+    fill,
     remove,
     apply,
     next,
@@ -52,7 +56,8 @@ export function objectsbar(focusCanvas) {
     find.disabled = state.proposal.finding !== null;
     setText(find.firstChild, findText(state.proposal.finding));
     reject.hidden = accept.hidden = !judged || count > 0;
-    remove.hidden = clear.hidden = !count;
+    remove.hidden = fill.hidden = clear.hidden = !count;
+    split.hidden = count !== 1;
     apply.hidden = !enter;
     setText(apply.firstChild, enter === "class" ? `Make it ${nameOf(state.classId)}` : "Merge");
     setText(hint, count ? selectedText(held) : judged ? judgedText(judged) : shownText(held.shown));
@@ -148,7 +153,7 @@ function selectedText({ count, one }) {
   const number = one.object ? ` #${one.object}` : "";
   const where = session.image?.kind === "volume" ? " on this slice" : "";
   const much = `${pixels.toLocaleString("en")} ${pixels === 1 ? "pixel" : "pixels"}${where}`;
-  return `${nameOf(one.classId)}${number}, ${much}. Drag a line across it to split it.`;
+  return `${nameOf(one.classId)}${number}, ${much}. Drag a line across it to split it there.`;
 }
 
 function nameOf(id) {
