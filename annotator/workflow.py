@@ -238,7 +238,8 @@ class Workflow:
             self.background.notify()
 
     def edit_classes(self, user: str, change: Message) -> ClassesEdited:
-        """Add, rename, recolor, code, remove, merge or delete a class; the new list. Raises ValueError, LookupError."""
+        """Add, rename, recolor, code, count, remove, merge or delete a class; the new list. Raises ValueError and
+        LookupError."""
         edited = self._class_edits.edit(user, change)
         self.imported(set(edited.images))
         return edited

@@ -23,7 +23,7 @@ class ClassRows:
         self._db = db
 
     def all(self) -> list[ClassRow]:
-        sql = "select id, name, color, since, made, code from classes where not removed order by id"
+        sql = "select id, name, color, since, made, code, objects from classes where not removed order by id"
         return [_class(row) for row in self._db.rows(sql)]
 
     def get(self, class_id: int) -> ClassRow:
@@ -41,8 +41,8 @@ class ClassRows:
         """When this number got the class that has it, gone or not; compare it, it is no time."""
         return self._db.number("select coalesce(max(made), 0) from classes where id = ?", [class_id])
 
-    def add(self, name: str, color: str | None = None) -> ClassRow:
-        """A new class, or the removed one of that name again. Raises ValueError where the name is taken."""
+    def add(self, name: str, color: str | None = None, *, objects: bool = False) -> ClassRow:
+        """A new class, or the removed one of that name again, as it was. Raises ValueError where the name is taken."""
         name = clean_name(name)
         with self._db.transaction() as tables:
             old = next(tables.query("select * from classes where name = ?", [name]), None)
@@ -59,6 +59,7 @@ class ClassRows:
             color = color or PALETTE[(class_id - 1) % len(PALETTE)]
             code = old["code"] if old else ""  # not that of who had the number
             row = {"id": class_id, "name": name, "color": color, "since": since, "made": made, "code": code}
+            row["objects"] = old["objects"] if old else int(objects)
             tables.table("classes").upsert({**row, "removed": 0}, pk="id")
         return _class(row)
 
@@ -82,6 +83,12 @@ class ClassRows:
         code = ClassCode.parse(text, self.get(class_id).name)
         with self._db.transaction() as tables:
             tables.table("classes").update(class_id, {"code": str(code or "")})
+
+    def set_objects(self, class_id: int, on: bool) -> None:
+        """Whether what is labelled from now on gets numbers; what is labelled stays as it is."""
+        self.get(class_id)
+        with self._db.transaction() as tables:
+            tables.table("classes").update(class_id, {"objects": int(on)})
 
     def remove(self, class_id: int) -> None:
         """Off the list."""
@@ -135,7 +142,8 @@ class ClassRows:
 
 
 def _class(row: dict[str, Any]) -> ClassRow:
-    return ClassRow(**{**row, "code": ClassCode.parse(row["code"], row["name"])})
+    told = {"code": ClassCode.parse(row["code"], row["name"]), "objects": bool(row["objects"])}
+    return ClassRow(**{**row, **told})
 
 
 def _now(row: dict[str, Any], relabels: list[Any]) -> int:

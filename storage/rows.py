@@ -107,6 +107,7 @@ class ClassRow:
     since: int = 0  # events up to here meant another class of this number
     made: int = 0  # grows with every class that gets a number
     code: ClassCode | None = None
+    objects: bool = False  # each of its objects gets a number; else it is an area
 
 
 @dataclass(frozen=True)

@@ -355,3 +355,9 @@ def m018_channels(db: Database) -> None:
 def m019_class_codes(db: Database) -> None:
     """What a class is in a coding scheme, as "SCT 10200004 Liver"; "" where nobody said it."""
     db.execute("alter table classes add column code text not null default ''")
+
+
+@migration()
+def m020_object_classes(db: Database) -> None:
+    """Whether a class is one of objects, each with a number of its own, or of areas."""
+    db.execute("alter table classes add column objects integer not null default 0")

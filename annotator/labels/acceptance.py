@@ -81,6 +81,14 @@ class Acceptance:
         return self.prediction.objects() if as_seen else None
 
     @property
+    def of_classes(self) -> frozenset[int] | None:
+        """Whose objects get numbers; None: of all classes."""
+        number = self.message.number
+        if isinstance(number, tuple):
+            return frozenset(number)
+        return None if number else frozenset()
+
+    @property
     def is_carried(self) -> bool:
         """Whether what is proposed goes on from numbered labels."""
         return self.prediction.kind == "propagated" and self.prediction.objects_path is not None
@@ -104,7 +112,12 @@ class Acceptance:
         def proposed_at(index: int, box: Box) -> NDArray[np.uint16] | None:
             if objects is None:
                 return None
-            return np.asarray(plane(objects, axis, index)[box.r0 : box.r1, box.c0 : box.c1])
+            here = np.s_[box.r0 : box.r1, box.c0 : box.c1]
+            numbers = np.asarray(plane(objects, axis, index)[here])
+            if self.of_classes is None or self.is_carried:
+                return numbers
+            classes = plane(self.prediction.classes(), axis, index)[here]
+            return np.where(np.isin(classes, list(self.of_classes)), numbers, np.uint16(0))
 
         def stays(number: int) -> bool:
             """No other object on the image was given this number since."""
@@ -113,7 +126,7 @@ class Acceptance:
             there = None if folded.instances is None else folded.instances == number
             return there is None or not there.any() or bool((objects[there] == number).any())
 
-        sources = NumberSources(free, numbers_at, proposed_at, stays, all=self.message.number)
+        sources = NumberSources(free, numbers_at, proposed_at, stays, self.of_classes)
         return number_patches(patches, (spacing[axis], *across), sources)
 
     def labels(self, user: str, patches: list[SlicePatch]) -> list[NewLabel]:

@@ -43,11 +43,13 @@ class ClassEdits:
         if op in ("merge", "delete"):
             return self._relabel(user, change["id"], change["into"] if op == "merge" else UNLABELLED)
         if op == "add":
-            rows.add(change["name"], change.get("color"))
+            rows.add(change["name"], change.get("color"), objects=bool(change.get("objects")))
         elif op == "rename":
             rows.rename(change["id"], change["name"])
         elif op == "code":
             rows.set_code(change["id"], change["code"])
+        elif op == "objects":
+            rows.set_objects(change["id"], change["objects"])
         elif op == "recolor":
             rows.recolor(change["id"], change["color"])
         else:
@@ -71,6 +73,13 @@ class ClassEdits:
 
 def class_list(store: Store) -> list[Message]:
     return [
-        {"id": c.id, "name": c.name, "color": c.color, "made": c.made, "code": str(c.code or "")}
+        {
+            "id": c.id,
+            "name": c.name,
+            "color": c.color,
+            "made": c.made,
+            "code": str(c.code or ""),
+            "objects": c.objects,
+        }
         for c in store.classes()
     ]

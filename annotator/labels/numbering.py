@@ -28,7 +28,7 @@ class NumberSources:
     beside: Beside  # (index, box, classes): (h, w) what the same classes have on that slice, or None
     proposed: Proposed = lambda index, box: None  # (h, w) objects as the producer told them apart, or None
     stays: Callable[[int], bool] = lambda number: False  # whether a proposed object is called so already
-    all: bool = True  # False: what the producer gave no number gets none
+    of_classes: frozenset[int] | None = None  # whose objects get numbers, beside those with one; None: of all
 
 
 def number_patches(
@@ -73,9 +73,10 @@ def _told_apart(
     found, ranks = np.unique(np.append(0, own), return_inverse=True)
     numbers = np.asarray(ranks[1:].reshape(own.shape), np.uint32)
     called = {NEW - 1 + rank: int(code) // 256 for rank, code in enumerate(found) if rank}
-    if not sources.all:
-        return np.where(numbers > 0, numbers + np.uint32(NEW - 1), np.uint32(0)), called
-    rest = np.where(numbers > 0, np.uint8(UNLABELLED), classes)
+    done = numbers > 0
+    if sources.of_classes is not None:
+        done |= ~np.isin(classes, list(sources.of_classes))
+    rest = np.where(done, np.uint8(UNLABELLED), classes)
     cut = number_objects(rest, spacing, NEW + len(found) - 1)
     return np.where(numbers > 0, numbers + np.uint32(NEW - 1), cut).astype(np.uint32), called
 

@@ -20,6 +20,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 ImageId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ClassNumber = Annotated[int, Field(ge=1, le=MAX_CLASS)]
 Seconds = Annotated[float, Field(ge=0, lt=86400, allow_inf_nan=False)]  # that a person worked
 Point = tuple[Number, Number]  # row, column
 Points = Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS)]
@@ -162,7 +163,7 @@ class AcceptMessage(IncomingMessage):
     min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
     producer: Annotated[str, Field(max_length=200)] | None = None
     prediction: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
-    number: bool = False
+    number: bool | Annotated[tuple[ClassNumber, ...], Field(max_length=MAX_CLASS)] = False
     box: PixelBox | None = None
     seconds: Seconds = 0.0
 

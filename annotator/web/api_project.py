@@ -21,6 +21,7 @@ NEEDED = {
     "rename": ["id", "name"],
     "recolor": ["id", "color"],
     "code": ["id", "code"],
+    "objects": ["id", "objects"],
     "remove": ["id"],
     "merge": ["id", "into"],
     "delete": ["id"],
@@ -28,13 +29,14 @@ NEEDED = {
 
 
 class ClassBody(RequestBody):
-    op: Literal["add", "rename", "recolor", "code", "remove", "merge", "delete"]
+    op: Literal["add", "rename", "recolor", "code", "objects", "remove", "merge", "delete"]
     id: ClassId | None = None
     into: ClassId | None = None
     key: ClientId | None = None  # of this change: sent again, it gets the same answer
     name: Name | None = None
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
     code: Annotated[str, Field(max_length=120)] | None = None  # "" takes it away
+    objects: bool | None = None  # of a new class false
 
 
 class ModelBody(RequestBody):

@@ -166,3 +166,34 @@ def test_an_edit_sent_twice_is_done_once_and_tabs_on_the_image_read_anew(workflo
         assert first.status_code == 200 and [c["name"] for c in first.json()] == ["two"]
         assert client.post("/api/classes", json=merge).json() == first.json()
         assert client.post("/api/classes", json={**merge, "key": "k2"}).status_code == 404
+
+
+def test_a_class_is_objects_or_an_area_from_its_making_on_and_may_change(workflow: Workflow):
+    said = workflow.edit_classes("ann", {"op": "add", "name": "cell", "objects": True}).classes
+    assert [one["objects"] for one in said] == [False, False, True]
+    cell = said[-1]["id"]
+    workflow.edit_classes("ann", {"op": "remove", "id": cell})
+    assert workflow.edit_classes("ann", {"op": "add", "name": "cell"}).classes[-1]["objects"], "as it was"
+    said = workflow.edit_classes("ann", {"op": "objects", "id": 1, "objects": True}).classes
+    assert [one["objects"] for one in said] == [True, False, True]
+    with pytest.raises(LookupError):
+        workflow.edit_classes("ann", {"op": "objects", "id": 99, "objects": True})
+
+
+def test_of_a_proposal_the_objects_of_counted_classes_alone_get_numbers(workflow: Workflow):
+    classes = np.zeros(workflow.store.image(1).shape, np.uint8)
+    classes[4, 2:6, 2:6], classes[4, 2:6, 10:14], classes[4, 9:12, 2:6] = 1, 1, 2
+    objects = np.zeros(classes.shape, np.uint16)
+    objects[classes > 0] = 40  # as a producer told all three apart
+    objects[4, 2:6, 10:14], objects[4, 9:12] = 41, 0
+    sure = np.full(classes.shape, 255, np.uint8)
+    workflow.store.predictions.add(NewPrediction(1, "x", "predicted", 1, classes, sure, objects=objects))
+    about = {"t": "accept", "id": "a", "image": 1, "axis": 0, "lo": 4, "hi": 5, "number": (1,)}
+    workflow.commit("ann", AcceptMessage.model_validate(about), b"")
+    numbers = workflow.instances(1, 4, 5)[0][0]
+    assert sorted(np.unique(numbers[classes[4] == 1]).tolist()) == [1, 2]
+    assert not numbers[classes[4] == 2].any()
+    undo(workflow, "a")
+    workflow.commit("ann", AcceptMessage.model_validate({**about, "id": "b", "number": (2,)}), b"")
+    numbers = workflow.instances(1, 4, 5)[0][0]
+    assert numbers[classes[4] == 2].all() and not numbers[classes[4] == 1].any()

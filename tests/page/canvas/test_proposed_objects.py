@@ -78,3 +78,24 @@ def test_all_at_once_are_numbered_as_they_were_told_apart(page: Page) -> None:
     until(lambda: page.evaluate(READ, ALONE)[0] == 1)
     numbers = [page.evaluate(READ, place)[1] for place in (LEFT, RIGHT, ALONE)]
     assert 0 not in numbers and len(set(numbers)) == 3
+
+
+def test_a_class_of_objects_is_numbered_by_itself_and_an_area_is_not(page: Page) -> None:
+    page.keyboard.press("Control+z")
+    until(lambda: page.evaluate(READ, LEFT)[0] == 255)
+    page.get_by_label("Number every object").uncheck()
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    page.keyboard.press("Shift+Q")
+    page.mouse.click(*at(page, LEFT))
+    until(lambda: page.evaluate(READ, LEFT) == [1, 0])
+
+    page.get_by_role("button", name="cell is objects").click()
+    wait_state(page, "state.classes.some(c => c.name === 'cell' && c.objects)")
+    page.mouse.click(*at(page, RIGHT))
+    until(lambda: page.evaluate(READ, RIGHT)[0] == 1 and page.evaluate(READ, RIGHT)[1] > 0)
+
+    page.get_by_role("button", name="Add a class").click()
+    page.keyboard.type("spot")
+    page.get_by_role("button", name="New class is objects").click()
+    page.keyboard.press("Enter")
+    wait_state(page, "state.classes.some(c => c.name === 'spot' && c.objects)")

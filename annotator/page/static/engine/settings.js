@@ -23,6 +23,16 @@ export function newSettings() {
   };
 }
 
+/** Does every object of a class get a number? */
+export function numbersObjects({ instances, classes }, classId) {
+  return instances || Boolean(classes.get(classId)?.objects);
+}
+
+/** Do the objects of any class? */
+export function numbersAny({ instances, classes }) {
+  return instances || [...classes.values()].some(({ objects }) => objects);
+}
+
 export function colorOf({ classes }, classId) {
   return classes.get(classId)?.color ?? PLAIN;
 }

@@ -1,4 +1,4 @@
-/** The class list of the Label panel: choose, add, rename, recolour, code, hide, lock, remove. */
+/** The class list of the Label panel: choose, add, rename, recolour, code, count, hide, lock, remove. */
 
 import { session } from "../state/session.js";
 import { element, icon, iconButton } from "../ui/dom.js";
@@ -89,6 +89,7 @@ function classRow(one) {
     swatch(one),
     name,
     ...controls,
+    ...(fixed ? [] : [objectsButton(one)]),
     flagButton(one, "hidden"),
     flagButton(one, "locked"),
   );
@@ -126,6 +127,26 @@ function flagButton(one, flag) {
       : on
         ? "Unlock this class"
         : "Lock this class: no tool changes it";
+  return button;
+}
+
+/** Objects, each with a number of its own, or an area: for what is labelled from now on. */
+function objectsButton(one) {
+  return kindButton(`${one.name} is objects`, one.objects, (objects) =>
+    session.editClasses({ op: "objects", id: one.id, objects }),
+  );
+}
+
+function kindButton(label, on, take) {
+  const button = iconButton("objects", label, {
+    "aria-pressed": String(on),
+    dataset: { control: "objects" },
+    onpointerdown: (event) => event.preventDefault(), // a name that is typed keeps the keyboard
+    onclick: () => take(!on),
+  });
+  button.title = on
+    ? "Objects: each gets a number of its own; click to make it an area"
+    : "An area; click to give every object a number of its own";
   return button;
 }
 
@@ -169,12 +190,21 @@ function startCoding(row, one) {
 function startAdding(list) {
   const row = element("li.sw-class");
   list.append(row);
-  nameInput(row, "", addClass, { giveUp: () => row.remove() });
+  let objects = false;
+  nameInput(row, "", (name) => addClass(name, objects), { giveUp: () => row.remove() });
+  const choose = () => {
+    const button = kindButton("New class is objects", objects, (on) => {
+      objects = on;
+      button.replaceWith(choose());
+    });
+    return button;
+  };
+  row.append(choose());
 }
 
 /** A new class is what the person wants to label next. */
-async function addClass(name) {
-  if (await session.editClasses({ op: "add", name }))
+async function addClass(name, objects) {
+  if (await session.editClasses({ op: "add", name, objects }))
     session.app?.setClass(session.classes.at(-1).id);
 }
 

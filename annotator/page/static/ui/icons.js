@@ -50,6 +50,7 @@ export const ICONS = {
   unlock:
     '<rect x="5.5" y="10.5" width="13" height="9.5" rx="1.8"/>' +
     '<path d="M8.5 10.500V7a3.5 3.5 0 0 1 6.8-1"/>',
+  objects: '<circle cx="8" cy="8.500" r="4.500"/><circle cx="16.500" cy="15.500" r="4.500"/>',
   tag: '<path d="M4 4.500h7.500L20 13l-7 7-8.500-8.500z"/><circle cx="8.2" cy="8.7" r="1.200"/>',
   pencil: '<path d="m4.5 19.5 1-4.500L16 4.500l3.5 3.500L9 18.500z"/>',
   trash: '<path d="M4.5 7h15M9.5 7V4.500h5V7M6.5 7l.8 12.500h9.400L17.5 7M10.2 11v5M13.8 11v5"/>',

@@ -117,7 +117,9 @@ export class Acceptance {
     const id = this.link.newId();
     const { id: image, name } = this.state.image;
     const index = Math.min(hi - 1, Math.max(lo, this.state.cursor[axis]));
-    const { minConfidence, instances: number } = this.settings;
+    const { minConfidence, instances, classes } = this.settings;
+    const counted = [...classes.values()].filter(({ objects }) => objects).map((one) => one.id);
+    const number = instances || counted;
     const place = { image, axis, lo, hi };
     const what = { min_confidence: minConfidence, producer: shown?.producer, prediction, number };
     const { r0, c0, r1, c1 } = part?.box ?? {};

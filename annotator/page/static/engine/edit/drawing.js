@@ -1,5 +1,7 @@
 // What every drawing tool asks first: may I, and to which object does the shape belong?
 
+import { numbersObjects } from "../settings.js";
+
 /** May this slice be drawn on now? Says why where it may not. */
 export function mayDraw({ settings, notices }, view) {
   if (!view.editable) notices.say("info", "This slice is still loading; try again in a moment.");
@@ -19,7 +21,7 @@ export function hasClass({ settings, notices }) {
 
 /** The object that a shape begun here belongs to: 0 none, -1 a new one, n the one already there. */
 export function instanceAt(settings, view, { row, col }) {
-  if (!settings.instances) return 0;
+  if (!numbersObjects(settings, settings.classId)) return 0;
   const at = Math.round(row) * view.size.cols + Math.round(col);
   return view.labels[at] === settings.classId && view.objects?.[at] ? view.objects[at] : -1;
 }
@@ -27,5 +29,5 @@ export function instanceAt(settings, view, { row, col }) {
 /** The object of the current class to the left of a pixel that it encloses. */
 export function instanceBeside(settings, view, at) {
   while (at > 0 && view.labels[at] !== settings.classId) at -= 1;
-  return settings.instances ? (view.objects?.[at] ?? 0) : 0;
+  return numbersObjects(settings, settings.classId) ? (view.objects?.[at] ?? 0) : 0;
 }

@@ -2,6 +2,7 @@
 // dropped.
 
 import { bytesOf, packBits } from "../codec.js";
+import { numbersObjects } from "../settings.js";
 import { hasClass } from "./drawing.js";
 import { pointedPart, proposedUnder } from "./pointed_part.js";
 import { decodeMask, handedMask, newPromptSet, patchOf, question } from "./prompt_set.js";
@@ -228,7 +229,11 @@ export class PromptStore {
       this.notices.changed();
       return true;
     }
-    const instance = set.refine ? set.refine.object : this.settings.instances ? -1 : 0;
+    const instance = set.refine
+      ? set.refine.object
+      : numbersObjects(this.settings, classId)
+        ? -1
+        : 0;
     const place = { axis: set.axis, index: set.index };
     const { model, chosen, refine } = set;
     const mends = refine?.mends && { mends: { producer: this.proposals.shown?.producer } };

@@ -1,7 +1,7 @@
 // Label borders of the slice in a view, made when asked for and kept until something changes.
 
 import { ERASED } from "../codec.js";
-import { colorOf } from "../settings.js";
+import { colorOf, numbersAny } from "../settings.js";
 import { borders, onScreen } from "./outline.js";
 
 const HIDDEN = -1;
@@ -42,13 +42,13 @@ export class SliceBorders {
 
   #make() {
     const { labels, objects, size, settings } = this.view;
-    const { classes, instances } = settings;
+    const { classes } = settings;
     const shown = Int16Array.from({ length: 256 }, (_, id) =>
       id > 0 && id < ERASED && !classes.get(id)?.hidden ? id : HIDDEN,
     );
     this.paths = borders(size, {
       labels,
-      objects: instances ? objects : null,
+      objects: numbersAny(settings) ? objects : null,
       shown,
       step: this.step,
       box: this.box,

@@ -1,6 +1,6 @@
 // Lines and signs over a slice: borders, crosshair, marks, scale bar, prompts, the tool in hand.
 
-import { colorOf } from "../settings.js";
+import { colorOf, numbersAny } from "../settings.js";
 import { borders, onScreen } from "./outline.js";
 
 const POSITIVE = "#22c55e";
@@ -16,8 +16,8 @@ export function drawOverlay(view, pen) {
   pen.clearRect(0, 0, camera.width, camera.height);
   view.tag.showZoom(camera.zoom / camera.dpr);
   if (!view.pixels) return drawWaiting(view, pen);
-  const { style, visible, instances } = settings;
-  const split = instances && view.state.labels.hasObjects;
+  const { style, visible } = settings;
+  const split = numbersAny(settings) && view.state.labels.hasObjects;
   if (visible && (style !== "fill" || split)) view.borders.draw(pen, 1.75 * camera.dpr);
   drawCrosshair(view, pen);
   drawMended(view, pen);
