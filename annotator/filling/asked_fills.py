@@ -1,5 +1,6 @@
 """Fills that somebody waits for and nobody keeps: what another tool asks about a volume, in a process of its own."""
 
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from annotator.prompting.selection import prompt_choice
 from learners.propagate.contract import LabelledSlice
 from learners.propagate.fused import TRUST
 from learners.propagate.process import FillSpec, PriorFiles, ProcessFiller
-from storage.arrays import open_npy, write_npy
+from storage.arrays import open_npy
 from storage.store import Store
 
 SECONDS = 20.0  # a person waits: the best so far is better than all of it later
@@ -72,10 +74,10 @@ class AskedFills:
 
     def _spec(self, propagator: str, asked: FillQuestion, stem: Path) -> FillSpec:
         known = stem.with_name(f"{stem.name}.known.npy")
-        write_npy(known, asked.known)
+        np.save(known, asked.known)  # gone with the answer: nobody waits until the disk has it
         priors = () if asked.before is None else (_prior(stem, asked.before),)
         return FillSpec(
-            image_id=0,
+            image_id=-crc32(os.fsencode(asked.pixels)),  # what is remembered of one volume is no other's
             propagator=propagator,
             pixels=asked.pixels,
             known=known,
@@ -92,6 +94,6 @@ class AskedFills:
 
 def _prior(stem: Path, before: NDArray[np.uint8]) -> PriorFiles:
     paths = [stem.with_name(f"{stem.name}.{name}.npy") for name in ("before", "sure", "to", "sure_to")]
-    write_npy(paths[0], before)
-    write_npy(paths[1], np.full(before.shape, SURE, np.uint8))
+    np.save(paths[0], before)
+    np.save(paths[1], np.full(before.shape, SURE, np.uint8))
     return PriorFiles(paths[0], paths[1], TRUST, paths[2], paths[3])
