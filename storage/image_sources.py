@@ -5,16 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
 from sqlite_utils import Database as Tables
 
 from storage.bin import free_name
-from storage.channels.named import Channel, values_digest
+from storage.channels.named import Channel
 from storage.channels.rows import told
 from storage.database import Database
 from storage.events.current_act import current_act
 from storage.scan import Scan
 
+NEWER = "n"  # before digests that hold those of the pixels; those of older versions read the pixels anew
 HEADER = ("spacing_mm", "marks", "geometry")  # facts of an image that its file's header told
 
 
@@ -129,21 +129,34 @@ def insert_channels(tables: Tables, image_id: int, uids: Sequence[str], channels
 
 
 def digest_of(scan: Scan) -> str:
-    """A fingerprint of where an image came from, its name and its pixels."""
-    digest = hashlib.blake2b(f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode(), digest_size=16)
+    """A fingerprint of where an image came from, its name and its pixels, which are looked at once."""
+    text = f"{scan.source}\0{scan.name}\0{scan.pixels_digest}"
+    return NEWER + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def find_image(db: Database, scan: Scan) -> int | None:
+    """The image in sight with this source, name and these pixels."""
+    sql = "select id from images where digest = ? and bin is null"
+    found: int | None = db.value(sql, [digest_of(scan)])
+    if found is None and _is_older(db, scan):
+        found = db.value(sql, [_older_digest(scan)])
+    return found
+
+
+def _is_older(db: Database, scan: Scan) -> bool:
+    """Whether an older version noted an image of this source and size."""
+    size = "z = ? and y = ? and x = ?"
+    sql = f"select 1 from images where source = ? and {size} and digest not like '{NEWER}%' and bin is null"
+    return db.value(sql, [scan.source, *scan.shape]) is not None
+
+
+def _older_digest(scan: Scan) -> str:
+    text = f"{scan.source}\0{scan.name}\0{scan.pixels.shape}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     for part in scan.pixels:
         digest.update(part.tobytes())
     digest.update(told((channel.name, channel.digest) for channel in scan.named))
     return digest.hexdigest()
-
-
-def pixels_digest(pixels: NDArray[Any], named: Sequence[Channel] = ()) -> str:
-    """A fingerprint of (Z, Y, X[, 3]) and of channels alone, whatever file they came from."""
-    alone = values_digest(pixels)
-    if not named:
-        return alone
-    text = alone.encode() + told((channel.name, channel.digest) for channel in named)
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _image_row(scan: Scan) -> dict[str, Any]:
@@ -157,5 +170,5 @@ def _image_row(scan: Scan) -> dict[str, Any]:
         "presets": scan.presets,
     }
     row = {"z": z, "y": y, "x": x, "channels": scan.channels, "dtype": str(scan.pixels.dtype)}
-    row["pixels"] = pixels_digest(scan.pixels, scan.named)
+    row["pixels"] = scan.pixels_digest
     return {**row, "facts": json.dumps(facts), "modality": scan.modality, "source": scan.source}

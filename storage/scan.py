@@ -1,14 +1,18 @@
 """One picture or volume as a reader found it, already in display order: from `storage.formats` to the store."""
 
+import hashlib
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.channels.named import MAX_CHANNELS, Channel, are_colours
+from storage.channels.named import MAX_CHANNELS, Channel, are_colours, values_digest
+from storage.channels.rows import told
 
 PIXEL_TYPES = ("uint8", "int16", "uint16", "int32", "float32")  # colour is always uint8
 MAX_VOXELS = 2**31
@@ -68,6 +72,19 @@ class Scan:
     @property
     def channels(self) -> int:
         return 3 if self.pixels.ndim == 4 else 1
+
+    @cached_property
+    def pixels_digest(self) -> str:
+        return pixels_digest(self.pixels, [(channel.name, channel.digest) for channel in self.named])
+
+
+def pixels_digest(pixels: NDArray[Any], named: Collection[tuple[str, str]] = ()) -> str:
+    """A fingerprint of (Z, Y, X[, 3]) and of channels alone, whatever file they came from; a large scan takes seconds.
+    `named`: name and digest of each channel."""
+    alone = values_digest(pixels)
+    if not named:
+        return alone
+    return hashlib.blake2b(alone.encode() + told(named), digest_size=16).hexdigest()
 
 
 def value_range(pixels: NDArray[Any]) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from storage.events.history import History
 from storage.events.relabels import Pairs, classes_now, pairs_after, prompts_now, relabels_of
 from storage.events.revoking import CLEARED, events_of, insert_revokes, revokers_of, sent_before
 from storage.events.tool_notes import ToolNotes
-from storage.image_sources import ImageSources, digest_of, insert_channels, insert_image
+from storage.image_sources import ImageSources, digest_of, find_image, insert_channels, insert_image
 from storage.image_states import ImageStates
 from storage.judging import Judging
 from storage.lock import DIRECTORIES, ProjectLock, check_there, check_whole, sweep
@@ -115,10 +115,9 @@ class Store:
 
     def add_image(self, scan: Scan) -> int:
         """Pixels first, then the row; the id. Raises StorageFull, or ValueError where it is there already."""
-        digest = digest_of(scan)
-        if known := self.find_image(scan, digest):
+        if known := self.find_image(scan):
             raise ValueError(f"{scan.name} is in the project already, as image {known}")
-        return self.add_images({digest: scan})[0]
+        return self.add_images({digest_of(scan): scan})[0]
 
     def add_images(self, scans: Mapping[str, Scan]) -> list[int]:
         """As `add_image`, of images by their digests that are not there: all or none, and one wait for the disk."""
@@ -142,11 +141,9 @@ class Store:
                 insert_channels(tables, image_id, named[digest], scan.named)
         return ids
 
-    def find_image(self, scan: Scan, digest: str | None = None) -> int | None:
+    def find_image(self, scan: Scan) -> int | None:
         """The id of the image with this source, name and these pixels, if it was imported before."""
-        sql = "select id from images where digest = ? and bin is null"
-        found: int | None = self._db.value(sql, [digest or digest_of(scan)])
-        return found
+        return find_image(self._db, scan)
 
     def images(self, offset: int = 0, limit: int = 100, search: str = "") -> tuple[int, list[ImageRow]]:
         """How many images match, and a page of them in the order in which they came."""

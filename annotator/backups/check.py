@@ -21,6 +21,7 @@ from storage.channels.rows import NAMED, ChannelRow, rows_of, told
 from storage.database import Database
 from storage.lock import DIRECTORIES, check_there
 from storage.safety.contents import DATABASE
+from storage.scan import pixels_digest
 
 
 @dataclass
@@ -170,7 +171,7 @@ def _old_names(database: Database) -> dict[int, list[str]]:
 
 
 def _image_fault(path: Path, row: dict[str, Any], names: Collection[str]) -> str:
-    """What is wrong with the pixels, "" where nothing is. Their digest knows the name under which they came."""
+    """What is wrong with the pixels, "" where nothing is. An older digest knows the name under which they came."""
     if not path.is_file():
         return "missing"
     try:
@@ -180,6 +181,8 @@ def _image_fault(path: Path, row: dict[str, Any], names: Collection[str]) -> str
     shape = (row["z"], row["y"], row["x"], *([row["channels"]] if row["channels"] > 1 else []))
     if pixels.shape != shape or str(pixels.dtype) != row["dtype"]:
         return "of another size or type"
+    if noted := row.get("pixels"):
+        return "" if noted == pixels_digest(pixels, _channels_of(row)) else "changed"
     return "" if row["digest"] in _digests(pixels, row, names) else "changed"
 
 
@@ -196,12 +199,15 @@ def _channel_fault(path: Path, row: dict[str, Any], channel: ChannelRow) -> str:
     return "" if values_digest(values) == channel.digest else "changed"
 
 
+def _channels_of(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(channel.name, channel.digest) for channel in rows_of(row["named"], Path())]
+
+
 def _digests(pixels: NDArray[Any], row: dict[str, Any], names: Collection[str]) -> set[str]:
-    """As `storage.image_sources.digest_of` makes them, for each of the names."""
+    """As older versions made them, for each of the names."""
     starts = [f"{row['source']}\0{name}\0{pixels.shape}".encode() for name in names]
     digests = [hashlib.blake2b(text, digest_size=16) for text in starts]
-    named = [(channel.name, channel.digest) for channel in rows_of(row["named"], Path())]
-    for data in (*(part.tobytes() for part in pixels), told(named)):
+    for data in (*(part.tobytes() for part in pixels), told(_channels_of(row))):
         for digest in digests:
             digest.update(data)
     return {digest.hexdigest() for digest in digests}

@@ -9,6 +9,7 @@ from storage.formats import Grid, grid_of_image
 from storage.rows import ImageRow
 from storage.scan import Scan
 
+TURNED = "its header turns it another way now; delete the image and import it again"
 CLOSE = 1e-5  # relative: headers are float32
 
 
@@ -17,6 +18,8 @@ def difference(image: ImageRow, now: Grid) -> str:
     before = grid_of_image(image.geometry, image.shape, image.spacing_mm)
     if before.shape != now.shape or _same(before, now):
         return ""
+    if before.display_shape != now.display_shape:
+        return TURNED
     if not _close(before.spacing_mm, now.spacing_mm):
         return f"its header says {_mm(now.spacing_mm)} now, and the project has {_mm(before.spacing_mm)}"
     return "its header places it elsewhere in space now"

@@ -12,9 +12,8 @@ from typing import Literal
 
 from annotator.exchange.matching import bare_name, path_parts
 from storage.arrays import TornFile, open_npy
-from storage.image_sources import pixels_digest
 from storage.rows import ImageRow
-from storage.scan import Scan
+from storage.scan import Scan, pixels_digest
 
 CopyChoice = Literal["", "same", "both"]  # "": as proposed
 Size = tuple[tuple[int, int, int], int, str, tuple[float, float]]
@@ -35,7 +34,7 @@ class PixelFacts:
     @classmethod
     def of(cls, scan: Scan) -> "PixelFacts":
         size = (scan.shape, scan.channels, str(scan.pixels.dtype), scan.value_range)
-        return cls(pixels_digest(scan.pixels, scan.named), size, scan.source)
+        return cls(scan.pixels_digest, size, scan.source)
 
     @property
     def blank(self) -> bool:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotator.exchange.changed_header import difference, turned
+from annotator.exchange.changed_header import TURNED, difference, turned
 from annotator.exchange.copies import KnownPixels, Original, PixelFacts
 from annotator.exchange.import_plan import (
     ImportPlan,
@@ -29,7 +29,6 @@ from storage.store import Store
 
 MOST_ALIKE = 20  # lines about files with the same pixels
 NAMED = 3  # files that are no images, in the one line about an import
-TURNED = "its header turns it another way now; delete the image and import it again"
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _slots(run: ImportRun, read: ReadItem) -> list[int | Scan]:
 def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
     """The image that this scan is, itself where it is new, None where it cannot come in."""
     digest = digest_of(scan)
-    slot: int | Scan | None = run.store.find_image(scan, digest) or run.fresh.get(digest)
+    slot: int | Scan | None = run.store.find_image(scan) or run.fresh.get(digest)
     is_known = slot is not None
     if is_known:
         run.known += 1

@@ -97,5 +97,5 @@ def values_digest(values: NDArray[Any]) -> str:
     """A fingerprint of an array (Z, ...)."""
     digest = hashlib.blake2b(f"{values.dtype}\0{values.shape}".encode(), digest_size=16)
     for part in values:
-        digest.update(part.tobytes())
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """A project on disk: what was acknowledged stays, what was half done goes."""
 
 import gc
+import hashlib
 import os
 import socket
 import sqlite3
@@ -43,6 +44,27 @@ def test_the_same_image_twice_is_said_and_another_of_that_name_gets_a_number(sto
         store.add_image(scan)
     other = store.add_image(ball(seed=1)[0])
     assert store.image(other).name == "ball (2)"
+
+
+def test_an_image_of_an_older_version_is_known_again(store):
+    scan, _ = ball()
+    image_id = store.add_image(scan)
+    told = f"{scan.source}\0{scan.name}\0{scan.pixels.shape}".encode() + scan.pixels.tobytes()
+    older = hashlib.blake2b(told, digest_size=16).hexdigest()
+    with store._db.transaction() as tables:
+        tables.execute("update images set digest = ?, pixels = null", [older])
+    assert store.find_image(scan) == image_id
+    assert store.find_image(ball(seed=1)[0]) is None
+
+
+def test_the_pixels_of_an_import_are_looked_at_once(store, monkeypatch):
+    made = []
+    digest = hashlib.blake2b
+    monkeypatch.setattr(hashlib, "blake2b", lambda *a, **k: made.append(a) or digest(*a, **k))
+    scan, _ = ball()
+    store.add_image(scan)
+    assert scan.pixels_digest == store.image(1).pixels
+    assert len([told for (told, *_) in made if told.startswith(str(scan.pixels.dtype).encode())]) == 1
 
 
 def test_images_are_found_by_a_part_of_their_name_taken_literally(store):

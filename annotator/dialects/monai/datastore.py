@@ -17,7 +17,6 @@ from annotator.web.context import person
 from storage.arrays import open_npy
 from storage.events.tool_notes import IMAGE, ToolNote
 from storage.formats.nifti import packed_image
-from storage.image_sources import pixels_digest
 from storage.rows import ImageRow
 
 EXTENSION = ".nii.gz"
@@ -118,7 +117,7 @@ def _added(desk: Desk, path: Path) -> ImageRow:
             report.refused[0] if report.refused else "this file holds no image that can be taken in"
         )
     sources = workflow.store.sources
-    found = report.added or sources.with_pixels(pixels_digest(formats.read(path).pixels))
+    found = report.added or sources.with_pixels(formats.read(path).pixels_digest)
     return workflow.store.image(found[0])
 
 

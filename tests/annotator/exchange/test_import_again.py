@@ -125,6 +125,10 @@ def test_a_header_that_turns_the_image_makes_no_second_image(store: Store, tmp_p
     nib.save(nib.Nifti1Image(pixels, np.diag([-1.0, 1, 1, 1])), tmp_path / "in/s.nii.gz")
     report = run(store, tmp_path / "in")
     assert not report.added and "another way" in report.refused[0]
+    nib.save(nib.Nifti1Image(pixels, np.eye(4)[[2, 0, 1, 3]]), tmp_path / "in/s.nii.gz")
+    facts = facts_of(store, images=True)
+    look = look_at(plan_import(facts, ImportRequest(tmp_path / "in"), Job("look")), facts)
+    assert "another way" in look.images[0].header and look.as_json()["headers"] == 0, "nothing to be taken"
 
 
 def test_a_copy_elsewhere_is_an_image_of_its_own(store: Store, tmp_path: Path):
