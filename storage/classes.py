@@ -1,5 +1,6 @@
 """The classes of a project. A number is given again when no label carries it any more, and never mistaken."""
 
+import json
 from typing import Any
 
 from sqlite_utils import Database as Tables
@@ -13,6 +14,7 @@ PALETTE = (
     "#ef5350 #42a5f5 #66bb6a #ffca28 #ab47bc #26c6da #ff7043 #9ccc65 #ec407a #5c6bc0 #8d6e63 #26a69a".split()
 )
 FULL = f"a project holds at most {MAX_CLASS} classes; merge two of them first"
+FORMER = "former_class_names"  # setting: name -> [number, made] of the class that had it
 SAYING = "kind in ('patch', 'tag')"  # events that name classes
 
 
@@ -63,15 +65,32 @@ class ClassRows:
             tables.table("classes").upsert({**row, "removed": 0}, pk="id")
         return _class(row)
 
+    def former(self) -> dict[str, str]:
+        """Name that a class had -> its name today; not where another class has that name now."""
+        rows = {row.id: row for row in self.all()}
+        there = {row.name for row in rows.values()}
+        return {
+            name: rows[class_id].name
+            for name, (class_id, made) in self._former().items()
+            if name not in there and class_id in rows and rows[class_id].made == made
+        }
+
+    def _former(self) -> dict[str, tuple[int, int]]:
+        told = self._db.value("select value from settings where key = ?", [FORMER])
+        return json.loads(told) if told else {}
+
     def rename(self, class_id: int, name: str) -> None:
+        """Its name until now still means it where files say it."""
         name = clean_name(name)
-        self.get(class_id)
+        known = self.get(class_id)
         if any(c.name == name and c.id != class_id for c in self.all()):
             raise ValueError(f"there is a class {name!r} already; choose another name")
         with self._db.transaction() as tables:
             for old in list(tables.query("select id from classes where name = ? and removed", [name])):
                 tables.table("classes").update(old["id"], {"name": _aside(tables, name)})
             tables.table("classes").update(class_id, {"name": name})
+            former = {**self._former(), known.name: (class_id, known.made)}
+            tables.table("settings").upsert({"key": FORMER, "value": json.dumps(former)}, pk="key")
 
     def recolor(self, class_id: int, color: str) -> None:
         self.get(class_id)

@@ -12,15 +12,17 @@ from annotator.exchange.import_items import ImportItem, ImportSight, find_items,
 from annotator.exchange.label_files.unpacking import Unpacked, Unpacking
 from annotator.exchange.masks.events import MaskSource
 from annotator.exchange.masks.files import (
+    STRANGE,
     MaskAssignment,
     MaskChoice,
     MaskFile,
     Naming,
     assign_masks,
+    called_like_masks,
     label_beside,
     mask_files,
 )
-from annotator.exchange.masks.meaning import MaskMeaning, ValueChoices, decide
+from annotator.exchange.masks.meaning import MaskMeaning, ValueChoices, as_called_now, decide
 from annotator.exchange.masks.survey import MaskSurvey, survey
 from annotator.exchange.masks.value_names import ValueNames, forget_tables, read_names, tables_near
 from annotator.exchange.matching import NamedItem, NameIndex
@@ -44,6 +46,7 @@ class ProjectFacts:
     images: tuple[ImageRow, ...] = ()
     imported: frozenset[int] = frozenset()  # images that imports said something of
     copies: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # files taken as these images before
+    former: Mapping[str, str] = field(default_factory=dict)  # name that a class had -> its name today
     labels: Callable[[int], list[LabelRow]] = lambda image_id: []  # of an image, while the project is open
 
 
@@ -87,7 +90,8 @@ class ImportPlan:
 
 def facts_of(store: Store, *, images: bool = False) -> ProjectFacts:
     """`images`: whether a look at them follows."""
-    facts = ProjectFacts(store.root.resolve(), tuple(store.classes()), name_salt(store))
+    classes, former = tuple(store.classes()), store.class_rows.former()
+    facts = ProjectFacts(store.root.resolve(), classes, name_salt(store), former=former)
     return with_images(facts, store) if images else facts
 
 
@@ -109,6 +113,8 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     sight.masks = found_masks.apart
     if request.labels is not None and not found_masks.masks and not found_masks.labels:
         sight.refuse(f"{request.labels.name}: it holds no mask; give a file or a folder of masks")
+    for path in found_masks.strange:
+        sight.refuse(f"{sight.shown(path)}: {STRANGE}")
     items = find_items(sight)
     alone = request.labels is not None and request.labels.is_file()
     places = [item.place for item in items]
@@ -123,12 +129,23 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
 
 def decide_values(plan: ImportPlan, request: ImportRequest, facts: ProjectFacts) -> None:
     """What all values mean, with what a person said in this request."""
-    plan.request, plan.notes, plan.problems, plan.meanings = request, [], [], {}
-    classes = [row.name for row in facts.classes]
+    plan.request, plan.notes, plan.problems, plan.meanings = request, list(_like_masks(plan)), [], {}
+    classes = [*(row.name for row in facts.classes), *facts.former]
     for number, family in enumerate(plan.families):
         choices = request.families.get(number, request.values)
-        family.meaning = decide(family.surveys, family.names, choices, own=family.own, classes=classes)
+        meaning = decide(family.surveys, family.names, choices, own=family.own, classes=classes)
+        family.meaning = as_called_now(meaning, facts.former, choices)
         _tell(plan, family)
+
+
+def _like_masks(plan: ImportPlan) -> Iterator[str]:
+    """What nothing but its name says is told, and not decided."""
+    if found := called_like_masks(item.place for item in plan.items):
+        more = f" and {count_of(len(found) - 1, 'more file')}" if len(found) > 1 else ""
+        yield (
+            f"{plan.sight.shown(found[0])}{more} are images here, though called like masks; masks lie in a folder "
+            "labels beside images, or are named by --labels"
+        )
 
 
 def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:

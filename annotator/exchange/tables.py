@@ -61,7 +61,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Rows with their line numbers, without empty ones, comments, and the line by which Excel knows the delimiter."""
     told = SEP.match(text)
     delimiter = told[1] if told else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     for row in reader:
         first = row[0].strip() if row else ""
         is_comment = first.startswith("#") and not COLOUR.fullmatch(first)

@@ -19,7 +19,8 @@ from storage.formats.base import (
 )
 from storage.formats.channels.channelled import ChannelFacts, Origin, channelled, deep_colour
 from storage.formats.grid import Grid, Look, grid_of
-from storage.formats.itk_header import data_file, header_fields, openable
+from storage.formats.itk_header import data_file, header_fields, openable, pixels_start
+from storage.formats.packed import check_zlib
 from storage.formats.simple_itk import simple_itk
 from storage.formats.units import millimetres
 from storage.scan import Scan, robust_window, value_range
@@ -95,11 +96,23 @@ def _load(path: Path) -> tuple[NDArray[Any], Grid, tuple[str, ...], bool]:
         item = np.dtype(pixel).itemsize
         packed = data != path or any(fields.get(k, "").lower() not in ("", "raw", "false") for k in PACKING)
         check_stored(data, int(np.prod(size)) * channels * item, compressed=packed)
+        if fields.get("compresseddata", "").lower() == "true":
+            _check_packed(path, data, fields)
         image = reader.Execute()
     colours = channels > 1 and _are_colours(fields, channels, pixel)
     scale, remarks = _units(fields)
     values = _source_order(image)
     return values[..., :3] if colours else values, _grid(image, fields, scale), remarks, colours
+
+
+def _check_packed(path: Path, data: Path, fields: dict[str, str]) -> None:
+    """Of a MetaImage."""
+    if data != path:
+        check_zlib(data, max(0, int(fields.get("headersize", 0))))
+        return
+    if int(fields.get("compresseddatasize", 0)) <= 0:
+        raise FileRefused("its header does not say how long its packed pixels are; save it anew")
+    check_zlib(data, pixels_start(path))
 
 
 PACKING = ("encoding", "compresseddata")

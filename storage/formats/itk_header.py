@@ -61,6 +61,14 @@ def openable(path: Path, data: Path) -> Iterator[Path]:
         yield copy
 
 
+def pixels_start(path: Path) -> int:
+    """Where the pixels of a MetaImage in one file begin: behind the line that says so."""
+    with open(path, "rb") as file:
+        head = file.read(HEADER_BYTES)
+    line = DATA_LINE.search(head)
+    return 0 if line is None else head.index(b"\n", line.end()) + 1
+
+
 def _text(line: bytes) -> str:
     try:
         return line.decode("utf-8")

@@ -27,6 +27,7 @@ from storage.formats.base import (
 from storage.formats.channels.channelled import ChannelFacts, Origin, channelled
 from storage.formats.channels.described import described_channels
 from storage.formats.grid import Grid, Look, grid_of, usable
+from storage.formats.packed import check_gzip
 from storage.scan import Scan, robust_window, value_range
 
 nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints every header that it mends
@@ -133,6 +134,8 @@ def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
     """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
     image, seen = _opened(path, number)
+    if path.suffix.lower() == ".gz":
+        check_gzip(path)
     return _values(image, _stored(image), seen.grid.shape, number or 0), seen.grid, seen.remarks
 
 

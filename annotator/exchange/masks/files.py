@@ -2,20 +2,22 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
 from annotator.exchange.label_files import is_lonely, kinds_of
+from annotator.exchange.masks.folders import placed_beside
 from annotator.exchange.masks.own_exports import without_repeats
 from annotator.exchange.masks.value_names import TABLES
 from annotator.exchange.matching import BY_NAME, AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
 from storage.formats import kind_of
 
-IMAGE_FOLDERS = {"labels": "images", "masks": "images", "labelstr": "imagestr", "labelsts": "imagests"}
 MASKS = re.compile(r"(_cp)?_masks$")  # what Cellpose adds to the name of an image
 OBJECTS = "_instances"  # our own exports write object numbers beside the classes
+STRANGE = "it is no mask of a kind that is read here; save it as PNG, TIFF or NIfTI"
+LIKE_A_MASK = re.compile(r"(^|[-_. ])(masks?|segs?|segmentations?|labels?|labelmap|gt)$", re.IGNORECASE)
 LONELY = "no imported image has the name of this mask; rename it or import the image"
 TWO_MASKS = "its image has another mask, {other}; keep one of them"
 TWO_IMAGES = "it could belong to {first} or {second}; keep masks in the same folders as their images"
@@ -58,6 +60,7 @@ class FoundMasks:
     masks: list[MaskFile]
     labels: list[LabelPlace]
     apart: set[Path]  # every file that is no image because of its place
+    strange: list[Path]  # of these what is no mask, no label file and no note
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,13 @@ def _sorted_out(files: Sequence[MaskFile], apart: set[Path], *, alone: bool = Fa
     ]
     taken = {label.path for label in labels}
     masks = [one for one in files if one.path not in taken and _is_mask(one.path)]
-    return FoundMasks(_paired(masks), labels, apart)
+    seen = taken | {mask.path for mask in masks}
+    strange = [one.path for one in files if one.path not in seen and _is_strange(one.path)]
+    return FoundMasks(_paired(masks), labels, apart, strange)
+
+
+def _is_strange(path: Path) -> bool:
+    return not companion(path) and path.name.lower() not in TABLES
 
 
 def _lonely(found: FileListing, file: Path) -> MaskFile:
@@ -146,6 +155,11 @@ def _has_masks(file: Path, masks: set[Path]) -> bool:
     return name != file.name and any(
         (file.parent, name) == (m.parent, MASKS.sub("", bare_name(m.name))) for m in masks
     )
+
+
+def called_like_masks(items: Iterable[ItemPlace]) -> list[Path]:
+    """Of files that come in as images, those that may have been meant as masks."""
+    return [item.path for item in items if LIKE_A_MASK.search(bare_name(item.path.name))]
 
 
 def label_beside(found: FileListing, file: Path) -> LabelPlace:
@@ -269,28 +283,9 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _beside(found: FileListing) -> Iterator[MaskFile]:
-    """Files in a folder labels (masks, labelsTr) that has a folder images (imagesTr) beside it."""
-    real = _folders(found)
-    for file in found.files:
-        parts = file.parent.relative_to(found.root).parts
-        lowered = tuple(part.lower() for part in parts)
-        for at in reversed(range(len(parts))):
-            images = real.get((*lowered[:at], IMAGE_FOLDERS.get(lowered[at], "")))
-            if images is not None:
-                below = PurePosixPath(*parts[at + 1 :], file.name).as_posix()
-                origin = f"{found.root.name}/{found.shown(file)}"
-                yield MaskFile(file, below, origin, images=images)
-                break
-
-
-def _folders(found: FileListing) -> dict[tuple[str, ...], Path]:
-    """Every folder that holds something, by its path in small letters."""
-    folders: dict[tuple[str, ...], Path] = {}
-    for folder in {file.parent for file in found.files}:
-        while folder != found.root and folder.is_relative_to(found.root):
-            folders[tuple(part.lower() for part in folder.relative_to(found.root).parts)] = folder
-            folder = folder.parent
-    return folders
+    for one in placed_beside(found):
+        origin = f"{found.root.name}/{found.shown(one.file)}"
+        yield MaskFile(one.file, one.below, origin, images=one.images)
 
 
 def _paired(masks: Sequence[MaskFile]) -> list[MaskFile]:

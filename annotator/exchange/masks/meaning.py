@@ -1,7 +1,7 @@
 """What the values of masks mean: decided once for all masks that share their tables, before anything is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,8 @@ LABELS_END = 100  # label numbers are small; values above it are grey levels, ch
 HIGHEST_CLASS = 65535  # larger numbers are those of objects
 SCATTERED = 2  # pieces for each value: as many or more are classes, as an object is mostly in one piece
 BLACK_AND_WHITE = ((WHITE,), (65535,))
+
+CALLED_BACKGROUND = {"background", "bg"}  # also where another value than 0 is
 
 Kind = Literal["class", "void", "background"]
 
@@ -92,6 +94,26 @@ def decide(
     return meaning
 
 
+def as_called_now(meaning: MaskMeaning, former: Mapping[str, str], choices: ValueChoices) -> MaskMeaning:
+    """Classes that people have renamed since: importing again brings no class under its old name. What somebody says
+    in this import is taken as it is said."""
+    own = {p: {v: former.get(name, name) for v, name in said.items()} for p, said in meaning.own.items()}
+    renamed = {
+        value: replace(one, name=former[one.name])
+        for value, one in meaning.values.items()
+        if one.kind == "class" and one.name in former and value not in choices.values
+    }
+    notes = [
+        f"{meaning.values[value].name} is the class {one.name}, as it is called now"
+        for value, one in renamed.items()
+    ]
+    values, objects = {**meaning.values, **renamed}, meaning.object_class
+    if objects == ValueChoices().object_class:
+        objects = replace(objects, name=former.get(objects.name, objects.name))
+    told = [*meaning.notes, *notes]
+    return replace(meaning, values=values, own=own, object_class=objects, notes=told)
+
+
 def _by_colour(value: int, names: ValueNames) -> Meaning | None:
     """What a table says of a colour; white and black need one like all others."""
     if not is_colour(value):
@@ -111,6 +133,8 @@ def _by_table(value: int, names: ValueNames) -> Meaning | None:
         return Meaning("void")
     if value not in names.classes:
         return None
+    if names.classes[value].casefold() in CALLED_BACKGROUND and not names.ours:
+        return Meaning("background")
     return Meaning("class", names.classes[value], names.colour_of.get(value))
 
 

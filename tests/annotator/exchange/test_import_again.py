@@ -443,3 +443,23 @@ def test_an_import_whose_mask_was_replaced_is_undone_after_what_replaced_it(stor
     repair.redo("ann", first.id)
     repair.redo("ann", mended.id)
     assert np.array_equal(folded(store, 1).known(), known[1])
+
+
+def test_a_class_that_was_renamed_keeps_its_new_name(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    mask(tmp_path / "labels/a.png", values(GHOST))
+    (image_id,) = run(store, tmp_path).added
+    edits = ClassEdits(store, LabelCache(store))
+    for name in ("lever", "liver"):
+        edits.edit("ann", {"op": "rename", "id": 1, "name": name})
+    assert not run(store, tmp_path).labelled, "it says what it said"
+    mask(tmp_path / "labels/a.png", values(KEPT))
+    picture(tmp_path / "images/b.png", seed=5)
+    mask(tmp_path / "labels/b.png", values(KEPT))
+    report = run(store, tmp_path)
+    assert report.replaced == 1 and class_names(store) == {1: "liver"}
+    assert "1 is the class liver, as it is called now" in report.notes[0]
+    for image in (image_id, *report.added):
+        assert np.array_equal(folded(store, image).known()[0], values(KEPT))
+    store.add_class("1")  # somebody wants it anew
+    assert store.class_rows.former() == {"lever": "liver"}

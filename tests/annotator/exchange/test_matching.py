@@ -149,3 +149,46 @@ def test_a_mask_that_is_called_like_object_numbers_belongs_to_the_image_of_that_
         {"2"},
     ]
     assert folded(store, first).instances is None
+
+
+@pytest.mark.parametrize(
+    ("image", "labels"),
+    [
+        ("image/a.png", "mask/a.png"),
+        ("a.png", "labels/a.png"),
+        ("images/a.png", "images/masks/a.png"),
+        ("deep/er/a.png", "deep/er/Labels/a.png"),
+    ],
+)
+def test_a_folder_of_masks_lies_beside_images_or_among_them(
+    store: Store, tmp_path: Path, image: str, labels: str
+):
+    picture(tmp_path / image)
+    mask(tmp_path / labels, np.eye(12, 17, dtype=np.uint8))
+    report = run(store, tmp_path)
+    assert len(report.added) == len(report.labelled) == 1 and not report.refused
+
+
+def test_pictures_in_a_folder_called_masks_are_images_where_nothing_beside_them_has_their_names(
+    store: Store, tmp_path: Path
+):
+    picture(tmp_path / "faces/a.png")
+    picture(tmp_path / "masks/b.png", seed=1)
+    assert len(run(store, tmp_path).added) == 2
+
+
+def test_files_that_are_called_like_masks_are_said_where_they_come_in_as_images(store: Store, tmp_path: Path):
+    for patient in ("p1", "p2"):
+        picture(tmp_path / patient / "t1.png", seed=ord(patient[1]))
+        mask(tmp_path / patient / f"{patient}_seg.png", np.eye(12, 17, dtype=np.uint8))
+    notes = run(store, tmp_path).notes
+    assert "p1/p1_seg.png and 1 more file are images here, though called like masks" in notes[0]
+
+
+def test_what_is_no_mask_of_a_kind_that_is_read_here_costs_a_line(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    (tmp_path / "labels").mkdir()
+    for name in ("a.gif", "README.md", "Thumbs.db", "labels.csv"):
+        (tmp_path / "labels" / name).write_bytes(b"value,name\n1,one\n")
+    (line,) = run(store, tmp_path).refused
+    assert line == "labels/a.gif: it is no mask of a kind that is read here; save it as PNG, TIFF or NIfTI"

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from annotator.exchange import tables
 from annotator.exchange.masks.value_names import _json, read_names
 from annotator.exchange.tables import TableFault, read_text
+from storage.store import Store
+from tests.annotator.exchange.test_import_images import class_names, folded, mask, picture, run
 
 
 def test_a_table_of_absurd_size_is_refused_and_an_ordinary_one_read(
@@ -34,6 +37,7 @@ def test_json_beside_masks_that_is_nested_without_end_is_refused(tmp_path: Path)
         "\r\n\r\nvalue,name\r\n\r\n1,liver\r\n2,spleen\r\n",
         "1,liver\n2,spleen\n",
         "1\tliver\t#ff0000\n2\tspleen\t#00ff00\n",
+        'value, name\n1, "liver"\n2, "spleen"\n',
         "color,value,name\n#ff0000,1,liver\n#00ff00,2,spleen\n",
     ],
 )
@@ -52,3 +56,14 @@ def test_two_names_of_one_value_are_never_chosen_from_in_silence(tmp_path: Path)
     other.write_text('{"labels": {"background": 0, "spleen": 1}}')
     names = read_names([other, table])
     assert names.classes == {1: "liver"} and "another table 'spleen'; it is 'liver'" in names.problems[0]
+
+
+def test_a_value_that_a_table_calls_background_is_background(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    values = np.zeros((12, 17), np.uint8)
+    values[2:5, 2:9], values[6:9, 2:9] = 1, 2
+    mask(tmp_path / "labels/a.png", values)
+    (tmp_path / "labels/labels.csv").write_text("value,name\n0,stroma\n1,Background\n2,tumour\n")
+    run(store, tmp_path)
+    names, known = class_names(store), folded(store, 1).known()[0]
+    assert sorted(names.values()) == ["stroma", "tumour"] and (known[2:5, 2:9] == 0).all()
