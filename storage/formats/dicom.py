@@ -1,7 +1,6 @@
 """DICOM: slices grouped into series, sorted by geometry, stacked. No message repeats a value of a header."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from storage.formats.dicom_headers import (
     slices_of,
     text_of,
 )
-from storage.formats.dicom_parts import split
+from storage.formats.dicom_parts import by_folder, split, without_copies
 from storage.formats.dicom_pixels import decode, frame_scaling
 from storage.formats.dicom_places import check_placed, clustered, same_grid, step
 from storage.formats.grid import Grid, Look, grid_of
@@ -77,7 +76,8 @@ class Collector:
         """In the order in which their first files came."""
         found = []
         for key, slices in self._groups.items():
-            for number, group in enumerate(clustered(slices, same_grid)):
+            groups = (part for group in clustered(slices, same_grid) for part in by_folder(group))
+            for number, group in enumerate(groups):
                 name = repr((*key, number) if number else key)
                 found.append(Series(tuple(group), *self._facts[key], key=name, uid=str(key[0])))
         return sorted(found, key=lambda series: self._order[id(series.slices[0])])
@@ -85,7 +85,7 @@ class Collector:
 
 def read_series(series: Series) -> list[tuple[Scan, str]]:
     """Scans named by nothing but modality, each with a warning or ""; several where echoes or times are mixed."""
-    unique = _without_copies(series.slices)
+    unique = without_copies(series.slices)
     copies = len(series.slices) - len(unique)
     note = f"{copies} files were there twice; one copy of each is used" if copies else ""
     return [(_read_volume(part, series.modality), note) for part in split(unique)]
@@ -93,12 +93,12 @@ def read_series(series: Series) -> list[tuple[Scan, str]]:
 
 def ordered_parts(series: Series) -> list[list[Slice]]:
     """The slices of each scan that `read_series` would make, in the order of its file grid."""
-    return [_in_order(part)[0] for part in split(_without_copies(series.slices))]
+    return [_in_order(part)[0] for part in split(without_copies(series.slices))]
 
 
 def look(series: Series) -> list[Look]:
     """Of each scan that `read_series` would make, by headers alone."""
-    grids = (_grid(*_in_order(part)) for part in split(_without_copies(series.slices)))
+    grids = (_grid(*_in_order(part)) for part in split(without_copies(series.slices)))
     return [Look(grid, _lost(grid)) for grid in grids]
 
 
@@ -120,15 +120,6 @@ def _group(path: Path, header: Dataset, found: Slice) -> tuple[Any, ...]:
     series = uid or (str(path.parent) if found.position else str(path))
     colour = number_of(header, "SamplesPerPixel"), text_of(header, "PhotometricInterpretation")
     return series, text_of(header, "Modality"), found.rows, found.columns, colour
-
-
-def _without_copies(slices: Sequence[Slice]) -> list[Slice]:
-    """Of files with the same identity and place, the first."""
-    seen: dict[Any, Slice] = {}
-    for s in slices:
-        own = s.instance[1] or str(s.path)
-        seen.setdefault((own, s.frame, s.position), s)
-    return list(seen.values())
 
 
 def _read_volume(slices: list[Slice], modality: str | None) -> Scan:

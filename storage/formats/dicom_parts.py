@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from storage.formats.base import FileRefused
 from storage.formats.dicom_headers import Slice
@@ -13,6 +14,31 @@ ALIKE = "several of its slices lie at the same place and nothing tells them apar
 def split(slices: Sequence[Slice]) -> list[list[Slice]]:
     """One part per volume where places repeat; refuses where nothing tells them apart."""
     return _split(list(slices), dict(zip(map(id, slices), places(slices), strict=True)))
+
+
+def without_copies(slices: Sequence[Slice]) -> list[Slice]:
+    """Of files with the same identity and place, the first."""
+    seen: dict[Any, Slice] = {}
+    for s in slices:
+        own = s.instance[1] or str(s.path)
+        seen.setdefault((own, s.frame, s.position), s)
+    return list(seen.values())
+
+
+def by_folder(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Copies of one series under other pixels, each in a folder of its own: a part for each, where that tells apart
+    what lies at the same place. A series that is spread over folders stays one."""
+    unique, folders = without_copies(slices), defaultdict(list)
+    for found in slices:
+        folders[found.path.parent].append(found)
+    if len(folders) == 1:
+        return [list(slices)]
+    place = dict(zip(map(id, unique), places(unique), strict=True))
+    whole = {place[id(found)] for found in unique}
+    parts = [[found for found in part if id(found) in place] for part in folders.values()]
+    if all({place[id(found)] for found in part} == whole for part in parts):
+        return list(folders.values())
+    return [list(slices)]
 
 
 def _split(slices: list[Slice], place: dict[int, int]) -> list[list[Slice]]:

@@ -385,3 +385,18 @@ def test_several_series_of_one_import_keep_their_sizes(store, shared_data: Path)
 def test_a_scan_can_be_renamed_without_copying_its_pixels(tmp_path: Path):
     scan = one(*save_series(tmp_path))
     assert replace(scan, name="other").pixels is scan.pixels
+
+
+def test_a_series_that_lies_in_two_folders_with_other_pixels_is_two_and_one_that_is_spread_is_one(
+    tmp_path: Path,
+):
+    """As copies of one study that were made anonymous, filtered or masked: they keep the number of the series."""
+    first, second = save_series(tmp_path / "a"), save_series(tmp_path / "b", volume() // 2)
+    alone = one(*first), one(*second)
+    together = read_all(*first, *second)
+    assert len(together) == 2 and all(
+        np.array_equal(a.pixels, b.pixels) for a, b in zip(alone, together, strict=True)
+    )
+    (tmp_path / "c").mkdir()
+    spread = [path.rename(tmp_path / "c" / path.name) if n % 2 else path for n, path in enumerate(first)]
+    assert one(*spread).shape[0] == SHAPE[0]
