@@ -73,6 +73,12 @@ class ImageSources:
         with self._db.transaction() as tables:
             tables.execute("delete from image_copies where source = ?", [source])
 
+    def pass_on(self, before: int, now: int) -> None:
+        """The files that were known as one image are another one now, and so are its marks."""
+        with self._db.transaction() as tables:
+            for table in ("image_files", "image_copies", "image_marks"):
+                tables.execute(f"update or ignore {table} set image_id = ? where image_id = ?", [now, before])
+
     def take_header(self, image_id: int, scan: Scan) -> None:
         """What a header says about the same pixels in the same order: spacing, marks and geometry."""
         new = {"spacing_mm": scan.spacing_mm, "marks": scan.marks, "geometry": scan.geometry}

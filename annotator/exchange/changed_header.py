@@ -9,7 +9,7 @@ from storage.formats import Grid, grid_of_image
 from storage.rows import ImageRow
 from storage.scan import Scan
 
-TURNED = "its header turns it another way now; delete the image and import it again"
+TURNED = "its header turns it another way now; take that with 'repair header NAME --like FILE'"
 CLOSE = 1e-5  # relative: headers are float32
 
 

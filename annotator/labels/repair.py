@@ -2,11 +2,13 @@
 an orientation."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.turned.images import pass_on, turn_image
+from annotator.labels.turned.turn import Turn, shown_anew
 from annotator.protocol.outgoing import Message
 from learners.text import count_of
 from storage.events.acts import ActRow, NewAct
@@ -25,6 +27,9 @@ class Repaired:
 
     message: str
     images: frozenset[int] = frozenset()
+    became: Mapping[int, int] = field(
+        default_factory=dict
+    )  # an image that is gone -> the one that stands for it
 
 
 class Repair:
@@ -149,13 +154,33 @@ class Repair:
         image = self._store.image(image_id)
         return image, grid_of_image(image.geometry, image.shape, image.spacing_mm)
 
-    def _give_grid(self, user: str, image: ImageRow, grid: Grid, title: str) -> Repaired:
+    def _give_grid(self, user: str, image: ImageRow, told: Grid, title: str) -> Repaired:
+        grid, turn = shown_anew(grid_of_image(image.geometry, image.shape, image.spacing_mm), told)
+        if turn.changes:
+            return self._turn_image(user, image, grid, turn, title)
         before = self._store.sources.header(image.id)
         after = {"spacing_mm": grid.spacing_mm, "marks": grid.marks, "geometry": grid.json()}
         facts = {"image": image.id, "before": before, "after": after}
         with self._store.acts.doing(NewAct("header", title, user), **facts):
             self._store.sources.replace_header(image.id, after)
         return Repaired(title, frozenset([image.id]))
+
+    def _turn_image(self, user: str, image: ImageRow, grid: Grid, turn: Turn, title: str) -> Repaired:
+        with self._store.acts.doing(NewAct("turn", title, user), image=image.id) as act:
+            now = turn_image(self._store, image, grid, turn, act)
+            self._store.acts.note(act, became=now)
+        return Repaired(title, frozenset([image.id, now]), {image.id: now})
+
+    def _turned_back(self, act: ActRow, *, back: bool) -> set[int]:
+        """From the one image to the other. Raises ValueError where the one that would go was labelled since."""
+        before, now = act.facts["image"], act.facts["became"]
+        goes, comes = (now, before) if back else (before, now)
+        if self._store.labels(goes) or self._store.tags.of([goes]):
+            raise ValueError("it was labelled since; set its sides anew instead")
+        self._store.bin.put([goes], act.id)
+        self._store.bin.take_out([comes])
+        pass_on(self._store, goes, comes)
+        return {goes, comes}
 
     def _once(self, key: str, work: Callable[[], Repaired]) -> Repaired:
         with self._folds.lock, self._store.together():
@@ -186,7 +211,8 @@ class Repair:
         kept = (
             f"; {count_of(stay, 'image')} labelled since {'stays' if stay == 1 else 'stay'}" if stay else ""
         )
-        return Repaired(f"{'Undid' if back else 'Did again'}: {act.title}{kept}", frozenset(images))
+        title = f"{'Undid' if back else 'Did again'}: {act.title}{kept}"
+        return Repaired(title, frozenset(images), _became(act, back=back))
 
     def _turned(self, act: ActRow, *, back: bool) -> set[int]:
         """What an act did beside label events; the images that this is about."""
@@ -197,6 +223,8 @@ class Repair:
             store.rename_image(facts["image"], facts["before" if back else "after"])
         if act.kind == "header":
             store.sources.replace_header(facts["image"], facts["before" if back else "after"])
+        if act.kind == "turn":
+            return self._turned_back(act, back=back)
         if act.kind in ("rename-image", "header"):
             return {facts["image"]}
         if act.kind == "delete-images" and back:
@@ -252,3 +280,11 @@ class Repair:
                 self._folds.forget(image_id)
                 classes = self._folds.get(image_id).classes
                 store.class_rows.bring_back({c for c in named if (classes == c).any()})
+
+
+def _became(act: ActRow, *, back: bool) -> dict[int, int]:
+    """Of a turned image: which one stands for which now."""
+    if act.kind != "turn":
+        return {}
+    before, now = act.facts["image"], act.facts["became"]
+    return {now: before} if back else {before: now}

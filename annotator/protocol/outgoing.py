@@ -102,8 +102,9 @@ def project() -> Message:
     return {"t": "project"}
 
 
-def image_changed(image: int, by: str, *, gone: bool) -> Message:
-    return {"t": "image", "image": image, "by": by, "gone": gone}
+def image_changed(image: int, by: str, *, gone: bool, became: int | None = None) -> Message:
+    """`became`: the image that stands for one that is gone."""
+    return {"t": "image", "image": image, "by": by, "gone": gone, **_given(became=became)}
 
 
 def mark(image: int, mark: str, on: bool, by: str) -> Message:

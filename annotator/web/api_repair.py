@@ -13,6 +13,7 @@ from annotator.protocol import outgoing
 from annotator.protocol.incoming import ClientId, ImageId
 from annotator.web.bodies import Name, RequestBody
 from annotator.web.context import AppContext, person
+from annotator.web.hub import ChangedImages
 
 Millimetres = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False)]
 
@@ -99,6 +100,6 @@ async def _do(context: AppContext, user: str, work: Callable[[], Repaired]) -> A
         await run_sync(context.workflow.imported, set(done.images))
         there = frozenset(await run_sync(context.workflow.store.image_states.ids))
     context.hub.broadcast(outgoing.project())
-    context.hub.tell_images(done.images, user, there)
+    context.hub.tell_images(ChangedImages(done.images, done.images - there, done.became), user)
     context.hub.reconnect(done.images & there)  # of an image that is gone there is nothing to read
     return {"message": done.message}

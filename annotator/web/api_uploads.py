@@ -14,6 +14,7 @@ from annotator.exchange.import_act import as_one_act
 from annotator.jobs import Job
 from annotator.web.bodies import BatchId, RequestBody
 from annotator.web.context import AppContext, person
+from annotator.web.hub import ChangedImages
 from annotator.web.uploads import UploadBatch
 from storage.formats.base import COLOUR
 
@@ -188,6 +189,5 @@ def _shown(path: Path) -> str:
 
 def _imported(context: AppContext, report: "ImportReport") -> None:
     context.workflow.imported({*report.added, *report.labelled})
-    changed = frozenset(report.changed)
-    context.hub.tell_images(changed, "import", changed)
+    context.hub.tell_images(ChangedImages(frozenset(report.changed)), "import")
     context.hub.reconnect(frozenset(report.labelled))

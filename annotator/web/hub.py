@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from annotator.labels.commit import Outcome
 from annotator.protocol.frames import pack
@@ -17,6 +18,17 @@ QUEUE_FRAMES, QUEUE_BYTES = (
     128 << 20,
 )  # a tab that is further behind is dropped, and reloads when it is back
 TOO_SLOW, RESTARTING, SIGNED_OUT = 4408, 1012, 4401
+
+
+@dataclass(frozen=True)
+class ChangedImages:
+    """What pages that have them open are to know."""
+
+    images: frozenset[int]
+    gone: frozenset[int] = frozenset()
+    became: Mapping[int, int] = field(
+        default_factory=dict
+    )  # of some that are gone, the one that stands for it
 
 
 class Tab:
@@ -124,13 +136,14 @@ class Hub:
             hear(message)
         self._soon(lambda: self._news.tell(message))
 
-    def tell_images(self, images: frozenset[int], by: str, there: frozenset[int]) -> None:
+    def tell_images(self, changed: ChangedImages, by: str) -> None:
         """From any thread: tabs on these images learn that they are described otherwise now, or not there any more."""
 
         def say() -> None:
             for tab in self._tabs:
-                if tab.image is not None and tab.image in images:
-                    tab.say(image_changed(tab.image, by, gone=tab.image not in there))
+                if (image := tab.image) is not None and image in changed.images:
+                    gone, became = image in changed.gone, changed.became.get(image)
+                    tab.say(image_changed(image, by, gone=gone, became=became))
 
         self._soon(say)
 

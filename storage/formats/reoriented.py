@@ -1,7 +1,7 @@
 """A grid that lies otherwise in the patient, for images whose file said nothing or something wrong.
 
-Pixels and labels stay where they are on the screen. What the sides of the screen are called changes, and with it the
-marks, and the place that masks are exported to.
+What the sides of the screen are called changes, and with it the place that masks are exported to. Whoever keeps the
+pixels turns them, so that they are shown as the new header says.
 """
 
 from dataclasses import replace

@@ -188,8 +188,11 @@ def test_pages_of_others_follow_a_new_name_new_sides_and_a_deletion(
     post(f"images/{image}/spacing", spacing_mm=[2.5, 0.25, 0.25])
     expect(page.locator(".sw-size")).to_contain_text("0.25 × 0.25 × 2.5 mm")
     post(f"images/{image}/orientation", ends=["A", "S", "L"])
-    wait_state(page, "window.__slicewise.image.marks[0][0] === 'A' && state.editable")
-    expect(page.locator(".cv-plane").first).to_have_text("coronal")
+    wait_state(page, f"state.image !== {image} && state.editable")  # the same, turned
+    expect(page.locator(".sw-name")).to_have_text("trunk")
+    turned = page.evaluate("() => window.__slicewise.image")
+    assert turned["marks"] == [["S", "I"], ["A", "P"], ["R", "L"]] and turned["shape"] == [160, 96, 160]
+    image = turned["id"]
     post("images/delete", images=[image])
     expect(page.locator(".sw-name")).not_to_have_text("trunk")
     expect(page.locator(".sw-name")).not_to_have_text("")
@@ -203,7 +206,7 @@ def test_pages_of_others_follow_a_new_name_new_sides_and_a_deletion(
         post(f"acts/{newest['id']}/undo")
 
 
-def test_a_volume_is_told_how_it_lies_and_its_marks_follow(page: Page) -> None:
+def test_a_volume_is_told_how_it_lies_and_is_shown_so(page: Page) -> None:
     tab(page, "Images")
     page.get_by_role("listbox", name="Images").get_by_role("option").filter(has_text="torso").first.click()
     expect(page.locator(".sw-name")).to_contain_text("torso")
@@ -216,16 +219,13 @@ def test_a_volume_is_told_how_it_lies_and_its_marks_follow(page: Page) -> None:
     expect(dialog).to_be_hidden()
     told = "its first slice is A, its top S, its left L"
     expect(page.locator(".sw-toast")).to_contain_text(told)
-    marks = page.evaluate(
-        "async () => (await (await fetch('/api/images/' + window.__slicewise.image.id)).json()).marks"
-    )
-    assert marks == [["A", "P"], ["S", "I"], ["L", "R"]]
-    assert page.evaluate("() => window.__slicewise.image.marks") == marks
+    wait_state(page, "window.__slicewise.image.shape.join() === '160,96,160' && state.editable")
+    assert page.evaluate("() => window.__slicewise.image.marks") == [["S", "I"], ["A", "P"], ["R", "L"]]
     planes = page.locator(".cv-plane")
-    assert planes.all_inner_texts()[:3] == ["Coronal", "Axial", "Sagittal"]
+    assert planes.all_inner_texts()[:3] == ["Axial", "Coronal", "Sagittal"]
     page.get_by_role("button", name="Axial only").click()
-    expect(planes.nth(1)).to_be_visible()
-    expect(planes.nth(0)).to_be_hidden()
+    expect(planes.nth(0)).to_be_visible()
+    expect(planes.nth(1)).to_be_hidden()
     expect(page.get_by_role("button", name="Axial only")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Alt+1")
     tab(page, "Data")

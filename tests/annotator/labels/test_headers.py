@@ -1,4 +1,4 @@
-"""A header is mended: spacing, sides of the patient, or all of another file's. Pixels and labels stay on the screen."""
+"""A header is mended: spacing, sides of the patient, or all of another file's. What lies otherwise is shown so."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from annotator.labels.repair import Repair
 from storage.arrays import SliceRef
 from storage.formats import grid_of_image
 from storage.formats.reoriented import reoriented
+from storage.rows import ImageRow, NewLabel
 from storage.store import Store
 from tests.annotator.exchange.test_import_images import folded, run, volume
 from tests.conftest import drawn
@@ -49,25 +50,64 @@ def centre_mm(image: nib.Nifti1Image) -> np.ndarray:
     return image.affine @ [*place, 1]
 
 
-def test_the_marks_follow_and_pixels_and_labels_stay(labelled: Store):
-    before, pixels = folded(labelled, 1).known(), labelled.pixels(1).copy()
+def shown(store: Store) -> ImageRow:
+    (row,) = store.images(limit=-1)[1]
+    return row
+
+
+def test_the_image_is_shown_as_its_header_says_with_its_labels(labelled: Store):
+    labelled.add_class("two")
+    sagittal = drawn(SliceRef(1, 2, 3), np.array([[1, 2], [0, 2], [255, 1]], np.uint8), at=(1, 2))
+    labelled.add_label(sagittal)
+    labelled.add_label(NewLabel(SliceRef(1, 1, 4), None, "complete", "ann"))
+    labelled.rounds.hold_out(1, 0, 1)
+    known, pixels = folded(labelled, 1).known(), labelled.pixels(1).copy()
+    states = labelled.slice_states(1)
     assert labelled.image(1).marks == (("S", "I"), ("A", "P"), ("R", "L"))
     said = repair(labelled).set_orientation("ann", 1, ("A", "S", "L"))
-    image = labelled.image(1)
-    assert "its first slice is A, its top S, its left L" in said.message
-    assert image.marks == (("A", "P"), ("S", "I"), ("L", "R")) and image.spacing_mm == pytest.approx(
-        (3, 1, 2)
-    )
-    assert np.array_equal(folded(labelled, 1).known(), before) and np.array_equal(labelled.pixels(1), pixels)
+    image = shown(labelled)
+    assert "its first slice is A, its top S, its left L" in said.message and said.became == {1: image.id}
+    assert image.marks == (("S", "I"), ("A", "P"), ("R", "L")), "head up, as every image"
+    assert image.spacing_mm == pytest.approx((1, 3, 2)) and image.name == "s.nii.gz"
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        return values.transpose(1, 0, 2)[:, :, ::-1]
+
+    assert np.array_equal(labelled.pixels(image.id), turned(pixels))
+    assert np.array_equal(folded(labelled, image.id).known(), turned(known))
+    assert {row.author for row in labelled.labels(image.id)} == {"ann"}
+    again = {(1, 1): (0, 1), (2, 3): (2, 3), (0, 4): (1, 4)}  # now -> before
+    width = labelled.image(image.id).shape[2]
+    for axis, index, state in labelled.slice_states(image.id):
+        before = again[(axis, width - 1 - index if axis == 2 else index)]
+        assert (*before, state) in states
+    assert labelled.rounds.held_out() == {(image.id, 1, 1)}
 
 
-def test_an_export_lies_where_a_person_said(labelled: Store, tmp_path: Path):
-    repair(labelled).set_orientation("ann", 1, ("I", "P", "L"))
-    mask = exported(labelled, tmp_path)
-    assert mask.shape == PIXELS.shape and nib.aff2axcodes(mask.affine) != nib.aff2axcodes(SKEWED)
-    grid = grid_of_image(labelled.image(1).geometry, labelled.image(1).shape, None)
-    assert grid.display_affine is not None
-    assert centre_mm(mask) == pytest.approx(grid.display_affine @ [1, 0.5, 2, 1])
+def test_a_turned_image_turns_back_and_again_and_its_mask_stays_on_the_file(labelled: Store, tmp_path: Path):
+    first, known = exported(labelled, tmp_path / "before"), folded(labelled, 1).known()
+    act_of = repair(labelled)
+    act_of.set_orientation("ann", 1, ("I", "P", "L"))
+    mask, turned = exported(labelled, tmp_path / "after"), shown(labelled)
+    assert np.array_equal(mask.dataobj, first.dataobj), "the same voxels of the file"
+    assert nib.aff2axcodes(mask.affine) != nib.aff2axcodes(first.affine)
+    act = labelled.acts.newest(1)[0].id
+    back = act_of.undo("ann", act)
+    assert shown(labelled).id == 1 and back.became == {turned.id: 1}
+    assert np.array_equal(folded(labelled, 1).known(), known)
+    act_of.redo("ann", act)
+    assert shown(labelled).id == turned.id
+    assert np.array_equal(exported(labelled, tmp_path / "again").dataobj, first.dataobj)
+    labelled.add_label(drawn(SliceRef(turned.id, 0, 0), np.ones((2, 2), np.uint8)))
+    with pytest.raises(ValueError, match="it was labelled since"):
+        act_of.undo("ann", act)
+    assert shown(labelled).id == turned.id and len(labelled.labels(turned.id)) == 2
+
+
+def test_a_file_that_was_turned_is_known_again(labelled: Store, tmp_path: Path):
+    repair(labelled).set_orientation("ann", 1, ("A", "S", "L"))
+    report = run(labelled, tmp_path / "in")
+    assert not report.added and labelled.images()[0] == 1
 
 
 def test_a_mask_of_the_mended_file_lands_on_the_image_as_it_lies(labelled: Store, tmp_path: Path):
@@ -75,14 +115,16 @@ def test_a_mask_of_the_mended_file_lands_on_the_image_as_it_lies(labelled: Store
     repair(labelled).set_orientation("ann", 1, ("A", "S", "L"))
     truth = exported(labelled, tmp_path)
     nib.save(nib.as_closest_canonical(truth), tmp_path / "truth.nii.gz")
-    for label in labelled.labels(1):
-        labelled.revoke(label.client_id, client_id=f"u{label.id}", author=label.author)
+    expected = folded(labelled, shown(labelled).id).known()
+    repair(labelled).undo("ann", labelled.acts.newest(1)[0].id)
+    (label,) = labelled.labels(1)
+    labelled.revoke(label.client_id, client_id="u", author=label.author)
+    repair(labelled).set_orientation("ann", 1, ("A", "S", "L"))
+    image = shown(labelled)
     report = run(labelled, tmp_path / "in", labels=tmp_path / "truth.nii.gz")
-    assert report.labelled == (1,), report.refused
-    known = folded(labelled, 1).known()
-    expected = np.zeros_like(known)
-    expected[1, 0:2, 1:4] = 1
-    assert np.array_equal(known > 0, expected > 0)
+    assert report.labelled == (image.id,), report.refused
+    known = folded(labelled, image.id).known()
+    assert np.array_equal((known > 0) & (known < 255), expected == 1)
 
 
 def test_a_nifti_with_another_spacing_can_be_exported(labelled: Store, tmp_path: Path):

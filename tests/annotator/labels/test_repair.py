@@ -224,7 +224,12 @@ def test_the_page_can_ask_for_all_of_it_and_twice(workflow: Workflow):
         for _ in range(2):
             assert ask("images/1/rename", name="new", key="k1") == "Renamed ball to new"
         ask("images/1/orientation", ends=["I", "P", "L"])
-        assert client.get("/api/images/1").json()["marks"] == [["I", "S"], ["P", "A"], ["L", "R"]]
+        (turned,) = client.get("/api/images").json()["items"]
+        assert client.get(f"/api/images/{turned['id']}").json()["marks"] == [
+            ["S", "I"],
+            ["A", "P"],
+            ["R", "L"],
+        ]
         ask(f"acts/{client.get('/api/acts').json()['acts'][0]['id']}/undo")
         ask("images/1/spacing", spacing_mm=[3, 1, 1])
         ask("images/delete", images=[1])

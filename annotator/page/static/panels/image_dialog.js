@@ -98,7 +98,7 @@ function spacingForm(image, dialog) {
   );
 }
 
-/** Which side of the patient lies where; the picture stays, and its marks follow. */
+/** Which side of the patient lies where now; the image is then shown head up. */
 function orientationForm(image, dialog) {
   const fields = EDGES.map(([edge], at) =>
     element(

@@ -84,7 +84,10 @@ class Session extends EventTarget {
     on("project", () => this.refresh());
     on("job", (job) => this.#job(job));
     on("model", (model) => this.#answering(model));
-    on("image", (told) => told.image === this.image?.id && this.#imageChanged(told));
+    on("image", (told) => {
+      if (told.image === this.opening?.id) this.opening.told = told;
+      else if (told.image === this.image?.id) this.#imageChanged(told);
+    });
     on("up", () => this.image && this.#imageChanged({})); // it may have been told meanwhile
     on("slices", ({ image, slices, known }) => {
       if (image === this.image?.id) Object.assign(this.image, { slices, known });
@@ -156,21 +159,27 @@ class Session extends EventTarget {
     this.opening = asked;
     try {
       const image = await this.app.open(id);
-      if (this.opening !== asked || !image) return;
-      this.image = image;
-      history.replaceState(null, "", `#image=${id}`);
-      document.title = `${image.name} · Slicewise`;
-      for (const problem of image.problems) toast(problem, "warn");
-      if (axis !== undefined) this.app.gotoSlice(axis, index);
-      this.#emit("image");
+      if (this.opening !== asked) return;
+      if (image) this.#opened(image, { axis, index });
     } finally {
       if (this.opening === asked) this.opening = null;
     }
+    if (asked.told) await this.#imageChanged(asked.told); // it changed while it was opened
+  }
+
+  #opened(image, { axis, index }) {
+    this.image = image;
+    history.replaceState(null, "", `#image=${image.id}`);
+    document.title = `${image.name} · Slicewise`;
+    for (const problem of image.problems) toast(problem, "warn");
+    if (axis !== undefined) this.app.gotoSlice(axis, index);
+    this.#emit("image");
   }
 
   /** The open image has another name or header by now, or is gone. */
-  async #imageChanged({ gone, by }) {
+  async #imageChanged({ gone, by, became }) {
     const { image } = this;
+    if (became) return this.open(became); // the same, turned as its header says
     if (gone) return this.#leave(by);
     let now;
     try {
@@ -189,7 +198,7 @@ class Session extends EventTarget {
 
   /** Whoever listens to `project` opens another image, if there is one. */
   async #leave(by) {
-    const { name } = this.image;
+    const name = this.image?.name ?? "The image";
     if (by !== this.project.user)
       toast(`${name} was deleted${by ? ` by ${by}` : ""}; the Data tab brings it back.`);
     this.app.close();

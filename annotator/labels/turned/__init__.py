@@ -1,0 +1,1 @@
+"""Images that are shown as a new header says."""
