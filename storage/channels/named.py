@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Channel:
     values: NDArray[Any]  # (Z, Y, X) of PIXEL_TYPES
     look: ChannelLook
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the values alone."""
         return values_digest(self.values)

@@ -59,7 +59,7 @@ def read(path: Path) -> Scan:
     image, seen, facts = _opened_whole(path)
     if facts is None:
         return read_volume(path, None)
-    stored, shape = _stored(image), seen.grid.shape
+    stored, shape = _stored(path, image), seen.grid.shape
     parts = [_values(image, stored, shape, n) for n in range(len(facts.names))]
     if parts[0].ndim == 4:
         raise FileRefused("its channels are colours; save one channel a file")
@@ -134,9 +134,7 @@ def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
     """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
     image, seen = _opened(path, number)
-    if path.suffix.lower() == ".gz":
-        check_gzip(path)
-    return _values(image, _stored(image), seen.grid.shape, number or 0), seen.grid, seen.remarks
+    return _values(image, _stored(path, image), seen.grid.shape, number or 0), seen.grid, seen.remarks
 
 
 def look(path: Path) -> Look:
@@ -243,7 +241,9 @@ def _spatial_shape(shape: tuple[int, ...], number: int | None) -> tuple[int, int
     return int(i), int(j), int(k)
 
 
-def _stored(image: Nifti1Image) -> NDArray[Any]:
+def _stored(path: Path, image: Nifti1Image) -> NDArray[Any]:
+    if path.suffix.lower() == ".gz":
+        check_gzip(path)
     proxy: Any = image.dataobj
     return np.asarray(proxy.get_unscaled())
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from annotator.labels.turned.turn import Turn
 from annotator.learning.image_groups import SETTING, read_groups
-from storage.arrays import SliceRef, read_patch
+from storage.arrays import SliceRef, open_npy, read_patch
+from storage.channels.named import Channel
 from storage.events.relabels import patch_now
 from storage.events.revoking import member
 from storage.formats import Grid
@@ -62,6 +63,7 @@ def _scan(image: ImageRow, grid: Grid, turn: Turn, pixels: NDArray[Any]) -> Scan
         value_range=image.value_range,
         presets=image.presets,
         source=image.source,
+        named=tuple(Channel(one.name, turn.array(open_npy(one.path)), one.look) for one in image.named),
     )
 
 
