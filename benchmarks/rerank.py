@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, finish, parser
+from learners.objects.tallies import SIZE_BINS
 from learners.rankers import RANKERS, rank
 from learners.rankers.contract import RankRequest
 from learners.rankers.pool import Pool, read_pool, write_pool
@@ -83,6 +84,8 @@ def _pool(refs: np.ndarray) -> Pool:
         information=column(),
         stability=rng.random(len(images)).astype(np.float32)[of_row],
         expected=rng.random(len(images)).astype(np.float32)[of_row],
+        unsure=column(),
+        sizes=column(SIZE_BINS),
         features=features.astype(np.float16)[of_row],
     )
 

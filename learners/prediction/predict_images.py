@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.objects.tallies import ObjectTallies, tallies
 from learners.prediction.committee import Committee
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import stability
@@ -82,7 +83,10 @@ class BatchPredictor:
         proposed = open_npy(files.classes)
         settled = sums.members.stability if sums.members else self._stability(case, proposed)
         score = ImageScore(image_id, sums.claim.said, settled, sense.against(case, proposed))
-        return score, pool_of(case, sums, score)
+        path = objects_file(folder, image_id)
+        numbers = open_npy(path) if path.exists() else None
+        told = tallies(proposed, open_npy(files.confidence), numbers)
+        return score, pool_of(case, sums, score, told)
 
     def _stability(self, case: ImageReader, now: NDArray[np.uint8]) -> float | None:
         """Against the model before."""
@@ -101,13 +105,13 @@ def out_of_memory(error: BaseException) -> bool:
     return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
-def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:
+def pool_of(case: ImageReader, sums: Sums, score: ImageScore, told: ObjectTallies) -> Pool:
     """A row for the picture, or for every slice of a volume in each plane."""
     shape, image_id = case.example.shape, case.example.image_id
     axes = (0, 1, 2) if shape[0] > 1 else (0,)
     refs = np.concatenate([[(image_id, axis, i) for i in range(shape[axis])] for axis in axes])
 
-    def column(parts: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+    def column(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
         return np.concatenate([parts[axis] for axis in axes]).astype(np.float32)
 
     area = np.concatenate([np.full(shape[a], np.prod(shape) / shape[a]) for a in axes])
@@ -124,5 +128,7 @@ def pool_of(case: ImageReader, sums: Sums, score: ImageScore) -> Pool:
         information=column(sums.members.information) if sums.members else unknown,
         stability=unknown if score.stability is None else np.full(rows, score.stability, np.float32),
         expected=unknown,  # a claim is no expectation; who calibrates it fills it in
+        unsure=column(told.unsure),
+        sizes=column(told.sizes),
         features=np.repeat(features[None], rows, 0),
     )

@@ -1,5 +1,7 @@
 """What to label next: score, noise, cost, then a choice without near-duplicates; each pick says why it is there."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from learners.rankers.batch_selection import choose, expected_seconds
@@ -22,6 +24,11 @@ RANKERS: dict[str, RankerEntry] = {
         title="Two likely classes (margin)",
         good_at="classes that are easily confused",
         score=LazyFunction("learners.rankers.uncertainty:margin"),
+    ),
+    "by_objects": RankerEntry(
+        title="Uncertain and unusual objects",
+        good_at="cells and particles: many unsure ones, sizes and looks that are not labelled yet",
+        score=LazyFunction("learners.rankers.by_objects:by_objects"),
     ),
     "stability": RankerEntry(
         title="Changing masks (stability)",
@@ -75,6 +82,8 @@ def rank(name: str, pool: Pool, ask: RankRequest) -> list[Pick]:
     """The best items first. Raises LookupError for an unknown ranker."""
     if name not in RANKERS:
         raise LookupError(f"there is no ranker {name!r}; there are: {', '.join(RANKERS)}")
+    labelled = np.isin(pool.refs[:, 0], list(ask.labelled_images))
+    ask = replace(ask, done=pool.of(labelled))
     rows = rankable(pool, ask)
     pool = pool.of(rows)
     if not len(pool):

@@ -25,6 +25,7 @@ class RankRequest:
     per_second: bool = False  # divide by the expected seconds of work
     whole_images: bool = False  # one item an image or volume, its best slice
     seed: int = 0
+    done: Pool | None = None  # the rows of labelled images; `rank` fills it in
 
     @property
     def beta(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.objects.tallies import SIZE_BINS
 from learners.rankers.pool import Pool, empty_pool, write_pool
 from storage.arrays import TornFile, open_npy
 
@@ -87,5 +88,7 @@ def _pool(described: Sequence[tuple[Described, NDArray[np.float32]]]) -> Pool:
         information=unknown,
         stability=unknown,
         expected=unknown,
+        unsure=zeros,
+        sizes=np.zeros((n, SIZE_BINS), np.float32),
         features=np.array(features, np.float16),
     )

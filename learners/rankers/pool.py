@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.objects.tallies import SIZE_BINS
 from storage.arrays import TornFile, read_npz, write_bytes
 
 
@@ -25,6 +26,8 @@ class Pool:
     information: NDArray[np.float32]  # (N,) nats over the slice that the snapshots disagree by; NaN unknown
     stability: NDArray[np.float32]  # (N,) of the image, against the model before; NaN unknown
     expected: NDArray[np.float32]  # (N,) expected Dice of the image; NaN unknown
+    unsure: NDArray[np.float32]  # (N,) proposed objects that the model is unsure of
+    sizes: NDArray[np.float32]  # (N, SIZE_BINS) proposed objects by their size
     features: NDArray[np.float16]  # (N, D) of the image
 
     def __len__(self) -> int:
@@ -52,6 +55,8 @@ def empty_pool(classes: int = 1, features: int = 1) -> Pool:
         information=none,
         stability=none,
         expected=none,
+        unsure=none,
+        sizes=np.zeros((0, SIZE_BINS), np.float32),
         features=np.zeros((0, features), np.float16),
     )
 
@@ -91,7 +96,9 @@ def read_pool(path: Path) -> Pool:
     arrays = read_npz(path, "the ranking data")
     try:
         columns = {f.name: arrays[f.name] for f in fields(Pool) if f.name in arrays}
-        unknown = np.full(len(columns["refs"]), np.nan, np.float32)
-        return Pool(**{"information": unknown, **columns})  # pools of older projects lack it
+        rows = len(columns["refs"])
+        unknown, nothing = np.full(rows, np.nan, np.float32), np.zeros((rows, SIZE_BINS), np.float32)
+        older = {"information": unknown, "unsure": nothing[:, 0], "sizes": nothing}  # which these may lack
+        return Pool(**{**older, **columns})
     except (KeyError, TypeError) as error:
         raise TornFile(f"the ranking data {path.name} cannot be read ({error})") from error

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learners.cluster import k_means, rbf, typicality
+from learners.objects.tallies import SIZE_BINS, tallies
 from learners.rankers import RANKERS, rank
 from learners.rankers.batch_selection import expected_seconds
 from learners.rankers.contract import RankRequest
@@ -33,6 +34,8 @@ def pool_of(count: int, *, slices: int = 1, seed: int = 0, groups: int = 6) -> P
         information=numbers[5] * 10,
         stability=numbers[4],
         expected=np.full(n, 0.7, np.float32),
+        unsure=np.floor(numbers[3] * 20),
+        sizes=np.floor(rng.random((n, SIZE_BINS)) * 5).astype(np.float32),
         features=features,
     )
 
@@ -179,3 +182,36 @@ def test_newer_rows_of_an_image_replace_older_ones_and_a_torn_pool_is_told(tmp_p
     (tmp_path / "pool.npz").write_bytes((tmp_path / "pool.npz").read_bytes()[:100])
     with pytest.raises(TornFile):
         read_pool(tmp_path / "pool.npz")
+
+
+def test_objects_that_are_unsure_of_missing_sizes_or_unlike_the_labelled_ones_come_first_and_the_reason_says_so():
+    pool = pool_of(40, groups=1)
+    plain = np.zeros((40, SIZE_BINS), np.float32)
+    plain[:, 6] = 10
+    plain[4, 6], plain[4, 11] = 0, 10  # image 5 holds sizes that nobody labelled
+    unsure, features = np.zeros(40, np.float32), np.array(pool.features)
+    unsure[11] = 7  # image 12
+    features[20] = -8 * features[20]  # image 21
+    pool = replace(pool, unsure=unsure, sizes=plain, features=features)
+    ask = RankRequest(
+        3, labelled_images=frozenset({1, 2, 3}), labelled=frozenset((i, 0, 0) for i in (1, 2, 3))
+    )
+    said = {pick.image: pick.why for pick in rank("by_objects", pool, ask)}
+    assert said == {
+        12: "7 of 10 objects are uncertain",
+        5: "its objects are of sizes that labelled images hardly have",
+        21: "it looks unlike the images labelled so far",
+    }
+
+
+def test_objects_are_told_to_rankers_by_their_size_and_by_what_a_tenth_of_them_says():
+    classes, sure = np.zeros((1, 20, 40), np.uint8), np.full((1, 20, 40), 250, np.uint8)
+    classes[0, 2:10, 2:10], classes[0, 2:6, 20:24] = 1, 2  # of 64 and of 16 pixels
+    sure[0, 2, 2:10] = 100  # an eighth of the first
+    sure[0, 2, 20] = 100  # a sixteenth of the second
+    told = tallies(classes, sure, None)
+    assert told.unsure[0].tolist() == [1] and np.flatnonzero(told.sizes[0][0]).tolist() == [4, 6]
+    volume = tallies(
+        np.repeat(classes, 3, 0), np.repeat(sure, 3, 0), np.repeat(classes, 3, 0).astype(np.uint16)
+    )
+    assert volume.unsure[0].tolist() == [1, 1, 1] and volume.unsure[2][2:10].tolist() == [1] * 8
