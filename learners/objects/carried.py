@@ -5,7 +5,7 @@ their IoU is largest. A piece that several objects lie on is cut between them. I
 one. In a film it divides: both parts get new numbers, and it is their parent. What goes on from no label gets none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,7 @@ class CarriedFrom:
     apart: NDArray[np.uint16] | None = (
         None  # (Z, Y, X) objects as the producer of the classes told them apart
     )
+    check: Callable[[], None] = lambda: None  # asked on every slice; raises where nobody waits any more
 
 
 def carry(classes: NDArray[np.uint8], said: CarriedFrom) -> CarriedNumbers:
@@ -90,7 +91,7 @@ class _Walk:
         parents: dict[int, int],
     ) -> None:
         self._mask, self._stated, self._apart, self._parents = mask, stated, apart, parents
-        self._film, self._first = said.film, said.first
+        self._film, self._first, self._check = said.film, said.first, said.check
         self._next = max([said.first, *(n + 1 for n in parents)])
 
     def along(self, order: Iterable[int], *, divides: bool) -> NDArray[np.uint16]:
@@ -98,6 +99,7 @@ class _Walk:
         out = np.zeros(self._mask.shape, np.uint16)
         before: SliceNumbers = np.zeros(self._mask.shape[1:], np.int32)
         for k in order:
+            self._check()
             now = self._go_on(before, k, divides=divides)
             if self._stated[k].any():
                 now = self._as_stated(now, k, out)

@@ -1,5 +1,6 @@
 """The numbers of a fill as files: what people numbered goes in, what the fill's objects are called comes out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +27,16 @@ class NumberFiles:
         return tuple(path for path in (self.stated, self.to, self.parents_to) if path)
 
 
-def write_numbers(files: NumberFiles, classes: NDArray[np.uint8], objects: Path | None) -> None:
+def write_numbers(
+    files: NumberFiles, classes: NDArray[np.uint8], objects: Path | None, check: Callable[[], None]
+) -> None:
     """`objects`: .npy of what the fill started from, where its producer told objects apart; those that go on from no
     label keep together, with numbers that nothing on the image has. Nothing is written where no object has any."""
     apart = _there(objects, classes.shape)
     carried = np.zeros(classes.shape, np.uint16)
     parents: dict[int, int] = {}
     if files.stated is not None:
-        said = CarriedFrom(open_npy(files.stated), files.first, files.film, apart)
+        said = CarriedFrom(open_npy(files.stated), files.first, files.film, apart, check)
         found = carry(classes, said)
         carried, parents = found.numbers, found.parents
     if apart is not None:

@@ -144,8 +144,8 @@ class Filler:
         write_npy(spec.classes_to, filled.classes)
         write_npy(spec.confidence_to, filled.confidence)
         if spec.numbers is not None:
-            run.check()
-            write_numbers(spec.numbers, filled.classes, None if prior is None else prior.objects)
+            apart = None if prior is None else prior.objects
+            write_numbers(spec.numbers, filled.classes, apart, run.check)
         return FillDone(time.monotonic() - started, filled.finished, prior)
 
     def _by_labels(self, spec: FillSpec, case: PropagationInput, run: RunControl) -> FilledVolume:

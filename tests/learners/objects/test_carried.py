@@ -1,6 +1,7 @@
 """Objects keep their numbers from slice to slice of a volume, and from frame to frame of a film."""
 
 import numpy as np
+import pytest
 
 from learners.objects.carried import CarriedFrom, axis_of, carry
 
@@ -95,3 +96,15 @@ def test_what_a_producer_told_apart_stays_apart_and_two_classes_share_no_object(
     classes[truth == 2] = 2
     found = carry(classes, CarriedFrom(stated, first=5)).numbers
     assert (found == np.where(truth == 1, 4, 0)).all()
+
+
+def test_it_ends_between_two_slices_where_nobody_waits_for_it():
+    truth, asked = np.stack([discs((24, 24, 8))] * 9), []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        carried(truth, 0, check=check)
