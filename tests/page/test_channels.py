@@ -75,17 +75,17 @@ def test_channels_are_shown_alone_or_together_and_nothing_is_fetched_for_it(
     page.get_by_label("Window from").fill("0")
     page.get_by_label("Window to").fill("120000")
     page.get_by_label("Window to").press("Enter")
-    shows(page, GREEN, (128, 255, 0), (128, 0, 0))
+    shows(page, GREEN, (127, 255, 0), (127, 0, 0))
     strip.get_by_role("button", name="Hide DNA").click()
-    shows(page, BLACK, (128, 0, 0), (128, 0, 0))
+    shows(page, BLACK, (127, 0, 0), (127, 0, 0))
     assert not fetched
     watch.check()
     page.wait_for_timeout(600)  # what was chosen is kept a moment later
     page.reload()
     page.wait_for_selector(READY)
-    shows(page, BLACK, (128, 0, 0), (128, 0, 0))
+    shows(page, BLACK, (127, 0, 0), (127, 0, 0))
     strip.get_by_role("button", name="Show DNA", exact=True).click()
-    shows(page, GREEN, (128, 255, 0), (128, 0, 0))
+    shows(page, GREEN, (127, 255, 0), (127, 0, 0))
     page.close()
 
 
