@@ -96,6 +96,7 @@ def _label_tab(workspace: gr.HTML) -> None:
         controls: dict[str, Any] = {
             "protect": gr.Checkbox(False, label="Protect other labels", elem_id="protect"),
             "instances": gr.Checkbox(False, label="Number every object", elem_id="instances"),
+            "atOnce": gr.Checkbox(False, label="Accept each click at once", elem_id="at-once"),
             "unknown": gr.Checkbox(False, label="Show unknown pixels", elem_id="unknown"),
             "style": gr.Radio(
                 [("Both", "both"), ("Fill", "fill"), ("Outline", "outline")],

@@ -571,6 +571,23 @@ def test_a_click_after_an_accept_that_waits_for_its_mask_is_the_next_object(canv
     assert canvas.state()["prompts"] == 0 and len(canvas.sent("predict")) == 2
 
 
+def test_where_each_click_is_accepted_at_once_objects_take_a_click_each(canvas: Canvas) -> None:
+    canvas.open(2).run("app.setAtOnce(true)")
+    for row, col in ((30, 30), (60, 60)):
+        canvas.click(row, col)
+        canvas.answer((row - 2, col - 2, row + 2, col + 2))
+    assert [event.message["source"] for event in canvas.events()] == ["prompted", "prompted"]
+    assert canvas.state()["prompts"] == 0 and (canvas.labels() == 1).sum() == 32
+    canvas.page.keyboard.down("Shift")
+    canvas.click(30, 30)
+    canvas.page.keyboard.up("Shift")
+    canvas.answer((28, 28, 31, 31))
+    assert len(canvas.events()) == 2 and canvas.state()["mask"], "a correction waits to be looked at"
+    canvas.page.keyboard.press("Escape")
+    canvas.click(80, 80, button="right")
+    assert canvas.state()["prompts"] == 1, "what is not the object says none"
+
+
 def test_masks_accepted_ahead_of_their_coming_have_the_class_of_that_moment(canvas: Canvas) -> None:
     canvas.open(2).run("app.setClass(1)")
     for class_id, (row, col) in ((1, (30, 40)), (2, (50, 60)), (1, (70, 80))):

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
 from storage.scan import Scan
 from storage.store import Store
 from tests.models.test_automatic_masks import DISCS, picture
+from tests.page.test_end_to_end import ON_SCREEN
 from tests.page.test_workspace import until, wait_state
 from tests.support.chromium import RunningServer, start_server
 
@@ -65,3 +67,24 @@ def test_a_volume_says_what_to_do_instead(page: Page) -> None:
     wait_state(page, "state.image === 2 && state.editable")
     page.keyboard.press("Shift+F")
     expect(page.get_by_text("This is for pictures; in a volume label one slice")).to_be_visible()
+
+
+def test_with_each_click_accepted_at_once_two_objects_take_two_clicks(page: Page) -> None:
+    page.get_by_label("Accept each click at once").check()
+    if PICTURES:
+        page.screenshot(path=f"{PICTURES}/at-once.png")
+    for row, column, _ in DISCS[:2]:
+        at = page.evaluate(ON_SCREEN, {"axis": 0, "row": row, "col": column})
+        page.mouse.click(at["x"], at["y"])
+    _, numbers = picture()
+    there = [numbers == number for number in (1, 2)]
+    until(lambda: all((labelled(page)[mask] == 1).mean() > 0.8 for mask in there))
+    expect(page.locator(".sw-link")).to_have_text("Saved")
+    for _ in there:
+        page.keyboard.press("Control+z")
+    until(lambda: not (labelled(page) == 1).any())
+
+
+def labelled(page: Page) -> NDArray[np.int64]:
+    """(Y, X) classes of the picture."""
+    return np.reshape(page.evaluate(LABELLED)[0], picture()[1].shape)

@@ -117,6 +117,10 @@ export class LabelApp extends EventTarget {
     this.#set({ instances: Boolean(instances) });
   }
 
+  setAtOnce(atOnce) {
+    this.#set({ atOnce: Boolean(atOnce) });
+  }
+
   setShowUnknown(showUnknown) {
     this.#set({ showUnknown: Boolean(showUnknown) });
   }

@@ -12,6 +12,7 @@ export function newSettings() {
     style: "both",
     protect: false,
     instances: false,
+    atOnce: false, // the first mask of a click or box is accepted as it comes
     showUnknown: false,
     visible: true,
     proposals: true,

@@ -19,6 +19,7 @@ const VIEW = {
   radius: 8,
   protect: false,
   instances: false,
+  atOnce: false,
   unknown: false,
   hideAll: false,
   proposals: true,
@@ -28,7 +29,16 @@ const VIEW = {
   guide: 0, // slices of the guided start of a volume; 0: none
   table: false, // the list of images as a table
 };
-const REMEMBERED = ["opacity", "style", "radius", "protect", "instances", "unknown", "guide"];
+const REMEMBERED = [
+  "opacity",
+  "style",
+  "radius",
+  "protect",
+  "instances",
+  "atOnce",
+  "unknown",
+  "guide",
+];
 
 class Session extends EventTarget {
   project = null;
@@ -266,6 +276,7 @@ class Session extends EventTarget {
       radius: () => app.setBrushRadius(view.radius),
       protect: () => app.setProtectOthers(view.protect),
       instances: () => app.setInstances(view.instances),
+      atOnce: () => app.setAtOnce(view.atOnce),
       unknown: () => app.setShowUnknown(view.unknown),
       proposals: () => app.setProposalsVisible(view.proposals),
       doubt: () => app.setUncertainty(view.doubt),

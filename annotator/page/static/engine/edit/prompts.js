@@ -46,7 +46,8 @@ export class PromptStore {
   /**
    * Add a point, box or scribble; `time` is the pointer event's. A new box replaces the old one.
    * After a mask was accepted that has not come yet, it belongs to the next object, and waits until
-   * that mask is a label.
+   * that mask is a label. Where each click is accepted at once, the first that points at an object
+   * is; Shift+click corrects its label.
    */
   add(ref, item, time) {
     const set = this.#open(ref);
@@ -55,6 +56,9 @@ export class PromptStore {
     set.items.push({ ...item, corrects: set.candidates[set.chosen], picked: set.chosen > 0 });
     set.taken = [];
     this.predict(ref, time);
+    const first =
+      set.items.length === 1 && !set.refine && item.kind !== "scribble" && item.label !== 0;
+    if (this.settings.atOnce && first) this.accept(ref);
   }
 
   /**
