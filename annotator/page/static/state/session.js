@@ -29,16 +29,8 @@ const VIEW = {
   guide: 0, // slices of the guided start of a volume; 0: none
   table: false, // the list of images as a table
 };
-const REMEMBERED = [
-  "opacity",
-  "style",
-  "radius",
-  "protect",
-  "instances",
-  "atOnce",
-  "unknown",
-  "guide",
-];
+const OF_TODAY = ["hideAll", "proposals", "doubt", "trust", "sure", "table"];
+const REMEMBERED = Object.keys(VIEW).filter((name) => !OF_TODAY.includes(name));
 
 class Session extends EventTarget {
   project = null;
