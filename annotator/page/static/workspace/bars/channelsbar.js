@@ -2,7 +2,7 @@
 
 import { call } from "../../net/api.js";
 import { session } from "../../state/session.js";
-import { element, setAttributes, setText } from "../../ui/dom.js";
+import { element, icon, setAttributes, setText } from "../../ui/dom.js";
 import { toast } from "../../ui/toasts.js";
 
 const KEPT_MS = 400; // after the last change
@@ -83,7 +83,7 @@ function chip(number) {
     },
   });
   const alone = element(
-    "button",
+    "button.sw-channel-solo",
     { type: "button", onclick: () => channels().solo(number) },
     "solo",
   );
@@ -92,7 +92,9 @@ function chip(number) {
     const look = named[number];
     const seen = solo === null ? look.shown : solo === number;
     setText(name, look.name);
-    setText(eye, look.shown ? "hide" : "show");
+    if (eye.dataset.shown !== String(look.shown))
+      eye.replaceChildren(icon(look.shown ? "eye" : "hidden", 15));
+    eye.dataset.shown = look.shown;
     if (document.activeElement !== color) color.value = look.color;
     node.dataset.chosen = chosen === number;
     node.dataset.seen = seen;
@@ -101,7 +103,8 @@ function chip(number) {
       "aria-pressed": chosen === number,
       title: `The window and the gamma are those of ${look.name}`,
     });
-    setAttributes(eye, { "aria-label": `${look.shown ? "Hide" : "Show"} ${look.name}` });
+    const hides = `${look.shown ? "Hide" : "Show"} ${look.name}`;
+    setAttributes(eye, { "aria-label": hides, title: hides });
     setAttributes(alone, {
       "aria-pressed": solo === number,
       "aria-label": `Show ${look.name} alone`,
