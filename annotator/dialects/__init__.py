@@ -35,6 +35,12 @@ DIALECTS: dict[str, DialectEntry] = {
         strangers=r"/healthz",
         files=r"/set_image|/add_(scribble|lasso|initial_seg)_interaction",
     ),
+    "itksnap": DialectEntry(
+        title="ITK-SNAP",
+        paste="In ITK-SNAP: Deep Learning Segmentation, server, address and port of this computer.",
+        make=LazyFunction("annotator.dialects.itksnap.router:make_router"),
+        files=r"(/v2)?/upload_raw/[^/]+|/process_(scribble|lasso)_interaction/[^/]+",
+    ),
     "labelstudio": DialectEntry(
         title="Label Studio",
         paste="In Label Studio: Settings, Model, Backend URL; for labels back, Webhooks with /webhook after it.",

@@ -3,18 +3,36 @@
 from dataclasses import replace
 
 import numpy as np
+from anyio.to_thread import run_sync
 from numpy.typing import NDArray
 
 from annotator.background import Background
 from annotator.dialects.nninteractive.drawing import Drawing
+from annotator.dialects.nninteractive.leases import Lease
 from annotator.dialects.pointing import masks_of
 from annotator.dialects.subjects import Subject
 from annotator.filling.asked_fills import FillQuestion
+from annotator.labels.commit import Refused
 from annotator.workflow import Workflow
+from learners.propagate import PropagationCancelled
 from learners.propagate.contract import LabelledSlice
+from learners.propagate.process import FillFailed
 from storage.arrays import BACKGROUND, UNLABELLED, plane
 
 OBJECT = 1
+
+
+async def answer(workflow: Workflow, lease: Lease, drawing: Drawing) -> Drawing:
+    """In a thread, for whoever holds `lease.busy`. Raises Refused, ValueError."""
+    if workflow.store.looking or workflow.background is None:
+        raise Refused(
+            workflow.store.looking or "nothing is proposed here; start the server without --no-fill"
+        )
+    who = lease.user, lease.work()[0]
+    try:
+        return await run_sync(answered, workflow, workflow.background, who, drawing)
+    except (PropagationCancelled, FillFailed) as error:
+        raise Refused(f"the volume could not be filled: {error}", retry=True) from error
 
 
 def answered(

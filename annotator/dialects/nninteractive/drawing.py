@@ -82,13 +82,13 @@ class Drawing:
                 now = now._asking(at, replace(one, background=(*one.background, *points)))
         return now
 
-    def lasso(self, around: NDArray[np.bool_], *, include: bool) -> "Drawing":
+    def lasso(self, marked: NDArray[np.bool_], *, include: bool) -> "Drawing":
         """On each slice of it the object lies within."""
         if not include:
-            return self._without(lambda out: np.logical_or(out, around, out=out))
+            return self._without(lambda out: np.logical_or(out, marked, out=out))
         now = self
-        for at in self._touched(around):
-            here = plane(around, *at)
+        for at in self._touched(marked):
+            here = plane(marked, *at)
             box = box_around(here)
             assert box is not None
             row, column = deepest(here)

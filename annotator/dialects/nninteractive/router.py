@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from starlette.responses import PlainTextResponse, Response
 
-from annotator.dialects.nninteractive.answering import answered
+from annotator.dialects.nninteractive.answering import answer
 from annotator.dialects.nninteractive.asked import (
     BoxAsked,
     Buffer,
@@ -28,10 +28,7 @@ from annotator.dialects.nninteractive.drawing import Drawing, changed_bounds
 from annotator.dialects.nninteractive.image import subject_of_array
 from annotator.dialects.nninteractive.leases import IDLE_SECONDS, LIVELY_SECONDS, Lease, Leases
 from annotator.dialects.nninteractive.wire import pack, unpack
-from annotator.labels.commit import Refused
 from annotator.web.context import AppContext, person
-from learners.propagate import PropagationCancelled
-from learners.propagate.process import FillFailed
 from storage.formats import FileRefused
 
 LEASE, META = "x-lease-token", "X-Meta"
@@ -98,28 +95,19 @@ class _Desk:
     async def prompt(self, lease: Lease, change: DrawingChange, *, predict: bool) -> Response:
         """A step that undo takes back."""
         async with lease.busy:
-            subject, before = lease.work()
+            _, before = lease.work()
             now = await run_sync(change, before)
             if predict:
-                now = await self._answered(lease, now)
+                now = await answer(self.context.workflow, lease, now)
             lease.take(now)
             return await run_sync(_changes, lease.dtype, before, now, predict)
 
     async def predict(self, lease: Lease) -> Response:
         async with lease.busy:
             _, before = lease.work()
-            now = await self._answered(lease, before)
+            now = await answer(self.context.workflow, lease, before)
             lease.take(now, step=False)
             return await run_sync(_changes, lease.dtype, before, now, True)
-
-    async def _answered(self, lease: Lease, drawing: Drawing) -> Drawing:
-        workflow, subject = self.context.workflow, lease.work()[0]
-        background = workflow.background
-        assert background is not None  # the settings see to it
-        try:
-            return await run_sync(answered, workflow, background, (lease.user, subject), drawing)
-        except (PropagationCancelled, FillFailed) as error:
-            raise Refused(f"the volume could not be filled: {error}", retry=True) from error
 
 
 def _unpacked(path: Path, shape: tuple[int, ...] | None) -> NDArray[Any]:
