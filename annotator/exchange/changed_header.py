@@ -9,7 +9,7 @@ from storage.formats import Grid, grid_of_image
 from storage.rows import ImageRow
 from storage.scan import Scan
 
-TURNED = "its header turns it another way now; take that with 'repair header NAME --like FILE'"
+TURNED = "its header turns it another way now"
 CLOSE = 1e-5  # relative: headers are float32
 
 
@@ -25,8 +25,8 @@ def difference(image: ImageRow, now: Grid) -> str:
     return "its header places it elsewhere in space now"
 
 
-def turned(scan: Scan, images: Sequence[ImageRow]) -> bool:
-    """Whether one of these images has the same voxels in the order of the file, but was shown another way."""
+def turned(scan: Scan, images: Sequence[ImageRow]) -> ImageRow | None:
+    """The one of these images that has the same voxels in the order of the file, but was shown another way."""
     now = grid_of_image(scan.geometry, scan.shape, scan.spacing_mm)
     for image in images:
         before = grid_of_image(image.geometry, image.shape, image.spacing_mm)
@@ -39,8 +39,8 @@ def turned(scan: Scan, images: Sequence[ImageRow]) -> bool:
         if pixels.ndim == scan.pixels.ndim == 3 and np.array_equal(
             before.to_source(pixels), now.to_source(scan.pixels)
         ):
-            return True
-    return False
+            return image
+    return None
 
 
 def _same(before: Grid, now: Grid) -> bool:

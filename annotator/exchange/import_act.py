@@ -17,10 +17,13 @@ def as_one_act(store: Store, shown: str, what: str = "labels") -> Iterator[None]
         try:
             yield
         finally:
-            brought, labelled = len(store.bin.imported_by(act)), len(store.acts.images(act))
+            facts = store.acts.get(act).facts
+            turned = facts.get("turned", {})
+            brought = len(store.bin.imported_by(act)) - len(turned)
+            labelled = len(store.acts.images(act) - {int(image) for image in turned})
             added = [c.id for c in store.classes() if c.id not in before]
-            if brought or labelled or store.acts.get(act).facts:
-                headers = len(store.acts.get(act).facts.get("headers", {}))
+            if brought or labelled or facts:
+                headers = len(facts.get("headers", {})) + len(turned)
                 told = [
                     _counted(brought, "image") if brought else "",
                     f"{what} on {_counted(labelled, 'image')}" if labelled else "",

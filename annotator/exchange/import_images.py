@@ -1,6 +1,7 @@
 """Folders and files into a project: images first, then the masks that belong to them. Bad files cost one line each."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from annotator.exchange.masks.events import import_mask
 from annotator.exchange.masks.meaning import ValueChoices
 from annotator.exchange.reading import ReadItem, is_full, read_items
 from annotator.jobs import Job
+from annotator.labels.turned.images import turn_image
+from annotator.labels.turned.turn import shown_anew
 from learners.text import count_of
 from storage.formats import FileRefused, grid_of_image
 from storage.image_sources import digest_of
@@ -44,6 +47,7 @@ class ImportReport:
     replaced: int = 0  # images whose labels of an earlier import were taken back for newer ones
     changed: tuple[int, ...] = ()  # images that took a new header
     copies: int = 0  # files that were taken as images of other files with the same pixels
+    turned: Mapping[int, int] = field(default_factory=dict)  # images -> the same, as a new header shows them
 
     @property
     def message(self) -> str:
@@ -56,8 +60,8 @@ class ImportReport:
             parts.append(f"{self.known} there already")
         if self.copies:
             parts.append(f"{self.copies} with the pixels of another image and taken as it")
-        if self.changed:
-            parts.append(f"{len(self.changed)} with a new header")
+        if self.changed or self.turned:
+            parts.append(f"{len(self.changed) + len(self.turned)} with a new header")
         if self.refused:
             parts.append(f"{len(self.refused)} left out")
         return ", ".join(parts) + self._passed
@@ -83,6 +87,7 @@ class ImportRun:
     replaced: int = 0
     notes: list[str] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
+    turned: dict[int, int] = field(default_factory=dict)  # images -> the same, as a new header shows them
     unsure: set[int] = field(default_factory=set)  # items that are asked about again: a new header, or a copy
     fresh: dict[str, Scan] = field(
         default_factory=dict
@@ -148,6 +153,7 @@ def _report(run: ImportRun) -> ImportReport:
         replaced=run.replaced,
         changed=tuple(run.changed),
         copies=run.copies,
+        turned=run.turned,
     )
 
 
@@ -203,9 +209,8 @@ def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
     else:
         facts = PixelFacts.of(scan)
         slot = _original_of(run, read, facts)
-        if slot is None and turned(scan, _images_from(run.store, scan.source)):
-            run.refuse(f"{run.plan.sight.shown_item(read.item)}: {TURNED}")
-            return None
+        if slot is None and (image := turned(scan, _images_from(run.store, scan.source))):
+            return _turned(run, read, scan, image)
         if slot is None:
             run.originals.append(run.pixels.add(facts, scan))
             run.fresh[digest] = slot = scan
@@ -214,6 +219,19 @@ def _slot(run: ImportRun, read: ReadItem, scan: Scan) -> int | Scan | None:
     ):  # a copy may say less: a PNG of a scan
         _compare_header(run, read, scan, slot)
     return slot
+
+
+def _turned(run: ImportRun, read: ReadItem, scan: Scan, image: ImageRow) -> int | None:
+    """The image as its header shows it now, with all that was said of it; None where nobody asked for that."""
+    if not run.plan.request.take_headers:
+        run.refuse(f"{run.plan.sight.shown_item(read.item)}: {TURNED}; take it with --take-headers")
+        return None
+    before = grid_of_image(image.geometry, image.shape, image.spacing_mm)
+    grid, turn = shown_anew(before, grid_of_image(scan.geometry, scan.shape, scan.spacing_mm))
+    now = turn_image(run.store, image, grid, turn)
+    run.turned[image.id] = now
+    run.known += 1
+    return now
 
 
 def _original_of(run: ImportRun, read: ReadItem, facts: PixelFacts) -> int | Scan | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from annotator.exchange.changed_header import TURNED, difference
+from annotator.exchange.changed_header import difference
 from annotator.exchange.copies import Original
 from annotator.exchange.import_items import ImportItem
 from annotator.exchange.import_plan import ImportPlan, MaskFamily, ProjectFacts, source_of
@@ -96,7 +96,7 @@ class ImportLook:
             "left_out": self.left_out,
             "passed": self.passed,
             "warnings": self.warnings,
-            "headers": sum(bool(image.header) and image.header != TURNED for image in self.images),
+            "headers": sum(bool(image.header) for image in self.images),
             "alike": sum(bool(image.like) for image in self.images),
             "taken": sum(image.taken for image in self.images),
         }

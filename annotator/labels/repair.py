@@ -2,7 +2,7 @@
 an orientation."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -166,21 +166,19 @@ class Repair:
         return Repaired(title, frozenset([image.id]))
 
     def _turn_image(self, user: str, image: ImageRow, grid: Grid, turn: Turn, title: str) -> Repaired:
-        with self._store.acts.doing(NewAct("turn", title, user), image=image.id) as act:
-            now = turn_image(self._store, image, grid, turn, act)
-            self._store.acts.note(act, became=now)
+        with self._store.acts.doing(NewAct("turn", title, user)):
+            now = turn_image(self._store, image, grid, turn)
         return Repaired(title, frozenset([image.id, now]), {image.id: now})
 
-    def _turned_back(self, act: ActRow, *, back: bool) -> set[int]:
-        """From the one image to the other. Raises ValueError where the one that would go was labelled since."""
-        before, now = act.facts["image"], act.facts["became"]
-        goes, comes = (now, before) if back else (before, now)
-        if self._store.labels(goes) or self._store.tags.of([goes]):
-            raise ValueError("it was labelled since; set its sides anew instead")
-        self._store.bin.put([goes], act.id)
-        self._store.bin.take_out([comes])
-        pass_on(self._store, goes, comes)
-        return {goes, comes}
+    def _turned_images(self, act: ActRow, *, back: bool) -> set[int]:
+        """From the one image to the other. Raises ValueError where one that would go was labelled since."""
+        for goes, comes in _became(act, back=back).items():
+            if self._store.labels(goes) or self._store.tags.of([goes]):
+                raise ValueError("a turned image was labelled since; set its sides anew instead")
+            self._store.bin.put([goes], act.id)
+            self._store.bin.take_out([comes])
+            pass_on(self._store, goes, comes)
+        return {image for pair in _became(act, back=back).items() for image in pair}
 
     def _once(self, key: str, work: Callable[[], Repaired]) -> Repaired:
         with self._folds.lock, self._store.together():
@@ -224,7 +222,7 @@ class Repair:
         if act.kind == "header":
             store.sources.replace_header(facts["image"], facts["before" if back else "after"])
         if act.kind == "turn":
-            return self._turned_back(act, back=back)
+            return self._turned_images(act, back=back)
         if act.kind in ("rename-image", "header"):
             return {facts["image"]}
         if act.kind == "delete-images" and back:
@@ -251,9 +249,9 @@ class Repair:
         headers = act.facts.get("headers", {})
         for image_id, header in headers.items():
             self._store.sources.replace_header(int(image_id), header["before" if back else "after"])
-        images = {int(image_id) for image_id in headers}
+        images = {int(image_id) for image_id in headers} | self._turned_images(act, back=back)
         if not back:
-            return images | self._out_of_bin(act.id)
+            return images | self._out_of_bin(act.id, but=_became(act, back=False).keys())
         brought = self._store.bin.imported_by(act.id)
         unlabelled = {i for i in brought if not self._store.slice_states(i) and not self._store.tags.of([i])}
         self._store.bin.put(unlabelled, act.id)
@@ -262,8 +260,8 @@ class Repair:
                 self._store.remove_class(class_id)
         return images | brought
 
-    def _out_of_bin(self, act_id: int) -> set[int]:
-        images = self._store.bin.thrown_by(act_id)
+    def _out_of_bin(self, act_id: int, but: Collection[int] = ()) -> set[int]:
+        images = self._store.bin.thrown_by(act_id) - {*but}
         self._store.bin.take_out(images)
         return images
 
@@ -283,8 +281,6 @@ class Repair:
 
 
 def _became(act: ActRow, *, back: bool) -> dict[int, int]:
-    """Of a turned image: which one stands for which now."""
-    if act.kind != "turn":
-        return {}
-    before, now = act.facts["image"], act.facts["became"]
-    return {now: before} if back else {before: now}
+    """Of the images that an act turned: which one stands for which after this undo or redo."""
+    turned = {int(before): int(now) for before, now in act.facts.get("turned", {}).items()}
+    return {now: before for before, now in turned.items()} if back else turned

@@ -189,5 +189,7 @@ def _shown(path: Path) -> str:
 
 def _imported(context: AppContext, report: "ImportReport") -> None:
     context.workflow.imported({*report.added, *report.labelled})
-    context.hub.tell_images(ChangedImages(frozenset(report.changed)), "import")
+    turned = report.turned
+    images = frozenset([*report.changed, *turned, *turned.values()])
+    context.hub.tell_images(ChangedImages(images, frozenset(turned), turned), "import")
     context.hub.reconnect(frozenset(report.labelled))

@@ -100,7 +100,11 @@ class Acts:
     def take_back(self, act_id: int, author: str) -> None:
         """Revoke what it said that still stands. Raises ValueError where it is undone already."""
         self._flip(act_id, undone=True)
-        self._revoke(f"act = {act_id} and live and source != '{BY_ACT}'", act_id, author)
+        said = f"act = {int(act_id)} and live and source != '{BY_ACT}'"
+        while self._db.number(
+            f"select count(*) from labels where {said}"
+        ):  # again: what it said and replaced itself
+            self._revoke(said, act_id, author)
 
     def bring_again(self, act_id: int, author: str) -> None:
         """Revoke what took it back. Raises ValueError where it stands."""

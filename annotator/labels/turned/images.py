@@ -11,6 +11,7 @@ from annotator.labels.turned.turn import Turn
 from annotator.learning.image_groups import SETTING, read_groups
 from storage.arrays import SliceRef, open_npy, read_patch
 from storage.channels.named import Channel
+from storage.events.current_act import current_act
 from storage.events.relabels import patch_now
 from storage.events.revoking import member
 from storage.formats import Grid
@@ -23,8 +24,11 @@ from storage.tags import NewTag, TagBatch
 KEPT = ("from", "file", "import", "box_of")  # of prompts: the rest are places on the screen as it was
 
 
-def turn_image(store: Store, image: ImageRow, grid: Grid, turn: Turn, act: int) -> int:
-    """The id of the image that stands for this one from now on, within the act under way."""
+def turn_image(store: Store, image: ImageRow, grid: Grid, turn: Turn) -> int:
+    """The id of the image that stands for this one from now on, within the act under way, which notes it."""
+    act = current_act.get()
+    if act is None:
+        raise RuntimeError("an image is turned within an act, so that it can be undone")
     labels, tags = store.labels(image.id), store.tags.of([image.id])
     held = [(axis, index) for one, axis, index in store.rounds.held_out() if one == image.id]
     scan = _scan(image, grid, turn, store.pixels(image.id))
@@ -41,6 +45,7 @@ def turn_image(store: Store, image: ImageRow, grid: Grid, turn: Turn, act: int) 
     for axis, index in held:
         store.rounds.hold_out(now, *((axis, index) if axis < 0 else turn.place(axis, index)))
     pass_on(store, image.id, now)
+    store.acts.note(act, turned={**store.acts.get(act).facts.get("turned", {}), str(image.id): now})
     return now
 
 

@@ -18,6 +18,7 @@ from annotator.labels.repair import Repair
 from storage import formats
 from storage.arrays import SliceRef
 from storage.events.acts import NewAct
+from storage.formats import grid_of_image
 from storage.scan import Scan
 from storage.store import Store
 from tests.annotator.exchange.test_import_images import class_names, folded, mask, picture, run, volume
@@ -124,11 +125,37 @@ def test_a_header_that_turns_the_image_makes_no_second_image(store: Store, tmp_p
     run(store, tmp_path / "in")
     nib.save(nib.Nifti1Image(pixels, np.diag([-1.0, 1, 1, 1])), tmp_path / "in/s.nii.gz")
     report = run(store, tmp_path / "in")
-    assert not report.added and "another way" in report.refused[0]
-    nib.save(nib.Nifti1Image(pixels, np.eye(4)[[2, 0, 1, 3]]), tmp_path / "in/s.nii.gz")
+    assert not report.added and "another way now; take it with --take-headers" in report.refused[0]
+    affine = np.eye(4)[[2, 0, 1, 3]]
+    nib.save(nib.Nifti1Image(pixels, affine), tmp_path / "in/s.nii.gz")
     facts = facts_of(store, images=True)
     look = look_at(plan_import(facts, ImportRequest(tmp_path / "in"), Job("look")), facts)
-    assert "another way" in look.images[0].header and look.as_json()["headers"] == 0, "nothing to be taken"
+    assert "another way" in look.images[0].header and look.as_json()["headers"] == 1
+
+
+def test_a_header_that_turns_the_image_is_taken_with_its_labels_and_undone(store: Store, tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 900, (5, 6, 7)).astype(np.int16)
+    said = np.zeros((5, 6, 7), np.uint8)
+    said[1:3, 2:4, 3:5] = 1
+    for affine in (
+        np.eye(4),
+        np.diag([-2.0, 0, 0, 1])[[0, 2, 1, 3]] + np.eye(4)[[3, 2, 1, 0]] * [0, 1, 1, 0],
+    ):
+        volume(tmp_path / "images/s.nii.gz", pixels, affine)
+        volume(tmp_path / "labels/s.nii.gz", said, affine)
+        with as_one_act(store, "set"):
+            report = headers(store, tmp_path, take=True)
+    (now,) = report.turned.values()
+    (image,) = store.images()[1]
+    assert report.turned == {1: now} and image.id == now and not report.refused
+    grid = grid_of_image(image.geometry, image.shape, image.spacing_mm)
+    assert np.array_equal(grid.to_source(store.pixels(now)), pixels)
+    assert np.array_equal(grid.to_source(folded(store, now).known()), said)
+    repair, act = Repair(store, LabelCache(store)), store.acts.newest(1)[0].id
+    assert repair.undo("ann", act).became == {now: 1}
+    assert [row.id for row in store.images()[1]] == [1] and (folded(store, 1).known() == 1).sum() == 8
+    assert repair.redo("ann", act).became == {1: now}
+    assert [row.id for row in store.images()[1]] == [now] and (folded(store, now).known() == 1).sum() == 8
 
 
 def test_a_copy_elsewhere_is_an_image_of_its_own(store: Store, tmp_path: Path):
