@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from annotator.exchange.writers.contract import LabelledImage, Writer
 from storage.arrays import open_npy, write_bytes
-from storage.rows import ClassRow
+from storage.rows import ClassRow, ImageRow
 
 NGFF = "0.4"
 CHUNK = (16, 256, 256)  # z, y, x
@@ -31,11 +31,9 @@ class OmeZarrWriter(Writer):
             image.tell_unknown("OME-Zarr without --ignore")
         root = self.folder.at(f"{image.name}.zarr")
         about = self.folder.place(f"{image.name}.zarr/labels/classes/.zattrs", image)
-        pixels = open_npy(image.row.path)
-        if pixels.ndim == 4:
-            pixels = np.moveaxis(pixels, 3, 0)
+        pixels = _pixels(image.row)
         levels = _written(root, pixels)
-        _group(root, _Scales(image, pixels.ndim == 4, levels).json(image.row.name))
+        _group(root, {**_Scales(image, pixels.ndim == 4, levels).json(image.row.name), **_shown(image.row)})
         _group(
             root / "labels", {"labels": ["classes", *(["objects"] if image.instances is not None else [])]}
         )
@@ -49,6 +47,33 @@ class OmeZarrWriter(Writer):
         levels = _written(folder, values)
         label = {"version": NGFF, "source": {"image": "../../"}, **facts}
         _group(folder, {**_Scales(image, False, levels).json(folder.name), "image-label": label})
+
+
+def _pixels(row: ImageRow) -> NDArray[Any]:
+    """([C, ]Z, Y, X): its channels as they are kept, else its colours or its one grey value."""
+    if row.named:
+        return np.stack([open_npy(channel.path) for channel in row.named])
+    pixels = open_npy(row.path)
+    return np.moveaxis(pixels, 3, 0) if pixels.ndim == 4 else pixels
+
+
+def _shown(row: ImageRow) -> dict[str, Any]:
+    """How viewers are to show the channels, and what they are called."""
+    channels = [
+        {
+            "label": one.name,
+            "color": one.look.color.removeprefix("#"),
+            "active": one.look.shown,
+            "window": {
+                "min": one.value_range[0],
+                "max": one.value_range[1],
+                "start": one.look.window[0],
+                "end": one.look.window[1],
+            },
+        }
+        for one in row.named
+    ]
+    return {"omero": {"version": NGFF, "channels": channels}} if channels else {}
 
 
 @dataclass(frozen=True)

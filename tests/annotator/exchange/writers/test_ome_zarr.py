@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from storage.channels.named import Channel, ChannelLook, picture_of
+from storage.scan import Scan
 from storage.store import Store
 from tests.support.labelled_projects import (
     add_labels,
@@ -101,3 +103,17 @@ def test_zarr_and_ome_zarr_open_them(store: Store, tmp_path: Path):
         assert len(nodes) >= 2 and nodes[0].data[0].shape == truth.shape
         labels = next(node for node in nodes if "classes" in str(node.zarr))
         np.testing.assert_array_equal(np.asarray(labels.data[0]), np.where(truth == 255, 9, truth))
+
+
+def test_channels_are_written_as_they_are_kept_with_their_names_and_colours(store: Store, tmp_path: Path):
+    values = np.random.default_rng(0).integers(0, 4000, (2, 1, 21, 34)).astype(np.uint16)
+    looks = (ChannelLook("#0000ff", (10.0, 900.0)), ChannelLook("#00ff00", (0.0, 99.0), shown=False))
+    named = tuple(Channel(n, v, look) for n, v, look in zip(("DNA", "actin"), values, looks, strict=True))
+    image_id = store.add_image(Scan("cells", picture_of(named), None, None, named=named))
+    store.add_class("cell")
+    add_labels(store, image_id, np.ones((1, 21, 34), np.uint8))
+    root = exported(store, tmp_path / "out", "omezarr") / "omezarr" / "cells.zarr"
+    np.testing.assert_array_equal(level_of(root / "0"), values)
+    dna, actin = attributes(root)["omero"]["channels"]
+    assert (dna["label"], dna["color"], dna["active"], actin["active"]) == ("DNA", "0000ff", True, False)
+    assert dna["window"]["start"] == 10 and dna["window"]["max"] == values[0].max()
