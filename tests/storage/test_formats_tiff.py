@@ -14,6 +14,7 @@ from annotator.exchange.import_images import import_path
 from annotator.jobs import Job
 from storage import formats
 from storage.formats import FileRefused
+from storage.formats.grid import shows_moments
 from storage.store import Store
 
 PACKINGS = ("none", "lzw", "zlib", "packbits", "zstd", "lzma")
@@ -334,7 +335,9 @@ def test_a_tiff_under_another_pictures_name_is_read_by_the_same_rules(tmp_path: 
 def test_moments_in_time_are_told(tmp_path: Path, kind: str, axes: str):
     path = tmp_path / ("a.ome.tif" if kind == "ome" else "a.tif")
     write(path, noise(6, 8, 9, dtype="uint16"), metadata={"axes": axes}, **{kind: True})
-    assert "moments in time" in formats.read(path).remarks[0] == formats.look(path).remarks[0]
+    scan = formats.read(path)
+    assert "moments in time" in scan.remarks[0] == formats.look(path).remarks[0]
+    assert shows_moments(scan.geometry)
 
 
 def test_pages_that_were_written_one_by_one_are_one_stack(tmp_path: Path):

@@ -113,6 +113,10 @@ def test_objects_are_accepted_merged_split_and_deleted_each_by_one_act(page: Pag
     picture(page, "two")
     page.keyboard.press("Enter")
     until(lambda: said(page, numbers=True)[:2] == [min(first, second)] * 2)
+    page.mouse.move(*at(page, SPOTS[0]))
+    expect(page.locator(".sw-hover-label")).to_contain_text(
+        f"cell #{min(first, second)}, {2 * SIDE**2} pixels"
+    )
     page.mouse.click(*at(page, SPOTS[0]))
     page.keyboard.press("Shift+G")
     expect(page.get_by_text("there are no holes in what is selected")).to_be_visible()

@@ -80,8 +80,16 @@ export function under({ state, settings }, view, point) {
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(settings, said),
     instance: view.objects?.[at] ?? 0,
+    pixels: labelledPixels(view, at),
     proposed: proposedAt(view, at),
   };
+}
+
+/** How many the labelled object under the object tool has on this slice, else 0. */
+function labelledPixels({ toolbox, labels, objects }, at) {
+  const part = toolbox.tool.under;
+  const same = part?.classId === labels[at] && part.object === (objects?.[at] ?? 0);
+  return same && !part.proposed ? part.pixels : 0;
 }
 
 /**

@@ -56,6 +56,20 @@ export const GROUPS = [
     ],
   },
   {
+    title: "With the object tool",
+    keys: [
+      { keys: "Tab", text: "Show the least certain proposed object, then the next" },
+      { keys: "Y  R", text: "Accept or reject it; without one, all that is shown" },
+      { keys: "Click", text: "Accept a proposed object, select a labelled one" },
+      { keys: "Right click", text: "Reject a proposed object, delete a labelled one" },
+      { keys: "Drag", text: "Accept several proposed objects; with one selected, split it there" },
+      { keys: "Enter", text: "Merge what is selected, or give it the current class" },
+      { keys: "Shift+S", text: "Split what is selected at its necks" },
+      { keys: "Shift+G", text: "Fill the holes of what is selected" },
+      { keys: "Del", text: "Delete what is selected" },
+    ],
+  },
+  {
     title: "Labels",
     keys: [
       {

@@ -27,6 +27,18 @@ export function boxBetween(view, from, to) {
   };
 }
 
+/** How many a part has: all of its number on the slice, also where they do not touch. */
+export function pixelsOf({ labels, objects }, { classId, object, mask }) {
+  let count = 0;
+  if (!object) for (const on of mask) count += on;
+  else for (let at = 0; at < labels.length; at++) count += isOf(at) ? 1 : 0;
+  return count;
+
+  function isOf(at) {
+    return labels[at] === classId && objects[at] === object;
+  }
+}
+
 export function sameSlice(a, b) {
   return a.axis === b.axis && a.index === b.index;
 }

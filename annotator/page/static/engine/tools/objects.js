@@ -10,7 +10,7 @@ import { isProposed } from "../image/proposals.js";
 import { faintIn } from "../image/proposed_parts.js";
 import { colorOf } from "../settings.js";
 import { drawBox, strokeTwice, tracePoints } from "../view/overlay.js";
-import { around, boxBetween, outlinePart, sameSlice } from "./object_parts.js";
+import { around, boxBetween, outlinePart, pixelsOf, sameSlice } from "./object_parts.js";
 
 const STILL = 4; // CSS pixels a hand may tremble within one click
 
@@ -137,9 +137,15 @@ export class ObjectTool {
     const at = last ? all.findIndex((one) => compare(one, last) > 0) : 0;
     this.judged = null;
     if (all.length) this.#judge(view, all, Math.max(0, at));
-    else this.kit.notices.say("info", "No object is proposed here that nobody judged.");
+    else this.kit.notices.say("info", `No object is left to judge here; ${this.#further}.`);
     this.#tell(view);
     return true;
+  }
+
+  get #further() {
+    const { settings, state } = this.kit;
+    if (settings.limits) return "the sliders hide others";
+    return state.image.kind === "volume" ? "J opens the next slice" : "N opens the next image";
   }
 
   /** Accept the proposed object on show and go on; false where none is. */
@@ -247,7 +253,8 @@ export class ObjectTool {
     const part = pointedPart(view, { row, col });
     if (!part) return null;
     const { rev } = this.kit.state;
-    return { ...part, proposed, at: view.position(row, col), ref: view.ref, rev };
+    const pixels = pixelsOf(view, part);
+    return { ...part, proposed, pixels, at: view.position(row, col), ref: view.ref, rev };
   }
 
   #isOn(part, view, point) {

@@ -149,7 +149,7 @@ function judgedText({ place, of, classId, pixels }) {
 /** "nucleus #12, 345 pixels. Drag a line across it to split it." */
 function selectedText({ count, one }) {
   if (!one) return `${count} objects are selected.`;
-  const pixels = one.mask.reduce((sum, on) => sum + on, 0);
+  const { pixels } = one;
   const number = one.object ? ` #${one.object}` : "";
   const where = session.image?.kind === "volume" ? " on this slice" : "";
   const much = `${pixels.toLocaleString("en")} ${pixels === 1 ? "pixel" : "pixels"}${where}`;

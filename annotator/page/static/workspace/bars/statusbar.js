@@ -60,9 +60,9 @@ function hoverReadout() {
 }
 
 /** What is labelled there, else what is proposed. */
-function hoverText({ className, instance, proposed }) {
+function hoverText({ className, instance, pixels, proposed }) {
   if (proposed) return proposedText(proposed);
-  return className + (instance ? ` #${instance}` : "");
+  return className + (instance ? ` #${instance}` : "") + (pixels ? `, ${pixels} pixels` : "");
 }
 
 /** With the share of such voxels that were right, where held-out labels tell. */
