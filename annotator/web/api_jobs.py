@@ -35,6 +35,10 @@ def make_router(context: AppContext) -> APIRouter:
 
 
 def _add_jobs(router: APIRouter, context: AppContext) -> None:
+    @router.get("/jobs/{job_id}")
+    async def job(job_id: JobId) -> Any:
+        return context.jobs.get(job_id).as_message()
+
     @router.post("/jobs/{job_id}/cancel")
     async def cancel(request: Request, job_id: JobId) -> Any:
         job = context.jobs.get(job_id)

@@ -178,6 +178,23 @@ def test_a_look_stays_open_while_another_import_runs(
     assert "vessel" in names.values()
 
 
+def test_an_import_that_changes_the_open_image_is_seen_to_end(
+    page: Page, server: RunningServer, tmp_path: Path
+) -> None:
+    """Its labels come anew over another connection, and the last word about the import would be lost."""
+    folder = data_set(tmp_path / "open", 70, VALUES)
+    take(page, upload(page, folder), "3 imported, 2 masks as labels, 1 left out")
+    tab(page, "Images")
+    page.get_by_role("listbox", name="Images").get_by_role("option").filter(has_text="71.png").first.click()
+    expect(page.locator(".sw-name")).to_have_text("71.png")
+    tab(page, "Data")
+    for mended in (np.roll(VALUES, 1, 1), np.roll(VALUES, 2, 1)):
+        Image.fromarray(mended).save(folder / "labels" / "71.png")
+        take(page, upload(page, folder), "1 mask as labels, 1 of them in place of earlier ones")
+        expect(page.locator(".sw-job-chip").last).to_be_hidden()
+        expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+
+
 def take(page: Page, look: Locator, told: str) -> None:
     look.get_by_role("button", name="Import").click()
     expect(page.get_by_text(told).first).to_be_visible(timeout=SLOW)

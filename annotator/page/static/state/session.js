@@ -11,6 +11,7 @@ import { call } from "../net/api.js";
 import { Link } from "../net/link.js";
 import { address } from "../net/root.js";
 import { toast } from "../ui/toasts.js";
+import { followOthers, imageChanged } from "./others.js";
 
 const PROTOCOL = 1; // of docs/protocol.md
 const VIEW = {
@@ -61,6 +62,7 @@ class Session extends EventTarget {
       verify: (hello) => this.#sameProject(hello),
     });
     this.#listen();
+    followOthers(this);
     await this.link.start(this.#scope);
   }
 
@@ -84,13 +86,8 @@ class Session extends EventTarget {
     const on = (type, work) =>
       this.link.addEventListener(type, (event) => work(event.detail?.message ?? {}));
     on("project", () => this.refresh());
-    on("job", (job) => this.#job(job));
+    on("job", (job) => this.takeJob(job));
     on("model", (model) => this.#answering(model));
-    on("image", (told) => {
-      if (told.image === this.opening?.id) this.opening.told = told;
-      else if (told.image === this.image?.id) this.#imageChanged(told);
-    });
-    on("up", () => this.image && this.#imageChanged({})); // it may have been told meanwhile
     on("slices", ({ image, slices, known }) => {
       if (image === this.image?.id) Object.assign(this.image, { slices, known });
     });
@@ -126,7 +123,8 @@ class Session extends EventTarget {
     this.#emit("model");
   }
 
-  #job(job) {
+  /** The newest of a job, from the connection or asked for. */
+  takeJob(job) {
     this.jobs.delete(job.id);
     this.jobs.set(job.id, job);
     this.#emit("jobs", job);
@@ -166,7 +164,7 @@ class Session extends EventTarget {
     } finally {
       if (this.opening === asked) this.opening = null;
     }
-    if (asked.told) await this.#imageChanged(asked.told); // it changed while it was opened
+    if (asked.told) await imageChanged(this, asked.told); // it changed while it was opened
   }
 
   #opened(image, { axis, index }) {
@@ -176,39 +174,6 @@ class Session extends EventTarget {
     for (const problem of image.problems) toast(problem, "warn");
     if (axis !== undefined) this.app.gotoSlice(axis, index);
     this.#emit("image");
-  }
-
-  /** The open image has another name or header by now, or is gone. */
-  async #imageChanged({ gone, by, became }) {
-    const { image } = this;
-    if (became) return this.open(became); // the same, turned as its header says
-    if (gone) return this.#leave(by);
-    let now;
-    try {
-      now = await call(`/api/images/${image.id}`);
-    } catch (error) {
-      if (this.image !== image) return;
-      return error.status === 404 ? this.#leave(by) : toast(error.message, "warn");
-    }
-    if (this.image !== image) return;
-    if (lying(now) !== lying(image)) return this.open(image.id);
-    if (now.name === image.name) return;
-    image.name = now.name;
-    document.title = `${image.name} · Slicewise`;
-    this.#emit("image");
-  }
-
-  /** Whoever listens to `project` opens another image, if there is one. */
-  async #leave(by) {
-    const name = this.image?.name ?? "The image";
-    if (by !== this.project.user)
-      toast(`${name} was deleted${by ? ` by ${by}` : ""}; the Data tab brings it back.`);
-    this.app.close();
-    this.image = null;
-    history.replaceState(null, "", location.pathname); // it named the image that is gone
-    document.title = "Slicewise";
-    this.#emit("image");
-    await this.refresh();
   }
 
   // ---- classes
@@ -309,8 +274,6 @@ class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
-
-const lying = ({ spacing_mm: spacing, marks }) => JSON.stringify([spacing, marks]);
 
 const scopeOf = ({ id, name, user }) => JSON.stringify([id ?? name, user]);
 
