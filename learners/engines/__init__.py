@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from learners.engines.worker_process import LEAST, NICE, set_up_worker
 
 if TYPE_CHECKING:
     from learners.engines.ray_encoders import RayEncoders
+
+
+GONE_SECONDS = 0.2  # after which a killed process is known to be dead
 
 
 class SerialExecutor(Executor):
@@ -38,15 +42,23 @@ class ProcessExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         with self._lock:
-            for _ in range(2):
+            for _ in range(3):
                 if self._pool is None:
                     self._pool = self._start()
                 try:
                     return self._pool.submit(fn, *args, **kwargs)
                 except BrokenExecutor:
-                    self._pool.shutdown(wait=False)
-                    self._pool = None
+                    self._drop()
+                except (EOFError, OSError):  # the fork server was killed; the system says so a moment later
+                    self._drop()
+                    time.sleep(GONE_SECONDS)
         raise RuntimeError("no worker process can be started; restart the app")
+
+    def _drop(self) -> None:
+        """Called with the lock held."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         with self._lock:

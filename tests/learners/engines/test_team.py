@@ -3,10 +3,12 @@
 import importlib.util
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from learners.engines import ProcessExecutor, SerialExecutor
@@ -56,6 +58,20 @@ def test_a_death_costs_its_call_alone(team: WorkerTeam):
         team.call(die)
     after = {team.call(who)[0] for _ in range(4)}
     assert len(after) == 2 and len(after - before) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork server")
+def test_a_fork_server_that_was_killed_costs_no_call():
+    """Also at the moment when it is to make a process: it begins to, and is gone."""
+    team = WorkerTeam([ProcessExecutor(threads=1, nice=0)])
+    for _ in range(3):
+        worker = psutil.Process(team.call(os.getpid))
+        server = worker.parent()
+        assert server is not None and server.pid != os.getpid()
+        worker.kill()
+        server.kill()
+        assert team.call_awake(os.getpid) != worker.pid
+    team.kill()
 
 
 class Counting(SerialExecutor):
