@@ -1,6 +1,6 @@
 """A person at work from an empty project to masks of every image: actions, simulated minutes, and how good they are.
 
-    python -m benchmarks.session [--quick] [--set SET] [--seeds N] [--split val] [--redraw] [--json FILE]
+    python -m benchmarks.session [--quick] [--set SET] [--seeds N] [--split val] [--redraw] [--at-once] [--json FILE]
 
 A scripted person goes through the images and says what the truth is through the real workflow: events, fills, rounds,
 acceptances. It sees a proposal as a person does, and knows a good one from a bad one. One action is one drag, one
@@ -9,9 +9,10 @@ click, one key that changes something, or one image opened.
 Volumes: label the slice that the app asks for, class by class, and complete it, until the proposal has Dice GOAL or
 MOST_SLICES are labelled, then accept. Pictures of objects: take the proposal with numbers where most of it is right,
 strike out each wrong one and click each missing one, twice at most, until the average precision is GOAL_AP, then
-complete the picture. With `--redraw` they press *Redraw* once in each volume, on the first proposal that is not good
-enough; the prompt model was trained on the split `train`, so `--split val` is the one to ask. `worse` is the share of
-labelled slices after which the proposal's Dice was lower by more than 0.02.
+complete the picture. A mask that is right at once is a click and Enter, with `--at-once` a click. With `--redraw` they
+press *Redraw* once in each volume, on the first proposal that is not good enough; the prompt model was trained on the
+split `train`, so `--split val` is the one to ask. `worse` is the share of labelled slices after which the proposal's
+Dice was lower by more than 0.02.
 
 `said` is the held-out Dice that the page shows after each image, in the mean over the session; `held-out truth` is what
 the same model makes of the whole images that judge it, and `new images` of those without labels. `off` is how far
@@ -72,13 +73,21 @@ FILL_SECONDS = 1200.0  # a busy machine fails nothing
 Truth = NDArray[np.uint16]  # (Z, Y, X) classes, or numbers of objects
 
 
+@dataclass(frozen=True)
+class Ways:
+    """How a person works."""
+
+    redraws: bool = False
+    at_once: bool = False  # each click is accepted as it comes
+
+
 @dataclass
 class Person:
     """What one person did, and how it went."""
 
     workflow: Workflow
     background: Background
-    redraws: bool = False
+    ways: Ways = Ways()
     actions: int = 0
     seconds: float = 0.0
     slices: int = 0
@@ -148,6 +157,7 @@ def main() -> None:
         "--split", default="train", choices=("train", "val"), help="of the images; default train"
     )
     asked.add_argument("--redraw", action="store_true", help="press Redraw once in each volume")
+    asked.add_argument("--at-once", action="store_true", help="'Accept each click at once' is ticked")
     options = asked.parse_args()
     rows: list[Row] = []
     for name in options.set or SETS:
@@ -157,7 +167,8 @@ def main() -> None:
         for seed in range(1 if options.quick else options.seeds):
             count = options.images or (4 if options.quick else SETS[name].images)
             images = pairs_of(SETS[name], options.data, options.split, count, seed)
-            for row in session(SETS[name], images, seed, redraws=options.redraw):
+            ways = Ways(options.redraw, options.at_once)
+            for row in session(SETS[name], images, seed, ways):
                 print(f"{row.set}, seed {seed}: {row.metric} {row.value:.3f}", flush=True)
                 rows.append(row)
     finish(rows, options.json)
@@ -189,7 +200,7 @@ def pairs_of(data_set: SessionSet, data: Path, split: str, count: int, seed: int
     return tuple((folder / "images" / name, folder / "labels" / name) for name in names)
 
 
-def session(data_set: SessionSet, pairs: Pairs, seed: int, *, redraws: bool = False) -> Iterator[Row]:
+def session(data_set: SessionSet, pairs: Pairs, seed: int, ways: Ways = Ways()) -> Iterator[Row]:
     """One person's session from an empty project to the last image."""
     subject = Subject(data_set.folder, pairs, data_set.classes)
     with tempfile.TemporaryDirectory(prefix="session-") as folder:
@@ -201,7 +212,7 @@ def session(data_set: SessionSet, pairs: Pairs, seed: int, *, redraws: bool = Fa
         background = Background(store, workflow.folds, SerialExecutor(), learn=True, publish=lambda _: None)
         workflow.background = background
         try:
-            yield from _worked(Person(workflow, background, redraws), subject, data_set, seed)
+            yield from _worked(Person(workflow, background, ways), subject, data_set, seed)
         finally:
             workflow.close()
 
@@ -260,7 +271,7 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
 
 def work_on_volume(person: Person, image_id: int, truth: NDArray[np.uint8]) -> None:
     """Slices where the app asks for them, until the proposal will do."""
-    before, redraws = _dice(person, image_id, truth), person.redraws
+    before, redraws = _dice(person, image_id, truth), person.ways.redraws
     for _ in range(MOST_SLICES):
         if redraws and before is not None and before < GOAL:
             redraws = False
@@ -378,7 +389,7 @@ def click_object(person: Person, ref: SliceRef, truth: NDArray[np.bool_]) -> Non
         if (mask & truth).sum() / max(1, (mask | truth).sum()) >= MATCH:
             break
     if mask.any():
-        person.act(0.0)
+        person.act(0.0, 0 if person.ways.at_once and len(points) == 1 else 1)  # Enter
         person.draw(ref, mask, 1, source="prompted", instance=-1)
 
 

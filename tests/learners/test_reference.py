@@ -289,6 +289,7 @@ def test_references_of_two_kinds_speak_for_themselves_and_are_kept(dense, tmp_pa
     assert np.array_equal(class_map_of(again, shots[2]), class_map_of(found, shots[2]))
 
 
+@pytest.mark.thorough
 def test_whether_references_speak_for_themselves_is_told_by_those_that_are_kept_back(dense, monkeypatch):
     shots = [shot(1), shot(4), large(21), large(23)]
     sight = FeatureExtractor(dense, diameter_of(shots))

@@ -111,7 +111,7 @@ def test_only_what_is_sure_enough_is_accepted(page: Page) -> None:
     page.locator("canvas[role=application]").first.focus()
     page.keyboard.press(",")
     wait_state(page, "state.minConfidence === 0.85")
-    expect(page.locator(".sw-limit-value")).to_have_text("≥ 85")
+    expect(page.locator(".sw-limit-value").first).to_have_text("≥ 85")
     page.keyboard.press("y")
     expect(page.get_by_text(re.compile("Accepted"))).to_be_visible()
     rows, cols = page.evaluate("() => Object.values(window.__slicewise.views[0].size)")

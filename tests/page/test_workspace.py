@@ -501,8 +501,7 @@ def stroke(page: Page, down: float) -> None:
     page.mouse.up()
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (1600, 900)])
-@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize(("scheme", "size"), [("dark", (1280, 720)), ("light", (1600, 900))])
 def test_nothing_overflows_and_axe_finds_nothing_serious(
     browser: Browser,
     server: RunningServer,

@@ -26,6 +26,7 @@ from storage.arrays import SliceRef
 from storage.rows import NewLabel
 from storage.store import Store
 from tests.conftest import ball, drawn
+from tests.support.asgi_client import small_app, small_workflow
 
 QUICK = LearnSettings(learners=("supervised",), seconds=1, settle_seconds=0, steps=2, device="cpu")
 SHAPE = (1, 33, 39)
@@ -366,13 +367,17 @@ def test_the_first_queue_shows_every_kind_of_image_and_later_ones_leave_out_what
         queue.choose("best")
 
 
-def test_the_routes_say_what_runs_and_take_orders(project):
+def test_the_routes_say_what_runs_and_take_orders(project, tmp_path):
     store, ids = project
     label(store, ids[0])
     scheduler = scheduler_of(store)
     api = FastAPI()
-    api.include_router(make_router(scheduler))
-    client = TestClient(api)
+    with small_workflow(tmp_path / "server") as workflow:  # who may end a final model
+        api.include_router(make_router(small_app(workflow).context, scheduler))
+        take_orders(TestClient(api), scheduler)
+
+
+def take_orders(client, scheduler):
     overview = client.get("/api/learn").json()
     assert {entry["name"] for entry in overview["learners"]} == set(LEARNERS)
     assert overview["choice"]["why"] and overview["rounds"][0]["state"] == "waiting"
