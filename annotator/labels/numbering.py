@@ -102,13 +102,14 @@ def continued(face: NDArray[np.uint32], beside: NDArray[np.uint16]) -> dict[int,
     `beside`: the numbers there, 0 where there is none or another class. An object goes on where half of its face or
     more lies on one object.
     """
-    found = {}
-    for number in np.unique(face[(face > 0) & (beside > 0)]):
-        there = beside[face == number]
-        known, shares = np.unique(there[there > 0], return_counts=True)
-        if 2 * shares.max() >= len(there):
-            found[int(number)] = int(known[shares.argmax()])
-    return found
+    sizes = dict(zip(*(part.tolist() for part in np.unique(face, return_counts=True)), strict=True))
+    both = (face > 0) & (beside > 0)
+    pairs, shares = np.unique(np.stack([face[both], beside[both]]), axis=1, return_counts=True)
+    best: dict[int, tuple[int, int]] = {}  # number -> (share, number beside)
+    for number, known, share in zip(*pairs.tolist(), shares.tolist(), strict=True):
+        if share > best.get(number, (0, 0))[0]:
+            best[number] = share, known
+    return {number: known for number, (share, known) in best.items() if 2 * share >= sizes[number]}
 
 
 def _stacked(patches: Sequence[tuple[int, Patch]]) -> tuple[int, Box, NDArray[np.uint8]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from annotator.learning.quality.unaided import unaided_slices
 from annotator.windowing import to_rgb
@@ -148,16 +149,20 @@ def numbered_objects(
     out = np.zeros(classes.shape, np.uint16)
     drawn = (classes > 0) & (classes <= MAX_CLASS)
     keys = classes.astype(np.uint32) << 16 | (0 if instances is None else instances.astype(np.uint32))
+    kinds, which = np.unique(keys[drawn], return_inverse=True)
+    of_kind = np.zeros(classes.shape, np.int32)
+    of_kind[drawn] = which + 1
     count = 0
-    for key in np.unique(keys[drawn]).tolist():
+    # each in its own box: there may be thousands on a large picture
+    for number, (key, place) in enumerate(zip(kinds.tolist(), ndimage.find_objects(of_kind), strict=True), 1):
         instance = key & 0xFFFF
         if named is not None and (instance == 0 or instance not in named):
             continue
-        mask = (keys == key) & drawn
+        mask = of_kind[place] == number
         for piece in _pieces(mask) if split or instance == 0 else [mask]:
-            if SMALLEST <= piece.sum() <= LARGEST * piece.size and count < 60_000:
+            if SMALLEST <= piece.sum() <= LARGEST * classes.size and count < 60_000:
                 count += 1
-                out[piece] = count
+                out[place][piece] = count
     return out
 
 

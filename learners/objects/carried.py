@@ -109,9 +109,9 @@ class _Walk:
     def _as_stated(self, found: SliceNumbers, k: int, out: NDArray[np.uint16]) -> SliceNumbers:
         """People's numbers win; what came from a division is called as people call it, also where it was before."""
         stated = self._stated[k]
-        for number in np.unique(found[(stated > 0) & (found > 0)]):
+        for number in np.unique(found[(stated > 0) & (found >= self._first)]):
             name = _most(stated[found == number])
-            if number >= self._first and name and name not in self._parents:
+            if name and name not in self._parents:
                 self._parents[name] = self._parents.pop(int(number))
                 out[out == number] = name
                 found = np.where(found == number, name, found)

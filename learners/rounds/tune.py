@@ -16,6 +16,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from safetensors.torch import load
+from scipy import ndimage
 from torch import nn
 
 from learners.give_way import give_way
@@ -182,10 +183,10 @@ def _shown(spec: TuneSpec, *, held: bool) -> list[TuningSlice]:
 
 
 def _boxes(objects: NDArray[np.uint16]) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
-    for number in np.unique(objects[objects > 0]).tolist():
-        mask = objects == number
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        yield number, (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    for number, place in enumerate(ndimage.find_objects(objects), start=1):
+        if place is not None:
+            rows, columns = place
+            yield number, (rows.start, columns.start, rows.stop, columns.stop)
 
 
 def _compared(spec: TuneSpec, judged: list[TuningSlice], candidate: Path, steps: int) -> TuneResult:

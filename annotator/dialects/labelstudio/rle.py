@@ -14,25 +14,42 @@ HEAD_BITS = 32 + 5 + 4 * 4
 ODD = "a brush mask of Label Studio is cut short or damaged; save the annotation again"
 
 
-def encode(mask: NDArray[np.bool_]) -> list[int]:
-    """(rows, columns) as the bytes of the annotation."""
-    flat = np.repeat(mask.ravel(), CHANNELS)
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    lengths = np.diff(np.append(starts, flat.size))
+def encode(
+    mask: NDArray[np.bool_], at: tuple[int, int] = (0, 0), shape: tuple[int, int] | None = None
+) -> list[int]:
+    """(rows, columns) as the bytes of the annotation. `at`: the row and column of its corner in a picture of `shape`,
+    which is never made: pictures of thousands of objects may be large."""
+    rows, columns = shape or mask.shape
+    size = rows * columns * CHANNELS
+    changes = CHANNELS * _changes(mask, at, columns)
+    first = 255 if changes.size and changes[0] == 0 else 0
+    starts = changes if first else np.concatenate(([0], changes))
+    starts = starts[starts < size]
+    lengths = np.diff(np.append(starts, size))
     longest = 1 << SIZES[-1]
     pieces = -(-lengths // longest)
     counts = np.full(int(pieces.sum()), longest, np.int64)
     counts[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * longest
-    values = np.repeat(np.where(flat[starts], 255, 0), pieces).astype(np.int64)
+    values = np.repeat((np.arange(starts.size) % 2 * 255) ^ first, pieces)
     which = np.searchsorted([1 << size for size in SIZES], counts)
     sizes = np.array(SIZES)[which]
     codes = ((((1 << 2 | which) << sizes) | (counts - 1)) << WORD) | values
-    head = _bits(np.array([flat.size, WORD - 1, *(s - 1 for s in SIZES)]), np.array([32, 5, 4, 4, 4, 4]))
+    head = _bits(np.array([size, WORD - 1, *(s - 1 for s in SIZES)]), np.array([32, 5, 4, 4, 4, 4]))
     bits = np.concatenate((head, _bits(codes, 3 + sizes + WORD)))
     spare = np.zeros(
         8 - len(bits) % 8, np.uint8
     )  # a whole byte where none is needed, as the converter has it
     return np.packbits(np.concatenate((bits, spare))).tolist()
+
+
+def _changes(mask: NDArray[np.bool_], at: tuple[int, int], columns: int) -> NDArray[np.int64]:
+    """Where runs begin and end, in pixels of the whole picture, row by row."""
+    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    row, column = np.nonzero(steps)
+    places = (row + at[0]) * columns + column + at[1]
+    # a run that ends at the right border goes on where the next row begins with one
+    same = np.flatnonzero(places[1:] == places[:-1])
+    return np.delete(places, np.concatenate((same, same + 1)))
 
 
 def _bits(codes: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -30,15 +30,19 @@ class NumberedObjects:
 
 def numbered(image: LabelledImage) -> NumberedObjects:
     own = np.zeros(image.known.shape, np.uint16) if image.instances is None else image.instances
-    out, classes = np.zeros(image.known.shape, np.uint32), {}
+    out = np.zeros(image.known.shape, np.uint32)
+    classes: dict[int, int] = {}
     highest = int(own.max())
     for class_id in image.present:
         inside = image.known == class_id
-        for number in np.unique(own[inside]).tolist():
-            if number:
-                highest, kept = (highest + 1, highest + 1) if number in classes else (highest, number)
-                out[inside & (own == number)] = kept
-                classes[kept] = class_id
+        told = inside & (own > 0)
+        numbers, which = np.unique(own[told], return_inverse=True)  # all at once: there may be thousands
+        taken = np.isin(numbers, list(classes))  # by an object of a class before this one
+        kept = numbers.astype(np.uint32)
+        kept[taken] = highest + 1 + np.arange(taken.sum())
+        highest += int(taken.sum())
+        out[told] = kept[which]
+        classes |= dict.fromkeys(kept.tolist(), class_id)
         parts, count = ndimage.label(inside & (own == 0), np.ones((3, 3, 3), int))
         out[parts > 0] = parts[parts > 0] + highest
         classes |= dict.fromkeys(range(highest + 1, highest + 1 + count), class_id)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import numpy as np
-
 from annotator.dialects.labelstudio.rle import encode
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.exchange.writers.planes import LabelledPlane, PlaneObject, planes_of
@@ -44,8 +42,6 @@ class LabelStudioWriter(Writer):
 
 def _region(one: PlaneObject, plane: LabelledPlane, name: str) -> dict[str, Any]:
     height, width = plane.known.shape
-    whole = np.zeros((height, width), bool)
-    whole[one.y : one.y + one.mask.shape[0], one.x : one.x + one.mask.shape[1]] = one.mask
     return {
         "type": BRUSH,
         "from_name": "tag",
@@ -53,7 +49,7 @@ def _region(one: PlaneObject, plane: LabelledPlane, name: str) -> dict[str, Any]
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode(whole), BRUSH: [name]},
+        "value": {"format": "rle", "rle": encode(one.mask, (one.y, one.x), (height, width)), BRUSH: [name]},
     }
 
 

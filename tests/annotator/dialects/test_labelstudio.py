@@ -46,6 +46,17 @@ def test_a_large_even_mask_needs_runs_longer_than_a_count_holds():
     np.testing.assert_array_equal(decode(encode(mask), mask.shape), mask)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (3, 0), (2, 4), (5, 7)])
+def test_a_small_mask_of_a_large_picture_is_the_whole_one(corner: tuple[int, int]):
+    """Also one as wide as the picture, whose runs go on in the next row."""
+    row, column = corner
+    for columns in (6, 13):
+        mask = np.random.default_rng(columns + row).random((4, 6)) < 0.7
+        picture = np.zeros((11, max(columns, column + 6)), bool)
+        picture[row : row + 4, column : column + 6] = mask
+        assert encode(mask, corner, (picture.shape[0], picture.shape[1])) == encode(picture)
+
+
 @pytest.mark.parametrize(
     "broken", [[], THEIRS[:12], [*THEIRS[:3], 97, *THEIRS[4:]], [300], ["x"], [255] * 40]
 )
