@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from storage.safety.own_files import PROJECT, is_own, is_project
 
 COMPANIONS = (
     ".md", ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".bval", ".bvec", ".log",
@@ -89,12 +91,25 @@ class Walk:
     def files(self) -> Iterator[Path]:
         for folder, folders, names in os.walk(self._root, onerror=self.closed.append, followlinks=True):
             here = Path(folder)
-            folders[:] = sorted(name for name in folders if not _hidden(name) and self._enters(here / name))
+            own = self._own(here, (*folders, *names))
+            wanted = (name for name in folders if name not in own and not _hidden(name))
+            folders[:] = sorted(name for name in wanted if self._enters(here / name))
             for name in names:
+                if name in own:
+                    continue
                 if (here / name).is_file() and not _hidden(name):
                     yield here / name
                 elif (here / name).is_symlink() and not (here / name).exists() and not _hidden(name):
                     self.lost.append((here / name, NOWHERE))
+
+    def _own(self, folder: Path, names: Iterable[str]) -> set[str]:
+        """Of a project or a folder of one: what the app keeps there, told once for each project."""
+        if not (is_project(folder) or is_project(folder.parent)):
+            return set()
+        own = {name for name in names if is_own(folder / name)}
+        if own and (folder == self._root or is_project(folder)):
+            self.lost.append((folder, PROJECT))
+        return own
 
     def _enters(self, folder: Path) -> bool:
         if folder == self._apart_from:

@@ -172,7 +172,8 @@ def _refuse_what_waited(sight: ImportSight) -> None:
     for folder in sight.found.closed:
         sight.refuse(f"{sight.shown(folder)}: you may not open this folder; ask for permission")
     for path, reason in (*sight.found.lost, *sight.later):
-        sight.refuse(f"{sight.shown(path)}: {reason}")
+        shown = path.name if path == sight.found.root else sight.shown(path)
+        sight.refuse(f"{shown}: {reason}")
 
 
 def _collect(sight: ImportSight, paths: list[Path]) -> list[dicom.Series]:

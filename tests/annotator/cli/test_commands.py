@@ -60,6 +60,20 @@ def test_importing_the_same_folder_again_changes_nothing(scans, tmp_path):
     assert json.loads(run("status", "--project", project, "--json").stdout)["images"] == 2
 
 
+def test_a_project_imported_into_itself_or_another_one_costs_one_sentence(scans, tmp_path):
+    project, other = scans / "project", tmp_path / "other"
+    run("import", scans, "--project", project)
+    for given, into in ((project, project), (project / "images", project), (project, other)):
+        done = run("import", given, "--project", into)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("refused")]
+        assert done.returncode == 1 and len(lines) == 1, done.stderr
+        assert lines[0].startswith(f"refused: {given.name}: it is a project of this app")
+    again = run("import", scans, "--project", project)
+    assert "0 imported" in again.stdout and "1 refused" in again.stdout, "the broken picture alone"
+    done = run("import", scans, "--project", other)
+    assert "2 imported" in done.stdout and "with 1 mask" in done.stdout and "2 refused" in done.stdout
+
+
 def test_status_and_export_work_while_the_project_is_open(scans, tmp_path):
     project = tmp_path / "project"
     run("import", scans, "--project", project)
