@@ -25,14 +25,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 def test_a_tool_of_one_file_and_one_line_has_a_button_a_key_a_row_in_the_sheet_and_draws(page: Page) -> None:
     button = page.get_by_role("toolbar", name="Tools").get_by_role("button", name="Square")
-    expect(button).to_have_attribute("aria-keyshortcuts", "Shift+S")
+    expect(button).to_have_attribute("aria-keyshortcuts", "Shift+X")
     before = button.evaluate("node => node.previousElementSibling.dataset.tool")
     assert before == "fill", "it stands with the tools of its group"
-    page.keyboard.press("Shift+S")
+    page.keyboard.press("Shift+X")
     expect(button).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Shift+?")
     sheet = page.get_by_role("dialog", name="Keys and mouse")
-    row = sheet.locator("dt", has_text="Shift+S").locator("xpath=following-sibling::dd[1]")
+    row = sheet.locator("dt", has_text="Shift+X").locator("xpath=following-sibling::dd[1]")
     expect(row).to_have_text("Square")
     page.keyboard.press("Escape")
     box = page.locator("canvas[role=application]").first.bounding_box()
