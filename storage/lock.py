@@ -11,8 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from storage.arrays import write_bytes
+from storage.safety.own_files import NOTE
 
-NOTE = "owner.json"
 DIRECTORIES = ("images", "labels", "channels")  # named like their tables
 
 

@@ -20,7 +20,7 @@ from storage.channels.named import values_digest
 from storage.channels.rows import NAMED, ChannelRow, rows_of, told
 from storage.database import Database
 from storage.lock import DIRECTORIES, check_there
-from storage.safety.contents import DATABASE
+from storage.safety.own_files import DATABASE
 from storage.scan import pixels_digest
 
 

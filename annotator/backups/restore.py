@@ -14,7 +14,8 @@ from annotator.jobs import Job
 from learners.training.bounded import read_member, unpack_member
 from storage.arrays import sync_directory
 from storage.database import full_disk_told
-from storage.safety.contents import DATABASE, files_named, forget_proposals
+from storage.safety.contents import files_named, forget_proposals
+from storage.safety.own_files import DATABASE
 from storage.safety.writable import need_room
 from storage.store import Store
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.safety.looking import look_at
+from storage.safety.own_files import DATABASE
 from storage.safety.schema_version import refuse_newer
 
-DATABASE = "project.db"
 ROUND_FILES = "select id from rounds where status = 'done'"
 LASTING = "final"  # the folder of a training of hours or days, below that of the rounds
 GOES_ON_FROM = {

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from storage.lock import NOTE
-from storage.safety.contents import DATABASE
-
+DATABASE = "project.db"
+NOTE = "owner.json"  # who has the project open
 PROJECT = (
     "it is a project of this app; what the app keeps in it was passed over, so name the folder of the scans"
 )
