@@ -293,8 +293,12 @@ def _paired(masks: Sequence[MaskFile]) -> list[MaskFile]:
     by_name = {(mask.path.parent, bare_name(mask.path.name)): mask for mask in masks}
     numbers: dict[Path, Path] = {}
     for (folder, name), mask in by_name.items():
-        classes = by_name.get((folder, name.removesuffix(OBJECTS))) if name.endswith(OBJECTS) else None
-        if classes is not None:
+        base = name.removesuffix(OBJECTS)
+        classes = by_name.get((folder, base)) if base != name else None
+        # numbers have no numbers: of a chain of such names the rest are masks of their own, and told
+        if classes is not None and (
+            base == (less := base.removesuffix(OBJECTS)) or (folder, less) not in by_name
+        ):
             numbers[classes.path] = mask.path
     taken = set(numbers.values())
     return [replace(m, objects=numbers.get(m.path)) for m in masks if m.path not in taken]

@@ -151,6 +151,16 @@ def test_a_mask_that_is_called_like_object_numbers_belongs_to_the_image_of_that_
     assert folded(store, first).instances is None
 
 
+def test_of_a_chain_of_names_of_object_numbers_none_is_lost_without_a_line(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    chain = [f"a{'_instances' * n}.png" for n in range(4)]
+    for name in chain:
+        mask(tmp_path / "labels" / name, np.eye(12, 17, dtype=np.uint8))
+    report = run(store, tmp_path)
+    assert len(report.labelled) == 1 and folded(store, report.added[0]).instances is not None
+    assert [line.split(":")[0].split("/")[-1] for line in report.refused] == chain[2:]
+
+
 @pytest.mark.parametrize(
     ("image", "labels"),
     [
