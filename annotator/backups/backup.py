@@ -14,13 +14,13 @@ from storage.arrays import sync_directory
 from storage.database import full_disk_told
 from storage.lock import check_there
 from storage.safety.contents import (
-    DATABASE,
     NamedFiles,
     clock_in,
     copy_database,
     files_named,
     forget_proposals,
 )
+from storage.safety.own_files import DATABASE
 from storage.safety.writable import need_room
 
 MANIFEST = "backup.json"
