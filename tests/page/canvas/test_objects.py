@@ -81,6 +81,17 @@ def said(page: Page, *, numbers: bool = False) -> list[int]:
     return [int(values[row + SIDE // 2, column + SIDE // 2]) for row, column in SPOTS]
 
 
+def under(page: Page) -> list[object] | None:
+    """Class, object number, size and whether it is only proposed: of what is outlined under the pointer."""
+    found: list[object] | None = page.evaluate(
+        """() => {
+            const one = window.__slicewise.toolbox.tools.objects.under;
+            return one && [one.classId, one.object, one.mask.reduce((a, b) => a + b, 0), one.proposed];
+        }"""
+    )
+    return found
+
+
 def picture(page: Page, name: str) -> None:
     if PICTURES:
         page.screenshot(path=f"{PICTURES}/objects-{name}.png")
@@ -180,6 +191,36 @@ def test_tab_walks_from_the_least_certain_object_to_the_next_and_y_and_r_judge_i
     page.keyboard.press("Escape")
     expect(bar).to_contain_text("Click a proposed object")
     expect(page.get_by_role("button", name="Accept image")).to_be_visible()
+
+
+def test_the_outline_under_a_resting_pointer_follows_every_act_and_holes_are_filled(page: Page) -> None:
+    spot = SPOTS[1]
+    page.keyboard.press("Shift+Q")
+    page.mouse.click(*at(page, spot))
+    until(lambda: under(page) == [1, said(page, numbers=True)[1], SIDE * SIDE, False])
+    page.keyboard.press("Control+z")
+    until(lambda: under(page) == [1, 0, SIDE * SIDE, True])
+    page.mouse.click(*at(page, spot), button="right")
+    until(lambda: said(page)[1] == 0 and under(page) is None)
+    page.keyboard.press("Control+z")
+    until(lambda: under(page) == [1, 0, SIDE * SIDE, True])
+    page.mouse.click(*at(page, spot))
+    until(lambda: said(page)[1] == 1)
+
+    page.keyboard.press("e")
+    for _ in range(5):
+        page.keyboard.press("[")
+    page.mouse.click(*at(page, spot))
+    until(lambda: said(page)[1] == UNLABELLED)
+    hole = int((read(page, "read")[spot[0] :, spot[1] :][:SIDE, :SIDE] == UNLABELLED).sum())
+    assert 0 < hole < SIDE * SIDE
+    page.keyboard.press("Shift+Q")
+    edge = (spot[0] + 1 - SIDE // 2, spot[1] + 1 - SIDE // 2)
+    page.mouse.click(*at(page, edge))
+    until(lambda: (under(page) or [0, 0, 0])[2] == SIDE * SIDE - hole)
+    page.keyboard.press("Shift+G")
+    until(lambda: said(page)[1] == 1)
+    until(lambda: (under(page) or [0, 0, 0])[2] == SIDE * SIDE)
 
 
 def test_a_locked_class_and_an_empty_place_are_told(page: Page) -> None:

@@ -85,13 +85,14 @@ export class ObjectTool {
   }
 
   hover(view) {
-    const { pointer } = view;
-    if (this.#isOn(this.under, view, pointer)) return;
+    const { pointer, changes } = view;
+    if (this.under?.changes === changes && this.#isOn(this.under, view, pointer)) return;
     this.under = view.editable && pointer && view.holds(pointer) ? this.#at(view, pointer) : null;
   }
 
   draw(view, pen) {
     this.#forgetGone(view);
+    if (view.pointer) this.hover(view); // an act changes what lies under a resting pointer
     const { under, judged } = this;
     if (this.#stands(judged)) outlinePart(view, pen, judged, "#ffffff");
     if (under && view.pointer && !this.from)
@@ -254,7 +255,8 @@ export class ObjectTool {
     if (!part) return null;
     const { rev } = this.kit.state;
     const pixels = pixelsOf(view, part);
-    return { ...part, proposed, pixels, at: view.position(row, col), ref: view.ref, rev };
+    const { ref, changes } = view;
+    return { ...part, proposed, pixels, at: view.position(row, col), ref, rev, changes };
   }
 
   #isOn(part, view, point) {

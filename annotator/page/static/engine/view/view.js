@@ -22,6 +22,7 @@ export class PlaneView {
     this.camera = new Camera();
     this.shown = false;
     this.pointer = null; // {row, col} under the mouse
+    this.changes = 0; // counts how often the labels or proposals on show changed
     this.#build();
   }
 
@@ -132,6 +133,7 @@ export class PlaneView {
 
   /** `labels` of this view were changed in place. */
   painted(box) {
+    this.changes += 1;
     this.picture.labelsChanged(box);
     this.borders.changed();
     this.redraw();
@@ -249,6 +251,7 @@ export class PlaneView {
   }
 
   #readProposals() {
+    this.changes += 1;
     this.#slice.readProposals();
     this.picture.proposalsChanged();
   }
