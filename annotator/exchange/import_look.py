@@ -13,6 +13,7 @@ from annotator.exchange.look_copies import Copies, find_copies
 from annotator.exchange.masks.earlier import imported_labels, origin_of, same_origin, told
 from annotator.exchange.masks.events import ImportedBefore, foresee
 from annotator.exchange.masks.files import MaskChoice
+from annotator.exchange.masks.object_classes import told as told_of_objects
 from annotator.exchange.masks.survey import hex_colour, is_colour
 from learners.text import count_of
 from storage import formats
@@ -235,9 +236,20 @@ def _seen_masks(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow
         tables=meaning.names.tables,
         objects=meaning.objects,
         values=tuple(_values(family, counts, classes)),
-        notes=(*family.notes, *meaning.notes),
+        notes=(*family.notes, *meaning.notes, *_to_number(plan, family, classes)),
         question=meaning.question,
     )
+
+
+def _to_number(plan: ImportPlan, family: MaskFamily, classes: Sequence[ClassRow]) -> Iterator[str]:
+    """Which classes these masks make classes of objects."""
+    paths = {one.path for one in family.surveys}
+    chosen = [choice.mask for choice in plan.masks.by_item.values() if choice.mask.path in paths]
+    known = {row.name for row in classes if row.objects}
+    said = (family.meaning.of(one.path, value) for one in family.surveys for value in one.present)
+    areas = sorted({one.name for one in said if one.kind == "class"} - known)
+    if areas and (family.meaning.objects or any(mask.objects for mask in chosen)):
+        yield told_of_objects(areas)
 
 
 def _values(family: MaskFamily, counts: Counter[int], classes: Sequence[ClassRow]) -> Iterator[SeenValue]:

@@ -249,6 +249,7 @@ class Repair:
         headers = act.facts.get("headers", {})
         for image_id, header in headers.items():
             self._store.sources.replace_header(int(image_id), header["before" if back else "after"])
+        self._turn_numbered(act.facts.get("numbered", []), back=back)
         images = {int(image_id) for image_id in headers} | self._turned_images(act, back=back)
         if not back:
             return images | self._out_of_bin(act.id, but=_became(act, back=False).keys())
@@ -259,6 +260,13 @@ class Repair:
             with contextlib.suppress(ValueError, LookupError):  # something carries it, or it is gone already
                 self._store.remove_class(class_id)
         return images | brought
+
+    def _turn_numbered(self, changed: Sequence[Sequence[int]], *, back: bool) -> None:
+        """Areas that an import made classes of objects, where they are still the same classes."""
+        rows = self._store.class_rows
+        for row in rows.all():
+            if [row.id, row.made] in changed:
+                rows.set_objects(row.id, not back)
 
     def _out_of_bin(self, act_id: int, but: Collection[int] = ()) -> set[int]:
         images = self._store.bin.thrown_by(act_id) - {*but}

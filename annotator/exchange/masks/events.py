@@ -20,6 +20,7 @@ from annotator.exchange.masks.earlier import (
     unite,
 )
 from annotator.exchange.masks.meaning import MaskMeaning, Meaning
+from annotator.exchange.masks.object_classes import become_objects
 from annotator.exchange.masks.survey import read_mask, values_in
 from annotator.exchange.masks.value_names import clean_name
 from storage.arrays import BACKGROUND, MAX_CLASS, UNLABELLED, Patch, SliceRef, box_around
@@ -77,6 +78,7 @@ def import_mask(store: Store, image: ImageRow, source: MaskSource, meaning: Mask
     What people drew themselves stays, and so do other classes of other masks. Raises FileRefused.
     """
     read = _read(image, source)
+    there = {row.id for row in store.classes()}
     ids = _class_ids(
         store, {v: one for v, one in read.meanings(meaning).items() if one.kind == "class"}, meaning
     )
@@ -96,6 +98,8 @@ def import_mask(store: Store, image: ImageRow, source: MaskSource, meaning: Mask
         return MaskOutcome(0)
     numbered = [replace(event, client_id=member(act, n)) for n, event in enumerate(events)]
     store.replace_labels(union.revoked, numbered, act=act)
+    if mask.instances is not None:
+        become_objects(store, there, mask.classes, mask.instances)
     return MaskOutcome(len(events), union)
 
 

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from annotator.exchange.import_act import as_one_act
+from annotator.exchange.import_look import look_at
+from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
+from annotator.jobs import Job
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.repair import Repair
 from storage.arrays import SliceRef
@@ -91,3 +94,32 @@ def test_an_import_whose_mask_was_replaced_is_undone_after_what_replaced_it(stor
     repair.redo("ann", first.id)
     repair.redo("ann", mended.id)
     assert np.array_equal(folded(store, 1).known(), known[1])
+
+
+def test_masks_that_number_objects_make_their_class_one_of_objects_until_undone(store: Store, tmp_path: Path):
+    store.add_class("object")
+    picture(tmp_path / "images/a.png")
+    numbers = np.zeros((12, 17), np.uint16)
+    numbers[1:4, 1:5], numbers[6:9, 2:7] = 1, 2
+    mask(tmp_path / "labels/a.png", numbers)
+    facts = facts_of(store, images=True)
+    (family,) = look_at(plan_import(facts, ImportRequest(tmp_path), Job("look")), facts).masks
+    assert "object becomes a class of objects: its new labels get numbers" in family.notes
+    with as_one_act(store, "cells"):
+        run(store, tmp_path)
+    assert [row.objects for row in store.classes()] == [True]
+    repair, act = Repair(store, LabelCache(store)), store.acts.newest(1)[0].id
+    repair.undo("ann", act)
+    assert [row.objects for row in store.classes()] == [False]
+    repair.redo("ann", act)
+    assert [row.objects for row in store.classes()] == [True]
+    facts = facts_of(store, images=True)
+    (family,) = look_at(plan_import(facts, ImportRequest(tmp_path), Job("look")), facts).masks
+    assert not any("becomes a class" in note for note in family.notes)
+
+
+def test_a_class_that_masks_without_numbers_name_stays_an_area(store: Store, tmp_path: Path):
+    picture(tmp_path / "images/a.png")
+    mask(tmp_path / "labels/a.png", values(GHOST))
+    run(store, tmp_path)
+    assert [row.objects for row in store.classes()] == [False]
