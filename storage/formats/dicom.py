@@ -1,7 +1,7 @@
 """DICOM: slices grouped into series, sorted by geometry, stacked. No message repeats a value of a header."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from storage.formats.base import DEEP_COLOUR, FileRefused, check_size, integer_type
+from storage.formats.base import DEEP_COLOUR, FileRefused, check_size, integer_type, rgb8
+from storage.formats.channels.channelled import Origin, deep_colour
 from storage.formats.dicom_headers import (
     Nameless,
     Slice,
@@ -127,6 +128,9 @@ def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
     first, grid = ordered[0], _grid(ordered, affine)
     stack = _stack(ordered)
     pixels = grid.to_display(stack.values)
+    if stack.deep_bits:
+        origin = Origin(modality or "DICOM", grid, _lost(grid))
+        return replace(deep_colour(pixels, stack.deep_bits, origin), modality=modality)
     window = None if stack.inverted else first.window
     return Scan(
         name=modality or "DICOM",
@@ -138,7 +142,7 @@ def _read_volume(slices: list[Slice], modality: str | None) -> Scan:
         window=window if window and pixels.ndim == 3 else robust_window(pixels),
         value_range=value_range(pixels),
         presets=CT_PRESETS if modality == "CT" else (),
-        remarks=(*_lost(grid), *((DEEP_COLOUR,) if stack.deep_colour else ())),
+        remarks=(*_lost(grid), *((DEEP_COLOUR,) if stack.narrowed else ())),
     )
 
 
@@ -182,12 +186,13 @@ class Stack:
 
     values: NDArray[Any]  # (i, j, k[, 3]) in real-world units
     inverted: bool  # turned round: MONOCHROME1
-    deep_colour: bool  # colours of more than 8 bits were narrowed
+    deep_bits: int  # of colours that keep more than 8 bits; 0 of all others
+    narrowed: bool  # colours of more than 8 bits have 8 now
 
 
 def _stack(slices: list[Slice]) -> Stack:
     planes = []
-    inverted = deep = False
+    inverted, bits, palette = False, list[int](), False
     opened: tuple[Path, Any] | None = None
     for number, s in enumerate(slices, start=1):
         try:
@@ -195,14 +200,26 @@ def _stack(slices: list[Slice]) -> Stack:
                 opened = (s.path, decode(s.path))
             frames = opened[1]
             planes.append(frame_scaling(frames, s.frame))
+            if planes[-1].ndim == 3 and frames.bits <= 8:
+                planes[-1] = rgb8(planes[-1], frames.bits)
         except FileRefused as error:
             raise FileRefused(f"slice {number} of {len(slices)}: {error}") from None
         inverted = inverted or frames.inverted
-        deep = deep or (planes[-1].ndim == 3 and frames.bits > 8)
+        palette = palette or frames.palette
+        bits += [frames.bits] if planes[-1].ndim == 3 else []
     if len({p.shape for p in planes}) != 1:
         raise FileRefused("its slices differ in size; export it again")
+    deep = 0 if palette else _deep_bits(bits)  # a palette is a table of what to show
+    narrowed = not deep and max(bits, default=0) > 8
+    if narrowed:
+        planes = [p if p.dtype == np.uint8 else rgb8(p, n) for p, n in zip(planes, bits, strict=True)]
     volume = _joined(planes)
-    return Stack(np.transpose(volume, (2, 1, 0, *range(3, volume.ndim))), inverted, deep)
+    return Stack(np.transpose(volume, (2, 1, 0, *range(3, volume.ndim))), inverted, deep, narrowed)
+
+
+def _deep_bits(bits: list[int]) -> int:
+    """Of colours that can keep them; slices of unlike depth have the upper 8 in common."""
+    return bits[0] if len(set(bits)) == 1 and 8 < bits[0] <= 16 else 0
 
 
 def _joined(planes: list[NDArray[Any]]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
-from storage.formats.base import FileRefused, rescale, rgb8, to_pixel_type
+from storage.formats.base import FileRefused, rescale, to_pixel_type
 from storage.formats.simple_itk import simple_itk
 
 DECODED_BY_GDCM = (  # JPEG of 12 bit, lossless JPEG, JPEG-LS: pydicom needs GPL packages for them
@@ -33,6 +33,7 @@ class Frames:
     scaled: bool  # the decoder applied slope and intercept already
     inverted: bool  # MONOCHROME1: low values are bright
     bits: int  # of each sample that count, by the header or the palette
+    palette: bool  # its colours are those of a table
 
 
 def decode(path: Path) -> Frames:
@@ -53,17 +54,17 @@ def decode(path: Path) -> Frames:
     colour = int(header.get("SamplesPerPixel", 1)) == 3 or header.PhotometricInterpretation == "PALETTE COLOR"
     frames = values if values.ndim == (4 if colour else 3) else values[None]
     inverted = header.PhotometricInterpretation == "MONOCHROME1"
-    bits = int(header.BitsStored)
-    if header.PhotometricInterpretation == "PALETTE COLOR":
-        bits = 8 * values.dtype.itemsize  # pydicom takes it from the palette's own descriptor
-    return Frames(frames, header, scaled, inverted, bits)
+    palette = header.PhotometricInterpretation == "PALETTE COLOR"
+    # of a palette pydicom takes it from the palette's own descriptor
+    bits = 8 * values.dtype.itemsize if palette else min(int(header.BitsStored), 8 * values.dtype.itemsize)
+    return Frames(frames, header, scaled, inverted, bits, palette)
 
 
 def frame_scaling(frames: Frames, number: int) -> NDArray[Any]:
-    """One frame in real-world units: (rows, columns) or (rows, columns, 3) uint8."""
-    values = frames.values[number]
+    """One frame in real-world units: (rows, columns), or (rows, columns, 3) as stored."""
+    values: NDArray[Any] = frames.values[number]
     if values.ndim == 3:
-        return rgb8(values, min(frames.bits, 8 * values.dtype.itemsize))
+        return values
     if "ModalityLUTSequence" in frames.header:
         values = apply_modality_lut(values, frames.header)
     elif not frames.scaled:

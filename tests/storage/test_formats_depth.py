@@ -11,8 +11,9 @@ from PIL import Image
 
 from storage import formats
 from storage.channels.named import picture_of
-from storage.formats import FileRefused
+from storage.formats import FileRefused, dicom
 from storage.formats.base import rgb8
+from storage.formats.privacy import Identities
 from tests.storage.test_formats_dicom import dataset
 
 KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # samples a pixel: PNG's colour type
@@ -83,13 +84,29 @@ def test_deep_colours_come_out_alike_from_png_tiff_and_dicom(tmp_path: Path, sam
     for name in ("a.png", "a.tif", "a.dcm"):
         scan = formats.read(tmp_path / name)
         assert np.array_equal(scan.pixels[0], values[..., :3] >> 8), name
-        if name == "a.dcm":
-            assert "upper 8 are kept" in scan.remarks[0], name
-            continue
         assert [channel.name for channel in scan.named] == ["Red", "Green", "Blue"] and not scan.remarks, name
         for number, channel in enumerate(scan.named):
             assert np.array_equal(channel.values[0], rgb[..., number]), name
         assert np.array_equal(picture_of(scan.named), scan.pixels), name
+
+
+def test_dicom_colours_of_unlike_depth_have_their_upper_bits_in_common(tmp_path: Path):
+    values = camera(3)  # of 12 bits
+    header = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    for number, bits in enumerate((12, 16)):
+        place = {
+            "Rows": 10,
+            "Columns": 12,
+            "ImagePositionPatient": [0, 0, 5 * number],
+            "InstanceNumber": number,
+        }
+        one = dataset(values << (bits - 12), **header, **place, BitsStored=bits, HighBit=bits - 1)
+        one.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    collector = dicom.Collector(Identities(salt=""))
+    assert all(collector.add(path) for path in sorted(tmp_path.iterdir()))
+    (scan, _), *more = dicom.read_series(collector.series()[0])
+    assert not more and not scan.named and "upper 8 are kept" in scan.remarks[-1]
+    assert np.array_equal(scan.pixels, np.stack([values >> 4] * 2))
 
 
 def test_one_bright_speck_does_not_darken_a_picture(tmp_path: Path):
