@@ -25,7 +25,7 @@ PICTURES = os.environ.get("SLICEWISE_PICTURES")  # a folder for screenshots
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One on a picture of five squares, all of them proposed."""
+    """One on a picture of five squares, all of them proposed, and on another one of which one is."""
     folder = tmp_path_factory.mktemp("objects")
     store = Store(folder / "project")
     store.add_class("cell", "#22c55e")
@@ -40,6 +40,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     for spot, value in zip(SPOTS, (200, 250, 240, 150, 220)):
         sure[0, spot[0] : spot[0] + SIDE, spot[1] : spot[1] + SIDE] = value
     store.predictions.add(NewPrediction(image, "supervised", "predicted", 0, squares, sure))
+    more = store.add_image(Scan("more cells", 255 - pixels, None, None))
+    single = squares.copy()
+    single[:, :, 30:] = single[:, 40:] = 0
+    store.predictions.add(NewPrediction(more, "supervised", "predicted", 0, single, sure))
     store.close()
     running = start_server(folder, "--project", str(folder / "project"))
     yield running
@@ -262,3 +266,23 @@ def test_sliders_hide_the_least_certain_and_the_small_and_what_is_hidden_is_not_
         assert labels[spot[0] + 5, spot[1] + 5] == value
     page.keyboard.press("b")  # with another tool nothing is hidden
     assert page.evaluate("window.__slicewise.state.limits") is None
+
+
+def test_tab_goes_from_the_last_object_to_the_next_image(page: Page) -> None:
+    page.keyboard.press("Shift+Q")
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    bar, toast = page.get_by_role("region", name="Objects"), page.locator(".sw-toast").last
+    for number in (1, 2):
+        page.keyboard.press("Tab")
+        expect(bar).to_contain_text(f"Object {number} of 2, the least certain first")
+    page.keyboard.press("Tab")
+    expect(toast).to_contain_text("That was the last object here. Tab opens the next proposed image.")
+    page.keyboard.press("Tab")
+    expect(toast).to_contain_text("more cells: Tab shows its least certain object.")
+    wait_state(page, "state.proposal.shown && !state.proposal.late")
+    page.keyboard.press("Tab")
+    expect(bar).to_contain_text("Object 1 of 1, the least certain first")
+    page.keyboard.press("r")
+    expect(toast).to_contain_text("No object is left to judge here. Tab opens the next proposed image.")
+    page.keyboard.press("Tab")
+    expect(toast).to_contain_text("No other image has proposals that you have not seen.")

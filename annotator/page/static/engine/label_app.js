@@ -10,7 +10,7 @@ import { stateOf } from "./state.js";
 
 /**
  * Events: "change", "hover" (detail null when the pointer leaves), "message", "navigate",
- * "classless". `window.__slicewise` is the newest instance: a handle for tests and benchmarks,
+ * "classless", "walked". `window.__slicewise` is the newest instance: a handle for tests and benchmarks,
  * nothing in the page relies on it.
  */
 export class LabelApp extends EventTarget {

@@ -25,6 +25,11 @@ export class Notices {
     this.#tell("navigate", place);
   }
 
+  /** The proposed objects of this image were shown: ask the page for more of them elsewhere. */
+  walked() {
+    this.#tell("walked");
+  }
+
   /** Something in the canvas' state changed; told once a frame. */
   changed() {
     this.#frames.changed();

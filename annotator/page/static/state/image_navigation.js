@@ -37,6 +37,22 @@ export async function openMostUseful() {
   }
 }
 
+const walked = new Set(); // images whose proposed objects were shown one by one
+
+/** Open the next image in the list that is only proposed, and whose objects were not walked. */
+export async function openNextObjects() {
+  try {
+    walked.add(session.image.id);
+    const { items } = await call(`/api/images?state=proposed&limit=${PAGE}`);
+    const item = items.find(({ id }) => !walked.has(id));
+    if (!item) return toast("No other image has proposals that you have not seen.", "info");
+    await session.open(item.id);
+    toast(`${item.name}: Tab shows its least certain object.`, "info");
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
 let lastPlace = 0; // where the open image probably stands: looked at first
 
 /** The Images panel knows where the image stands that it opens. */

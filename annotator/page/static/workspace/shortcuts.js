@@ -58,7 +58,10 @@ export const GROUPS = [
   {
     title: "With the object tool",
     keys: [
-      { keys: "Tab", text: "Show the least certain proposed object, then the next" },
+      {
+        keys: "Tab",
+        text: "Show the least certain proposed object, the next, then the next image",
+      },
       { keys: "Y  R", text: "Accept or reject it; without one, all that is shown" },
       { keys: "Click", text: "Accept a proposed object, select a labelled one" },
       { keys: "Right click", text: "Reject a proposed object, delete a labelled one" },

@@ -2,6 +2,7 @@
 
 import { LabelApp } from "../engine/label_app.js";
 import { askForClass } from "../panels/classes.js";
+import { openNextObjects } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { session } from "../state/session.js";
 import { element } from "../ui/dom.js";
@@ -100,6 +101,7 @@ function wire(app, parts, signal) {
   app.addEventListener("classless", askForClass, { signal });
   app.addEventListener("message", ({ detail }) => toast(detail.text, detail.level), { signal });
   app.addEventListener("navigate", ({ detail }) => session.open(detail.image, detail), { signal });
+  app.addEventListener("walked", () => void openNextObjects(), { signal });
   session.addEventListener("image", update, { signal });
   const tell = ({ detail: { message } }) => {
     if (!app.editor.history.find(message.id)?.part) tellAccepted(message); // a click is seen

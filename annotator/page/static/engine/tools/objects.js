@@ -29,6 +29,7 @@ export class ObjectTool {
     this.selected = []; // {at: [z, y, x], classId, object, box, mask, ref, rev} of labelled objects
     this.under = null; // the object under the pointer, likewise; `proposed` where nobody labelled it
     this.judged = null; // the proposed object on show, while one walks from each to the next
+    this.ended = null; // how many objects Tab left when it had walked through this image
     this.view = this.from = this.to = null;
   }
 
@@ -118,7 +119,7 @@ export class ObjectTool {
 
   cancel() {
     const had = this.from !== null || this.selected.length > 0 || this.judged !== null;
-    this.from = this.to = this.judged = null;
+    this.from = this.to = this.judged = this.ended = null;
     this.selected = [];
     if (had) this.#tell(this.kit.planes.active);
     return had;
@@ -126,27 +127,38 @@ export class ObjectTool {
 
   /** What is hidden is hidden by this tool's bar alone. */
   leave() {
-    this.kit.settings.limits = null;
+    this.kit.settings.limits = this.ended = null;
     for (const view of this.kit.planes.views) view.promptsChanged();
   }
 
-  /** Show the next proposed object of the slice, the least certain first; whether there is one. */
+  /** Tab: show the next proposed object of the slice, or open the next image after the last. */
   next() {
-    const view = this.kit.planes.active;
-    const last = this.judged && sameSlice(this.judged.ref, view.ref) ? this.judged : null;
-    const all = proposedObjects(view);
-    const at = last ? all.findIndex((one) => compare(one, last) > 0) : 0;
-    this.judged = null;
-    if (all.length) this.#judge(view, all, Math.max(0, at));
-    else this.kit.notices.say("info", `No object is left to judge here; ${this.#further}.`);
-    this.#tell(view);
+    const left = this.ended === null ? null : proposedObjects(this.kit.planes.active).length;
+    if (left !== null && left <= this.ended) this.kit.notices.walked();
+    else this.#walk({ round: false });
     return true;
   }
 
-  get #further() {
-    const { settings, state } = this.kit;
-    if (settings.limits) return "the sliders hide others";
-    return state.image.kind === "volume" ? "J opens the next slice" : "N opens the next image";
+  /** The least certain object first; `round`: after the last, those that were passed over. */
+  #walk({ round }) {
+    const view = this.kit.planes.active;
+    const last = this.#stands(this.judged) ? this.judged : null;
+    const all = proposedObjects(view);
+    const at = last ? all.findIndex((one) => compare(one, last) > 0) : 0;
+    const volume = this.kit.state.image.kind === "volume";
+    this.judged = null;
+    if (all.length && (at >= 0 || round || volume)) this.#judge(view, all, Math.max(0, at));
+    else this.#end(all.length, volume);
+    this.#tell(view);
+  }
+
+  #end(left, volume) {
+    const { settings, notices } = this.kit;
+    const what = left ? "That was the last object here" : "No object is left to judge here";
+    const hides = settings.limits ? "; the sliders hide others" : "";
+    const further = volume ? "J opens the next slice" : "Tab opens the next proposed image";
+    if (!volume) this.ended = left;
+    notices.say("info", `${what}${hides}. ${further}.`);
   }
 
   /** Accept the proposed object on show and go on; false where none is. */
@@ -160,6 +172,7 @@ export class ObjectTool {
   }
 
   #judge(view, all, place) {
+    this.ended = null;
     const found = all[place];
     const row = Math.floor(found.seed / view.size.cols);
     const part = this.#at(view, { row, col: found.seed % view.size.cols });
@@ -171,7 +184,8 @@ export class ObjectTool {
   #say(judge) {
     if (!this.#stands(this.judged)) return false;
     judge(this.judged);
-    return this.next();
+    this.#walk({ round: true });
+    return true;
   }
 
   /** Is it of the open slice? */
