@@ -10,13 +10,13 @@ from annotator.labels.numbering import Free, NumberSources, number_patches
 from annotator.protocol.frames import decode_runs
 from annotator.protocol.incoming import AcceptMessage, PixelBox
 from annotator.protocol.prompts import box_within
+from learners.objects.tallies import least_sure
 from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, box_around, plane, slice_shape
 from storage.fold import Folded, Region, slice_region
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow, NewLabel
 from storage.store import Store
 
-LOWEST = 0.1  # of an object's pixels: what tells true objects from false ones best
 MAX_ID = 54  # characters; the other slices' events append a number to it
 
 SlicePatch = tuple[int, Patch]  # the index of a slice along the axis, and what is accepted there
@@ -119,12 +119,11 @@ class Acceptance:
             classes = plane(self.prediction.classes(), axis, index)[here]
             return np.where(np.isin(classes, list(self.of_classes)), numbers, np.uint16(0))
 
+        others = _given_since(folded.instances, objects)
+
         def stays(number: int) -> bool:
             """No other object on the image was given this number since."""
-            if objects is None or not self.is_carried:
-                return False
-            there = None if folded.instances is None else folded.instances == number
-            return there is None or not there.any() or bool((objects[there] == number).any())
+            return objects is not None and self.is_carried and number not in others
 
         sources = NumberSources(free, numbers_at, proposed_at, stays, self.of_classes)
         return number_patches(patches, (spacing[axis], *across), sources)
@@ -160,17 +159,23 @@ class Acceptance:
         if patch.instances is None or self.message.prediction not in (None, self.prediction.id):
             return {}
         box, sure = patch.box, plane(self.prediction.confidence(), self.message.axis, index)
-        here, numbers = sure[box.r0 : box.r1, box.c0 : box.c1], patch.instances
-        order = np.lexsort((here.ravel(), numbers.ravel()))
-        found, starts, counts = np.unique(numbers.ravel()[order], return_index=True, return_counts=True)
-        lowest = here.ravel()[order][starts + (LOWEST * counts).astype(int)]
-        told = {str(n): round(int(v) / 255, 3) for n, v in zip(found.tolist(), lowest.tolist()) if n}
+        found, lowest = least_sure(patch.instances, sure[box.r0 : box.r1, box.c0 : box.c1])
+        told = {str(n): round(v / 255, 3) for n, v in zip(found.tolist(), lowest.tolist(), strict=True)}
         return {"certainty": told} if told else {}
 
     def _known(self, folded: Folded, index: int) -> NDArray[np.uint8]:
         """(rows, columns) of a slice."""
         region = slice_region(self.image.shape, self.message.axis, index)
         return folded.region(region).squeeze(self.message.axis)
+
+
+def _given_since(instances: NDArray[np.uint16] | None, objects: NDArray[np.uint16] | None) -> set[int]:
+    """Numbers on an image (Z, Y, X) that lie nowhere on the proposed object of that number."""
+    if instances is None or objects is None:
+        return set()
+    given = instances > 0
+    there = np.flatnonzero(np.bincount(instances[given]))
+    return {*there.tolist()} - {*np.unique(instances[given & (instances == objects)]).tolist()}
 
 
 def _divided(patch: Patch, parents: dict[int, int]) -> dict[str, dict[str, int]]:

@@ -15,12 +15,12 @@ from scipy import ndimage
 
 from learners.spec import Example
 from learners.training.tidying import ClassTidying
-from storage.arrays import UNLABELLED, TornFile, open_npy
+from storage.arrays import UNLABELLED, TornFile, open_npy, plane
 
 NEARLY_WHOLE = 0.9  # of a volume or slice known: it shows all there is of a class
 FEWEST = 2  # slices that show a class, or one whole volume
 SEVERAL = 0.1  # of the slices may show several pieces
-VOLUMES = 60  # that are looked at, the newest ones
+MOST_VOXELS = 50_000_000  # that are looked at, of the newest volumes: it is done before each round
 SPECK = 0.05  # of a class on a slice or in a volume: a smaller piece is a slip of the hand
 SHARE = 0.2  # of its largest piece: what is smaller is none of it
 
@@ -45,29 +45,34 @@ def single_pieces(examples: Sequence[Example], class_ids: Sequence[int]) -> Mapp
     if any(example.shape[0] == 1 for example in examples):
         return {}
     seen = {number: _Seen() for number in class_ids}
-    teach = [e for e in reversed(examples) if e.known is not None and not e.all_held]
-    for example in teach[:VOLUMES]:
+    left = MOST_VOXELS
+    for example in reversed(examples):
+        if example.known is None or example.all_held or left <= 0:
+            continue
         try:
-            _look(example, seen)
+            left -= _look(open_npy(example.known), example, seen, left)
         except TornFile:
             continue
     return {number: ClassTidying(share=SHARE) for number, each in seen.items() if each.single}
 
 
-def _look(example: Example, seen: Mapping[int, _Seen]) -> None:
-    if example.known is None:
-        return
-    known = open_npy(example.known)
-    if not example.held and _whole(known):
+def _look(known: NDArray[np.uint8], example: Example, seen: Mapping[int, _Seen], most: int) -> int:
+    """At so many voxels and a slice at most; how many they were."""
+    if not example.held and known.size <= most and _whole(known):
         for number, mask in _classes(known, seen):
             seen[number].volumes += 1
             seen[number].apart |= _pieces(mask) > 1
-        return
-    for axis, index in set(example.slices) - set(example.held):
-        plane = np.take(known, index, axis)
-        for number, mask in _classes(plane, seen) if _whole(plane) else ():
+        return known.size
+    looked = 0
+    for axis, index in sorted(set(example.slices) - set(example.held)):
+        if looked > most:
+            break
+        at = plane(known, axis, index)
+        looked += at.size
+        for number, mask in _classes(at, seen) if _whole(at) else ():
             seen[number].slices += 1
             seen[number].several += _pieces(mask) > 1
+    return looked
 
 
 def _whole(known: NDArray[np.uint8]) -> bool:

@@ -133,7 +133,8 @@ def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
 
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:
     """Values (i, j, k[, 3]) with the file's scaling applied, their grid, and what of the header was lost."""
-    image, seen = _opened(path, number)
+    image = _loaded(path)
+    seen = _seen(path, image, number)
     return _values(image, _stored(path, image), seen.grid.shape, number or 0), seen.grid, seen.remarks
 
 
@@ -143,10 +144,10 @@ def look(path: Path) -> Look:
 
 
 def _opened_whole(path: Path) -> tuple[Nifti1Image, Look, ChannelFacts | None]:
-    """As `_opened`, with what the volumes of one file are where they are channels."""
-    facts = _channels(path, _loaded(path))
-    image, seen = _opened(path, None if facts is None else 0)
-    return image, seen, facts
+    """What its header says, and what the volumes of one file are where they are channels; no voxel is read."""
+    image = _loaded(path)
+    facts = _channels(path, image)
+    return image, _seen(path, image, None if facts is None else 0), facts
 
 
 def _channels(path: Path, image: Nifti1Image) -> ChannelFacts | None:
@@ -168,9 +169,8 @@ def _loaded(path: Path) -> Nifti1Image:
     return image
 
 
-def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
-    """The file, checked, and what its header says; no voxel is read."""
-    image = _loaded(path)
+def _seen(path: Path, image: Nifti1Image, number: int | None) -> Look:
+    """What the header says, checked."""
     shape = _spatial_shape(image.shape, number)
     header = image.header
     itemsize = header.get_data_dtype().itemsize
@@ -184,7 +184,7 @@ def _opened(path: Path, number: int | None) -> tuple[Nifti1Image, Look]:
     check_stored(path, needed, compressed=path.suffix.lower() == ".gz")
     place = _place(path, header, shape)
     grid = grid_of("nifti", shape, place.affine, oriented=place.oriented, header=_header_facts(header))
-    return image, Look(grid, place.remarks)
+    return Look(grid, place.remarks)
 
 
 def _place(path: Path, header: Nifti1Header, shape: tuple[int, int, int]) -> Place:

@@ -101,3 +101,14 @@ def test_a_model_proposes_one_piece_and_its_card_says_so(tmp_path):
     case = ImageReader(unknown, Classes((1,)), 1)
     bare = class_map(load_network(spec.directory), case, replace(plan, tidy=None), Classes((1,)))
     assert bare[:4, :7, :7].any(), "the network itself takes the corner for the organ"
+
+
+def test_so_much_is_looked_at_before_a_round_and_no_more(tmp_path, monkeypatch):
+    """A volume too large to be looked at whole is known by its slices, and the newest come first."""
+    horned = organ(np.s_[9:11, 10:14, 12:30], np.s_[9:11, 22:28, 12:30])
+    whole = example(tmp_path, 1, 90 * horned, horned, slices=tuple((0, i) for i in range(SHAPE[0])))
+    monkeypatch.setattr("learners.training.single_pieces.MOST_VOXELS", horned.size - 1)
+    assert single_pieces([whole], (1,)) == {}, "two of its eight slices show two pieces"
+    assert single_pieces([whole, volume(tmp_path, 2, organ())], (1,)) == {}
+    monkeypatch.setattr("learners.training.single_pieces.MOST_VOXELS", 1)
+    assert single_pieces([whole, volume(tmp_path, 2, organ())], (1,)) == {}, "one slice tells too little"

@@ -42,6 +42,16 @@ export function iconButton(name, label, { keys = "", ...properties } = {}) {
   );
 }
 
+/** A small button with its words and its key, if it has one. */
+export function keyButton(text, keys, onclick) {
+  return element(
+    "button.sw-button.small",
+    { type: "button", onclick, ...(keys && { "aria-keyshortcuts": keys }) },
+    element("span", {}, text),
+    ...(keys ? [element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧"))] : []),
+  );
+}
+
 function set(node, name, value) {
   if (value === undefined || value === null || value === false) return;
   if (name.startsWith("on")) node.addEventListener(name.slice(2), value);

@@ -2,7 +2,7 @@
 
 import { call } from "../../net/api.js";
 import { session } from "../../state/session.js";
-import { element, icon, setAttributes, setText } from "../../ui/dom.js";
+import { element, icon, keyButton, setAttributes, setText } from "../../ui/dom.js";
 import { toast } from "../../ui/toasts.js";
 
 const KEPT_MS = 400; // after the last change
@@ -11,7 +11,7 @@ const KEPT_MS = 400; // after the last change
 export function channelsbar(focusCanvas) {
   const chips = element("div.sw-group", { role: "group", "aria-label": "Channels" });
   const gamma = gammaSlider();
-  const together = button("All together", "Shift+V", () => channels().solo(shownAlone()));
+  const together = keyButton("All together", "Shift+V", () => channels().solo(shownAlone()));
   const saw = element("span", { role: "status" });
   const node = element(
     "section.sw-channels",
@@ -128,13 +128,4 @@ function gammaSlider() {
     if (document.activeElement !== input) input.value = Math.log10(gamma);
   };
   return { node, update };
-}
-
-function button(text, keys, onclick) {
-  return element(
-    "button.sw-button.small",
-    { type: "button", onclick, "aria-keyshortcuts": keys },
-    element("span", {}, text),
-    element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧")),
-  );
 }

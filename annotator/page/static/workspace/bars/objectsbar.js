@@ -1,7 +1,7 @@
 /** The bar of the object tool: what is selected, and what can be done with it. */
 
 import { session } from "../../state/session.js";
-import { element, setText } from "../../ui/dom.js";
+import { element, keyButton, setText } from "../../ui/dom.js";
 import { actions } from "../actions.js";
 
 const HINT =
@@ -11,17 +11,17 @@ const HINT =
 /** The bar under the canvas: {node, update(state)}. */
 export function objectsbar(focusCanvas) {
   const hint = element("p.sw-guide-hint", { role: "status" });
-  const find = button("Find objects", "Shift+F", () => actions.findObjects());
-  const number = button("Number all", "", () => tool().number());
-  const apply = button("", "Enter", () => tool().change(tool().summary.enter));
-  const remove = button("Delete", "Del", () => tool().change("delete"));
-  const split = button("Split", "Shift+S", () => tool().change("split"));
-  const fill = button("Fill holes", "Shift+G", () => tool().change("holes"));
-  const clear = button("Clear", "Esc", () => tool().cancel());
+  const find = keyButton("Find objects", "Shift+F", () => actions.findObjects());
+  const number = keyButton("Number all", "", () => tool().number());
+  const apply = keyButton("", "Enter", () => tool().change(tool().summary.enter));
+  const remove = keyButton("Delete", "Del", () => tool().change("delete"));
+  const split = keyButton("Split", "Shift+S", () => tool().change("split"));
+  const fill = keyButton("Fill holes", "Shift+G", () => tool().change("holes"));
+  const clear = keyButton("Clear", "Esc", () => tool().cancel());
   const limits = limitSliders(focusCanvas);
-  const next = button("Next", "Tab", () => tool().next());
-  const reject = button("Not one", "R", () => session.app.rejectSlice());
-  const accept = button("Accept it", "Y", () => session.app.acceptSlice());
+  const next = keyButton("Next", "Tab", () => tool().next());
+  const reject = keyButton("Not one", "R", () => session.app.rejectSlice());
+  const accept = keyButton("Accept it", "Y", () => session.app.acceptSlice());
   apply.classList.add("primary");
   accept.classList.add("primary");
   const node = element(
@@ -158,13 +158,4 @@ function selectedText({ count, one }) {
 
 function nameOf(id) {
   return session.classes.find((one) => one.id === id)?.name ?? `class ${id}`;
-}
-
-function button(text, keys, onclick) {
-  return element(
-    "button.sw-button.small",
-    { type: "button", onclick, ...(keys && { "aria-keyshortcuts": keys }) },
-    element("span", {}, text),
-    ...(keys ? [element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧"))] : []),
-  );
 }

@@ -2,15 +2,15 @@
 
 import { places } from "../../state/places.js";
 import { session } from "../../state/session.js";
-import { element, iconButton, setText } from "../../ui/dom.js";
+import { element, iconButton, keyButton, setText } from "../../ui/dom.js";
 import { actions } from "../actions.js";
 
 /** The bar under the canvas: {node}. */
 export function placesbar(focusCanvas) {
   const hint = element("p.sw-guide-hint", { role: "status" });
-  const begin = button("Look at them", "Shift+J", () => actions.places());
-  const reject = button("Not one", "R", () => actions.rejectSlice());
-  const accept = button("Accept it", "Y", () => actions.acceptSlice());
+  const begin = keyButton("Look at them", "Shift+J", () => actions.places());
+  const reject = keyButton("Not one", "R", () => actions.rejectSlice());
+  const accept = keyButton("Accept it", "Y", () => actions.acceptSlice());
   begin.classList.add("primary");
   accept.classList.add("primary");
   const close = iconButton("close", "Stop looking at places", {
@@ -53,13 +53,4 @@ function offer() {
   return count === 1
     ? `This place looks like ${what}.`
     : `These ${count} places look like ${what}.`;
-}
-
-function button(text, keys, onclick) {
-  return element(
-    "button.sw-button.small",
-    { type: "button", onclick, "aria-keyshortcuts": keys },
-    element("span", {}, text),
-    element("kbd", { "aria-hidden": "true" }, keys.replace("Shift+", "⇧")),
-  );
 }
