@@ -673,7 +673,10 @@ def test_shift_click_on_a_label_refines_it_and_erases_what_the_new_mask_lacks(ca
     canvas.click(25, 25)
     canvas.page.keyboard.up("Shift")
     assert canvas.sent("predict")[-1]["mask_box"] == [20, 20, 30, 30]
-    assert canvas.run("[...new Uint8Array(link.sent.at(-1).payload)]") == [255, 3] * 10
+    assert (
+        canvas.run("[...new Uint8Array(link.sent.findLast(s => s.message.t === 'predict').payload)]")
+        == [255, 3] * 10
+    )
     canvas.answer((20, 20, 25, 34))
     canvas.page.keyboard.press("Enter")
     event = canvas.events()[0]
@@ -686,7 +689,9 @@ def handed(canvas: Canvas) -> list[int] | None:
     """The box of the mask that went along with the newest question; its bits are checked for a full box."""
     sent = canvas.sent("predict")[-1]
     box = sent["mask_box"]
-    payload = canvas.run("link.sent.at(-1).payload ? [...new Uint8Array(link.sent.at(-1).payload)] : []")
+    payload = canvas.run(
+        "() => [...new Uint8Array(link.sent.findLast(s => s.message.t === 'predict').payload ?? [])]"
+    )
     if box is None:
         assert payload == []
         return None
