@@ -95,6 +95,13 @@ class ClassCode:
             raise ValueError(f"{HOW_CODED}; scheme and value have at most 16 characters")
         return cls(found[1], found[2], (found[3] or name)[:64])
 
+    @classmethod
+    def told(cls, scheme: str, value: str, meaning: str) -> str:
+        """As text, of what a file of others says; empty where that is no code."""
+        text = " ".join(f"{scheme} {value} {meaning[:64]}".split())
+        whole = all(len(part.split()) == 1 for part in (scheme, value)) and text.isprintable()
+        return text if whole and CODE.fullmatch(text) else ""
+
     def __str__(self) -> str:
         return f"{self.scheme} {self.value} {self.meaning}"
 

@@ -200,8 +200,12 @@ def _write_json(path: Path, content: Any) -> None:
 def _class_table(told: ExportedClasses) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["value", "name", "color"])
-    rows.writerows([(0, "background", ""), *((told.values[c.id], c.name, c.color) for c in told.classes)])
+    coded = any(c.code for c in told.classes)
+    rows.writerow(["value", "name", "color", *(("scheme", "code", "meaning") if coded else ())])
+    rows.writerow([0, "background", "", *([""] * 3 if coded else ())])
+    for c in told.classes:
+        code = (c.code.scheme, c.code.value, c.code.meaning) if c.code else ("",) * 3
+        rows.writerow([told.values[c.id], c.name, c.color, *(code if coded else ())])
     return text.getvalue()
 
 

@@ -40,7 +40,8 @@ class ImportItem:
         """The file of a series of one file; the folder of others, the nearest common one where they are scattered."""
         if self.channels:
             return ItemPlace(self.origin)
-        return ItemPlace(nearest_place(self.files), is_folder=len(self.files) > 1)
+        modality = self.series.modality or "" if self.series else ""
+        return ItemPlace(nearest_place(self.files), len(self.files) > 1, modality)
 
 
 @dataclass

@@ -250,6 +250,7 @@ class Repair:
         for image_id, header in headers.items():
             self._store.sources.replace_header(int(image_id), header["before" if back else "after"])
         self._turn_numbered(act.facts.get("numbered", []), back=back)
+        self._turn_coded(act.facts.get("coded", []), back=back)
         images = {int(image_id) for image_id in headers} | self._turned_images(act, back=back)
         if not back:
             return images | self._out_of_bin(act.id, but=_became(act, back=False).keys())
@@ -267,6 +268,14 @@ class Repair:
         for row in rows.all():
             if [row.id, row.made] in changed:
                 rows.set_objects(row.id, not back)
+
+    def _turn_coded(self, changed: Sequence[tuple[int, int, str]], *, back: bool) -> None:
+        """Codes that an import brought, where nobody wrote another one since."""
+        rows = {row.id: row for row in self._store.class_rows.all()}
+        for class_id, made, code in changed:
+            row = rows.get(class_id)
+            if row is not None and row.made == made and str(row.code or "") == (code if back else ""):
+                self._store.class_rows.set_code(class_id, "" if back else code)
 
     def _out_of_bin(self, act_id: int, but: Collection[int] = ()) -> set[int]:
         images = self._store.bin.thrown_by(act_id) - {*but}

@@ -237,7 +237,9 @@ def test_ten_thousand_files_scroll(page: Page) -> None:
     page.route("**/upload/0123456789abcdef/discard", lambda route: route.fulfill(json={}))
     page.keyboard.press("Escape")
     expect(look).to_be_hidden()
-    expect(page.get_by_text("Nothing was imported.")).to_be_visible()  # else the page goes before it is answered
+    expect(
+        page.get_by_text("Nothing was imported.")
+    ).to_be_visible()  # else the page goes before it is answered
 
 
 def test_outlines_of_another_program_come_in_under_their_names_and_go_out_for_another(

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from learners.text import count_of
 from storage.formats import Grid
 from storage.formats.shapes.outlines import Ring, filled_box
+from storage.rows import ClassCode
 
 VOID = 65535  # where nobody knows
 OBJECT = "object"  # the class of what names none
+TISSUE = "85756007"  # of SNOMED CT
 
 
 @dataclass(frozen=True)
 class FileClass:
     name: str
     color: str | None = None  # "#rrggbb"
+    code: str = ""  # "SCT 10200004 Liver", as `ClassCode.told` has it
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ class ObjectLayers:
 
 def _boxes(count: int) -> str:
     return "1 box" if count == 1 else f"{count:,} boxes"
+
+
+def told_code(scheme: str, value: str, meaning: str) -> str:
+    """As text; empty for what says no more than that it is tissue, as programs write where nobody chose a code."""
+    return "" if value == TISSUE else ClassCode.told(scheme, value, meaning)
 
 
 def no_areas(kinds: Mapping[str, int]) -> list[str]:

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pydicom
 
+from annotator.exchange.label_files.contract import told_code
 from storage.formats.dicom_headers import is_dicom
+
+
+def code_in(item: pydicom.Dataset, keyword: str) -> str:
+    """Of the first item of a code sequence, as `told_code` has it."""
+    found = item.get(keyword)
+    if not found:
+        return ""
+    parts = ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
+    return told_code(*(str(found[0].get(part, "")) for part in parts))
 
 
 def is_segmentation(path: Path) -> bool:

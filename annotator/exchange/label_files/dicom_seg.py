@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.exchange.label_files.contract import FileClass, LabelFile, SaidOfImage
-from annotator.exchange.label_files.dicom_kind import is_segmentation
+from annotator.exchange.label_files.dicom_kind import code_in, is_segmentation
 from annotator.exchange.masks.value_names import clean_name
 from learners.text import count_of
 from storage.formats import FileRefused, Grid
@@ -27,7 +27,11 @@ class DicomSegments(LabelFile):
         self._data = data
         descriptions = [data.get_segment_description(n) for n in data.segment_numbers]
         self.classes = {
-            int(one.segment_number): FileClass(clean_name(str(one.segment_label)) or "segment", _color(one))
+            int(one.segment_number): FileClass(
+                clean_name(str(one.segment_label)) or "segment",
+                _color(one),
+                code_in(one, "SegmentedPropertyTypeCodeSequence"),
+            )
             for one in descriptions
         }
 

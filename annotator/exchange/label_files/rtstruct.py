@@ -14,7 +14,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from annotator.exchange.label_files.contract import FileClass, LabelFile, SaidOfImage, no_areas
-from annotator.exchange.label_files.dicom_kind import is_structure_set
+from annotator.exchange.label_files.dicom_kind import code_in, is_structure_set
 from annotator.exchange.masks.value_names import clean_name
 from learners.text import count_of
 from storage.formats import FileRefused, Grid
@@ -32,10 +32,15 @@ class StructureSet(LabelFile):
         self._contours = {int(c.ReferencedROINumber): c for c in data.get("ROIContourSequence") or ()}
         rois = [one for one in data.StructureSetROISequence if int(one.ROINumber) in self._contours]
         self._numbers = {value: int(one.ROINumber) for value, one in enumerate(rois, start=1)}
+        codes = {
+            int(one.ReferencedROINumber): code_in(one, "RTROIIdentificationCodeSequence")
+            for one in data.get("RTROIObservationsSequence") or ()
+        }
         self.classes = {
             value: FileClass(
                 clean_name(str(one.get("ROIName", ""))) or "region",
                 _color(self._contours[int(one.ROINumber)]),
+                codes.get(int(one.ROINumber), ""),
             )
             for value, one in enumerate(rois, start=1)
         }

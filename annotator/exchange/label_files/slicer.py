@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.exchange.label_files.contract import FileClass, LabelFile, SaidOfImage
+from annotator.exchange.label_files.contract import FileClass, LabelFile, SaidOfImage, told_code
 from annotator.exchange.masks.value_names import clean_name
 from learners.text import count_of
 from storage.formats import FileRefused, Grid, itk
@@ -16,6 +16,7 @@ from storage.formats.laying import laid_into
 from storage.formats.simple_itk import simple_itk
 
 ENDING = ".seg.nrrd"
+ENTRY = "TerminologyEntry:"
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class _Segment:
     color: str | None
     layer: int
     label: int  # its value in the layer
+    code: str
 
 
 class SegmentFile(LabelFile):
     def __init__(self, path: Path, fields: Mapping[str, str]) -> None:
         super().__init__(path)
         self._segments = dict(enumerate(_segments(fields), start=1))
-        self.classes = {n: FileClass(one.name, one.color) for n, one in self._segments.items()}
+        self.classes = {n: FileClass(one.name, one.color, one.code) for n, one in self._segments.items()}
 
     def own_name(self) -> str:
         return self.path.name[: -len(ENDING)]
@@ -70,13 +72,19 @@ def _segments(fields: Mapping[str, str]) -> list[_Segment]:
     while (label := fields.get(f"Segment{number}_LabelValue")) is not None:
         at = f"Segment{number}_"
         name = clean_name(fields.get(at + "Name", "")) or f"segment {number + 1}"
-        found.append(
-            _Segment(name, _color(fields.get(at + "Color", "")), int(fields.get(at + "Layer", 0)), int(label))
-        )
+        color, code = _color(fields.get(at + "Color", "")), _code(fields.get(at + "Tags", ""))
+        found.append(_Segment(name, color, int(fields.get(at + "Layer", 0)), int(label), code))
         number += 1
     if not found:
         raise FileRefused("its header names no segments; save it as .nrrd to import its numbers")
     return found
+
+
+def _code(tags: str) -> str:
+    """Of its type: the third part of its terminology entry."""
+    entry = next((tag for tag in tags.split("|") if tag.startswith(ENTRY)), "")
+    parts = [part.split("^") for part in entry.removeprefix(ENTRY).split("~")]
+    return told_code(*parts[2]) if len(parts) > 2 and len(parts[2]) == 3 else ""
 
 
 def _color(text: str) -> str | None:

@@ -43,6 +43,7 @@ class Unpacked:
     titles: dict[Path, str] = field(default_factory=dict)
     values: dict[Path, dict[str, int]] = field(default_factory=dict)  # names of classes
     colours: dict[Path, dict[str, str]] = field(default_factory=dict)
+    codes: dict[Path, dict[str, str]] = field(default_factory=dict)
 
     def place(self, kind: str) -> Path:
         """Where masks of a kind lie: so deep that no table of others is near."""
@@ -154,6 +155,7 @@ class Unpacking:
         """A class has one value in all files of a kind: that of the first file, if it is free."""
         names = self.out.values.setdefault(place, {})
         colours = self.out.colours.setdefault(place, {})
+        codes = self.out.codes.setdefault(place, {})
         table = np.zeros(VOID + 1, np.uint16)
         table[VOID] = VOID
         for value, one in opened.classes.items():
@@ -162,15 +164,19 @@ class Unpacking:
                 names[one.name] = value if value not in taken else max(taken) + 1
             if one.color:
                 colours.setdefault(one.name, one.color)
+            if one.code:
+                codes.setdefault(one.name, one.code)
             table[value] = names[one.name]
         return table[values]
 
     def _write_names(self, place: Path) -> None:
-        names, colours = self.out.values[place], self.out.colours[place]
+        names, colours, codes = self.out.values[place], self.out.colours[place], self.out.codes[place]
         with open(place / "labels.csv", "w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
-            rows.writerow(["value", "name", "color"])
-            rows.writerows([(value, name, colours.get(name, "")) for name, value in names.items()])
+            rows.writerow(["value", "name", "color", "scheme", "code", "meaning"])
+            for name, value in names.items():
+                code = (codes.get(name, "").split(" ", 2) + [""] * 3)[:3]
+                rows.writerow([value, name, colours.get(name, ""), *code])
             rows.writerow([VOID, "void", ""])
 
 

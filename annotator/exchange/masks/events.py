@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.exchange.import_act import AUTHOR
+from annotator.exchange.masks.codes import take_code
 from annotator.exchange.masks.earlier import (
     ImportedMask,
     NewerMask,
@@ -214,6 +215,7 @@ def _class_ids(store: Store, said: dict[int, Meaning], meaning: MaskMeaning) -> 
     for value in sorted(named):
         if named[value] not in known:
             known[named[value]] = store.add_class(named[value], said[value].color).id
+        take_code(store, known[named[value]], said[value].code)
         if meaning.fixed and not meaning.objects and 0 < value <= HIGHEST_VALUE:
             store.class_values.fix(known[named[value]], value)
     return {value: known[name] for value, name in named.items()}

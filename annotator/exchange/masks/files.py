@@ -29,6 +29,7 @@ class ItemPlace:
 
     path: Path
     is_folder: bool = False
+    modality: str = ""  # of a series: our exports call their files after the folder and this
 
 
 @dataclass(frozen=True)
@@ -270,11 +271,14 @@ def _reason(match: NameMatch[int]) -> str:
 
 def index_of_places(root: Path, places: Sequence[ItemPlace], base: Path | None) -> NameIndex[int]:
     root = base or root
-    return NameIndex(
-        NamedItem(_below(root, place.path), number, place.is_folder)
-        for number, place in enumerate(places)
-        if place.path.is_relative_to(root)
-    )
+    inside = [
+        (n, one, _below(root, one.path)) for n, one in enumerate(places) if one.path.is_relative_to(root)
+    ]
+    named = [NamedItem(below, number, one.is_folder) for number, one, below in inside]
+    taken = {below.casefold() for _, _, below in inside}
+    exported = [(f"{below}_{one.modality}", number) for number, one, below in inside if one.modality]
+    also = [NamedItem(name, number, True) for name, number in exported if name.casefold() not in taken]
+    return NameIndex([*named, *also])
 
 
 def _below(root: Path, path: Path) -> str:

@@ -30,6 +30,7 @@ class Meaning:
     kind: Kind
     name: str = ""  # of a class
     color: str | None = None  # of a class that is made for it
+    code: str = ""  # of a class that has none, as text
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,11 @@ def decide(
     objects = _are_objects(surveys, present, names, own) if choices.objects is None else choices.objects
     meaning = MaskMeaning(objects, {}, True, names, own, choices.object_class)
     for value in [0, *present]:
-        said = choices.values.get(value) or _by_colour(value, names) or _by_table(value, names)
+        by_table = _by_colour(value, names) or _by_table(value, names)
+        said = choices.values.get(value) or by_table
         if said is not None:
-            meaning.values[value] = said
+            same = by_table is not None and by_table.name == said.name
+            meaning.values[value] = replace(said, code=by_table.code) if by_table and same else said
     open_values = [value for value in present if value not in meaning.values]
     if objects:
         _number_objects(meaning, open_values, sure=choices.objects or any(one.wide for one in surveys))
@@ -135,7 +138,7 @@ def _by_table(value: int, names: ValueNames) -> Meaning | None:
         return None
     if names.classes[value].casefold() in CALLED_BACKGROUND and not names.ours:
         return Meaning("background")
-    return Meaning("class", names.classes[value], names.colour_of.get(value))
+    return Meaning("class", names.classes[value], names.colour_of.get(value), names.code_of.get(value, ""))
 
 
 def _are_objects(

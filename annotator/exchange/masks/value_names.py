@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from annotator.exchange.matching import NameIndex
 from annotator.exchange.tables import Column, TableFault, read_table, read_text
+from storage.rows import ClassCode
 
 LABELS, OBJECTS = ("labels.csv", "labels.tsv"), ("objects.csv", "objects.tsv")
 SNAP = ("labels.txt", "label.txt")
@@ -18,6 +19,7 @@ TABLES = {*LABELS, *SNAP, *OBJECTS, DATASET, PROVENANCE}
 VALUE = Column("value", ("id", "index", "number", "label", "label_id", "class_id"))
 NAME = Column("name", ("class", "label", "label_name", "class_name"))
 COLOR = Column("color", ("colour", "hex", "rgb"), needed=False)
+CODED = (VALUE, Column("scheme"), Column("code"), Column("meaning", needed=False))
 OBJECT_COLUMNS = (
     Column("file", ("image",)),
     Column("value", ("id", "object", "number")),
@@ -27,6 +29,7 @@ SNAP_LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+\d\s+\d\s+"
 HEX = re.compile(r"#?[0-9a-fA-F]{6}")
 VOID_NAMES = {"ignore", "void", "unlabelled", "unlabeled"}
 BACKGROUND_NAMES = {"background", "bg", "clear label", "clear", "none", "nothing", "empty", ""}
+NO_CODE = "n/a"  # BIDS's word for an empty cell
 FOLDERS_UP = 3  # a table lies in the mask's folder or in one of the two above
 HIGHEST, HIGHEST_OBJECT = 65535, 2**32 - 1
 
@@ -47,6 +50,7 @@ class ValueNames:
     tables: tuple[str, ...] = ()  # their names, for people
     classes: dict[int, str] = field(default_factory=dict)
     colour_of: dict[int, str] = field(default_factory=dict)  # value -> "#rrggbb", where a table says it
+    code_of: dict[int, str] = field(default_factory=dict)  # value -> "SCT 10200004 Liver", likewise
     colours: dict[str, str] = field(default_factory=dict)  # "#rrggbb" -> name, for masks in colours
     void: set[int] = field(default_factory=set)  # values that say: nobody knows
     objects: list[ObjectRow] = field(default_factory=list)
@@ -135,6 +139,22 @@ def _read_labels(names: ValueNames, table: Path) -> None:
         if color := _color(row.cells.get("color", "")):
             names.colour_of[_value(table, row.line, row.cells["value"])] = color
             names.colours[color] = clean_name(row.cells["name"])
+    names.code_of |= _codes(table, named)
+
+
+def _codes(table: Path, named: Mapping[int, str]) -> dict[int, str]:
+    """Where its header has columns for them, of values that it names."""
+    try:
+        rows = read_table(table, CODED)
+    except TableFault:
+        return {}
+    cells = {_value(table, row.line, row.cells["value"]): row.cells for row in rows}
+    told = {
+        value: ClassCode.told(one["scheme"], one["code"], one.get("meaning", "") or named[value])
+        for value, one in cells.items()
+        if value in named and one["scheme"] != NO_CODE
+    }
+    return {value: code for value, code in told.items() if code}
 
 
 def _add_classes(names: ValueNames, table: Path, classes: dict[int, str]) -> None:

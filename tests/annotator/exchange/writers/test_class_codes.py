@@ -1,18 +1,31 @@
 """The code of a class reaches the formats that know codes, and goes with its class."""
 
+from contextlib import closing
 from pathlib import Path
 
 import highdicom as hd
+import nibabel as nib
 import nrrd
 import numpy as np
 import pydicom
 import pytest
 
 from annotator.exchange.export_labels import ExportRequest, export
+from annotator.exchange.import_act import as_one_act
 from annotator.jobs import Job
+from annotator.labels.label_cache import LabelCache
+from annotator.labels.repair import Repair
 from storage.store import Store
 from tests.support.dicom_series import save_series
-from tests.support.labelled_projects import add_labels, exported, imported, project_of_volumes
+from tests.support.labelled_projects import (
+    VOLUME,
+    add_labels,
+    affine,
+    exported,
+    imported,
+    project_of_volumes,
+    volume_file,
+)
 
 CODE = "SCT 10200004 Liver structure"
 
@@ -83,3 +96,42 @@ def test_it_comes_back_with_its_class_and_leaves_with_its_number(
     store.remove_class(liver.id)
     other = store.add_class("other")
     assert other.id == liver.id and other.code is None
+
+
+@pytest.mark.parametrize("kind", ["dicomseg", "rtstruct", "slicer", "nifti"])
+def test_a_code_comes_back_with_its_class_and_goes_where_the_import_is_undone(
+    store: Store, tmp_path: Path, kind: str
+):
+    data = tmp_path / "in"
+    save_series(data, "oblique")
+    liver, other = store.add_class("liver").id, store.add_class("other").id
+    (image_id,) = imported(store, data).added
+    truth = np.full(store.image(image_id).shape, liver, np.uint8)
+    truth[0] = other
+    add_labels(store, image_id, truth)
+    store.class_rows.set_code(liver, CODE)
+    out = export(store, tmp_path / "out", ExportRequest((kind,), originals=data), Job("export"))
+    with closing(Store(tmp_path / "second")) as second:
+        second.add_class("other")
+        second.add_class("liver")
+        with as_one_act(second, "labels"):
+            assert imported(second, data, labels=out / kind if kind != "nifti" else out).labelled
+        codes = {c.name: str(c.code or "") for c in second.classes()}
+        assert codes == {"liver": CODE, "other": ""}
+        (act,) = second.acts.newest(1)
+        repair = Repair(second, LabelCache(second))
+        repair.undo("ann", act.id)
+        assert not any(c.code for c in second.classes())
+        repair.redo("ann", act.id)
+        assert {c.name: str(c.code or "") for c in second.classes()} == codes
+
+
+def test_a_code_that_a_class_has_stays(store: Store, tmp_path: Path):
+    volume_file(tmp_path / "in/images/a.nii.gz", "oblique")
+    (tmp_path / "in/labels").mkdir()
+    nib.save(nib.Nifti1Image(np.ones(VOLUME, np.uint8), affine("oblique")), tmp_path / "in/labels/a.nii.gz")
+    table = "index\tname\tscheme\tcode\tmeaning\n1\tliver\tSCT\t10200004\tLiver\n2\tn\tn/a\tn/a\tn/a\n"
+    (tmp_path / "in/labels/labels.tsv").write_text(table)
+    store.class_rows.set_code(store.add_class("liver").id, "RADLEX RID58 liver")
+    assert imported(store, tmp_path / "in").labelled
+    assert [str(c.code) for c in store.classes()] == ["RADLEX RID58 liver"]
