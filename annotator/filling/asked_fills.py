@@ -89,6 +89,7 @@ class AskedFills:
             confidence_to=stem.with_name(f"{stem.name}.confidence.npy"),
             prompts=prompt_choice(self._store),
             priors=priors,
+            kept=False,
         )
 
 

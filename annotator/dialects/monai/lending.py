@@ -13,8 +13,7 @@ from annotator.web.context import person
 from storage.arrays import open_npy
 from storage.formats import FileRefused
 from storage.formats.nifti import packed_image
-
-QUICK = 1  # of gzip
+from storage.formats.packed import QUICK
 
 
 def make_router(desk: Desk) -> APIRouter:

@@ -1,6 +1,5 @@
 """3D Slicer's `.seg.nrrd`: classes as segments with names and colours, on the image's exact grid."""
 
-import gzip
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from annotator.exchange.writers.contract import LabelledImage, Writer
 from storage.arrays import UNLABELLED, write_bytes
 from storage.formats import Grid
+from storage.formats.packed import gzipped_labels
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 # as 3D Slicer has it: context, category, type, its modifier, and an anatomic region that nobody said
@@ -42,8 +42,8 @@ def nrrd(labels: NDArray[Any], grid: Grid, more: dict[str, str], level: int = 6)
     lines = ["NRRD0004", f"type: {kind}", "dimension: 3", *_place(grid), f"sizes: {_row(source.shape)}"]
     lines += ["kinds: domain domain domain", "endian: little", f"encoding: {'gzip' if level else 'raw'}"]
     lines += [f"{key}:={value}" for key, value in more.items()]
-    voxels = source.astype(source.dtype.newbyteorder("<")).tobytes(order="F")
-    packed = gzip.compress(voxels, compresslevel=level, mtime=0) if level else voxels
+    voxels = source.astype(source.dtype.newbyteorder("<"), copy=False).tobytes(order="F")
+    packed = gzipped_labels(voxels, level) if level else voxels
     return "\n".join(lines).encode() + b"\n\n" + packed
 
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from annotator.filling.asked_fills import AskedFills, FillQuestion
 from learners.propagate.contract import LabelledSlice
+from learners.propagate.process import Filler, FillSpec
 from storage.arrays import UNLABELLED, write_npy
 from storage.store import Store
 
@@ -35,3 +37,28 @@ def test_two_volumes_with_the_same_labelled_slice_are_filled_each_by_its_own_pix
     finally:
         fills.close()
     assert (second[8] == 1).sum() < 0.6 * (first[8] == 1).sum()
+
+
+def test_nobody_waits_for_the_disk_where_a_fill_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    question = asked(tmp_path, {z: 9 for z in range(11)})
+    write_npy(tmp_path / "known.npy", question.known)
+    out = tmp_path / "classes.npy", tmp_path / "confidence.npy"
+    spec = FillSpec(
+        1,
+        "random_walker",
+        question.pixels,
+        tmp_path / "known.npy",
+        question.slices,
+        question.spacing_mm,
+        question.window,
+        60.0,
+        *out,
+        kept=False,
+    )
+
+    def wait(descriptor: int) -> None:
+        raise AssertionError("it waited for the disk")
+
+    monkeypatch.setattr("os.fsync", wait)
+    assert Filler().fill(spec, lambda: False, lambda share: None).finished
+    assert (np.load(out[0]) == 1)[8].sum() > 100 and np.load(out[1])[3].min() == 255
