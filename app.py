@@ -33,6 +33,7 @@ from annotator.cli.data import (
 )
 from annotator.cli.imports import fill_import, run_import
 from annotator.cli.learn import (
+    fill_export_model,
     fill_model,
     fill_predict,
     fill_rank,
@@ -79,7 +80,9 @@ COMMANDS = {
     "tune": Command(fill_tune, run_tune, "tune the built-in prompt model on this project's masks"),
     "predict": Command(fill_predict, run_predict, "propose labels with a trained model"),
     "rank": Command(fill_rank, run_rank, "list what to label next"),
-    "export-model": Command(fill_model, run_export_model, "export a trained model with its card and script"),
+    "export-model": Command(
+        fill_export_model, run_export_model, "export a trained model with its card and script"
+    ),
     "import-model": Command(fill_model, run_import_model, "import an exported model"),
     "user": Command(fill_user, run_user, "add, change, remove and list the people who may sign in"),
     "metrics-token": Command(

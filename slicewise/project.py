@@ -185,11 +185,12 @@ class Project:
             print(line, file=sys.stderr)
         return path
 
-    def export_model(self, folder: str | PathLike[str], learner: str) -> Path:
-        """A trained model with its card and a script that segments files with it. Raises LookupError."""
+    def export_model(self, folder: str | PathLike[str], learner: str, *, bundle: bool = False) -> Path:
+        """A trained model with its card and a script that segments files with it; `bundle`: as a MONAI bundle. Raises
+        LookupError."""
         from annotator.learning.commands import take_model_out
 
-        return take_model_out(self.root, learner, Path(folder)).folder
+        return take_model_out(self.root, learner, Path(folder), bundle=bundle).folder
 
     def _rows(self) -> list[ImageRow]:
         with reading(self.root) as store:

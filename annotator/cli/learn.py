@@ -168,11 +168,19 @@ def fill_model(command: Parser) -> None:
     command.add_argument("--learner", required=True, help="the learner whose model it is")
 
 
+def fill_export_model(command: Parser) -> None:
+    fill_model(command)
+    command.add_argument(
+        "--bundle", action="store_true", help="as a MONAI bundle, which `python -m monai.bundle run` runs"
+    )
+
+
 def run_export_model(options: Options) -> int:
     """Export a trained model: safetensors, ONNX, a card, and a script that segments new files with it."""
     from annotator.learning.commands import take_model_out
 
-    print(f"exported to {take_model_out(options.project, options.learner, options.folder).folder}")
+    taken = take_model_out(options.project, options.learner, options.folder, bundle=options.bundle)
+    print(f"exported to {taken.folder}")
     return 0
 
 

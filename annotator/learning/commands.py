@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotator.learning.final.model import FINAL, LONGEST, FinalOptions
 from annotator.learning.label_queue import LabelQueue
-from annotator.learning.model_export import ExportedModel, export_model
+from annotator.learning.model_export import ExportedModel, export_bundle, export_model
 from annotator.learning.model_import import import_model
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import RANKER, LearnSettings
@@ -118,9 +118,12 @@ def rank(project: Path, ranker: str | None, count: int) -> Ranking:
         return Ranking(LabelQueue(scheduler).next(count, ranker), asked, scheduler.ranked_learner())
 
 
-def take_model_out(project: Path, learner: str, folder: Path) -> ExportedModel:
-    """Weights, ONNX, card and a script that predicts with them. Raises LookupError where there is no model."""
+def take_model_out(project: Path, learner: str, folder: Path, *, bundle: bool = False) -> ExportedModel:
+    """Weights, ONNX, card and a script that predicts with them; `bundle`: as a bundle of MONAI. Raises LookupError
+    where there is no model."""
     with _open_or_look(project) as store:
+        if bundle:
+            return export_bundle(store, learner, folder)
         return export_model(store, store.rounds, learner, folder)
 
 

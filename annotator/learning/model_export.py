@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.learning.exporting.bundle import MODELS, make_bundle
 from annotator.learning.exporting.onnx_file import write_onnx
 from annotator.learning.exporting.packing import pack_program
 from annotator.learning.quality.model_quality import model_quality
@@ -13,6 +14,8 @@ from learners.spec import CARD
 from storage.arrays import write_bytes
 from storage.rounds import Rounds
 from storage.store import Store
+
+TellPhase = Callable[[str], None]  # hears what is being done
 
 ONNX = "model.onnx"
 REPORT = "report.html"
@@ -26,10 +29,33 @@ class ExportedModel:
 
 
 def export_model(
-    store: Store, rounds: Rounds, learner: str, folder: Path, tell: Callable[[str], None] = lambda phase: None
+    store: Store, rounds: Rounds, learner: str, folder: Path, tell: TellPhase = lambda phase: None
 ) -> ExportedModel:
     """Write the model that people see now; `tell` hears what is being done. Raises LookupError where there is none,
     ValueError where the folder is in use or the model is damaged."""
+    _check_free(folder)
+    difference = _write_model(store, learner, folder, tell)
+    pack_program(folder)
+    return ExportedModel(folder, difference)
+
+
+def export_bundle(
+    store: Store, learner: str, folder: Path, tell: TellPhase = lambda phase: None
+) -> ExportedModel:
+    """As `export_model`, as a folder that `monai.bundle` runs."""
+    _check_free(folder)
+    difference = _write_model(store, learner, folder / MODELS, tell)
+    make_bundle(folder)
+    return ExportedModel(folder, difference)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; choose another folder for the model")
+
+
+def _write_model(store: Store, learner: str, folder: Path, tell: TellPhase) -> float | None:
+    """Weights, ONNX, card and report; how far ONNX is from PyTorch."""
     from annotator.learning.exported.masks import open_model
     from annotator.learning.exporting.card import ExportFacts, card_of
     from annotator.learning.exporting.judged_cases import judge
@@ -37,6 +63,7 @@ def export_model(
     from learners.adapt.saved import copy_groups
     from learners.training.checkpoint import load_network, read_card, weight_files
 
+    rounds = store.rounds
     row = rounds.newest(learner, "done")
     source = rounds.model(learner)
     if row is None or source is None:
@@ -45,8 +72,6 @@ def export_model(
         raise LookupError(
             f"{learner} trains no network that could be exported; export that of another learner"
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; choose another folder for the model")
     model = open_model(source, "auto", rounds.folder(row.id))
     folder.mkdir(parents=True, exist_ok=True)
     tell("copying the weights")
@@ -65,5 +90,4 @@ def export_model(
     write_bytes(folder / CARD, json.dumps(card_of(facts, onnx), indent=1).encode())
     done = [each for each in rounds.of(learner) if each.status == "done"]
     write_bytes(folder / REPORT, report_of(facts, done).encode())
-    pack_program(folder)
-    return ExportedModel(folder, difference)
+    return difference

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from annotator.jobs import Job
-from annotator.learning.model_export import export_model
+from annotator.learning.model_export import export_bundle, export_model
 from annotator.learning.model_import import import_model, model_folder
 from annotator.learning.scheduler import Scheduler
 from annotator.learning.settings import EXPORTED
@@ -23,6 +23,10 @@ OUT, IN = "model-export", "model-import"  # kinds of jobs
 KEPT = 3  # finished exports that can still be fetched
 
 
+class ModelExportBody(RequestBody):
+    bundle: bool = False  # for MONAI
+
+
 class UploadedModelBody(RequestBody):
     batch: BatchId
 
@@ -31,8 +35,8 @@ def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
     router = APIRouter(prefix="/api/models")
 
     @router.post("/{learner}/export")
-    async def take_out(request: Request, learner: Learner) -> Any:
-        work = Out(context, scheduler, learner)
+    async def take_out(request: Request, learner: Learner, body: ModelExportBody | None = None) -> Any:
+        work = Out(context, scheduler, learner, bundle=body is not None and body.bundle)
         return {"job": context.jobs.start(OUT, work, by=person(request), learner=learner).id}
 
     @router.get("/export/{job_id}")
@@ -41,8 +45,9 @@ def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
         path = _zip_of(context, job)
         if job.kind != OUT or job.url is None or not path.is_file():
             raise LookupError("this model is not there any more; export it again")
-        name = f"{_stem(context, job.details['learner'])}.zip"
-        return FileResponse(path, filename=name, media_type="application/zip")
+        with zipfile.ZipFile(path) as archive:  # called as the folder in it
+            name = archive.namelist()[0].partition("/")[0]
+        return FileResponse(path, filename=f"{name}.zip", media_type="application/zip")
 
     @router.post("/{learner}/import")
     async def take_in(request: Request, learner: Learner, body: UploadedModelBody) -> Any:
@@ -65,8 +70,9 @@ def make_router(context: AppContext, scheduler: Scheduler) -> APIRouter:
 class Out:
     """The job that writes a model and zips its folder; the address to fetch it from."""
 
-    def __init__(self, context: AppContext, scheduler: Scheduler, learner: str) -> None:
-        self._context, self._scheduler, self._learner = context, scheduler, learner
+    def __init__(self, context: AppContext, scheduler: Scheduler, learner: str, *, bundle: bool) -> None:
+        self._context, self._scheduler = context, scheduler
+        self._learner, self._bundle = learner, bundle
 
     def __call__(self, job: Job) -> str:
         context, rounds = self._context, self._scheduler.rounds
@@ -80,13 +86,19 @@ class Out:
             job.report(phase, 0, 0)
 
         with tempfile.TemporaryDirectory(dir=_folder(context)) as place:
-            folder = Path(place) / _stem(context, self._learner)
-            done = export_model(context.workflow.store, rounds, self._learner, folder, tell)
+            store = context.workflow.store
+            stem = f"{store.root.name}-{self._learner}"
+            folder = Path(place) / (f"{stem}-monai" if self._bundle else stem)
+            if self._bundle:
+                done = export_bundle(store, self._learner, folder, tell)
+            else:
+                done = export_model(store, rounds, self._learner, folder, tell)
             tell("packing")
             _pack(folder, _zip_of(context, job))
         without = "" if done.onnx_difference is not None else "; without ONNX, its card says why"
         context.workflow.store.set_setting(EXPORTED, self._learner)
-        job.report("packing", 1, 1, f"The model of {self._learner} is ready{without}.")
+        what = "MONAI bundle" if self._bundle else "model"
+        job.report("packing", 1, 1, f"The {what} of {self._learner} is ready{without}.")
         return f"/api/models/export/{job.id}"
 
 
@@ -122,7 +134,3 @@ def _zip_of(context: AppContext, job: Job) -> Path:
 def _folder(context: AppContext) -> Path:
     """Apart from the exports of labels, which are counted on their own."""
     return context.exports / "models"
-
-
-def _stem(context: AppContext, learner: str) -> str:
-    return f"{context.workflow.store.root.name}-{learner}"

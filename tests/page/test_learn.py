@@ -109,6 +109,19 @@ def test_a_model_is_exported_and_taken_in_by_another_learner(page: Page, tmp_pat
     expect(page.get_by_text(re.compile("no.zip cannot be read as a zip"))).to_be_visible(timeout=30_000)
 
 
+def test_a_model_is_exported_as_a_bundle_for_monai(page: Page, tmp_path: Path) -> None:
+    card = page.locator(".sw-learner", has_text="Supervised")
+    card.get_by_role("button", name="MONAI bundle").click()
+    job = page.locator(".sw-job", has_text="The MONAI bundle of supervised is ready")
+    expect(job).to_be_visible(timeout=60_000)
+    with page.expect_download() as download:
+        job.get_by_role("link", name="Download the model").click()
+    assert download.value.suggested_filename.endswith("-supervised-monai.zip")
+    download.value.save_as(tmp_path / "bundle.zip")
+    names = {name.partition("/")[2] for name in zipfile.ZipFile(tmp_path / "bundle.zip").namelist()}
+    assert {"configs/inference.json", "models/model.safetensors", "scripts/__init__.py"} <= names
+
+
 def settings(page: Page) -> dict:
     return page.evaluate("fetch('/api/learn').then((answer) => answer.json()).then((told) => told.settings)")
 

@@ -176,6 +176,8 @@ def test_a_model_is_trained_proposes_and_leaves(project, tmp_path, one_thread):
     project.add_image("later", scan.pixels, (2, 1, 1))
     assert "later" in {one.image for one in project.predict()}
     assert (project.export_model(tmp_path / "model", "supervised") / "model.safetensors").exists()
+    bundle = project.export_model(tmp_path / "bundle", "supervised", bundle=True)
+    assert (bundle / "configs" / "inference.json").exists()
 
 
 def test_xarray_names_the_axes_in_millimetres(project):

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str], folder: Path) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    if given.group and (refusal := _wrong_group(model, given.group)):
+    if given.group and (refusal := wrong_group(model, given.group)):
         print(refusal, file=sys.stderr)
         return 2
     try:
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wrong_group(model: TrainedModel, group: str) -> str | None:
+def wrong_group(model: TrainedModel, group: str) -> str | None:
     """A sentence where the model does not know the group."""
     if model.groups is None:
         return "this model was adapted to no group; leave --group out"

@@ -56,6 +56,18 @@ def test_a_model_leaves_as_a_zip_of_its_folder(served):
     assert content.testzip() is None
 
 
+def test_a_bundle_for_monai_leaves_by_its_own_name_and_comes_in_again(served):
+    client, _, app = served
+    job = finished(client, app, client.post("/api/models/supervised/export", json={"bundle": True}))
+    answer = client.get(job.url)
+    assert "project-supervised-monai.zip" in answer.headers["content-disposition"]
+    names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    assert "project-supervised-monai/configs/metadata.json" in names
+    batch = upload(client, "bundle.zip", answer.content)
+    job = finished(client, app, client.post("/api/models/unimatch/import", json={"batch": batch}))
+    assert job.state == "done", job.progress.message
+
+
 def test_the_zip_comes_in_again_as_another_learners_start(served):
     client, workflow, app = served
     batch = upload(client, "model.zip", exported(client, app).content)

@@ -20,6 +20,16 @@ export function modelButtons(name) {
     icon("download", 14),
     "Export model",
   );
+  const bundle = element(
+    "button.sw-button.small",
+    {
+      type: "button",
+      title: "Export a zip that MONAI runs: python -m monai.bundle run",
+      onclick: () => takeOut(name, { bundle: true }),
+    },
+    icon("download", 14),
+    "MONAI bundle",
+  );
   const into = element(
     "button.sw-button.small",
     {
@@ -40,10 +50,10 @@ export function modelButtons(name) {
     icon("eye", 14),
     "Show",
   );
-  const node = element("div.sw-row", {}, seen, out, into);
+  const node = element("div.sw-row", {}, seen, out, bundle, into);
   const show = () => {
     const known = learning.overview?.learners.find((one) => one.name === name);
-    out.hidden = !known?.model;
+    out.hidden = bundle.hidden = !known?.model;
     const { sources = [], shown } = session.app?.state.proposal ?? {};
     seen.hidden = !sources.some((one) => one.producer === name);
     seen.setAttribute("aria-pressed", String(shown?.producer === name));
@@ -78,9 +88,9 @@ export function modelJobs() {
   return jobList("Model exports and imports", ["model-export", "model-import"]);
 }
 
-async function takeOut(name) {
+async function takeOut(name, as = {}) {
   try {
-    await call(`/api/models/${name}/export`, {});
+    await call(`/api/models/${name}/export`, as);
   } catch (error) {
     toast(error.message, "error");
   }
