@@ -151,7 +151,7 @@ def _like_masks(plan: ImportPlan) -> Iterator[str]:
 def source_of(plan: ImportPlan, mask: MaskFile, batch: str = "") -> MaskSource:
     """A mask as it is told and known again."""
     origin = plan.sight.known_as(mask.path, mask.origin)
-    return MaskSource(mask.path, plan.sight.shown(mask.path), origin, batch, mask.objects)
+    return MaskSource(mask.path, plan.sight.shown(mask.path), origin, batch, mask.objects, mask.author)
 
 
 def sources_of(plan: ImportPlan) -> set[str]:

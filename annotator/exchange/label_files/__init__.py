@@ -20,10 +20,24 @@ class LabelFileEntry:
     endings: tuple[str, ...]  # of names, in small letters
     open: "Callable[[Path], LabelFile | None]"  # raises FileRefused
     fits: "Callable[[Path], bool] | None" = None  # by content, where the ending does not say it
-    lonely: bool = False  # by its ending it is nothing else, so that it counts beside its image too
+    lonely: bool = False  # by its name it is nothing else, so that it counts beside its image too
+    starts: str = ""  # how names start besides, in small letters
 
 
 LABEL_FILES: dict[str, LabelFileEntry] = {
+    "bids": LabelFileEntry(
+        "a BIDS derivative",
+        ("_dseg.nii", "_dseg.nii.gz", "_mask.nii", "_mask.nii.gz"),
+        LazyFunction("annotator.exchange.label_files.bids:open_bids"),
+        lonely=True,
+        starts="sub-",
+    ),
+    "monailabel": LabelFileEntry(
+        "a studies folder of MONAI Label",
+        ("datastore_v2.json",),
+        LazyFunction("annotator.exchange.label_files.monai_label:open_datastore"),
+        lonely=True,
+    ),
     "seg.nrrd": LabelFileEntry(
         "a segmentation of 3D Slicer",
         (".seg.nrrd",),
@@ -81,7 +95,11 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
 def kinds_of(path: Path) -> list[str]:
     """What a file could be by its name, DICOM by its content; the surest first."""
     name = path.name.lower()
-    found = [kind for kind, entry in LABEL_FILES.items() if name.endswith(entry.endings) and not entry.fits]
+    found = [
+        kind
+        for kind, entry in LABEL_FILES.items()
+        if name.endswith(entry.endings) and name.startswith(entry.starts) and not entry.fits
+    ]
     if found or not _like_dicom(name):
         return found
     return [kind for kind, entry in LABEL_FILES.items() if entry.fits and entry.fits(path)]

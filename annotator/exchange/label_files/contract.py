@@ -33,6 +33,7 @@ class SaidOfImage:
     values: NDArray[np.uint16]  # (Z, Y, X) in the image's display order: a key of `classes`, 0 or VOID
     numbers: NDArray[np.uint16] | None = None  # (Z, Y, X) of objects, 0 where none is; None: it numbers none
     notes: tuple[str, ...] = ()
+    author: str = ""  # who drew it, where the file names somebody
 
 
 class LabelFile(ABC):
@@ -46,6 +47,11 @@ class LabelFile(ABC):
     def images(self) -> Sequence[str]:
         """Paths or names of the images that it is about; "" is the one that has the file's own name."""
         return ("",)
+
+    def among(self, below: str, imported: Sequence[str]) -> Sequence[str]:
+        """As `images`, for a file that only finds its image among those that are imported. `below`: where it lies
+        itself, as they do. Raises FileRefused."""
+        return self.images()
 
     def own_name(self) -> str:
         """What the image is called that has the file's own name."""

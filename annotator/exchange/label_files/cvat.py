@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -30,6 +31,9 @@ class CvatFile(LabelFile):
             for name, n in self._values.items()
         }
 
+        people = (root.find(f"meta/{kind}/assignee/username") for kind in ("job", "task"))
+        self._assignee = next((one.text or "" for one in people if one is not None), "")
+
     def images(self) -> Sequence[str]:
         return list(self._images)
 
@@ -45,7 +49,7 @@ class CvatFile(LabelFile):
         for number, one in enumerate(shapes, start=1):
             if not self._draw(layers, one, number):
                 others[one.tag] += 1
-        return layers.said(no_areas(others))
+        return replace(layers.said(no_areas(others)), author=self._assignee)
 
     def _draw(self, layers: ObjectLayers, one: ET.Element, number: int) -> bool:
         value = self._values[_class_of(one)]

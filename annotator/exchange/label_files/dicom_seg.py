@@ -51,7 +51,8 @@ class DicomSegments(LabelFile):
             shared += int(np.count_nonzero(values[where]))
             values[where] = number
         note = f"{count_of(shared, 'voxel')} lie in two segments; the later segment has them"
-        return SaidOfImage(values, notes=(note,) if shared else ())
+        author = str(self._data.get("ContentCreatorName") or "")
+        return SaidOfImage(values, notes=(note,) if shared else (), author=author)
 
     def _segment(self, number: int) -> Any:
         """highdicom's volume of one segment; None where it has no frame."""

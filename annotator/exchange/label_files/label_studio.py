@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -50,7 +51,7 @@ class TaskFile(LabelFile):
         notes = no_areas(others)
         if len(annotations) > 1:
             notes.append(f"{count_of(len(annotations), 'annotation')} of one task; the last one counts")
-        return layers.said(notes)
+        return replace(layers.said(notes), author=_author(annotations[-1]))
 
     def _draw(self, layers: ObjectLayers, one: TaskRegion, number: int) -> bool:
         height, width = layers.shape[1:]
@@ -92,6 +93,14 @@ def _picture(data: Mapping[str, Any]) -> str:
 
 def _finished(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in task["annotations"] if not one.get("was_cancelled")]
+
+
+def _author(annotation: Mapping[str, Any]) -> str:
+    """By the address, which names a person; else by the number in that Label Studio."""
+    by = annotation.get("completed_by")
+    if isinstance(by, dict):
+        by = by.get("email") or by.get("username") or by.get("id")
+    return f"user {by}" if isinstance(by, int) else str(by or "")
 
 
 def _class_of(one: TaskRegion) -> str:

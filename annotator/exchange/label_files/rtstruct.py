@@ -45,6 +45,8 @@ class StructureSet(LabelFile):
             for value, one in enumerate(rois, start=1)
         }
         self._series = _series_of(data)
+        drawn = {str(one.get("ROIInterpreter") or "") for one in data.get("RTROIObservationsSequence") or ()}
+        self._author = ", ".join(sorted(drawn - {""})) or str(data.get("OperatorsName") or "")
 
     def series_uid(self) -> str:
         return self._series
@@ -53,7 +55,7 @@ class StructureSet(LabelFile):
         laying = _Laying(grid)
         for value, number in self._numbers.items():
             laying.region(value, self._contours[number].get("ContourSequence") or ())
-        return SaidOfImage(laying.values, notes=tuple(laying.notes()))
+        return SaidOfImage(laying.values, notes=tuple(laying.notes()), author=self._author)
 
 
 @dataclass

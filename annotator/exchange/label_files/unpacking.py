@@ -25,6 +25,7 @@ from annotator.exchange.masks.files import (
     MaskFile,
     index_of_places,
 )
+from annotator.exchange.masks.value_names import clean_name
 from annotator.exchange.matching import AmbiguousName, NameMatch
 from storage import formats
 from storage.formats import FileRefused, Grid
@@ -87,7 +88,7 @@ class Unpacking:
             self._take_of_series(file, kind, opened)
             return
         index = index_of_places(self.sight.found.root, [item.place for item in self.items], file.images)
-        for image in opened.images():
+        for image in self._images(file, opened):
             name = image or Path(file.below).with_name(opened.own_name()).as_posix()
             try:
                 match = NameMatch((0,), 0) if self._alone(file, image) else index.find(name)
@@ -100,6 +101,15 @@ class Unpacking:
                 continue
             for item in match.items:
                 self._take_image(file, kind, (opened, image), item)
+
+    def _images(self, file: LabelPlace, opened: LabelFile) -> Sequence[str]:
+        if tuple(opened.images()) == ("",) and self._alone(file, ""):
+            return ("",)
+        root = file.images or self.sight.found.root
+        places = [item.place.path for item in self.items]
+        return opened.among(
+            file.below, [one.relative_to(root).as_posix() for one in places if one.is_relative_to(root)]
+        )
 
     def _take_of_series(self, file: LabelPlace, kind: str, opened: LabelFile) -> None:
         series = [(n, item.series) for n, item in enumerate(self.items) if item.series is not None]
@@ -139,7 +149,8 @@ class Unpacking:
         self.sight.stand_ins[mask.path] = shown
         self.out.notes[mask.path.parent] += [f"{shown}: {note}" for note in said.notes]
         self.assignment.by_item[item] = MaskChoice(
-            MaskFile(mask.path, mask.path.name, origin, objects=mask.objects), LABEL_FILES[kind].title
+            MaskFile(mask.path, mask.path.name, origin, objects=mask.objects, author=clean_name(said.author)),
+            LABEL_FILES[kind].title,
         )
 
     def _written(self, place: Path, opened: LabelFile, said: SaidOfImage, grid: Grid, item: int) -> MaskFile:

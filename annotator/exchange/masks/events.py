@@ -44,6 +44,13 @@ class MaskSource:
     origin: str  # where it lies, with as many folders as are known
     batch: str = ""  # names the import
     objects: Path | None = None  # a second file with the numbers of its objects
+    author: str = ""  # who drew it, where its file says so
+
+    @property
+    def prompts(self) -> dict[str, Any]:
+        """What its labels keep of where they came from."""
+        by = {"by": self.author} if self.author else {}
+        return {"file": self.shown, "from": self.origin, "import": self.batch, **by}
 
 
 @dataclass(frozen=True)
@@ -231,7 +238,7 @@ def _sayings(union: Union, source: MaskSource) -> Iterator[_Saying]:
     """What is said anew of earlier masks, then the newer one, which lies on top."""
     for again in union.again:
         yield _Saying(again.mask, again.earlier.labels[0].prompts)
-    yield _Saying(union.mask, {"file": source.shown, "from": source.origin, "import": source.batch})
+    yield _Saying(union.mask, source.prompts)
 
 
 def _events(image: ImageRow, said: _Saying, theirs: NDArray[np.bool_] | None) -> Iterable[NewLabel]:

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from annotator.exchange.import_files import FileListing, companion, find_files
 from annotator.exchange.label_files import is_lonely, kinds_of
-from annotator.exchange.masks.folders import placed_beside
+from annotator.exchange.masks.folders import placed_beside, voc_objects
+from annotator.exchange.masks.listed import listed, stored
 from annotator.exchange.masks.own_exports import without_repeats
 from annotator.exchange.masks.value_names import TABLES
 from annotator.exchange.matching import BY_NAME, AmbiguousName, NamedItem, NameIndex, NameMatch, bare_name
@@ -41,6 +42,7 @@ class MaskFile:
     origin: str  # the same with the folder of masks, or of the import, in front: by this it is known again
     images: Path | None = None  # the folder whose images it may belong to; None: of all images
     objects: Path | None = None  # a second file with the numbers of its objects
+    author: str = ""  # who drew it, where its file says so
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ class MaskAssignment:
 
 def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
     """The masks and label files given, else those beside their images."""
-    beside = list(_beside(found))
-    files = {mask.path for mask in beside}
+    kept = stored(found)
+    beside = [mask for mask in _beside(found) if mask.path not in kept]
+    files = {mask.path for mask in beside} | kept
     beside = _without_repeats(beside)
     if labels is None:
         called = _named_as_masks(found, files)
@@ -217,7 +220,9 @@ def assign_masks(
 def _parted(masks: Sequence[MaskFile], indices: dict[Path | None, NameIndex[int]]) -> Iterator[MaskFile]:
     """What looks like numbers of objects is a mask of its own where an image has its very name."""
     for mask in masks:
-        if mask.objects is None:
+        if (
+            mask.objects is None or mask.objects.parent != mask.path.parent
+        ):  # its folder says that it is numbers
             yield mask
             continue
         own = _own_mask(mask, mask.objects)
@@ -287,7 +292,8 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _beside(found: FileListing) -> Iterator[MaskFile]:
-    for one in placed_beside(found):
+    named = {one.file: one for one in listed(found)}
+    for one in [*named.values(), *(one for one in placed_beside(found) if one.file not in named)]:
         origin = f"{found.root.name}/{found.shown(one.file)}"
         yield MaskFile(one.file, one.below, origin, images=one.images)
 
@@ -295,7 +301,7 @@ def _beside(found: FileListing) -> Iterator[MaskFile]:
 def _paired(masks: Sequence[MaskFile]) -> list[MaskFile]:
     """Files of object numbers put with the masks of the same name."""
     by_name = {(mask.path.parent, bare_name(mask.path.name)): mask for mask in masks}
-    numbers: dict[Path, Path] = {}
+    numbers = voc_objects(mask.path for mask in masks)
     for (folder, name), mask in by_name.items():
         base = name.removesuffix(OBJECTS)
         classes = by_name.get((folder, base)) if base != name else None

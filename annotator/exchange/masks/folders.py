@@ -1,6 +1,6 @@
 """Folders of masks: those beside a folder of images, and those among images of the same names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +11,9 @@ IMAGE_FOLDERS = {
     **dict.fromkeys(("labels", "masks", "label", "mask"), ("images", "image")),
     "labelstr": ("imagestr",),
     "labelsts": ("imagests",),
+    **dict.fromkeys(("segmentationclass", "segmentationobject"), ("jpegimages", "images", "image")),
 }
+VOC_CLASSES, VOC_OBJECTS = "SegmentationClass", "SegmentationObject"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ def placed_beside(found: FileListing) -> Iterator[Placed]:
                 below = PurePosixPath(*parts[at + 1 :], file.name).as_posix()
                 yield Placed(file, below, images)
                 break
+
+
+def voc_objects(masks: Iterable[Path]) -> dict[Path, Path]:
+    """Of Pascal VOC's folders: the mask of classes -> that of object numbers, which has the same name."""
+    there = set(masks)
+    pairs = ((mask, mask.parent.with_name(VOC_OBJECTS) / mask.name) for mask in there)
+    return {mask: other for mask, other in pairs if mask.parent.name == VOC_CLASSES and other in there}
 
 
 def _among_images(found: FileListing) -> dict[Path, Path]:

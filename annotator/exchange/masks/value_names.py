@@ -10,12 +10,13 @@ from typing import Any
 
 from annotator.exchange.matching import NameIndex
 from annotator.exchange.tables import Column, TableFault, read_table, read_text
+from storage.formats.shapes.voc_palette import palette
 from storage.rows import ClassCode
 
 LABELS, OBJECTS = ("labels.csv", "labels.tsv"), ("objects.csv", "objects.tsv")
-SNAP = ("labels.txt", "label.txt")
+SNAP, CVAT = ("labels.txt", "label.txt"), "labelmap.txt"
 DATASET, PROVENANCE = "dataset.json", "provenance.json"
-TABLES = {*LABELS, *SNAP, *OBJECTS, DATASET, PROVENANCE}
+TABLES = {*LABELS, *SNAP, CVAT, *OBJECTS, DATASET, PROVENANCE}
 VALUE = Column("value", ("id", "index", "number", "label", "label_id", "class_id"))
 NAME = Column("name", ("class", "label", "label_name", "class_name"))
 COLOR = Column("color", ("colour", "hex", "rgb"), needed=False)
@@ -99,7 +100,7 @@ def read_names(tables: Iterable[Path]) -> ValueNames:
     names = ValueNames(tuple(table.name for table in tables))
     for table in tables:
         try:
-            _READERS[table.name.lower()](names, table)
+            _READERS.get(table.name.lower(), _read_labels)(names, table)
         except TableFault as error:
             names.problems.append(f"{error}. Without it values keep their numbers")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -177,6 +178,19 @@ def _read_snap(names: ValueNames, table: Path) -> None:
                 names.colour_of[value] = "#{:02x}{:02x}{:02x}".format(*(min(v, 255) for v in rgb))
 
 
+def _read_labelmap(names: ValueNames, table: Path) -> None:
+    """CVAT's, beside Pascal VOC's masks: label:red,green,blue. A number is the place of its colour in VOC's palette."""
+    places = {"#" + rgb.tobytes().hex(): n for n, rgb in enumerate(palette())}
+    for line in read_text(table).splitlines():
+        name, _, more = line.partition(":")
+        color = _color(more.partition(":")[0])
+        if line.startswith("#") or not color or not (name := clean_name(name)):
+            continue
+        names.colours.setdefault(color, name)
+        if color in places and (value := places[color]) not in names.classes:
+            names.classes[value], names.colour_of[value] = name, color
+
+
 def _color(text: str) -> str:
     """#rrggbb, in hexadecimal or as three numbers; "" for anything else."""
     if HEX.fullmatch(text):
@@ -249,6 +263,7 @@ def _read_provenance(names: ValueNames, table: Path) -> None:
 _READERS = {
     **dict.fromkeys(LABELS, _read_labels),
     **dict.fromkeys(SNAP, _read_snap),
+    CVAT: _read_labelmap,
     **dict.fromkeys(OBJECTS, _read_objects),
     DATASET: _read_dataset,
     PROVENANCE: _read_provenance,

@@ -12,6 +12,7 @@ from PIL import Image
 from annotator.exchange.writers.contract import LabelledImage, Writer
 from annotator.exchange.writers.label_images import numbered
 from storage.arrays import UNLABELLED, write_bytes
+from storage.formats.shapes.voc_palette import palette
 from storage.rows import ClassRow
 
 VOID = 255
@@ -45,16 +46,6 @@ class VocWriter(Writer):
             return
         objects = np.where(image.known[0] == UNLABELLED, VOID, found).astype(np.uint8)
         _save(self.folder.place(f"SegmentationObject/{image.name}.png", image), objects)
-
-
-def palette() -> NDArray[np.uint8]:
-    """(256, 3): the bits of a number, spread from the highest of each colour downwards."""
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), int)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((numbers >> (3 * bit + channel)) & 1) << (7 - bit)
-    return colours.astype(np.uint8)
 
 
 def _save(path: Path, values: NDArray[np.uint8]) -> None:

@@ -85,6 +85,30 @@ def test_label_studio_finds_the_picture_of_a_task_and_takes_the_last_annotation(
 
 
 @pytest.mark.parametrize(
+    ("by", "author"), [({"id": 3, "email": "anna@lab.org"}, "anna@lab.org"), (7, "user 7"), (None, None)]
+)
+def test_who_finished_a_task_is_kept(store: Store, data: Path, by: object, author: str | None):
+    region = {
+        "type": "polygonlabels",
+        "value": {"points": [[0, 0], [50, 0], [9, 90]], "polygonlabels": ["a"]},
+    }
+    task = {"data": {"image": "a.png"}, "annotations": [{"result": [region], "completed_by": by}]}
+    (data / "labels/tasks.json").write_text(json.dumps([task]))
+    (image_id,) = imported(store, data).labelled
+    assert {label.prompts.get("by") for label in store.labels(image_id)} == {author}
+    assert {label.author for label in store.labels(image_id)} == {"import"}
+
+
+def test_whom_cvat_gave_the_job_is_kept(store: Store, data: Path):
+    people = "<meta><task><owner><username>boss</username></owner><assignee><username>ben</username>"
+    shape = '<polygon label="a" points="2,2;10,2;10,8;2,8" z_order="0"/>'
+    content = CVAT.replace("<meta/>", f"{people}</assignee></task></meta>").format(shape)
+    (data / "labels/annotations.xml").write_text(content)
+    (image_id,) = imported(store, data).labelled
+    assert {label.prompts["by"] for label in store.labels(image_id)} == {"ben"}
+
+
+@pytest.mark.parametrize(
     ("name", "content", "told"),
     [
         (

@@ -3,10 +3,12 @@
 import json
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+import pydicom
 import pytest
 
 from annotator.exchange.export_labels import ExportRequest, export
@@ -151,3 +153,20 @@ def test_dcmqi_finds_as_many_voxels_at_the_same_places(
         ours = grid_from_json(row.geometry).display_affine
         for number in (1, 2):
             assert places(values == number, ras) == places(truths[source] == number, ours)
+
+
+def test_who_drew_segments_or_contours_is_kept(store: Store, tmp_path: Path):
+    save_series(tmp_path / "in", "oblique")
+    (image_id,) = imported(store, tmp_path / "in").added
+    liver = store.add_class("liver").id
+    add_labels(store, image_id, np.full(store.image(image_id).shape, liver, np.uint8))
+    request = ExportRequest(("dicomseg", "rtstruct"), originals=tmp_path / "in")
+    out = export(store, tmp_path / "out", request, Job("export"))
+    (segments,), (regions,) = (out / "dicomseg").iterdir(), (out / "rtstruct").iterdir()
+    for path, keyword in ((segments, "ContentCreatorName"), (regions, "OperatorsName")):
+        data = pydicom.dcmread(path)
+        setattr(data, keyword, "Doe^Anna")
+        data.save_as(path)
+        with closing(Store(tmp_path / keyword)) as other:
+            (other_id,) = imported(other, tmp_path / "in", labels=path).labelled
+            assert {label.prompts["by"] for label in other.labels(other_id)} == {"Doe^Anna"}
