@@ -1,12 +1,13 @@
 """Labels and minutes against Dice: learners, rankers and the wait for a refresh, through the real workflow.
 
-    python -m benchmarks.loop [--quick] [--part learners|rankers|rounds|refresh] [--set NAME] [--method NAME]
-        [--steps N]
+    python -m benchmarks.loop [--quick] [--part learners|semi|rankers|rounds|refresh] [--set NAME] [--method NAME]
+        [--steps N] [--labelled N ...] [--budget SECONDS ...]
 
 Floor: Otsu's threshold (pictures) or nothing (volumes). Ceiling: supervised training on every training image. All
 methods of a table have the same start labels, the same seconds of training and the same test images, which no
 project holds. With --steps the rounds of the parts `rankers` and `rounds` have so many steps instead, whatever else
-the machine does meanwhile.
+the machine does meanwhile. The part `semi` asks the question of the part `learners` of few labels (--labelled) and
+of short and long trainings (--budget).
 """
 
 import csv
@@ -35,6 +36,7 @@ from storage.formats import read_labels
 
 # Learners of partial labels, tags or references have benchmarks of their own.
 COMPARED = ("supervised", "unimatch", "mean_teacher", "bcp", "stpp")
+LABELLED, BUDGETS = (1, 3, 10), (60.0, 300.0, 1200.0)  # of the part `semi`: images, seconds of training
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,15 @@ class LoopSet:
     methods: tuple[str, ...] = ()  # that were asked for; none: those of the part's table
     device: str = "cpu"
     steps: int | None = None  # of a round, instead of seconds
+    labelled: tuple[int, ...] = LABELLED
+    budgets: tuple[float, ...] = BUDGETS
 
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("--part", choices=list(PARTS), action="append", help="default: all")
+    options.add_argument(
+        "--part", choices=list(PARTS), action="append", help="default: all but semi, which takes hours"
+    )
     options.add_argument(
         "--set", action="append", help=f"one of {', '.join(SETS)}; default: all that are there"
     )
@@ -73,6 +79,12 @@ def main() -> None:
     options.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     options.add_argument(
         "--steps", type=int, help="of each round of the parts rankers and rounds, instead of seconds"
+    )
+    options.add_argument(
+        "--labelled", type=int, nargs="+", help=f"images, of the part semi; default: {LABELLED}"
+    )
+    options.add_argument(
+        "--budget", type=float, nargs="+", help=f"seconds, of the part semi; default: {BUDGETS}"
     )
     asked = options.parse_args()
     methods = tuple(asked.method or ())
@@ -83,7 +95,9 @@ def main() -> None:
             print(f"{name}: left out, its folder is not in {asked.data}")
             continue
         data = replace(data, methods=methods, device=asked.device, steps=asked.steps)
-        for part in asked.part or PARTS:
+        few, short = (data.sizes.labels, (data.sizes.seconds,)) if asked.quick else (LABELLED, BUDGETS)
+        data = replace(data, labelled=tuple(asked.labelled or few), budgets=tuple(asked.budget or short))
+        for part in asked.part or [name for name in PARTS if name != "semi"]:
             for seed in range(1 if asked.quick else asked.seeds):
                 for row in PARTS[part](data, seed):
                     print(f"{row.set}, seed {seed}: {row.method}, {row.metric} {row.value:.3f}", flush=True)
@@ -102,6 +116,18 @@ def learners(data: LoopSet, seed: int) -> Iterator[Row]:
             yield from _learned(data, name, count, seed, f"{name}, {count} labelled")
     everything = len(data.subject.pairs)
     yield from _learned(data, "supervised", everything, seed, "ceiling: all labelled")
+
+
+def semi(data: LoopSet, seed: int) -> Iterator[Row]:
+    """Learners that use unlabelled images against `supervised`: few labels, short and long trainings."""
+    everything = len(data.subject.pairs)
+    for seconds in data.budgets:
+        given = replace(data, sizes=replace(data.sizes, seconds=seconds))
+        for count in data.labelled:
+            for name in data.methods or COMPARED:
+                yield from _learned(given, name, count, seed, f"{name}, {count} labelled, {seconds:.0f} s")
+        if "supervised" in (data.methods or COMPARED):
+            yield from _learned(given, "supervised", everything, seed, f"all labelled, {seconds:.0f} s")
 
 
 def rankers(data: LoopSet, seed: int) -> Iterator[Row]:
@@ -174,6 +200,7 @@ def refresh(data: LoopSet, seed: int) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[LoopSet, int], Iterator[Row]]] = {
     "learners": learners,
+    "semi": semi,
     "rankers": rankers,
     "rounds": rounds,
     "refresh": refresh,
