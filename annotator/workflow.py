@@ -336,6 +336,7 @@ def _mask_message(question: Question, found: PackedAnswer | Exception) -> tuple[
         why=found.why,
         saw=list(question.saw),
         candidates=found.candidates,
+        volume=found.volume,
     )
     return told, found.bits
 

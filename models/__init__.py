@@ -9,6 +9,7 @@ from models.prompt import PromptModel
 
 BUILT_IN = "builtin"  # needs nothing and answers at once: also the stand-in where another cannot
 TUNED = "tuned"  # the built-in model as it was tuned on a project's labels
+REMOTE = "nninteractive"  # another server's, for volumes; never opened here
 GIVEN = "file"  # a checkpoint of the SAM family given by its path
 
 

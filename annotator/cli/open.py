@@ -22,6 +22,7 @@ from annotator.text import sentence
 
 if TYPE_CHECKING:
     from annotator.prompting.remote_encoders import EncoderPool
+    from annotator.prompting.volumes.server import VolumeServer
     from annotator.prompting.workers.prompt_workers import PromptWorkers
     from annotator.server_settings import ServerSettings
     from annotator.workflow import Workflow
@@ -71,6 +72,12 @@ def fill_open(command: Parser) -> None:
         metavar="TOOLS",
         help="other tools that may work on the project, as monai,nninteractive; see docs/guide/other_tools.md",
     )
+    command.add_argument(
+        "--nninteractive",
+        metavar="ADDRESS",
+        help="a server of nnInteractive as a further prompt model for volumes, as http://host:1527; see "
+        "docs/guide/other_tools.md",
+    )
     command.add_argument("--no-browser", action="store_true", help="do not open a browser window")
 
 
@@ -112,7 +119,9 @@ def run_open(options: Options) -> int:
         workers = make_prompt_workers(options.prompt_workers, options.engine, options.ray_address)
         models = options.model, options.checkpoint, encoders, workers
         try:
-            workflow = open_workflow(project_of(options), *models, look=settings.look)
+            workflow = open_workflow(
+                project_of(options), *models, look=settings.look, nninteractive=options.nninteractive
+            )
         except ProjectBusy as busy:
             return show_open_project(busy, options.data, browser=settings.open_browser)
         try:
@@ -170,18 +179,29 @@ def open_workflow(
     workers: "PromptWorkers | None" = None,
     *,
     look: bool = False,
+    nninteractive: str | None = None,
 ) -> "Workflow":
     """The project with everything that works on it; close() it. It is only looked at where somebody asked for that,
-    and where it is there and cannot be written."""
+    and where it is there and cannot be written. `nninteractive`: the address of a server for volumes."""
     from annotator.prompting.service import PromptService
     from annotator.workflow import Workflow
 
     store = _opened_store(project, look=look)
     try:
-        return Workflow(store, PromptService(store, model, checkpoint, encoders, workers))
+        server = None if nninteractive is None or store.looking else _volume_server(store, nninteractive)
+        return Workflow(store, PromptService(store, model, checkpoint, encoders, workers, server))
     except BaseException:
         store.close()
         raise
+
+
+def _volume_server(store: "Store", url: str) -> "VolumeServer":
+    """Raises ValueError for what is no address."""
+    from annotator.access.private_folder import private_folder
+    from annotator.prompting.volumes.address import address_with_token
+    from annotator.prompting.volumes.server import VolumeServer
+
+    return VolumeServer(address_with_token(url, private_folder(store)))
 
 
 def _opened_store(project: Path, *, look: bool) -> "Store":

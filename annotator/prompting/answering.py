@@ -67,6 +67,7 @@ class PackedAnswer:
     ms: float  # that the model took for it and for what was answered with it
     model: str = ""  # the name of the one that answered
     why: str = ""  # why it was not the chosen one
+    volume: Message | None = None  # where the object lies in the whole volume, with its bits among the others
 
 
 def packed(question: Question, prompts: Prompts, found: MaskPrediction, ms: float) -> PackedAnswer:

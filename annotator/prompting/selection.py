@@ -3,15 +3,22 @@
 from pathlib import Path
 
 from annotator.prompting.tuned_model import adapter_of
-from models import BUILT_IN, GIVEN, TUNED, PromptChoice
+from models import BUILT_IN, GIVEN, REMOTE, TUNED, PromptChoice
 from storage.store import Store
 
 NAME, FILE = "prompt_model", "prompt_file"  # settings
 
 
+def chosen_name(store: Store) -> str:
+    """What people chose last, wherever it answers."""
+    return store.setting(NAME) or BUILT_IN
+
+
 def prompt_choice(store: Store) -> PromptChoice:
-    """What was chosen last; the built-in model where nothing was."""
-    name = store.setting(NAME) or BUILT_IN
+    """What was chosen last; the built-in model where nothing was, and where another server answers."""
+    name = chosen_name(store)
+    if name == REMOTE:
+        return PromptChoice()
     if name == TUNED:
         return PromptChoice(name, adapter_of(store))
     given = store.setting(FILE) if name == GIVEN else None

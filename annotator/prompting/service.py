@@ -17,15 +17,27 @@ from annotator.prompting.embedding_queue import SliceView, beside, neighbours
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.prompting.embedding_worker import EmbeddingWorker
 from annotator.prompting.remote_encoders import EncoderPool, RemoteEncoding
-from annotator.prompting.selection import keep_choice, prompt_choice
+from annotator.prompting.selection import chosen_name, keep_choice
 from annotator.prompting.shown_pictures import ShownPictures
 from annotator.prompting.speeds import Speeds, measuring
 from annotator.prompting.tuned_model import adapter_of, read_tuned
+from annotator.prompting.volumes.answers import AS_BUILT_IN, VolumeAnswers
+from annotator.prompting.volumes.server import VolumeServer
 from annotator.prompting.workers.in_worker import ModelFile
 from annotator.prompting.workers.prompt_workers import PromptWorkers
 from annotator.prompting.workers.worker_model import WorkerModel, in_workers
 from annotator.windowing import views_of
-from models import BUILT_IN, GIVEN, PROMPT_MODELS, TUNED, PromptChoice, PromptModelEntry, load_tuned
+from models import (
+    BUILT_IN,
+    GIVEN,
+    PROMPT_MODELS,
+    REMOTE,
+    TUNED,
+    PromptChoice,
+    PromptModelEntry,
+    load_builtin,
+    load_tuned,
+)
 from models.clicknet.adapter import belongs
 from models.prompt import MaskPrediction, Prompts
 from models.weights import CATALOGUE, arrived, fetch, find, megabytes
@@ -59,11 +71,15 @@ class PromptService:
         checkpoint: Path | None = None,
         encoders: EncoderPool | None = None,
         workers: PromptWorkers | None = None,
+        volumes: VolumeServer | None = None,
     ) -> None:
-        """`encoders`: elsewhere, to work ahead with; `workers`: where models answer, instead of in this process. Both
-        are closed with this."""
+        """`encoders`: elsewhere, to work ahead with; `workers`: where models answer, instead of in this process;
+        `volumes`: a server for whole volumes. All are closed with this."""
         self._store = store
         given = {} if checkpoint is None else {GIVEN: _given(checkpoint)}
+        given |= {} if volumes is None else {REMOTE: _of_server(volumes)}
+        self._server = volumes
+        self._volumes = None if volumes is None else VolumeAnswers(store, volumes, self._by_stand_in)
         # Replaced as a whole, never changed: read without a lock.
         self._entries = {**PROMPT_MODELS, **given}
         self._checkpoint, self._workers = checkpoint, workers
@@ -99,11 +115,15 @@ class PromptService:
     ) -> None:
         """Who hears of progress and speeds, and who says what is labelled next. What is left out stays as it was."""
         self._on_progress = on_progress or self._on_progress
+        if self._server is not None:
+            self._server.changed = self._tell_server
         self._on_speed = on_speed or self._on_speed
         self._queue_head = queue_head or self._queue_head
 
     def close(self) -> None:
         """Waits for the slice that is being embedded, and the answer that is being measured."""
+        if self._server is not None:
+            self._server.close()
         self._speeds.close()
         if self._opened is not None:
             self._opened.close()
@@ -119,7 +139,7 @@ class PromptService:
     def predict(self, ref: SliceRef, window: tuple[float, float], prompts: Prompts) -> PromptAnswer:
         """Masks for the prompts on a slice shown with this window, of channels on their picture. Raises ValueError,
         LookupError, TornFile."""
-        name = self._chosen
+        name = self._name_here
         if self._entries[name].instant:
             here = self._answerer(name)
             embedding = here.embedding(self._stored(SliceView(ref, window)))
@@ -133,9 +153,14 @@ class PromptService:
     ) -> list[PackedAnswer | Exception]:
         """To each of several people's questions its masks, or what is wrong with it, in order. `elsewhere`: on slices
         that are not of the project, which the built-in model answers where the chosen one would embed them first."""
-        name = self._chosen
+        name = self._name_here if elsewhere else self._chosen
+        if name == REMOTE and self._volumes is not None:
+            return self._volumes.answer(questions)
         if elsewhere and not self._entries[name].instant:
             name = BUILT_IN
+        return self._by(name, questions)
+
+    def _by(self, name: str, questions: Sequence[Question]) -> list[PackedAnswer | Exception]:
         if not self._entries[name].instant:
             if self._workers is not None and self._in_workers:
                 return self._embedded.in_workers(self._workers, questions, name)
@@ -146,9 +171,19 @@ class PromptService:
             found = self._workers.answer(self._choice(name), questions)
         return [one if isinstance(one, Exception) else replace(one, model=name) for one in found]
 
+    def _by_stand_in(self, questions: Sequence[Question]) -> list[PackedAnswer | Exception]:
+        return self._by(self._default_model(), questions)
+
+    @property
+    def _name_here(self) -> str:
+        """Of the model that this machine asks: the chosen one, or the stand-in of another server's."""
+        return self._default_model() if self._chosen == REMOTE else self._chosen
+
     def look(self, shown: SliceView, direction: int) -> None:
         """This slice is open now; the next click will be here or beside it. Raises LookupError, ValueError."""
-        name, ref = self._chosen, shown.ref
+        name, ref = self._name_here, shown.ref
+        if self._chosen == REMOTE and self._volumes is not None:
+            self._volumes.look(ref)
         if self._entries[name].instant:
             self._get_ready(name, shown)
             return
@@ -294,14 +329,27 @@ class PromptService:
 
     def answering(self) -> dict[str, Any]:
         """Who answers the next click, and why it is not the chosen one."""
-        why = self._embeddings.why()
-        return {"name": self._chosen, "answering": self._entries[self._chosen].title, "why": why}
+        why, name = self._embeddings.why(), self._chosen
+        if name == REMOTE and self._server is not None and (lost := self._server.why):
+            name, why = self._name_here, f"{lost}, {AS_BUILT_IN}; the app tries again by itself."
+        volumes = self._chosen == REMOTE
+        return {
+            "name": self._chosen,
+            "answering": self._entries[name].title,
+            "why": why,
+            "volumes": volumes,
+        }
+
+    def _tell_server(self) -> None:
+        """The server for volumes was lost, or is there again."""
+        if self._chosen == REMOTE:
+            self._on_progress(EmbeddingProgress(self._entries[REMOTE].title, "idle"))
 
     def _begin(self, model: str | None) -> None:
         """What was asked for; else what was used last, if it still can be; else the built-in one."""
         if model or self._checkpoint:
             return self.choose(model or GIVEN)
-        name = prompt_choice(self._store).name
+        name = chosen_name(self._store)
         usable = name in self._entries and self._state(self._entries[name])[0] == "ready"
         self.choose(name if usable and name != BUILT_IN else self._default_model())
 
@@ -325,6 +373,7 @@ class PromptService:
             "state": state,
             "detail": detail,
             "active": name == self._chosen,
+            "volumes": name == REMOTE,
             "speed": None if speed is None else asdict(speed),
             "bytes": weights.size if weights else None,
             "arrived": arrived(weights) if weights and state == "missing" else 0,
@@ -366,6 +415,14 @@ def state_of(entry: PromptModelEntry, path: Path | None) -> tuple[str, str]:
         return "file", f"{entry.good_at}. Save {weights.file} from {weights.source} in the weights folder"
     size = f"{megabytes(weights.size)}, " if weights.size else ""
     return "missing", f"{entry.good_at}. Download: {size}{weights.licence}"
+
+
+def _of_server(server: VolumeServer) -> PromptModelEntry:
+    """In the list of models; whoever opens it here gets its stand-in."""
+    good_at = (
+        "whole objects in volumes, from clicks, boxes, scribbles and outlines on any slices; another server"
+    )
+    return PromptModelEntry(server.title, good_at, lambda _: load_builtin(None), instant=True)
 
 
 def _given(checkpoint: Path) -> PromptModelEntry:

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.protocol.frames import pack_bits
+from annotator.protocol.frames import MAX_FRAME, MAX_JSON, BadFrame, pack_bits
 from annotator.protocol.outgoing import Message
 from models.prompt import MaskPrediction
+from storage.arrays import Box3
 
+MAX_VOLUME_BYTES = (MAX_FRAME - 2 * MAX_JSON) // 2  # the packed mask of its open slice travels beside it
 WIRE_TYPES = {"int32": np.float32, "float64": np.float32}  # browsers slice these; the rest goes as it is
 
 
@@ -43,6 +45,26 @@ def pack_candidates(prediction: MaskPrediction) -> tuple[list[Message], bytes]:
         )
         payload += bits
     return entries, bytes(payload)
+
+
+def pack_volume(mask: NDArray[np.bool_], window: Box3, offset: int) -> tuple[Message, bytes]:
+    """An object of a (Z, Y, X) mask: its box, and the bits of the box one after another (little bit order). Raises
+    ValueError where that is more than a frame holds."""
+    part = mask[window]
+    if part.size // 8 > MAX_VOLUME_BYTES:
+        raise ValueError("the object is too large to be shown as one; draw a box around a part of it")
+    bits = np.packbits(part, bitorder="little").tobytes()
+    box = [end for one in window for end in (one.start, one.stop)]
+    return {"box": box, "offset": offset, "bytes": len(bits), "voxels": int(part.sum())}, bits
+
+
+def unpack_volume(bits: bytes, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """The other way round. Raises BadFrame where the bytes do not fit the shape."""
+    voxels = shape[0] * shape[1] * shape[2]
+    if len(bits) != -(-voxels // 8):
+        raise BadFrame(f"an object of {voxels} voxels is {-(-voxels // 8)} bytes, {len(bits)} came")
+    flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=voxels, bitorder="little")
+    return flat.astype(np.bool_).reshape(shape)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> list[int]:

@@ -101,15 +101,24 @@ class LookMessage(SeenSliceMessage):
 class ScribbleMessage(IncomingMessage):
     label: Sign
     points: Points
+    closed: bool = False  # an outline: all within it is meant
 
 
-class PredictMessage(SeenSliceMessage):
-    t: Literal["predict"]
-    seq: Count
+class PromptsOnSlice(IncomingMessage):
+    axis: Axis
+    index: Index
     points: Points = ()
     labels: Annotated[tuple[Sign, ...], Field(max_length=MAX_POINTS)] = ()
     box: BoxNumbers | None = None
     scribbles: Annotated[tuple[ScribbleMessage, ...], Field(max_length=1000)] = ()
+
+
+class PredictMessage(SeenSliceMessage, PromptsOnSlice):
+    """`elsewhere`: of the same object on other slices, for a model that answers for whole volumes."""
+
+    t: Literal["predict"]
+    seq: Count
+    elsewhere: Annotated[tuple[PromptsOnSlice, ...], Field(max_length=200)] = ()
     view: BoxNumbers | None = None
     mask_box: PixelBox | None = None
     mend: bool = False

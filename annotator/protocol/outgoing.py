@@ -79,9 +79,18 @@ def slices(image: int, rev: int, states: Sequence[SliceState], *, known: float) 
 # prompts
 
 
-def mask(seq: int, *, model: str, ms: float, why: str, saw: list[str], candidates: list[Message]) -> Message:
+def mask(
+    seq: int,
+    *,
+    model: str,
+    ms: float,
+    why: str,
+    saw: list[str],
+    candidates: list[Message],
+    volume: Message | None = None,
+) -> Message:
     said = {"model": model, "ms": ms, "why": why, "saw": saw}
-    return {"t": "mask", "seq": seq, **said, "candidates": candidates}
+    return {"t": "mask", "seq": seq, **said, "candidates": candidates, **_given(volume=volume)}
 
 
 def mended(
@@ -91,8 +100,9 @@ def mended(
     return {"t": "mended", "seq": seq, **told, "voxels": voxels, "slices": slices, "ms": ms}
 
 
-def model(name: str, *, answering: str, why: str) -> Message:
-    return {"t": "model", "name": name, "answering": answering, "why": why}
+def model(name: str, *, answering: str, why: str, volumes: bool) -> Message:
+    """`volumes`: the chosen one answers for whole volumes, by prompts on several slices."""
+    return {"t": "model", "name": name, "answering": answering, "why": why, "volumes": volumes}
 
 
 # the project

@@ -27,11 +27,10 @@ from annotator.dialects.nninteractive.asked import (
 from annotator.dialects.nninteractive.drawing import Drawing, changed_bounds
 from annotator.dialects.nninteractive.image import subject_of_array
 from annotator.dialects.nninteractive.leases import IDLE_SECONDS, LIVELY_SECONDS, Lease, Leases
-from annotator.dialects.nninteractive.wire import pack, unpack
+from annotator.dialects.nninteractive.wire import LEASE, META, pack, unpack
 from annotator.web.context import AppContext, person
 from storage.formats import FileRefused
 
-LEASE, META = "x-lease-token", "X-Meta"
 CHANNELS = {
     "prev_seg": 0,
     "bbox2d": [1, 2],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from storage.formats.base import check_size
 
+LEASE, META = "X-Lease-Token", "X-Meta"  # headers: whose session it is, and JSON beside an array
 MAGIC, VERSION, LZ4 = b"NNIA", 1, 2
 CODECS = (1, LZ4)  # zstd, and one that is quick
 TYPES = "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64".split()
@@ -39,10 +40,11 @@ def unpack(path: Path, shape: Sequence[int] | None = None) -> NDArray:
     if not path.stat().st_size:
         raise ValueError(BROKEN)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as packed:
-        return _unpacked(packed, shape)
+        return unpacked(packed, shape)
 
 
-def _unpacked(packed: mmap.mmap, shape: Sequence[int] | None) -> NDArray:
+def unpacked(packed: mmap.mmap | bytes, shape: Sequence[int] | None = None) -> NDArray:
+    """As `unpack`, of what is in memory."""
     head = _head(packed)
     if shape is not None and head.shape != tuple(shape):
         raise ValueError(f"the array has the shape {head.shape} and has to have {tuple(shape)}")
@@ -58,7 +60,7 @@ def _unpacked(packed: mmap.mmap, shape: Sequence[int] | None) -> NDArray:
     return out
 
 
-def _head(view: mmap.mmap) -> Head:
+def _head(view: mmap.mmap | bytes) -> Head:
     try:
         magic, version, codec, axes, length = struct.unpack_from("<4sBBBB", view)
         name = view[8 : 8 + length].decode("ascii")
@@ -73,7 +75,7 @@ def _head(view: mmap.mmap) -> Head:
     return Head(np.dtype(name), shape, chunks, 12 + length + 8 * axes)
 
 
-def _chunks(view: mmap.mmap, head: Head, total: int) -> Iterator[tuple[int, bytes]]:
+def _chunks(view: mmap.mmap | bytes, head: Head, total: int) -> Iterator[tuple[int, bytes]]:
     """Length unpacked, and the packed bytes, whose own head says the same length."""
     at, done = head.offset, 0
     for _ in range(head.chunks):

@@ -1,0 +1,1 @@
+"""The client of nnInteractive servers: against our own server over a socket, against broken ones, against theirs."""
