@@ -13,7 +13,14 @@ from typing import Any
 
 from annotator.exchange.export_names import reserve_names
 from annotator.exchange.export_report import ExportedClasses, ExportedImage, provenance, readme
-from annotator.exchange.writers import WRITERS, check_formats, formats_for, usual_formats
+from annotator.exchange.writers import (
+    WRITERS,
+    check_formats,
+    formats_for,
+    kind_of_image,
+    usual_for,
+    usual_formats,
+)
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.jobs import Job
 from learners.text import count_of
@@ -103,6 +110,13 @@ def export(store: Store, target: Path, request: ExportRequest, job: Job) -> Path
     return target
 
 
+def of_series(store: Store, request: ExportRequest) -> list[str]:
+    """The titles of chosen formats that need the DICOM files of an image; none where no chosen image has any."""
+    titles = [WRITERS[name].title for name in request.formats if WRITERS[name].of_series]
+    images = _chosen(store, request) if titles else []
+    return titles if any(image.geometry.get("format") == "dicom" for image in images) else []
+
+
 def _chosen(store: Store, request: ExportRequest) -> list[ImageRow]:
     """The images to export, in the project's order. Raises LookupError for a number that is not there."""
     if request.images is not None:
@@ -146,11 +160,15 @@ def _write_all(store: Store, writing: Writing, images: list[ImageRow], job: Job)
         if name in writing.used:
             writer.finish(classes)
     for one in writing.exported:
+        if not one.files and not one.told:
+            kind = kind_of_image(one.image.shape[0], one.grid)
+            one.told.append(f"the chosen formats do not fit it; {usual_for(kind)} would")
         for sentence in one.told:
             job.refuse(f"{one.image.name}: {sentence}")
     tags = store.tags.of([image.id for image in images])
     _write_reports(writing, classes, left_out, tags)
-    job.report("exporting", len(images), len(images), f"{count_of(len(writing.exported), 'image')} exported")
+    written = sum(bool(one.files) for one in writing.exported)
+    job.report("exporting", len(images), len(images), f"{count_of(written, 'image')} exported")
 
 
 def _write_image(writing: Writing, image: ImageRow, labels: tuple[LabelRow, ...], job: Job) -> None:

@@ -1,7 +1,7 @@
 """Work that takes a while over HTTP: exports, backups, and the end of any job. A handler starts one job."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
@@ -13,9 +13,13 @@ from annotator.exchange.writers import check_formats
 from annotator.jobs import Job
 from annotator.prompting.auto_download import stopped
 from annotator.protocol.incoming import ImageId
-from annotator.web.bodies import JobId, Name, RequestBody
+from annotator.web.bodies import BatchId, JobId, Name, RequestBody
 from annotator.web.context import AppContext, administers, check_may_end, empty_folder, person
 from annotator.web.errors import AdministratorsOnly
+from annotator.web.uploads import UploadBatch
+
+if TYPE_CHECKING:
+    from annotator.exchange.export_labels import ExportRequest
 
 KEPT_EXPORTS = 5
 NOT_YOURS = "backups are for administrators, so ask one for it; your own labels you can export"
@@ -25,6 +29,7 @@ class ExportBody(RequestBody):
     formats: Annotated[list[Name], Field(max_length=100), AfterValidator(check_formats)]
     ignore: Annotated[int, Field(ge=0, le=65535)] | None = None
     images: Annotated[list[ImageId], Field(max_length=100_000)] | None = None
+    originals: BatchId | Literal[""] | None = None  # an upload of DICOM files; "": export without any
 
 
 def make_router(context: AppContext) -> APIRouter:
@@ -50,7 +55,16 @@ def _add_jobs(router: APIRouter, context: AppContext) -> None:
     @router.post("/export")
     async def start_export(request: Request, body: ExportBody) -> Any:
         by = person(request)
-        return {"job": context.jobs.start("export", lambda job: _export(context, body, job), by=by).id}
+        if body.originals is None and (needs := await run_sync(_needs_series, context, body)):
+            return {"needs": needs}
+        files = context.uploads.take(body.originals, by) if body.originals else None
+        try:
+            job = context.jobs.start("export", lambda job: _export(context, body, files, job), by=by)
+            return {"job": job.id}
+        except BaseException:
+            if files is not None:
+                context.uploads.give_back(files)
+            raise
 
     @router.get("/export/{job_id}")
     async def fetch(job_id: JobId) -> Response:
@@ -100,11 +114,32 @@ def _backups(context: AppContext) -> Path:
     return context.exports / "backups"
 
 
-def _export(context: AppContext, body: ExportBody, job: Job) -> str:
-    from annotator.exchange.export_labels import ExportRequest, export  # as above
+def _needs_series(context: AppContext, body: ExportBody) -> list[str]:
+    """Titles of formats for which the page has to send the DICOM files of images first."""
+    from annotator.exchange.export_labels import of_series  # as above
+
+    return of_series(context.workflow.store, _request(body, None))
+
+
+def _request(body: ExportBody, files: UploadBatch | None) -> "ExportRequest":
+    from annotator.exchange.export_labels import ExportRequest  # as above
 
     images = None if body.images is None else tuple(body.images)
-    request = ExportRequest(tuple(body.formats), body.ignore, images)
+    return ExportRequest(tuple(body.formats), body.ignore, images, files.files if files else None)
+
+
+def _export(context: AppContext, body: ExportBody, files: UploadBatch | None, job: Job) -> str:
+    """Whatever happens, the files that were sent for it are gone afterwards."""
+    try:
+        return _exported(context, _request(body, files), job)
+    finally:
+        if files is not None:
+            context.uploads.discard(files)
+
+
+def _exported(context: AppContext, request: "ExportRequest", job: Job) -> str:
+    from annotator.exchange.export_labels import export  # as above
+
     for old in sorted(context.exports.glob("*.zip"), key=lambda p: p.stat().st_mtime)[: -KEPT_EXPORTS + 1]:
         old.unlink(missing_ok=True)
     export(context.workflow.store, context.exports / f"{job.id}.zip", request, job)

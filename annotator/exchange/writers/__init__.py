@@ -28,6 +28,9 @@ class WriterEntry:
     fits: tuple[ImageKind, ...]
     make: "Callable[[ExportFolder], Writer]"  # called once an export
     usual: bool = False  # written where nobody chose
+    of_series: bool = (
+        False  # laid onto the DICOM files that an image came from, which the project does not keep
+    )
 
 
 WRITERS: dict[str, WriterEntry] = {
@@ -110,19 +113,22 @@ WRITERS: dict[str, WriterEntry] = {
         LazyFunction("annotator.exchange.writers.nnunet:NnunetWriter"),
     ),
     "dicomseg": WriterEntry(
-        "DICOM-SEG (command line)",
+        "DICOM-SEG",
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.dicom.segmentation:SegWriter"),
+        of_series=True,
     ),
     "dicomseg-labelmap": WriterEntry(
-        "DICOM-SEG label map (command line)",
+        "DICOM-SEG label map",
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.dicom.segmentation:LabelmapSegWriter"),
+        of_series=True,
     ),
     "rtstruct": WriterEntry(
-        "RTSTRUCT contours (command line)",
+        "RTSTRUCT contours",
         ("volume", "slice"),
         LazyFunction("annotator.exchange.writers.dicom.contours:ContourWriter"),
+        of_series=True,
     ),
     "measurements": WriterEntry(
         "Table of measurements",
@@ -154,6 +160,11 @@ WRITERS: dict[str, WriterEntry] = {
 
 def usual_formats() -> tuple[str, ...]:
     return tuple(name for name, entry in WRITERS.items() if entry.usual)
+
+
+def usual_for(kind: ImageKind) -> str:
+    """The usual formats that fit images of a kind, in words: "PNG masks or COCO JSON"."""
+    return " or ".join(entry.title for entry in WRITERS.values() if entry.usual and kind in entry.fits)
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:

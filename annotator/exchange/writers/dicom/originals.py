@@ -41,8 +41,8 @@ class Originals:
             return f"it came from no DICOM series, which {self._title} is laid onto"
         if self._folder is None:
             return (
-                f"{self._title} needs the headers of its series; export on the command line "
-                "with --originals FOLDER"
+                f"{self._title} needs the headers of its series; choose their folder on the page, "
+                "or name it with --originals FOLDER"
             )
         return "" if image.present else f"it holds no voxel of a class, and {self._title} cannot be empty"
 

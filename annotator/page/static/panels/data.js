@@ -7,6 +7,7 @@ import { element, icon, setText } from "../ui/dom.js";
 import { toast } from "../ui/toasts.js";
 import { openLook } from "./import_look/dialog.js";
 import { jobList, progressBar } from "./job_cards.js";
+import { askForOriginals } from "./originals.js";
 
 /** Fill the import part of the panel. */
 export async function mountImport(node) {
@@ -66,8 +67,10 @@ export async function startExport(formats, unknown, which) {
   if (!formats.length) return toast("Choose at least one format.", "warn");
   if (which === "open" && !session.image)
     return toast("No image is open; open one, or choose All images.", "warn");
+  const body = { formats, ignore: unknown === "ignore" ? 255 : null, images };
   try {
-    await call("/api/export", { formats, ignore: unknown === "ignore" ? 255 : null, images });
+    const { needs } = await call("/api/export", body);
+    if (needs) askForOriginals(needs, (originals) => call("/api/export", { ...body, originals }));
   } catch (error) {
     toast(error.message, "error");
   }

@@ -90,7 +90,7 @@ function jobCard({ id, kind, by }) {
     bar.show(job.done, job.total);
     setText(text, jobText(job));
     if (job.url) offer(link, job.url);
-    showRefused({ details, summary, refused }, job.refused ?? []);
+    showRefused({ details, summary, refused }, job.refused ?? [], kind);
   };
   return { node, show };
 }
@@ -118,15 +118,19 @@ function offer(link, url) {
   link.href = address(url);
 }
 
-function showRefused({ details, summary, refused }, lines) {
+function showRefused({ details, summary, refused }, lines, kind) {
   details.hidden = !lines.length;
   if (refused.children.length === lines.length) return;
-  setText(
-    summary,
-    lines.length === 1 ? "1 file was not imported" : `${lines.length} files were not imported`,
-  );
+  setText(summary, kind === "export" ? notesOf(lines.length) : leftOut(lines.length));
   refused.replaceChildren(...lines.map((line) => element("li", {}, line)));
 }
+
+const leftOut = (count) =>
+  count === 1 ? "1 file was not imported" : `${count} files were not imported`;
+
+/** An export says what a format cannot hold. */
+const notesOf = (count) =>
+  count === 1 ? "1 note on this export" : `${count} notes on this export`;
 
 async function cancelJob(id) {
   try {
