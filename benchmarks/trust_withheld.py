@@ -33,7 +33,7 @@ GOOD, ABSURD = 0.5, 0.1
 PAINTED, COVERED = 0.9, 0.5
 MIXED = "fluorescence, asked on all"
 NAMES = ("nuclei", MIXED, "superalloy", "demo", "hippocampus", "pitting")
-REASONS = ("everywhere", "unlike", "outside")
+REASONS = ("unlearnt", "everywhere", "unlike", "outside")
 
 
 @dataclass(frozen=True)

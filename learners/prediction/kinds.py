@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.methods.reference.features import BuiltInFeatures
+from learners.prediction.label_guards import MIN_LABELLED
 from learners.rankers.image_features import SIDE, describe
 from learners.spec import RoundSpec
 from learners.training.data import ImageReader
@@ -21,7 +22,6 @@ from learners.training.round_cache import round_cache
 from storage.array_cache import ArrayCache
 from storage.arrays import open_npy
 
-MIN_LABELLED = 4  # with fewer images nothing says how far apart those of one kind may lie
 MANY = 6  # of them: one odd image does not decide alone
 MOST_LABELLED = 60  # that are looked at
 FAR = 1.75  # the two ratios' geometric mean, from which on an image is unlike where many are labelled

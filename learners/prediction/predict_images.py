@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from learners.objects.tallies import ObjectTallies, tallies
 from learners.prediction.committee import Committee
 from learners.prediction.evaluation import Evaluation
+from learners.prediction.label_guards import save_guards
+from learners.prediction.learnt import has_learnt
 from learners.prediction.metrics import stability
-from learners.prediction.predict import Files, Predictor, predict
+from learners.prediction.predict import Files, Predictor, class_map, predict
 from learners.prediction.sensible import Sense
 from learners.prediction.sums import Sums
 from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file, objects_file
@@ -47,7 +49,9 @@ class BatchPredictor:
         report.judged(judged.images, judged.reliability)
         by_id = {case.example.image_id: case for case in cases}
         wanted = [by_id[i] for i in self.spec.predict if i in by_id]
-        sense = Sense(cases, self.spec)
+        learnt = has_learnt(self._class_map, cases, self.classes.ids, judged)
+        sense = Sense(cases, self.spec, learnt=learnt)
+        save_guards(self.spec.directory, sense.guards)
         scores: list[ImageScore] = []
         pools: list[Pool] = []
         started = time.monotonic()
@@ -62,6 +66,9 @@ class BatchPredictor:
         if pools:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
+
+    def _class_map(self, case: ImageReader) -> NDArray[np.uint8]:
+        return class_map(self.network, case, self.plan, self.classes)
 
     def _one_or_nothing(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool | None]:
         """One odd image must not cost the round: nothing is proposed for it, and a note says why."""

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from learners import LEARNERS
+from learners.prediction.label_guards import FILE as GUARDS
+from learners.prediction.label_guards import read_guards
 from learners.progress import (
     PROGRESS_FILE,
     STOP_FILE,
@@ -136,7 +138,8 @@ def test_the_result_says_what_was_made_and_how_good_it_is(ended: Ended):
 
 
 def test_the_models_directory_has_a_card(learner: str, ended: Ended):
-    cards = {path.name for path in ended.result.model.glob("*.json")} - {PROGRESS_FILE}
+    cards = {path.name for path in ended.result.model.glob("*.json")} - {PROGRESS_FILE, GUARDS}
+    assert read_guards(ended.result.model) is not None
     assert len(cards) == 1, cards
     if LEARNERS[learner].network:
         assert cards == {CARD}

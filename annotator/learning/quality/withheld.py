@@ -9,6 +9,8 @@ NO_NEGATIVES = (
 
 WITHHELD: dict[str, str] = {  # a sentence for every `Reason`
     "unreadable": "Nothing is proposed: this image could not be predicted. The Learn tab says why.",
+    "unlearnt": "Nothing is proposed yet: the model does not find again even what people labelled. "
+    "Label more objects; each round learns more.",
     "everywhere": "Nothing is proposed: the model painted nearly all of this image, far more than any label shows. "
     "Label one slice here and press K.",
     "unlike": "Nothing is proposed: this image is unlike every labelled one. Label it, or another of its kind.",

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.learning.quality.withheld import WITHHELD
+from learners.prediction.label_guards import LabelGuards, read_guards, save_guards
 from learners.prediction.reasons import Reason
 from learners.prediction.sensible import Sense
 from learners.spec import Example, RoundSpec
@@ -146,6 +147,22 @@ def test_objects_of_a_brightness_that_nobody_drew_are_withheld(tmp_path: Path):
     dark[0, ::2, ::3] = 1
     dark[image[1] > 0] = 0
     assert sense(tmp_path, cases).against(reader(tmp_path, 20, image), dark) == "outside"
+
+
+def test_what_is_kept_beside_a_model_judges_alike(tmp_path: Path):
+    for make in (cells, organ):
+        cases, image = project(tmp_path, make, 4), make(20)
+        one_slice = reader(tmp_path, 9, make(9), known=np.where(np.indices(image[1].shape)[0] == 5, 1, 255))
+        case = reader(tmp_path, 20, image)
+        for labelled in (cases, [*cases, one_slice], []):
+            guards = sense(tmp_path, labelled).guards
+            save_guards(tmp_path, guards)
+            again = read_guards(tmp_path)
+            assert again is not None
+            for proposed in (image[1], np.ones_like(image[1]), np.roll(image[1], (11, 18), (1, 2))):
+                assert again.against(case, proposed) == guards.against(case, proposed)
+    save_guards(tmp_path, LabelGuards(guards.drawn, learnt=False))
+    assert (again := read_guards(tmp_path)) is not None and again.against(case, image[1]) == "unlearnt"
 
 
 def test_tiny_images_are_judged_like_all_others(tmp_path: Path):
