@@ -61,6 +61,7 @@ def _write_model(store: Store, learner: str, folder: Path, tell: TellPhase) -> f
     from annotator.learning.exporting.judged_cases import judge
     from annotator.learning.exporting.report import report_of
     from learners.adapt.saved import copy_groups
+    from learners.prediction.label_guards import save_guards
     from learners.training.checkpoint import load_network, read_card, weight_files
 
     rounds = store.rounds
@@ -79,6 +80,8 @@ def _write_model(store: Store, learner: str, folder: Path, tell: TellPhase) -> f
         shutil.copyfile(source / name, folder / name)
     shutil.copyfile(source / CARD, folder / CARD)
     copy_groups(rounds.folder(row.id), folder)
+    if model.guards is not None:
+        save_guards(folder, model.guards)
     judged = judge(store, model, tell)
     tell("writing ONNX and comparing it with PyTorch")
     difference, note = write_onnx(load_network(folder), folder / ONNX)

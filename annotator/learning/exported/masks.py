@@ -1,7 +1,7 @@
 """One scan through a model as a round of the app would do it: read, staged on disk, predicted tile by tile."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from annotator.exchange.writers import kind_of_image
 from learners.adapt.saved import SavedGroups, open_groups
 from learners.final.opened import opened
 from learners.prediction.committee import Committee
+from learners.prediction.label_guards import LabelGuards, read_guards
 from learners.prediction.predict import class_tiles, predicted
+from learners.prediction.reasons import Reason
 from learners.spec import Example, NamedChannel
 from learners.training.checkpoint import load_network, plan_of_card, read_card
 from learners.training.data import ImageReader
@@ -34,6 +36,7 @@ class TrainedModel:
     classes: Classes
     groups: SavedGroups | None = None
     adapted: dict[str, UNet] = field(default_factory=dict)  # by the files that `groups` names
+    guards: LabelGuards | None = None  # against masks that cannot make sense
 
     def network_for(self, example: Example) -> UNet | Committee:
         """The one that suits the image's group."""
@@ -57,19 +60,20 @@ class StagedScan:
         return ".png" if picture else ".nii.gz"
 
 
-def open_model(folder: Path, device: str, adapted_in: Path | None = None) -> TrainedModel:
-    """`adapted_in`: where the networks of groups lie, if not in the same folder. Raises ValueError for a damaged
-    folder, and for a device that is not here."""
-    card = read_card(folder)
+def open_model(folder: Path, device: str, last_round: Path | None = None) -> TrainedModel:
+    """`last_round`: where the networks of groups and the guards lie, if not in the same folder. Raises ValueError for a
+    damaged folder, and for a device that is not here."""
+    card, place = read_card(folder), last_round or folder
+    guards = read_guards(place)
     if card.final is not None:
         model = opened(folder, device)
-        return TrainedModel(model.network, model.plan, model.classes)
+        return TrainedModel(model.network, model.plan, model.classes, guards=guards)
     plan = plan_of_card(card, device)
-    place = adapted_in or folder
     groups = open_groups(place)
     files = groups.files if groups else ()
     adapted = {file: load_network(folder, plan.device, place / file) for file in files}
-    return TrainedModel(load_network(folder, plan.device), plan, Classes(card.class_ids), groups, adapted)
+    network, classes = load_network(folder, plan.device), Classes(card.class_ids)
+    return TrainedModel(network, plan, classes, groups, adapted, guards)
 
 
 def stage(scan: Scan, folder: Path, group: str = "") -> StagedScan:
@@ -97,6 +101,7 @@ class PredictedMask:
 
     values: NDArray[np.uint8]  # label values
     numbers: NDArray[np.uint16] | None = None  # of objects, where the model tells them apart
+    withheld: Reason | None = None  # why the app would show it to nobody, as far as the exported guards tell
 
 
 def mask_of(model: TrainedModel, scan: StagedScan, tell: Callable[[float], None]) -> PredictedMask:
@@ -113,13 +118,17 @@ def mask_of(model: TrainedModel, scan: StagedScan, tell: Callable[[float], None]
     if model.plan.objects is not None:
         found = predicted(network, case, model.plan, model.classes)
         tell(1.0)
-        return PredictedMask(found.values, found.numbers)
+        return _guarded(model, case, PredictedMask(found.values, found.numbers))
     mask, done = np.zeros(scan.example.shape, np.uint8), 0
     for core, values in class_tiles(network, case, model.plan, model.classes):
         mask[core] = values
         done += values.size
         tell(done / mask.size)
-    return PredictedMask(mask)
+    return _guarded(model, case, PredictedMask(mask))
+
+
+def _guarded(model: TrainedModel, case: ImageReader, mask: PredictedMask) -> PredictedMask:
+    return mask if model.guards is None else replace(mask, withheld=model.guards.against(case, mask.values))
 
 
 def write_mask(path: Path, mask: PredictedMask, scan: StagedScan) -> None:

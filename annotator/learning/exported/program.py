@@ -9,11 +9,17 @@ from pathlib import Path
 
 from annotator.learning.exported.masks import TrainedModel, mask_of, open_model, stage, write_mask
 from annotator.learning.exported.sources import Source, Sources
+from learners.prediction.reasons import Reason
 from learners.text import count_of
 from storage.formats import FileRefused
 from storage.formats.base import PartOfAnother
 from storage.scan import Scan
 
+WITHHELD: dict[Reason, str] = {  # of the reasons that the exported guards give
+    "unlearnt": "the model finds next to nothing even on most images that people labelled",
+    "everywhere": "the model painted nearly all of it, far more than any label shows",
+    "outside": "what the model found looks or lies like nothing that people drew",
+}
 STOPPED = 130  # the exit code of a program that Ctrl+C ended
 
 
@@ -32,7 +38,7 @@ def main(arguments: Sequence[str], folder: Path) -> int:
         print(refusal, file=sys.stderr)
         return 2
     try:
-        return Run(model, given.out, given.group).predict(given.source)
+        return Run(model, given.out, given.group, given.anyway).predict(given.source)
     except KeyboardInterrupt:
         print("\nstopped; the masks so far are whole", file=sys.stderr)
         return STOPPED
@@ -47,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument(
         "--group", default="", help="the site, stain or scanner of the images, where the model knows it"
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="also write masks that the app would show to nobody"
     )
     return parser
 
@@ -66,6 +75,7 @@ class Run:
     model: TrainedModel
     out: Path
     group: str = ""
+    anyway: bool = False  # masks that cannot make sense are written too
     written: int = 0
     refused: int = 0
     parts: list[str] = field(default_factory=list)  # lines about files whose image another file leads
@@ -113,6 +123,8 @@ class Run:
             if path.exists():
                 raise FileRefused(f"{path} is there already; remove it or choose another folder")
             mask = mask_of(self.model, staged, lambda share: self._show(f"{share:.0%}"))
+            if mask.withheld is not None and not self.anyway:
+                raise FileRefused(f"{WITHHELD[mask.withheld]}, so no mask is written; --anyway writes it")
             self._show("writing")
             write_mask(path, mask, staged)
         self.written += 1

@@ -1,5 +1,6 @@
 """The command line of an exported model: what it takes, what it refuses, how it ends."""
 
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -7,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from annotator.learning.exported.program import main
-from learners.training.checkpoint import Card, save_model
+from learners.prediction.drawn import DrawnClass, DrawnObjects
+from learners.prediction.label_guards import FILE as GUARDS
+from learners.prediction.label_guards import LabelGuards, save_guards
+from learners.training.checkpoint import WEIGHTS, Card, save_model
 from learners.training.state import TrainingState
 from models.networks import NetworkSpec, UNet
 from tests.storage.test_formats_dicom import save_series
@@ -98,3 +103,39 @@ def test_wrong_arguments_and_damaged_models_are_refused_in_a_sentence(model: Pat
     assert run(model, tmp_path / "nothing", tmp_path / "out") == 1
     assert "there is no image" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def guarded(model: Path, folder: Path, guards: LabelGuards) -> Path:
+    """The same model, with what people labelled beside it."""
+    shutil.copytree(model, folder)
+    save_guards(folder, guards)
+    return folder
+
+
+def test_a_mask_that_the_app_would_withhold_is_not_written_unless_somebody_asks(
+    model: Path, tmp_path: Path, capsys
+):
+    little, nothing = DrawnClass(shares=[1e-4] * 4), DrawnObjects({}, DrawnClass(), ())
+    source = picture(tmp_path / "scan.png")
+    paints = tmp_path / "paints"
+    shutil.copytree(model, paints)
+    weights = load_file(paints / WEIGHTS)
+    head = next(name for name in reversed(weights) if name.endswith("bias") and len(weights[name]) == 2)
+    save_file({**weights, head: torch.tensor([-99.0, 99.0])}, paints / WEIGHTS)
+    cases = {
+        "painted nearly all of it": guarded(
+            paints, tmp_path / "a", LabelGuards(DrawnObjects({}, little, ()))
+        ),
+        "finds next to nothing": guarded(model, tmp_path / "b", LabelGuards(nothing, learnt=False)),
+    }
+    for number, (why, folder) in enumerate(cases.items()):
+        out = tmp_path / f"out{number}"
+        assert run(folder, source, out) == 1
+        assert not below(out) and why in (told := capsys.readouterr().err) and "0 masks in" in told
+        assert run(folder, source, out, "--anyway") == 0
+        assert below(out) == ["scan.png"]
+    sound = guarded(model, tmp_path / "c", LabelGuards(nothing))
+    assert run(sound, source, tmp_path / "out") == 0
+    (sound / GUARDS).write_text('{"classes": 3}')
+    assert run(sound, source, tmp_path / "again") == 1
+    assert f"{GUARDS} beside the model cannot be read" in capsys.readouterr().err

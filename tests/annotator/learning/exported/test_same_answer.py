@@ -14,7 +14,7 @@ from annotator.learning.exported.program import main
 from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model
 from learners import LEARNERS
-from learners.progress import objects_file
+from learners.progress import objects_file, read_progress
 from learners.spec import Example
 from learners.training.checkpoint import FinalFacts, read_card
 from learners.training.tidying import ClassTidying, Tidying
@@ -105,15 +105,25 @@ def test_they_agree_where_the_model_is_adapted_to_groups_of_images(
     export_model(store, store.rounds, "supervised", tmp_path / "model")
     for group in "ab":
         given = [str(path) for path in sorted((tmp_path / "images").glob(f"{group}*"))]
-        assert (
-            main([*given, str(tmp_path / "out"), "--group", group, "--device", "cpu"], tmp_path / "model")
-            == 0
-        )
+        options = ["--group", group, "--device", "cpu"]
+        assert main([*given, str(tmp_path / "out"), *options, "--anyway"], tmp_path / "model") == 0
+        main([*given, str(tmp_path / "shown"), *options], tmp_path / "model")
+    assert {path.name for path in (tmp_path / "shown").glob("*")} == shown_by_app(store), (
+        "it withholds others"
+    )
     assert any((plain[source] != own[source]).mean() > 1 - AGREE for source in own), "it changed nothing"
     for source, classes in own.items():
         mask, _ = formats.read_labels(tmp_path / "out" / source)
         assert (mask == classes).mean() >= AGREE, source
     assert main([*given, str(tmp_path / "out"), "--group", "c"], tmp_path / "model") == 2
+
+
+def shown_by_app(store: Store) -> set[str]:
+    """Files of the images that the newest round withheld from nobody."""
+    newest = store.rounds.newest("supervised", "done")
+    progress = read_progress(store.rounds.folder(newest.id)) if newest else None
+    assert progress is not None
+    return {row.source for row in store.images(limit=-1)[1] if row.id not in progress.withheld}
 
 
 def test_an_exported_model_tells_the_same_objects_apart(
