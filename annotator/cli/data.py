@@ -137,7 +137,9 @@ def _status(store: "Store") -> dict[str, Any]:
 
     total, rows = store.images(limit=-1)
     counts = store.slice_counts([row.id for row in rows])
-    judged = {name: round(quality.dice, 4) for name in LEARNERS if (quality := model_quality(store, name))}
+    qualities = {name: quality for name in LEARNERS if (quality := model_quality(store, name))}
+    judged = {name: round(quality.dice, 4) for name, quality in qualities.items()}
+    taught = [name for name, quality in qualities.items() if quality.slices]  # it flatters
     return {
         "project": str(store.root),
         "images": total,
@@ -147,11 +149,11 @@ def _status(store: "Store") -> dict[str, Any]:
         "slices_labelled": sum(labelled for labelled, _, _ in counts.values()),
         "slices_complete": sum(complete for _, complete, _ in counts.values()),
         "held_out_dice": judged,
+        **({"on_slices_of_images_that_taught": taught} if taught else {}),
         **({} if judged else {"to_get_one": what_would_judge(store)}),
         "held_out_objects": [
             f"{name}: {line}"
-            for name in LEARNERS
-            if (quality := model_quality(store, name))
+            for name, quality in qualities.items()
             for line in object_sentences(store, quality.objects)
         ],
         "models": {m["name"]: m["state"] for m in list_models()},

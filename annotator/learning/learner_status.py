@@ -40,6 +40,7 @@ class LearnerStatus:
             state=self._state(),
             round=running.row.id if running else (last.id if last else None),
             dice=None if self.quality is None else round(self.quality.dice, 4),
+            taught=self.quality is not None and self.quality.slices > 0,
             behind=self.newest_label > (done.seen_label if done else 0),
             message=self._words(),
             objects=self.objects,

@@ -180,13 +180,15 @@ def round_status(
     state: RoundState,
     round: int | None,
     dice: float | None,
+    taught: bool = False,
     behind: bool,
     message: str,
     objects: Sequence[str] = (),
     progress: Message | None = None,
 ) -> Message:
-    """How a learner stands; `progress` while its round runs, `objects` how well it tells them apart."""
-    told = {"title": title, "state": state, "round": round, "dice": dice, "behind": behind}
+    """How a learner stands; `progress` while its round runs, `objects` how well it tells them apart,
+    `taught` where other slices of the images that judge taught it."""
+    told = {"title": title, "state": state, "round": round, "dice": dice, "taught": taught, "behind": behind}
     words = {"message": message, "objects": list(objects)}
     return {"t": "round", "learner": learner, **told, **words, **(progress or {})}
 

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from annotator.learning.image_groups import read_groups
+from annotator.learning.quality.held_out import images_held_in_part
 from learners.prediction.calibration import Calibration, Evidence, calibrate, shares_right
 from storage.predictions import Expected
 from storage.store import Store
@@ -30,7 +31,9 @@ class Expectations:
 
     def evidence(self, learner: str) -> list[Evidence]:
         """An entry for each image: held-out ones as the newest model does on them, then what people made of proposals,
-        the newest of each image."""
+        the newest of each image. Slices of images that taught are left out: a model does better there than on the new
+        images for which it proposes."""
+        taught = images_held_in_part(self._store)
         pairs = {
             row.image_id: (row.claimed, row.whole_dice)
             for row in self._store.rounds.corrections(learner)
@@ -39,7 +42,7 @@ class Expectations:
         pairs |= {
             row.image_id: (row.claimed, row.dice)
             for row in self._store.judging.judged(learner)
-            if row.claimed is not None
+            if row.claimed is not None and row.image_id not in taught
         }
         groups = read_groups(self._store)
         return [

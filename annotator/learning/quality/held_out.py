@@ -40,6 +40,13 @@ def would_hold_out(store: Store) -> bool:
     return store.images(limit=1)[0] >= count >= MIN_TO_HOLD_OUT and len(held) < MOST_HELD * _wanted(count)
 
 
+def images_held_in_part(store: Store) -> set[int]:
+    """Images of which some slices judge while the others teach."""
+    held = store.rounds.held_out()
+    whole = {image for image, *place in held if tuple(place) == WHOLE}
+    return {image for image, *_ in held} - whole
+
+
 def _hold_out_images(store: Store, rounds: Rounds, labelled: Sequence[int]) -> None:
     held, seen = rounds.held_out(), rounds.newest_seen()
     images = {image for image, *place in held if tuple(place) == WHOLE}

@@ -8,6 +8,7 @@ people see does not change. Where nothing is held out, nobody can tell, and the 
 import json
 from dataclasses import dataclass
 
+from annotator.learning.quality.held_out import MIN_TO_HOLD_OUT
 from annotator.learning.quality.model_quality import model_quality, what_would_judge
 from learners import LEARNERS
 from learners.choice import Choice
@@ -77,12 +78,22 @@ def quality_words(store: Store, learner: str) -> str:
     if quality is None:
         return f"how good they are nobody knows yet; {what_would_judge(store, learner)}."
     if quality.slices:
-        return (
-            f"Dice {quality.dice:.2f} on {count_of(quality.slices, 'held-out slice')} of images that taught."
+        known = (
+            f"on {count_of(quality.slices, 'held-out slice')} of images that taught, Dice {quality.dice:.2f}"
         )
+        if store.images(limit=1)[0] < MIN_TO_HOLD_OUT:
+            return f"{known}."
+        return f"how good they are on new images nobody knows before {_when(store)}; {known}."
     images = f" on {count_of(quality.images, 'held-out image')}" if quality.images else ""
     few = "; so few say little about new ones" if 0 < quality.images < FEW else ""
     return f"Dice {quality.dice:.2f}{images}{few}."
+
+
+def _when(store: Store) -> str:
+    """What it takes for whole images to judge."""
+    if len(store.rounds.labelled_images()) < MIN_TO_HOLD_OUT:
+        return f"{MIN_TO_HOLD_OUT} are labelled"
+    return "you label another one yourself"
 
 
 def _against(found: Compared) -> str:

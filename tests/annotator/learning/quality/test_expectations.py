@@ -45,6 +45,17 @@ def test_it_is_what_the_newest_model_was_worth_on_held_out_images(project: Store
     assert older is not None and older.dice < 0.3, "a round that failed left no model"
 
 
+def test_slices_of_images_that_taught_calibrate_nothing(project: Store) -> None:
+    """A model does better there than on the new images of which the number would be read."""
+    for image in range(1, 6):
+        project.rounds.hold_out(image, 0, 3)
+    judge(project, range(1, 6))
+    assert Expectations(project).of("supervised", 9, 0.93) is None
+    for image in range(1, 6):
+        project.rounds.hold_out(image)
+    assert Expectations(project).of("supervised", 9, 0.93) is not None
+
+
 def test_a_word_unlike_every_judged_one_gets_no_number(project: Store) -> None:
     """It would be a guess: such pictures were the worst of all, and the line called them middling."""
     judge(project, range(1, 6))

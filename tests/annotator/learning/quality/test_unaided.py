@@ -171,7 +171,10 @@ def test_slices_of_images_that_teach_judge_only_until_whole_images_do(project: S
     row = project.rounds.start("supervised", 0, core=judging_now.id)
     project.judging.add_judged(row.id, [JudgedRow(1, 0.9, 0.9, True)])
     project.rounds.finish(row.id, Finished(row.id, 0.9, 0.9, None, {}))
-    assert quality_words(project, "supervised") == "Dice 0.90 on 1 held-out slice of images that taught."
+    assert quality_words(project, "supervised") == (
+        "how good they are on new images nobody knows before 4 are labelled; "
+        "on 1 held-out slice of images that taught, Dice 0.90."
+    )
     for image_id in range(2, 5):
         draw(project, image_id)
     RoundInputs(project, project.rounds).build("supervised", 0)

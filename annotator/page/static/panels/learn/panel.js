@@ -172,9 +172,10 @@ function progressText({ phase, step, loss, seconds_left: left }) {
   return parts.filter(Boolean).join(" · ");
 }
 
-function diceText({ dice, behind, state }) {
+function diceText({ dice, taught, behind, state }) {
+  const where = taught ? " on slices of images that taught" : "";
   const score =
-    typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}` : "No held-out Dice yet";
+    typeof dice === "number" ? `Held-out Dice ${dice.toFixed(3)}${where}` : "No held-out Dice yet";
   return behind && state !== "waiting" && state !== "running"
     ? `${score} · has not seen your newest labels`
     : score;
