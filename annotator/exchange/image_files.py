@@ -10,6 +10,7 @@ from storage import formats
 from storage.formats import dicom
 
 EMPTY = "it is empty (0 bytes)"
+ZARR = "images of OME-Zarr do not come in; save it as OME-TIFF, or choose it with the image that its labels are of"
 UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
 
 
@@ -28,6 +29,9 @@ def image_files(files: Iterable[Path], *, alone: bool) -> ImageFiles:
     for path in files:
         try:
             kind = formats.kind_of(path) if path.stat().st_size else "empty"
+        except IsADirectoryError:
+            found.refused.append((path, ZARR))
+            continue
         except OSError as error:
             found.refused.append((path, f"it cannot be opened ({error.strerror})"))
             continue

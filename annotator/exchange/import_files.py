@@ -17,6 +17,7 @@ DETACHED = {
     ".zraw": (".mhd",),
     ".gz": (".nhdr",),
 }  # pixels of a header beside them
+ZARR = (".zgroup", ".zattrs", "zarr.json")  # of which a folder of Zarr holds one
 NOWHERE = "it is a link that leads nowhere; mend it or delete it"
 TWICE = "it is a link to a folder that is imported anyway, or that holds this one; it was passed over"
 
@@ -41,10 +42,10 @@ def find_files(path: Path, apart_from: Path | None = None) -> FileListing:
 
     `apart_from`: a folder that is passed over, such as a project kept among its images.
     """
-    root = path.parent if path.is_file() else path
+    root = path.parent if is_one(path) else path
     files, unreadable = [], []
     walk = Walk(root, apart_from)
-    for file in [path] if path.is_file() else walk.files():
+    for file in [path] if is_one(path) else walk.files():
         below = file.relative_to(root)
         if readable_name(below):
             files.append(file)
@@ -53,6 +54,15 @@ def find_files(path: Path, apart_from: Path | None = None) -> FileListing:
     shut = tuple(sorted(Path(str(error.filename)) for error in walk.closed))
     files.sort(key=lambda file: natural(file.relative_to(root)))
     return FileListing(root, tuple(files), tuple(sorted(unreadable)), shut, tuple(sorted(walk.lost)))
+
+
+def is_one(path: Path) -> bool:
+    """A file, or a folder that counts as one: OME-Zarr."""
+    return path.is_file() or is_zarr(path)
+
+
+def is_zarr(path: Path) -> bool:
+    return path.name.lower().endswith(".zarr") and any((path / name).is_file() for name in ZARR)
 
 
 def natural(path: Path) -> list[tuple[int | str, ...]]:
@@ -92,7 +102,9 @@ class Walk:
         for folder, folders, names in os.walk(self._root, onerror=self.closed.append, followlinks=True):
             here = Path(folder)
             own = self._own(here, (*folders, *names))
-            wanted = (name for name in folders if name not in own and not _hidden(name))
+            wanted = [name for name in folders if name not in own and not _hidden(name)]
+            yield from (here / name for name in wanted if is_zarr(here / name))
+            wanted = [name for name in wanted if not is_zarr(here / name)]
             folders[:] = sorted(name for name in wanted if self._enters(here / name))
             for name in names:
                 if name in own:

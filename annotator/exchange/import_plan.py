@@ -7,7 +7,7 @@ from pathlib import Path
 
 from annotator.exchange.copies import CopyChoice
 from annotator.exchange.import_act import AUTHOR
-from annotator.exchange.import_files import find_files
+from annotator.exchange.import_files import find_files, is_one
 from annotator.exchange.import_items import ImportItem, ImportSight, find_items, name_salt, series_name
 from annotator.exchange.label_files.unpacking import Unpacked, Unpacking
 from annotator.exchange.masks.events import MaskSource
@@ -116,7 +116,7 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     for path in found_masks.strange:
         sight.refuse(f"{sight.shown(path)}: {STRANGE}")
     items = find_items(sight)
-    alone = request.labels is not None and request.labels.is_file()
+    alone = request.labels is not None and is_one(request.labels)
     places = [item.place for item in items]
     assignment = assign_masks(found_masks.masks, places, Naming(found.root, sight.shown), alone=alone)
     labels = [*found_masks.labels, *(label_beside(found, path) for path in sight.segmentations)]

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from storage.rows import ImageRow
 
 CHANNEL = re.compile(r"_(\d{4})$")  # nnU-Net names the channels of case: case_0000, case_0001, ...
-COMPOUND = (".ome.tif", ".ome.tiff", ".seg.nrrd")  # endings of two parts, beside those of the readers
+COMPOUND = (
+    ".ome.tif",
+    ".ome.tiff",
+    ".seg.nrrd",
+    ".ome.zarr",
+)  # endings of two parts, beside those of the readers
 EXACT = 0  # the rank of a match of the whole relative path
 BY_NAME = 6  # from this rank on only names agree, and no folder contradicts
 

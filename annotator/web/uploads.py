@@ -25,6 +25,7 @@ IDLE_SECONDS = 120.0  # an upload that nobody continued makes room for another
 MAX_FILES = 100_000
 MAX_DEPTH, MAX_NAME = 12, 240  # folders and bytes in a staged name; file systems take 255
 MAX_ENDING = 16  # bytes; what is longer is part of the name
+ZARR = (".zgroup", ".zattrs", ".zarray", ".zmetadata")  # names that Zarr cannot do without
 BLOCK = 1 << 20
 RESERVE = GIGABYTE // 4  # disk that labels can still be saved on
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
@@ -173,6 +174,8 @@ def safe_parts(name: str) -> list[str]:
 def _safe_part(part: str) -> str:
     part = unicodedata.normalize("NFC", part.encode("utf-8", "replace").decode())
     part = re.sub(r'[<>:"|?*]', "_", "".join(c for c in part if c.isprintable()))
+    if part in ZARR:
+        return part
     part = part.strip(". ")
     if DEVICES.match(part):
         part = f"_{part}"

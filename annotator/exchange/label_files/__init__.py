@@ -44,6 +44,12 @@ LABEL_FILES: dict[str, LabelFileEntry] = {
         LazyFunction("annotator.exchange.label_files.slicer:open_segments"),
         lonely=True,
     ),
+    "omezarr": LabelFileEntry(
+        "labels of OME-Zarr",
+        (".zarr",),
+        LazyFunction("annotator.exchange.label_files.ome_zarr:open_labels"),
+        lonely=True,
+    ),
     "coco": LabelFileEntry(
         "COCO JSON", (".json",), LazyFunction("annotator.exchange.label_files.coco:open_coco")
     ),

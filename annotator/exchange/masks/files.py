@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from annotator.exchange.import_files import FileListing, companion, find_files
+from annotator.exchange.import_files import FileListing, companion, find_files, is_one
 from annotator.exchange.label_files import is_lonely, kinds_of
 from annotator.exchange.masks.folders import placed_beside, voc_objects
 from annotator.exchange.masks.listed import listed, stored
@@ -105,10 +105,10 @@ def mask_files(found: FileListing, labels: Path | None) -> FoundMasks:
             if file in called or (file in only and not _has_masks(file, called))
         ]
         return _sorted_out([*beside, *lonely], files | called | only)
-    given = [labels] if labels.is_file() else find_files(labels).files
-    root = labels.parent if labels.is_file() else labels
+    given = [labels] if is_one(labels) else find_files(labels).files
+    root = labels.parent if is_one(labels) else labels
     masks = _without_repeats([_mask_below(root, file) for file in given])
-    return _sorted_out(masks, files | set(given), alone=labels.is_file())
+    return _sorted_out(masks, files | set(given), alone=is_one(labels))
 
 
 def _without_repeats(masks: Sequence[MaskFile]) -> list[MaskFile]:

@@ -46,7 +46,10 @@ class OmeZarrWriter(Writer):
     ) -> None:
         levels = _written(folder, values)
         label = {"version": NGFF, "source": {"image": "../../"}, **facts}
-        _group(folder, {**_Scales(image, False, levels).json(folder.name), "image-label": label})
+        ours = {
+            "slicewise": {"order": "as displayed", "image": image.row.source}
+        }  # NGFF has no word for anatomy
+        _group(folder, {**_Scales(image, False, levels).json(folder.name), "image-label": label, **ours})
 
 
 def _pixels(row: ImageRow) -> NDArray[Any]:
