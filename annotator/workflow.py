@@ -1,6 +1,6 @@
 """What a person can do: see, prompt, commit, take back, choose. Synchronous and thread-safe; no widgets, no HTTP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from annotator.windowing import views_of
 from storage.arrays import SliceRef, TornFile, open_npy, plane, slice_shape
 from storage.channels.named import ChannelLook
 from storage.database import StorageBusy, StorageFull
+from storage.formats.grid import shows_moments
 from storage.image_states import ImageQuery, Trait
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow
@@ -237,6 +238,12 @@ class Workflow:
         if self.background is not None:
             self.background.notify()
 
+    def refill(self, image_ids: Collection[int]) -> None:
+        """Their fills are gone: those with labels are filled anew."""
+        if self.background is not None:
+            for image_id in filter(self.background.fills.knows_labels, image_ids):
+                self.background.fills.refresh(image_id)
+
     def edit_classes(self, user: str, change: Message) -> ClassesEdited:
         """Add, rename, recolor, code, count, remove, merge or delete a class; the new list. Raises ValueError and
         LookupError."""
@@ -347,6 +354,7 @@ def _item(row: ImageRow, labelled: int, complete: int, rev: int) -> Message:
         "name": row.name,
         "kind": "volume" if row.is_volume else "image",
         "shape": row.shape,
+        "frames": row.is_volume and shows_moments(row.geometry),
         "slices_labelled": labelled,
         "slices_complete": complete,
         "rev": rev,

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from annotator.labels.repair import Repair, Repaired
     from storage.store import Store
 
-ACTS = (
-    "list undo redo delete bin restore empty-bin rename spacing orientation header merge delete-class".split()
-)
+ACTS = "list undo redo delete bin restore empty-bin rename spacing orientation header frames merge delete-class".split()
 
 
 def fill_repair(command: Parser) -> None:
@@ -35,13 +33,17 @@ def fill_repair(command: Parser) -> None:
         help="what the first slice, the top and the left of the screen are, as S A R; for orientation",
     )
     command.add_argument(
+        "--depth", action="store_true", help="for frames: the slices are depth after all, and no film"
+    )
+    command.add_argument(
         "--like", type=Path, help="a file of the same size with the right spacing and place, for header"
     )
 
 
 def run_repair(options: Options) -> int:
     """Mend a project: undo an import or another large step as a whole, delete images into a bin, bring them back,
-    rename them, replace their spacing, orientation or header, merge and delete classes."""
+    rename them, replace their spacing, orientation or header, say that slices are frames in time, merge and delete
+    classes."""
     from annotator.labels.label_cache import LabelCache
     from annotator.labels.repair import Repair
     from storage.store import Store
@@ -75,6 +77,8 @@ def _carry_out(options: Options, store: "Store", repair: "Repair") -> list[str]:
         return [work(user, number).message for number in _numbers(what)]
     if options.act == "delete":
         return [repair.delete(user, _images(store, what)).message]
+    if options.act == "frames":
+        return [repair.set_frames(user, _images(store, what), not options.depth).message]
     if options.act == "restore":
         return [repair.bring_back(user, _binned(repair, what)).message]
     if options.act in ("merge", "delete-class"):

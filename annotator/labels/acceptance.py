@@ -13,6 +13,7 @@ from annotator.protocol.prompts import box_within
 from learners.objects.tallies import least_sure
 from storage.arrays import MAX_CLASS, UNLABELLED, Box, Patch, SliceRef, box_around, plane, slice_shape
 from storage.fold import Folded, Region, slice_region
+from storage.formats.grid import shows_moments
 from storage.predictions import PredictionRow
 from storage.rows import ImageRow, NewLabel
 from storage.store import Store
@@ -125,7 +126,8 @@ class Acceptance:
             """No other object on the image was given this number since."""
             return objects is not None and self.is_carried and number not in others
 
-        sources = NumberSources(free, numbers_at, proposed_at, stays, self.of_classes)
+        film = shows_moments(self.image.geometry) and axis == 0
+        sources = NumberSources(free, numbers_at, proposed_at, stays, self.of_classes, film)
         return number_patches(patches, (spacing[axis], *across), sources)
 
     def labels(self, user: str, patches: list[SlicePatch]) -> list[NewLabel]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from learners.objects.cutting import number_objects
+from learners.objects.frames import number_frames
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch
 
 MAX_OBJECTS = 65_535  # numbers are kept in two bytes
@@ -29,6 +30,7 @@ class NumberSources:
     proposed: Proposed = lambda index, box: None  # (h, w) objects as the producer told them apart, or None
     stays: Callable[[int], bool] = lambda number: False  # whether a proposed object is called so already
     of_classes: frozenset[int] | None = None  # whose objects get numbers, beside those with one; None: of all
+    film: bool = False  # slices are moments
 
 
 def number_patches(
@@ -77,7 +79,7 @@ def _told_apart(
     if sources.of_classes is not None:
         done |= ~np.isin(classes, list(sources.of_classes))
     rest = np.where(done, np.uint8(UNLABELLED), classes)
-    cut = number_objects(rest, spacing, NEW + len(found) - 1)
+    cut = (number_frames if sources.film else number_objects)(rest, spacing, NEW + len(found) - 1)
     return np.where(numbers > 0, numbers + np.uint32(NEW - 1), cut).astype(np.uint32), called
 
 

@@ -7,12 +7,15 @@ from annotator.labels.acceptance import act_ids, check_act_id
 from annotator.labels.broadcasts import Change, broadcasts
 from annotator.labels.commit import Outcome, Refused, check_ref
 from annotator.labels.label_cache import LabelCache
-from annotator.labels.object_edits import NotThere, VolumePatch
+from annotator.labels.object_edits import NotThere, TellApart, VolumePatch
 from annotator.labels.object_numbers import free_numbers
 from annotator.protocol.incoming import ObjectsMessage
 from annotator.protocol.outgoing import ack
+from learners.objects.cutting import number_objects
+from learners.objects.frames import number_frames
 from storage.arrays import SliceRef
 from storage.fold import Folded, overlap, region_of
+from storage.formats.grid import shows_moments
 from storage.rows import ImageRow, NewLabel
 from storage.store import Store
 
@@ -47,8 +50,7 @@ class ObjectActs:
     def _edit(self, image: ImageRow, message: ObjectsMessage, folded: Folded) -> VolumePatch:
         free = partial(free_numbers, self._store, folded, image.id)
         if message.do == "number":
-            spacing = image.spacing_mm or (1.0, 1.0, 1.0)
-            return object_edits.numbered(folded, self._class(message), spacing, free)
+            return object_edits.numbered(folded, self._class(message), _teller(image), free)
         objects = [object_edits.find(folded, at) for at in message.at]
         if not objects:
             raise NotThere("no object is selected; click one first")
@@ -56,7 +58,7 @@ class ObjectActs:
             return object_edits.merged(objects, free)
         if message.do == "split":
             if message.line is None:
-                return object_edits.parted(objects[0], image.spacing_mm or (1.0, 1.0, 1.0), free)
+                return object_edits.parted(objects[0], _teller(image), free)
             return object_edits.split(objects[0], message.axis, message.line, free)
         if message.do == "holes":
             return object_edits.holes_filled(folded, objects, message.axis)
@@ -76,6 +78,13 @@ class ObjectActs:
                 raise Refused(
                     f"{row.author} changed something there meanwhile; look at the objects once more"
                 )
+
+
+def _teller(image: ImageRow) -> TellApart:
+    """How objects of this image are told apart by shape."""
+    tell = number_frames if shows_moments(image.geometry) else number_objects
+    spacing = image.spacing_mm or (1.0, 1.0, 1.0)
+    return lambda classes, first: tell(classes, spacing, first)
 
 
 def _labels(user: str, message: ObjectsMessage, said: VolumePatch) -> list[NewLabel]:

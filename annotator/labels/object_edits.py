@@ -4,7 +4,7 @@ An object is what carries one number and one class, in the whole volume; without
 its class. `free(count)` gives so many numbers that nothing on the image has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,13 @@ from scipy import ndimage
 from skimage.morphology import flood
 
 from annotator.labels.numbering import NEW, Free
-from learners.objects.cutting import number_objects
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, box_around, plane
 from storage.fold import Folded, Region, window
 
 Voxel = tuple[int, int, int]
+TellApart = Callable[
+    [NDArray[np.uint8], int], NDArray[np.uint32]
+]  # (z, y, x) classes and the first number -> the numbers of their objects
 Cut = tuple[float, float, float, float]  # row and column of the two ends of a line on a slice
 
 JOINED = np.ones((3, 3, 3), bool)
@@ -102,9 +104,9 @@ def split(one: Found, axis: int, line: Cut, free: Free) -> VolumePatch:
     return _said(parts)
 
 
-def parted(one: Found, spacing: Sequence[float], free: Free) -> VolumePatch:
-    """At the necks of its shape; the largest part keeps the number. `spacing`: of z, y and x in any unit."""
-    parts = number_objects(one.mask.astype(np.uint8), spacing)
+def parted(one: Found, tell_apart: TellApart, free: Free) -> VolumePatch:
+    """At the necks of its shape; the largest part keeps the number."""
+    parts = tell_apart(one.mask.astype(np.uint8), 1)
     sizes = np.bincount(parts.ravel())[1:]
     if len(sizes) < 2:
         raise NotThere("its shape has no neck to cut at; drag a line across it")
@@ -137,8 +139,8 @@ def of_class(objects: Sequence[Found], class_id: int) -> VolumePatch:
     return _said([(one, one.mask, class_id, one.number) for one in objects])
 
 
-def numbered(folded: Folded, class_id: int, spacing: Sequence[float], free: Free) -> VolumePatch:
-    """A number for every object of a class that has none. `spacing`: of z, y and x in any unit."""
+def numbered(folded: Folded, class_id: int, tell_apart: TellApart, free: Free) -> VolumePatch:
+    """A number for every object of a class that has none."""
     bare = folded.classes == class_id
     if folded.instances is not None:
         bare &= folded.instances == 0
@@ -146,7 +148,7 @@ def numbered(folded: Folded, class_id: int, spacing: Sequence[float], free: Free
         raise NotThere("every object of this class has a number already")
     region = _around(bare)
     there = bare[window(region)]
-    names = number_objects(np.where(there, np.uint8(class_id), np.uint8(UNLABELLED)), spacing, NEW)
+    names = tell_apart(np.where(there, np.uint8(class_id), np.uint8(UNLABELLED)), NEW)
     found = np.unique(names[there])
     table = np.zeros(int(found[-1]) + 1, np.uint16)
     table[found] = free(len(found))

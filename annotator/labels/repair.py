@@ -1,5 +1,5 @@
 """Mending a project: whole acts are undone and redone, images deleted and brought back, renamed, given a spacing and
-an orientation."""
+an orientation, and called films."""
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -7,18 +7,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotator.labels.label_cache import LabelCache
+from annotator.labels.turned.films import say_frames, title_of, to_change
 from annotator.labels.turned.images import pass_on, turn_image
 from annotator.labels.turned.turn import Turn, shown_anew
 from annotator.protocol.outgoing import Message
 from learners.text import count_of
 from storage.events.acts import ActRow, NewAct
 from storage.formats import Grid, grid_of_image
+from storage.formats.grid import as_moments, shows_moments
 from storage.formats.reoriented import Ends, as_told, reoriented
 from storage.formats.respaced import respaced
 from storage.rows import ImageRow
 from storage.store import Store
 
 SpacingMm = tuple[float, float, float]
+DEPTH_FIRST = "say first that they are depth"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Repaired:
     became: Mapping[int, int] = field(
         default_factory=dict
     )  # an image that is gone -> the one that stands for it
+    unfilled: frozenset[int] = frozenset()  # images whose fills went with it, to be made anew
 
 
 class Repair:
@@ -139,6 +143,18 @@ class Repair:
 
         return self._once(key, work)
 
+    def set_frames(self, user: str, image_ids: Sequence[int], frames: bool, key: str = "") -> Repaired:
+        """Say of all volumes among these that their slices are frames in time, or that they are depth."""
+
+        def work() -> Repaired:
+            changed = to_change([self._store.image(image_id) for image_id in image_ids], frames)
+            ids, title = [image.id for image in changed], title_of(changed, frames)
+            with self._store.acts.doing(NewAct("frames", title, user), images=ids, frames=frames):
+                say_frames(self._store, ids, frames)
+            return Repaired(title, frozenset(ids), unfilled=frozenset(ids))
+
+        return self._once(key, work)
+
     def take_header(self, user: str, image_id: int, told: Grid, origin: str) -> Repaired:
         """Spacing and place from the header of a file called `origin`."""
 
@@ -156,10 +172,15 @@ class Repair:
 
     def _give_grid(self, user: str, image: ImageRow, told: Grid, title: str) -> Repaired:
         grid, turn = shown_anew(grid_of_image(image.geometry, image.shape, image.spacing_mm), told)
+        if turn.changes and turn.order[0] and shows_moments(image.geometry):
+            raise ValueError(
+                f"the slices of {image.name} are frames in time and cannot be turned; {DEPTH_FIRST}"
+            )
         if turn.changes:
             return self._turn_image(user, image, grid, turn, title)
         before = self._store.sources.header(image.id)
-        after = {"spacing_mm": grid.spacing_mm, "marks": grid.marks, "geometry": grid.json()}
+        geometry = as_moments(grid.json(), shows_moments(image.geometry))
+        after = {"spacing_mm": grid.spacing_mm, "marks": grid.marks, "geometry": geometry}
         facts = {"image": image.id, "before": before, "after": after}
         with self._store.acts.doing(NewAct("header", title, user), **facts):
             self._store.sources.replace_header(image.id, after)
@@ -210,7 +231,8 @@ class Repair:
             f"; {count_of(stay, 'image')} labelled since {'stays' if stay == 1 else 'stay'}" if stay else ""
         )
         title = f"{'Undid' if back else 'Did again'}: {act.title}{kept}"
-        return Repaired(title, frozenset(images), _became(act, back=back))
+        unfilled = frozenset(images) if act.kind == "frames" else frozenset[int]()
+        return Repaired(title, frozenset(images), _became(act, back=back), unfilled)
 
     def _turned(self, act: ActRow, *, back: bool) -> set[int]:
         """What an act did beside label events; the images that this is about."""
@@ -220,7 +242,9 @@ class Repair:
         if act.kind == "rename-image":
             store.rename_image(facts["image"], facts["before" if back else "after"])
         if act.kind == "header":
-            store.sources.replace_header(facts["image"], facts["before" if back else "after"])
+            self._turn_header(facts["image"], facts["before" if back else "after"])
+        if act.kind == "frames":
+            return say_frames(store, facts["images"], facts["frames"] != back)
         if act.kind == "turn":
             return self._turned_images(act, back=back)
         if act.kind in ("rename-image", "header"):
@@ -233,6 +257,13 @@ class Repair:
             store.bin.put(again, act.id)
             return set(again)
         return self._turn_import(act, back=back)
+
+    def _turn_header(self, image_id: int, header: dict[str, Any]) -> None:
+        """Whether it is a film is said by an act of its own."""
+        film = shows_moments(self._store.sources.header(image_id)["geometry"])
+        self._store.sources.replace_header(
+            image_id, {**header, "geometry": as_moments(header["geometry"], film)}
+        )
 
     def _turn_class(self, facts: dict[str, Any], *, back: bool) -> None:
         rows = self._store.class_rows

@@ -40,6 +40,10 @@ class OrientationBody(KeyBody):
     ]  # low z, y, x
 
 
+class FramesBody(ImagesBody):
+    frames: bool  # their slices are frames in time; else depth
+
+
 def make_router(context: AppContext) -> APIRouter:
     router = APIRouter(prefix="/api")
     repair = context.workflow.repair
@@ -75,6 +79,13 @@ def _add_images(router: APIRouter, context: AppContext) -> None:
         user = person(request)
         return await _do(context, user, lambda: repair.bring_back(user, body.images, body.key or ""))
 
+    @router.post("/images/frames")
+    async def frames(request: Request, body: FramesBody) -> Any:
+        user = person(request)
+        return await _do(
+            context, user, lambda: repair.set_frames(user, body.images, body.frames, body.key or "")
+        )
+
     @router.post("/images/{image_id}/rename")
     async def rename(request: Request, image_id: ImageId, body: RenameBody) -> Any:
         user = person(request)
@@ -98,6 +109,7 @@ async def _do(context: AppContext, user: str, work: Callable[[], Repaired]) -> A
     async with context.committing:
         done = await run_sync(work)
         await run_sync(context.workflow.imported, set(done.images))
+        await run_sync(context.workflow.refill, done.unfilled)
         there = frozenset(await run_sync(context.workflow.store.image_states.ids))
     context.hub.broadcast(outgoing.project())
     context.hub.tell_images(ChangedImages(done.images, done.images - there, done.became), user)

@@ -133,8 +133,14 @@ def grid_from_json(geometry: dict[str, Any]) -> Grid:
 
 
 def shows_moments(geometry: dict[str, Any]) -> bool:
-    """Whether the file said that its slices are moments of a film, and no depth."""
+    """Whether its slices are moments of a film, and no depth: its file or a person said so."""
     return bool(geometry.get(MOMENTS))
+
+
+def as_moments(geometry: dict[str, Any], on: bool) -> dict[str, Any]:
+    """The same geometry, of a film or of a volume."""
+    rest = {key: value for key, value in geometry.items() if key != MOMENTS}
+    return {**rest, MOMENTS: True} if on else rest
 
 
 def grid_of_image(

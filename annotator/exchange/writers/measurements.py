@@ -1,5 +1,5 @@
 """Tables of objects and of classes: size, intensity of each channel, and of objects shape, class and who said so.
-Places count pixels of the image as displayed."""
+Places count pixels of the image as displayed. Of a film each object has a row for each frame that it is on."""
 
 import csv
 import io
@@ -45,7 +45,8 @@ class MeasurementWriter(Writer):
             )
         objects = list(_objects_of(image))
         self._rows += objects
-        self._by_class += _classes_of(image, Counter(row["class"] for row in objects))
+        of_class = {row["object"]: row["class"] for row in objects}
+        self._by_class += _classes_of(image, Counter(of_class.values()))
 
     def finish(self, classes: Sequence[ClassRow]) -> None:
         _write(self._path, self._rows, ("image", "object", "class"))
@@ -69,7 +70,7 @@ def _classes_of(image: LabelledImage, objects: Mapping[str, int]) -> Iterable[di
         inside = image.known == class_id
         row: dict[str, Any] = {"image": image.row.source or image.row.name, "class": names[class_id]}
         row["objects"] = objects.get(names[class_id], 0)
-        row |= _extent(image, int(np.count_nonzero(inside)), flat=not image.row.is_volume)
+        row |= _extent(image, int(np.count_nonzero(inside)), flat=_is_flat(image.row))
         yield row | _intensities({name: values[inside] for name, values in channels.items()})
 
 
@@ -77,23 +78,30 @@ def _objects_of(image: LabelledImage) -> Iterable[dict[str, Any]]:
     found, channels = numbered(image), _channels_of(image.row)
     names = {c.id: c.name for c in image.classes}
     who = newest_labels(image.row.shape, image.labels)
-    flat = not image.row.is_volume
-    values = found.values[0] if flat else found.values
-    for region in regionprops(values.astype(np.int32)):
+    flat, film = _is_flat(image.row), shows_moments(image.row.geometry)
+    planes = list(enumerate(found.values)) if flat else [(0, found.values)]
+    regions = [(k, region) for k, values in planes for region in regionprops(values.astype(np.int32))]
+    for k, region in sorted(regions, key=lambda one: int(one[1].label)):
         row = {"image": image.row.source or image.row.name, "object": region.label}
+        row |= {"frame": k} if film else {}
         row["class"] = names[found.classes[region.label]]
         row |= _size(image, region, flat=flat) | _place(region, flat=flat)
         if flat:
             row |= {column: _rounded(getattr(region, name)) for column, name in PLANE_SHAPES.items()}
-        box = (slice(0, 1), *region.slice) if flat else region.slice
+        box = (slice(k, k + 1), *region.slice) if flat else region.slice
         inside = region.image[None] if flat else region.image
         row |= _intensities({name: values[box][inside] for name, values in channels.items()})
         events = [image.labels[n] for n in np.unique(who[box][inside]).tolist() if n >= 0]
-        if shows_moments(image.row.geometry):
+        if film:
             row["parent"] = next(iter(_noted(events, "parents", region.label)), "")
         certain = _noted(events, "certainty", region.label)
         row["certainty"] = min(certain, default="")
         yield row | _said_by(events)
+
+
+def _is_flat(row: ImageRow) -> bool:
+    """Whether its objects are measured as pictures: each frame of a film is one."""
+    return not row.is_volume or shows_moments(row.geometry)
 
 
 def _size(image: LabelledImage, region: Any, *, flat: bool) -> dict[str, Any]:

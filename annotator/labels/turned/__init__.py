@@ -1,1 +1,1 @@
-"""Images that are shown as a new header says."""
+"""Images whose header is told anew: shown as it says, or a film from now on."""

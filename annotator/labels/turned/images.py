@@ -15,6 +15,7 @@ from storage.events.current_act import current_act
 from storage.events.relabels import patch_now
 from storage.events.revoking import member
 from storage.formats import Grid
+from storage.formats.grid import as_moments, shows_moments
 from storage.image_sources import digest_of
 from storage.rows import ImageRow, LabelRow, NewLabel
 from storage.scan import Scan
@@ -62,7 +63,7 @@ def _scan(image: ImageRow, grid: Grid, turn: Turn, pixels: NDArray[Any]) -> Scan
         pixels=turn.array(pixels),
         spacing_mm=grid.spacing_mm,
         marks=grid.marks,
-        geometry=grid.json(),
+        geometry=as_moments(grid.json(), shows_moments(image.geometry)),
         modality=image.modality,
         window=image.window,
         value_range=image.value_range,

@@ -76,7 +76,7 @@ export function under({ state, settings }, view, point) {
     position,
     value: intensity(view.pixels, at, image.channels),
     channels: channelsAt(state, position, view.axis),
-    mm: image.spacing_mm?.map((step, i) => position[i] * step) ?? null,
+    mm: image.frames ? null : (image.spacing_mm?.map((step, i) => position[i] * step) ?? null),
     classId: said === UNLABELLED || said === ERASED ? null : said,
     className: nameOf(settings, said),
     instance: view.objects?.[at] ?? 0,

@@ -1,8 +1,10 @@
-/** What can be mended about the open image: its name, its spacing, its sides, or that it is here at all. */
+/** What can be mended about the open image: its name, its spacing, its sides, what its slices are, or that it is here at all. */
 
+import { listedVolumes } from "../state/image_list.js";
 import { session } from "../state/session.js";
 import { closeButton, show } from "../ui/dialogs.js";
 import { element } from "../ui/dom.js";
+import { toast } from "../ui/toasts.js";
 import { repair } from "./repair.js";
 
 const AXES = ["z", "y", "x"];
@@ -33,6 +35,7 @@ export function editImage() {
       nameForm(image, dialog),
       spacingForm(image, dialog),
       image.shape[0] > 1 ? orientationForm(image, dialog) : null,
+      image.shape[0] > 1 ? framesForm(image, dialog) : null,
     ),
     element(
       "footer",
@@ -121,6 +124,43 @@ function orientationForm(image, dialog) {
     EDGES.map(([edge], at) => element("label", {}, `${edge} `, fields[at])),
     element("button.sw-button.small", { type: "submit" }, "Set sides"),
   );
+}
+
+/** Depth or time: fills and numbers then follow objects from frame to frame. */
+function framesForm(image, dialog) {
+  const meaning = choice("What its slices are", { depth: "depth", frames: "frames in time" });
+  meaning.value = image.frames ? "frames" : "depth";
+  const which = choice("Which images", { one: "this image", listed: "all volumes in the list" });
+  const take = async (event) => {
+    event.preventDefault();
+    const images = which.value === "one" ? [image.id] : await volumes();
+    const body = { images, frames: meaning.value === "frames" };
+    if (images && (await repair("/api/images/frames", body))) dialog.close();
+  };
+  return element(
+    "form.sw-row.sw-edit-slices",
+    { onsubmit: take },
+    element("label", {}, "Slices are ", meaning),
+    element("label", {}, "in ", which),
+    element("button.sw-button.small", { type: "submit" }, "Set slices"),
+  );
+}
+
+function choice(label, options) {
+  return element(
+    "select.sw-select",
+    { "aria-label": label },
+    Object.entries(options).map(([value, text]) => element("option", { value }, text)),
+  );
+}
+
+async function volumes() {
+  try {
+    return await listedVolumes();
+  } catch (error) {
+    toast(error.message, "error");
+    return null;
+  }
 }
 
 async function remove({ id }, dialog) {

@@ -4,6 +4,7 @@
  */
 
 import { call } from "../net/api.js";
+import { listed } from "../state/image_list.js";
 import { placeOf, rememberPlace } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { learning } from "../state/learning.js";
@@ -43,7 +44,7 @@ const SORTS = {
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
-  const wish = { search: "", state: "", sort: "added", down: false };
+  const wish = listed;
   const list = new VirtualList({
     load: (offset, limit) => call(`/api/images?${new URLSearchParams({ offset, limit, ...wish })}`),
     row: emptyRow,

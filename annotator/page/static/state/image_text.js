@@ -2,10 +2,13 @@
 
 export const STATES = { todo: "to do", proposed: "proposed", work: "in work", done: "done" };
 
-/** "256 × 256 × 128 · 0.9 × 0.9 × 3 mm": columns, rows, slices as people say them. */
-export function describe({ kind, shape, spacing_mm: spacing, modality }) {
-  const keep = kind === "volume" ? [...shape].reverse() : [shape[2], shape[1]];
-  const parts = [keep.join(" × ")];
+/**
+ * "256 × 256 × 128 · 0.9 × 0.9 × 3 mm": columns, rows, slices as people say them. Of a film
+ * "256 × 256, 128 frames".
+ */
+export function describe({ kind, shape, frames, spacing_mm: spacing, modality }) {
+  const keep = kind === "volume" && !frames ? [...shape].reverse() : [shape[2], shape[1]];
+  const parts = [`${keep.join(" × ")}${frames ? `, ${shape[0]} frames` : ""}`];
   if (spacing)
     parts.push(
       `${[...spacing]

@@ -19,7 +19,7 @@ export function followOthers(session) {
   });
 }
 
-/** The open image has another name or header by now, or is gone. */
+/** The open image has another name or header by now, is a film or none any more, or is gone. */
 export async function imageChanged(session, { gone, by, became }) {
   const { image } = session;
   if (became) return session.open(became); // the same, turned as its header says
@@ -62,4 +62,4 @@ function askForJobs(session) {
   }
 }
 
-const lying = ({ spacing_mm: spacing, marks }) => JSON.stringify([spacing, marks]);
+const lying = ({ spacing_mm: spacing, marks, frames }) => JSON.stringify([spacing, marks, frames]);

@@ -189,6 +189,7 @@ function drawMarks(view, pen) {
 /** A bar of a round length in mm, or in pixels where the file says nothing of size. */
 function drawScaleBar(view, pen) {
   const { camera, image } = view;
+  if (image.frames && view.axis > 0) return; // time runs down it
   const spacing = image.spacing_mm;
   const perUnit = spacing ? camera.zoom / camera.unitMm : camera.zoom;
   const length = roundLength((110 * camera.dpr) / perUnit);

@@ -26,12 +26,15 @@ export class Tag {
     const { image, axis, index, sliceState, overlay } = this.view;
     const total = image.shape[axis];
     const name = image.kind === "volume" ? planeName(image, axis) : "image";
-    const mm = image.spacing_mm ? ` · ${(index * image.spacing_mm[axis]).toFixed(1)} mm` : "";
+    const timed = image.frames && axis === 0;
+    const deep = image.spacing_mm && !timed;
+    const mm = deep ? ` · ${(index * image.spacing_mm[axis]).toFixed(1)} mm` : "";
     this.title.textContent = name;
-    this.where.textContent = total > 1 ? `${index + 1} / ${total}${mm}` : "";
+    this.where.textContent =
+      total > 1 ? `${timed ? "frame " : ""}${index + 1} / ${total}${mm}` : "";
     this.badge.hidden = sliceState !== "complete";
     this.reach = this.host.offsetLeft + this.host.offsetWidth;
-    const heard = total > 1 ? `slice ${index + 1} of ${total}` : image.name;
+    const heard = total > 1 ? `${timed ? "frame" : "slice"} ${index + 1} of ${total}` : image.name;
     overlay.setAttribute("aria-label", `${name} ${heard}`);
   }
 
