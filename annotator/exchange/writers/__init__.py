@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from models.lazy import LazyFunction
@@ -32,6 +33,8 @@ class WriterEntry:
         False  # laid onto the DICOM files that an image came from, which the project does not keep
     )
 
+
+HAS_PARQUET = find_spec("pyarrow") is not None  # 55 MB, and so no part of the app
 
 WRITERS: dict[str, WriterEntry] = {
     "nifti": WriterEntry(
@@ -131,7 +134,9 @@ WRITERS: dict[str, WriterEntry] = {
         of_series=True,
     ),
     "measurements": WriterEntry(
-        "Table of measurements",
+        "Table of measurements (CSV and Parquet)"
+        if HAS_PARQUET
+        else "Table of measurements (CSV; for Parquet too: pip install pyarrow)",
         ("volume", "slice", "picture"),
         LazyFunction("annotator.exchange.writers.measurements:MeasurementWriter"),
     ),

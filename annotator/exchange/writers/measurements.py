@@ -1,5 +1,6 @@
 """Tables of objects and of classes: size, intensity of each channel, and of objects shape, class and who said so.
-Places count pixels of the image as displayed. Of a film each object has a row for each frame that it is on."""
+Places count pixels of the image as displayed. Of a film each object has a row for each frame that it is on.
+As CSV, and as Parquet where pyarrow is installed."""
 
 import csv
 import io
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import regionprops
 
+from annotator.exchange.writers import HAS_PARQUET
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from annotator.exchange.writers.label_images import numbered
 from storage.arrays import open_npy, write_bytes
@@ -61,6 +63,19 @@ def _write(path: Path, rows: Sequence[dict[str, Any]], least: Sequence[str]) -> 
     table.writeheader()
     table.writerows(rows)
     write_bytes(path, text.getvalue().encode())
+    if HAS_PARQUET:
+        write_bytes(path.with_suffix(".parquet"), _parquet(rows, names))
+
+
+def _parquet(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> bytes:
+    """What a row does not say is null."""
+    from pyarrow import BufferOutputStream, parquet, table
+
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
+    told = table({name: [None if v == "" else v for v in column] for name, column in columns.items()})
+    out = BufferOutputStream()
+    parquet.write_table(told, out)
+    return bytes(out.getvalue().to_pybytes())
 
 
 def _classes_of(image: LabelledImage, objects: Mapping[str, int]) -> Iterable[dict[str, Any]]:

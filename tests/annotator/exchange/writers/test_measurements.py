@@ -77,3 +77,17 @@ def test_volumes_have_sizes_in_mm_and_only_those_who_said_an_object_are_named(st
     )
     assert (large["who"], large["how"]) == ("ann; bob", "drawn; refined")
     assert (small["who"], small["how"]) == ("ann", "drawn")
+
+
+def test_parquet_says_what_the_csv_says(store: Store, tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is written where pyarrow is installed")
+    project_of_pictures(store, tmp_path / "in")
+    out = exported(store, tmp_path / "out", "measurements")
+    told = parquet.read_table(out / "measurements/measurements.parquet").to_pylist()
+    rows = table(out)
+    assert len(told) == len(rows) == 10
+    for one, other in zip(told, rows, strict=True):
+        assert {name: "" if v is None else str(v) for name, v in one.items()} == other
+    assert isinstance(told[0]["area_px"], int) and isinstance(told[0]["intensity mean"], float | None)
+    by_class = parquet.read_table(out / "measurements/measurements_by_class.parquet")
+    assert "objects" in by_class.column_names
