@@ -48,6 +48,12 @@ LEARNERS: dict[str, LearnerEntry] = {
         make=LazyFunction("learners.methods.objects:make"),
         needs="labels whose objects have numbers; without them it learns areas alone",
     ),
+    "flows": LearnerEntry(
+        title="Objects by flows (to their centres)",
+        good_at="objects that bend around others, which no distance to a centre tells apart",
+        make=LazyFunction("learners.methods.objects:flows"),
+        needs="labels whose objects have numbers; without them it learns areas alone",
+    ),
     "weak": LearnerEntry(
         title="Scribbles, clicks and boxes",
         good_at="labels that cover only part of each object",

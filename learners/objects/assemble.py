@@ -17,7 +17,8 @@ from skimage.segmentation import watershed
 
 from learners.objects.cutting import number_objects
 from learners.objects.distances import CHANNELS, DEEP, NEAR
-from learners.objects.scale import ObjectScale
+from learners.objects.following import followed
+from learners.objects.scale import FLOWS, ObjectScale
 from storage.arrays import BACKGROUND, Box3
 
 MOST = 65_535  # numbers are kept in two bytes; objects beyond stay without one
@@ -42,13 +43,13 @@ class Assembled:
 
 
 class ApartMaps:
-    """What a network says of depth and nearness, tile by tile; two bytes a voxel of the image."""
+    """What a network says of depth and nearness, or of flows, tile by tile; a byte a voxel of the image and channel."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.values = np.zeros((CHANNELS, *shape), np.uint8)
+    def __init__(self, shape: tuple[int, int, int], channels: int = CHANNELS) -> None:
+        self.values = np.zeros((channels, *shape), np.uint8)
 
     def add(self, core: Box3, apart: NDArray[np.float32] | None) -> None:
-        """(2, z, y, x) in 0..1."""
+        """(C, z, y, x) in 0..1."""
         assert apart is not None, "this network was not asked what tells objects apart"
         self.values[(slice(None), *core)] = np.round(255 * apart)
 
@@ -59,7 +60,7 @@ def assemble(
     scale: ObjectScale,
     spacing_mm: tuple[float, float, float] | None = None,
 ) -> Assembled:
-    """`classes`: (Z, Y, X) label values as the network proposes them; `apart`: (2, Z, Y, X) of `ApartMaps`.
+    """`classes`: (Z, Y, X) label values as the network proposes them; `apart`: (C, Z, Y, X) of `ApartMaps`.
 
     With a network of pictures the slices of a volume are assembled one by one. An object is of the class that most of
     its voxels are; pieces much smaller than any labelled object are left out.
@@ -79,6 +80,8 @@ def _split(
     mask: NDArray[np.bool_], apart: NDArray[np.uint8], scale: ObjectScale, spacing: Sequence[float]
 ) -> NDArray[np.int32]:
     """(z, y, x) numbers without gaps."""
+    if scale.told_by == FLOWS and not scale.by_shape:
+        return _large(followed(mask, apart, scale.shrink, spacing), scale.smallest)
     inner = ((apart[NEAR].astype(np.uint16) + apart[DEEP]) // 2).astype(np.uint8)
     smooth = ndimage.gaussian_filter(inner, [0 if scale.flat else SMOOTH, SMOOTH, SMOOTH])
     core = mask if scale.by_shape else mask & (smooth > 255 * INNER)

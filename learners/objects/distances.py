@@ -53,7 +53,7 @@ def _teach(
     place = (slice(None), *around)
     for channel, values in ((DEEP, deep), (NEAR, near)):
         out[place][channel][mask] = np.round(255 * values[mask])
-    flat, solid = _rim(mask, said, (0, 1, 1)), _rim(mask, said, (1, 1, 1))
+    flat, solid = rim(mask, said, (0, 1, 1)), rim(mask, said, (1, 1, 1))
     out[place][DEEP_KNOWN][mask] = max(flat, solid) >= ENCLOSED
     out[place][NEAR_KNOWN][mask] = solid >= ENCLOSED
 
@@ -78,7 +78,7 @@ def _nearness(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> N
     return out
 
 
-def _rim(mask: NDArray[np.bool_], said: NDArray[np.uint8], reach: tuple[int, int, int]) -> float:
+def rim(mask: NDArray[np.bool_], said: NDArray[np.uint8], reach: tuple[int, int, int]) -> float:
     """The share of the voxels around an object that somebody spoke about; 1 where there are none."""
     wide = ndimage.binary_dilation(mask, np.ones([2 * n + 1 for n in reach]))
     rim = wide & ~mask

@@ -11,6 +11,7 @@ from learners.objects.distances import numbered_classes
 from learners.spec import Example
 from storage.arrays import TornFile, open_npy
 
+DISTANCES, FLOWS = TOLD_BY = "distances", "flows"  # what a network may be asked to tell objects apart
 LARGE = {
     2: 40.0,
     3: 16.0,
@@ -31,6 +32,19 @@ class ObjectScale:
     smallest: float  # voxels of an object at least
     flat: bool  # the network sees pictures: every slice has objects of its own
     by_shape: bool = True  # masks are cut by their shape alone: what the network says tells no more apart yet
+    told_by: str = DISTANCES  # or FLOWS
+
+    @property
+    def channels(self) -> int:
+        """Of a network's answer."""
+        return len(self.channel_names)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What they are before the sigmoid; of flows their half, from 0 to 1."""
+        if self.told_by == DISTANCES:
+            return "depth", "nearness"
+        return tuple(f"flow along {axis}" for axis in ("yx" if self.flat else "zyx"))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,7 +54,15 @@ class ObjectScale:
         """Raises ValueError, TypeError or KeyError for what says nothing sensible."""
         ids = tuple(int(c) for c in values["class_ids"])
         numbers = float(values["shrink"]), float(values["smallest"])
-        out = cls(ids, *numbers, bool(values["flat"]), bool(values["by_shape"]))
+        out = cls(
+            ids,
+            *numbers,
+            bool(values["flat"]),
+            bool(values["by_shape"]),
+            str(values.get("told_by", DISTANCES)),
+        )
+        if out.told_by not in TOLD_BY:
+            raise ValueError(f"objects are told apart by {' or '.join(TOLD_BY)}, got {out.told_by!r}")
         if not ids or not 1 / 8 <= out.shrink <= 64 or not out.smallest >= 0:
             raise ValueError(f"numbered objects have a class and are shrunk by 1/8 to 64, got {out}")
         return out
@@ -69,7 +91,9 @@ def object_scale(
 
 
 def same_objects(a: ObjectScale | None, b: ObjectScale | None) -> bool:
-    """Whether two models look at images from as far away."""
+    """Whether two models look at images from as far away, for the same."""
+    if a is not None and b is not None and a.told_by != b.told_by:
+        return False
     return (1.0 if a is None else a.shrink) == (1.0 if b is None else b.shrink)
 
 

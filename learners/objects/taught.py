@@ -1,4 +1,4 @@
-"""What numbered labels teach about depth and nearness, worked out once a round and image, and kept on the disk."""
+"""What numbered labels teach about distances or flows, worked out once a round and image, and kept on the disk."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.objects.distances import taught
-from learners.objects.scale import ObjectScale
+from learners.objects.flows import taught_flows
+from learners.objects.scale import FLOWS, ObjectScale
 from learners.spec import Example
 from learners.training.targets import OPEN_BACKGROUND, without_slices
 from storage.arrays import BACKGROUND, UNLABELLED, Box3, open_npy, write_npy
@@ -22,7 +23,7 @@ class TaughtDistances:
     _made: set[int] = field(default_factory=set)
 
     def of(self, example: Example, region: Box3) -> NDArray[np.uint8]:
-        """(4, z, y, x) as `distances.taught`, of a box inside the image; what is held out teaches nothing."""
+        """(2C, z, y, x) as `taught` or `taught_flows`, of a box inside the image; what is held out teaches nothing."""
         path = self.folder / f"taught-{example.image_id}.npy"
         if example.image_id not in self._made:
             write_npy(path, self._whole(example))
@@ -42,7 +43,8 @@ class TaughtDistances:
         if example.numbers is not None:
             numbers = np.where(known == UNLABELLED, np.uint16(0), open_npy(example.numbers))
         ids, spacing = self.scale.class_ids, example.spacing_mm or (1.0, 1.0, 1.0)
+        teach = taught_flows if self.scale.told_by == FLOWS else taught
         if not self.scale.flat:
-            return taught(known, numbers, ids, spacing)
-        slices = (taught(known[z : z + 1], numbers[z : z + 1], ids, spacing) for z in range(len(known)))
+            return teach(known, numbers, ids, spacing)
+        slices = (teach(known[z : z + 1], numbers[z : z + 1], ids, spacing) for z in range(len(known)))
         return np.concatenate(list(slices), axis=1)

@@ -114,18 +114,18 @@ class PatchCutter:
         return Sample(x, y, w, w, box=self._boxes(places))
 
     def _apart(self, places: Sequence[PatchPlace], taught: TaughtDistances) -> Tensor:
-        """(B, 4, z, y, x) what tells objects apart, and where it is known."""
-        rows = []
+        """(B, 2C, z, y, x) what tells objects apart, and where it is known."""
+        rows, channels = [], taught.scale.channels
         for place in places:
             example, grid = place.case.example, place.grid
-            values = np.zeros((4, *map(len, grid.at)), np.uint8)
+            values = np.zeros((2 * channels, *map(len, grid.at)), np.uint8)
             if example.known is not None:  # else tight boxes alone
                 z, y, x = grid.near
                 values = taught.of(example, grid.inner)[:, z[:, None, None], y[:, None], x]
             rows.append(torch.from_numpy(values).to(self._plan.device, non_blocking=True).float())
             if (inside := self._inside(place)) is not None:
                 rows[-1] *= inside
-        whole = torch.tensor([255.0, 255.0, 1.0, 1.0]).view(4, 1, 1, 1)
+        whole = torch.tensor([255.0] * channels + [1.0] * channels).view(-1, 1, 1, 1)
         return self._shaped(torch.stack(rows) / whole.to(self._plan.device, non_blocking=True))[0]
 
     def _pixels(self, places: Sequence[PatchPlace]) -> Tensor:

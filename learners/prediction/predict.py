@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 
     p: Tensor  # (K, z, y, x) probabilities
     features: Tensor  # (D,) mean coarsest features
-    apart: Tensor | None = None  # (2, z, y, x) in 0..1 what tells objects apart, where it was asked
+    apart: Tensor | None = None  # (C, z, y, x) in 0..1 what tells objects apart, where it was asked
 
 
 class Tile(NamedTuple):
@@ -90,7 +90,7 @@ def predict(
     sums, values = Sums(shape, len(classes)), classes.to_values()
     if snapshots:
         sums.members = SnapshotEnsemble(shape, len(classes), len(snapshots))
-    apart = ApartMaps(shape) if plan.objects is not None else None
+    apart = ApartMaps(shape, plan.objects.channels) if plan.objects is not None else None
     for core, p, features, answer in device_tiles(network, case, plan):
         sure, best = p.max(0)
         writers[0][core] = values[best.byte().cpu().numpy()]
@@ -135,9 +135,9 @@ class Predicted:
 def proposed_and_apart(
     network: UNet, case: ImageReader, plan: Plan, classes: Classes
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(Z, Y, X) label values before objects are assembled, and (2, Z, Y, X) what tells them apart, in 255."""
+    """(Z, Y, X) label values before objects are assembled, and (C, Z, Y, X) what tells them apart, in 255."""
     shape, values = case.example.shape, classes.to_values()
-    out, apart = np.zeros(shape, np.uint8), ApartMaps(shape)
+    out, apart = np.zeros(shape, np.uint8), ApartMaps(shape, plan.network.apart)
     for core, p, _, answer in probabilities(network, case, plan):
         out[core] = values[p.argmax(0)]
         apart.add(core, answer)
@@ -149,7 +149,7 @@ def predicted(
 ) -> Predicted:
     shape, values, claim = case.example.shape, classes.to_values(), Claim(len(classes))
     out, sure = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    apart = ApartMaps(shape) if plan.objects is not None else None
+    apart = ApartMaps(shape, plan.objects.channels) if plan.objects is not None else None
     for core, p, _, answer in device_tiles(network, case, plan):
         highest, best = p.max(0)
         out[core], sure[core] = values[best.byte().cpu().numpy()], highest.cpu().numpy()

@@ -68,7 +68,7 @@ def _planned(spec: RoundSpec) -> tuple[RoundSpec, Plan]:
     if spec.seconds > 0 or spec.parent is None:
         before = None if spec.goes_on_from is None else read_card(spec.goes_on_from)
         scales = KnownScales(before.rare, before.objects) if before else KnownScales()
-        return spec, plan_of(spec, scales, objects=LEARNERS[spec.learner].recipe().objects)
+        return spec, plan_of(spec, scales, told_by=LEARNERS[spec.learner].recipe().told_by)
     card = read_card(spec.parent)
     spec = replace(spec, class_ids=spec.class_ids or card.class_ids)
     network = replace(card.network, classes=len(spec.class_ids) + 1)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from learners.objects.flows import turned
+from learners.objects.scale import FLOWS
 from learners.training.losses import Sample
 from learners.training.plan import Plan
 
@@ -27,6 +29,7 @@ class Views:
     scale: float = 1.25  # at most so many times larger or smaller
     degrees: float = 20.0
     invert: float = 0.0  # share of strong looks in which dark and light change places
+    flows: bool = False  # what tells objects apart are directions, which turn with the image
 
     def weak(self, sample: Sample, rng: Generator) -> Sample:
         sample = self._mirrored(sample, rng)
@@ -34,9 +37,10 @@ class Views:
         if self.turns is None or not bool(chosen.any()):
             return sample
         rows = chosen.nonzero()[:, 0]
-        warped = _warp(
-            sample.of(rows.to(sample.x.device, non_blocking=True)), self._matrices(sample, len(rows), rng)
-        )
+        matrices = self._matrices(sample, len(rows), rng)
+        warped = _warp(sample.of(rows.to(sample.x.device, non_blocking=True)), matrices)
+        if self.flows and warped.apart is not None:
+            warped = replace(warped, apart=turned(warped.apart, _turns(matrices, sample.y.shape[1:])))
         return _replaced(sample, rows, warped)
 
     def strong(self, sample: Sample, rng: Generator) -> Sample:
@@ -46,12 +50,12 @@ class Views:
         """Each image by itself, in one copy: the processor draws, the device copies."""
         dims, count = part_dims(sample), len(sample)
         flipped = torch.rand(count, len(self.flips), generator=rng) < 0.5
-        turned = torch.rand(count, generator=rng) < 0.25 * self._turns_by_quarters(sample)
-        if not bool(flipped.any()) and not bool(turned.any()):
+        quarter = torch.rand(count, generator=rng) < 0.25 * self._turns_by_quarters(sample)
+        if not bool(flipped.any()) and not bool(quarter.any()):
             return sample
         moves = [
             ([axis - dims for axis, one in zip(self.flips, row) if one], turn)
-            for row, turn in zip(flipped.tolist(), turned.tolist())
+            for row, turn in zip(flipped.tolist(), quarter.tolist())
         ]
         axes = [axis - dims for axis in self.turns or ()]
 
@@ -62,7 +66,10 @@ class Views:
                 rows.append(image.rot90(1, axes) if turn else image)
             return torch.stack(rows)
 
-        return sample.changed(moved)
+        out = sample.changed(moved)
+        if self.flows and out.apart is not None:
+            return replace(out, apart=turned(out.apart, _mirrors(moves, axes, dims)))
+        return out
 
     def _turns_by_quarters(self, sample: Sample) -> bool:
         return (
@@ -97,7 +104,9 @@ def views_of(
     flips = tuple(axis + plan.dims - 3 for axis in mirror if axis + plan.dims >= 3)
     quarters = turns is not None and set(turns) <= set(flips)
     degrees = 0.0 if axis_aligned else 20.0
-    return Views(flips, turns, quarters=quarters, degrees=degrees, invert=INVERT if invert else 0.0)
+    flows = plan.objects is not None and plan.objects.told_by == FLOWS
+    inverted = INVERT if invert else 0.0
+    return Views(flips, turns, quarters=quarters, degrees=degrees, invert=inverted, flows=flows)
 
 
 def part_dims(sample: Sample) -> int:
@@ -168,6 +177,29 @@ def _warp(sample: Sample, matrices: Tensor) -> Sample:
             sample.apart, grid, mode="nearest", padding_mode="zeros", align_corners=False
         )
     return Sample(x, **parts)
+
+
+def _mirrors(moves: Sequence[tuple[list[int], bool]], axes: Sequence[int], dims: int) -> Tensor:
+    """(B, D, D): what flips and quarter turns of each image do to its directions."""
+    out = torch.eye(dims).repeat(len(moves), 1, 1)
+    for matrix, (flips, turn) in zip(out, moves):
+        for axis in flips:
+            matrix[axis] *= -1
+        if turn:
+            a, b = axes
+            matrix[[a, b]] = torch.stack([-matrix[b], matrix[a]])
+    return out
+
+
+def _turns(matrices: Tensor, sides: Sequence[int]) -> Tensor:
+    """(B, D, D): what `_warp` by (B, D, D + 1) does to directions along the axes of the image."""
+    dims = len(sides)
+    size = torch.tensor(sides, dtype=matrices.dtype, device=matrices.device)
+    back = (
+        matrices[..., :dims].flip(1, 2) * size[:, None] / size
+    )  # where a voxel's value comes from, in voxels
+    turns: Tensor = back / back.norm(dim=1, keepdim=True)
+    return turns.transpose(1, 2)
 
 
 def _once(parts: Sequence[Tensor]) -> list[Tensor]:

@@ -27,7 +27,7 @@ class Sample:
         None  # (B, *S) int64 number of the tight box a voxel lies in times 256, plus its channel
     )
     soft: Tensor | None = None  # (B, K, *S) probabilities of a teacher, for terms that agree with them
-    apart: Tensor | None = None  # (B, 4, *S) how deep and how near the centre, 0..1, and where each is known
+    apart: Tensor | None = None  # (B, 2C, *S) what tells objects apart, 0..1, and where each is known
     region: Tensor | None = None  # (B, *S) 0 or 1: parts whose losses are normalised apart, None: one part
 
     def __len__(self) -> int:

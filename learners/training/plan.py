@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from learners.objects.distances import CHANNELS
 from learners.objects.scale import ObjectScale, object_scale
 from learners.patches.room import StepSize, card_memory_gb, step_size
 from learners.spec import Example, RoundSpec
@@ -61,9 +60,9 @@ class KnownScales:
     objects: ObjectScale | None = None
 
 
-def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bool = False) -> Plan:
-    """The same for the same images, classes and device, so that rounds can follow on one another. `objects`: tell
-    objects apart where they have numbers."""
+def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, told_by: str = "") -> Plan:
+    """The same for the same images, classes and device, so that rounds can follow on one another. `told_by`:
+    what tells objects apart where they have numbers; empty: nothing does."""
     device = device_of(spec.device)
     labelled = [e for e in spec.examples if e.known is not None] or list(spec.examples)
     dims = dims_of(labelled)
@@ -73,7 +72,8 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
     widths = NETWORKS[name][dims]
     pictures = all(e.shape[0] == 1 for e in labelled)
     rare = rare_objects(labelled, before.rare) if pictures else None
-    scale = object_scale(labelled, dims, spec.class_ids, before.objects) if objects else None
+    scale = object_scale(labelled, dims, spec.class_ids, before.objects) if told_by else None
+    scale = None if scale is None else replace(scale, told_by=told_by)
     shrink = rare.shrink if rare else (scale.shrink if scale else 1.0)
     # a training of days chooses what to mend by labels that it did not see
     single = single_pieces(labelled, spec.class_ids) if spec.lasting is None else {}
@@ -88,7 +88,7 @@ def plan_of(spec: RoundSpec, before: KnownScales = KnownScales(), *, objects: bo
         widths=widths,
         strides=strides_for(spacing, patch, len(widths)),
         norm="batch" if name.endswith(BATCH_NORM) else "group",
-        apart=CHANNELS if scale else 0,
+        apart=scale.channels if scale else 0,
         residual=RESIDUAL.get(name, ())[: len(widths)],
         deep=name in RESIDUAL,
         named=named,

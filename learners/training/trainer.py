@@ -78,7 +78,7 @@ class Recipe:
     )
     good_teacher: float = GOOD_TEACHER
     axis_aligned: bool = False  # no turns by odd angles: boxes must stay boxes
-    objects: bool = False  # it is also asked what tells touching objects apart, where labels have numbers
+    told_by: str = ""  # what tells touching objects apart, which it is also asked where labels have numbers
     fills: bool = False  # labelled patches also say what was propagated, as far as it is trusted
     fills_last: bool = False  # that trust does not fall with rounds: nothing else comes in their place
     together: "JointStep | None" = None  # for methods of several networks: takes the place of all slots above
@@ -309,7 +309,7 @@ def _loss(job: TrainingJob, parts: list[Part], logits: Tensor, context: StepCont
     first = parts[0].sample
     for extra in job.recipe.extras:
         total = total + extra(logits[: len(first)], first, context)
-    if job.recipe.objects:
+    if job.recipe.told_by:
         total = total + apart_loss(answers[: len(first), classes:], first)
     return total
 

@@ -106,11 +106,14 @@ def _metadata(card: dict[str, Any], packages: list[str]) -> dict[str, Any]:
 
 def _data_format(card: dict[str, Any]) -> dict[str, Any]:
     """What `network_def` takes and gives."""
+    from learners.objects.scale import ObjectScale
     from models.networks import NetworkSpec
 
     spec = NetworkSpec.from_json(card["network"])
     colours = ("red", "green", "blue") if spec.channels == 3 else ("grey value",)
-    out = ("background", *(each["name"] for each in card["classes"]), *("depth", "nearness")[: spec.apart])
+    told = card["objects"]
+    apart = ObjectScale.from_json(told).channel_names if told else ()
+    out = ("background", *(each["name"] for each in card["classes"]), *apart)
     low, high = card["normalisation"]["clip"]
     patch = {
         "type": "image",

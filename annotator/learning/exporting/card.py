@@ -19,7 +19,6 @@ from storage.store import Store
 
 if TYPE_CHECKING:
     from learners.training.checkpoint import Card
-    from models.networks import NetworkSpec
 
 LICENCE = "yours to decide; the model was trained on this project's images and labels alone"
 FEW_CASES = 5  # judged by fewer, a mean says little
@@ -78,7 +77,7 @@ def card_of(facts: ExportFacts, onnx: dict[str, Any]) -> dict[str, Any]:
         "multiple": card.network.multiple,
         "classes": [{"id": c, "name": n, "color": colours.get(c, "#888888")} for c, n in facts.names.items()],
         "input": "float32 (batch, channels, " + "z, y, x)"[-3 * card.network.dims :],
-        "output": output_of(card.network),
+        "output": output_of(card),
         "intended_use": intended_use(facts),
         "training_data": training_data(facts),
         "held_out": held_out(facts),
@@ -99,10 +98,12 @@ def card_of(facts: ExportFacts, onnx: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def output_of(network: "NetworkSpec") -> str:
+def output_of(card: "Card") -> str:
     """Of the ONNX file and the weights alike, in words."""
     each = "a logit for background and for each of class_ids"
-    return f"{each}, then depth and nearness before the sigmoid" if network.apart else each
+    if card.objects is None:
+        return each
+    return f"{each}, then {' and '.join(card.objects.channel_names)} before the sigmoid"
 
 
 def intended_use(facts: ExportFacts) -> str:

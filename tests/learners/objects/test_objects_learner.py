@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learners.objects.cutting import number_objects
+from learners.objects.scale import FLOWS
 from learners.objects.scores import ObjectCounts, count_objects
 from learners.progress import classes_file, confidence_file, objects_file
 from learners.rounds.train import run
@@ -72,6 +73,24 @@ def test_it_tells_apart_what_no_shape_tells(trained: RoundSpec):
     assert own.ap50 > 0.7 and own.ap50 > cut.ap50 + 0.2
     confidence = open_npy(confidence_file(trained.directory, 4))
     assert confidence.dtype == np.uint8
+
+
+def test_flows_tell_apart_what_no_shape_tells_and_rounds_go_on_from_them(tmp_path: Path):
+    examples = [numbered(tmp_path, n, all_held=n == 4) for n in range(1, 5)]
+    spec = spec_of(tmp_path, examples, learner="flows", steps=60, predict=(4,), seed=1)
+    run(spec)
+    own, cut = told_apart(spec, 4)
+    assert own.ap50 is not None and cut.ap50 is not None
+    assert own.ap50 > 0.7 and own.ap50 > cut.ap50 + 0.2
+    card = read_card(spec.directory)
+    assert card.objects is not None and card.objects.told_by == FLOWS and not card.objects.by_shape
+    again = replace(spec, directory=tmp_path / "on", parent=spec.directory, steps=1)
+    again.directory.mkdir()
+    assert run(again).parent_dice
+    other = replace(again, directory=tmp_path / "other", learner="objects")
+    other.directory.mkdir()
+    result = run(other)
+    assert any("started over" in note for note in result.notes), "depth is not to be begun at flows"
 
 
 def test_its_card_says_what_it_tells_apart_and_rounds_go_on_from_it(trained: RoundSpec, tmp_path: Path):

@@ -126,16 +126,17 @@ def shown_by_app(store: Store) -> set[str]:
     return {row.source for row in store.images(limit=-1)[1] if row.id not in progress.withheld}
 
 
+@pytest.mark.parametrize("learner", ["objects", "flows"])
 def test_an_exported_model_tells_the_same_objects_apart(
-    store: Store, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learner: str
 ):
     monkeypatch.setattr(model_export, "write_onnx", lambda *asked: (None, "left out"))
     store.add_class("one")
-    model = train_briefly(store, "objects", numbered(spec_of(tmp_path / "training", "objects").examples))
-    own = predict_in_app(store, "objects", model, images)
-    newest = store.rounds.newest("objects", "done")
+    model = train_briefly(store, learner, numbered(spec_of(tmp_path / "training", learner).examples))
+    own = predict_in_app(store, learner, model, images)
+    newest = store.rounds.newest(learner, "done")
     assert newest is not None
-    export_model(store, store.rounds, "objects", tmp_path / "model")
+    export_model(store, store.rounds, learner, tmp_path / "model")
     assert main([str(images), str(tmp_path / "out"), "--device", "cpu"], tmp_path / "model") == 0
     found = 0
     for row in store.images(limit=-1)[1]:
@@ -153,7 +154,7 @@ def test_an_exported_model_tells_the_same_objects_apart(
     other = Store(tmp_path / "other")
     for name in ("zero", "one"):
         other.add_class(name)
-    taken = import_model(other, other.rounds, "objects", tmp_path / "model")
+    taken = import_model(other, other.rounds, learner, tmp_path / "model")
     assert taken.model_round is not None
     card = read_card(other.rounds.folder(taken.model_round))
     assert card.objects is not None and card.objects.class_ids == card.class_ids == (2,)
