@@ -57,7 +57,7 @@ def _ending(image: ImageRow) -> str:
 
 def _name(parts: NameParts) -> str:
     plain = (unicodedata.normalize("NFC", part) for part in parts)
-    name = "_".join(re.sub(r"[^\w.-]+", "_", part).strip("._") for part in plain).strip("._")
+    name = "_".join(re.sub(r"[^\w.+-]+", "_", part).strip("._") for part in plain).strip("._")
     name = name.encode()[-LONGEST:].decode("utf-8", "ignore").strip("._") or "image"
     return f"_{name}" if RESERVED.match(name) else name
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from annotator.exchange.channel_files import ChannelFiles, channel_files
+from annotator.exchange.channels.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
 from annotator.exchange.label_files import is_about_series

@@ -5,20 +5,19 @@ BIDS says by names alone, or by the JSON beside a file, which image was drawn on
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.exchange.channels.bids_names import CONTRAST, BidsName, bids_name
 from annotator.exchange.label_files.contract import VOID, FileClass, LabelFile, SaidOfImage
 from annotator.exchange.masks.value_names import ValueNames, clean_name, read_names
 from annotator.exchange.matching import bare_name
 from storage.formats import FileRefused, Grid, lay_on, read_labels
 
-NAME = re.compile(r"sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*_[A-Za-z0-9]+")
 SEGMENTATIONS, LABELS_OF = ("dseg", "mask"), "dseg"
 NO_IMAGES = (*SEGMENTATIONS, "probseg")
 OF_LABELS = ("desc", "label", "atlas", "seg", "hemi")  # say what a mask shows, not of which image
@@ -32,25 +31,8 @@ NOBODY = (
 )
 
 
-@dataclass(frozen=True)
-class _BidsName:
-    """sub-01_space-T1w_desc-manual_dseg: entities and suffix."""
-
-    entities: Mapping[str, str]
-    suffix: str
-
-    @property
-    def image(self) -> dict[str, str]:
-        """What says of which image it is, space apart."""
-        return {key: v for key, v in self.entities.items() if key not in (*OF_LABELS, "space")}
-
-    @property
-    def space(self) -> str:
-        return self.entities.get("space", "")
-
-
 class BidsLabels(LabelFile):
-    def __init__(self, path: Path, name: _BidsName) -> None:
+    def __init__(self, path: Path, name: BidsName) -> None:
         super().__init__(path)
         self._name = name
         self._table = _names(path, name)
@@ -73,7 +55,7 @@ class BidsLabels(LabelFile):
         if self._name.entities.get("desc") == NUMBERS and self._beside("manual").is_file():
             return ()
         if (named := _raw_source(self.path)) is not None:
-            return (named,)
+            return (_joint_of(named, imported) or named,)
         fitting = [path for path in imported if self._fits(path)]
         near = [p for p in fitting if PurePosixPath(p).parent == PurePosixPath(below).parent]
         found = near or fitting
@@ -82,10 +64,14 @@ class BidsLabels(LabelFile):
         return found
 
     def _fits(self, path: str) -> bool:
-        own, other = self._name, _parsed(bare_name(PurePosixPath(path).name))
-        if other is None or other.suffix in NO_IMAGES or own.image != other.image:
+        own, other = self._name, bids_name(bare_name(PurePosixPath(path).name))
+        if other is None or other.suffix in NO_IMAGES:
             return False
-        return own.space == other.space or (not other.space and own.space in (*SAME, other.suffix))
+        differs = (CONTRAST,) if len(other.parts) > 1 else ()  # sequences of one image may differ in that
+        if _of_image(own, differs) != _of_image(other, differs):
+            return False
+        own_space, space = (name.entities.get("space", "") for name in (own, other))
+        return own_space == space or (not space and own_space in (*SAME, *other.parts))
 
     def read(self, image: str, grid: Grid) -> SaidOfImage:
         values = _on(self.path, grid)
@@ -103,16 +89,14 @@ class BidsLabels(LabelFile):
         return self.path.with_name(self.path.name.replace(f"_desc-{own}_", f"_desc-{desc}_"))
 
 
+def _of_image(name: BidsName, differs: tuple[str, ...]) -> dict[str, str]:
+    """What says of which image it is, space apart."""
+    return {key: v for key, v in name.entities.items() if key not in (*OF_LABELS, "space", *differs)}
+
+
 def open_bids(path: Path) -> BidsLabels | None:
-    name = _parsed(bare_name(path.name))
+    name = bids_name(bare_name(path.name))
     return BidsLabels(path, name) if name is not None and name.suffix in SEGMENTATIONS else None
-
-
-def _parsed(name: str) -> _BidsName | None:
-    if not NAME.fullmatch(name):
-        return None
-    *pairs, suffix = name.split("_")
-    return _BidsName(dict(pair.split("-", 1) for pair in pairs), suffix)
 
 
 def _stored(path: Path) -> NDArray[Any]:
@@ -125,7 +109,7 @@ def _on(path: Path, grid: Grid) -> NDArray[np.unsignedinteger]:
     return lay_on(values, own, grid)
 
 
-def _names(path: Path, name: _BidsName) -> ValueNames:
+def _names(path: Path, name: BidsName) -> ValueNames:
     """By the nearest table whose entities the file has all, as BIDS lets files inherit them."""
     for folder in _folders_up(path.parent):
         tables = [(len(said.entities), table) for table, said in _tables(folder) if _inherits(name, said)]
@@ -141,15 +125,22 @@ def _folders_up(folder: Path) -> Iterator[Path]:
             return
 
 
-def _tables(folder: Path) -> Iterator[tuple[Path, _BidsName]]:
+def _tables(folder: Path) -> Iterator[tuple[Path, BidsName]]:
     for table in sorted(folder.glob("*dseg.tsv")):
         *pairs, suffix = table.stem.split("_")
         if suffix == LABELS_OF and all("-" in pair for pair in pairs):
-            yield table, _BidsName(dict(pair.split("-", 1) for pair in pairs), suffix)
+            yield table, BidsName(dict(pair.split("-", 1) for pair in pairs), suffix)
 
 
-def _inherits(name: _BidsName, table: _BidsName) -> bool:
+def _inherits(name: BidsName, table: BidsName) -> bool:
     return name.suffix == table.suffix and table.entities.items() <= name.entities.items()
+
+
+def _joint_of(named: str, imported: Sequence[str]) -> str | None:
+    """The image of several sequences that a file with this name is one of."""
+    own = bids_name(bare_name(PurePosixPath(named).name))
+    others = ((path, bids_name(bare_name(PurePosixPath(path).name))) for path in imported)
+    return next((path for path, other in others if own and other and other.has_part(own)), None)
 
 
 def _raw_source(path: Path) -> str | None:

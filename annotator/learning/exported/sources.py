@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from annotator.exchange.channel_files import ChannelFiles, channel_files
+from annotator.exchange.channels.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing, find_files
 from storage import formats

@@ -10,6 +10,10 @@ from storage.formats.grid import Grid, grid_of_image, lay_on
 from storage.scan import Scan
 
 
+class OtherGrid(FileRefused):
+    """A channel does not lie where the first does."""
+
+
 def joined(scans: Sequence[Scan], names: Sequence[str], title: str, *, stains: bool) -> Scan:
     """`title`: the name of the image. `stains`: as of ChannelFacts. Raises FileRefused."""
     for scan, name in zip(scans, names, strict=True):
@@ -28,6 +32,6 @@ def same_grid(grids: Sequence[Grid], names: Sequence[str]) -> None:
         try:
             lay_on(np.broadcast_to(np.uint8(0), grid.display_shape), grid, grids[0])
         except FileRefused:
-            raise FileRefused(
+            raise OtherGrid(
                 f"its channel {name} lies on another grid than {names[0]}; resample it onto that one"
             ) from None

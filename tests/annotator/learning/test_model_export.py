@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from annotator.exchange.channel_files import ChannelFiles
+from annotator.exchange.channels.channel_files import ChannelFiles
 from annotator.learning.exporting.packing import LAUNCHER
 from annotator.learning.model_export import export_model
 from annotator.learning.model_import import import_model

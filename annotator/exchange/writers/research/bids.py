@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from annotator.exchange.channels.bids_names import bids_name
 from annotator.exchange.export_report import version
 from annotator.exchange.writers.contract import ExportFolder, LabelledImage, Writer
 from storage.arrays import write_bytes
 from storage.formats.nifti import write_labels
 from storage.rows import ClassRow
 
-NAME = re.compile(r"sub-([A-Za-z0-9]+)((?:_[a-z]+-[A-Za-z0-9+]+)*)_([A-Za-z0-9]+)")
 DATATYPES = {"anat", "func", "dwi", "fmap", "pet", "perf", "micr", "meg", "eeg", "beh"}
 BIDS_VERSION = "1.10.0"
 COLUMNS = {
@@ -38,7 +38,7 @@ class BidsWriter(Writer):
             image.tell_unknown("a BIDS file without --ignore")
         stem = self._stem(image)
         write_labels(self.folder.place(f"{stem}_desc-manual_dseg.nii.gz", image), image.values, image.grid)
-        about = {"Manual": True, "Sources": [], "RawSources": [image.row.source] if image.row.source else []}
+        about = {"Manual": True, "Sources": [], "RawSources": _raw_sources(image)}
         if image.instances is not None:
             path = self.folder.place(f"{stem}_desc-objects_dseg.nii.gz", image)
             write_labels(path, image.instances, image.grid)
@@ -58,15 +58,14 @@ class BidsWriter(Writer):
         return stem
 
     def _own_stem(self, image: LabelledImage) -> str | None:
-        found = NAME.fullmatch(image.name)
-        if found is None:
+        name = bids_name(image.name)
+        if name is None:
             return None
-        subject, entities, suffix = found.groups()
-        entities = re.sub(r"_desc-[A-Za-z0-9+]+", "", entities)
-        session = re.match(r"_(ses-[A-Za-z0-9]+)", entities)
-        folders = [f"sub-{subject}", *([session[1]] if session else []), _datatype(image.row.source)]
-        space = "" if "_space-" in entities else f"_space-{suffix}"
-        return f"{'/'.join(folders)}/sub-{subject}{entities}{space}"
+        said = {key: value for key, value in name.entities.items() if key != "desc"}
+        said.setdefault("space", name.parts[0])
+        where = [f"{key}-{said[key]}" for key in ("sub", "ses") if key in said]
+        stem = "_".join(f"{key}-{value}" for key, value in said.items())
+        return "/".join([*where, _datatype(image.row.source), stem])
 
     def _subject(self, name: str) -> str:
         """Letters and digits alone are allowed; no two images get the same."""
@@ -90,6 +89,12 @@ class BidsWriter(Writer):
             self.folder.at("desc-manual_dseg.tsv"), "".join("\t".join(r) + "\n" for r in lines).encode()
         )
         _write_json(self.folder.at("desc-manual_dseg.json"), COLUMNS)
+
+
+def _raw_sources(image: LabelledImage) -> list[str]:
+    """None for an image of several files: no file is called as it is."""
+    name = bids_name(image.name)
+    return [image.row.source] if image.row.source and (name is None or len(name.parts) == 1) else []
 
 
 def _datatype(source: str) -> str:

@@ -37,8 +37,8 @@ def mask_file(path: Path, kind: str = "oblique", values: np.ndarray = MASK) -> P
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A raw data set of one subject with two contrasts, and the description of a derivative."""
-    for contrast in ("T1w", "T2w"):
+    """A raw data set of one subject with two images, no channels of one, and the description of a derivative."""
+    for contrast in ("T1w", "MTRmap"):
         volume_file(tmp_path / f"in/sub-01/anat/sub-01_{contrast}.nii.gz", "oblique")
         path = tmp_path / f"in/sub-01/anat/sub-01_{contrast}.nii.gz"
         image = nib.nifti1.load(path)
@@ -81,16 +81,16 @@ def test_numbers_of_objects_come_back_with_their_classes(store: Store, tmp_path:
 
 @pytest.mark.parametrize("below", ["", "elsewhere"])
 def test_the_space_says_which_contrast_was_drawn_on(store: Store, data: Path, tmp_path: Path, below: str):
-    mask_file(data / f"{SEGMENTATION}_space-T2w_dseg.nii.gz")
+    mask_file(data / f"{SEGMENTATION}_space-MTRmap_dseg.nii.gz")
     (data / "derivatives/manual/dseg.tsv").write_text(TABLE)
     labels = None
     if below:
         labels = (data / "derivatives").rename(tmp_path / below)
     report = imported(store, data, labels=labels)
     assert len(report.added) == 2 and len(report.labelled) == 1 and not report.refused
-    assert store.image(report.labelled[0]).source == "sub-01/anat/sub-01_T2w.nii.gz"
+    assert store.image(report.labelled[0]).source == "sub-01/anat/sub-01_MTRmap.nii.gz"
     counts = dict(
-        zip(*np.unique(named(store, known_of(store)["sub-01/anat/sub-01_T2w.nii.gz"]), return_counts=True))
+        zip(*np.unique(named(store, known_of(store)["sub-01/anat/sub-01_MTRmap.nii.gz"]), return_counts=True))
     )
     assert counts["Thalamus"] == 12 and counts["Caudate"] == 1
     assert {c.name: c.color for c in store.classes()}["Thalamus"] == "#00760e"
@@ -99,7 +99,7 @@ def test_the_space_says_which_contrast_was_drawn_on(store: Store, data: Path, tm
 def test_what_could_be_of_two_images_is_refused_until_its_json_says_which(store: Store, data: Path):
     path = mask_file(data / f"{SEGMENTATION}_dseg.nii.gz")
     (line,) = imported(store, data).refused
-    assert "its name fits sub-01/anat/sub-01_T1w.nii.gz and sub-01/anat/sub-01_T2w.nii.gz" in line
+    assert "its name fits sub-01/anat/sub-01_MTRmap.nii.gz and sub-01/anat/sub-01_T1w.nii.gz" in line
     assert "RawSources" in line
     about = {"RawSources": ["bids::sub-01/anat/sub-01_T1w.nii.gz"]}
     path.with_name("sub-01_dseg.json").write_text(json.dumps(about))

@@ -51,7 +51,7 @@ def test_volumes_and_codes_are_written_as_derivatives(store: Store, tmp_path: Pa
 
 
 def test_names_of_bids_keep_their_entities_and_others_stay_apart(store: Store, tmp_path: Path):
-    for name in ("sub-01_ses-a_T1w", "sub-01_ses-a_T2w", "a b", "a-b", "A.b"):
+    for name in ("sub-01_ses-a_T1w", "sub-01_ses-a_MTRmap", "a b", "a-b", "A.b"):
         volume_file(tmp_path / "in" / f"{name}.nii.gz", "oblique")
         path = tmp_path / "in" / f"{name}.nii.gz"
         image = nib.nifti1.load(path)
@@ -64,4 +64,4 @@ def test_names_of_bids_keep_their_entities_and_others_stay_apart(store: Store, t
     files = {p.relative_to(out / "bids").as_posix() for p in (out / "bids").rglob("sub-*_dseg.*")}
     assert len(files) == 10 and all(FILE.fullmatch(file.rpartition("/")[2]) for file in files)
     start = "sub-01/ses-a/anat/sub-01_ses-a_space-"
-    assert {f"{start}{kind}_desc-manual_dseg.nii.gz" for kind in ("T1w", "T2w")} <= files
+    assert {f"{start}{kind}_desc-manual_dseg.nii.gz" for kind in ("T1w", "MTRmap")} <= files

@@ -136,3 +136,54 @@ def test_channels_go_out_as_nnunet_has_them_and_into_the_table_of_objects(store:
         assert float(row[f"intensity standard deviation {channel.name}"]) == pytest.approx(
             values.std(), rel=1e-6
         )
+
+
+def visit(root: Path, steps: tuple[float, float, float] = (2.0, 2.0, 2.0)) -> Path:
+    """A subject of BIDS with three sequences and a mask in derivatives."""
+    names = ("sub-01_ses-a_FLAIR", "sub-01_ses-a_ce-gadolinium_T1w", "sub-01_ses-a_T1w")
+    for number, (name, step) in enumerate(zip(names, steps, strict=True)):
+        sequence(root / f"sub-01/ses-a/anat/{name}.nii.gz", number, step)
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))
+    return root
+
+
+def test_sequences_of_one_visit_are_one_image_with_its_mask_and_go_out_again(store: Store, tmp_path: Path):
+    root = visit(tmp_path / "bids")
+    sequence(root / "sub-02/anat/sub-02_T1w.nii.gz", 7)  # alone: an image as ever
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[2:4, 1:3, 1] = 1
+    folder = root / "derivatives/manual/sub-01/ses-a/anat"
+    folder.mkdir(parents=True)
+    mask = nib.Nifti1Image(truth, np.diag([1, 1, 2, 1]))
+    nib.save(mask, folder / "sub-01_ses-a_space-T1w_dseg.nii.gz")
+    report = imported(store, root)
+    rows = {row.name: row for row in store.images()[1]}
+    name = "sub-01_ses-a_T1w+cegadoliniumT1w+FLAIR.nii.gz"
+    assert set(rows) == {name, "sub-02_T1w.nii.gz"} and not report.refused
+    assert [c.name for c in rows[name].named] == ["T1w", "T1w ce-gadolinium", "FLAIR"]
+    assert report.labelled == (rows[name].id,)
+    out = exported(store, tmp_path / "out", "bids") / "bids"
+    (again,) = out.rglob("sub-01_*_desc-manual_dseg.nii.gz")
+    assert again.name == "sub-01_ses-a_space-T1w_desc-manual_dseg.nii.gz"
+    assert np.array_equal(np.asanyarray(nib.load(again).dataobj) == 1, truth == 1)  # type: ignore[attr-defined]
+
+
+def test_a_mask_that_names_one_of_the_sequences_is_of_their_image(store: Store, tmp_path: Path):
+    root = visit(tmp_path / "bids")
+    folder = root / "derivatives/sub-01/ses-a/anat"
+    folder.mkdir(parents=True)
+    nib.save(
+        nib.Nifti1Image(np.ones(SHAPE, np.uint8), np.diag([1, 1, 2, 1])),
+        folder / "sub-01_label-x_mask.nii.gz",
+    )
+    said = {"RawSources": ["sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz"]}
+    (folder / "sub-01_label-x_mask.json").write_text(json.dumps(said))
+    report = imported(store, root)
+    assert len(report.added) == 1 and report.labelled == report.added
+
+
+def test_sequences_on_different_grids_stay_apart_and_it_is_said(store: Store, tmp_path: Path):
+    report = imported(store, visit(tmp_path / "bids", (3.0, 2.0, 2.0)))
+    assert len(report.added) == 3
+    (line,) = report.refused
+    assert "its channel FLAIR lies on another grid than T1w" in line and "each is an image of its own" in line

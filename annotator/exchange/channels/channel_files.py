@@ -1,4 +1,5 @@
-"""Files that are the channels of one image: nnU-Net's cases, and what a `channels.csv` says."""
+"""Files that are the channels of one image: nnU-Net's cases, BIDS' sequences of one visit, and what a `channels.csv`
+says."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from annotator.exchange.channels.bids_names import sequences_together
 from annotator.exchange.matching import CHANNEL, bare_name
 from annotator.exchange.tables import Column, TableFault, TableRow, read_table
 from storage import formats
@@ -13,7 +15,7 @@ from storage.channels.named import names_made_good
 from storage.formats import FileRefused, Look
 from storage.formats.channels.channelled import told
 from storage.formats.channels.described import described_channels
-from storage.formats.channels.together import joined, same_grid
+from storage.formats.channels.together import OtherGrid, joined, same_grid
 from storage.scan import Scan
 
 Seen = TypeVar("Seen", Scan, Look)
@@ -64,7 +66,8 @@ def channel_files(
                 found.append(group)
             else:
                 refuse(f"{table.name}: a file of {group.origin.stem} is named twice; name it once")
-    return [*found, *_cases([path for path, kind in kinds.items() if kind != "dicom" and path not in taken])]
+    open_files = [path for path, kind in kinds.items() if kind != "dicom" and path not in taken]
+    return [*found, *_cases(open_files), *_visits(open_files, refuse)]
 
 
 def _told(name: str, look: Callable[[Path], Seen], path: Path) -> Seen:
@@ -92,6 +95,20 @@ def _cases(paths: list[Path]) -> Iterator[ChannelFiles]:
         order = sorted(numbered)
         called = tuple(names[n] if names else f"Channel {n + 1}" for n in order)
         yield ChannelFiles(tuple(numbered[n] for n in order), names_made_good(called), origin)
+
+
+def _visits(paths: list[Path], refuse: Callable[[str], None]) -> Iterator[ChannelFiles]:
+    """BIDS' sequences of one visit where they are on one grid; on different ones each is an image of its own."""
+    for origin, files in sequences_together(paths):
+        group = ChannelFiles(tuple(files), tuple(name.channel for name in files.values()), origin)
+        try:
+            group.look()
+        except OtherGrid as other:
+            refuse(f"{origin.parent.name}/{origin.name}: {other}, so each is an image of its own")
+        except FileRefused:
+            pass  # said of the file that cannot be read, when it comes in
+        else:
+            yield group
 
 
 def _said(table: Path, kinds: Mapping[Path, str], refuse: Callable[[str], None]) -> Iterator[ChannelFiles]:
