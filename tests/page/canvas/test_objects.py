@@ -152,6 +152,11 @@ def test_objects_are_accepted_merged_split_and_deleted_each_by_one_act(page: Pag
         )
     )
     assert said(page, numbers=True)[2] == third, "the larger part keeps its number"
+    page.keyboard.press("Control+z")
+    until(lambda: len(set(read(page, "readObjects")[row + 3, column : column + SIDE].tolist())) == 1)
+    drag(page, (x, y - 90), (x, y + 90))
+    until(lambda: len(set(read(page, "readObjects")[row + 3, column : column + SIDE].tolist())) == 2)
+    assert said(page, numbers=True)[2] == third, "a line alone cuts what it crosses, without a click before"
 
     page.mouse.click(*at(page, SPOTS[2]))
     page.keyboard.press("2")

@@ -10,7 +10,15 @@ import { isProposed } from "../image/proposals.js";
 import { faintIn } from "../image/proposed_parts.js";
 import { colorOf } from "../settings.js";
 import { drawBox, strokeTwice, tracePoints } from "../view/overlay.js";
-import { around, boxBetween, outlinePart, pixelsOf, sameSlice } from "./object_parts.js";
+import {
+  around,
+  boxBetween,
+  crossedBy,
+  outlinePart,
+  pixelsOf,
+  proposedIn,
+  sameSlice,
+} from "./object_parts.js";
 
 const STILL = 4; // CSS pixels a hand may tremble within one click
 
@@ -79,8 +87,10 @@ export class ObjectTool {
     this.from = this.to = null;
     if (!from || !view.editable) return;
     const far = Math.hypot(point.x - from.x, point.y - from.y) > STILL * view.camera.dpr;
+    const crossed = this.#crossed(view, from, point);
     if (!far) this.#click(view, point);
-    else if (this.selected.length === 1) this.#split(view, from, point);
+    else if (this.selected.length === 1) this.#split(view, this.selected[0], from, point);
+    else if (crossed) this.#split(view, this.#at(view, crossed), from, point);
     else this.#takeIn(view, from, point);
     this.#tell(view);
   }
@@ -100,7 +110,7 @@ export class ObjectTool {
       outlinePart(view, pen, under, colorOf(this.kit.settings, under.classId));
     for (const one of this.selected) outlinePart(view, pen, one, "#fde047");
     if (view !== this.view || !this.from || !this.to) return;
-    if (this.selected.length === 1) {
+    if (this.selected.length === 1 || this.#crossed(view, this.from, this.to)) {
       tracePoints(pen, view.camera, [
         [this.from.row, this.from.col],
         [this.to.row, this.to.col],
@@ -234,13 +244,7 @@ export class ObjectTool {
 
   /** Accept or reject every proposed object that the rectangle touches. */
   #takeIn(view, from, to) {
-    const { r0, c0, r1, c1 } = boxBetween(view, from, to);
-    const seeds = [];
-    for (let row = r0; row < r1; row++)
-      for (let col = c0; col < c1; col++) {
-        const at = row * view.size.cols + col;
-        if (isProposed(view, at)) seeds.push(at);
-      }
+    const seeds = proposedIn(view, from, to);
     const { acceptance, notices } = this.kit;
     if (!seeds.length) return notices.say("info", "No object is proposed in this rectangle.");
     const whole = proposedUnder(view, null, seeds);
@@ -250,9 +254,14 @@ export class ObjectTool {
     else acceptance.acceptPart(part);
   }
 
-  #split(view, from, to) {
+  /** Where a drag cuts a labelled object, with nothing proposed around it. */
+  #crossed(view, from, to) {
+    const place = this.away || this.selected.length ? null : crossedBy(view, from, to);
+    return place && !proposedIn(view, from, to).length ? place : null;
+  }
+
+  #split(view, { at, classId }, from, to) {
     const line = [from.row, from.col, to.row, to.col];
-    const [{ at, classId }] = this.selected;
     if (this.kit.objectActs.change("split", { at: [at], classes: [classId], line }))
       this.selected = [];
   }
