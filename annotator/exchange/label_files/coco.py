@@ -1,7 +1,7 @@
 """COCO's annotations of pictures: polygons and run lengths by COCO's own rules; a box alone is no outline."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from annotator.exchange.label_files.contract import VOID, FileClass, LabelFile, ObjectLayers, SaidOfImage
 from annotator.exchange.label_files.json_file import content_of
 from annotator.exchange.masks.value_names import clean_name
+from annotator.exchange.tables import COLOUR
 from learners.text import count_of
 from storage.formats import FileRefused, Grid
 from storage.formats.shapes.coco import drawn
@@ -30,7 +31,7 @@ class CocoFile(LabelFile):
             self._entries[str(own.get("image") or entry["file_name"])].append(entry)
         self._values = _values(content["categories"])
         self.classes = {
-            self._values[one["id"]]: FileClass(clean_name(str(one["name"])) or str(one["id"]))
+            self._values[one["id"]]: FileClass(clean_name(str(one["name"])) or str(one["id"]), _color(one))
             for one in content["categories"]
         }
 
@@ -76,6 +77,14 @@ def _values(categories: list[dict[str, Any]]) -> dict[Any, int]:
     free = iter(n for n in range(1, HIGHEST + 1) if n not in {one["id"] for one in categories})
     fits = (isinstance(one["id"], int) and 1 <= one["id"] <= HIGHEST for one in categories)
     return {one["id"]: one["id"] if fit else next(free) for one, fit in zip(categories, fits)}
+
+
+def _color(category: Mapping[str, Any]) -> str | None:
+    """#rrggbb as we write it, or three numbers as COCO's panoptic categories have it."""
+    said = category.get("color")
+    if isinstance(said, list) and len(said) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in said):
+        return "#{:02x}{:02x}{:02x}".format(*said)
+    return said.lower() if isinstance(said, str) and COLOUR.fullmatch(said) else None
 
 
 def _slice(entry: dict[str, Any], count: int) -> int:

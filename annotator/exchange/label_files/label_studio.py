@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from annotator.dialects.labelstudio.rle import decode
 from annotator.exchange.label_files.contract import FileClass, LabelFile, ObjectLayers, SaidOfImage, no_areas
 from annotator.exchange.label_files.json_file import content_of
 from annotator.exchange.masks.value_names import clean_name
+from annotator.exchange.tables import COLOUR
 from learners.text import count_of
 from storage.formats import FileRefused, Grid
 
+INTERFACE, MOST_BYTES = "interface.xml", 1 << 20
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # put before the name of a picture that was uploaded there
 BRUSH, POLYGON, BOX = "brushlabels", "polygonlabels", "rectanglelabels"
 TaskRegion = Mapping[str, Any]
@@ -29,7 +32,8 @@ class TaskFile(LabelFile):
         regions = (one for said in self._tasks.values() if said for one in said[-1]["result"])
         names = dict.fromkeys(name for one in regions if (name := _class_of(one)))
         self._values = {name: n for n, name in enumerate(names, start=1)}
-        self.classes = {n: FileClass(name) for name, n in self._values.items()}
+        colours = _colours(path.with_name(INTERFACE))
+        self.classes = {n: FileClass(name, colours.get(name)) for name, n in self._values.items()}
 
     def images(self) -> Sequence[str]:
         """Of tasks that somebody finished."""
@@ -93,6 +97,18 @@ def _picture(data: Mapping[str, Any]) -> str:
 
 def _finished(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in task["annotations"] if not one.get("was_cancelled")]
+
+
+def _colours(interface: Path) -> dict[str, str]:
+    """Of the labels, by the interface of the project where it lies beside the tasks, as our export has it."""
+    try:
+        content = interface.read_bytes() if interface.stat().st_size <= MOST_BYTES else b""
+        root = ET.fromstring(content) if content and b"<!" not in content else None
+    except (OSError, ET.ParseError):
+        return {}
+    labels = [] if root is None else root.iter("Label")
+    said = ((clean_name(one.get("value", "")), one.get("background", "")) for one in labels)
+    return {name: color.lower() for name, color in said if COLOUR.fullmatch(color)}
 
 
 def _author(annotation: Mapping[str, Any]) -> str:

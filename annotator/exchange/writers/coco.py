@@ -39,6 +39,6 @@ class CocoWriter(Writer):
             "info": {"description": f"{self.folder.project}, labelled with Slicewise"},
             "images": self._images,
             "annotations": self._objects,
-            "categories": coco.categories([(self._numbers[c.id], c.name) for c in classes]),
+            "categories": coco.categories([(self._numbers[c.id], c.name, c.color) for c in classes]),
         }
         write_bytes(self._path, json.dumps(content, indent=1, ensure_ascii=False).encode())

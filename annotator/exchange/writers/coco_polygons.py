@@ -43,7 +43,7 @@ class CocoPolygonWriter(Writer):
             "info": {"description": f"{self.folder.project}, labelled with Slicewise"},
             "images": self._images,
             "annotations": [{"id": n} | one for n, one in enumerate(self._objects, start=1)],
-            "categories": coco.categories([(self._numbers[c.id], c.name) for c in classes]),
+            "categories": coco.categories([(self._numbers[c.id], c.name, c.color) for c in classes]),
         }
         write_bytes(self._path, json.dumps(content, ensure_ascii=False).encode())
 

@@ -14,8 +14,12 @@ Category = dict[str, Any]
 TOUCHING = np.ones((3, 3), int)  # pixels that share a corner belong to one object
 
 
-def categories(names: Sequence[tuple[int, str]]) -> list[Category]:
-    return [{"id": class_id, "name": name, "supercategory": "object"} for class_id, name in names]
+def categories(classes: Sequence[tuple[int, str, str]]) -> list[Category]:
+    """Of number, name and colour."""
+    return [
+        {"id": number, "name": name, "supercategory": "object", "color": color}
+        for number, name, color in classes
+    ]
 
 
 def annotations(

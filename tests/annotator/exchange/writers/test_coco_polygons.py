@@ -58,6 +58,7 @@ def test_slices_of_volumes_have_pictures_and_come_back_to_their_volume(store: St
         assert np.array_equal(drawn, truth)
     again = Store(tmp_path / "again")
     assert len(imported(again, tmp_path / "in", labels=out / "annotations.json").labelled) == 3
+    assert {(c.name, c.color) for c in again.classes()} == {(c.name, c.color) for c in store.classes()}
     for source, known in known_of(again).items():
         assert np.array_equal(named(again, known), named(store, truths[source]))
     again.close()
