@@ -24,6 +24,11 @@ class ImageSources:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    def names(self) -> dict[int, str]:
+        """Image -> its name, of those in sight."""
+        rows = self._db.rows("select id, name from images where bin is null order by id")
+        return {row["id"]: row["name"] for row in rows}
+
     def images_from(self, source: str) -> list[int]:
         """The images that came from this path."""
         sql = "select id from images where source = ? and bin is null order by id"

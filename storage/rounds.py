@@ -139,6 +139,10 @@ class Rounds:
         rows = self._db.rows(sql, [learner, status or ""])
         return _round(rows[0]) if rows else None
 
+    def newest_done(self) -> int:
+        """Of all learners; 0 before the first."""
+        return self._db.number("select coalesce(max(id), 0) from rounds where status = 'done'")
+
     def of(self, learner: str, limit: int = 1000) -> list[RoundRow]:
         """The newest rounds of a learner, oldest first."""
         sql = "select * from rounds where learner = ? order by id desc limit ?"

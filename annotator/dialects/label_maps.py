@@ -1,6 +1,6 @@
 """Label maps between the project and other tools: values in files, classes here, names on both sides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,11 @@ def as_values(classes: NDArray[np.uint8], rows: Sequence[ClassRow]) -> NDArray[n
     return table[classes]
 
 
-def note_seen(store: Store, user: str, image_id: int, rev: int) -> None:
-    """This person sees in another tool what was said up to this event; whatever comes later stands when they save."""
-    if not store.looking:  # then nobody saves anything
-        store.tool_notes.note_seen(user, image_id, rev)
+def note_seen(store: Store, user: str, revs: Mapping[int, int]) -> None:
+    """This person sees in another tool what was said of each image up to its event; whatever comes later stands when
+    they save."""
+    if revs and not store.looking:  # then nobody saves anything
+        store.tool_notes.note_seen(user, revs)
 
 
 def known_and_proposed(workflow: Workflow, row: ImageRow, producer: str | None = None) -> NDArray[np.uint8]:

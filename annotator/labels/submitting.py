@@ -65,7 +65,7 @@ class Submitting:
             label = clock if rows else None
             reply = ack(submission.id, label=label, rev=clock, slices=len(changed), conflict=lost)
             self._store.answers.keep(submission.id, reply)
-            self._store.tool_notes.note_seen(user, image.id, clock)
+            self._store.tool_notes.note_seen(user, {image.id: clock})
         return self._outcome(reply, user, rows, labels)
 
     def _outcome(self, reply: Any, user: str, rows: list[LabelRow], labels: list[NewLabel]) -> Outcome:

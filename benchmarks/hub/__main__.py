@@ -78,6 +78,13 @@ def running(folder: Path, volume: Ball) -> Iterator[tuple[App, int]]:
     noise = np.random.default_rng(0).normal(0, 10, volume.shape)
     pixels = (60 + 90 * inside + noise).astype(np.float32)
     store.add_image(Scan("ball", pixels, (1.0, 1.0, 1.0), None))
+    with serving(store) as served:
+        yield served
+
+
+@contextmanager
+def serving(store: Store) -> Iterator[tuple[App, int]]:
+    """A server for other tools, and its port."""
     workflow = Workflow(store, PromptService(store, workers=make_prompt_workers(1, "process", None)))
     app = assemble(
         workflow,

@@ -2,6 +2,7 @@
 labels, which we hand back as they came."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,12 @@ class ToolNotes:
         sql = "select coalesce(max(rev), 0) from handed_out where author = ? and image_id = ?"
         return self._db.number(sql, [author, image_id])
 
-    def note_seen(self, author: str, image_id: int, rev: int) -> None:
+    def note_seen(self, author: str, revs: Mapping[int, int]) -> None:
+        """`revs`: image -> the event up to which its labels were handed out. The disk is waited for once."""
         sql = "insert or replace into handed_out (author, image_id, rev) values (?, ?, ?)"
         with self._db.transaction() as tables:
-            tables.execute(sql, [author, image_id, rev])
+            for image_id, rev in revs.items():
+                tables.execute(sql, [author, image_id, rev])
 
     def of(self, image_id: int) -> dict[str, ToolNote]:
         """By tag."""

@@ -44,8 +44,9 @@ def encode(
 
 def _changes(mask: NDArray[np.bool_], at: tuple[int, int], columns: int) -> NDArray[np.int64]:
     """Where runs begin and end, in pixels of the whole picture, row by row."""
-    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    row, column = np.nonzero(steps)
+    edges = np.pad(mask, ((0, 0), (1, 1)))
+    steps = edges[:, 1:] != edges[:, :-1]
+    row, column = np.divmod(np.flatnonzero(steps), steps.shape[1])
     places = (row + at[0]) * columns + column + at[1]
     # a run that ends at the right border goes on where the next row begins with one
     same = np.flatnonzero(places[1:] == places[:-1])

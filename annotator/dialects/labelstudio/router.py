@@ -1,6 +1,7 @@
 """The routes of the dialect. Label Studio waits a second for a connection and for `health`, also while we train."""
 
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from annotator.dialects.label_maps import known_and_proposed, note_seen
 from annotator.dialects.labelstudio.config import BOX, BRUSH, Control, control_of, controls_in
 from annotator.dialects.labelstudio.regions import classes_in, drawn, prompts_in
-from annotator.dialects.labelstudio.tasks import Task, task_of
+from annotator.dialects.labelstudio.tasks import NamedImages, Task
 from annotator.dialects.pointing import masks_of
 from annotator.exchange.masks.value_names import clean_name
 from annotator.labels.commit import Refused
@@ -82,13 +83,7 @@ async def _json(request: Request) -> dict[str, Any]:
 
 def _version(context: AppContext) -> str:
     """Changes with every round, so that Label Studio knows its predictions are old."""
-    background = context.workflow.background
-    rounds = (
-        [background.scheduler.rounds.newest(name, "done") for name in background.scheduler.active]
-        if background
-        else []
-    )
-    newest = max((row.id for row in rounds if row is not None), default=0)
+    newest = context.workflow.store.rounds.newest_done()
     return f"round {newest}" if newest else PROMPTED
 
 
@@ -101,21 +96,32 @@ def _predict(context: AppContext, user: str, said: dict[str, Any]) -> dict[str, 
     params = said.get("params")
     asked = params.get("context") if isinstance(params, dict) else None
     pointed = asked.get("result") if isinstance(asked, dict) else None
+    store = context.workflow.store
+    images, shown = NamedImages(store), _Shown(_version(context), {})
     answers = []
     for told in tasks:
         try:
-            task = task_of(context.workflow.store, told if isinstance(told, dict) else {}, controls)
+            task = images.task(told if isinstance(told, dict) else {}, controls)
             answer = (
                 _pointed(context, task, controls, pointed)
                 if pointed
-                else _proposed(context, user, task, controls)
+                else _proposed(context, task, controls, shown)
             )
         except LookupError:
             if len(tasks) == 1:
                 raise
             answer = {"result": [], "score": 0.0, "model_version": PROMPTED}
         answers.append(answer)
+    note_seen(store, user, shown.revs)
     return {"results": answers}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What one question of many tasks is answered with."""
+
+    version: str
+    revs: dict[int, int]  # image -> the event up to which its labels go out
 
 
 def _pointed(context: AppContext, task: Task, controls: tuple[Control, ...], pointed: Any) -> dict[str, Any]:
@@ -130,29 +136,30 @@ def _pointed(context: AppContext, task: Task, controls: tuple[Control, ...], poi
     return {"result": regions, "score": 1.0 if regions else 0.0, "model_version": PROMPTED}
 
 
-def _proposed(context: AppContext, user: str, task: Task, controls: tuple[Control, ...]) -> dict[str, Any]:
+def _proposed(
+    context: AppContext, task: Task, controls: tuple[Control, ...], shown: _Shown
+) -> dict[str, Any]:
     workflow, row = context.workflow, task.row
     control = control_of(controls, BRUSH) or control_of(controls, BOX)
     rev = workflow.store.newest_label(row.id)  # before the labels are read
     try:
         classes = known_and_proposed(workflow, row)[0]
     except LookupError:  # nothing is known of it yet, which is no fault
-        return {"result": [], "score": 0.0, "model_version": _version(context)}
-    note_seen(workflow.store, user, row.id, rev)
+        return {"result": [], "score": 0.0, "model_version": shown.version}
+    shown.revs[row.id] = rev
     newest = workflow.store.predictions.newest(row.id)
     score = newest.expected.dice if newest and newest.expected else 0.0
     found = [] if control is None else _regions_of(workflow.store.classes(), control, classes, score)
-    return {"result": found, "score": score, "model_version": _version(context)}
+    return {"result": found, "score": score, "model_version": shown.version}
 
 
 def _regions_of(
     rows: Any, control: Control, classes: NDArray[np.uint8], score: float
 ) -> list[dict[str, Any]]:
     """Of every class that the configuration has a label for."""
-    there = set(np.unique(classes).tolist())
     labels = {clean_name(label): label for label in control.labels}
-    named = [(labels[row.name], row.id) for row in rows if row.name in labels and row.id in there]
-    return [region for label, value in named for region in drawn(control, label, classes == value, score)]
+    masks = [(labels[row.name], classes == row.id) for row in rows if row.name in labels]
+    return [region for label, mask in masks if mask.any() for region in drawn(control, label, mask, score)]
 
 
 async def _hear(context: AppContext, user: str, said: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +179,8 @@ async def _save(context: AppContext, user: str, said: dict[str, Any]) -> dict[st
     """An annotation as a label of whoever's token it came with."""
     workflow = context.workflow
     project, annotation, told = (_object(said, name) for name in ("project", "annotation", "task"))
-    task = await run_sync(task_of, workflow.store, told, controls_in(project.get("label_config")))
+    controls = controls_in(project.get("label_config"))
+    task = await run_sync(lambda: NamedImages(workflow.store).task(told, controls))
     regions = await run_sync(classes_in, annotation.get("result"), task.size)
     if not regions:
         return {"slices": 0}

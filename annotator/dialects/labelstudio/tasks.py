@@ -26,25 +26,29 @@ class Task:
         return self.row.shape[1], self.row.shape[2]
 
 
-def task_of(store: Store, told: Mapping[str, Any], controls: tuple[Control, ...]) -> Task:
-    """Raises LookupError where the project has no such picture, or several."""
-    name = unquote(name_of_image(told, controls))
-    names = {name, _UPLOADED.sub("", name, count=1)} - {""}
-    rows = [
-        row for one in sorted(names) for row in store.images(limit=-1, search=one)[1] if _called(row, names)
-    ]
-    rows = list({row.id: row for row in rows}.values())
-    if len(rows) != 1:
-        many = "several images are called" if rows else "no image is called"
-        raise LookupError(
-            f"{many} {name[:100]!r}; the project and Label Studio go together by the names of files"
-        )
-    if rows[0].is_volume:
-        raise LookupError(
-            f"{rows[0].name!r} is a volume, and Label Studio labels pictures; open it in 3D Slicer"
-        )
-    return Task(rows[0], subject_of(rows[0]))
+class NamedImages:
+    """The images of a project by the names of their files, read once for a question of many tasks."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids: dict[str, set[int]] = {}
+        for image_id, name in store.sources.names().items():
+            for one in (name, name.rpartition("/")[2]):
+                self._ids.setdefault(one, set()).add(image_id)
 
-def _called(row: ImageRow, names: set[str]) -> bool:
-    return row.name in names or row.name.rpartition("/")[2] in names
+    def task(self, told: Mapping[str, Any], controls: tuple[Control, ...]) -> Task:
+        """Raises LookupError where the project has no such picture, or several."""
+        name = unquote(name_of_image(told, controls))
+        names = {name, _UPLOADED.sub("", name, count=1)} - {""}
+        ids = {image_id for one in names for image_id in self._ids.get(one, ())}
+        if len(ids) != 1:
+            many = "several images are called" if ids else "no image is called"
+            raise LookupError(
+                f"{many} {name[:100]!r}; the project and Label Studio go together by the names of files"
+            )
+        row = self._store.image(ids.pop())
+        if row.is_volume:
+            raise LookupError(
+                f"{row.name!r} is a volume, and Label Studio labels pictures; open it in 3D Slicer"
+            )
+        return Task(row, subject_of(row))

@@ -39,7 +39,7 @@ class Desk:
 
     def note_shown(self, user: str, image_id: int, rev: int, classes: NDArray[np.uint8]) -> None:
         """This person sees these classes (Z, Y, X) in the tool now, which know the events up to `rev`."""
-        note_seen(self.context.workflow.store, user, image_id, rev)
+        note_seen(self.context.workflow.store, user, {image_id: rev})
         there = classes != 0
         with self._lock:
             self._offered[user, image_id] = there.any((1, 2)), there.any((0, 2)), there.any((0, 1))
