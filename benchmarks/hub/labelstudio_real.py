@@ -11,7 +11,7 @@ import argparse
 import io
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,23 @@ def main() -> None:
     options.add_argument("address")
     options.add_argument("token")
     asked = options.parse_args()
-    headers = {"authorization": f"Token {asked.token}"}
+    for line in tried_with(asked.address, asked.token):
+        print(line, flush=True)
+
+
+def tried_with(address: str, token: str) -> Iterator[str]:
+    """A line for each thing that people do."""
+    headers = {"authorization": f"Token {token}"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        httpx.Client(base_url=asked.address, headers=headers, timeout=120, follow_redirects=True) as studio,
+        httpx.Client(base_url=address, headers=headers, timeout=120, follow_redirects=True) as studio,
     ):
         store = pre_annotated(Path(folder), COUNT)
         with serving(store) as (_, port):
-            for line in Session(studio, store, f"http://127.0.0.1:{port}/labelstudio").lines():
-                print(line, flush=True)
+            yield from LabelStudioSession(studio, store, f"http://127.0.0.1:{port}/labelstudio").lines()
 
 
-class Session:
+class LabelStudioSession:
     """One project of Label Studio."""
 
     def __init__(self, studio: httpx.Client, store: Store, ours: str) -> None:
@@ -60,7 +65,7 @@ class Session:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else {}
 
-    def lines(self) -> Any:
+    def lines(self) -> Iterator[str]:
         yield f"Label Studio {self.call('GET', '/api/version')['release']}"
         for name, work in (
             ("import of pictures", self._import),

@@ -1,5 +1,6 @@
 """Label Studio's protocol: its masks bit by bit, what it asks of pictures, and whose label an annotation becomes."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +186,15 @@ def test_an_annotation_that_cannot_be_read_changes_nothing(client: TestClient, w
     assert answer.status_code == 400 and "another size" in answer.json()["error"]
     assert client.post("/labelstudio/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 400
     assert (workflow.labels(2, 0, 1)[0] == UNLABELLED).all() and workflow.store.newest_label() == 0
+
+
+def test_label_studio_itself_works_with_us():
+    """LABEL_STUDIO is the address and the token of a running one, with a space between; see the benchmark for how it
+    is started."""
+    told = os.environ.get("LABEL_STUDIO")
+    if told is None:
+        pytest.skip("LABEL_STUDIO names no running Label Studio")
+    from benchmarks.hub.labelstudio_real import tried_with
+
+    lines = list(tried_with(*told.split()))
+    assert len(lines) == 6 and all(": works: " in line for line in lines[1:]), lines

@@ -1,6 +1,8 @@
 """MONAI Label's protocol, as its clients write it: what goes out and comes back, and whose label it becomes."""
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -377,3 +379,17 @@ def test_a_project_that_is_only_looked_at_is_shown_and_not_changed(tmp_path: Pat
             assert refused.status_code == 409
     finally:
         workflow.close()
+
+
+def test_the_real_client_does_all_it_can(tmp_path: Path):
+    pytest.importorskip("monailabel.client", reason="monailabel is not installed")
+    from benchmarks.hub.__main__ import CALLS, SMALL, WHO, running
+
+    with running(tmp_path, SMALL) as (app, port):
+        app.context.sessions.accounts.add_user(*WHO)
+        voxel = ",".join(map(str, reversed(SMALL.centre)))
+        asked = [str(CALLS), f"http://127.0.0.1:{port}/monai", str(tmp_path), voxel, *WHO]
+        done = subprocess.run(
+            [sys.executable, *asked], capture_output=True, text=True, timeout=100, check=False
+        )
+    assert done.returncode == 0 and done.stdout.count("ok ") > 20, done.stdout + done.stderr

@@ -1,6 +1,8 @@
-"""DICOM-SEG on its series and back: read by highdicom by the places of frames, and by dcmqi where it is installed."""
+"""DICOM-SEG on its series and back: read by highdicom by the places of frames, and by dcmqi and pydicom-seg
+where they are installed."""
 
 import json
+import os
 import shutil
 import subprocess
 from contextlib import closing
@@ -170,3 +172,22 @@ def test_who_drew_segments_or_contours_is_kept(store: Store, tmp_path: Path):
         with closing(Store(tmp_path / keyword)) as other:
             (other_id,) = imported(other, tmp_path / "in", labels=path).labelled
             assert {label.prompts["by"] for label in other.labels(other_id)} == {"Doe^Anna"}
+
+
+def test_pydicom_seg_finds_the_same_places(store: Store, truths: dict[str, np.ndarray], tmp_path: Path):
+    """PYDICOM_SEG_PYTHON is an interpreter that has pydicom-seg 0.4.1 with pydicom 2 and SimpleITK. It knows no label
+    maps, which are newer."""
+    python = os.environ.get("PYDICOM_SEG_PYTHON")
+    if python is None:
+        pytest.skip("PYDICOM_SEG_PYTHON names no interpreter with pydicom-seg")
+    script = Path(__file__).parents[3] / "support" / "pydicom_seg_places.py"
+    for source, file in written(store, tmp_path, "dicomseg").items():
+        told = subprocess.run([python, script, file], check=True, capture_output=True, text=True).stdout
+        row = next(r for r in store.images(limit=-1)[1] if r.source == source)
+        ours = grid_from_json(row.geometry).display_affine
+        assert ours is not None
+        patient = np.diag([-1.0, -1, 1, 1]) @ ours
+        found = json.loads(told)
+        for number, name in ((1, "liver"), (2, "tumour")):
+            theirs = {tuple(p) for p in (np.round(np.array(found[name]), 2) + 0.0).tolist()}
+            assert theirs == places(truths[source] == number, patient)

@@ -1,6 +1,9 @@
 """nnU-Net's raw data set: SimpleITK, which nnU-Net reads with, finds cases, channels and `ignore` where they lie."""
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +112,18 @@ def test_channels_of_a_case_are_one_case_again(store: Store, tmp_path: Path):
     assert list(facts(folder)["channel_names"]) == ["0", "1"] and facts(folder)["numTraining"] == 1
 
 
-def test_the_checker_of_nnunet_passes_it(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    integrity = pytest.importorskip(
-        "nnunetv2.experiment_planning.verify_dataset_integrity", reason="nnunetv2 is not installed"
-    )
+def test_nnunet_checks_plans_and_preprocesses_it(store: Store, tmp_path: Path):
+    command = shutil.which("nnUNetv2_plan_and_preprocess")
+    if command is None:
+        pytest.skip("nnunetv2 is not installed")
     project_of_volumes(store, tmp_path / "in")
+    store.rounds.hold_out(1)
     folder = data_set(exported(store, tmp_path / "out", "nnunet"))
-    integrity.verify_dataset_integrity(str(folder), num_processes=1)
+    places = {f"nnUNet_{name}": str(tmp_path / name) for name in ("preprocessed", "results")}
+    done = subprocess.run(
+        [command, "-d", "100", "--verify_dataset_integrity", "-np", "1", "-npfp", "1", "-c", "3d_fullres"],
+        env={**os.environ, **places, "nnUNet_raw": str(folder.parent)},
+        capture_output=True, text=True, check=True, timeout=200,
+    )  # fmt: skip
+    assert "verify_dataset_integrity Done" in done.stdout
+    assert len(list((tmp_path / "preprocessed" / folder.name).rglob("*_seg.b2nd"))) == 3
