@@ -34,8 +34,8 @@ from annotator.prompting import auto_download
 from annotator.prompting.embedding_state import EmbeddingProgress
 from annotator.protocol import outgoing
 from annotator.protocol.frames import MAX_FRAME
+from annotator.scenes.first_import import FirstImport, run_first_import
 from annotator.server_settings import ServerSettings
-from annotator.web.api_uploads import run_import
 from annotator.web.context import AppContext, empty_folder
 from annotator.web.errors import AdministratorsOnly, ErrorReply, describe_error
 from annotator.web.hub import Hub
@@ -106,10 +106,8 @@ def _add_dialects(api: FastAPI, context: AppContext, serve: tuple[str, ...]) -> 
         api.include_router(DIALECTS[name].make(context), prefix=f"/{name}")
 
 
-def serve(
-    workflow: Workflow, settings: ServerSettings, *, data: Path | None = None, labels: Path | None = None
-) -> int | None:
-    """Run until somebody stops us. `data` is imported as soon as the page is there. The port, where a project that was
+def serve(workflow: Workflow, settings: ServerSettings, *, first: FirstImport | None = None) -> int | None:
+    """Run until somebody stops us. `first` is imported as soon as the page is there. The port, where a project that was
     only looked at can be written now and is to be opened anew. Raises OSError, ValueError."""
     app = assemble(workflow, settings)
     _check_exposed(app.context.sessions, settings)
@@ -118,8 +116,8 @@ def serve(
     def first_jobs() -> None:
         if workflow.store.looking:
             return
-        if data is not None:
-            app.context.jobs.start("import", lambda job: run_import(app.context, data, job, labels))
+        if first is not None:
+            app.context.jobs.start("import", lambda job: run_first_import(app.context, first, job))
         if settings.download:
             auto_download.begin(app.context.jobs, workflow.prompting)
 

@@ -31,6 +31,7 @@ from annotator.protocol.incoming import (
 )
 from annotator.protocol.outgoing import Message
 from annotator.protocol.prompts import box_within
+from annotator.scenes.scene_maps import SceneMaps
 from annotator.text import sentence
 from annotator.windowing import views_of
 from storage.arrays import SliceRef, TornFile, open_npy, plane, slice_shape
@@ -59,6 +60,7 @@ class Workflow:
         self.background: Background | None = None  # none: nothing is proposed, as in quick tests
         self.progress = Progress(store, self.folds)
         self.repair = Repair(store, self.folds)
+        self.scenes = SceneMaps(store, self.progress)
         self._changes, self._class_edits = Changes(store, self.folds), ClassEdits(store, self.folds)
 
     def start_background(
@@ -95,6 +97,7 @@ class Workflow:
             "classes": class_list(self.store),
             "models": self.prompting.models(),
             "images_total": self.store.images(limit=0)[0],
+            "scenes": self.scenes.listed(),
             "proposes": self.background is not None,
         }
 
@@ -143,6 +146,7 @@ class Workflow:
             "slices": self.store.slice_states(image_id),
             "known": known,
             "problems": problems,
+            "scene": self.scenes.place_of(image_id),
         }
 
     def _named(self, image: ImageRow) -> list[Message]:

@@ -12,8 +12,8 @@ from sqlite_utils import Database as Tables
 from storage.database import Database
 
 NAMELESS = "deleted image"
-OF_AN_IMAGE = (
-    "predictions held_out corrections image_marks image_progress image_files image_copies channels"  # tables
+OF_AN_IMAGE = (  # tables
+    "predictions held_out corrections image_marks image_progress image_files image_copies channels regions"
 )
 
 

@@ -1,5 +1,6 @@
 """How far each image is, for lists of any length: to do, proposed, in work, done; filtered and sorted in SQL."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,6 +105,12 @@ class ImageStates:
         if rows:
             return rows[0]["total"], [_state(row) for row in rows]
         return self._db.value(f"{STATES} select count(*) from states where {where}", [pattern]), []
+
+    def of(self, ids: Collection[int]) -> dict[int, ImageState]:
+        """How these images stand, those in sight."""
+        places = ",".join("?" * len(ids))
+        rows = self._db.rows(f"{STATES} select * from states where id in ({places})", list(ids))
+        return {row["id"]: _state(row) for row in rows}
 
     def counts(self) -> dict[str, int]:
         """How many images of the project are in each state."""

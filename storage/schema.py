@@ -361,3 +361,31 @@ def m019_class_codes(db: Database) -> None:
 def m020_object_classes(db: Database) -> None:
     """Whether a class is one of objects, each with a number of its own, or of areas."""
     db.execute("alter table classes add column objects integer not null default 0")
+
+
+@migration()
+def m021_scenes(db: Database) -> None:
+    """Images larger than memory, which stay where they are, their overviews, and the images that are parts of them."""
+    db.executescript("""
+        create table scenes (
+            id integer primary key autoincrement,
+            name text not null unique,
+            path text not null,                     -- of the file or folder; nobody but administrators is told
+            z integer not null, y integer not null, x integer not null, channels integer not null,
+            dtype text not null,
+            facts text not null,                    -- JSON: size and margin of regions, spacing, windows, pieces lost
+            act integer,                            -- the import that brought it; once that is undone it counts no more
+            created_at text not null default current_timestamp
+        );
+        create table scene_overviews (
+            scene_id integer not null references scenes(id),
+            slab integer not null, picture blob not null,  -- WebP
+            primary key (scene_id, slab)
+        ) without rowid;
+        create table regions (
+            image_id integer primary key references images(id),
+            scene_id integer not null references scenes(id),
+            slab integer not null, line integer not null, place integer not null  -- in the grid of the scene
+        );
+        create index regions_scene on regions(scene_id);
+    """)

@@ -35,6 +35,7 @@ from storage.rows import MASKS, ClassRow, ImageRow, LabelRow, NewLabel, image_of
 from storage.safety.scratch import scratch_folder
 from storage.safety.writable import check_room, unwritable_told
 from storage.scan import Scan
+from storage.scenes.rows import Scenes
 from storage.tags import Tags
 
 
@@ -83,6 +84,7 @@ class Store:
         self.history = History(self._db)
         self.class_values, self.sources = ClassValues(self._db), ImageSources(self._db)
         self.judging, self.tool_notes = Judging(self._db), ToolNotes(self._db)
+        self.scenes = Scenes(self._db)
 
     def note_address(self, address: str) -> None:
         """For whoever finds the project open: where its page is. Raises OSError."""

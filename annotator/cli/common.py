@@ -55,6 +55,11 @@ def add_data(command: Parser, *, required: bool) -> None:
     command.add_argument(
         "--labels", type=Path, help="a file or folder with masks of DATA, imported as labels"
     )
+    command.add_argument(
+        "--scene",
+        action="store_true",
+        help="read DATA in place and copy nothing; OME-Zarr, slides and very large TIFFs always are",
+    )
 
 
 def check_data(data: Path | None, what: str = "images") -> None:

@@ -77,6 +77,10 @@ def run_import(options: Options) -> int:
     a plan of it is printed."""
     check_data(options.data)
     check_data(options.labels, "masks")
+    from annotator.scenes.first_import import opens_in_place
+
+    if opens_in_place(options.data, options.scene):
+        return _take_scene(options)
     return _print_plan(options) if options.dry_run else _import(options)
 
 
@@ -108,6 +112,30 @@ def _import(options: Options) -> int:
     if not report.refused:
         print(f"slicewise: {options.data} holds no image; give a file or a folder of images", file=sys.stderr)
     return 1
+
+
+def _take_scene(options: Options) -> int:
+    from annotator.scenes.taking import take_scene
+    from learners.text import count_of
+    from storage.store import Store
+
+    if options.dry_run:
+        print(f"{options.data.name}: a scene, which is read in place; nothing of it is copied")
+        return 0
+    store = Store(project_of(options))
+    try:
+        scene = take_scene(store, options.data, terminal_job("import"))
+    finally:
+        store.close()
+    print(file=sys.stderr)  # ends the line of progress
+    if scene.lost:
+        lost = count_of(scene.lost, "piece")
+        print(f"slicewise: note: {scene.name}: {lost} of the file cannot be read", file=sys.stderr)
+    slabs, rows, columns = scene.grid.counts
+    print(
+        f"{scene.name} is a scene of {slabs * rows * columns:,} regions in {store.root}; nothing was copied"
+    )
+    return 0
 
 
 def _print_plan(options: Options) -> int:

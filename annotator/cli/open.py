@@ -133,6 +133,7 @@ def run_open(options: Options) -> int:
 
 def _serve(workflow: "Workflow", settings: "ServerSettings", options: Options) -> "ServerSettings | None":
     """Until somebody stops it; how to go on where a project that was only looked at can be written now."""
+    from annotator.scenes.first_import import FirstImport
     from annotator.server import serve
 
     store = workflow.store
@@ -143,7 +144,8 @@ def _serve(workflow: "Workflow", settings: "ServerSettings", options: Options) -
             print(f"{options.data} was not imported; import it when the project can be written.", flush=True)
     elif options.example or (options.data is None and options.project is None):
         _fill_example(store, options.example or DEMO)
-    port = serve(workflow, settings, data=options.data, labels=options.labels)
+    first = FirstImport(options.data, options.labels, options.scene) if options.data else None
+    port = serve(workflow, settings, first=first)
     return replace(settings, port=port, open_browser=False) if port else None
 
 

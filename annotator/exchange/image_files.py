@@ -10,7 +10,10 @@ from storage import formats
 from storage.formats import dicom
 
 EMPTY = "it is empty (0 bytes)"
-ZARR = "images of OME-Zarr do not come in; save it as OME-TIFF, or choose it with the image that its labels are of"
+ZARR = (
+    "images of OME-Zarr do not come in here; import it by itself on the command line to read it in place, "
+    "or choose it with the image that its labels are of"
+)
 UNKNOWN_KIND = "its format is not supported; convert it to PNG, TIFF, NIfTI or NRRD"
 
 

@@ -10,7 +10,7 @@ from annotator.page.gradio_import import gr
 STATIC = Path(__file__).parent / "static"
 SHEETS = (
     "base controls topbar toolbar statusbar proposalbar stage dialogs toasts classes images image_table jobs "
-    "prompt_models learners plot choices label_queue tag_grid gradio"
+    "prompt_models learners plot choices label_queue tag_grid scenes/map gradio"
 ).split()  # in this order: of rules of one weight the last counts
 STYLES = tuple(STATIC / "styles" / f"{name}.css" for name in SHEETS)
 

@@ -10,6 +10,7 @@ from annotator.access.session_routes import make_router as make_session_list
 from annotator.access.sign_in_page import make_router as make_sign_in
 from annotator.access.token_routes import make_router as make_tokens
 from annotator.monitoring.routes import make_router as make_monitoring
+from annotator.scenes import routes as scenes
 from annotator.web import api_jobs, api_pixels, api_project, api_repair, api_tags, api_uploads
 from annotator.web.context import AppContext
 from annotator.web.websocket import serve_tab
@@ -27,7 +28,7 @@ def make_router(context: AppContext) -> APIRouter:
     router.include_router(make_session_list(context.sessions))
     router.include_router(make_tokens(context.sessions))
     router.include_router(make_monitoring(context))
-    for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair):
+    for part in (api_project, api_pixels, api_jobs, api_uploads, api_tags, api_repair, scenes):
         router.include_router(part.make_router(context))
 
     @router.get(MANIFEST)

@@ -1,6 +1,6 @@
 """A scan made of channels: what they are called, in which colours and windows they are shown at first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,20 @@ def channelled(values: Sequence[NDArray[Any]], facts: ChannelFacts, origin: Orig
     """Of (Z, Y, X) of each channel."""
     whole = [np.ascontiguousarray(to_pixel_type(one)) for one in values]
     names = names_made_good(facts.names)
-    shown = _shown(names, facts)
-    channels = tuple(
-        Channel(name, part, ChannelLook(_color(n, names, facts), _window(n, part, facts), shown=n in shown))
-        for n, (name, part) in enumerate(zip(names, whole, strict=True))
-    )
+    looks = channel_looks(names, facts, lambda n: robust_window(whole[n]))
+    channels = tuple(Channel(*one) for one in zip(names, whole, looks, strict=True))
     return _scan(picture_of(channels), channels, origin, (told(names),))
+
+
+def channel_looks(
+    names: Sequence[str], facts: ChannelFacts, found: Callable[[int], tuple[float, float]]
+) -> tuple[ChannelLook, ...]:
+    """How channels are shown at first; `found` is asked for a window where the file says none."""
+    shown = _shown(names, facts)
+    return tuple(
+        ChannelLook(_color(n, names, facts), _said(n, facts) or found(n), shown=n in shown)
+        for n in range(len(names))
+    )
 
 
 def deep_colour(values: NDArray[Any], bits: int | None, origin: Origin) -> Scan:
@@ -117,6 +125,5 @@ def _color(number: int, names: Sequence[str], facts: ChannelFacts) -> str:
     return COLORS[number % len(COLORS)]
 
 
-def _window(number: int, values: NDArray[Any], facts: ChannelFacts) -> tuple[float, float]:
-    said = facts.windows[number] if number < len(facts.windows) else None
-    return said if said is not None else robust_window(values)
+def _said(number: int, facts: ChannelFacts) -> tuple[float, float] | None:
+    return facts.windows[number] if number < len(facts.windows) else None

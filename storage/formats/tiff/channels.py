@@ -21,7 +21,7 @@ IMAGEJ_PLACE = re.compile(r"^([czt]:\d+/\d+ ?)+(- )?")  # ImageJ puts it before 
 def facts_of(tiff: TiffFile, planes: Planes) -> ChannelFacts | None:
     """What its channels are; None for grey and colour pictures."""
     if planes.stains > 1:
-        return _of_ome(tiff, planes.stains) or _of_imagej(tiff, planes)
+        return of_ome(tiff, planes.stains) or _of_imagej(tiff, planes)
     if planes.channels == 1 and (bands := bands_of(planes.first)):
         return _of_bands(tiff, planes.first, bands)
     return None
@@ -83,14 +83,15 @@ def _gdal_names(page: TiffPage) -> dict[int, str]:
     }
 
 
-def _of_ome(tiff: TiffFile, count: int) -> ChannelFacts | None:
+def of_ome(tiff: TiffFile, count: int) -> ChannelFacts | None:
+    """So many channels as OME-XML names them; None where the file has none."""
     if not tiff.ome_metadata:
         return None
     root = ElementTree.fromstring(tiff.ome_metadata)
     pixels = next((e for e in root.iter() if _tag(e) == "Pixels"), None)
     found = [e for e in pixels if _tag(e) == "Channel"] if pixels is not None else []
     if len(found) != count:
-        return ChannelFacts(_numbered(count), stains=True)
+        return ChannelFacts(numbered(count), stains=True)
     colors = tuple(_ome_color(e.get("Color")) for e in found)
     said = len(set(colors)) > 1  # white for all is what writers say who know nothing
     names = tuple(e.get("Name") or f"Channel {n}" for n, e in enumerate(found, start=1))
@@ -108,7 +109,7 @@ def _ome_color(text: str | None) -> str:
 def _of_imagej(tiff: TiffFile, planes: Planes) -> ChannelFacts:
     said, count = tiff.imagej_metadata or {}, planes.stains
     return ChannelFacts(
-        _imagej_names(said.get("Labels"), planes) or _numbered(count),
+        _imagej_names(said.get("Labels"), planes) or numbered(count),
         stains=True,
         colors=_imagej_colors(said.get("LUTs"), count),
         windows=_imagej_windows(said.get("Ranges"), count),
@@ -143,7 +144,8 @@ def _imagej_windows(ranges: Any, count: int) -> tuple[tuple[float, float] | None
     return tuple((a, b) if math.isfinite(a) and math.isfinite(b) and a < b else None for a, b in pairs)
 
 
-def _numbered(count: int) -> tuple[str, ...]:
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for channels that have none."""
     return tuple(f"Channel {n}" for n in range(1, count + 1))
 
 

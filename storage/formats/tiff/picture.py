@@ -42,8 +42,8 @@ def read(path: Path) -> Scan:
         moments = {MOMENTS: True} if TIMES in remarks else {}
         if (scan := _with_channels(tiff, planes, path)) is not None:
             return replace(scan, geometry={**scan.geometry, **moments})
-        volume = _stacked((turned(grey_or_rgb(p, bits), _orientation(p.page)) for p in planes), planes)
-        grid = _grid(volume.shape, _spacing_mm(tiff, planes.first))
+        volume = _stacked((turned(grey_or_rgb(p, bits), orientation(p.page)) for p in planes), planes)
+        grid = _grid(volume.shape, spacing_mm(tiff, planes.first))
     pixels = np.ascontiguousarray(volume if volume.ndim == 4 else to_pixel_type(volume))
     return Scan(
         name=shown_name(path),
@@ -66,9 +66,9 @@ def _with_channels(tiff: TiffFile, planes: Planes, path: Path) -> Scan | None:
         return None
     values = band_values if facts is None or planes.stains == 1 else grey_or_rgb
     values = rgb_values if facts is None else values
-    stack = _stacked((turned(values(p), _orientation(p.page)) for p in planes), planes)
+    stack = _stacked((turned(values(p), orientation(p.page)) for p in planes), planes)
     parts = separated(stack, planes) if facts is not None else [stack]
-    grid = _grid(parts[0].shape, _spacing_mm(tiff, page))
+    grid = _grid(parts[0].shape, spacing_mm(tiff, page))
     origin = Origin(shown_name(path), grid, _remarks(planes))
     return channelled(parts, facts, origin) if facts else deep_colour(stack, deep or None, origin)
 
@@ -79,9 +79,9 @@ def read_labels(path: Path) -> tuple[NDArray[np.unsignedinteger], Grid]:
         planes = planes_of(tiff, path)
         if planes.stains > 1:
             raise FileRefused(NO_MASK.format(count=planes.stains))
-        volume = _stacked((turned(label_numbers(p), _orientation(p.page)) for p in planes), planes)
+        volume = _stacked((turned(label_numbers(p), orientation(p.page)) for p in planes), planes)
         labels = label_values(volume)
-        return labels, _grid(labels.shape, _spacing_mm(tiff, planes.first))
+        return labels, _grid(labels.shape, spacing_mm(tiff, planes.first))
 
 
 def look(path: Path) -> Look:
@@ -89,12 +89,12 @@ def look(path: Path) -> Look:
     with TiffFile(path) as tiff:
         planes = planes_of(tiff, path)
         rows, columns = planes.first.imagelength, planes.first.imagewidth
-        if swaps_sides(_orientation(planes.first)):
+        if swaps_sides(orientation(planes.first)):
             rows, columns = columns, rows
         depth = 1 if planes.channels == 3 else len(planes) // planes.stains
         facts = facts_of(tiff, planes)
         remarks = (*_remarks(planes), *((facts.remark,) if facts else ()))
-        return Look(_grid((depth, rows, columns), _spacing_mm(tiff, planes.first)), remarks)
+        return Look(_grid((depth, rows, columns), spacing_mm(tiff, planes.first)), remarks)
 
 
 def _remarks(planes: Planes) -> tuple[str, ...]:
@@ -118,7 +118,8 @@ def _stacked(pages: Iterable[NDArray[Any]], planes: Planes) -> NDArray[Any]:
     return np.moveaxis(volume, 0, -1)[None] if planes.channels == 3 else volume
 
 
-def _orientation(page: TiffPage) -> int:
+def orientation(page: TiffPage) -> int:
+    """How the rows and columns of a page are turned; 1 where they are not."""
     tag = page.tags.get(TAG)
     return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
 
@@ -129,13 +130,13 @@ def _grid(shape: tuple[int, ...], spacing_mm: Spacing | None) -> Grid:
     return grid_of("tiff", (x, y, z), affine, oriented=False)
 
 
-def _spacing_mm(tiff: TiffFile, page: TiffPage) -> Spacing | None:
+def spacing_mm(tiff: TiffFile, page: TiffPage) -> Spacing | None:
     """(z, y, x); a z that the file does not say is taken to be y."""
     spacing = spacing_of(tiff.ome_metadata) or _tag_spacing(tiff.imagej_metadata, page)
     if spacing is None or not all(math.isfinite(v) and v > 0 for v in spacing):
         return None
     z, y, x = spacing
-    return (z, x, y) if swaps_sides(_orientation(page)) else spacing
+    return (z, x, y) if swaps_sides(orientation(page)) else spacing
 
 
 def _tag_spacing(imagej: dict[str, Any] | None, page: TiffPage) -> Spacing | None:

@@ -15,6 +15,7 @@ import { VirtualList } from "../ui/virtual_list.js";
 import { editImage } from "./image_dialog.js";
 import { drawRow, emptyRow } from "./image_rows.js";
 import { projectProgress } from "./project_progress.js";
+import { sceneList } from "./scenes/list.js";
 
 const ROW_PX = 48;
 const WIDE_ROW_PX = 30;
@@ -76,6 +77,7 @@ export async function mount(node) {
       table.node,
     ),
     projectProgress(),
+    sceneList(),
     element("div.sw-row", {}, filter, columns.select),
     element("div.sw-row.sw-images-count", {}, count, all, traitButtons()),
     columns.node,

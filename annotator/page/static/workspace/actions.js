@@ -2,6 +2,8 @@
 
 import { layoutOf } from "../engine/geometry.js";
 import { editImage } from "../panels/image_dialog.js";
+import { openMap } from "../panels/scenes/map.js";
+import { openNeighbour } from "../panels/scenes/opening.js";
 import { openMostUseful, stepImage } from "../state/image_navigation.js";
 import { imageUpdates } from "../state/image_updates.js";
 import { places } from "../state/places.js";
@@ -53,6 +55,12 @@ export const actions = {
     document.querySelector("#tab-images-button")?.click();
     session.setView("table", !session.view.table);
   },
+
+  /** The map of the scene that the open image is a region of, or of the first scene. */
+  sceneMap: () => void openMap(),
+
+  /** The region beside the open one. */
+  neighbour: ({ key }) => void openNeighbour(key),
 
   flag() {
     const { image } = session;

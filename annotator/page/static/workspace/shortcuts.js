@@ -7,6 +7,7 @@
  */
 
 import { TOOLS } from "../engine/tools/index.js";
+import { SCENE_KEYS } from "./scene_keys.js";
 
 export const offerToCanvas = ({ app, event }) => app.key(event) === true;
 
@@ -293,6 +294,7 @@ export const GROUPS = [
       },
     ],
   },
+  SCENE_KEYS,
 ];
 
 /** A tool's own key, as it declares it. */

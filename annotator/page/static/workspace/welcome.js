@@ -4,6 +4,7 @@
  */
 
 import { call } from "../net/api.js";
+import { openMap } from "../panels/scenes/map.js";
 import { session } from "../state/session.js";
 import { chooseFiles, chooseFolder } from "../state/uploads.js";
 import { element, icon, iconButton } from "../ui/dom.js";
@@ -23,6 +24,19 @@ const EXAMPLES = [
 ];
 
 const ADD_FIRST = ["Add a class", "what you want to label"]; // where the project has none yet
+
+/** Of a project with a scene of which no region was opened yet. */
+function mapButton() {
+  const node = element(
+    "button.sw-button",
+    { type: "button", onclick: () => void openMap() },
+    "Show the map of the scene",
+  );
+  const show = () => (node.hidden = !session.project.scenes.length);
+  session.addEventListener("project", show);
+  show();
+  return node;
+}
 
 /** Shown while the project has no image. */
 export function welcome() {
@@ -52,6 +66,7 @@ export function welcome() {
         "Choose a folder",
       ),
     ),
+    mapButton(),
     element("p", {}, "Or try the app with pictures that come with it:"),
     element("div.sw-row", {}, EXAMPLES.map(exampleButton)),
   );

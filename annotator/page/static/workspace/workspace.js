@@ -144,12 +144,16 @@ function bindGradio(trigger) {
   trigger("settings", {});
 }
 
-/** The image in the address, or else the first of the queue. */
+let mapShown = false; // by itself at most once
+
+/** The image in the address, or else the first of the queue, or the map of a scene. */
 async function openFirst() {
   if (session.opening) return;
   const asked = /#image=(\d+)/.exec(location.hash)?.[1];
   if (asked) await session.open(Number(asked));
   if (!session.image) await actions.step(1);
+  if (!session.image && session.project.scenes.length && !mapShown) actions.sceneMap();
+  mapShown ||= session.project.scenes.length > 0;
 }
 
 function destroyWithElement(node, app, life) {

@@ -1,0 +1,1 @@
+"""The map of scenes, in a real browser."""
