@@ -43,6 +43,7 @@ class MaskFile:
     images: Path | None = None  # the folder whose images it may belong to; None: of all images
     objects: Path | None = None  # a second file with the numbers of its objects
     author: str = ""  # who drew it, where its file says so
+    why: str = ""  # it belongs to its image, where its name does not say it
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _choose(assignment: MaskAssignment, item: int, rivals: list["_Rival"], names
     best = rivals[0]
     tied = [rival for rival in rivals if rival.match.rank == best.match.rank]
     if len(tied) == 1:
-        assignment.by_item[item] = MaskChoice(best.mask, _reason(best.match))
+        assignment.by_item[item] = MaskChoice(best.mask, best.mask.why or _reason(best.match))
     for rival in rivals if len(tied) > 1 else rivals[1:]:
         other = next(r for r in rivals if r is not rival)
         line = TWO_MASKS.format(other=names.shown(other.mask.path))
@@ -295,7 +296,7 @@ def _beside(found: FileListing) -> Iterator[MaskFile]:
     named = {one.file: one for one in listed(found)}
     for one in [*named.values(), *(one for one in placed_beside(found) if one.file not in named)]:
         origin = f"{found.root.name}/{found.shown(one.file)}"
-        yield MaskFile(one.file, one.below, origin, images=one.images)
+        yield MaskFile(one.file, one.below, origin, images=one.images, why=one.why)
 
 
 def _paired(masks: Sequence[MaskFile]) -> list[MaskFile]:

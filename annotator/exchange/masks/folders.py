@@ -23,6 +23,7 @@ class Placed:
     file: Path
     below: str  # its path below that folder
     images: Path  # the folder of the images that it may belong to
+    why: str = ""  # it belongs there, where its name does not say it
 
 
 def placed_beside(found: FileListing) -> Iterator[Placed]:

@@ -26,7 +26,7 @@ def listed(found: FileListing) -> Iterator[Placed]:
             mask = _below(file.parent, label)
             if mask in there and mask not in seen and _below(file.parent, image) in there:
                 seen.add(mask)
-                yield Placed(mask, Path(image).as_posix(), file.parent)
+                yield Placed(mask, Path(image).as_posix(), file.parent, f"by {file.name}")
 
 
 def stored(found: FileListing) -> set[Path]:

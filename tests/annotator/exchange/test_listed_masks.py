@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from annotator.exchange.import_look import look_at
+from annotator.exchange.import_plan import ImportRequest, facts_of, plan_import
+from annotator.jobs import Job
 from storage.store import Store
 from tests.support.labelled_projects import (
     VOLUME,
@@ -37,6 +40,9 @@ def test_a_data_list_pairs_names_that_share_nothing(store: Store, tmp_path: Path
     (tmp_path / "truth/labels.csv").write_text("value,name\n1,spleen\n")
     parts = {"training": entries[:2], "validation": entries[2:], "test": ["scans/x.nii.gz"]}
     (tmp_path / "datalist.json").write_text(json.dumps(parts))
+    facts = facts_of(store, images=True)
+    look = look_at(plan_import(facts, ImportRequest(tmp_path), Job("import")), facts)
+    assert {image.why for image in look.images} == {"by datalist.json"}
     report = imported(store, tmp_path)
     assert len(report.added) == len(report.labelled) == 3 and not report.refused
     assert [c.name for c in store.classes()] == ["spleen"]
