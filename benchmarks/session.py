@@ -228,13 +228,13 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
     def truth(image_id: int) -> NDArray[np.uint8]:
         """(Z, Y, X) classes."""
         if data_set.objects:
-            return (_numbers(store, image_id, masks[image_id]) > 0).astype(np.uint8)
+            return (numbers_of(store, image_id, masks[image_id]) > 0).astype(np.uint8)
         return truth_of(store, image_id, masks[image_id], subject)
 
     for image_id, mask in masks.items():
         person.act(OPEN_SECONDS)
         if data_set.objects:
-            numbers = _numbers(store, image_id, mask)
+            numbers = numbers_of(store, image_id, mask)
             things += len(np.unique(numbers)) - 1
             work_on_picture(person, image_id, numbers)
         else:
@@ -243,9 +243,9 @@ def _worked(person: Person, subject: Subject, data_set: SessionSet, seed: int) -
         learner = person.background.scheduler.active[0]
         told.add((store, learner), truth, [other for other in masks if not store.labels(other)])
     for image_id, mask in masks.items():
-        known, objects = _said(person, image_id)
+        known, objects = said_of(person, image_id)
         if data_set.objects:
-            scores.append(precision(objects, _numbers(store, image_id, mask)))
+            scores.append(precision(objects, numbers_of(store, image_id, mask)))
         else:
             scores.append(mean_dice(known, truth_of(store, image_id, mask, subject)))
 
@@ -336,10 +336,10 @@ def work_on_picture(person: Person, image_id: int, numbers: Truth) -> None:
         except Refused:  # nothing there is free to be accepted
             pass
     for value in np.unique(truth[truth > 0]):
-        objects = _said(person, image_id)[1]
+        objects = said_of(person, image_id)[1]
         if precision(objects, numbers) >= GOAL_AP:
             break
-        if _best_overlap(objects[0], truth == value) < MATCH:
+        if best_overlap(objects[0], truth == value) < MATCH:
             click_object(person, ref, truth == value)
     person.complete(ref)
 
@@ -356,16 +356,16 @@ def _proposed_objects(person: Person, image_id: int) -> NDArray[np.uint16]:
 def _pays(proposed: NDArray[np.uint16], truth: NDArray[np.uint16]) -> bool:
     """Whether more of it is right than is to be struck out: people see that."""
     every = np.unique(proposed[proposed > 0])
-    right = sum(_best_overlap(truth, proposed == number) >= MATCH for number in every)
+    right = sum(best_overlap(truth, proposed == number) >= MATCH for number in every)
     return 2 * right > len(every)
 
 
 def _strike_out(person: Person, ref: SliceRef, truth: NDArray[np.uint16]) -> None:
     """Say of each accepted object that is none, or that joins several, that it is background: one click each."""
-    objects = _said(person, ref.image_id)[1][0]
+    objects = said_of(person, ref.image_id)[1][0]
     for number in np.unique(objects[objects > 0]):
         mask = objects == number
-        if _best_overlap(truth, mask) < MATCH:
+        if best_overlap(truth, mask) < MATCH:
             person.act(CLICK_SECONDS)
             person.draw(ref, mask, BACKGROUND)
 
@@ -406,11 +406,11 @@ def precision(objects: Truth, truth: Truth) -> float:
     """Average precision at IoU 0.5 of one picture: right / (right + missed + wrong)."""
     found = [int(n) for n in np.unique(objects) if n]
     wanted = [int(n) for n in np.unique(truth) if n]
-    right = sum(_best_overlap(objects, truth == number) > MATCH for number in wanted)
+    right = sum(best_overlap(objects, truth == number) > MATCH for number in wanted)
     return right / max(1, len(found) + len(wanted) - right)
 
 
-def _best_overlap(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float:
+def best_overlap(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float:
     """The highest IoU that any object has with a mask."""
     inside, counts = np.unique(numbers[mask], return_counts=True)
     sizes = {int(n): int((numbers == n).sum()) for n in inside if n}
@@ -420,7 +420,7 @@ def _best_overlap(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float
     )
 
 
-def _said(person: Person, image_id: int) -> tuple[NDArray[np.uint8], Truth]:
+def said_of(person: Person, image_id: int) -> tuple[NDArray[np.uint8], Truth]:
     """(Z, Y, X) classes, background where nobody said anything, and object numbers."""
     with person.workflow.folds.lock:
         folded = person.workflow.folds.get(image_id)
@@ -430,7 +430,7 @@ def _said(person: Person, image_id: int) -> tuple[NDArray[np.uint8], Truth]:
     return known, np.zeros(known.shape, np.uint16) if numbers is None else np.where(known > 0, numbers, 0)
 
 
-def _numbers(store: Store, image_id: int, mask: Path) -> Truth:
+def numbers_of(store: Store, image_id: int, mask: Path) -> Truth:
     """(1, Y, X) the object numbers of a mask file; pieces where it holds classes."""
     values, _ = read_labels(mask)
     out = values.reshape(store.image(image_id).shape)
