@@ -135,6 +135,7 @@ function legend() {
 function listen(parts, canvas) {
   const { grid } = parts;
   canvas.addEventListener("pointermove", (event) => {
+    if (!event.movementX && !event.movementY) return; // the map came under a resting pointer
     grid.cursor = grid.at(event.clientX, event.clientY);
     grid.draw();
     tell(parts);
