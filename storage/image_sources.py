@@ -34,6 +34,11 @@ class ImageSources:
         sql = "select id from images where source = ? and bin is null order by id"
         return [row["id"] for row in self._db.rows(sql, [source])]
 
+    def all(self) -> frozenset[str]:
+        """The paths of all images in sight."""
+        rows = self._db.rows("select distinct source from images where source != '' and bin is null")
+        return frozenset(row["source"] for row in rows)
+
     def files(self) -> dict[bytes, int]:
         """Fingerprint of a file -> the image that came of it and is in sight."""
         sql = "select fingerprint, image_id from image_files join images on images.id = image_id where bin is null"

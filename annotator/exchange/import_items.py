@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.exchange.channels.bids_names import bids_name
 from annotator.exchange.channels.channel_files import ChannelFiles, channel_files
 from annotator.exchange.image_files import by_first_file, files_of, image_files, nearest_place
 from annotator.exchange.import_files import FileListing
 from annotator.exchange.label_files import is_about_series
 from annotator.exchange.masks.files import ItemPlace
+from annotator.exchange.matching import bare_name
 from annotator.jobs import Job
 from storage import formats
 from storage.formats import FileRefused, dicom
@@ -18,6 +20,7 @@ from storage.formats.privacy import Identities
 from storage.scan import Scan
 from storage.store import Store
 
+ONE_BY_ONE = "is an image here already, so each sequence is an image of its own"
 SALT = "name-salt"  # setting: makes pseudonyms of DICOM series the project's own
 
 
@@ -53,6 +56,7 @@ class ImportSight:
     identities: Identities
     masks: set[Path] = field(default_factory=set)  # files that are no images because of their place
     masks_root: Path | None = None  # a folder of masks elsewhere
+    known: frozenset[str] = frozenset()  # where images of the project came from
     refused: list[str] = field(default_factory=list)
     passed: list[Path] = field(default_factory=list)
     stand_ins: dict[Path, str] = field(
@@ -144,7 +148,9 @@ def _items(sight: ImportSight) -> Iterator[ImportItem]:
     kinds = _kinds(sight)
     series = by_first_file(_collect(sight, [path for path, kind in kinds.items() if kind == "dicom"]))
     _refuse_what_waited(sight)
-    groups = channel_files(kinds, sight.found.files, sight.refuse)
+    groups = [
+        one for one in channel_files(kinds, sight.found.files, sight.refuse) if not _is_apart(sight, one)
+    ]
     joint = {path: group for group in groups for path in group.files}
     for path, kind in kinds.items():
         if (group := joint.get(path)) is not None:
@@ -154,6 +160,17 @@ def _items(sight: ImportSight) -> Iterator[ImportItem]:
             yield ImportItem((path,), kind)
         for one in series.get(path, []):
             yield ImportItem(files_of(one), kind, one)
+
+
+def _is_apart(sight: ImportSight, group: ChannelFiles) -> bool:
+    """Whether sequences of BIDS came in one by one before; then the same import must add nothing."""
+    name = bids_name(bare_name(group.origin.name))
+    if name is None or len(name.parts) < 2 or sight.found.shown(group.origin) in sight.known:
+        return False
+    before = next((path for path in group.files if sight.found.shown(path) in sight.known), None)
+    if before is not None:
+        sight.refuse(f"{sight.shown(group.origin)}: {sight.shown(before)} {ONE_BY_ONE}")
+    return before is not None
 
 
 def _kinds(sight: ImportSight) -> dict[Path, str]:

@@ -47,6 +47,7 @@ class ProjectFacts:
     imported: frozenset[int] = frozenset()  # images that imports said something of
     copies: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # files taken as these images before
     former: Mapping[str, str] = field(default_factory=dict)  # name that a class had -> its name today
+    sources: frozenset[str] = frozenset()  # where images came from
     labels: Callable[[int], list[LabelRow]] = lambda image_id: []  # of an image, while the project is open
 
 
@@ -91,7 +92,8 @@ class ImportPlan:
 def facts_of(store: Store, *, images: bool = False) -> ProjectFacts:
     """`images`: whether a look at them follows."""
     classes, former = tuple(store.classes()), store.class_rows.former()
-    facts = ProjectFacts(store.root.resolve(), classes, name_salt(store), former=former)
+    sources = store.sources.all()
+    facts = ProjectFacts(store.root.resolve(), classes, name_salt(store), former=former, sources=sources)
     return with_images(facts, store) if images else facts
 
 
@@ -100,7 +102,8 @@ def with_images(facts: ProjectFacts, store: Store) -> ProjectFacts:
     rows = tuple(store.images(limit=-1)[1])
     imported = frozenset(store.image_states.labelled_by(AUTHOR))
     copies = store.sources.copies()
-    return replace(facts, images=rows, imported=imported, copies=copies, labels=store.labels)
+    sources = frozenset(row.source for row in rows)
+    return replace(facts, images=rows, imported=imported, copies=copies, sources=sources, labels=store.labels)
 
 
 def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> ImportPlan:
@@ -108,7 +111,7 @@ def plan_import(facts: ProjectFacts, request: ImportRequest, job: Job) -> Import
     job.report("looking", 0, 0, "looking for images")
     forget_tables()
     found = find_files(request.path, apart_from=facts.root)
-    sight = ImportSight(job, found, Identities(facts.salt), masks_root=request.labels)
+    sight = ImportSight(job, found, Identities(facts.salt), masks_root=request.labels, known=facts.sources)
     found_masks = mask_files(found, request.labels)
     sight.masks = found_masks.apart
     if request.labels is not None and not found_masks.masks and not found_masks.labels:

@@ -187,3 +187,17 @@ def test_sequences_on_different_grids_stay_apart_and_it_is_said(store: Store, tm
     assert len(report.added) == 3
     (line,) = report.refused
     assert "its channel FLAIR lies on another grid than T1w" in line and "each is an image of its own" in line
+
+
+def test_sequences_that_came_in_one_by_one_before_stay_so(store: Store, tmp_path: Path):
+    for number, name in enumerate(("T1w", "FLAIR")):
+        sequence(tmp_path / f"{name}/sub-01_{name}.nii.gz", number)
+    root = tmp_path / "set"
+    root.mkdir()
+    (tmp_path / "T1w/sub-01_T1w.nii.gz").rename(root / "sub-01_T1w.nii.gz")
+    assert len(imported(store, root).added) == 1
+    (tmp_path / "FLAIR/sub-01_FLAIR.nii.gz").rename(root / "sub-01_FLAIR.nii.gz")
+    report = imported(store, root)
+    assert "sub-01_T1w.nii.gz is an image here already, so each sequence" in report.refused[0]
+    assert len(report.added) == 1 and not any(row.named for row in store.images()[1])
+    assert not imported(store, root).added
