@@ -42,6 +42,7 @@ from benchmarks.trust_cases import (
 from benchmarks.trust_law import learned
 from benchmarks.trust_refine import chained_fills, click_times, redrawing, refining
 from benchmarks.trust_small import small
+from benchmarks.trust_withheld import NAMES as ROUNDS_OF
 from benchmarks.trust_withheld import withheld
 from benchmarks.trust_withheld_made import withheld_of_made
 from learners.propagate import PropagationInput, RunControl, fill
@@ -84,6 +85,9 @@ def main() -> None:
     asked.add_argument("--set", choices=sets, action="append", help="default: all that are there")
     asked.add_argument("--volumes", type=int, help="of each set; default 8, quick 2")
     asked.add_argument("--learner", help="of the part calibration; default: those that the app takes")
+    asked.add_argument(
+        "--steps", type=int, help="of each round of the part withheld-learned; default 40, quick 10"
+    )
     options = asked.parse_args()
     parts, wanted, rows = options.part or PARTS, options.set or sets, list[Row]()
     laid_over = [name for name in SETS if name in wanted] if {*parts} & LAID_OVER else []
@@ -108,7 +112,9 @@ def main() -> None:
     if "withheld" in parts:
         rows += withheld_of_made(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     if "withheld-learned" in parts:
-        rows += withheld(options.data, 1 if options.quick else options.seeds, quick=options.quick)
+        names = [name for name in ROUNDS_OF if name in (options.set or ROUNDS_OF)]
+        seeds = 1 if options.quick else options.seeds
+        rows += withheld(options.data, seeds, quick=options.quick, names=names, steps=options.steps)
     if "learned" in parts:
         rows += learned(options.data, 1 if options.quick else options.seeds, quick=options.quick)
     finish(rows, options.json)

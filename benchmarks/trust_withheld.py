@@ -45,10 +45,14 @@ class Judged:
     withheld: str | None
 
 
-def withheld(data: Path, seeds: int, *, quick: bool) -> Iterator[Row]:
-    """Per set: of good, middling and absurd proposals the share that was withheld, and by which guard."""
+def withheld(
+    data: Path, seeds: int, *, quick: bool, names: Sequence[str] = NAMES, steps: int | None = None
+) -> Iterator[Row]:
+    """Per set: of good, middling and absurd proposals the share that was withheld, and by which guard. `steps`: of each
+    round, where it is not the usual number."""
     every: list[Judged] = []
-    for name in NAMES:
+    steps = steps or (QUICK_STEPS if quick else STEPS)
+    for name in names:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
                 subject, first = subject_of(name, data, Path(folder), quick=quick)
@@ -57,7 +61,7 @@ def withheld(data: Path, seeds: int, *, quick: bool) -> Iterator[Row]:
                 learners = ("supervised", "atlas") if name == "hippocampus" else ("supervised",)
                 for learner in learners:
                     place = Path(folder) / f"project-{learner}"
-                    found = list(_judged(subject, learner, first, (place, seed), quick=quick))
+                    found = list(_judged(subject, learner, first, (place, seed), steps))
                     every += found
                     yield from _rows(f"{name}, {learner}", seed, found)
                     told = Counter((_kind(one), one.withheld) for one in found)
@@ -66,10 +70,9 @@ def withheld(data: Path, seeds: int, *, quick: bool) -> Iterator[Row]:
 
 
 def _judged(
-    subject: Subject, learner: str, first: Sequence[int], at: tuple[Path, int], *, quick: bool
+    subject: Subject, learner: str, first: Sequence[int], at: tuple[Path, int], steps: int
 ) -> Iterator[Judged]:
     """`first`: numbers of the pairs that may be labelled."""
-    steps = QUICK_STEPS if quick else STEPS
     settings = LearnSettings((learner,), seconds=9999, settle_seconds=0, predict_seconds=86_400, steps=steps)
     with project(at[0], subject, settings, at[1]) as person:
         ids = sorted(person.masks)

@@ -31,7 +31,7 @@ class LabelGuards:
     """Judges one proposal after another against the labels that a round was given."""
 
     drawn: DrawnObjects
-    learnt: bool = True  # the model finds again what people labelled (`has_learnt`)
+    learnt: bool = True  # the model finds again what people labelled, of some images (`FoundAgain`)
 
     def against(
         self, case: ImageReader, proposed: Classes3, unlike: Callable[[ImageReader], bool] | None = None

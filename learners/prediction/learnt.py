@@ -1,41 +1,79 @@
-"""Whether a model has learned anything yet: does it find again what people labelled?
+"""Whether a model has learned anything yet: does it find again what people labelled, where it is as sure as here?
 
-One that misses most of the images that taught it proposes wrong places on all others too, each as sure as the next.
-Held-out images tell first; where they are few, so do those that taught it, which flatters: what it misses even there,
-it has not learned. `python -m benchmarks.trust --part withheld-learned` measures what that withholds.
+One that misses most of the images that taught it proposes wrong places on all others too. Held-out images tell first;
+where they are few, so do those that taught it, which flatters: what it misses even there, it has not learned. From
+LEAST such images on they also tell how sure it is where it finds something: a proposal of which it is as unsure as of
+those that it misses makes no sense. `python -m benchmarks.trust --part withheld-learned` measures what that withholds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.metrics import dice_of, overlaps
+from learners.prediction.predict import Predicted
 from learners.training.data import ImageReader
 from storage.arrays import BACKGROUND, TornFile, open_npy
 
 FOUND = 0.1  # Dice of the best class of an image: less is next to nothing
+HALF = 0.5  # of the images that tell: what is found less often makes no sense
 ENOUGH = 6  # images that tell; more of those that taught are not looked at
+GOOD = 3  # of them, the first: where the model finds them all, no more are looked at
+LEAST = 4  # images that tell, before it counts how sure the model was of each
 MOST_VOXELS = 16_000_000  # of those that taught, the smallest first: larger volumes would take too long
-MapOf = Callable[[ImageReader], NDArray[np.uint8]]
+Predict = Callable[[ImageReader], Predicted]
 Taught = tuple[ImageReader, NDArray[np.uint8]]  # and (Z, Y, X) what people said of it
 
 
-def has_learnt(
-    map_of: MapOf, cases: Sequence[ImageReader], classes: Sequence[int], judged: Evaluation
-) -> bool:
-    """False where the model finds next to nothing on more than half of the images that tell; True where none does.
-    `map_of`: the (Z, Y, X) classes that it proposes. `judged`: what held-out labels say of it."""
-    taught = list(_taught(cases, classes, ENOUGH - len(judged.images)))
-    total = len(judged.images) + len(taught)
+@dataclass(frozen=True)
+class FoundAgain:
+    """On what share of images a model finds something again, by how sure it is of its proposal."""
+
+    claims: tuple[float, ...] = ()  # ascending; none where no image tells
+    shares: tuple[float, ...] = ()  # never falling
+
+    @classmethod
+    def of(cls, told: Sequence[tuple[float | None, bool]]) -> "FoundAgain":
+        """`told`: of each image what the model claims, None where it proposes nothing, and whether it found it."""
+        pairs = sorted((claimed or 0.0, found) for claimed, found in told)
+        claims, found = [claimed for claimed, _ in pairs], [float(each) for _, each in pairs]
+        if len(pairs) < LEAST:
+            return cls(tuple(claims), (float(np.mean(found)),) * len(pairs) if pairs else ())
+        return cls(tuple(claims), tuple(isotonic_regression(found).x.tolist()))
+
+    def makes_sense(self, claimed: float | None) -> bool:
+        """A proposal of which the model is so sure."""
+        return not self.claims or float(np.interp(claimed or 0.0, self.claims, self.shares)) >= HALF
+
+    @property
+    def anything(self) -> bool:
+        """Whether any proposal makes sense."""
+        return not self.claims or self.shares[-1] >= HALF
+
+
+def found_again(
+    predict: Predict, cases: Sequence[ImageReader], classes: Sequence[int], judged: Evaluation
+) -> FoundAgain:
+    """`predict` asks the model; `judged` is what held-out labels say of it."""
+    taught = {case.example.image_id for case in cases if not case.example.all_held}
     # the mean over classes hides one that was learned among many that were not
-    found = sum(image.dice * len(classes) >= FOUND for image in judged.images)
-    for left, (case, known) in zip(range(len(taught), 0, -1), taught):
-        if 2 * found >= total or 2 * (found + left) < total:
+    told = [
+        (image.claimed, image.dice * len(classes) >= FOUND)
+        for image in judged.images
+        if image.image_id
+        not in taught  # a single slice, at the end of an object perhaps, says little of an image
+    ]
+    for case, known in islice(_taught(cases, classes), max(0, ENOUGH - len(told))):
+        if len(told) >= GOOD and all(found for _, found in told):
             break
-        found += _finds_again(map_of(case), known, classes)
-    return 2 * found >= total
+        proposed = predict(case)
+        told.append((proposed.claimed, _finds_again(proposed.values, known, classes)))
+    return FoundAgain.of(told)
 
 
 def _finds_again(proposed: NDArray[np.uint8], known: NDArray[np.uint8], classes: Sequence[int]) -> bool:
@@ -43,18 +81,17 @@ def _finds_again(proposed: NDArray[np.uint8], known: NDArray[np.uint8], classes:
     return bool(np.nanmax(dice_of(overlaps(proposed, known, classes, where))) >= FOUND)
 
 
-def _taught(cases: Sequence[ImageReader], classes: Sequence[int], most: int) -> Iterator[Taught]:
+def _taught(cases: Sequence[ImageReader], classes: Sequence[int]) -> Iterator[Taught]:
     """Images on which objects taught the model."""
     taught = [case for case in cases if case.example.known is not None and not case.example.all_held]
     taught.sort(key=lambda case: (_voxels(case), case.example.image_id))
     room = MOST_VOXELS
     for case in taught:
         room -= _voxels(case)
-        if most <= 0 or room < 0:
+        if room < 0:
             return
         known = _known(case)
         if known is not None and np.isin(known, classes).any():
-            most -= 1
             yield case, known
 
 

@@ -13,9 +13,9 @@ from learners.objects.tallies import ObjectTallies, tallies
 from learners.prediction.committee import Committee
 from learners.prediction.evaluation import Evaluation
 from learners.prediction.label_guards import save_guards
-from learners.prediction.learnt import has_learnt
+from learners.prediction.learnt import found_again
 from learners.prediction.metrics import stability
-from learners.prediction.predict import Files, Predictor, class_map, predict
+from learners.prediction.predict import Files, Predicted, Predictor, predict, predicted
 from learners.prediction.sensible import Sense
 from learners.prediction.sums import Sums
 from learners.progress import STOP_FILE, ProgressReport, classes_file, confidence_file, objects_file
@@ -49,8 +49,8 @@ class BatchPredictor:
         report.judged(judged.images, judged.reliability)
         by_id = {case.example.image_id: case for case in cases}
         wanted = [by_id[i] for i in self.spec.predict if i in by_id]
-        learnt = has_learnt(self._class_map, cases, self.classes.ids, judged)
-        sense = Sense(cases, self.spec, learnt=learnt)
+        again = found_again(self._predicted, cases, self.classes.ids, judged)
+        sense = Sense(cases, self.spec, again)
         save_guards(self.spec.directory, sense.guards)
         scores: list[ImageScore] = []
         pools: list[Pool] = []
@@ -67,8 +67,8 @@ class BatchPredictor:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
 
-    def _class_map(self, case: ImageReader) -> NDArray[np.uint8]:
-        return class_map(self.network, case, self.plan, self.classes)
+    def _predicted(self, case: ImageReader) -> Predicted:
+        return predicted(self.network, case, self.plan, self.classes)
 
     def _one_or_nothing(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool | None]:
         """One odd image must not cost the round: nothing is proposed for it, and a note says why."""
@@ -89,7 +89,7 @@ class BatchPredictor:
         sums = predict(self.network, case, self.plan, self.classes, files, self.snapshots)
         proposed = open_npy(files.classes)
         settled = sums.members.stability if sums.members else self._stability(case, proposed)
-        score = ImageScore(image_id, sums.claim.said, settled, sense.against(case, proposed))
+        score = ImageScore(image_id, sums.claim.said, settled, sense.against(case, proposed, sums.claim.said))
         path = objects_file(folder, image_id)
         numbers = open_npy(path) if path.exists() else None
         told = tallies(proposed, open_npy(files.confidence), numbers)

@@ -12,6 +12,7 @@ from functools import cached_property
 from learners.prediction.drawn import drawn_of
 from learners.prediction.kinds import Kinds, Looks
 from learners.prediction.label_guards import Classes3, LabelGuards
+from learners.prediction.learnt import FoundAgain
 from learners.prediction.reasons import Reason
 from learners.spec import RoundSpec
 from learners.training.data import ImageReader
@@ -23,16 +24,18 @@ class Sense:
 
     cases: Sequence[ImageReader]
     spec: RoundSpec
-    learnt: bool = True  # the model finds again what people labelled (`has_learnt`)
+    again: FoundAgain = FoundAgain()  # what people labelled, by the model
 
-    def against(self, case: ImageReader, proposed: Classes3) -> Reason | None:
-        """Why these (Z, Y, X) classes are not to be shown; None where they may make sense."""
-        return self.guards.against(case, proposed, self._kinds.unlike)
+    def against(self, case: ImageReader, proposed: Classes3, claimed: float | None = None) -> Reason | None:
+        """Why these (Z, Y, X) classes are not to be shown; None where they may make sense. `claimed`: how sure the
+        model is of them."""
+        reason = self.guards.against(case, proposed, self._kinds.unlike)
+        return reason if reason or self.again.makes_sense(claimed) else "unlearnt"
 
     @cached_property
     def guards(self) -> LabelGuards:
         """Those that know nothing but what was drawn."""
-        return LabelGuards(drawn_of(self.cases), self.learnt)
+        return LabelGuards(drawn_of(self.cases), self.again.anything)
 
     @cached_property
     def _kinds(self) -> Kinds:
