@@ -119,7 +119,9 @@ def open_labels(path: Path) -> ZarrLabels | None:
     except (KeyError, ValueError, FileNotFoundError, zarr.errors.GroupNotFoundError):
         names = None
     if not isinstance(names, list) or not names:
-        raise FileRefused("it holds no labels, and images of OME-Zarr do not come in; save it as OME-TIFF")
+        raise FileRefused(
+            "it holds no labels; to open its image, import its folder by itself on the command line"
+        )
     return ZarrLabels(path, [_label_image(root["labels"], str(name)) for name in names])
 
 

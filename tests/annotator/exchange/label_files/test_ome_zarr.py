@@ -125,7 +125,7 @@ def test_what_cannot_be_placed_or_read_costs_a_sentence(store: Store, tmp_path: 
     told = [
         "a.zarr: it does not say how it lies in the body and its image does",
         "b.zarr: its labels are 1 x 30 x 44 and its image 1 x 31 x 44",
-        "c.zarr: it holds no labels, and images of OME-Zarr do not come in",
+        "c.zarr: it holds no labels; to open its image, import its folder by itself",
         "d.zarr: labels/cells has several channels or moments",
     ]
     assert len(lines) == 4 and all(line.startswith(start) for line, start in zip(lines, told, strict=True))
