@@ -103,7 +103,7 @@ class Unpacking:
                 self._take_image(file, kind, (opened, image), item)
 
     def _images(self, file: LabelPlace, opened: LabelFile) -> Sequence[str]:
-        if tuple(opened.images()) == ("",) and self._alone(file, ""):
+        if not opened.says_its_image and tuple(opened.images()) == ("",) and self._alone(file, ""):
             return ("",)
         root = file.images or self.sight.found.root
         places = [item.place.path for item in self.items]

@@ -82,7 +82,7 @@ class Run:
     _line: str = field(default="", repr=False)
 
     def predict(self, paths: Sequence[Path]) -> int:
-        sources = Sources(self.out, self.refuse)
+        sources = Sources(self.out, self.refuse, joint=bool(self.model.plan.network.named))
         found = sources.of(paths)
         if not found and not self.refused:
             self.refuse("there is no image among the files that were given")

@@ -37,10 +37,12 @@ class Source:
 
 @dataclass
 class Sources:
-    """Finds them. `out` is passed over where it lies inside a folder that is searched."""
+    """Finds them. `out` is passed over where it lies inside a folder that is searched. `joint`: files that are the
+    channels of one image are one source, as a model of named channels needs them."""
 
     out: Path
     refuse: Refuse
+    joint: bool = True
     _names: set[str] = field(default_factory=set)
 
     def of(self, paths: Sequence[Path]) -> list[Source]:
@@ -63,7 +65,7 @@ class Sources:
             self.refuse(f"{name}: it cannot be opened or its name is no text")
         kinds = self._kinds(found, alone=path.is_file())
         series = self._series(found, [file for file, kind in kinds.items() if kind == "dicom"])
-        groups = channel_files(kinds, found.files, self.refuse)
+        groups = channel_files(kinds, found.files, self.refuse) if self.joint else []
         joint = {path: group for group in groups for path in group.files}
         for file, kind in kinds.items():
             if (group := joint.get(file)) is not None:

@@ -91,6 +91,18 @@ def test_an_exported_model_takes_the_channels_that_it_learned_and_no_others(stor
     assert alone.returncode == 1 and "none of the channels that the model learned (T1, FLAIR)" in alone.stderr
 
 
+def test_a_model_of_one_channel_takes_the_sequences_of_a_visit_one_by_one(store, tmp_path):
+    rounds = trained(store, 3)
+    exported = export_model(store, rounds, "supervised", tmp_path / "model")
+    rng = np.random.default_rng(0)
+    (tmp_path / "anat").mkdir()
+    for kind in ("T1w", "FLAIR"):
+        values = rng.integers(0, 900, (20, 22, 12)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"anat/sub-01_{kind}.nii.gz")
+    run(exported.folder, tmp_path / "anat", tmp_path / "masks")
+    assert {p.name for p in (tmp_path / "masks").iterdir()} == {"sub-01_T1w.nii.gz", "sub-01_FLAIR.nii.gz"}
+
+
 @pytest.mark.parametrize("channels", [3])
 def test_an_exported_model_predicts_a_picture_in_a_fresh_process(store, tmp_path, channels):
     rounds = trained(store, 2, channels)

@@ -134,6 +134,14 @@ def test_masks_of_nobody_or_of_another_space_are_refused(store: Store, data: Pat
     assert told in line
 
 
+def test_the_only_image_of_an_import_gets_no_mask_of_somebody_else(store: Store, data: Path):
+    (data / "sub-01/anat/sub-01_MTRmap.nii.gz").unlink()
+    mask_file(data / "derivatives/manual/sub-02/anat/sub-02_space-T1w_dseg.nii.gz")
+    report = imported(store, data)
+    assert len(report.added) == 1 and not report.labelled
+    assert "no imported image is of this subject" in report.refused[0]
+
+
 def test_another_grid_is_refused(store: Store, data: Path):
     mask_file(data / f"{SEGMENTATION}_space-T1w_dseg.nii.gz", "flipped")
     (line,) = imported(store, data).refused
