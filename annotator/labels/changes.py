@@ -10,12 +10,14 @@ from annotator.labels.label_cache import LabelCache
 from annotator.labels.object_acts import ObjectActs
 from annotator.labels.submitting import Submission, Submitting
 from annotator.labels.undoing import Undoing
+from annotator.labels.volumes.prompted import VolumeLabels
 from annotator.protocol.incoming import (
     AcceptMessage,
     ClearMessage,
     CommitMessage,
     ObjectsMessage,
     UndoMessage,
+    VolumeMessage,
 )
 from annotator.protocol.outgoing import ack
 from storage.store import Store
@@ -29,6 +31,7 @@ class Changes:
         self._commits, self._accepting = Commits(store, folds), Accepting(store, folds)
         self._undoing, self._clearing = Undoing(store, folds), Clearing(store, folds)
         self._objects = ObjectActs(store, folds)
+        self._volumes = VolumeLabels(store, folds)
         self._submitting = Submitting(store, folds)
 
     def take(self, user: str, message: CommitMessage, payload: bytes) -> Outcome:
@@ -67,6 +70,8 @@ class Changes:
             return self._objects.take(user, message)
         if isinstance(message, UndoMessage):
             return self._undoing.take(user, message)
+        if isinstance(message, VolumeMessage):
+            return self._volumes.take(user, message, payload)
         if isinstance(message, ClearMessage):
             return self._clearing.take(user, message)
         return self._commits.take(user, message, payload)

@@ -80,23 +80,9 @@ class Commits:
         return self._outcome(reply, Change(ref.image_id, region, user), folded)
 
     def _classes(self, payload: bytes, box: Box, made: int | None) -> NDArray[np.uint8]:
-        """`made`: the newest class that the page knew of; a number may have got another meaning since."""
         classes = decode_runs(payload, box.shape)
-        known = {c.id: c for c in self._store.classes()}
-        values = np.unique(classes).tolist()
-        unknown = [v for v in values if v not in {*known, BACKGROUND, ERASED, UNLABELLED}]
-        if unknown:
-            raise Refused(self._gone(unknown[0]))
-        later = [known[v].name for v in values if made is not None and v in known and known[v].made > made]
-        if later:
-            raise Refused(f"this was drawn before there was the class “{later[0]}”; draw it again")
+        check_values(self._store, np.unique(classes).tolist(), made)
         return classes
-
-    def _gone(self, class_id: int) -> str:
-        name = self._store.class_rows.removed().get(class_id)
-        if name is None:
-            return f"class {class_id} is not in this project; reload the page"
-        return f"the class “{name}” was removed; add it again, or draw this as another class"
 
     def _said_meanwhile(
         self, user: str, shape: VolumeShape, message: LabelMessage, region: Region
@@ -124,6 +110,24 @@ class Commits:
 
     def _outcome(self, reply: Message, change: Change, folded: Folded) -> Outcome:
         return Outcome(reply, broadcasts(change, folded, self._store.slice_states(change.image)))
+
+
+def check_values(store: Store, values: list[int], made: int | None) -> None:
+    """`made`: the newest class that the page knew of; a number may have got another meaning since. Raises Refused."""
+    known = {c.id: c for c in store.classes()}
+    unknown = [v for v in values if v not in {*known, BACKGROUND, ERASED, UNLABELLED}]
+    if unknown:
+        raise Refused(_gone(store, unknown[0]))
+    later = [known[v].name for v in values if made is not None and v in known and known[v].made > made]
+    if later:
+        raise Refused(f"this was drawn before there was the class “{later[0]}”; draw it again")
+
+
+def _gone(store: Store, class_id: int) -> str:
+    name = store.class_rows.removed().get(class_id)
+    if name is None:
+        return f"class {class_id} is not in this project; reload the page"
+    return f"the class “{name}” was removed; add it again, or draw this as another class"
 
 
 def check_ref(shape: VolumeShape, ref: SliceRef) -> None:

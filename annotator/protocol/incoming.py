@@ -34,6 +34,12 @@ def _half_open(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return box
 
 
+def _half_open_volume(box: tuple[int, int, int, int, int, int]) -> tuple[int, int, int, int, int, int]:
+    if not (box[0] < box[1] and box[2] < box[3] and box[4] < box[5]):
+        raise ValueError("a box needs z0 < z1, y0 < y1 and x0 < x1")
+    return box
+
+
 def _ordered(window: tuple[float, float]) -> tuple[float, float]:
     if window[0] > window[1]:
         raise ValueError("a window needs its low end first")
@@ -47,6 +53,7 @@ def _small(note: dict[str, Any]) -> dict[str, Any]:
     return note
 
 
+VoxelBox = Annotated[tuple[Index, Index, Index, Index, Index, Index], AfterValidator(_half_open_volume)]
 PixelBox = Annotated[tuple[Index, Index, Index, Index], AfterValidator(_half_open)]
 Window = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 Note = Annotated[dict[str, Any], AfterValidator(_small)]
@@ -145,6 +152,22 @@ class LabelMessage(SliceMessage):
     made: Count | None = None
 
 
+class VolumeMessage(SliceMessage):
+    """`keep`: classes that stay what they are; `apart`: other numbered objects of the same class do too."""
+
+    t: Literal["volume"]
+    id: ClientId
+    box: VoxelBox
+    value: ClassNumber
+    keep: Annotated[tuple[ClassNumber, ...], Field(max_length=MAX_CLASS)] = ()
+    apart: bool = False
+    base_rev: Count
+    instance: Annotated[int, Field(ge=-1, le=65535)] = 0
+    prompts: Note = {}
+    seconds: Seconds = 0.0
+    made: Count | None = None
+
+
 class CompleteMessage(SliceMessage):
     t: Literal["complete"]
     id: ClientId
@@ -202,7 +225,13 @@ class PingMessage(IncomingMessage):
 
 
 CommitMessage = (
-    LabelMessage | CompleteMessage | ClearMessage | AcceptMessage | ObjectsMessage | UndoMessage
+    LabelMessage
+    | VolumeMessage
+    | CompleteMessage
+    | ClearMessage
+    | AcceptMessage
+    | ObjectsMessage
+    | UndoMessage
 )  # what changes labels
 AnyMessage = OpenMessage | LookMessage | PredictMessage | MendMessage | CommitMessage | PingMessage
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="t")])

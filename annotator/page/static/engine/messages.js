@@ -23,7 +23,13 @@ export function listen(parts) {
   on("refused", (message) => refused(parts, message));
   // the chosen one, as far as it was said: before the canvas listened it may have been said already
   let model = null;
+  let lost = ""; // why the model for volumes does not answer
   const chosen = ({ detail: { message } }) => {
+    prompts.whole.on = Boolean(message.volumes);
+    const why = message.volumes ? message.why : "";
+    if (why !== lost && message.volumes)
+      parts.notices.say(why ? "warn" : "info", why || `${message.answering} answers again.`);
+    lost = why;
     if (message.name !== model && state.image) prompts.again(planes.active.ref);
     model = message.name;
   };

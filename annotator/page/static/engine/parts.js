@@ -10,6 +10,7 @@ import { ObjectActs } from "./edit/object_acts.js";
 import { Navigation } from "./edit/navigation.js";
 import { PromptStore } from "./edit/prompts.js";
 import { UndoRedo } from "./edit/undo.js";
+import { WholeObjects } from "./edit/whole_objects.js";
 import { WorkClock } from "./edit/work_clock.js";
 import { Opening } from "./image/opening.js";
 import { Proposals } from "./image/proposals.js";
@@ -37,7 +38,8 @@ export function makeParts(root, { link, signal, wholeLimit, proposes, ...command
   const proposals = new Proposals({ ...base, proposes });
   const editor = new Editor(base);
   const mending = new Mending({ ...base, proposals });
-  const asked = { stats: frames.stats, editor, mending, proposals, chooseClass };
+  const whole = new WholeObjects({ ...base, editor });
+  const asked = { stats: frames.stats, editor, mending, proposals, chooseClass, whole };
   const prompts = new PromptStore({ ...base, ...asked });
   const navigation = new Navigation({ ...base, prompts, proposals });
   const channels = new Channels({ ...base, navigation, kept: commands.keepLook });

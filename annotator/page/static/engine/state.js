@@ -32,12 +32,13 @@ export function stateOf(app) {
     mask: candidate
       ? {
           score: candidate.score,
-          candidate: set.chosen,
-          candidates: set.candidates.length,
-          mends: mendsOf(app, set.refine),
+          candidate: set?.chosen ?? 0,
+          candidates: set?.candidates.length ?? 1,
+          mends: mendsOf(app, set?.refine),
         }
       : null,
-    canUndo: Boolean(set?.items.length || editor.history.done.some(here)),
+    whole: app.prompts.whole.here?.voxels ?? null,
+    canUndo: Boolean(set?.items.length || app.prompts.whole.here || editor.history.done.some(here)),
     canRedo: Boolean(set?.taken.length || editor.history.undone.some(here)),
     canUndoElsewhere: editor.history.done.length > 0,
     canRedoElsewhere: editor.history.undone.length > 0,

@@ -79,7 +79,7 @@ function modelCard(name) {
     badge.dataset.state = model.active ? "running" : model.state === "ready" ? "idle" : "waiting";
     setText(detail, model.detail);
     setText(speed, speedText(model));
-    speed.hidden = model.state !== "ready";
+    speed.hidden = model.state !== "ready" || model.volumes;
     use.hidden = model.active || model.state !== "ready";
     fetch.hidden = model.state !== "missing" || job?.state === "running";
     setText(fetch.lastChild, fetchText(model));

@@ -21,27 +21,39 @@ export function newPromptSet(axis, index) {
     seq: 0, // of the newest question
     waiting: false,
     acceptAs: null, // the class of a mask that was accepted ahead of its coming
-    // {item, time} and {accept, classId} of the next objects, in the order they were said
+    // {item, time, ref} and {accept, classId} of the next objects, in the order they were said
     later: [],
   };
 }
 
 /** The prompts of a set in the words of the protocol. */
 export function question(set) {
+  const given = handedMask(set);
+  return {
+    ...wordsOf(set),
+    mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
+    mend: Boolean(set.refine?.mends),
+  };
+}
+
+/** Its clicks, box and scribbles, and where they are. */
+export function slicePrompts(set) {
+  return { axis: set.axis, index: set.index, ...wordsOf(set) };
+}
+
+function wordsOf(set) {
   const points = set.items.filter((item) => item.kind === "point");
   const box = set.items.find((item) => item.kind === "box");
   const scribbles = set.items.filter((item) => item.kind === "scribble");
-  const given = handedMask(set);
   return {
     points: points.map(({ row, col }) => [round(row), round(col)]),
     labels: points.map(({ label }) => label),
     box: box ? [box.r0, box.c0, box.r1, box.c1] : null,
-    scribbles: scribbles.map(({ label, points: path }) => ({
+    scribbles: scribbles.map(({ label, closed, points: path }) => ({
       label,
+      ...(closed && { closed }),
       points: thin(path).map(([r, c]) => [round(r), round(c)]),
     })),
-    mask_box: given ? [given.box.r0, given.box.c0, given.box.r1, given.box.c1] : null,
-    mend: Boolean(set.refine?.mends),
   };
 }
 
@@ -90,4 +102,23 @@ export function patchOf(candidate, refined) {
   if (refine) lay(refine, ERASED);
   lay(candidate, candidate.classId);
   return { box, classes };
+}
+
+/** Why nothing is on offer. */
+export function nothingFound({ refine }) {
+  if (refine?.mends) return "The model would change nothing there; draw the part with the brush.";
+  return "The model found nothing there; add a click or draw a box.";
+}
+
+/** {place, patch, how}: a mask on offer as a label, for the editor. */
+export function labelOf(set, candidate, { mends, instance }) {
+  const { axis, index, model, chosen, refine } = set;
+  const how = { model, candidate: chosen, score: candidate.score, ...mends };
+  const source = refine ? "refined" : "prompted";
+  const prompts = { ...question(set), ...how };
+  return {
+    place: { axis, index },
+    patch: patchOf(candidate, refine),
+    how: { source, prompts, instance },
+  };
 }

@@ -5,31 +5,33 @@ import { bytesOf, packBits } from "../codec.js";
 import { numbersObjects } from "../settings.js";
 import { hasClass } from "./drawing.js";
 import { pointedPart, proposedUnder } from "./pointed_part.js";
-import { decodeMask, handedMask, newPromptSet, patchOf, question } from "./prompt_set.js";
+import { decodeMask, handedMask, labelOf, nothingFound, question } from "./prompt_set.js";
+import { PromptSets } from "./prompt_sets.js";
 
 const PATIENCE_MS = 5000; // for masks accepted ahead of their coming, before another image opens
 const LOOK_MS = 20;
 
 export class PromptStore {
   constructor({ state, settings, planes, link, notices, ...parts }) {
-    const { stats, editor, mending, proposals, chooseClass } = parts;
+    const { stats, editor, mending, proposals, chooseClass, whole } = parts;
     Object.assign(this, { state, settings, planes, link, notices });
-    Object.assign(this, { stats, editor, mending, proposals, chooseClass });
-    this.sets = new Map(); // "image/axis/index" -> set
+    Object.assign(this, { stats, editor, mending, proposals, chooseClass, whole });
+    this.sets = new PromptSets(state);
     this.seq = 0;
+    this.said = 0; // prompts, in the order of a person's hand
     this.warned = false;
   }
 
   /** The prompts of a slice, or undefined. */
-  on({ axis, index }) {
-    return this.sets.get(`${this.state.image?.id}/${axis}/${index}`);
+  on(ref) {
+    return this.sets.on(ref);
   }
 
   /** The mask on offer on a slice, or undefined: {box, mask, score, classId}. */
   shownCandidate(ref) {
     const set = this.on(ref);
-    const candidate = set?.candidates[set.chosen];
-    if (candidate) candidate.classId = set.refine?.value ?? set.acceptAs ?? this.settings.classId;
+    const candidate = set?.candidates[set.chosen] ?? this.whole.part(ref);
+    if (candidate) candidate.classId = set?.refine?.value ?? set?.acceptAs ?? this.settings.classId;
     return candidate;
   }
 
@@ -50,10 +52,12 @@ export class PromptStore {
    * is; Shift+click corrects its label.
    */
   add(ref, item, time) {
-    const set = this.#open(ref);
-    if (set.acceptAs !== null) return this.#later(set, { item, time });
+    const set = this.sets.open(ref);
+    const ahead = (this.whole.together && this.sets.awaited[0]) || set;
+    if (ahead.acceptAs !== null) return this.#later(ahead, { item, time, ref });
     if (item.kind === "box") set.items = set.items.filter((other) => other.kind !== "box");
-    set.items.push({ ...item, corrects: set.candidates[set.chosen], picked: set.chosen > 0 });
+    const corrects = this.whole.together ? undefined : set.candidates[set.chosen];
+    set.items.push({ ...item, n: ++this.said, corrects, picked: set.chosen > 0 });
     set.taken = [];
     this.predict(ref, time);
     const first =
@@ -68,7 +72,7 @@ export class PromptStore {
     const part = pointedPart(view, point);
     if (!part) return false;
     this.clear(view.ref);
-    this.#open(view.ref).refine = part;
+    this.sets.open(view.ref).refine = part;
     if (!part.mends) this.chooseClass(part.classId);
     const { row, col } = point;
     this.add(view.ref, { kind: "point", row, col, label: part.label }, time);
@@ -77,11 +81,11 @@ export class PromptStore {
 
   /** Undo among prompts; false where there is none left. */
   undo(ref) {
-    const set = this.on(ref);
+    const set = this.#newest(ref);
     if (!set?.items.length) return false;
     if (set.later.length) return this.#forget(set);
     set.taken.push(set.items.pop());
-    this.#settle(ref, set);
+    this.#settle(set, set);
     return true;
   }
 
@@ -95,6 +99,7 @@ export class PromptStore {
   }
 
   clear(ref) {
+    if (this.whole.here) return this.#forgetObject();
     const had = this.on(ref);
     if (had?.refine?.mends) this.mending.drop();
     if (had) this.#forgetSet(ref);
@@ -138,7 +143,12 @@ export class PromptStore {
     const bits = given && packBits(given.mask, ...sidesOf(given.box)).buffer;
     const seen = { window: this.settings.window, looks: this.state.pixels.seen };
     const where = { image: this.state.image.id, ...ref, ...seen };
-    const asked = { ...where, view: this.#seen(ref), ...question(set) };
+    const asked = {
+      ...where,
+      view: this.#seen(ref),
+      ...question(set),
+      ...this.whole.elsewhere(set, this.sets.here),
+    };
     this.link.send({ t: "predict", seq: this.seq, ...asked }, bits);
   }
 
@@ -165,6 +175,9 @@ export class PromptStore {
     set.candidates = message.candidates
       .filter(({ box }) => box[2] > box[0] && box[3] > box[1])
       .map((one) => decodeMask(one, bytes));
+    if (message.volume)
+      for (const other of this.sets.here) Object.assign(other, { candidates: [], waiting: false });
+    if (message.volume || this.whole.here) this.whole.take(message.volume, bytes);
     Object.assign(set, { chosen: 0, waiting: false, model: message.model, saw: message.saw ?? [] });
     this.stats.answered({
       seq: message.seq,
@@ -172,7 +185,7 @@ export class PromptStore {
       model_ms: message.ms,
       candidates: set.candidates.length,
     });
-    if (!set.candidates.length) this.notices.say("info", nothingFound(set));
+    if (!set.candidates.length && !message.volume) this.notices.say("info", nothingFound(set));
     this.#mend(set);
     this.#shown(set);
     if (set.acceptAs !== null) this.#acceptArrived(set);
@@ -195,16 +208,8 @@ export class PromptStore {
    */
   async allAccepted() {
     const end = performance.now() + PATIENCE_MS;
-    while (this.link.online && this.#awaited().length && performance.now() < end)
+    while (this.link.online && this.sets.awaited.length && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-
-  /** Sets of the open image whose mask was accepted and has not come. */
-  #awaited() {
-    const here = `${this.state.image?.id}/`;
-    return [...this.sets]
-      .filter(([key, set]) => key.startsWith(here) && set.acceptAs !== null)
-      .map(([, set]) => set);
   }
 
   /**
@@ -212,7 +217,7 @@ export class PromptStore {
    * asked, ask it again.
    */
   #askOvertaken() {
-    const sets = this.#awaited();
+    const sets = this.sets.awaited;
     if (!sets.length || sets.some((set) => set.seq === this.seq)) return;
     const { axis, index } = sets[0];
     this.predict({ axis, index });
@@ -223,8 +228,9 @@ export class PromptStore {
    * anything to accept.
    */
   accept(ref, classId = this.settings.classId) {
-    const set = this.on(ref);
-    const candidate = set && this.shownCandidate(ref);
+    const whole = this.whole.here;
+    const set = whole ? this.#newest(ref) : this.on(ref);
+    const candidate = set && (whole ?? this.shownCandidate(ref));
     if (!candidate && !set?.waiting) return false;
     if (!hasClass(this)) return true; // the mask waits for its class
     if (set.waiting) {
@@ -233,22 +239,15 @@ export class PromptStore {
       this.notices.changed();
       return true;
     }
+    if (whole) return this.whole.accept(set, classId, this.sets.here) && this.#forgetObject();
     const instance = set.refine
       ? set.refine.object
       : numbersObjects(this.settings, classId)
         ? -1
         : 0;
-    const place = { axis: set.axis, index: set.index };
-    const { model, chosen, refine } = set;
-    const mends = refine?.mends && { mends: { producer: this.proposals.shown?.producer } };
-    const how = { model, candidate: chosen, score: candidate.score, ...mends };
-    const prompts = { ...question(set), ...how };
-    const source = set.refine ? "refined" : "prompted";
-    const done = this.editor.commit(place, patchOf(candidate, set.refine), {
-      source,
-      prompts,
-      instance,
-    });
+    const mends = set.refine?.mends && { mends: { producer: this.proposals.shown?.producer } };
+    const { place, patch, how } = labelOf(set, candidate, { mends, instance });
+    const done = this.editor.commit(place, patch, how);
     if (done && mends) this.mending.accept();
     if (done) this.#forgetSet(place);
     return true;
@@ -278,14 +277,14 @@ export class PromptStore {
     // the mask waits for a class
     if (!later.length || (set.candidates.length && this.on(set) === set)) return;
     this.clear(set);
-    for (const { accept, item, time, classId } of later) {
+    for (const { accept, item, time, ref, classId } of later) {
       if (accept) this.accept({ axis, index }, classId);
-      else this.add({ axis, index }, item, time);
+      else this.add(ref, item, time);
     }
   }
 
   #forgetSet(ref) {
-    this.sets.delete(`${this.state.image?.id}/${ref.axis}/${ref.index}`);
+    this.sets.forget(ref);
     this.#shown(ref);
   }
 
@@ -297,17 +296,20 @@ export class PromptStore {
     else this.mending.drop();
   }
 
-  #open({ axis, index }) {
-    const key = `${this.state.image.id}/${axis}/${index}`;
-    if (!this.sets.has(key)) this.sets.set(key, newPromptSet(axis, index));
-    return this.sets.get(key);
+  /** All prompts of the object in the open volume, and its mask. */
+  #forgetObject() {
+    this.whole.drop();
+    for (const set of this.sets.here) this.#forgetSet(set);
+    return true;
+  }
+
+  /** Of the object in the volume the set of the newest prompt; without one that of the slice. */
+  #newest(ref) {
+    return this.whole.here ? this.sets.newest : this.on(ref);
   }
 
   #asked(seq) {
-    if (seq !== this.seq) return null;
-    for (const [key, set] of this.sets)
-      if (set.seq === seq && key.startsWith(`${this.state.image?.id}/`)) return set;
-    return null;
+    return seq === this.seq ? this.sets.here.find((set) => set.seq === seq) : null;
   }
 
   #settle(ref, set) {
@@ -316,6 +318,9 @@ export class PromptStore {
     this.seq++; // an answer on its way is to the question just taken back
     if (set.refine?.mends) this.mending.drop();
     Object.assign(set, { candidates: [], waiting: false, refine: null });
+    const rest = this.#newest(ref);
+    if (this.whole.here && rest.items.length) return this.predict(rest);
+    this.whole.drop();
     this.#shown(ref);
   }
 
@@ -328,11 +333,6 @@ export class PromptStore {
     this.planes.views[axis].promptsChanged();
     this.notices.changed();
   }
-}
-
-function nothingFound({ refine }) {
-  if (refine?.mends) return "The model would change nothing there; draw the part with the brush.";
-  return "The model found nothing there; add a click or draw a box.";
 }
 
 function sidesOf({ r0, c0, r1, c1 }) {

@@ -128,9 +128,13 @@ export class BoxTool {
   }
 }
 
-/** Draw a line over the object (right button or Alt: over what is not it). */
+/**
+ * Draw a line over the object (right button or Alt: over what is not it). With Shift the line is an
+ * outline: all within it is meant.
+ */
 export class ScribbleTool {
   static title = "Scribble prompt";
+  static about = "Scribble prompt; with Shift an outline";
   static key = "s";
   static group = "prompt";
   static icon =
@@ -146,7 +150,8 @@ export class ScribbleTool {
   down(view, point, event) {
     this.view = view;
     const { row, col } = clipped(view, point);
-    this.stroke = { kind: "scribble", label: isNegative(event) ? 0 : 1, points: [[row, col]] };
+    const how = { label: isNegative(event) ? 0 : 1, closed: event.shiftKey };
+    this.stroke = { kind: "scribble", ...how, points: [[row, col]] };
     view.redrawOverlay();
   }
 

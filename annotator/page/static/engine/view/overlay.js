@@ -67,8 +67,8 @@ export function drawBox(pen, camera, box) {
 }
 
 /** A scribble in the colour of its sign. */
-export function drawScribble(pen, camera, { label: sign, points }) {
-  tracePoints(pen, camera, points);
+export function drawScribble(pen, camera, { label: sign, points, closed }) {
+  tracePoints(pen, camera, closed ? [...points, points[0]] : points);
   pen.lineCap = pen.lineJoin = "round";
   strokeTwice(pen, camera.dpr * 1.6, sign ? POSITIVE : NEGATIVE);
 }

@@ -20,14 +20,14 @@ export function promptbar(focusCanvas) {
     accept,
   );
   node.addEventListener("click", (event) => event.detail > 0 && focusCanvas());
-  const update = ({ mask, prompts, waiting, accepting }) => {
+  const update = ({ mask, prompts, waiting, accepting, whole }) => {
     node.hidden = !mask && !prompts;
     accept.disabled = !mask;
     next.hidden = !(mask?.candidates > 1);
     setText(
       which,
       mask
-        ? maskText(mask)
+        ? maskText(mask, whole)
         : accepting
           ? "Accepting when it arrives…"
           : waiting
@@ -38,7 +38,8 @@ export function promptbar(focusCanvas) {
   return { node, update };
 }
 
-function maskText({ candidate, candidates, mends }) {
+function maskText({ candidate, candidates, mends }, whole) {
+  if (whole !== null) return `Object in the volume, ${whole.toLocaleString("en")} voxels`;
   if (mends) return mendText(mends);
   return candidates > 1 ? `Mask ${candidate + 1} of ${candidates}` : "Mask";
 }

@@ -1,0 +1,1 @@
+"""Prompting a volume as a whole, in the page."""
