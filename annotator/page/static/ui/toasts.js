@@ -13,8 +13,7 @@ const MAX_TOASTS = 4;
 export function toast(text, level = "info") {
   if (!LEVELS.includes(level)) level = "info";
   const stack = stackElement();
-  const twin = [...stack.children].find((one) => one.dataset.text === text);
-  twin?.remove();
+  takeAway(text);
   const close = () => card.remove();
   const card = element(
     `div.sw-toast.${level}`,
@@ -27,6 +26,11 @@ export function toast(text, level = "info") {
   stack.showPopover(); // over a dialog that was opened meanwhile
   if (SECONDS[level]) setTimeout(close, SECONDS[level] * 1000);
   while (stack.children.length > MAX_TOASTS) stack.firstChild.remove();
+}
+
+/** Of what is true no more. */
+export function takeAway(text) {
+  [...stackElement().children].find((one) => one.dataset.text === text)?.remove();
 }
 
 function stackElement() {

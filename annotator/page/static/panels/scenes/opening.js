@@ -2,7 +2,7 @@
 
 import { call } from "../../net/api.js";
 import { session } from "../../state/session.js";
-import { toast } from "../../ui/toasts.js";
+import { takeAway, toast } from "../../ui/toasts.js";
 
 /** From one region to the next: slab, row, column. */
 export const STEPS = {
@@ -13,6 +13,7 @@ export const STEPS = {
   PageUp: [-1, 0, 0],
   PageDown: [1, 0, 0],
 };
+const READING = "Reading the region…";
 const SLOW_MS = 400; // what is quicker needs no word
 
 /** A place in the grid, counted from 1, in words. */
@@ -23,7 +24,7 @@ export function placeText([slab, row, column], [slabs]) {
 
 /** Open the region at `at` = [slab, row, column]; whether it is open. */
 export async function openRegion(scene, at) {
-  const word = setTimeout(() => toast("Reading the region…", "info"), SLOW_MS);
+  const word = setTimeout(() => toast(READING, "info"), SLOW_MS);
   try {
     const { image, problem } = await call(`/api/scenes/${scene}/open`, { at });
     await session.open(image);
@@ -34,6 +35,7 @@ export async function openRegion(scene, at) {
     return false;
   } finally {
     clearTimeout(word);
+    takeAway(READING);
   }
 }
 
