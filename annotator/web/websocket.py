@@ -161,10 +161,18 @@ class TabConnection:
                 self._looks.put(message)
             case OpenMessage():
                 self._context.hub.open(self._tab, message.image)
+                await self._tell_if_gone(message.image)
             case PingMessage():
                 self._tab.say(outgoing.pong(message.n))
             case _:
                 await self._commits.put((message, payload))
+
+    async def _tell_if_gone(self, image: int) -> None:
+        """It was deleted while the page opened it: then nobody told this tab, which had not said that it looks."""
+        try:
+            await anyio.to_thread.run_sync(self._context.workflow.store.image, image)
+        except LookupError:
+            self._tab.say(outgoing.image_changed(image, "", gone=True))
 
     async def _write(self) -> None:
         while (frame := await self._tab.next_frame()) is not None:

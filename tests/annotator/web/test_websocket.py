@@ -273,6 +273,7 @@ def test_an_acknowledged_label_is_durable_and_everybody_sees_its_region(
         assert other.wait("presence")[0]["users"] == [tab.wait("presence")[0]["users"][0]]
         elsewhere.send({"t": "open", "image": 2})
         elsewhere.wait("presence")
+        assert elsewhere.wait("image")[0]["gone"]  # there is none
         said, runs = label()
         tab.send(said, runs)
         ack = tab.wait("ack", id=said["id"])[0]
@@ -550,6 +551,17 @@ def test_presence_follows_who_has_an_image_open(client: TestClient, tab: Live) -
         tab.wait("presence")
     gone = tab.wait("presence")[0]
     assert gone["image"] == 1 and len(gone["users"]) == 1
+
+
+def test_a_tab_that_opens_what_was_deleted_meanwhile_hears_of_it(client: TestClient) -> None:
+    with live(client) as tab:
+        headers = {"x-slicewise": "1"}
+        assert client.post("/api/images/delete", json={"images": [1]}, headers=headers).is_success
+        tab.send({"t": "open", "image": 1})
+        told = tab.wait("image")[0]
+        assert (told["image"], told["gone"]) == (1, True)
+        tab.send({"t": "open", "image": 2})
+        tab.wait("presence", image=2)
 
 
 def test_a_new_tab_is_greeted_with_who_answers(client: TestClient) -> None:
