@@ -120,7 +120,7 @@ class Acceptance:
             classes = plane(self.prediction.classes(), axis, index)[here]
             return np.where(np.isin(classes, list(self.of_classes)), numbers, np.uint16(0))
 
-        others = _given_since(folded.instances, objects)
+        others = _given_since(folded.instances, objects) if self.is_carried else set[int]()
 
         def stays(number: int) -> bool:
             """No other object on the image was given this number since."""

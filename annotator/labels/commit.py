@@ -9,7 +9,7 @@ from annotator.labels.broadcasts import Broadcast, Change, broadcasts
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.object_numbers import carried_number, free_numbers
 from annotator.protocol.frames import decode_runs
-from annotator.protocol.incoming import CompleteMessage, LabelMessage
+from annotator.protocol.incoming import CompleteMessage, LabelMessage, VolumeMessage
 from annotator.protocol.outgoing import Message, ack, conflict
 from storage.arrays import BACKGROUND, ERASED, UNLABELLED, Box, Patch, SliceRef, slice_shape
 from storage.fold import Folded, Region, overlap, region_of, said, slice_region
@@ -55,7 +55,8 @@ class Commits:
         box = _box(message, slice_shape(shape, message.axis))
         classes = self._classes(payload, box, message.made)
         region = region_of(message.axis, message.index, box)
-        theirs = self._said_meanwhile(user, shape, message, region)
+        others = said_meanwhile(self._store, user, message, region, shape)
+        theirs = None if others is None else (others[0], others[1].squeeze(message.axis))
         classes, lost = _without_conflict(classes, theirs)
         instance = self._instance(message, Patch(box, classes))
         patch = Patch(box, classes, _instances(classes, instance))
@@ -83,19 +84,6 @@ class Commits:
         classes = decode_runs(payload, box.shape)
         check_values(self._store, np.unique(classes).tolist(), made)
         return classes
-
-    def _said_meanwhile(
-        self, user: str, shape: VolumeShape, message: LabelMessage, region: Region
-    ) -> tuple[str, NDArray[np.uint8]] | None:
-        """What somebody else said here after this person last looked: who (the newest), and (h, w) classes."""
-        others = [
-            row
-            for row in self._store.labels_since(message.image, message.base_rev, user)
-            if row.box and overlap(region_of(row.axis, row.index, row.box), region)
-        ]
-        if not others:
-            return None
-        return others[-1].author, said(others, shape, region).squeeze(message.axis)
 
     def _instance(self, message: LabelMessage, patch: Patch) -> int:
         """The object number asked for; -1 asks for the one that a fill carried there, else for the next free one, which
@@ -143,6 +131,18 @@ def _box(message: LabelMessage, size: tuple[int, int]) -> Box:
     if box.r1 > rows or box.c1 > columns:
         raise Refused(f"the label reaches outside its slice of {rows} x {columns} pixels; draw it again")
     return box
+
+
+def said_meanwhile(
+    store: Store, user: str, message: LabelMessage | VolumeMessage, region: Region, shape: VolumeShape
+) -> tuple[str, NDArray[np.uint8]] | None:
+    """What somebody else said here after this person last looked: who (the newest), and (z, y, x) classes."""
+    others = [
+        row
+        for row in store.labels_since(message.image, message.base_rev, user)
+        if row.box and overlap(region_of(row.axis, row.index, row.box), region)
+    ]
+    return (others[-1].author, said(others, shape, region)) if others else None
 
 
 def _without_conflict(

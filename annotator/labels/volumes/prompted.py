@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from annotator.labels.acceptance import SlicePatch, act_ids, check_act_id
 from annotator.labels.broadcasts import Change, broadcasts
-from annotator.labels.commit import Outcome, Refused, check_values
+from annotator.labels.commit import Outcome, Refused, VolumeShape, check_values, said_meanwhile
 from annotator.labels.label_cache import LabelCache
 from annotator.labels.object_numbers import free_numbers
 from annotator.protocol.arrays import unpack_volume
 from annotator.protocol.incoming import VolumeMessage
 from annotator.protocol.outgoing import Message, ack, conflict
 from storage.arrays import UNLABELLED, Box, Patch, SliceRef, box_around, plane
-from storage.fold import Folded, Region, overlap, region_of, said
+from storage.fold import Folded, Region, window
 from storage.rows import NewLabel
 from storage.store import Store
 
@@ -66,7 +66,7 @@ class VolumeLabels:
         check_act_id(message.id)
         whole = self._read(message, payload)
         folded = self._folds.get(message.image)
-        theirs, lost = self._said_meanwhile(user, whole)
+        theirs, lost = self._said_meanwhile(user, whole, folded.classes.shape)
         whole = whole.without(theirs).without(_kept(message, folded))
         if not whole.mask.any():
             raise Refused(NOTHING)
@@ -95,21 +95,17 @@ class VolumeLabels:
         check_values(self._store, [message.value], message.made)
         return WholeObject(message, unpack_volume(payload, (z1 - z0, y1 - y0, x1 - x0)))
 
-    def _said_meanwhile(self, user: str, whole: WholeObject) -> tuple[NDArray[np.bool_], Message | None]:
+    def _said_meanwhile(
+        self, user: str, whole: WholeObject, shape: VolumeShape
+    ) -> tuple[NDArray[np.bool_], Message | None]:
         """(z, y, x) where somebody else spoke otherwise after this person last looked, and what to tell."""
-        message = whole.message
-        shape = self._store.image(message.image).shape
-        others = [
-            row
-            for row in self._store.labels_since(message.image, message.base_rev, user)
-            if row.box and overlap(region_of(row.axis, row.index, row.box), whole.region)
-        ]
-        if not others:
+        others = said_meanwhile(self._store, user, whole.message, whole.region, shape)
+        if others is None:
             return np.zeros(whole.mask.shape, np.bool_), None
-        theirs = said(others, shape, whole.region)
-        stands = whole.mask & (theirs != UNLABELLED) & (theirs != message.value)
+        who, theirs = others
+        stands = whole.mask & (theirs != UNLABELLED) & (theirs != whole.message.value)
         count = int(stands.sum())
-        return stands, conflict(others[-1].author, count) if count else None
+        return stands, conflict(who, count) if count else None
 
 
 def _kept(message: VolumeMessage, folded: Folded) -> NDArray[np.bool_]:
@@ -117,8 +113,7 @@ def _kept(message: VolumeMessage, folded: Folded) -> NDArray[np.bool_]:
     now = folded.region(message.box)
     kept = np.isin(now, message.keep)
     if message.apart and folded.instances is not None:
-        window = tuple(slice(a, b) for a, b in zip(message.box[::2], message.box[1::2], strict=True))
-        numbers = folded.instances[window]
+        numbers = folded.instances[window(message.box)]
         kept |= (now == message.value) & (numbers > 0) & (numbers != message.instance)
     return kept
 

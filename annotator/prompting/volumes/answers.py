@@ -82,15 +82,16 @@ class VolumeAnswers:
         try:
             mask = self._server.mask(volume, steps) if steps else np.zeros(volume.shape, np.bool_)
         except Unanswered as error:
-            return self._patched(question, volume, f"{self._server.title} {error}, {AS_BUILT_IN}")
-        self._keep(volume, steps, mask)
+            return self._patched(question, volume, steps, f"{self._server.title} {error}, {AS_BUILT_IN}")
+        window = self._keep(volume, steps, mask)
         ms = round((time.perf_counter() - began) * 1000, 1)
-        return replace(_packed(question, mask, ms), model=REMOTE)
+        return replace(_packed(question, mask, window, ms), model=REMOTE)
 
-    def _patched(self, question: Question, volume: SentVolume, why: str) -> PackedAnswer | Exception:
+    def _patched(
+        self, question: Question, volume: SentVolume, steps: tuple[PromptStep, ...], why: str
+    ) -> PackedAnswer | Exception:
         """The stand-in's mask on the open slice, and the object as it was on all others."""
         found = self._by_stand_in(question, why)
-        steps = steps_of(question.message)
         before = self._before(volume, steps)
         if isinstance(found, Exception) or before is None or not found.candidates:
             return found
@@ -101,8 +102,8 @@ class VolumeAnswers:
             box = box_within(first["box"], (here.shape[0], here.shape[1]))
             bits = found.bits[first["offset"] : first["offset"] + first["bytes"]]
             here[box.r0 : box.r1, box.c0 : box.c1] = unpack_bits(bits, box.shape)
-        self._keep(volume, steps, whole)
-        return replace(_packed(question, whole, found.ms), model=found.model, why=found.why)
+        window = self._keep(volume, steps, whole)
+        return replace(_packed(question, whole, window, found.ms), model=found.model, why=found.why)
 
     def _before(self, volume: SentVolume, steps: Sequence[PromptStep]) -> ShownObject | None:
         """The newest that these prompts correct."""
@@ -110,11 +111,13 @@ class VolumeAnswers:
         ours = (one for one in reversed(self._shown) if one.volume == volume and one.steps)
         return next((one for one in ours if not Counter(one.steps) - said), None)
 
-    def _keep(self, volume: SentVolume, steps: tuple[PromptStep, ...], mask: VolumeMask) -> None:
+    def _keep(self, volume: SentVolume, steps: tuple[PromptStep, ...], mask: VolumeMask) -> Box3 | None:
+        """Where the object is; None where there is nothing."""
         window = window_around(mask)
         if window is not None:
             one = ShownObject(volume, steps, window, mask[window].copy())
             self._shown = (*self._shown[1 - MOST_SHOWN :], one)
+        return window
 
     def _volume(self, image_id: int) -> SentVolume:
         image = self._store.image(image_id)
@@ -132,11 +135,10 @@ def window_around(mask: VolumeMask) -> Box3 | None:
     return ends[0], ends[1], ends[2]
 
 
-def _packed(question: Question, mask: VolumeMask, ms: float) -> PackedAnswer:
+def _packed(question: Question, mask: VolumeMask, window: Box3 | None, ms: float) -> PackedAnswer:
     """The slice of it that is open as a candidate, and all of it."""
     said = question.message
     here = np.ascontiguousarray(plane(mask, said.axis, said.index))
     candidates, bits = pack_candidates(MaskPrediction(here[None], np.ones(1, np.float32)))
-    window = window_around(mask)
     whole, more = pack_volume(mask, window, len(bits)) if window is not None else (None, b"")
     return PackedAnswer(candidates, bits + more, ms, volume=whole)

@@ -97,6 +97,10 @@ def test_an_object_is_shown_in_all_planes_corrected_accepted_and_undone(page: Pa
     wait_state(page, f"{WHOLE} && state.axis === 1 && state.prompts === 1")
     page.keyboard.press("Control+z")
     wait_state(page, f"{WHOLE} && state.prompts === 0 && state.whole === {first}")
+    page.keyboard.press("Control+z")  # the last one: nothing is on offer any more
+    wait_state(page, "!state.mask && state.whole === null")
+    click(page, 0, (Y, X))
+    wait_state(page, f"{WHOLE} && state.whole === {first}")
     page.keyboard.press("Enter")
     expect(page.get_by_role("group", name="Mask")).to_be_hidden()
     wait_state(page, "state.rev > 0 && !state.mask")

@@ -24,6 +24,10 @@ export function newSettings() {
   };
 }
 
+/** The newest class that this page knows of. */
+export const newestClass = ({ classes }) =>
+  Math.max(0, ...[...classes.values()].map((one) => one.made ?? 0));
+
 /** Does every object of a class get a number? */
 export function numbersObjects({ instances, classes }, classId) {
   return instances || Boolean(classes.get(classId)?.objects);

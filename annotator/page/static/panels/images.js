@@ -45,7 +45,7 @@ const SORTS = {
 export async function mount(node) {
   const root = node.querySelector(".sw-panel");
   await session.start();
-  const wish = listed;
+  const wish = Object.assign(listed, { search: "", state: "", sort: "added", down: false });
   const list = new VirtualList({
     load: (offset, limit) => call(`/api/images?${new URLSearchParams({ offset, limit, ...wish })}`),
     row: emptyRow,

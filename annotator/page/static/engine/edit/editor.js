@@ -2,6 +2,7 @@
 
 import { encodeRuns, ERASED, UNLABELLED, wordsOf } from "../codec.js";
 import { shrink } from "../geometry.js";
+import { newestClass } from "../settings.js";
 import { History } from "./history.js";
 import { LocalLabels } from "./local_labels.js";
 
@@ -50,7 +51,7 @@ export class Editor {
     });
     entry.object = instance === -1 ? labels.nextObject(this.settings.classId) : instance;
     this.local.apply(entry);
-    const made = Math.max(0, ...[...this.settings.classes.values()].map((one) => one.made ?? 0));
+    const made = newestClass(this.settings);
     const what = { source, base_rev: rev, instance, prompts, seconds: this.clock.seconds, made };
     this.send(ref, { t: "label", id, box: toList(tight.box), ...what }, said);
     this.did(entry);

@@ -85,7 +85,7 @@ export class PromptStore {
     if (!set?.items.length) return false;
     if (set.later.length) return this.#forget(set);
     set.taken.push(set.items.pop());
-    this.#settle(set, set);
+    this.#settle(set);
     return true;
   }
 
@@ -94,7 +94,7 @@ export class PromptStore {
     const set = this.on(ref);
     if (!set?.taken.length) return false;
     set.items.push(set.taken.pop());
-    this.#settle(ref, set);
+    this.#settle(set);
     return true;
   }
 
@@ -312,16 +312,16 @@ export class PromptStore {
     return seq === this.seq ? this.sets.here.find((set) => set.seq === seq) : null;
   }
 
-  #settle(ref, set) {
+  #settle(set) {
     Object.assign(set, { acceptAs: null, later: [] });
-    if (set.items.length) return this.predict(ref);
+    if (set.items.length) return this.predict(set);
     this.seq++; // an answer on its way is to the question just taken back
     if (set.refine?.mends) this.mending.drop();
     Object.assign(set, { candidates: [], waiting: false, refine: null });
-    const rest = this.#newest(ref);
-    if (this.whole.here && rest.items.length) return this.predict(rest);
+    const rest = this.whole.here ? this.sets.newest : undefined;
+    if (rest) return this.predict(rest);
     this.whole.drop();
-    this.#shown(ref);
+    this.#shown(set);
   }
 
   #seen({ axis }) {

@@ -1,6 +1,6 @@
 // Objects on offer in a whole volume: what a model for volumes found by the prompts of all slices.
 
-import { numbersObjects } from "../settings.js";
+import { newestClass, numbersObjects } from "../settings.js";
 import { boxOnSlice } from "../geometry.js";
 import { question, slicePrompts } from "./prompt_set.js";
 
@@ -66,7 +66,7 @@ export class WholeObjects {
     const writable = this.editor.writable(value);
     const keep = [...classes.keys()].filter((one) => one && !writable[one]);
     const instance = numbersObjects(this.settings, value) ? -1 : 0;
-    const made = Math.max(0, ...[...classes.values()].map((one) => one.made ?? 0));
+    const made = newestClass(this.settings);
     const what = { value, keep, apart: protect && instance !== 0, instance, prompts, made };
     const message = { t: "volume", id, image: image.id, axis, index, box, ...what, base_rev: rev };
     this.link.enqueue({ ...message, seconds: this.clock.seconds }, bits.buffer);

@@ -136,7 +136,9 @@ function listen(parts, canvas) {
   const { grid } = parts;
   canvas.addEventListener("pointermove", (event) => {
     if (!event.movementX && !event.movementY) return; // the map came under a resting pointer
-    grid.cursor = grid.at(event.clientX, event.clientY);
+    const at = grid.at(event.clientX, event.clientY);
+    if (String(at) === String(grid.cursor)) return;
+    grid.cursor = at;
     grid.draw();
     tell(parts);
   });
