@@ -77,9 +77,11 @@ def run_import(options: Options) -> int:
     a plan of it is printed."""
     check_data(options.data)
     check_data(options.labels, "masks")
-    from annotator.scenes.first_import import opens_in_place
+    from annotator.scenes.first_import import NO_MASKS, opens_in_place
 
     if opens_in_place(options.data, options.scene):
+        if options.labels:
+            print(f"slicewise: note: {NO_MASKS.format(options.labels.name)}", file=sys.stderr)
         return _take_scene(options)
     return _print_plan(options) if options.dry_run else _import(options)
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from annotator.web.context import AppContext
 
 
+NO_MASKS = "{} was not imported: a scene takes no masks"
+
+
 @dataclass(frozen=True)
 class FirstImport:
     data: Path
@@ -33,6 +36,8 @@ def run_first_import(context: "AppContext", first: FirstImport, job: Job) -> Non
         return
     from annotator.scenes.taking import take_scene
 
+    if first.labels is not None:
+        job.refuse(NO_MASKS.format(first.labels.name))
     scene = take_scene(context.workflow.store, first.data, job)
     slabs, rows, columns = scene.grid.counts
     told = f"{scene.name} is a scene of {slabs * rows * columns:,} regions; open one on its map (Shift+M)"

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from annotator.exchange.matching import bare_name
@@ -52,6 +53,7 @@ class BidsName:
         return len(self.parts) > 1 and other.part in self.parts and self.visit == other.visit
 
 
+@lru_cache(maxsize=1 << 16)  # each label file of a data set is compared with all its images
 def bids_name(name: str) -> BidsName | None:
     """Of a file's name without its ending; None where BIDS would not call a file so."""
     if not NAME.fullmatch(name):

@@ -4,6 +4,7 @@ says."""
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +48,10 @@ class ChannelFiles:
 
     def look(self) -> Look:
         """Raises FileRefused."""
+        return self._seen
+
+    @cached_property
+    def _seen(self) -> Look:
         looks = [_told(name, formats.look, path) for name, path in zip(self.names, self.files, strict=True)]
         same_grid([look.grid for look in looks], self.names)
         remarks = dict.fromkeys(remark for look in looks for remark in look.remarks)

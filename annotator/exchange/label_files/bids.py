@@ -32,8 +32,6 @@ NOBODY = (
 
 
 class BidsLabels(LabelFile):
-    says_its_image = True
-
     def __init__(self, path: Path, name: BidsName) -> None:
         super().__init__(path)
         self._name = name

@@ -40,9 +40,6 @@ class LabelFile(ABC):
     """One file, opened."""
 
     classes: Mapping[int, FileClass]  # by value, 1 to 65534
-    says_its_image = (
-        False  # by its name or content: then it is of no other, even where there is one image alone
-    )
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -103,7 +103,8 @@ def _colours(interface: Path) -> dict[str, str]:
     """Of the labels, by the interface of the project where it lies beside the tasks, as our export has it."""
     try:
         content = interface.read_bytes() if interface.stat().st_size <= MOST_BYTES else b""
-        root = ET.fromstring(content) if content and b"<!" not in content else None
+        declares = b"<!" in content.replace(b"<!--", b"")  # entities; comments are nothing but words
+        root = ET.fromstring(content) if content and not declares else None
     except (OSError, ET.ParseError):
         return {}
     labels = [] if root is None else root.iter("Label")

@@ -29,7 +29,7 @@ class _StudyLabel:
     """The label of one image that counts."""
 
     path: Path
-    names: Mapping[int, str]  # what it calls its values
+    names: Mapping[int, str]  # of every value that it has
     author: str
 
 
@@ -40,7 +40,7 @@ class Datastore(LabelFile):
         self._models: Counter[str] = Counter()  # answers that nobody saved, by tag
         for name, said in objects.items():
             self._add(str(name), said)
-        names = dict.fromkeys(n for one in self._saved.values() for n in _names_of(one).values())
+        names = dict.fromkeys(n for one in self._saved.values() for n in one.names.values())
         self._values = {name: n for n, name in enumerate(names, start=1)}
         self.classes = {n: FileClass(name) for name, n in self._values.items()}
 
@@ -55,7 +55,8 @@ class Datastore(LabelFile):
         if path.parent.parent != self.path.parent / LABELS or path.parent.name != tag:
             raise FileRefused("it names a label outside its own folder; that is never followed")
         image = f"{name}{said.get('image', {}).get('ext', '')}"
-        self._saved[image] = _StudyLabel(path, _told(one.get("info") or {}), _author(one.get("info") or {}))
+        info = one.get("info") or {}
+        self._saved[image] = _StudyLabel(path, _names_of(path, _told(info)), _author(info))
 
     def images(self) -> Sequence[str]:
         return list(self._saved)
@@ -70,10 +71,9 @@ class Datastore(LabelFile):
             return self._segments(one, grid)
         stored, own = read_labels(one.path)
         values = lay_on(stored, own, grid)
-        table = np.zeros(int(values.max()) + 1, np.uint16)
-        for value, name in _names_of(one).items():
-            if value < len(table):
-                table[value] = self._values[name]
+        table = np.zeros(max(one.names, default=0) + 1, np.uint16)
+        for value, name in one.names.items():
+            table[value] = self._values[name]
         return SaidOfImage(table[values], notes=tuple(self._notes()), author=one.author)
 
     def _segments(self, one: _StudyLabel, grid: Grid) -> SaidOfImage:
@@ -81,7 +81,7 @@ class Datastore(LabelFile):
         assert inner is not None
         said = inner.read("", grid)
         table = np.zeros(max(inner.classes) + 1, np.uint16)
-        for value, name in _names_of(one).items():
+        for value, name in one.names.items():
             table[value] = self._values[name]
         notes = (*said.notes, *self._notes())
         return SaidOfImage(table[said.values], notes=notes, author=one.author)
@@ -113,14 +113,17 @@ def _counting(labels: Mapping[str, Any]) -> str | None:
     return max(versions)[1] if versions else None
 
 
-def _names_of(one: _StudyLabel) -> Mapping[int, str]:
-    """Of every value that it has: a name, else the number itself."""
-    if not one.path.is_file():
+def _names_of(path: Path, told: Mapping[int, str]) -> Mapping[int, str]:
+    """Of every value that it has: a name, else the number itself. None where it cannot be read, which `read` says."""
+    try:
+        if not path.is_file():
+            return {}
+        if path.name.endswith(SEGMENTS):
+            inner = open_segments(path)
+            return {value: said.name for value, said in inner.classes.items()} if inner else {}
+        return {int(v): told.get(int(v), str(v)) for v in np.unique(read_labels(path)[0]) if v}
+    except FileRefused:
         return {}
-    if one.path.name.endswith(SEGMENTS):
-        inner = open_segments(one.path)
-        return {value: said.name for value, said in inner.classes.items()} if inner else {}
-    return {int(v): one.names.get(int(v), str(v)) for v in np.unique(read_labels(one.path)[0]) if v}
 
 
 def _told(info: Mapping[str, Any]) -> dict[int, str]:

@@ -26,7 +26,7 @@ from annotator.exchange.masks.files import (
     index_of_places,
 )
 from annotator.exchange.masks.value_names import clean_name
-from annotator.exchange.matching import AmbiguousName, NameMatch
+from annotator.exchange.matching import AmbiguousName, NameIndex, NameMatch
 from storage import formats
 from storage.formats import FileRefused, Grid
 from storage.formats.nifti import write_labels
@@ -57,6 +57,14 @@ class Unpacked:
         return place
 
 
+@dataclass(frozen=True)
+class _Below:
+    """The items below one folder."""
+
+    index: NameIndex[int]
+    paths: Sequence[str]
+
+
 @dataclass
 class Unpacking:
     """One import's label files on their way."""
@@ -65,6 +73,7 @@ class Unpacking:
     items: Sequence[ImportItem]
     assignment: MaskAssignment
     out: Unpacked = field(default_factory=Unpacked)
+    _found: dict[Path | None, "_Below"] = field(default_factory=dict, repr=False)
 
     def take(self, files: Sequence[LabelPlace]) -> Unpacked:
         for number, file in enumerate(files, start=1):
@@ -87,7 +96,7 @@ class Unpacking:
         if opened.series_uid():
             self._take_of_series(file, kind, opened)
             return
-        index = index_of_places(self.sight.found.root, [item.place for item in self.items], file.images)
+        index = self._below(file.images).index
         for image in self._images(file, opened):
             name = image or Path(file.below).with_name(opened.own_name()).as_posix()
             try:
@@ -103,13 +112,16 @@ class Unpacking:
                 self._take_image(file, kind, (opened, image), item)
 
     def _images(self, file: LabelPlace, opened: LabelFile) -> Sequence[str]:
-        if not opened.says_its_image and tuple(opened.images()) == ("",) and self._alone(file, ""):
-            return ("",)
-        root = file.images or self.sight.found.root
-        places = [item.place.path for item in self.items]
-        return opened.among(
-            file.below, [one.relative_to(root).as_posix() for one in places if one.is_relative_to(root)]
-        )
+        return opened.among(file.below, self._below(file.images).paths)
+
+    def _below(self, images: Path | None) -> "_Below":
+        """Found once: a data set may have a label file for each image."""
+        if images not in self._found:
+            root, places = self.sight.found.root, [item.place for item in self.items]
+            inside = [one.path for one in places if one.path.is_relative_to(images or root)]
+            paths = [path.relative_to(images or root).as_posix() for path in inside]
+            self._found[images] = _Below(index_of_places(root, places, images), paths)
+        return self._found[images]
 
     def _take_of_series(self, file: LabelPlace, kind: str, opened: LabelFile) -> None:
         series = [(n, item.series) for n, item in enumerate(self.items) if item.series is not None]

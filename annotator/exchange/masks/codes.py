@@ -6,8 +6,10 @@ from storage.store import Store
 
 def take_code(store: Store, class_id: int, code: str) -> None:
     """What a class has already stays: people chose it, or an earlier file."""
+    if not code:
+        return
     row = store.class_rows.get(class_id)
-    if not code or row.code is not None:
+    if row.code is not None:
         return
     store.class_rows.set_code(class_id, code)
     if (act := current_act.get()) is not None:

@@ -105,3 +105,14 @@ def test_what_is_not_there_costs_a_sentence(
     note(studies, labels)
     (line,) = imported(store, studies).refused
     assert told in line and not store.classes()
+
+
+def test_a_damaged_label_costs_its_own_image_alone(store: Store, studies: Path):
+    for name in VOLUMES:
+        saved(studies, "final", name)
+    (studies / "labels/final/flat.nii.gz").write_bytes(b"no volume")
+    note(studies, {name: {"final": SAVED} for name in VOLUMES})
+    report = imported(store, studies)
+    assert len(report.added) == 3 and len(report.labelled) == 2
+    (line,) = report.refused
+    assert "flat" in line
