@@ -80,15 +80,14 @@ def _split(
     mask: NDArray[np.bool_], apart: NDArray[np.uint8], scale: ObjectScale, spacing: Sequence[float]
 ) -> NDArray[np.int32]:
     """(z, y, x) numbers without gaps."""
-    if scale.told_by == FLOWS and not scale.by_shape:
+    if scale.by_shape:
+        return _large(number_objects(mask.astype(np.uint8), spacing).astype(np.int32), scale.smallest)
+    if scale.told_by == FLOWS:
         return _large(followed(mask, apart, scale.shrink, spacing), scale.smallest)
     inner = ((apart[NEAR].astype(np.uint16) + apart[DEEP]) // 2).astype(np.uint8)
     smooth = ndimage.gaussian_filter(inner, [0 if scale.flat else SMOOTH, SMOOTH, SMOOTH])
-    core = mask if scale.by_shape else mask & (smooth > 255 * INNER)
-    marks = number_objects(core.astype(np.uint8), spacing).astype(np.int32)
-    if scale.by_shape:
-        return _large(marks, scale.smallest)
-    marks = _apart(marks, smooth)
+    core = mask & (smooth > 255 * INNER)
+    marks = _apart(number_objects(core.astype(np.uint8), spacing).astype(np.int32), smooth)
     pieces, many = ndimage.label(mask, CONNECTED)
     seeded = np.zeros(many + 1, bool)
     seeded[pieces[core]] = True

@@ -24,14 +24,15 @@ def taught_flows(
     numbers: NDArray[np.uint16],
     counted: tuple[int, ...],
     spacing: tuple[float, float, float],
+    dims: int,
 ) -> NDArray[np.uint8]:
-    """(2D, Z, Y, X) bytes: (1 + flow) / 2 of 255 along each axis, then where each is known, 0 or 1. D is 2 for a slice.
+    """(2D, Z, Y, X) bytes: (1 + flow) / 2 of 255 along each axis, then where each is known, 0 or 1. `dims` D is 2 for a
+    network of pictures, which has one slice at a time; a network of volumes may be shown a single slice too.
 
     As `distances.taught` otherwise: what is drawn in part alone has no centre.
     """
-    dims = 2 if len(known) == 1 else 3
     out = np.zeros((2 * dims, *known.shape), np.uint8)
-    out[:dims] = as_bytes(flows_of(numbers, spacing))
+    out[:dims] = as_bytes(flows_of(numbers, spacing, dims))
     unnumbered = np.isin(known, np.array(counted, np.uint8)) & (numbers == 0)
     out[dims:] = (known != UNLABELLED) & ~unnumbered
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
@@ -46,12 +47,10 @@ def as_bytes(flows: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.round(127.5 * (1 + flows)).astype(np.uint8)
 
 
-def flows_of(numbers: NDArray[np.integer], spacing: Sequence[float]) -> NDArray[np.float32]:
-    """(D, Z, Y, X) unit vectors in the units of `spacing`, 0 where no object is; D is 2 for one slice."""
-    flat = len(numbers) == 1
-    dims = 2 if flat else 3
+def flows_of(numbers: NDArray[np.integer], spacing: Sequence[float], dims: int) -> NDArray[np.float32]:
+    """(D, Z, Y, X) unit vectors in the units of `spacing`, 0 where no object is; `dims` as of `taught_flows`."""
     out = np.zeros((dims, numbers.size), np.float32)
-    grid = numbers[0] if flat else numbers
+    grid = numbers[0] if dims == 2 else numbers
     for at in _together(numbers.ravel()):
         out[:, at] = _flows_at(grid, at, np.array(spacing[3 - dims :]))
     return out.reshape(dims, *numbers.shape)

@@ -82,6 +82,6 @@ def _errors(
 ) -> NDArray[np.float64]:
     """Of each number the mean squared difference between its own flows and those that were said."""
     inside = numbers > 0
-    apart = ((flows_of(numbers, spacing) - flows) ** 2).sum(0)[inside]
+    apart = ((flows_of(numbers, spacing, len(flows)) - flows) ** 2).sum(0)[inside]
     counts = np.bincount(numbers[inside], minlength=int(numbers.max()) + 1)
     return np.bincount(numbers[inside], apart, minlength=len(counts)) / np.maximum(counts, 1)

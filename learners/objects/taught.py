@@ -1,6 +1,7 @@
 """What numbered labels teach about distances or flows, worked out once a round and image, and kept on the disk."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ class TaughtDistances:
         if example.numbers is not None:
             numbers = np.where(known == UNLABELLED, np.uint16(0), open_npy(example.numbers))
         ids, spacing = self.scale.class_ids, example.spacing_mm or (1.0, 1.0, 1.0)
-        teach = taught_flows if self.scale.told_by == FLOWS else taught
+        flows = partial(taught_flows, dims=2 if self.scale.flat else 3)
+        teach = flows if self.scale.told_by == FLOWS else taught
         if not self.scale.flat:
             return teach(known, numbers, ids, spacing)
         slices = (teach(known[z : z + 1], numbers[z : z + 1], ids, spacing) for z in range(len(known)))

@@ -6,6 +6,7 @@ LEAST such images on they also tell how sure it is where it finds something: a p
 those that it misses makes no sense. `python -m benchmarks.trust --part withheld-learned` measures what that withholds.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +27,8 @@ ENOUGH = 6  # images that tell; more of those that taught are not looked at
 GOOD = 3  # of them, the first: where the model finds them all, no more are looked at
 LEAST = 4  # images that tell, before it counts how sure the model was of each
 MOST_VOXELS = 16_000_000  # of those that taught, the smallest first: larger volumes would take too long
-Predict = Callable[[ImageReader], Predicted]
+MOST_SECONDS = 10.0  # for those that taught: people wait for proposals
+Predict = Callable[[ImageReader], Predicted | None]  # None where an odd image cannot be predicted
 Taught = tuple[ImageReader, NDArray[np.uint8]]  # and (Z, Y, X) what people said of it
 
 
@@ -57,9 +59,14 @@ class FoundAgain:
 
 
 def found_again(
-    predict: Predict, cases: Sequence[ImageReader], classes: Sequence[int], judged: Evaluation
+    predict: Predict,
+    cases: Sequence[ImageReader],
+    classes: Sequence[int],
+    judged: Evaluation,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> FoundAgain:
-    """`predict` asks the model; `judged` is what held-out labels say of it."""
+    """`predict` asks the model; `judged` is what held-out labels say of it; `stopped` says when nobody waits for it."""
+    end = time.monotonic() + MOST_SECONDS
     taught = {case.example.image_id for case in cases if not case.example.all_held}
     # the mean over classes hides one that was learned among many that were not
     told = [
@@ -69,9 +76,10 @@ def found_again(
         not in taught  # a single slice, at the end of an object perhaps, says little of an image
     ]
     for case, known in islice(_taught(cases, classes), max(0, ENOUGH - len(told))):
-        if len(told) >= GOOD and all(found for _, found in told):
+        if stopped() or time.monotonic() > end or (len(told) >= GOOD and all(found for _, found in told)):
             break
-        proposed = predict(case)
+        if (proposed := predict(case)) is None:
+            continue
         told.append((proposed.claimed, _finds_again(proposed.values, known, classes)))
     return FoundAgain.of(told)
 

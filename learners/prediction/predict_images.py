@@ -49,7 +49,7 @@ class BatchPredictor:
         report.judged(judged.images, judged.reliability)
         by_id = {case.example.image_id: case for case in cases}
         wanted = [by_id[i] for i in self.spec.predict if i in by_id]
-        again = found_again(self._predicted, cases, self.classes.ids, judged)
+        again = found_again(self._predicted, cases, self.classes.ids, judged, self._stopped)
         sense = Sense(cases, self.spec, again)
         save_guards(self.spec.directory, sense.guards)
         scores: list[ImageScore] = []
@@ -57,7 +57,7 @@ class BatchPredictor:
         started = time.monotonic()
         for case in wanted:
             left = self.spec.predict_seconds - (time.monotonic() - started)
-            if scores and (left <= 0 or (self.spec.directory / STOP_FILE).exists()):
+            if scores and (left <= 0 or self._stopped()):
                 break
             score, pool = self._one_or_nothing(case, sense)
             scores.append(score)
@@ -67,8 +67,17 @@ class BatchPredictor:
             write_pool(self.spec.directory / "pool.npz", join(pools))
         return tuple(scores), len(wanted) - len(scores)
 
-    def _predicted(self, case: ImageReader) -> Predicted:
-        return predicted(self.network, case, self.plan, self.classes)
+    def _stopped(self) -> bool:
+        return (self.spec.directory / STOP_FILE).exists()
+
+    def _predicted(self, case: ImageReader) -> Predicted | None:
+        try:
+            return predicted(self.network, case, self.plan, self.classes)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            log.warning("image %d tells nothing of the model", case.example.image_id, exc_info=error)
+            return None
 
     def _one_or_nothing(self, case: ImageReader, sense: Sense) -> tuple[ImageScore, Pool | None]:
         """One odd image must not cost the round: nothing is proposed for it, and a note says why."""

@@ -81,6 +81,8 @@ class Level:
         and nothing else is."""
         try:
             return ScenePart(self._values(box, step))
+        except MemoryError:
+            raise  # it says nothing of the file
         except Exception:  # other people's decoders raise anything on damaged pieces
             return self._piece_by_piece(box, step)
 
@@ -94,6 +96,8 @@ class Level:
             )
             try:
                 values = self._values(piece, 1)
+            except MemoryError:
+                raise
             except Exception:
                 lost.append(inside)
                 continue

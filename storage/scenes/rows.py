@@ -122,8 +122,10 @@ class Scenes:
 
     def region_at(self, scene_id: int, place: GridPlace) -> int | None:
         """The image that this region was opened as."""
-        found = [one.image_id for one in self.regions(scene_id) if one.place == place]
-        return found[0] if found else None
+        sql = """select max(r.image_id) from regions r join images i on i.id = r.image_id
+                 where r.scene_id = ? and slab = ? and line = ? and place = ? and i.bin is null"""
+        found: int | None = self._db.value(sql, [scene_id, *place])
+        return found
 
     def region_of(self, image_id: int) -> RegionRow | None:
         """Where an image lies in a scene, if it is a region of one."""

@@ -22,7 +22,7 @@ BY_FLOWS = replace(SCALE, told_by=FLOWS)
 @pytest.mark.parametrize("depth", [1, 17])
 def test_what_is_taught_of_touching_objects_tells_them_apart_again(depth: int):
     classes, numbers = touching(depth)
-    values = taught_flows(classes, numbers, (1,), ONE)
+    values = taught_flows(classes, numbers, (1,), ONE, 2 if depth == 1 else 3)
     scale = replace(BY_FLOWS, flat=depth == 1)
     assert len(values) == 2 * scale.channels == (4 if depth == 1 else 6)
     found = assemble(classes, values[: scale.channels], scale)
@@ -39,7 +39,7 @@ def test_flows_lead_around_bends_where_no_straight_way_does():
     numbers[0][(far < 24) & (far >= 13) & ~((y > 28) & (abs(x - 33) < 6))] = 1
     numbers[0][far < 12] = 2
     classes = (numbers > 0).astype(np.uint8)
-    found = assemble(classes, taught_flows(classes, numbers, (1,), ONE)[:2], replace(BY_FLOWS, shrink=2.0))
+    found = assemble(classes, taught_flows(classes, numbers, (1,), ONE, 2)[:2], replace(BY_FLOWS, shrink=2.0))
     counts = count_objects(found.numbers, numbers, np.ones(numbers.shape, bool))
     assert counts.true == counts.proposed == 2
 
@@ -47,12 +47,21 @@ def test_flows_lead_around_bends_where_no_straight_way_does():
 def test_flows_are_unit_vectors_in_millimetres_that_point_to_the_centre():
     numbers = np.zeros((9, 20, 24), np.uint16)
     numbers[1:8, 3:17, 4:18] = 7
-    flows = flows_of(numbers, (2.0, 1.0, 1.0))
+    flows = flows_of(numbers, (2.0, 1.0, 1.0), 3)
     inside = numbers > 0
     assert (np.linalg.norm(flows, axis=0)[inside] > 0.99).mean() > 0.98, "all but those at the centre"
     assert not flows[:, ~inside].any()
     assert flows[0, 1, 10, 10] > 0.9 and flows[0, 7, 10, 10] < -0.9
     assert flows[1, 4, 3, 11] > 0.9 and flows[2, 4, 10, 17] < -0.9
+
+
+def test_a_network_of_volumes_may_be_shown_a_single_slice():
+    classes, numbers = touching()
+    values = taught_flows(classes, numbers, (1,), ONE, 3)
+    assert len(values) == 6 and not (values[0] != 128).any(), "no way leads out of the slice"
+    found = assemble(classes, values[:3], replace(BY_FLOWS, flat=False))
+    counts = count_objects(found.numbers, numbers, np.ones(numbers.shape, bool))
+    assert counts.true == counts.proposed == 4
 
 
 def test_where_flows_are_nonsense_an_object_is_cut_by_its_shape():
@@ -67,7 +76,7 @@ def test_an_object_drawn_in_part_and_one_without_a_number_teach_nothing():
     numbers[numbers == 9] = 0
     classes[:, :, :12] = UNLABELLED
     numbers[:, :, :12] = 0
-    known = taught_flows(classes, numbers, (1,), ONE)[2:]
+    known = taught_flows(classes, numbers, (1,), ONE, 2)[2:]
     assert not known[:, (classes == 1) & (numbers == 0)].any() and not known[:, classes == UNLABELLED].any()
     assert not known[:, numbers == 3].any(), "half of it is not drawn, so nobody knows where its centre is"
     assert known[:, numbers == 10].all() and known[:, classes == 0].all()
@@ -78,7 +87,7 @@ def test_flows_turn_with_the_view(depth: int):
     """What the moved numbers would teach is what the moved flows say."""
     classes, numbers = (part[..., :40] for part in touching(depth))
     dims = 2 if depth == 1 else 3
-    values = taught_flows(classes, numbers, (1,), ONE)
+    values = taught_flows(classes, numbers, (1,), ONE, dims)
     apart = torch.from_numpy(values).float()
     apart[:dims] /= 255
     moved = [torch.from_numpy(part.astype(np.float32)) for part in (classes, numbers)]
@@ -92,7 +101,7 @@ def test_flows_turn_with_the_view(depth: int):
         assert seen.src is not None and seen.apart is not None
         there = seen.src[0].numpy().astype(np.uint16)
         own = 2 * seen.apart[0, :dims].numpy() - 1
-        wanted = flows_of(there if dims == 3 else there[None], ONE)
+        wanted = flows_of(there if dims == 3 else there[None], ONE, dims)
         wanted = wanted if dims == 3 else wanted[:, 0]
         whole = there == 9  # the view cuts none of it off
         assert (own * wanted).sum(0)[whole].mean() > 0.93, seed
